@@ -1,0 +1,1 @@
+"""The `apimetry` command: the one place that wires everything together."""

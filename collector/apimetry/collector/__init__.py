@@ -1,0 +1,1 @@
+"""Takes batches of events over HTTP, keeps them on disk, and inserts them into ClickHouse once."""

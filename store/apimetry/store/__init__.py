@@ -1,0 +1,1 @@
+"""Everything that knows ClickHouse: schema, inserting, running queries, account records."""

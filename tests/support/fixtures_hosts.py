@@ -1,0 +1,1 @@
+"""Real host applications under real servers, for tests."""

@@ -1,0 +1,1 @@
+"""ClickHouse, embedded and over HTTP, for tests."""
