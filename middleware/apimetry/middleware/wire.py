@@ -1,0 +1,79 @@
+"""The wire format between the middleware and the collector, version 1.
+
+A batch is one HTTP body, ``Content-Type: application/msgpack``, optionally ``Content-Encoding: gzip``:
+
+    {"v": 1, "id": bin(16), "sender": {...}, "events": [row, row, ...]}
+
+- ``v`` is the version. A reader that does not know it refuses the batch and names the versions it reads.
+- ``id`` is the batch id. A retry repeats the body byte for byte: one id never stands for two contents.
+- ``sender`` says who speaks: ``source``, ``version`` (the host application's), ``library``, ``instance``
+  (32 hex digits, one per process, another after a fork), ``started_us``, and the counters ``captured``,
+  ``sent`` and ``dropped`` (a map of reason to count): events of this instance up to the time of encoding,
+  each counted once whatever its weight. Every field is optional for a reader.
+- a row is an array of the values of `EVENT_FIELDS` in that order. A writer may leave trailing values out;
+  their defaults (`EVENT_DEFAULTS`) then hold.
+
+How it grows: a new event field is appended to the row, a new fact about the sender or the batch is a new
+map key. Readers ignore surplus row values and unknown keys, so neither needs a new version.
+
+Numbers: a row of a typical request is 70 to 90 bytes before compression and 24 to 36 after gzip level 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgpack  # type: ignore[import-untyped]  # it ships no stubs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VERSION: Final = 1
+CONTENT_TYPE: Final = "application/msgpack"
+BATCH_ID_BYTES: Final = 16
+
+EVENT_FIELDS: Final = (
+    "timestamp_us",
+    "method",
+    "url",
+    "route",
+    "function",
+    "status_code",
+    "response_us",
+    "ttfb_us",
+    "request_bytes",
+    "response_bytes",
+    "consumer_id",
+    "error_type",
+    "client_ip",
+    "user_agent",
+    "sample_weight",
+    "data",
+)
+"""The order of an event's values: in the middleware's tuple and in a row of the wire."""
+
+EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, 0, None, None, None, "", "", "", "", 1, None)
+"""What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`."""
+
+
+def encode_batch(
+    batch_id: bytes, sender: Mapping[str, object], events: Sequence[tuple[object, ...]]
+) -> bytes:
+    """Encode one batch as the body of a request.
+
+    Strings that are not valid Unicode (lone surrogates) are encoded with replacement characters: an odd
+    header of one request never costs the whole batch.
+
+    Args:
+        batch_id: 16 bytes, unique for ever.
+        sender: the sender record, see the module's docstring.
+        events: tuples in the order of `EVENT_FIELDS`.
+
+    Raises:
+        ValueError: the batch id is not 16 bytes long.
+    """
+    if len(batch_id) != BATCH_ID_BYTES:
+        raise ValueError(f"batch id: {len(batch_id)} bytes, expected {BATCH_ID_BYTES}")
+    batch = {"v": VERSION, "id": batch_id, "sender": sender, "events": events}
+    body: bytes = msgpack.packb(batch, use_bin_type=True, unicode_errors="replace")
+    return body
