@@ -1,0 +1,204 @@
+"""The one error shape of both services, and the one place where exceptions become answers.
+
+Every error body is ``{"error": REASON, "message": TEXT}``, plus ``"details": [...]`` where there is more to say
+(api.md, section 1). No answer carries a stack trace, SQL or a key.
+
+    APIError
+    ├── BadRequest            400 (also a ValueError)
+    ├── Unauthorized          401
+    ├── Forbidden             403 (also a PermissionError)
+    ├── NotFound              404 (also a LookupError)
+    ├── Conflict              409
+    ├── PayloadTooLarge       413
+    ├── UnsupportedMediaType  415
+    ├── TooManyRequests       429, with Retry-After
+    └── Unavailable           503, with Retry-After
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import ClassVar
+
+import msgspec
+from aiohttp import web
+
+from apimetry.store.errors import QueryLimitExceeded, StoreError, is_transient
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# What a client should wait while the store is away: about one refresh of a load balancer's health check.
+STORE_RETRY_AFTER_S = 5
+
+
+class APIError(Exception):
+    """An error with an HTTP status that the client is told about.
+
+    Args:
+        message: what is wrong, with which value, and what is allowed; never a secret.
+        details: further rows, such as the invalid events of a batch.
+        headers: headers of the answer, such as ``Allow``.
+        extra: further members of the body, such as seed 002's ``"success": false``.
+    """
+
+    status: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: Sequence[object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+
+class BadRequest(APIError, ValueError):
+    """The request cannot be understood; the message names the parameter, the value and what is allowed."""
+
+    status = 400
+
+
+class Unauthorized(APIError):
+    """No key, or one that is unknown, revoked, expired or of another application than the request names."""
+
+    status = 401
+
+    def __init__(self, message: str = "Invalid or missing API key") -> None:
+        super().__init__(message, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(APIError, PermissionError):
+    """A valid key of the wrong kind, or beyond what the plan allows."""
+
+    status = 403
+
+
+class NotFound(APIError, LookupError):
+    """Nothing of that name that this key may see."""
+
+    status = 404
+
+
+class Conflict(APIError):
+    """The thing exists already, or is in a state that forbids the change."""
+
+    status = 409
+
+
+class PayloadTooLarge(APIError):
+    """The body is over a limit, which the message states."""
+
+    status = 413
+
+
+class UnsupportedMediaType(APIError):
+    """Unknown content type or encoding; the message lists the known ones."""
+
+    status = 415
+
+
+class _Retryable(APIError):
+    """An error that passes: the answer says when to come back."""
+
+    def __init__(
+        self, message: str, *, retry_after_s: float, extra: Mapping[str, object] | None = None
+    ) -> None:
+        # RFC 9110, section 10.2.3: whole seconds.
+        wait_s = max(1, math.ceil(retry_after_s))
+        super().__init__(message, headers={"Retry-After": str(wait_s)}, extra=extra)
+
+
+class TooManyRequests(_Retryable):
+    """A limit on the rate or the number of calls is used up."""
+
+    status = 429
+
+
+class Unavailable(_Retryable):
+    """The service cannot do this now; nothing was stored in part."""
+
+    status = 503
+
+
+def error_response(
+    status: int,
+    message: str,
+    *,
+    details: Sequence[object] | None = None,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> web.Response:
+    """Return the answer of an error in the one shape."""
+    body: dict[str, object] = {**(extra or {}), "error": HTTPStatus(status).phrase, "message": message}
+    if details is not None:
+        body["details"] = details
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what a handler raises into the one error shape.
+
+    User mistakes (`APIError`, aiohttp's own 4xx) are answered as they are. Failures of the store become a 503, or a
+    400 where the question was too large. Anything else is logged with its traceback and answered by a bare 500.
+    """
+    try:
+        return await handler(request)
+    except APIError as error:
+        return error_response(
+            error.status, error.message, details=error.details, headers=error.headers, extra=error.extra
+        )
+    except web.HTTPException as error:
+        return _from_http_exception(request, error)
+    except QueryLimitExceeded as error:
+        return error_response(400, f"The question is too large to answer: {error}")
+    except StoreError as error:
+        return _from_store_error(request, error)
+    except Exception:
+        # The outermost frame of a request: whatever it is, the client gets one shape and the log gets the rest.
+        log.exception("unexpected error in %s %s", request.method, _route_of(request))
+        return error_response(500, "Unexpected error; the service's log has the reason")
+
+
+def _from_http_exception(request: web.Request, error: web.HTTPException) -> web.Response:
+    if error.status < 400:
+        raise error
+    messages = {
+        404: f"No such path: {request.path}",
+        405: f"{request.method} is not allowed here",
+        413: "The request body is too large",
+    }
+    headers = {name: value for name, value in error.headers.items() if name.lower() in ("allow", "retry-after")}
+    return error_response(error.status, messages.get(error.status, error.reason), headers=headers)
+
+
+def _from_store_error(request: web.Request, error: StoreError) -> web.Response:
+    if is_transient(error):
+        log.warning("store unavailable in %s %s: %s", request.method, _route_of(request), error)
+        return error_response(
+            503, "The store is not available", headers={"Retry-After": str(STORE_RETRY_AFTER_S)}
+        )
+    log.error("store refused a statement in %s %s: %s", request.method, _route_of(request), error)
+    return error_response(500, "The store refused the statement; the service's log has the reason")
+
+
+def _route_of(request: web.Request) -> str:
+    """Return the route's template: a path may carry what does not belong in a log."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(unmatched)"

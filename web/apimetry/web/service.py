@@ -1,0 +1,91 @@
+"""What every service answers beside its own endpoints: ``/health``, ``/ready`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import version
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from apimetry.web.errors import Handler
+
+Readiness = Callable[[], Awaitable[list[str]]]
+"""Returns the reasons why the service cannot do its work now; empty when it can."""
+
+# From a loopback answer to the longest query that the store's limits allow, in seconds.
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+def json_response(
+    payload: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an answer with `payload` as JSON."""
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(payload),
+        content_type="application/json",
+        headers=dict(headers or {}),
+    )
+
+
+def new_registry() -> CollectorRegistry:
+    """Return a registry of one service, with the process's own figures in it."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def metrics_middleware(registry: CollectorRegistry, service: str) -> Middleware:
+    """Return an aiohttp middleware that counts and times requests by route template and status.
+
+    Put it outside the error middleware, so that it sees the statuses that clients see.
+    """
+    requests = Counter(
+        f"apimetry_{service}_http_requests", "Requests answered.", ["route", "status"], registry=registry
+    )
+    seconds = Histogram(
+        f"apimetry_{service}_http_request_seconds",
+        "Time to answer a request.",
+        ["route"],
+        registry=registry,
+        buckets=LATENCY_BUCKETS_S,
+    )
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "(unmatched)"
+        seconds.labels(route).observe(time.perf_counter() - started)
+        requests.labels(route, response.status).inc()
+        return response
+
+    return middleware
+
+
+def add_service_routes(app: web.Application, registry: CollectorRegistry, ready: Readiness) -> None:
+    """Add the three endpoints that an orchestrator and a monitor ask.
+
+    ``/health`` answers 200 while the process serves. ``/ready`` answers 200, or 503 with the reasons why not.
+    ``/metrics`` answers in the Prometheus text format.
+    """
+
+    async def health(_: web.Request) -> web.Response:
+        return json_response({"status": "ok", "version": version("apimetry")})
+
+    async def readiness(_: web.Request) -> web.Response:
+        reasons = await ready()
+        return json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/health", health)
+    app.router.add_get("/ready", readiness)
+    app.router.add_get("/metrics", metrics)
