@@ -1,0 +1,18 @@
+"""Where log lines go. Only the command configures logging; every other module just logs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+
+def configure(level: str) -> None:
+    """Send log lines of `level` and above to standard error, one line each, times in UTC."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Request lines would carry query strings; the services have metrics instead.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

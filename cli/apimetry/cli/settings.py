@@ -1,0 +1,174 @@
+"""The one table of settings: it makes ``--help``, the validation, and the README's table (a test compares them).
+
+A value comes from an argument, else from the environment (``APIMETRY_`` and the name in capitals), else from
+``apimetry.toml``, else from the default here. An unknown key in the file or an unreadable value anywhere stops the
+start. Names with units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENVIRONMENT_PREFIX = "APIMETRY_"
+CONFIG_FILE = "apimetry.toml"
+SECRET = {"secret": True}
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message says which, its value and what is expected."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of the services, made once at the start; an empty text counts as not given."""
+
+    store: Annotated[
+        str,
+        Meta(
+            description="ClickHouse: clickhouse://user:password@host:8123/database or https://…; "
+            "without it the embedded store in the data directory",
+            extra=SECRET,
+        ),
+    ] = ""
+    data_dir: Annotated[str, Meta(description="folder of the spool and the embedded store", min_length=1)] = (
+        "./apimetry-data"
+    )
+    host: Annotated[str, Meta(description="address to listen on", min_length=1)] = "127.0.0.1"
+    collector_port: Annotated[
+        int, Meta(description="port of the collector; 0 picks a free one and prints it", ge=0, le=65535)
+    ] = 7998
+    query_port: Annotated[
+        int, Meta(description="port of the query service; 0 picks a free one and prints it", ge=0, le=65535)
+    ] = 7778
+    cluster: Annotated[
+        str,
+        Meta(
+            description="name of a ClickHouse cluster: replicated and distributed tables",
+            pattern="^[A-Za-z0-9_.-]*$",
+        ),
+    ] = ""
+    migrate: Annotated[
+        bool, Meta(description="bring the schema up to date at the start; false only checks it")
+    ] = True
+    bootstrap_application: Annotated[
+        str,
+        Meta(
+            description="on an empty store: id of the first application",
+            pattern="^[A-Za-z0-9_.-]{0,64}$",
+        ),
+    ] = ""
+    bootstrap_admin_key: Annotated[
+        str, Meta(description="on an empty store: the first admin key", extra=SECRET)
+    ] = ""
+    bootstrap_write_key: Annotated[
+        str, Meta(description="on an empty store: the first write key", extra=SECRET)
+    ] = ""
+    bootstrap_read_key: Annotated[
+        str, Meta(description="on an empty store: the first read key", extra=SECRET)
+    ] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
+    ] = "info"
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """One row of the table of settings."""
+
+    name: str
+    option: str
+    environment: str
+    default: object
+    description: str
+    expected: str
+    secret: bool
+
+
+def _info(field: msgspec.structs.FieldInfo) -> SettingInfo:
+    meta = field.type.__metadata__[0]
+    return SettingInfo(
+        name=field.name,
+        option="--" + field.name.replace("_", "-"),
+        environment=ENVIRONMENT_PREFIX + field.name.upper(),
+        default=field.default,
+        description=meta.description,
+        expected=_expected(field.type.__origin__, meta),
+        secret=bool(meta.extra),
+    )
+
+
+def _expected(kind: Any, meta: Meta) -> str:  # noqa: ANN401 - a type expression has no better type
+    if kind is bool:
+        return "true or false"
+    if kind is int:
+        return f"a whole number from {meta.ge} to {meta.le}"
+    if getattr(kind, "__origin__", None) is Literal:
+        return "one of " + ", ".join(kind.__args__)
+    return f"text that matches {meta.pattern}" if meta.pattern else "text"
+
+
+TABLE: tuple[SettingInfo, ...] = tuple(_info(field) for field in msgspec.structs.fields(Settings))
+_BY_NAME = {info.name: info for info in TABLE}
+
+
+def load(
+    arguments: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None
+) -> Settings:
+    """Return the settings from their three sources and the defaults.
+
+    Args:
+        arguments: by setting name; None counts as not given.
+        environment: such as ``os.environ``; an empty value counts as not given, variables of no setting are ignored.
+        config: the TOML file; None takes ``apimetry.toml`` in the working directory if there is one.
+
+    Raises:
+        SettingsError: an unknown key, an unreadable value, or a file that cannot be read.
+    """
+    values: dict[str, object] = {}
+    for name, value in _from_file(config).items():
+        values[name] = _checked(name, value, f"{name} in {config or CONFIG_FILE}", strict=True)
+    for info in TABLE:
+        given = environment.get(info.environment, "")
+        if given:
+            values[info.name] = _checked(info.name, given, info.environment, strict=False)
+        argument = arguments.get(info.name)
+        if argument is not None:
+            values[info.name] = _checked(info.name, argument, info.option, strict=False)
+    return Settings(**values)  # type: ignore[arg-type] # each value was checked against its field
+
+
+def _from_file(config: Path | None) -> dict[str, object]:
+    path = config or Path(CONFIG_FILE)
+    if config is None and not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+    for name in content:
+        if name not in _BY_NAME:
+            raise SettingsError(f"{path}: unknown setting {name!r}; known are {', '.join(_BY_NAME)}")
+    return content
+
+
+def _checked(name: str, value: object, where: str, *, strict: bool) -> object:
+    info = _BY_NAME[name]
+    try:
+        settings = msgspec.convert({name: value}, Settings, strict=strict)
+    except msgspec.ValidationError:
+        shown = "***" if info.secret else repr(value)
+        raise SettingsError(f"{where}: {shown} is not {info.expected}") from None
+    return getattr(settings, name)
