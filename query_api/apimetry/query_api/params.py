@@ -1,0 +1,218 @@
+"""The parameters of a timeseries question: text in, one frozen `TimeseriesQuery` out. Pure.
+
+Source of the rules: api.md, section 3.1 (seed 001). Every name that can reach SQL as an identifier is in one of the
+closed sets here; everything else stays a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from apimetry.web.errors import BadRequest
+
+SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
+VALUES = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
+DIMENSIONS = (
+    "consumer_id",
+    "method",
+    "url",
+    "function",
+    "status_code",
+    "route",
+    "source",
+    "version",
+    "error_type",
+)
+NUMERIC_DIMENSIONS = frozenset({"status_code"})
+NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+FILLS = ("zero", "null")
+PARAMETERS = ("aggregation", "value", "granularity", "group", "include", "exclude", "fill", "limit")
+
+# 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
+MAX_TIME_S = 9_999_999_999
+MAX_STATUS_CODE = 65_535
+# `application` is read where the key is checked; jQuery, which the dashboard of seed 001 uses, adds `_` to defeat caches.
+_READ_ELSEWHERE = frozenset({"application", "_"})
+_REPEATABLE = frozenset({"include", "exclude"})
+# Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
+_MONDAY_S = -3 * 86400
+# Long enough to recognize what was sent, short enough for a log line or a terminal.
+_SHOWN_CHARACTERS = 80
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_PERCENTILE = re.compile(r"percentile_([1-9][0-9]?)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Granularity:
+    """Buckets of `seconds`, one of which starts at `origin_s`."""
+
+    seconds: int
+    origin_s: int = 0
+
+    def floor(self, time_s: int) -> int:
+        """Return the start of the bucket that holds `time_s`."""
+        return (time_s - self.origin_s) // self.seconds * self.seconds + self.origin_s
+
+    def starts(self, start_s: int, end_s: int) -> range:
+        """Return the starts of all buckets that overlap `[start_s, end_s)`."""
+        return range(self.floor(start_s), end_s, self.seconds)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Events whose `field` is one of `values`; or with `excludes`, the events whose field is none of them."""
+
+    field: str
+    values: tuple[str, ...] | tuple[int, ...]
+    excludes: bool = False
+
+
+@dataclass(frozen=True)
+class TimeseriesQuery:
+    """One question about the events in `[start, end)`, seconds since the epoch, UTC."""
+
+    start: int
+    end: int
+    aggregation: str = "count"
+    value: str = "response_us"
+    granularity: Granularity | None = None
+    group: str | None = None
+    filters: tuple[Filter, ...] = ()
+    fill: str | None = None
+    limit: int | None = None
+
+    @property
+    def percentile(self) -> int | None:
+        """1 to 99 where a percentile is asked for."""
+        match = _PERCENTILE.fullmatch(self.aggregation)
+        return int(match[1]) if match else None
+
+    @property
+    def dimensions(self) -> frozenset[str]:
+        """The dimensions that a table must have to answer."""
+        grouped = {self.group} if self.group else set()
+        return frozenset(grouped | {each.field for each in self.filters})
+
+    @property
+    def granularity_ms(self) -> int:
+        """The bucket's size in milliseconds: the whole span where no granularity is asked for."""
+        return 1000 * (self.granularity.seconds if self.granularity else self.end - self.start)
+
+
+def parse_timeseries(
+    start: str, end: str, parameters: Iterable[tuple[str, str]], *, max_groups: int
+) -> TimeseriesQuery:
+    """Return the question that a request asks.
+
+    Args:
+        start: first second, from the path.
+        end: the second after the last one, from the path.
+        parameters: the decoded query string, in its order; an empty value counts as absent.
+        max_groups: the largest `limit`.
+
+    Raises:
+        BadRequest: names the parameter, its value and what is allowed.
+    """
+    start_s, end_s = _time("start", start), _time("end", end)
+    if start_s >= end_s:
+        raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
+    given = _collect(parameters)
+    return TimeseriesQuery(
+        start=start_s,
+        end=end_s,
+        aggregation=_aggregation(_single(given, "aggregation")),
+        value=_one_of("value", _single(given, "value"), VALUES) or "response_us",
+        granularity=_granularity(_single(given, "granularity")),
+        group=_one_of("group", _single(given, "group"), DIMENSIONS),
+        filters=_filters(given["include"], excludes=False) + _filters(given["exclude"], excludes=True),
+        fill=_one_of("fill", _single(given, "fill"), FILLS),
+        limit=_limit(_single(given, "limit"), max_groups),
+    )
+
+
+def _refusal(name: str, value: str, allowed: str) -> BadRequest:
+    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
+    return BadRequest(f"{name} is {shown!r}; allowed: {allowed}")
+
+
+def _collect(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    given: dict[str, list[str]] = {name: [] for name in PARAMETERS}
+    for name, value in parameters:
+        if not value or name in _READ_ELSEWHERE:
+            continue
+        # A misspelt filter that is passed over would be a wrong answer that looks like a right one.
+        if name not in given:
+            raise _refusal("a parameter's name", name, ", ".join((*PARAMETERS, "application")))
+        given[name].append(value)
+    return given
+
+
+def _single(given: dict[str, list[str]], name: str) -> str | None:
+    values = given[name]
+    if len(set(values)) > 1:
+        raise _refusal(name, ", ".join(values), "one value")
+    return values[0] if values else None
+
+
+def _one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
+    if value is not None and value not in allowed:
+        raise _refusal(name, value, ", ".join(allowed))
+    return value
+
+
+def _time(name: str, value: str) -> int:
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise _refusal(name, value, f"whole seconds since the epoch, 0 to {MAX_TIME_S} (not milliseconds)")
+    return int(value)
+
+
+def _aggregation(value: str | None) -> str:
+    if value is None:
+        return "count"
+    if value not in SIMPLE_AGGREGATIONS and not _PERCENTILE.fullmatch(value):
+        allowed = ", ".join(SIMPLE_AGGREGATIONS)
+        raise _refusal("aggregation", value, f"{allowed}, percentile_1 to percentile_99")
+    return value
+
+
+def _granularity(value: str | None) -> Granularity | None:
+    if value is None:
+        return None
+    if value in NAMED_GRANULARITIES:
+        return Granularity(NAMED_GRANULARITIES[value], _MONDAY_S if value == "week" else 0)
+    if not _WHOLE_NUMBER.fullmatch(value) or int(value) == 0:
+        allowed = ", ".join(NAMED_GRANULARITIES)
+        raise _refusal("granularity", value, f"{allowed}, or a whole number of seconds, at least 1")
+    return Granularity(int(value))
+
+
+def _limit(value: str | None, max_groups: int) -> int | None:
+    if value is None:
+        return None
+    if not _WHOLE_NUMBER.fullmatch(value) or not 1 <= int(value) <= max_groups:
+        raise _refusal("limit", value, f"a whole number of groups, 1 to {max_groups}")
+    return int(value)
+
+
+def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
+    name = "exclude" if excludes else "include"
+    values: dict[str, list[str]] = {}
+    for text in texts:
+        field, colon, value = text.partition(":")
+        if not colon or field not in DIMENSIONS:
+            raise _refusal(name, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
+        values.setdefault(field, []).append(value)
+    return tuple(
+        Filter(field, _distinct(name, field, given), excludes) for field, given in sorted(values.items())
+    )
+
+
+def _distinct(name: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:
+    if field not in NUMERIC_DIMENSIONS:
+        return tuple(dict.fromkeys(values))
+    for value in values:
+        if not _WHOLE_NUMBER.fullmatch(value) or int(value) > MAX_STATUS_CODE:
+            raise _refusal(f"{name}={field}", value, f"a whole number, 0 to {MAX_STATUS_CODE}")
+    return tuple(dict.fromkeys(map(int, values)))

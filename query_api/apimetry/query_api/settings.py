@@ -1,0 +1,39 @@
+"""The query service's settings; each of them is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """What the query service allows. Made once, by whoever starts it."""
+
+    allowed_origins: tuple[str, ...] = ("*",)
+    """Origins whose pages may read answers. ``*`` lets any page read with a key, and none change anything."""
+
+    max_points: int = 100_000
+    """Points in one timeseries answer, over all its groups: about 2 MB of JSON."""
+
+    max_groups: int = 10_000
+    """Groups in one timeseries answer."""
+
+    max_query_time_s: float = 30.0
+    """Time that the engine may spend on one statement."""
+
+    max_query_memory_bytes: int = 2 * 1024**3
+    """Memory that the engine may use for one statement."""
+
+    max_waiting_queries: int = 64
+    """Questions under way or waiting for a thread of the store; the next one is answered 503."""
+
+    max_body_bytes: int = 64 * 1024
+    """Body of a management request."""
+
+    compress_over_bytes: int = 1400
+    """Answers longer than this (one network packet) are compressed for clients that accept it."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_points", "max_groups", "max_waiting_queries", "max_body_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
