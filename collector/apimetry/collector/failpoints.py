@@ -1,0 +1,37 @@
+"""Labelled places where a test can kill the process; nothing but one comparison otherwise.
+
+`APIMETRY_FAILPOINTS="after_fsync:3"` kills this process (SIGKILL) at the third time it gets there.
+"""
+
+import os
+import signal
+from collections import Counter
+
+NAMES = frozenset(
+    {
+        "before_append", "after_append", "before_fsync", "after_fsync", "before_seal", "after_seal",
+        "before_insert", "after_insert", "before_remember", "after_remember", "before_unlink", "after_unlink",
+    }
+)  # fmt: skip
+"""Of the pipeline, in its order."""
+
+
+class Failpoints:
+    """Counts visits; armed by the value of the environment variable, or not at all."""
+
+    def __init__(self, armed: str | None = None) -> None:
+        self._name, _, nth = (armed or "").partition(":")
+        self._nth = int(nth or 1)
+        self._visits: Counter[str] = Counter()
+        if self._name and self._name not in NAMES:
+            raise ValueError(
+                f"APIMETRY_FAILPOINTS names {self._name!r}; known are {', '.join(sorted(NAMES))}"
+            )
+
+    def hit(self, name: str) -> None:
+        """Dies here if armed for this visit of `name`."""
+        if name != self._name:
+            return
+        self._visits[name] += 1
+        if self._visits[name] == self._nth:
+            os.kill(os.getpid(), signal.SIGKILL)
