@@ -13,14 +13,14 @@ from apimetry.store.accounts import BootstrapKeys
 DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 
 
-def show(
-    settings: Settings, addresses: Mapping[str, str], made: BootstrapKeys | None, credentials: Path
-) -> None:
+def show(settings: Settings, addresses: Mapping[str, str], made: BootstrapKeys | None, credentials: Path) -> None:
     """Print addresses, and on the first start the keys and the lines to paste.
 
     Args:
+        settings: say which store it is.
         addresses: base URL by service, "collector" and "query".
         made: the keys that this start made; they are printed this once.
+        credentials: where they were left.
     """
     store = "the ClickHouse server" if settings.store else f"an embedded store in {settings.data_dir}"
     print(f"apimetry {version('apimetry')} runs on {store}")

@@ -58,9 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern="^[A-Za-z0-9_.-]*$",
         ),
     ] = ""
-    migrate: Annotated[
-        bool, Meta(description="bring the schema up to date at the start; false only checks it")
-    ] = True
+    migrate: Annotated[bool, Meta(description="bring the schema up to date at the start; false only checks it")] = (
+        True
+    )
     bootstrap_application: Annotated[
         str,
         Meta(
@@ -68,15 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern="^[A-Za-z0-9_.-]{0,64}$",
         ),
     ] = ""
-    bootstrap_admin_key: Annotated[
-        str, Meta(description="on an empty store: the first admin key", extra=SECRET)
-    ] = ""
-    bootstrap_write_key: Annotated[
-        str, Meta(description="on an empty store: the first write key", extra=SECRET)
-    ] = ""
-    bootstrap_read_key: Annotated[
-        str, Meta(description="on an empty store: the first read key", extra=SECRET)
-    ] = ""
+    bootstrap_admin_key: Annotated[str, Meta(description="on an empty store: the first admin key", extra=SECRET)] = ""
+    bootstrap_write_key: Annotated[str, Meta(description="on an empty store: the first write key", extra=SECRET)] = ""
+    bootstrap_read_key: Annotated[str, Meta(description="on an empty store: the first read key", extra=SECRET)] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
     ] = "info"
@@ -122,9 +116,7 @@ TABLE: tuple[SettingInfo, ...] = tuple(_info(field) for field in msgspec.structs
 _BY_NAME = {info.name: info for info in TABLE}
 
 
-def load(
-    arguments: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None
-) -> Settings:
+def load(arguments: Mapping[str, object], environment: Mapping[str, str], config: Path | None = None) -> Settings:
     """Return the settings from their three sources and the defaults.
 
     Args:

@@ -88,9 +88,7 @@ async def authorize_application(
     """
     access = await authorize(request, directory, *kinds, purpose=purpose)
     if access.application is None:
-        raise BadRequest(
-            "An admin key must name the application: add ?application=ID, or the header X-Auth-User: ID"
-        )
+        raise BadRequest("An admin key must name the application: add ?application=ID, or the header X-Auth-User: ID")
     return ApplicationAccess(access.principal, access.organization, access.application)
 
 

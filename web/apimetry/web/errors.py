@@ -111,9 +111,7 @@ class UnsupportedMediaType(APIError):
 class _Retryable(APIError):
     """An error that passes: the answer says when to come back."""
 
-    def __init__(
-        self, message: str, *, retry_after_s: float, extra: Mapping[str, object] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after_s: float, extra: Mapping[str, object] | None = None) -> None:
         # RFC 9110, section 10.2.3: whole seconds.
         wait_s = max(1, math.ceil(retry_after_s))
         super().__init__(message, headers={"Retry-After": str(wait_s)}, extra=extra)
@@ -191,9 +189,7 @@ def _from_http_exception(request: web.Request, error: web.HTTPException) -> web.
 def _from_store_error(request: web.Request, error: StoreError) -> web.Response:
     if is_transient(error):
         log.warning("store unavailable in %s %s: %s", request.method, _route_of(request), error)
-        return error_response(
-            503, "The store is not available", headers={"Retry-After": str(STORE_RETRY_AFTER_S)}
-        )
+        return error_response(503, "The store is not available", headers={"Retry-After": str(STORE_RETRY_AFTER_S)})
     log.error("store refused a statement in %s %s: %s", request.method, _route_of(request), error)
     return error_response(500, "The store refused the statement; the service's log has the reason")
 

@@ -21,9 +21,7 @@ Readiness = Callable[[], Awaitable[list[str]]]
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-def json_response(
-    payload: object, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
+def json_response(payload: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer with `payload` as JSON."""
     return web.Response(
         status=status,
