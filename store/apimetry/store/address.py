@@ -1,0 +1,95 @@
+"""A store's URL, taken apart and checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from apimetry.store.errors import StoreError
+
+DEFAULT_DATABASE: Final = "apimetry"
+_DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_SECURE_PORT: Final = 8443
+_PORT: Final = 8123
+# What may follow `?`: clickhouse-connect's own names for TLS and compression.
+_OPTIONS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key", "compress", "server_host_name", "verify"})
+
+
+class StoreAddressError(StoreError, ValueError):
+    """The store's URL cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class StoreAddress:
+    """Where the store is: `path` of an embedded one, else `host` and the rest."""
+
+    database: str
+    path: Path | None = None
+    interface: str = "http"
+    host: str = ""
+    port: int = 0
+    username: str = ""
+    password: str = field(default="", repr=False)
+    options: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        """For logs: without user and password."""
+        if self.path is not None:
+            return f"chdb://{self.path}"
+        return f"{self.interface}://{self.host}:{self.port}/{self.database}"
+
+
+def parse_address(url: str) -> StoreAddress:
+    """Read `chdb:///path`, `clickhouse://user:password@host:port/database`, `clickhouses://…` or `http(s)://…`.
+
+    The database defaults to `apimetry`, the port to 8123 (8443 with TLS). `clickhouse://` speaks TLS on port 8443 or
+    443, or with `?secure=true`. Raises StoreAddressError; its message never carries the password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise StoreAddressError("the store's URL cannot be read: its port or host is malformed") from error
+    if parts.scheme == "chdb":
+        return _embedded(unquote(parts.path), parts.netloc)
+    if parts.scheme not in ("clickhouse", "clickhouses", "http", "https"):
+        raise StoreAddressError(
+            f"a store's URL starts with chdb://, clickhouse://, http:// or https://, not {parts.scheme or 'nothing'!r}"
+        )
+    if not parts.hostname:
+        raise StoreAddressError("the store's URL names no host")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    secure = options.pop("secure", "").lower() in ("1", "true", "yes")
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise StoreAddressError(
+            f"the store's URL has an unknown option {unknown[0]!r}; known: secure, {', '.join(sorted(_OPTIONS))}"
+        )
+    tls = secure or parts.scheme in ("https", "clickhouses")
+    tls = tls or (parts.scheme == "clickhouse" and port in (443, _SECURE_PORT))
+    return StoreAddress(
+        database=_checked_database(unquote(parts.path).strip("/") or DEFAULT_DATABASE),
+        interface="https" if tls else "http",
+        host=parts.hostname,
+        port=port or (_SECURE_PORT if tls else _PORT),
+        username=unquote(parts.username or "default"),
+        password=unquote(parts.password or ""),
+        options=options,
+    )
+
+
+def _embedded(path: str, netloc: str) -> StoreAddress:
+    if netloc or not path.strip("/"):
+        raise StoreAddressError(
+            "an embedded store's URL is chdb:// and an absolute path, as in chdb:///var/lib/apimetry"
+        )
+    return StoreAddress(database=DEFAULT_DATABASE, path=Path(path).resolve())
+
+
+def _checked_database(name: str) -> str:
+    if not _DATABASE.fullmatch(name):
+        raise StoreAddressError(f"a database's name is letters, digits and _, at most 64, not {name!r}")
+    return name

@@ -1,0 +1,274 @@
+"""The store's one door: queries, commands and inserts against ClickHouse, in the process or over HTTP.
+
+A clickhouse-connect client serializes its calls, so each call borrows one of its own: as many as there are calls at
+once, kept for the next. They have no session, so that a balancer may send each call to another replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ProgrammingError
+
+from apimetry.store.address import StoreAddress, parse_address
+from apimetry.store.errors import StoreError, StoreLocked, StoreRejected, StoreUnavailable, map_error
+from apimetry.store.events import clear_insert_files, insert_into_events
+from apimetry.store.ownership import Ownership, take_ownership
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 5
+# The longest silence on a connection; an insert of a full segment takes seconds, a migration may take minutes.
+RECEIVE_TIMEOUT_S: Final = 300
+# Threads for what must not wait behind queries: inserts, and the accounts both services authenticate against.
+RESERVED_THREADS: Final = 2
+
+# What one query may use. A caller may ask for less, never for more.
+QUERY_LIMITS: Final[Mapping[str, int]] = {
+    "max_execution_time": 30,
+    "max_memory_usage": 4 * 1024**3,
+    "max_result_rows": 1_000_000,
+    "max_result_bytes": 512 * 1024**2,
+}
+_OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "result_overflow_mode": "throw"}
+
+
+class Store:
+    """ClickHouse, embedded (`chdb:///path`) or over HTTP; blocking calls from any thread, `run` and `fetch` for asyncio.
+
+    Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`.
+    """
+
+    def __init__(self, url: str, *, cluster: str | None = None, threads: int = 4) -> None:
+        self.address: Final[StoreAddress] = parse_address(url)
+        self.cluster: Final = cluster
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._idle: list[Client] = []
+        self._opened = False
+        self._ownership: Ownership | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._reserved: ThreadPoolExecutor | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs in this process."""
+        return self.address.path is not None
+
+    @property
+    def database(self) -> str:
+        """The database that holds the tables."""
+        return self.address.database
+
+    def open(self) -> None:
+        """Connect, and create the database where it is missing.
+
+        Raises StoreLocked when another process owns the embedded store, StoreUnavailable when the server is away.
+        """
+        if self._opened:
+            return
+        if self.address.path is not None:
+            try:
+                self._ownership = take_ownership(self.address.path)
+                clear_insert_files(self.address.path)
+            except OSError as error:
+                raise StoreUnavailable(f"{self.address.path} cannot be used ({error.strerror})") from error
+        try:
+            self._create_database()
+        except BaseException:
+            self._release()
+            raise
+        self._executor = ThreadPoolExecutor(self._threads, "apimetry-store")
+        self._reserved = ThreadPoolExecutor(RESERVED_THREADS, "apimetry-store-reserved")
+        self._opened = True
+
+    def close(self) -> None:
+        """Wait for running calls, close every client and give up the embedded store; harmless when repeated."""
+        with self._lock:
+            self._opened = False
+        for executor in (self._executor, self._reserved):
+            if executor is not None:
+                executor.shutdown(wait=True, cancel_futures=True)
+        self._executor = self._reserved = None
+        self._release()
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """Rows of one SELECT without SETTINGS or FORMAT of its own; times of day are aware, in UTC.
+
+        Values go as `{name:Type}` and are bound by the server. Every query has QUERY_LIMITS; `settings` may lower them.
+        """
+        limits = query_settings(settings)
+        with self._borrowed(inserting=False) as client:
+            result = client.query(sql, parameters=dict(parameters or {}), settings=limits)
+            return [tuple(row) for row in result.result_rows]
+
+    def command(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """Run one statement for its effect. It is sent once: a lost answer is the caller's to resolve."""
+        with self._borrowed(inserting=False) as client:
+            client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+
+    def insert_rows(self, token: str, body: bytes) -> None:
+        """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
+
+        `body` holds MsgPack values one after another in the order of ROW_COLUMNS. Raises StoreUnavailable when the
+        outcome is unknown or the store away (call again with the same token and bytes), StoreRejected when the bytes
+        will never be taken.
+        """
+        with self._borrowed(inserting=True) as client:
+            insert_into_events(client, token, body, directory=self.address.path)
+
+    async def run(self, function: Callable[..., T], *args: object) -> T:
+        """Run a blocking call in the store's own bounded threads."""
+        return await self._submit(self._executor, function, *args)
+
+    async def run_reserved(self, function: Callable[..., T], *args: object) -> T:
+        """As `run`, in the few threads that queries never occupy: for inserts and accounts."""
+        return await self._submit(self._reserved, function, *args)
+
+    async def fetch(
+        self,
+        sql: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """`query` in the store's threads."""
+
+        def fetch() -> list[tuple[Any, ...]]:
+            return self.query(sql, parameters, settings=settings)
+
+        return await self.run(fetch)
+
+    async def _submit(self, executor: ThreadPoolExecutor | None, function: Callable[..., T], *args: object) -> T:
+        if executor is None:
+            raise StoreUnavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+
+    @contextlib.contextmanager
+    def _borrowed(self, *, inserting: bool) -> Iterator[Client]:
+        with self._lock:
+            if not self._opened:
+                raise StoreUnavailable("the store is closed")
+            client = self._idle.pop() if self._idle else None
+        if client is None:
+            client = self._connect(self.database)
+        try:
+            yield client
+        except Exception as error:
+            raise map_error(error, inserting=inserting) from error
+        finally:
+            self._give_back(client)
+
+    def _give_back(self, client: Client) -> None:
+        with self._lock:
+            if self._opened and len(self._idle) < self._threads + RESERVED_THREADS:
+                self._idle.append(client)
+                return
+        client.close()
+
+    def _create_database(self) -> None:
+        client = self._connect(None)
+        try:
+            with contextlib.closing(client):
+                found = client.query(
+                    "SELECT count() FROM system.databases WHERE name = {database:String}",
+                    parameters={"database": self.database},
+                ).result_rows
+                if not found[0][0]:
+                    on_cluster = f" ON CLUSTER `{self.cluster}`" if self.cluster else ""
+                    client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`{on_cluster}")
+        except Exception as error:
+            raise map_error(error, inserting=False) from error
+
+    def _connect(self, database: str | None) -> Client:
+        try:
+            return _embedded_client(self.address, database) if self.embedded else _http_client(self.address, database)
+        except Exception as error:
+            raise map_error(error, inserting=False) from error
+
+    def _release(self) -> None:
+        with self._lock:
+            clients, self._idle = self._idle, []
+        for client in clients:
+            client.close()
+        if self._ownership is not None:
+            self._ownership.release()
+            self._ownership = None
+
+
+def query_settings(asked: Mapping[str, object] | None) -> dict[str, object]:
+    """The limits of one query: QUERY_LIMITS, lowered by what the caller asked for."""
+    settings: dict[str, object] = {**QUERY_LIMITS, **_OVERFLOW}
+    for name, value in (asked or {}).items():
+        limit = QUERY_LIMITS.get(name)
+        if limit is None:
+            if name in _OVERFLOW:
+                raise StoreRejected(
+                    f"{name} is fixed: a query over its limit is an error, never a part of the answer"
+                )
+            settings[name] = value
+        elif isinstance(value, (int, float)) and 0 < value <= limit:
+            settings[name] = value
+        else:
+            raise StoreRejected(f"{name} may be above 0 and at most {limit}")
+    return settings
+
+
+def _embedded_client(address: StoreAddress, database: str | None) -> Client:
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(address.path),
+            database=database,
+            tz_mode="aware",
+            show_clickhouse_errors=True,
+        )
+    except ImportError as error:
+        raise StoreError("the embedded store needs chDB: pip install 'apimetry[embedded]'") from error
+    except ProgrammingError as error:
+        raise StoreLocked(
+            f"chDB cannot open {address.path}: another process has it open, or this one has another directory open"
+        ) from error
+
+
+def _http_client(address: StoreAddress, database: str | None) -> Client:
+    return clickhouse_connect.get_client(
+        interface=address.interface,
+        host=address.host,
+        port=address.port,
+        username=address.username,
+        password=address.password,
+        database=database,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=RECEIVE_TIMEOUT_S,
+        tz_mode="aware",
+        show_clickhouse_errors=True,
+        autogenerate_session_id=False,
+        # Trying again is decided by `is_transient` and done by the caller, who can wait.
+        query_retries=0,
+        dedicated_pool=True,
+        client_name="apimetry",
+        **{"compress": "false", **address.options},
+    )

@@ -1,0 +1,125 @@
+"""Numbered changes of schema: applied in order, recorded when whole, safe to repeat at any point.
+
+- Each statement can run again, so a migration that was killed between any two of its statements resumes.
+- A migration is recorded after its last statement. Two processes that migrate at once run the same repeatable
+  statements and leave the same record.
+- An applied migration is never changed; a new one follows it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from apimetry.store.errors import SchemaError, StoreRejected
+from apimetry.store.migrations import m0001_events, m0002_accounts
+from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
+
+if TYPE_CHECKING:
+    from apimetry.store.client import Store
+
+logger = logging.getLogger(__name__)
+
+_ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
+    ("0001_events", m0001_events.statements),
+    ("0002_accounts", m0002_accounts.statements),
+)
+_RECORD: Final = "schema_migrations"
+_WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
+_REPLICATED_WINDOW = re.compile(r"\breplicated_deduplication_window = (\d+)")
+_UNKNOWN_TABLE: Final = 60
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered change: its name and the statements it runs, in order."""
+
+    name: str
+    statements: tuple[str, ...]
+
+
+def migrations(layout: Layout) -> list[Migration]:
+    """Every migration this version knows, written for one layout; pure."""
+    return [Migration(name, tuple(statements(layout))) for name, statements in _ALL]
+
+
+def pending(store: Store) -> list[Migration]:
+    """What `migrate` would run now, in order."""
+    done = _applied(store)
+    return [migration for migration in migrations(_layout(store)) if migration.name not in done]
+
+
+def migrate(store: Store) -> list[str]:
+    """Bring the schema up to date and return the names applied; raises SchemaError when it is newer than this code."""
+    layout = _layout(store)
+    for statement in _record_table(layout):
+        store.command(statement)
+    _refuse_newer(_applied(store))
+    applied = []
+    for migration in pending(store):
+        for statement in migration.statements:
+            store.command(statement)
+        store.command(
+            f"INSERT INTO {_RECORD} (name) SETTINGS async_insert = 0 SELECT {{name:String}}",
+            {"name": migration.name},
+        )
+        logger.info("migration %s applied", migration.name)
+        applied.append(migration.name)
+    return applied
+
+
+def check(store: Store) -> None:
+    """Raise SchemaError, saying what to do, unless the schema is this version's and can keep exactly once."""
+    done = _applied(store)
+    _refuse_newer(done)
+    missing = [migration.name for migration in migrations(_layout(store)) if migration.name not in done]
+    if missing:
+        raise SchemaError(f"the schema lacks {', '.join(missing)}: run `apimetry migrate`")
+    _check_windows(store)
+
+
+def _layout(store: Store) -> Layout:
+    return Layout(database=store.database, cluster=store.cluster)
+
+
+def _record_table(layout: Layout) -> list[str]:
+    columns = "name String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)"
+    return layout.shared_table(_RECORD, columns, order_by="name", version="applied_at")
+
+
+def _applied(store: Store) -> set[str]:
+    try:
+        return {str(name) for (name,) in store.query(f"SELECT DISTINCT name FROM {_RECORD}")}
+    except StoreRejected as error:
+        if error.code == _UNKNOWN_TABLE:
+            return set()
+        raise
+
+
+def _refuse_newer(done: set[str]) -> None:
+    unknown = sorted(done - {name for name, _ in _ALL})
+    if unknown:
+        raise SchemaError(
+            f"the schema is newer than this version of apimetry (it has {unknown[-1]}): upgrade apimetry, or restore the"
+            " backup made before the upgrade"
+        )
+
+
+def _check_windows(store: Store) -> None:
+    tables = store.query(
+        "SELECT name, engine, engine_full FROM system.tables WHERE database = {database:String}"
+        " AND engine LIKE '%MergeTree' ORDER BY name",
+        {"database": store.database},
+    )
+    for name, engine, definition in tables:
+        replicated = engine.startswith("Replicated")
+        found = (_REPLICATED_WINDOW if replicated else _WINDOW).search(definition)
+        if found is None or int(found.group(1)) < DEDUPLICATION_WINDOW:
+            setting = "replicated_deduplication_window" if replicated else "non_replicated_deduplication_window"
+            raise SchemaError(
+                f"table {store.database}.{name} would store a retried insert twice: run ALTER TABLE"
+                f" {store.database}.{name} MODIFY SETTING {setting} = {DEDUPLICATION_WINDOW}"
+            )

@@ -1,0 +1,113 @@
+"""How a table is spread: one server, or a cluster's shards and replicas.
+
+On a cluster a *sharded* table is `NAME_local` (replicated within its shard) behind a Distributed table `NAME`; a
+*shared* one is whole on every node. Statements elsewhere name `NAME` and need not know.
+
+Inserts go through the Distributed table, in the foreground: the shard of a row follows from the row itself, so a retry
+through any node reaches the same shards, and each of them knows the token. An insert into the local table of whichever
+node a balancer picks would be stored twice when the retry meets another shard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+DEDUPLICATION_WINDOW: Final = 10_000
+# A token must be remembered for as long as an insert of unknown outcome can wait in a spool.
+_WINDOW_SECONDS: Final = 28 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Writes the statements of one database, for one server or for a cluster by its name."""
+
+    database: str
+    cluster: str | None = None
+
+    def sharded_table(  # noqa: PLR0913 - the clauses of CREATE TABLE
+        self,
+        name: str,
+        columns: str,
+        *,
+        order_by: str,
+        shard_by: str,
+        engine: str = "MergeTree",
+        arguments: str = "",
+        partition_by: str | None = None,
+        ttl: str | None = None,
+        settings: str = "",
+    ) -> list[str]:
+        """A large table: CREATE statements of the tables that hold it, repeatable."""
+        clauses = [f"ORDER BY {order_by}"]
+        if partition_by:
+            clauses.insert(0, f"PARTITION BY {partition_by}")
+        if ttl:
+            clauses.append(f"TTL {ttl}")
+        clauses.append(f"SETTINGS {self._window()}{settings and ', '}{settings}")
+        tail = "\n".join(clauses)
+        if self.cluster is None:
+            return [
+                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}\n({columns})\nENGINE = {engine}({arguments})\n{tail}"
+            ]
+        keeper = f"'/clickhouse/tables/{{shard}}/{self.database}/{name}_local', '{{replica}}'"
+        arguments = f"{keeper}, {arguments}" if arguments else keeper
+        return [
+            (
+                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}_local{self.on_cluster}\n({columns})\n"
+                f"ENGINE = Replicated{engine}({arguments})\n{tail}"
+            ),
+            (
+                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}{self.on_cluster} AS {self.database}.{name}_local\n"
+                f"ENGINE = Distributed('{self.cluster}', '{self.database}', '{name}_local', {shard_by})"
+            ),
+        ]
+
+    def shared_table(self, name: str, columns: str, *, order_by: str, version: str) -> list[str]:
+        """A small table, whole on every node, that keeps the row with the highest `version` of each key."""
+        engine = f"ReplacingMergeTree({version})"
+        if self.cluster is not None:
+            keeper = f"'/clickhouse/tables/all/{self.database}/{name}', '{{shard}}-{{replica}}'"
+            engine = f"ReplicatedReplacingMergeTree({keeper}, {version})"
+        return [
+            (
+                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}{self.on_cluster}\n({columns})\n"
+                f"ENGINE = {engine}\nORDER BY {order_by}\nSETTINGS {self._window()}"
+            )
+        ]
+
+    def view(self, name: str, *, source: str, target: str, select: str) -> list[str]:
+        """A materialized view that feeds each inserted block of `source` to `target`, on the node that stores it.
+
+        `select` says everything but its FROM as `{source}`.
+        """
+        suffix = "" if self.cluster is None else "_local"
+        body = select.replace("{source}", f"{self.database}.{source}{suffix}")
+        return [
+            (
+                f"CREATE MATERIALIZED VIEW IF NOT EXISTS {self.database}.{name}{self.on_cluster}"
+                f" TO {self.database}.{target}{suffix} AS\n{body}"
+            )
+        ]
+
+    def alter(self, name: str, change: str) -> list[str]:
+        """One repeatable change of a sharded table's columns (`ADD COLUMN IF NOT EXISTS …`)."""
+        if self.cluster is None:
+            return [f"ALTER TABLE {self.database}.{name} {change}"]
+        return [
+            f"ALTER TABLE {self.database}.{name}_local{self.on_cluster} {change}",
+            f"ALTER TABLE {self.database}.{name}{self.on_cluster} {change}",
+        ]
+
+    @property
+    def on_cluster(self) -> str:
+        """The clause that makes a statement run on every node, with its leading space."""
+        return "" if self.cluster is None else f" ON CLUSTER '{self.cluster}'"
+
+    def _window(self) -> str:
+        if self.cluster is None:
+            return f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+        return (
+            f"replicated_deduplication_window = {DEDUPLICATION_WINDOW},"
+            f" replicated_deduplication_window_seconds = {_WINDOW_SECONDS}"
+        )

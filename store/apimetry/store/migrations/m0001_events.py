@@ -1,0 +1,47 @@
+"""The events, one row each, for as long as their application keeps them.
+
+Rows lie by application and time, which is how every question about them is asked. A partition is a week, so that
+retention drops whole parts. A part is on disk, with its directory, before its insert is answered: what was
+acknowledged survives a power cut even after its segment left the spool.
+"""
+
+from __future__ import annotations
+
+from apimetry.store.migrations.layout import Layout
+
+_COLUMNS = """
+    application LowCardinality(String),
+    timestamp DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    method LowCardinality(String),
+    url String CODEC(ZSTD(1)),
+    route LowCardinality(String),
+    function LowCardinality(String),
+    status_code UInt16,
+    response_us UInt64 CODEC(T64, ZSTD(1)),
+    ttfb_us Nullable(UInt64) CODEC(T64, ZSTD(1)),
+    request_bytes Nullable(UInt64) CODEC(T64, ZSTD(1)),
+    response_bytes Nullable(UInt64) CODEC(T64, ZSTD(1)),
+    consumer_id String CODEC(ZSTD(1)),
+    error_type LowCardinality(String),
+    client_ip String CODEC(ZSTD(1)),
+    user_agent String CODEC(ZSTD(1)),
+    sample_weight UInt32 DEFAULT 1,
+    data Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    source LowCardinality(String),
+    version LowCardinality(String),
+    retention_days UInt16
+"""
+
+
+def statements(layout: Layout) -> list[str]:
+    """The events table."""
+    return layout.sharded_table(
+        "events",
+        _COLUMNS,
+        partition_by="toMonday(timestamp)",
+        order_by="(application, timestamp)",
+        # Even over the shards whatever the applications' sizes, and the same for a row on every attempt.
+        shard_by="sipHash64(application, timestamp, url)",
+        ttl="toDateTime(timestamp) + toIntervalDay(retention_days)",
+        settings="fsync_after_insert = 1, fsync_part_directory = 1",
+    )
