@@ -17,6 +17,10 @@ _PORT: Final = 8123
 # What may follow `?`: clickhouse-connect's own names for TLS and compression.
 _OPTIONS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key", "compress", "server_host_name", "verify"})
 
+# ClickHouse reads them in a file's name as a pattern.
+_PATTERN_CHARACTERS: Final = frozenset("*?{}")
+_CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+
 
 class StoreAddressError(StoreError, ValueError):
     """The store's URL cannot be used; the message says why."""
@@ -57,7 +61,7 @@ def parse_address(url: str) -> StoreAddress:
         return _embedded(unquote(parts.path), parts.netloc)
     if parts.scheme not in ("clickhouse", "clickhouses", "http", "https"):
         raise StoreAddressError(
-            f"a store's URL starts with chdb://, clickhouse://, http:// or https://, not {parts.scheme or 'nothing'!r}"
+            f"a store's URL starts with chdb://, clickhouse://, http:// or https://, not {parts.scheme!r}"
         )
     if not parts.hostname:
         raise StoreAddressError("the store's URL names no host")
@@ -86,10 +90,20 @@ def _embedded(path: str, netloc: str) -> StoreAddress:
         raise StoreAddressError(
             "an embedded store's URL is chdb:// and an absolute path, as in chdb:///var/lib/apimetry"
         )
-    return StoreAddress(database=DEFAULT_DATABASE, path=Path(path).resolve())
+    resolved = Path(path).resolve()
+    if set(str(resolved)) & _PATTERN_CHARACTERS:
+        raise StoreAddressError(f"the path of an embedded store must be without * ? {{ }}, not {str(resolved)!r}")
+    return StoreAddress(database=DEFAULT_DATABASE, path=resolved)
 
 
 def _checked_database(name: str) -> str:
     if not _DATABASE.fullmatch(name):
         raise StoreAddressError(f"a database's name is letters, digits and _, at most 64, not {name!r}")
     return name
+
+
+def checked_cluster(name: str | None) -> str | None:
+    """`name`, when it may be a cluster's; an empty one is none."""
+    if name and not _CLUSTER.fullmatch(name):
+        raise StoreAddressError(f"a cluster's name is letters, digits, '_', '.' and '-', not {name!r}")
+    return name or None

@@ -18,7 +18,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ProgrammingError
 
-from apimetry.store.address import StoreAddress, parse_address
+from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.errors import StoreError, StoreLocked, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import clear_insert_files, insert_into_events
 from apimetry.store.ownership import Ownership, take_ownership
@@ -44,14 +44,14 @@ _OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "res
 
 
 class Store:
-    """ClickHouse, embedded (`chdb:///path`) or over HTTP; blocking calls from any thread, `run` and `fetch` for asyncio.
+    """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
     Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`.
     """
 
     def __init__(self, url: str, *, cluster: str | None = None, threads: int = 4) -> None:
         self.address: Final[StoreAddress] = parse_address(url)
-        self.cluster: Final = cluster
+        self.cluster: Final = checked_cluster(cluster)
         self._threads = threads
         self._lock = threading.Lock()
         self._idle: list[Client] = []
@@ -111,7 +111,8 @@ class Store:
     ) -> list[tuple[Any, ...]]:
         """Rows of one SELECT without SETTINGS or FORMAT of its own; times of day are aware, in UTC.
 
-        Values go as `{name:Type}` and are bound by the server. Every query has QUERY_LIMITS; `settings` may lower them.
+        Values go as `{name:Type}` and are bound by the server. Every query has QUERY_LIMITS; `settings` may lower
+        them.
         """
         limits = query_settings(settings)
         with self._borrowed(inserting=False) as client:
@@ -254,6 +255,7 @@ def _embedded_client(address: StoreAddress, database: str | None) -> Client:
 
 
 def _http_client(address: StoreAddress, database: str | None) -> Client:
+    options: dict[str, Any] = {"compress": "false", **address.options}
     return clickhouse_connect.get_client(
         interface=address.interface,
         host=address.host,
@@ -270,5 +272,5 @@ def _http_client(address: StoreAddress, database: str | None) -> Client:
         query_retries=0,
         dedicated_pool=True,
         client_name="apimetry",
-        **{"compress": "false", **address.options},
+        **options,
     )

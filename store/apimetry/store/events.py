@@ -83,17 +83,21 @@ def insert_into_events(client: Client, token: str, body: bytes, *, directory: Pa
         raise ValueError(message)
     settings = insert_settings(client, token)
     if directory is None:
-        # A memoryview goes out as it is, with the statement in the URL: no copy of the segment, and clickhouse-connect
-        # does not send it again by itself after a reset, as it would with bytes.
+        # A memoryview goes out as it is, with the statement in the URL: no copy of the segment, and
+        # clickhouse-connect does not send it again by itself after a reset, as it would with bytes.
         client.raw_insert(
-            EVENTS, list(ROW_COLUMNS), memoryview(body), {**settings, "wait_end_of_query": 1}, "MsgPack"
+            EVENTS,
+            list(ROW_COLUMNS),
+            memoryview(body),  # type: ignore[arg-type] # urllib3 takes any buffer; the hint does not say so
+            {**settings, "wait_end_of_query": 1},
+            "MsgPack",
         )
         return
     _insert_from_file(client, settings, body, directory)
 
 
 def _insert_from_file(client: Client, settings: Mapping[str, object], body: bytes, directory: Path) -> None:
-    """ChDB takes rows from a file only.
+    """Rows reach chDB as a file only.
 
     clickhouse-connect's own way leaves its file in the temporary directory after a kill; one of ours in the data
     directory is private, on the disk that was chosen for data, and cleared at the next start.

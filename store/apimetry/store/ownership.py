@@ -40,7 +40,7 @@ def take_ownership(directory: Path) -> Ownership:
         owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise StoreLocked(
-            f"another apimetry process (pid {owner}) owns {directory}: stop it, or give this one its own data directory"
+            f"another apimetry process (pid {owner}) owns {directory}: stop it, or use another data directory"
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

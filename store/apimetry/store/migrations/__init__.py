@@ -53,7 +53,10 @@ def pending(store: Store) -> list[Migration]:
 
 
 def migrate(store: Store) -> list[str]:
-    """Bring the schema up to date and return the names applied; raises SchemaError when it is newer than this code."""
+    """Bring the schema up to date and return the names applied.
+
+    Raises SchemaError when it is newer than this code.
+    """
     layout = _layout(store)
     for statement in _record_table(layout):
         store.command(statement)
@@ -92,7 +95,7 @@ def _record_table(layout: Layout) -> list[str]:
 
 def _applied(store: Store) -> set[str]:
     try:
-        return {str(name) for (name,) in store.query(f"SELECT DISTINCT name FROM {_RECORD}")}
+        return {str(name) for (name,) in store.query("SELECT DISTINCT name FROM schema_migrations")}
     except StoreRejected as error:
         if error.code == _UNKNOWN_TABLE:
             return set()
@@ -103,8 +106,8 @@ def _refuse_newer(done: set[str]) -> None:
     unknown = sorted(done - {name for name, _ in _ALL})
     if unknown:
         raise SchemaError(
-            f"the schema is newer than this version of apimetry (it has {unknown[-1]}): upgrade apimetry, or restore the"
-            " backup made before the upgrade"
+            f"the schema is newer than this version of apimetry (it has {unknown[-1]}): upgrade apimetry, or"
+            " restore the backup made before the upgrade"
         )
 
 

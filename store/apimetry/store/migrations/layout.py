@@ -3,9 +3,9 @@
 On a cluster a *sharded* table is `NAME_local` (replicated within its shard) behind a Distributed table `NAME`; a
 *shared* one is whole on every node. Statements elsewhere name `NAME` and need not know.
 
-Inserts go through the Distributed table, in the foreground: the shard of a row follows from the row itself, so a retry
-through any node reaches the same shards, and each of them knows the token. An insert into the local table of whichever
-node a balancer picks would be stored twice when the retry meets another shard.
+Inserts go through the Distributed table, in the foreground: the shard of a row follows from the row itself, so a
+retry through any node reaches the same shards, and each of them knows the token. An insert into the local table of
+whichever node a balancer picks would be stored twice when the retry meets another shard.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ class Layout:
         clauses.append(f"SETTINGS {self._window()}{settings and ', '}{settings}")
         tail = "\n".join(clauses)
         if self.cluster is None:
-            return [
-                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}\n({columns})\nENGINE = {engine}({arguments})\n{tail}"
-            ]
+            create = f"CREATE TABLE IF NOT EXISTS {self.database}.{name}\n({columns})\n"
+            return [f"{create}ENGINE = {engine}({arguments})\n{tail}"]
         keeper = f"'/clickhouse/tables/{{shard}}/{self.database}/{name}_local', '{{replica}}'"
         arguments = f"{keeper}, {arguments}" if arguments else keeper
         return [
@@ -58,7 +57,8 @@ class Layout:
                 f"ENGINE = Replicated{engine}({arguments})\n{tail}"
             ),
             (
-                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}{self.on_cluster} AS {self.database}.{name}_local\n"
+                f"CREATE TABLE IF NOT EXISTS {self.database}.{name}{self.on_cluster}"
+                f" AS {self.database}.{name}_local\n"
                 f"ENGINE = Distributed('{self.cluster}', '{self.database}', '{name}_local', {shard_by})"
             ),
         ]

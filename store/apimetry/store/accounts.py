@@ -1,0 +1,406 @@
+"""Who may do what: organizations, their applications and their keys, as records in the store.
+
+Of a key only its SHA-256 is stored; the key itself is returned once, when it is made. A change writes the whole
+record again under a higher version, so that the last change wins and a repeated one is harmless.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.store.records import (
+    KEY_PREFIXES,
+    SHOWN_CHARACTERS,
+    Application,
+    Key,
+    KeyKind,
+    Organization,
+    Plan,
+    RequestLimits,
+    check_key,
+    checked_application_id,
+    checked_limits,
+    checked_name,
+    checked_retention,
+    generate_key,
+    hash_key,
+)
+
+if TYPE_CHECKING:
+    from apimetry.store.client import Store
+
+
+__all__ = [
+    "KEY_PREFIXES",
+    "Accounts",
+    "Application",
+    "Key",
+    "KeyKind",
+    "Organization",
+    "Plan",
+    "RequestLimits",
+]
+
+_TIME: Final = "DateTime64(3, 'UTC')"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+_ORGANIZATIONS: Final = (
+    "SELECT id, name, plan, max_applications, max_retention_days, max_calls_per_month, created_at"
+    " FROM organizations FINAL"
+)
+_APPLICATIONS: Final = (
+    "SELECT id, organization_id, name, retention_days, per_minute, per_hour, per_day, created_at, deleted"
+    " FROM applications FINAL"
+)
+_KEYS: Final = (
+    "SELECT id, kind, organization_id, application_id, name, first_characters, created_at, expires_at, revoked_at,"
+    " toString(sha256) AS sha256 FROM keys FINAL"
+)
+
+
+class Accounts:
+    """The account records of one store: blocking, safe from several threads.
+
+    Mutable state: the last version written, under `_lock`, which also makes each read-and-change one step within this
+    process; between processes the last change wins.
+    """
+
+    def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._store: Final = store
+        self._now = now
+        self._lock = threading.RLock()
+        self._last_version = 0
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the records."""
+        return self._store
+
+    def organizations(self) -> list[Organization]:
+        """Every organization, oldest first."""
+        return [_organization(row) for row in self._store.query(f"{_ORGANIZATIONS} ORDER BY created_at, id")]
+
+    def organization(self, organization_id: str) -> Organization:
+        """One organization; raises AccountNotFound."""
+        rows = self._store.query(f"{_ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
+        if not rows:
+            raise AccountNotFound(f"there is no organization {organization_id!r}")
+        return _organization(rows[0])
+
+    def create_organization(self, name: str, plan: Plan | None = None) -> Organization:
+        """A new organization, without limits unless `plan` has some."""
+        organization = Organization(_new_id(), checked_name(name), plan or Plan(), self._stamp())
+        self._write_organization(organization)
+        return organization
+
+    def update_organization(
+        self, organization_id: str, *, name: str | None = None, plan: Plan | None = None
+    ) -> Organization:
+        """Change the name or the plan; what exists already and exceeds a smaller plan stays."""
+        with self._lock:
+            old = self.organization(organization_id)
+            new = replace(old, name=old.name if name is None else checked_name(name), plan=plan or old.plan)
+            self._write_organization(new)
+            return new
+
+    def applications(self, organization_id: str | None = None) -> list[Application]:
+        """The applications of one organization (of all: None), oldest first."""
+        rows = self._store.query(
+            f"{_APPLICATIONS} WHERE deleted = 0 AND ({{organization:String}} = '' OR organization_id ="
+            " {organization:String}) ORDER BY created_at, id",
+            {"organization": organization_id or ""},
+        )
+        return [_application(row) for row in rows]
+
+    def application(self, application_id: str) -> Application:
+        """One application; raises AccountNotFound."""
+        row = self._application_row(application_id)
+        if row is None or row[-1]:
+            raise AccountNotFound(f"there is no application {application_id!r}")
+        return _application(row)
+
+    def create_application(
+        self,
+        organization_id: str,
+        name: str,
+        *,
+        application_id: str | None = None,
+        retention_days: int | None = None,
+        limits: RequestLimits | None = None,
+    ) -> Application:
+        """A new application; its id is generated (24 hex digits) unless given.
+
+        Raises AccountInvalid, AccountConflict for an id that is or was in use (events of a deleted application may
+        still be stored), PlanLimitExceeded over the plan's number of applications or its retention.
+        """
+        with self._lock:
+            plan = self.organization(organization_id).plan
+            if plan.max_applications is not None and len(self.applications(organization_id)) >= plan.max_applications:
+                raise PlanLimitExceeded(f"the plan {plan.name!r} allows {plan.max_applications} applications")
+            if application_id is not None:
+                self._check_new_id(application_id)
+            application = Application(
+                application_id or _new_id(),
+                organization_id,
+                checked_name(name),
+                checked_retention(retention_days, plan),
+                checked_limits(limits or RequestLimits()),
+                self._stamp(),
+            )
+            self._write_application(application)
+            return application
+
+    def update_application(
+        self,
+        application_id: str,
+        *,
+        name: str | None = None,
+        retention_days: int | None = None,
+        limits: RequestLimits | None = None,
+    ) -> Application:
+        """Change what is given; a new retention holds for events stored from now on."""
+        with self._lock:
+            new = self.application(application_id)
+            if name is not None:
+                new = replace(new, name=checked_name(name))
+            if retention_days is not None:
+                plan = self.organization(new.organization_id).plan
+                new = replace(new, retention_days=checked_retention(retention_days, plan))
+            if limits is not None:
+                new = replace(new, limits=checked_limits(limits))
+            self._write_application(new)
+            return new
+
+    def delete_application(self, application_id: str) -> None:
+        """Remove the application and revoke its keys; its events stay until their retention ends."""
+        with self._lock:
+            application = self.application(application_id)
+            for key in self.keys(application.organization_id):
+                if key.application_id == application_id and key.revoked_at is None:
+                    self.revoke_key(key.id)
+            self._write_application(application, deleted=True)
+
+    def keys(self, organization_id: str | None = None) -> list[Key]:
+        """The keys of one organization (of all: None), revoked ones too, oldest first."""
+        return [key for key, _ in self.keys_with_hashes(organization_id)]
+
+    def keys_with_hashes(self, organization_id: str | None = None) -> list[tuple[Key, str]]:
+        """As `keys`, each with its SHA-256: for authentication only."""
+        uses = dict(self._store.query("SELECT key_id, max(last_used_at) FROM key_uses GROUP BY key_id"))
+        rows = self._store.query(
+            f"{_KEYS} WHERE {{organization:String}} = '' OR organization_id = {{organization:String}}"
+            " ORDER BY created_at, id",
+            {"organization": organization_id or ""},
+        )
+        return [(_key(row, uses.get(row[0])), row[9]) for row in rows]
+
+    def key(self, key_id: str) -> Key:
+        """One key; raises AccountNotFound."""
+        return self._key_and_hash(key_id)[0]
+
+    def create_key(  # noqa: PLR0913 - a key's properties, by keyword
+        self,
+        organization_id: str,
+        kind: KeyKind,
+        *,
+        application_id: str | None = None,
+        name: str = "",
+        secret: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which is stored nowhere.
+
+        A write or read key needs an application of the organization, an admin key must have none. `secret` is for
+        keys made elsewhere and must have the form of its kind.
+        """
+        with self._lock:
+            self.organization(organization_id)
+            self._check_key_application(organization_id, kind, application_id)
+            secret = generate_key(kind) if secret is None else check_key(kind, secret)
+            sha256 = hash_key(secret)
+            if self._store.query("SELECT 1 FROM keys WHERE sha256 = {sha256:String} LIMIT 1", {"sha256": sha256}):
+                raise AccountConflict("this key exists already")
+            key = Key(
+                _new_id(),
+                kind,
+                organization_id,
+                application_id,
+                checked_name(name, empty=True),
+                secret[:SHOWN_CHARACTERS],
+                self._stamp(),
+                expires_at,
+            )
+            self._write_key(key, sha256)
+            return key, secret
+
+    def rotate_key(self, key_id: str, overlap_s: float) -> tuple[Key, str]:
+        """A new key with the same rights; the old one works for `overlap_s` seconds more (0: not at all)."""
+        if not 0 <= overlap_s <= timedelta(days=365).total_seconds():
+            raise AccountInvalid("the overlap must be 0 to 31536000 seconds")
+        with self._lock:
+            old, sha256 = self._key_and_hash(key_id)
+            now = self._stamp()
+            if not old.is_valid(now):
+                raise AccountConflict("the key is revoked or expired: create a new one instead")
+            new = self.create_key(old.organization_id, old.kind, application_id=old.application_id, name=old.name)
+            end = now + timedelta(seconds=overlap_s)
+            self._write_key(replace(old, expires_at=min(end, old.expires_at or end)), sha256)
+            return new
+
+    def revoke_key(self, key_id: str) -> Key:
+        """End a key now and for good; repeating it changes nothing."""
+        with self._lock:
+            key, sha256 = self._key_and_hash(key_id)
+            if key.revoked_at is None:
+                key = replace(key, revoked_at=self._stamp())
+                self._write_key(key, sha256)
+            return key
+
+    def record_use(self, uses: Mapping[str, datetime]) -> None:
+        """Note when keys were last used, by key id; meant for every minute or so, not for every request."""
+        if uses:
+            self._store.command(
+                "INSERT INTO key_uses (key_id, last_used_at) SETTINGS async_insert = 0, insert_deduplicate = 0"
+                " SELECT used.1, used.2 FROM (SELECT arrayJoin(arrayZip({ids:Array(String)},"
+                " {times:Array(DateTime64(3, 'UTC'))})) AS used)",
+                {"ids": list(uses), "times": list(uses.values())},
+            )
+
+    def _application_row(self, application_id: str) -> tuple[Any, ...] | None:
+        rows = self._store.query(f"{_APPLICATIONS} WHERE id = {{id:String}}", {"id": application_id})
+        return rows[0] if rows else None
+
+    def _key_and_hash(self, key_id: str) -> tuple[Key, str]:
+        rows = self._store.query(f"{_KEYS} WHERE id = {{id:String}}", {"id": key_id})
+        if not rows:
+            raise AccountNotFound(f"there is no key with the id {key_id!r}")
+        used = self._store.query(
+            "SELECT maxOrNull(last_used_at) FROM key_uses WHERE key_id = {id:String}", {"id": key_id}
+        )
+        return _key(rows[0], used[0][0]), rows[0][9]
+
+    def _check_new_id(self, application_id: str) -> None:
+        if self._application_row(checked_application_id(application_id)) is not None:
+            raise AccountConflict(f"the application id {application_id!r} is or was in use")
+
+    def _check_key_application(self, organization_id: str, kind: KeyKind, application_id: str | None) -> None:
+        if kind is KeyKind.admin:
+            if application_id is not None:
+                raise AccountInvalid("an admin key is for its whole organization, not for one application")
+            return
+        if application_id is None:
+            raise AccountInvalid(f"a {kind.value} key needs an application")
+        if self.application(application_id).organization_id != organization_id:
+            raise AccountNotFound(f"there is no application {application_id!r}")
+
+    def _stamp(self) -> datetime:
+        """Now, as exact as it is stored."""
+        now = self._now()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _next_version(self, table: str, record_id: str) -> int:
+        """Above every version of the record, also one that another process wrote under a clock that runs ahead."""
+        found = self._store.query(
+            f"SELECT max(version) FROM {table} WHERE id = {{id:String}}",  # noqa: S608 - our own table's name
+            {"id": record_id},
+        )
+        self._last_version = max(time.time_ns(), self._last_version + 1, found[0][0] + 1)
+        return self._last_version
+
+    def _write_organization(self, organization: Organization) -> None:
+        plan = organization.plan
+        self._write(
+            "organizations",
+            {
+                "id": ("String", organization.id),
+                "name": ("String", organization.name),
+                "plan": ("String", plan.name),
+                "max_applications": ("Nullable(UInt32)", plan.max_applications),
+                "max_retention_days": ("Nullable(UInt16)", plan.max_retention_days),
+                "max_calls_per_month": ("Nullable(UInt64)", plan.max_calls_per_month),
+                "created_at": (_TIME, organization.created_at),
+            },
+        )
+
+    def _write_application(self, application: Application, *, deleted: bool = False) -> None:
+        self._write(
+            "applications",
+            {
+                "id": ("String", application.id),
+                "organization_id": ("String", application.organization_id),
+                "name": ("String", application.name),
+                "retention_days": ("UInt16", application.retention_days),
+                "per_minute": ("Nullable(UInt64)", application.limits.per_minute),
+                "per_hour": ("Nullable(UInt64)", application.limits.per_hour),
+                "per_day": ("Nullable(UInt64)", application.limits.per_day),
+                "created_at": (_TIME, application.created_at),
+                "deleted": ("UInt8", int(deleted)),
+            },
+        )
+
+    def _write_key(self, key: Key, sha256: str) -> None:
+        self._write(
+            "keys",
+            {
+                "id": ("String", key.id),
+                "kind": ("String", key.kind.value),
+                "organization_id": ("String", key.organization_id),
+                "application_id": ("String", key.application_id or ""),
+                "name": ("String", key.name),
+                "sha256": ("String", sha256),
+                "first_characters": ("String", key.first_characters),
+                "created_at": (_TIME, key.created_at),
+                "expires_at": (f"Nullable({_TIME})", key.expires_at),
+                "revoked_at": (f"Nullable({_TIME})", key.revoked_at),
+            },
+        )
+
+    def _write(self, table: str, record: Mapping[str, tuple[str, object]]) -> None:
+        """Write one record under the next version; column names and types are ours, values are bound."""
+        with self._lock:
+            version = self._next_version(table, str(record["id"][1]))
+            columns = {**record, "version": ("UInt64", version)}
+            values = ", ".join(f"{{{name}:{kind}}}" for name, (kind, _) in columns.items())
+            self._store.command(
+                f"INSERT INTO {table} ({', '.join(columns)})"
+                f" SETTINGS async_insert = 0, insert_deduplicate = 0 SELECT {values}",
+                {name: value for name, (_, value) in columns.items()},
+            )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _organization(row: tuple[Any, ...]) -> Organization:
+    return Organization(row[0], row[1], Plan(*row[2:6]), row[6])
+
+
+def _application(row: tuple[Any, ...]) -> Application:
+    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7])
+
+
+def _key(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
+    return Key(
+        id=row[0],
+        kind=KeyKind(row[1]),
+        organization_id=row[2],
+        application_id=row[3] or None,
+        name=row[4],
+        first_characters=row[5],
+        created_at=row[6],
+        expires_at=row[7],
+        revoked_at=row[8],
+        last_used_at=last_used_at,
+    )

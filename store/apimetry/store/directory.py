@@ -1,0 +1,197 @@
+"""The accounts as both services authenticate against them: a snapshot, seconds old at most.
+
+A revoked key stops working with the next refresh (5 s); a new key works at once, because asking for an unknown key
+refreshes the snapshot, at most once a second. While the store is away the last snapshot holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final
+
+from apimetry.store.accounts import Application, Key, KeyKind, Organization
+from apimetry.store.errors import StoreError, StoreUnavailable
+from apimetry.store.records import hash_key
+
+if TYPE_CHECKING:
+    from apimetry.store.accounts import Accounts
+
+logger = logging.getLogger(__name__)
+
+LOG_INTERVAL_S: Final = 10.0
+UNKNOWN_KEY_INTERVAL_S: Final = 1.0
+# A key's last use is written when the stored one is older than this.
+USE_RESOLUTION: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whom a valid key speaks for; `application_id` is None for an admin key."""
+
+    kind: KeyKind
+    key_id: str
+    organization_id: str
+    application_id: str | None
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    applications: dict[str, Application] = field(default_factory=dict)
+    keys: dict[str, tuple[Key, str]] = field(default_factory=dict)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Directory:
+    """Finds keys, applications and organizations without asking the store; for one event loop.
+
+    Mutable state, all of it the loop's: the snapshot, the refresh under way, and the uses not yet written.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        *,
+        refresh_interval_s: float = 5.0,
+        now: Callable[[], datetime] = _utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._accounts = accounts
+        self._refresh_interval_s = refresh_interval_s
+        self._now = now
+        self._monotonic = monotonic
+        self._snapshot: _Snapshot | None = None
+        self._started_refresh_at = float("-inf")
+        self._logged_at = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+        self._background: asyncio.Task[None] | None = None
+        self._uses: dict[str, datetime] = {}
+
+    async def start(self) -> None:
+        """Load the first snapshot and keep it fresh; a store that is away delays the load, it does not raise."""
+        await self.refresh()
+        self._background = asyncio.create_task(self._keep_fresh(), name="apimetry-directory")
+
+    async def close(self) -> None:
+        """Stop refreshing and write the last uses; harmless when repeated."""
+        for task in (self._background, self._refreshing):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        if self._background is not None:
+            self._background = None
+            with contextlib.suppress(StoreError):
+                await self._write_uses()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a snapshot; without one every `find` raises StoreUnavailable."""
+        return self._snapshot is not None
+
+    async def find(self, secret: str) -> Principal | None:
+        """Whom the key speaks for, or None when it is unknown, revoked or expired.
+
+        Raises StoreUnavailable as long as no snapshot could be loaded.
+        """
+        digest = hash_key(secret)
+        found = self._current().keys.get(digest) if self._snapshot else None
+        if found is None and self._may_refresh():
+            await self.refresh()
+        found = self._current().keys.get(digest)
+        if found is None:
+            return None
+        key, stored = found
+        now = self._now()
+        if not compare_digest(stored, digest) or not key.is_valid(now):
+            return None
+        self._note_use(key, now)
+        return Principal(key.kind, key.id, key.organization_id, key.application_id)
+
+    def application(self, application_id: str) -> Application | None:
+        """One application, deleted ones excepted."""
+        return self._current().applications.get(application_id)
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """One organization."""
+        return self._current().organizations.get(organization_id)
+
+    def applications_of(self, organization_id: str) -> list[Application]:
+        """The organization's applications, oldest first."""
+        return [found for found in self._current().applications.values() if found.organization_id == organization_id]
+
+    async def refresh(self) -> None:
+        """Load a new snapshot, or wait for the one under way; keeps the old one when the store cannot answer."""
+        if self._refreshing is None or self._refreshing.done():
+            self._started_refresh_at = self._monotonic()
+            self._refreshing = asyncio.create_task(self._refresh(), name="apimetry-directory-refresh")
+        # Shielded: a request that is cancelled does not take the refresh from the others that wait for it.
+        await asyncio.shield(self._refreshing)
+
+    def _may_refresh(self) -> bool:
+        under_way = self._refreshing is not None and not self._refreshing.done()
+        return under_way or self._monotonic() - self._started_refresh_at >= UNKNOWN_KEY_INTERVAL_S
+
+    def _current(self) -> _Snapshot:
+        if self._snapshot is None:
+            raise StoreUnavailable("the accounts could not be loaded yet")
+        return self._snapshot
+
+    async def _refresh(self) -> None:
+        try:
+            self._snapshot = await self._accounts.store.run_reserved(_load, self._accounts)
+        except StoreError as error:
+            self._log(error)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._refresh_interval_s)
+            await self.refresh()
+            try:
+                await self._write_uses()
+            except StoreError as error:
+                self._log(error)
+
+    async def _write_uses(self) -> None:
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            await self._accounts.store.run_reserved(self._accounts.record_use, uses)
+        except StoreError:
+            self._uses = {**uses, **self._uses}
+            raise
+
+    def _note_use(self, key: Key, now: datetime) -> None:
+        if key.last_used_at is None or now - key.last_used_at >= USE_RESOLUTION:
+            self._uses[key.id] = now
+
+    def _log(self, error: StoreError) -> None:
+        now = self._monotonic()
+        if now - self._logged_at >= LOG_INTERVAL_S:
+            self._logged_at = now
+            kept = "the last ones hold" if self.loaded else "there are none yet"
+            logger.warning("accounts cannot be refreshed, %s: %s", kept, error)
+
+
+def _load(accounts: Accounts) -> _Snapshot:
+    applications = {found.id: found for found in accounts.applications()}
+    return _Snapshot(
+        {found.id: found for found in accounts.organizations()},
+        applications,
+        {
+            digest: (key, digest)
+            for key, digest in accounts.keys_with_hashes()
+            if key.application_id is None or key.application_id in applications
+        },
+    )

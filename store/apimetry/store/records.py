@@ -1,0 +1,162 @@
+"""The account records as values, the form of a key, and what is allowed in either; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Final
+
+from apimetry.store.errors import AccountInvalid
+
+
+class KeyKind(str, Enum):
+    """What a key may do: everything in its organization, send to one application, or query one."""
+
+    admin = "admin"
+    write = "write"
+    read = "read"
+
+
+KEY_PREFIXES: Final[Mapping[KeyKind, str]] = {
+    KeyKind.admin: "apimetry_a_",
+    KeyKind.write: "apimetry_w_",
+    KeyKind.read: "apimetry_r_",
+}
+# Multiples of four: the original dashboard pads other lengths with `=`.
+KEY_LENGTH: Final = 48
+KEY_LENGTHS: Final = (48, 52)
+SHOWN_CHARACTERS: Final = 16
+DEFAULT_RETENTION_DAYS: Final = 90
+MAX_RETENTION_DAYS: Final = 3650
+
+_KEY_ALPHABET: Final = string.ascii_letters + string.digits
+_KEY_REST = re.compile(r"[A-Za-z0-9_-]+")
+_APPLICATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_NAME: Final = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an organization may have; None is no limit."""
+
+    name: str = "self-hosted"
+    max_applications: int | None = None
+    max_retention_days: int | None = None
+    max_calls_per_month: int | None = None
+
+
+@dataclass(frozen=True)
+class Organization:
+    """The owner of applications and keys."""
+
+    id: str
+    name: str
+    plan: Plan
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """How many requests the application's own clients may make; None is no limit. Shown, not enforced."""
+
+    per_minute: int | None = None
+    per_hour: int | None = None
+    per_day: int | None = None
+
+
+@dataclass(frozen=True)
+class Application:
+    """What events belong to; `retention_days` is for events stored from now on."""
+
+    id: str
+    organization_id: str
+    name: str
+    retention_days: int
+    limits: RequestLimits
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key without its secret; `application_id` is None for an admin key."""
+
+    id: str
+    kind: KeyKind
+    organization_id: str
+    application_id: str | None
+    name: str
+    first_characters: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether the key still works at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def hash_key(secret: str) -> str:
+    """The form in which a key is stored and looked up: SHA-256, as 64 hex digits."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def generate_key(kind: KeyKind) -> str:
+    """A new key of 48 characters; the random part has at least 220 bits."""
+    prefix = KEY_PREFIXES[kind]
+    return prefix + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(KEY_LENGTH - len(prefix)))
+
+
+def check_key(kind: KeyKind, secret: str) -> str:
+    """`secret`, when it has the form of a key of this kind; raises AccountInvalid without repeating it."""
+    prefix = KEY_PREFIXES[kind]
+    if not secret.startswith(prefix):
+        raise AccountInvalid(f"the {kind.value} key must start with {prefix}")
+    if len(secret) not in KEY_LENGTHS:
+        raise AccountInvalid(f"the {kind.value} key must have 48 or 52 characters in all, not {len(secret)}")
+    if not _KEY_REST.fullmatch(secret):
+        raise AccountInvalid(f"the {kind.value} key may have letters, digits, - and _ only")
+    return secret
+
+
+def checked_application_id(application_id: str) -> str:
+    """`application_id`, when it may be one."""
+    if not _APPLICATION_ID.fullmatch(application_id):
+        raise AccountInvalid(
+            f"an application's id is 1 to 64 letters, digits, '_', '.' and '-', not {application_id[:80]!r}"
+        )
+    return application_id
+
+
+def checked_name(name: str, *, empty: bool = False) -> str:
+    """`name` without surrounding spaces; `empty` allows none."""
+    if not (name.strip() or empty) or len(name) > _MAX_NAME or not name.isprintable():
+        raise AccountInvalid(f"a name is 1 to {_MAX_NAME} printable characters")
+    return name.strip()
+
+
+def checked_retention(days: int | None, plan: Plan) -> int:
+    """The days to keep events: the default, as far as the plan allows it, where none are asked for."""
+    longest = min(plan.max_retention_days or MAX_RETENTION_DAYS, MAX_RETENTION_DAYS)
+    if days is None:
+        return min(DEFAULT_RETENTION_DAYS, longest)
+    if not 1 <= days <= MAX_RETENTION_DAYS:
+        raise AccountInvalid(f"retention_days must be 1 to {MAX_RETENTION_DAYS}, not {days}")
+    if days > longest:
+        raise AccountInvalid(f"the plan {plan.name!r} allows a retention of {longest} days, not {days}")
+    return days
+
+
+def checked_limits(limits: RequestLimits) -> RequestLimits:
+    """`limits`, each absent or at least 1."""
+    for name in ("per_minute", "per_hour", "per_day"):
+        value = getattr(limits, name)
+        if value is not None and not 1 <= value < 2**63:
+            raise AccountInvalid(f"{name} must be at least 1, or absent for no limit")
+    return limits
