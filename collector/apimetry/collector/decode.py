@@ -189,7 +189,7 @@ def _read_each(
     for index, raw in enumerate(raws):
         try:
             yield index, form.decode_strict(raw)
-        except UNREADABLE:  # noqa: PERF203 - one bad event must not take the others with it
+        except UNREADABLE:
             event = _read_leniently(form, index, raw, batch)
             if event is not None:
                 yield index, event

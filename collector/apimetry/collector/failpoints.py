@@ -24,9 +24,7 @@ class Failpoints:
         self._nth = int(nth or 1)
         self._visits: Counter[str] = Counter()
         if self._name and self._name not in NAMES:
-            raise ValueError(
-                f"APIMETRY_FAILPOINTS names {self._name!r}; known are {', '.join(sorted(NAMES))}"
-            )
+            raise ValueError(f"APIMETRY_FAILPOINTS names {self._name!r}; known are {', '.join(sorted(NAMES))}")
 
     def hit(self, name: str) -> None:
         """Dies here if armed for this visit of `name`."""

@@ -70,9 +70,7 @@ def add_wire_events(
         )  # fmt: skip
 
 
-def add_json_events(
-    rows: Rows, events: Iterable[tuple[int, JSONEvent | LenientJSONEvent]], target: Target
-) -> None:
+def add_json_events(rows: Rows, events: Iterable[tuple[int, JSONEvent | LenientJSONEvent]], target: Target) -> None:
     """Append numbered events of the JSON format."""
     values, application, days = rows.values, target.application, target.retention_days
     earliest, latest = target.earliest_us, target.latest_us

@@ -1,0 +1,153 @@
+"""The file system as the spool uses it: a protocol, so that tests can take its power away, and the real one."""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+class Files(Protocol):
+    """Every call raises OSError as the system does. Handles are small integers; paths are absolute."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make it, and what is above it, with mode 0700; an existing one is fine."""
+
+    def lock(self, path: Path, owner: str) -> int:
+        """Take the lock and write the owner into it; raises BlockingIOError naming who has it."""
+
+    def create(self, path: Path) -> int:
+        """Open a new file (mode 0600) for appending; raises FileExistsError."""
+
+    def reopen(self, path: Path) -> int:
+        """Open an existing file for appending."""
+
+    def write(self, handle: int, data: bytes) -> None:
+        """Append all of it, or raise with an unknown part of it appended."""
+
+    def sync(self, handle: int) -> None:
+        """Return once the file's contents are on the disk."""
+
+    def truncate(self, handle: int, length: int) -> None:
+        """Cut the file."""
+
+    def close(self, handle: int) -> None:
+        """Release the handle, and its lock."""
+
+    def read(self, path: Path, limit: int = -1) -> bytes:
+        """The content, or its first bytes."""
+
+    def size(self, path: Path) -> int:
+        """The content's length."""
+
+    def names(self, folder: Path) -> list[str]:
+        """The folder's entries, sorted."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give it another name in the same folder."""
+
+    def remove(self, path: Path) -> None:
+        """Unlink it."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return once names made, changed and removed in it are on the disk."""
+
+
+class RealFiles:
+    """`Files` of this machine."""
+
+    def make_folder(self, path: Path) -> None:
+        """See Files."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        path.chmod(FOLDER_MODE)
+
+    def lock(self, path: Path, owner: str) -> int:
+        """See Files. The kernel drops the lock with the process, so that a kill leaves none behind."""
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            raise BlockingIOError(f"{path} is held by {holder}") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, owner.encode(), 0)
+        return handle
+
+    def create(self, path: Path) -> int:
+        """See Files."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        return os.open(path, flags, FILE_MODE)
+
+    def reopen(self, path: Path) -> int:
+        """See Files."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def write(self, handle: int, data: bytes) -> None:
+        """See Files."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+
+    def sync(self, handle: int) -> None:
+        """See Files."""
+        os.fsync(handle)
+
+    def truncate(self, handle: int, length: int) -> None:
+        """See Files."""
+        os.ftruncate(handle, length)
+
+    def close(self, handle: int) -> None:
+        """See Files."""
+        os.close(handle)
+
+    def read(self, path: Path, limit: int = -1) -> bytes:
+        """See Files."""
+        with path.open("rb", buffering=0) as file:
+            return file.read(limit) or b""
+
+    def size(self, path: Path) -> int:
+        """See Files."""
+        return path.stat().st_size
+
+    def names(self, folder: Path) -> list[str]:
+        """See Files."""
+        return sorted(os.listdir(folder))  # noqa: PTH208 - names are wanted, not paths
+
+    def rename(self, old: Path, new: Path) -> None:
+        """See Files."""
+        old.rename(new)
+
+    def remove(self, path: Path) -> None:
+        """See Files."""
+        path.unlink()
+
+    def sync_folder(self, folder: Path) -> None:
+        """See Files."""
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_new(files: Files, path: Path, data: bytes) -> None:
+    """Make a complete file, on the disk with its name; an existing one is left as it is."""
+    try:
+        handle = files.create(path)
+    except FileExistsError:
+        return
+    try:
+        files.write(handle, data)
+        files.sync(handle)
+    except OSError:
+        with suppress(OSError):
+            files.remove(path)
+        raise
+    finally:
+        files.close(handle)
+    files.sync_folder(path.parent)

@@ -1,0 +1,301 @@
+"""The spool's disk side: one growing segment, the sealed ones, and what survives a crash. Blocking, no threads.
+
+Invariants:
+
+1. `append` returns after the records, the file's name and (policy `always`) an fsync of both are on the disk: a
+   power loss then loses 0 of them. If it raises, none of its records will be inserted.
+2. A segment is inserted only once it is sealed, and its length stands in its name: the rows behind a token are
+   the same bytes at every attempt, also after a restart.
+3. After a failed fsync or a write that cannot be undone, the segment is sealed at its last good offset; until
+   that seal is on the disk nothing is appended anywhere, so no refused record can come back beside its retry.
+4. All segments together never exceed `max_bytes`; the size is right again right after a restart.
+5. One owner: a lock that dies with its process. A newer format is refused before anything is touched.
+6. 1 MiB is held in reserve: with the disk full, ids (28 bytes each, at most 32,768 a segment) can still be
+   written, so that segments can go and make room.
+"""
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimetry.collector.errors import SpoolBrokenError, SpoolError, SpoolFullError
+from apimetry.collector.failpoints import Failpoints
+from apimetry.collector.settings import FsyncPolicy, SpoolSettings
+from apimetry.collector.spool import segment
+from apimetry.collector.spool.batch_ids import BatchIds
+from apimetry.collector.spool.files import Files
+from apimetry.collector.spool.quarantine import Quarantine
+from apimetry.collector.spool.recovery import Folders, recover, write_reserve
+from apimetry.collector.spool.segment import Entry, Sealed
+
+log = logging.getLogger(__name__)
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(slots=True)
+class Growing:
+    """The segment that is being written. `good` and `rows` are of acknowledged records only."""
+
+    token: str
+    path: Path
+    handle: int
+    began_s: float
+    synced_s: float
+    good: int = 0
+    end: int = 0
+    rows: int = 0
+    records: int = 0
+    synced: bool = True
+    abandoned: bool = False
+
+
+class Journal:
+    """Appends and seals in one thread; `read` and `remove` may run in another."""
+
+    def __init__(
+        self,
+        settings: SpoolSettings,
+        files: Files,
+        *,
+        row_schema: int,
+        clock_ns: Callable[[], int],
+        failpoints: Failpoints | None = None,
+    ) -> None:
+        self.settings = settings
+        self.folders = Folders(settings.directory)
+        self.ids = BatchIds(
+            files, self.folders.ids, window_s=settings.batch_window_s, max_ids=settings.batch_window_ids
+        )
+        self.quarantine = Quarantine(files, self.folders.quarantine)
+        self._files = files
+        self._row_schema = row_schema
+        self._clock_ns = clock_ns
+        self._failpoints = failpoints or Failpoints()
+        self._growing: Growing | None = None
+        self._lock_handle: int | None = None
+        # The lock guards the sealed segments, which the committing thread adds and the writer's removes.
+        self._lock = threading.Lock()
+        self._sealed: dict[str, Sealed] = {}
+
+    def open(self) -> None:
+        """Take the directory, and find what an earlier process left; raises SpoolError or OSError."""
+        window_ns = int((self.settings.batch_window_s + self.settings.segment_age_s) * 1e9)
+        recovered = recover(self.folders, self._files, self._row_schema, since_ns=self._clock_ns() - window_ns)
+        self._lock_handle = recovered.lock_handle
+        self.quarantine.open()
+        self._sealed = {found.token: found for found in recovered.segments}
+        self.ids.load(self._clock_ns() // 1000, recovered.keys)
+
+    def close(self) -> None:
+        """Seal what is open, and give the directory up. What cannot be sealed is recovered by the next start."""
+        with suppress(SpoolError):
+            self.seal()
+        if self._growing is not None:
+            with suppress(OSError):
+                self._files.close(self._growing.handle)
+            self._growing = None
+        self.ids.close()
+        if self._lock_handle is not None:
+            self._files.close(self._lock_handle)
+            self._lock_handle = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all segments."""
+        growing = self._growing
+        with self._lock:
+            return sum(s.file_bytes for s in self._sealed.values()) + (growing.end if growing else 0)
+
+    @property
+    def rows(self) -> int:
+        """Acknowledged events that are not yet stored."""
+        growing = self._growing
+        with self._lock:
+            return sum(s.rows for s in self._sealed.values()) + (growing.rows if growing else 0)
+
+    @property
+    def segments(self) -> int:
+        """Files, the growing one included."""
+        return len(self._sealed) + (self._growing is not None)
+
+    @property
+    def broken(self) -> bool:
+        """True while a failed segment waits for its seal."""
+        return self._growing is not None and self._growing.abandoned
+
+    def sealed(self) -> list[Sealed]:
+        """Segments that wait for the store, oldest first."""
+        with self._lock:
+            return sorted(self._sealed.values())
+
+    def fitting(self, entries: Sequence[Entry]) -> int:
+        """How many of these may go into the next `append`; seals first if none would."""
+        growing = self._growing
+        room = self.settings.segment_bytes - (growing.end if growing else segment.HEADER_BYTES)
+        slots = self.settings.segment_records - (growing.records if growing else 0)
+        count = 0
+        for entry in entries[:slots]:
+            room -= entry.record_bytes
+            if room < 0:
+                break
+            count += 1
+        if count or growing is None or not growing.records:
+            return max(1, count)  # a record larger than a segment gets one of its own
+        self.seal()
+        return self.fitting(entries)
+
+    def append(self, entries: Sequence[Entry], now_s: float) -> None:
+        """Put records on the disk, all or none; raises SpoolFullError or SpoolBrokenError."""
+        if self._growing is not None and self._growing.abandoned:
+            self.seal()
+        growing = self._growing or self._begin(now_s)
+        data, offset = [], growing.end
+        for entry in entries:
+            record = segment.encode_record(entry, growing.token, offset)
+            data.append(record)
+            offset += len(record)
+        self._failpoints.hit("before_append")
+        self._write(growing, b"".join(data))
+        self._failpoints.hit("after_append")
+        if self.settings.fsync is FsyncPolicy.always:
+            self._sync(growing)
+        growing.good = growing.end
+        growing.rows += sum(entry.rows for entry in entries)
+        growing.records += len(entries)
+        for entry in entries:
+            if entry.meta.batch_key is not None:
+                self.ids.add(entry.meta.batch_key, entry.meta.received_us)
+
+    def sync_if_due(self, now_s: float) -> None:
+        """Bring what was appended to the disk (policy `interval`); raises SpoolBrokenError."""
+        growing = self._growing
+        if growing is None or growing.synced or growing.abandoned:
+            return
+        if now_s >= growing.synced_s + self.settings.fsync_interval_s:
+            self._sync(growing)
+            growing.synced_s = now_s
+
+    def due_in_s(self, now_s: float) -> float | None:
+        """Seconds until the growing segment must be sealed; None if there is none."""
+        if self._growing is None:
+            return None
+        return max(0.0, self._growing.began_s + self.settings.segment_age_s - now_s)
+
+    def seal(self) -> None:
+        """Fix the growing segment's length in its name and hand it to the writer; raises SpoolBrokenError."""
+        growing = self._growing
+        if growing is None:
+            return
+        if not growing.synced and not growing.abandoned:
+            self._sync(growing)
+        self._failpoints.hit("before_seal")
+        sealed = Sealed(growing.token, growing.good, growing.rows, max(growing.good, growing.end))
+        target = self.folders.segments / sealed.name
+        try:
+            if growing.path != target:
+                self._files.rename(growing.path, target)
+                growing.path = target
+            self._files.sync_folder(self.folders.segments)
+        except OSError as error:
+            # Its name is uncertain now: nothing may be appended to it or beside it until a seal succeeds.
+            growing.abandoned = True
+            raise SpoolBrokenError(f"a segment cannot be sealed: {error.strerror}") from error
+        self._failpoints.hit("after_seal")
+        with suppress(OSError):
+            self._files.close(growing.handle)
+        with self._lock:
+            self._sealed[sealed.token] = sealed
+            self._growing = None
+
+    def read(self, sealed: Sealed) -> bytes:
+        """The bytes that count of a sealed segment; raises OSError."""
+        return self._files.read(self.folders.segments / sealed.name, sealed.length)
+
+    def remove(self, sealed: Sealed, keys: Sequence[tuple[bytes, int]]) -> None:
+        """Forget a stored segment, after its batch ids are safe; raises OSError. Repeating it is harmless."""
+        now_us = self._clock_ns() // 1000
+        self._failpoints.hit("before_remember")
+        try:
+            self.ids.keep(keys, now_us)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            with suppress(FileNotFoundError):
+                self._files.remove(self.folders.reserve)
+            self.ids.keep(keys, now_us)
+        self._failpoints.hit("after_remember")
+        self._failpoints.hit("before_unlink")
+        with suppress(FileNotFoundError):
+            self._files.remove(self.folders.segments / sealed.name)
+        self._failpoints.hit("after_unlink")
+        with self._lock:
+            self._sealed.pop(sealed.token, None)
+        write_reserve(self._files, self.folders.reserve)
+        self._files.sync_folder(self.folders.segments)
+
+    def _begin(self, now_s: float) -> Growing:
+        created_ns = self._clock_ns()
+        token = segment.new_token(created_ns)
+        path = self.folders.segments / segment.open_name(token)
+        try:
+            handle = self._files.create(path)
+        except OSError as error:
+            raise _refusal(error) from error
+        growing = Growing(token, path, handle, now_s, now_s)
+        self._growing = growing
+        try:
+            self._write(growing, segment.encode_header(self._row_schema, created_ns))
+            self._files.sync_folder(self.folders.segments)
+        except OSError as error:
+            growing.abandoned = True
+            raise _refusal(error) from error
+        except SpoolError:
+            growing.abandoned = True
+            raise
+        growing.good = growing.end
+        return growing
+
+    def _write(self, growing: Growing, data: bytes) -> None:
+        growing.synced = False
+        try:
+            self._files.write(growing.handle, data)
+        except OSError as error:
+            self._undo(growing, failed=error.errno not in NO_ROOM)
+            raise _refusal(error) from error
+        growing.end += len(data)
+
+    def _sync(self, growing: Growing) -> None:
+        self._failpoints.hit("before_fsync")
+        try:
+            self._files.sync(growing.handle)
+        except OSError as error:
+            # The kernel may have dropped the pages and will call the next fsync a success: believe none.
+            if self.settings.fsync is FsyncPolicy.always:
+                self._undo(growing, failed=True)
+            growing.abandoned = True
+            raise SpoolBrokenError(f"fsync failed: {error.strerror}") from error
+        growing.synced = True
+        self._failpoints.hit("after_fsync")
+
+    def _undo(self, growing: Growing, *, failed: bool) -> None:
+        """Cut the file back to its acknowledged records; if that fails too, no byte is added to it any more."""
+        try:
+            self._files.truncate(growing.handle, growing.good)
+            growing.end = growing.good
+            growing.abandoned = growing.abandoned or failed
+        except OSError:
+            with suppress(OSError):
+                growing.end = self._files.size(growing.path)
+            growing.abandoned = True
+
+
+def _refusal(error: OSError) -> SpoolError:
+    if error.errno in NO_ROOM:
+        return SpoolFullError("the disk is full")
+    return SpoolBrokenError(f"the disk refused a write: {error.strerror or os.strerror(errno.EIO)}")
