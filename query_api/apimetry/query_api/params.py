@@ -33,9 +33,9 @@ PARAMETERS = ("aggregation", "value", "granularity", "group", "include", "exclud
 # 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
 MAX_TIME_S = 9_999_999_999
 MAX_STATUS_CODE = 65_535
-# `application` is read where the key is checked; jQuery, which the dashboard of seed 001 uses, adds `_` to defeat caches.
+# `application` is read where the key is checked. jQuery, which the dashboard of seed 001 uses, adds `_` to get past
+# caches.
 _READ_ELSEWHERE = frozenset({"application", "_"})
-_REPEATABLE = frozenset({"include", "exclude"})
 # Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
 _MONDAY_S = -3 * 86400
 # Long enough to recognize what was sent, short enough for a log line or a terminal.
@@ -204,9 +204,7 @@ def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
         if not colon or field not in DIMENSIONS:
             raise _refusal(name, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
         values.setdefault(field, []).append(value)
-    return tuple(
-        Filter(field, _distinct(name, field, given), excludes) for field, given in sorted(values.items())
-    )
+    return tuple(Filter(field, _distinct(name, field, given), excludes) for field, given in sorted(values.items()))
 
 
 def _distinct(name: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:

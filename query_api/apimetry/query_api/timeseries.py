@@ -35,9 +35,7 @@ class Limits:
             )
 
 
-def answer_timeseries(
-    query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits
-) -> dict[str, object]:
+def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits) -> dict[str, object]:
     """Return the answer about `application`. Blocks while `ask` does.
 
     With `limit`, the answer's `omitted_groups` says how many groups were left out.

@@ -1,7 +1,7 @@
 """A timeseries question as SQL over raw events. Pure.
 
-Invariants: values are bound by the server; what is spliced into the text comes from the closed sets of `params`. Every
-count is a sum of `sample_weight`. An event that lacks the asked value (a null) is not there for that question.
+Invariants: values are bound by the server; what is spliced into the text comes from the closed sets of `params`.
+Every count is a sum of `sample_weight`. An event that lacks the asked value (a null) is not there for that question.
 
 Percentiles of raw events are exact: percentile p is the smallest value such that at least p % of the weight is at or
 below it (the inverted cumulative distribution), so it is always a value that was measured, never above the maximum.
@@ -44,8 +44,8 @@ LIMIT {{row_limit:UInt64}}"""
 _SIZE = """{largest}SELECT count(), uniqExact(key)
 FROM (SELECT {key} AS key, {bucket} AS bucket {where} GROUP BY key, bucket)"""
 
-# The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: the next value would be
-# taken. Four units in the last place below the level, no product of up to 10^13 requests is rounded past a whole number.
+# The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
+# next value. Four units in the last place below the level, no product of up to 10^13 requests passes a whole number.
 _BELOW = 1 - 2**-51
 
 

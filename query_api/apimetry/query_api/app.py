@@ -1,0 +1,43 @@
+"""The query service as an aiohttp application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from apimetry.query_api.access_log import access_log_middleware
+from apimetry.query_api.analytics import Analytics
+from apimetry.query_api.compression import compression_middleware
+from apimetry.query_api.cors import cors_middleware
+from apimetry.query_api.engine import Engine
+from apimetry.query_api.management import Management
+from apimetry.query_api.openapi.document import build_document
+from apimetry.query_api.pages import Pages
+from apimetry.query_api.settings import QuerySettings
+from apimetry.store.accounts import Accounts
+from apimetry.store.client import Store
+from apimetry.store.directory import Directory
+from apimetry.web.errors import error_middleware
+from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
+
+
+def create_app(store: Store, directory: Directory, settings: QuerySettings) -> web.Application:
+    """Return the query service. It neither opens nor closes `store` and `directory`; whoever starts it does."""
+    registry = new_registry()
+    app = web.Application(
+        # The outermost first: what clients see is counted, logged, marked for other origins, compressed; and whatever
+        # a handler raises is an answer by then.
+        middlewares=[
+            metrics_middleware(registry, "query"),
+            access_log_middleware,
+            cors_middleware(settings.allowed_origins),
+            compression_middleware(settings.compress_over_bytes),
+            error_middleware,
+        ],
+        client_max_size=settings.max_body_bytes,
+    )
+    engine = Engine(store, settings)
+    app.add_routes(Analytics(engine, directory, settings).routes())
+    app.add_routes(Management(Accounts(store), directory).routes())
+    app.add_routes(Pages(build_document(settings)).routes())
+    add_service_routes(app, registry, engine.unready_reasons)
+    return app

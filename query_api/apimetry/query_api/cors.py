@@ -1,0 +1,56 @@
+"""Lets pages of other origins ask (the Fetch standard, section 3.2).
+
+A key travels in a header that a page must know, never in a cookie: a foreign page can use no key but its own. So any
+origin may read by default. Changing things from a page takes an origin that the operator named.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from apimetry.web.errors import Handler
+
+REQUEST_HEADERS = ("X-API-Key", "Authorization", "X-Auth-User", "X-Auth-Key", "Content-Type")
+READ_METHODS = ("GET", "HEAD", "OPTIONS")
+WRITE_METHODS = ("POST", "PATCH", "DELETE")
+# Browsers cap it: Chromium at two hours.
+_MAX_AGE_S = 7200
+
+
+def cors_middleware(allowed_origins: tuple[str, ...]) -> Middleware:
+    """Return an aiohttp middleware that answers preflights and marks answers; put it outside the error middleware."""
+    named = frozenset(allowed_origins) - {"*"}
+    any_may_read = "*" in allowed_origins
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if origin is None:
+            response = await handler(request)
+        elif request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            response = web.Response(status=204)
+            if any_may_read or origin in named:
+                methods = READ_METHODS + (WRITE_METHODS if origin in named else ())
+                response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
+                response.headers["Access-Control-Allow-Headers"] = ", ".join(REQUEST_HEADERS)
+                response.headers["Access-Control-Max-Age"] = str(_MAX_AGE_S)
+        else:
+            response = await handler(request)
+        _mark(response, origin, named, any_may_read=any_may_read)
+        return response
+
+    return middleware
+
+
+def _mark(response: web.StreamResponse, origin: str | None, named: frozenset[str], *, any_may_read: bool) -> None:
+    if named:
+        # The answer depends on who asks: a cache must not hand one origin's answer to another.
+        response.headers.add("Vary", "Origin")
+    if origin is not None and origin in named:
+        response.headers["Access-Control-Allow-Origin"] = origin
+    elif any_may_read:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+    else:
+        return
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After"

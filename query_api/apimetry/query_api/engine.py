@@ -1,0 +1,74 @@
+"""Runs questions in the store's threads: no more at once, and none larger, than the settings allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from apimetry.query_api.settings import QuerySettings
+from apimetry.store.client import Store
+from apimetry.store.errors import QueryLimitExceeded
+from apimetry.web.errors import BadRequest, Unavailable
+
+T = TypeVar("T")
+
+# About as long as a thread of the store is busy with a heavy question.
+_RETRY_AFTER_S = 2
+
+
+class Engine:
+    """The store, as the handlers see it.
+
+    `under_way` is the only mutable state; it is touched on the event loop alone.
+    """
+
+    def __init__(self, store: Store, settings: QuerySettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._statement_settings: dict[str, object] = {
+            "max_execution_time": settings.max_query_time_s,
+            "max_memory_usage": settings.max_query_memory_bytes,
+        }
+        self.under_way = 0
+
+    async def answer(self, question: Callable[..., T], *args: object) -> T:
+        """Return `question(*args)`, run in a thread of the store.
+
+        Raises:
+            Unavailable: too many questions are under way.
+            BadRequest: the engine stopped a statement at a limit.
+        """
+        if self.under_way >= self._settings.max_waiting_queries:
+            raise Unavailable(
+                f"{self.under_way} questions are waiting already, as many as are allowed",
+                retry_after_s=_RETRY_AFTER_S,
+            )
+        self.under_way += 1
+        try:
+            return await self._store.run(question, *args)
+        except QueryLimitExceeded as error:
+            # The same question would end the same way: a 503 would have it asked again and again.
+            raise BadRequest(
+                f"The question needs more than {self._settings.max_query_time_s:g} s or"
+                f" {self._settings.max_query_memory_bytes // 1024**2} MiB to answer: ask for a shorter range,"
+                " a coarser granularity, or fewer groups"
+            ) from error
+        finally:
+            self.under_way -= 1
+
+    def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, within the limits; blocks, so it is for `answer`'s threads.
+
+        Raises:
+            QueryLimitExceeded: it needed more time or memory than it may have.
+            StoreUnavailable: the store is away.
+        """
+        return self._store.query(sql, parameters, settings=self._statement_settings)
+
+    async def unready_reasons(self) -> list[str]:
+        """Return why questions cannot be answered now; empty when they can."""
+        try:
+            await self._store.fetch("SELECT 1")
+        except ConnectionError:
+            return ["the store is not available"]
+        return []

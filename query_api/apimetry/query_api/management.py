@@ -1,0 +1,208 @@
+"""Applications and keys over HTTP, for admin keys (api.md, section 3.4).
+
+An admin key sees and touches its own organization alone: another's application or key is a 404, like one that does
+not exist. Changes show in the accounts' snapshot before they are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from apimetry.query_api.bodies import (
+    ApplicationChange,
+    ApplicationInput,
+    KeyInput,
+    KeyRotation,
+    application_json,
+    key_json,
+    page_of,
+    read_body,
+)
+from apimetry.store.accounts import Accounts, Application, Key, KeyKind
+from apimetry.store.directory import Directory
+from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.web.credentials import Access, authorize
+from apimetry.web.errors import BadRequest, Conflict, Forbidden, NotFound
+from apimetry.web.service import json_response
+
+T = TypeVar("T")
+
+
+class Management:
+    """The handlers.
+
+    `_changing` makes each change one step within this process; between processes the last change wins.
+    """
+
+    def __init__(self, accounts: Accounts, directory: Directory) -> None:
+        self._accounts = accounts
+        self._directory = directory
+        self._changing = asyncio.Lock()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of management."""
+        return [
+            web.get("/api/applications", self.list_applications),
+            web.post("/api/applications", self.create_application),
+            web.get("/api/applications/{id}", self.get_application),
+            web.patch("/api/applications/{id}", self.change_application),
+            web.delete("/api/applications/{id}", self.delete_application),
+            web.get("/api/keys", self.list_keys),
+            web.post("/api/keys", self.create_key),
+            web.delete("/api/keys/{id}", self.revoke_key),
+            web.post("/api/keys/{id}/rotate", self.rotate_key),
+        ]
+
+    async def list_applications(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's applications, the oldest first."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._accounts.applications(access.organization.id))
+        return json_response(page_of(request, [application_json(each) for each in found], "applications"))
+
+    async def create_application(self, request: web.Request) -> web.Response:
+        """Make an application: 403 over the plan's number of them, 400 over its retention."""
+        access = await self._authorize(request)
+        body = await read_body(request, ApplicationInput)
+        async with self._change():
+            made = await self._run(
+                lambda: self._accounts.create_application(
+                    access.organization.id,
+                    body.name,
+                    application_id=body.id,
+                    retention_days=body.retention_days,
+                    limits=body.limits.as_limits(),
+                )
+            )
+        return json_response({"application": application_json(made)}, status=201)
+
+    async def get_application(self, request: web.Request) -> web.Response:
+        """Answer one application."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._application(request, access))
+        return json_response({"application": application_json(found)})
+
+    async def change_application(self, request: web.Request) -> web.Response:
+        """Change what the body names."""
+        access = await self._authorize(request)
+        body = await read_body(request, ApplicationChange)
+        changes: dict[str, object] = {
+            name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET
+        }
+        if not changes:
+            raise BadRequest("The body names nothing to change; allowed: name, retentionDays, limits")
+        async with self._change():
+            changed = await self._run(lambda: self._changed(self._application(request, access), body))
+        return json_response({"application": application_json(changed)})
+
+    async def delete_application(self, request: web.Request) -> web.Response:
+        """Delete an application and revoke its keys; its events stay until their retention ends."""
+        access = await self._authorize(request)
+        async with self._change():
+            await self._run(lambda: self._accounts.delete_application(self._application(request, access).id))
+        return web.Response(status=204)
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's keys, of one application where the request names it."""
+        access = await self._authorize(request)
+        wanted = access.application.id if access.application else None
+        found = await self._run(lambda: self._accounts.keys(access.organization.id))
+        rows = [key_json(each) for each in found if wanted in (None, each.application_id)]
+        return json_response(page_of(request, rows, "keys"))
+
+    async def create_key(self, request: web.Request) -> web.Response:
+        """Make a key; the answer is the only place where it is ever shown."""
+        access = await self._authorize(request)
+        body = await read_body(request, KeyInput)
+        async with self._change():
+            key, secret = await self._run(
+                lambda: self._accounts.create_key(
+                    access.organization.id, body.kind, application_id=body.application, name=body.name
+                )
+            )
+        return json_response({"key": key_json(key), "secret": secret}, status=201)
+
+    async def rotate_key(self, request: web.Request) -> web.Response:
+        """Make a key like an old one, which goes on working for a while."""
+        access = await self._authorize(request)
+        body = await read_body(request, KeyRotation, may_be_empty=True)
+        async with self._change():
+            key, secret = await self._run(
+                lambda: self._accounts.rotate_key(self._key(request, access).id, body.overlap_s)
+            )
+        return json_response({"key": key_json(key), "secret": secret}, status=201)
+
+    async def revoke_key(self, request: web.Request) -> web.Response:
+        """Revoke a key, but never the organization's last admin key: nobody could make another."""
+        access = await self._authorize(request)
+        async with self._change():
+            await self._run(lambda: self._revoke(self._key(request, access)))
+        return web.Response(status=204)
+
+    async def _authorize(self, request: web.Request) -> Access:
+        return await authorize(request, self._directory, KeyKind.admin, purpose="manage applications and keys")
+
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[None]:
+        async with self._changing:
+            yield
+            # The first call may have joined a refresh that began before the change.
+            await self._directory.refresh()
+            await self._directory.refresh()
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        """Return what `call` does in the store's threads, its refusals mapped to answers."""
+        try:
+            return await self._accounts.store.run_reserved(call)
+        except AccountNotFound as error:
+            raise NotFound(_sentence(error)) from error
+        except AccountConflict as error:
+            raise Conflict(_sentence(error)) from error
+        except PlanLimitExceeded as error:
+            raise Forbidden(_sentence(error)) from error
+        except AccountInvalid as error:
+            raise BadRequest(_sentence(error)) from error
+
+    def _application(self, request: web.Request, access: Access) -> Application:
+        found = self._accounts.application(request.match_info["id"])
+        if found.organization_id != access.organization.id:
+            raise AccountNotFound(f"there is no application {found.id!r}")
+        return found
+
+    def _key(self, request: web.Request, access: Access) -> Key:
+        found = self._accounts.key(request.match_info["id"])
+        if found.organization_id != access.organization.id:
+            raise AccountNotFound(f"there is no key with the id {found.id!r}")
+        return found
+
+    def _changed(self, application: Application, body: ApplicationChange) -> Application:
+        unset = msgspec.UNSET
+        return self._accounts.update_application(
+            application.id,
+            name=None if body.name is unset else body.name,
+            retention_days=None if body.retention_days is unset else body.retention_days,
+            limits=None if body.limits is unset else body.limits.as_limits(),
+        )
+
+    def _revoke(self, key: Key) -> None:
+        now = datetime.now(timezone.utc)
+        if key.kind is KeyKind.admin and key.is_valid(now):
+            lasting = {
+                each.id
+                for each in self._accounts.keys(key.organization_id)
+                if each.kind is KeyKind.admin and each.is_valid(now) and each.expires_at is None
+            }
+            if not lasting - {key.id}:
+                raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
+        self._accounts.revoke_key(key.id)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

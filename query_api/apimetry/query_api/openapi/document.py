@@ -1,0 +1,144 @@
+"""The whole OpenAPI document."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
+from apimetry.query_api.openapi import management, timeseries
+from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
+from apimetry.query_api.openapi.schemas import all_schemas
+from apimetry.query_api.settings import QuerySettings
+
+_DESCRIPTION = """Self-hosted analytics for HTTP APIs: questions about the events that apimetry's middleware recorded.
+
+A key may be sent in three ways, on every endpoint: `X-API-Key: KEY`, `Authorization: Bearer KEY`, or
+`X-Auth-User: APPLICATION_ID` with `X-Auth-Key: KEY`. Read keys query one application; admin keys may do everything in
+their organization, and name the application with `?application=ID` where an endpoint is about one."""
+
+_ERRORS = {
+    "BadRequest": (
+        "The message names the parameter, its value and what is allowed.",
+        "fill is 'x'; allowed: zero, null",
+    ),
+    "Unauthorized": ("No key, or one that is not valid.", "Invalid or missing API key"),
+    "Forbidden": ("A key of another kind, or more than the plan allows.", "Only Admin keys can manage applications"),
+    "NotFound": ("Nothing of that name in this organization.", "No application 'x' in this organization"),
+    "Conflict": ("It exists already, or its state forbids the change.", "'shop' exists already"),
+    "PayloadTooLarge": ("The body is over the limit.", "The request body is too large"),
+    "UnsupportedMediaType": ("The body is not JSON.", "Content-Type is 'text/plain'; allowed: application/json"),
+    "Unavailable": ("Try again after Retry-After seconds.", "The store is not available"),
+}
+_REASONS = {
+    "BadRequest": "Bad Request",
+    "NotFound": "Not Found",
+    "PayloadTooLarge": "Request Entity Too Large",
+    "UnsupportedMediaType": "Unsupported Media Type",
+    "Unavailable": "Service Unavailable",
+}
+
+
+def build_document(settings: QuerySettings) -> Json:
+    """Return the OpenAPI 3.1 document of a service with these settings."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "apimetry",
+            "summary": "Self-hosted API analytics",
+            "description": _DESCRIPTION,
+            "version": version("apimetry"),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"apiKey": []}, {"bearer": []}, {"authUser": [], "authKey": []}],
+        "tags": [
+            {"name": "Analytics", "description": "Questions about recorded events."},
+            {"name": "Management", "description": "Applications and keys; admin keys only."},
+            {"name": "Service", "description": "The service itself; no key needed."},
+        ],
+        "paths": {**timeseries.paths(settings), **management.paths(), **_service_paths()},
+        "components": {
+            "securitySchemes": _security_schemes(),
+            "parameters": _parameters(),
+            "responses": {name: _error(name) for name in _ERRORS},
+            "schemas": all_schemas(),
+        },
+    }
+
+
+def _error(name: str) -> Json:
+    description, message = _ERRORS[name]
+    example = {"error": _REASONS.get(name, name), "message": message}
+    response = answer(description, json_content("Error", example=example))
+    if name == "Unavailable":
+        response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return response
+
+
+def _security_schemes() -> Json:
+    def header(name: str, description: str) -> Json:
+        return {"type": "apiKey", "in": "header", "name": name, "description": description}
+
+    return {
+        "apiKey": header("X-API-Key", "The key."),
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The key as a bearer token."},
+        "authUser": header("X-Auth-User", "The application's id; together with X-Auth-Key."),
+        "authKey": header("X-Auth-Key", "The key; together with X-Auth-User."),
+    }
+
+
+def _parameters() -> Json:
+    def parameter(name: str, where: str, description: str, shape: Json, example: object) -> Json:
+        return {
+            "name": name,
+            "in": where,
+            "required": where == "path",
+            "description": description,
+            "schema": shape,
+            "example": example,
+        }
+
+    text: Json = {"type": "string", "minLength": 1}
+    return {
+        "Application": parameter(
+            "application", "query", "The application. A read key implies its own.", text, "shop"
+        ),
+        "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
+        "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
+        "Limit": parameter(
+            "limit",
+            "query",
+            "Rows in the page.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
+            100,
+        ),
+        "Offset": parameter(
+            "offset", "query", "Rows before the page.", {"type": "integer", "minimum": 0, "default": 0}, 0
+        ),
+    }
+
+
+def _service_paths() -> Json:
+    def page(name: str, summary: str, media_type: str, shape: Json) -> Json:
+        responses: Json = {"200": answer(summary, {media_type: {"schema": shape}})}
+        return {"get": operation(name, summary, responses, tags=["Service"], security=PUBLIC)}
+
+    text: Json = {"type": "string"}
+    ready = json_content("Readiness", example={"ready": True, "reasons": []})
+    unready = json_content("Readiness", example={"ready": False, "reasons": ["the store is not available"]})
+    return {
+        "/": page("getStartPage", "The start page.", "text/html", text),
+        "/docs": page("getReference", "This document as a page.", "text/html", text),
+        "/openapi.json": page("getOpenAPI", "This document.", "application/json", {"type": "object"}),
+        "/health": page("getHealth", "Answers while the process serves.", "application/json", schema("Health")),
+        "/ready": {
+            "get": operation(
+                "getReadiness",
+                "Whether questions can be answered now.",
+                {"200": answer("They can.", ready), "503": answer("They cannot; says why.", unready)},
+                tags=["Service"],
+                security=PUBLIC,
+            )
+        },
+        "/metrics": page("getMetrics", "Figures in the Prometheus text format.", "text/plain", text),
+    }

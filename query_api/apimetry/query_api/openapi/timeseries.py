@@ -1,0 +1,151 @@
+"""The timeseries endpoint in the OpenAPI document; its enumerations are those that the parser uses."""
+
+from __future__ import annotations
+
+from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, ref
+from apimetry.query_api.params import (
+    DIMENSIONS,
+    FILLS,
+    MAX_TIME_S,
+    NAMED_GRANULARITIES,
+    SIMPLE_AGGREGATIONS,
+    VALUES,
+)
+from apimetry.query_api.settings import QuerySettings
+
+PATH = "/1/timeseries/{start}/{end}"
+
+_DESCRIPTION = """Counts or aggregates the events in `[start, end)`, in buckets of time and by groups.
+
+Buckets are floored in UTC, so the first one's timestamp may lie before `start`; only events from `start` on count
+in it. Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is
+left out.
+Every count is a sum of the events' `sample_weight`, and means, sums and percentiles are weighted by it.
+
+Percentile p is the smallest measured value such that at least p % of the weight is at or below it. It is exact.
+
+No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
+An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out."""
+
+_EXAMPLES = {
+    "One bucket": {
+        "groups": {"app": [[1412605036, 15420]]},
+        "start": 1412605036,
+        "end": 1412691436,
+        "granularity": 86400000,
+    },
+    "By hour and consumer": {
+        "groups": {"actorlist": [[1413378000, 3], [1413381600, 7]], "": [[1413378000, 1]]},
+        "start": 1413295200,
+        "end": 1413385200,
+        "granularity": 3600000,
+    },
+    "The largest group": {
+        "groups": {"GET": [[1413295200, 1820.5]]},
+        "start": 1413295200,
+        "end": 1413385200,
+        "granularity": 90000000,
+        "omitted_groups": 2,
+    },
+}
+
+
+def paths(settings: QuerySettings) -> Json:
+    """Return the endpoint's paths: with the last slash, and without."""
+    return {
+        f"{PATH}/": _item("getTimeseries", "Events over time", settings),
+        PATH: _item("getTimeseriesWithoutSlash", "Events over time (the same, without the last slash)", settings),
+    }
+
+
+def _item(name: str, summary: str, settings: QuerySettings) -> Json:
+    responses: Json = {
+        "200": answer("The series, by group.", json_content("Timeseries", examples=_EXAMPLES)),
+        **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
+    }
+    return {
+        "parameters": [
+            _time("start", "First second, since the epoch, UTC.", 1412605036),
+            _time("end", "The second after the last one.", 1412691436),
+        ],
+        "get": operation(
+            name,
+            summary,
+            responses,
+            description=_DESCRIPTION,
+            tags=["Analytics"],
+            parameters=[*_parameters(settings), ref("parameters", "Application")],
+        ),
+    }
+
+
+def _time(name: str, description: str, example: int) -> Json:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S},
+        "example": example,
+    }
+
+
+def _parameters(settings: QuerySettings) -> list[Json]:
+    percentiles = [f"percentile_{number}" for number in range(1, 100)]
+    named = {"type": "string", "enum": list(NAMED_GRANULARITIES)}
+    seconds = {"type": "integer", "minimum": 1, "maximum": MAX_TIME_S}
+    return [
+        _query(
+            "aggregation",
+            "What each point is.",
+            {"type": "string", "enum": [*SIMPLE_AGGREGATIONS, *percentiles], "default": "count"},
+            "percentile_95",
+        ),
+        _query(
+            "value",
+            "What is aggregated; `count` ignores it.",
+            {"type": "string", "enum": list(VALUES), "default": "response_us"},
+            "response_us",
+        ),
+        _query(
+            "granularity",
+            "Size of a bucket. `week` starts on Monday; a number of seconds is aligned to the epoch.",
+            {"oneOf": [named, seconds]},
+            "hour",
+        ),
+        _query("group", "One series for each value.", {"type": "string", "enum": list(DIMENSIONS)}, "consumer_id"),
+        _filter("include", "Only events with this value.", "method:GET"),
+        _filter("exclude", "No events with this value.", "status_code:404"),
+        _query(
+            "fill",
+            "What empty buckets get, instead of being left out.",
+            {"type": "string", "enum": list(FILLS)},
+            "zero",
+        ),
+        _query(
+            "limit",
+            "Only the largest groups by count; `omitted_groups` in the answer says how many were left out.",
+            {"type": "integer", "minimum": 1, "maximum": settings.max_groups},
+            10,
+        ),
+    ]
+
+
+def _query(name: str, description: str, schema: Json, example: object) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema, "example": example}
+
+
+def _filter(name: str, description: str, example: str) -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "description": f"{description} Repeatable, split at the first colon: values of one field are alternatives,"
+        " different fields must all hold.",
+        "style": "form",
+        "explode": True,
+        "schema": {
+            "type": "array",
+            "items": {"type": "string", "pattern": f"^({'|'.join(DIMENSIONS)}):"},
+        },
+        "example": [example],
+    }

@@ -1,0 +1,121 @@
+"""The OpenAPI document as HTML, without a script. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+_METHODS = ("get", "post", "patch", "delete")
+
+
+def reference_html(document: Mapping[str, Any]) -> str:
+    """Return the body of a page that describes every operation of `document`."""
+    return "\n".join(_sections(document))
+
+
+def _sections(document: Mapping[str, Any]) -> Iterator[str]:
+    yield _paragraphs(document["info"]["description"])
+    for tag in document["tags"]:
+        yield f"<h2>{escape(tag['name'])}</h2><p class=soft>{escape(tag['description'])}</p>"
+        for path, item in document["paths"].items():
+            for method in _METHODS:
+                if method in item and tag["name"] in item[method]["tags"]:
+                    yield _operation(document, path, method, item)
+
+
+def _operation(document: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any]) -> str:
+    operation = item[method]
+    parameters = [
+        _resolved(document, each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))
+    ]
+    return "".join(
+        (
+            f'<details><summary><span class="method">{method.upper()}</span><h3><code>{escape(path)}</code></h3>',
+            f'<span class="about">{escape(operation["summary"])}</span></summary>',
+            _paragraphs(operation.get("description", "")),
+            _parameter_table(parameters),
+            _request_body(operation),
+            _responses(document, operation),
+            "</details>",
+        )
+    )
+
+
+def _parameter_table(parameters: list[Mapping[str, Any]]) -> str:
+    if not parameters:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{escape(each['name'])}</code></td><td>{_values(each['schema'])}</td>"
+        f"<td>{escape(each['description'])}</td></tr>"
+        for each in parameters
+    )
+    return f"<table><tr><th>Parameter</th><th>Values</th><th>Meaning</th></tr>{rows}</table>"
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """Return what a parameter may be, in words."""
+    if "oneOf" in schema:
+        return " or ".join(_values(each) for each in schema["oneOf"])
+    default = f" (default <code>{escape(str(schema['default']))}</code>)" if "default" in schema else ""
+    if "enum" in schema:
+        return ", ".join(f"<code>{escape(each)}</code>" for each in _shortened(schema["enum"])) + default
+    if schema.get("type") == "array":
+        return "<code>field:value</code>, repeatable"
+    if schema.get("type") == "integer":
+        most = f" to {schema['maximum']}" if "maximum" in schema else " or more"
+        return f"{schema.get('minimum', 0)}{most}{default}"
+    return f"text{default}"
+
+
+def _shortened(values: list[str]) -> list[str]:
+    """Return the values, with all the percentiles as two."""
+    percentiles = [each for each in values if each.startswith("percentile_")]
+    others = [each for each in values if each not in percentiles]
+    return [*others, f"{percentiles[0]} … {percentiles[-1]}"] if percentiles else others
+
+
+def _request_body(operation: Mapping[str, Any]) -> str:
+    if "requestBody" not in operation:
+        return ""
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    return f"<p>Body, JSON:</p>{_json(example)}"
+
+
+def _responses(document: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    rows: list[str] = []
+    examples: list[str] = []
+    for status, response in sorted(operation["responses"].items()):
+        resolved = _resolved(document, response)
+        rows.append(f"<tr><td><code>{status}</code></td><td>{escape(resolved['description'])}</td></tr>")
+        if status.startswith("2"):
+            examples.extend(_examples(resolved))
+    return f"<table><tr><th>Status</th><th>Meaning</th></tr>{''.join(rows)}</table>{''.join(examples)}"
+
+
+def _examples(response: Mapping[str, Any]) -> Iterator[str]:
+    content = response.get("content", {}).get("application/json", {})
+    if "example" in content:
+        yield _json(content["example"])
+    for example in content.get("examples", {}).values():
+        yield f"<p>{escape(example['summary'])}:</p>{_json(example['value'])}"
+
+
+def _json(value: object) -> str:
+    return f"<pre><code>{escape(json.dumps(value, indent=2))}</code></pre>"
+
+
+def _paragraphs(text: str) -> str:
+    """Return paragraphs of text, with what stands in backticks as code."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return "".join(f"<p>{part}</p>" for part in marked.split("\n\n") if part.strip())
+
+
+def _resolved(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in part:
+        return part
+    _, kind, name = part["$ref"].removeprefix("#/").split("/")
+    found: Mapping[str, Any] = document["components"][kind][name]
+    return found
