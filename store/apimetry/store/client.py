@@ -28,7 +28,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5
-# The longest silence on a connection; an insert of a full segment takes seconds, a migration may take minutes.
+# The longest silence on a connection; a full segment takes seconds, a migration may take minutes.
 RECEIVE_TIMEOUT_S: Final = 300
 # Threads for what must not wait behind queries: inserts, and the accounts both services authenticate against.
 RESERVED_THREADS: Final = 2
@@ -49,10 +49,18 @@ class Store:
     Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`.
     """
 
-    def __init__(self, url: str, *, cluster: str | None = None, threads: int = 4) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: str | None = None,
+        threads: int = 4,
+        receive_timeout_s: int = RECEIVE_TIMEOUT_S,
+    ) -> None:
         self.address: Final[StoreAddress] = parse_address(url)
         self.cluster: Final = checked_cluster(cluster)
         self._threads = threads
+        self._receive_timeout_s = receive_timeout_s
         self._lock = threading.Lock()
         self._idle: list[Client] = []
         self._opened = False
@@ -205,7 +213,9 @@ class Store:
 
     def _connect(self, database: str | None) -> Client:
         try:
-            return _embedded_client(self.address, database) if self.embedded else _http_client(self.address, database)
+            if self.embedded:
+                return _embedded_client(self.address, database)
+            return _http_client(self.address, database, self._receive_timeout_s)
         except Exception as error:
             raise map_error(error, inserting=False) from error
 
@@ -254,7 +264,7 @@ def _embedded_client(address: StoreAddress, database: str | None) -> Client:
         ) from error
 
 
-def _http_client(address: StoreAddress, database: str | None) -> Client:
+def _http_client(address: StoreAddress, database: str | None, receive_timeout_s: int) -> Client:
     options: dict[str, Any] = {"compress": "false", **address.options}
     return clickhouse_connect.get_client(
         interface=address.interface,
@@ -264,7 +274,7 @@ def _http_client(address: StoreAddress, database: str | None) -> Client:
         password=address.password,
         database=database,
         connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=RECEIVE_TIMEOUT_S,
+        send_receive_timeout=receive_timeout_s,
         tz_mode="aware",
         show_clickhouse_errors=True,
         autogenerate_session_id=False,
