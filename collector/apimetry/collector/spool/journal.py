@@ -76,12 +76,14 @@ class Journal:
         self._files = files
         self._row_schema = row_schema
         self._clock_ns = clock_ns
-        self._failpoints = failpoints or Failpoints()
+        self.failpoints = failpoints or Failpoints()
         self._growing: Growing | None = None
         self._lock_handle: int | None = None
         # The lock guards the sealed segments, which the committing thread adds and the writer's removes.
         self._lock = threading.Lock()
         self._sealed: dict[str, Sealed] = {}
+        self._sealed_bytes = 0
+        self._sealed_rows = 0
 
     def open(self) -> None:
         """Take the directory, and find what an earlier process left; raises SpoolError or OSError."""
@@ -89,7 +91,8 @@ class Journal:
         recovered = recover(self.folders, self._files, self._row_schema, since_ns=self._clock_ns() - window_ns)
         self._lock_handle = recovered.lock_handle
         self.quarantine.open()
-        self._sealed = {found.token: found for found in recovered.segments}
+        for found in recovered.segments:
+            self._add(found)
         self.ids.load(self._clock_ns() // 1000, recovered.keys)
 
     def close(self) -> None:
@@ -109,15 +112,13 @@ class Journal:
     def size_bytes(self) -> int:
         """Of all segments."""
         growing = self._growing
-        with self._lock:
-            return sum(s.file_bytes for s in self._sealed.values()) + (growing.end if growing else 0)
+        return self._sealed_bytes + (growing.end if growing else 0)
 
     @property
     def rows(self) -> int:
         """Acknowledged events that are not yet stored."""
         growing = self._growing
-        with self._lock:
-            return sum(s.rows for s in self._sealed.values()) + (growing.rows if growing else 0)
+        return self._sealed_rows + (growing.rows if growing else 0)
 
     @property
     def segments(self) -> int:
@@ -128,6 +129,11 @@ class Journal:
     def broken(self) -> bool:
         """True while a failed segment waits for its seal."""
         return self._growing is not None and self._growing.abandoned
+
+    @property
+    def waiting(self) -> bool:
+        """True while a sealed segment waits for the store."""
+        return bool(self._sealed)
 
     def sealed(self) -> list[Sealed]:
         """Segments that wait for the store, oldest first."""
@@ -160,9 +166,9 @@ class Journal:
             record = segment.encode_record(entry, growing.token, offset)
             data.append(record)
             offset += len(record)
-        self._failpoints.hit("before_append")
+        self.failpoints.hit("before_append")
         self._write(growing, b"".join(data))
-        self._failpoints.hit("after_append")
+        self.failpoints.hit("after_append")
         if self.settings.fsync is FsyncPolicy.always:
             self._sync(growing)
         growing.good = growing.end
@@ -194,7 +200,7 @@ class Journal:
             return
         if not growing.synced and not growing.abandoned:
             self._sync(growing)
-        self._failpoints.hit("before_seal")
+        self.failpoints.hit("before_seal")
         sealed = Sealed(growing.token, growing.good, growing.rows, max(growing.good, growing.end))
         target = self.folders.segments / sealed.name
         try:
@@ -206,12 +212,11 @@ class Journal:
             # Its name is uncertain now: nothing may be appended to it or beside it until a seal succeeds.
             growing.abandoned = True
             raise SpoolBrokenError(f"a segment cannot be sealed: {error.strerror}") from error
-        self._failpoints.hit("after_seal")
+        self.failpoints.hit("after_seal")
         with suppress(OSError):
             self._files.close(growing.handle)
-        with self._lock:
-            self._sealed[sealed.token] = sealed
-            self._growing = None
+        self._growing = None
+        self._add(sealed)
 
     def read(self, sealed: Sealed) -> bytes:
         """The bytes that count of a sealed segment; raises OSError."""
@@ -220,7 +225,7 @@ class Journal:
     def remove(self, sealed: Sealed, keys: Sequence[tuple[bytes, int]]) -> None:
         """Forget a stored segment, after its batch ids are safe; raises OSError. Repeating it is harmless."""
         now_us = self._clock_ns() // 1000
-        self._failpoints.hit("before_remember")
+        self.failpoints.hit("before_remember")
         try:
             self.ids.keep(keys, now_us)
         except OSError as error:
@@ -229,15 +234,23 @@ class Journal:
             with suppress(FileNotFoundError):
                 self._files.remove(self.folders.reserve)
             self.ids.keep(keys, now_us)
-        self._failpoints.hit("after_remember")
-        self._failpoints.hit("before_unlink")
+        self.failpoints.hit("after_remember")
+        self.failpoints.hit("before_unlink")
         with suppress(FileNotFoundError):
             self._files.remove(self.folders.segments / sealed.name)
-        self._failpoints.hit("after_unlink")
+        self.failpoints.hit("after_unlink")
         with self._lock:
-            self._sealed.pop(sealed.token, None)
+            if self._sealed.pop(sealed.token, None) is not None:
+                self._sealed_bytes -= sealed.file_bytes
+                self._sealed_rows -= sealed.rows
         write_reserve(self._files, self.folders.reserve)
         self._files.sync_folder(self.folders.segments)
+
+    def _add(self, sealed: Sealed) -> None:
+        with self._lock:
+            self._sealed[sealed.token] = sealed
+            self._sealed_bytes += sealed.file_bytes
+            self._sealed_rows += sealed.rows
 
     def _begin(self, now_s: float) -> Growing:
         created_ns = self._clock_ns()
@@ -271,7 +284,7 @@ class Journal:
         growing.end += len(data)
 
     def _sync(self, growing: Growing) -> None:
-        self._failpoints.hit("before_fsync")
+        self.failpoints.hit("before_fsync")
         try:
             self._files.sync(growing.handle)
         except OSError as error:
@@ -281,7 +294,7 @@ class Journal:
             growing.abandoned = True
             raise SpoolBrokenError(f"fsync failed: {error.strerror}") from error
         growing.synced = True
-        self._failpoints.hit("after_fsync")
+        self.failpoints.hit("after_fsync")
 
     def _undo(self, growing: Growing, *, failed: bool) -> None:
         """Cut the file back to its acknowledged records; if that fails too, no byte is added to it any more."""

@@ -30,7 +30,7 @@ class Waiting:
 
 
 class Spool:
-    """Takes batches and hands out sealed segments; all methods belong to the event loop's thread."""
+    """Takes batches and hands out sealed segments; methods belong to the event loop's thread, `finish` excepted."""
 
     def __init__(self, journal: Journal, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.journal = journal
@@ -103,6 +103,12 @@ class Spool:
                 return segments
             await self._new_segment.wait()
 
+    def finish(self, sealed: Sealed, keys: Sequence[tuple[bytes, int]]) -> None:
+        """Let a stored segment go; blocking, for the writer's thread. Raises OSError; repeating is harmless."""
+        self.journal.remove(sealed, keys)
+        with self._condition:
+            self._condition.notify()
+
     def _enqueue(self, entry: Entry) -> asyncio.Future[None]:
         if self._loop is None:
             raise SpoolBrokenError("the spool is not open")
@@ -158,16 +164,20 @@ class Spool:
         now_s = self._clock_s()
         try:
             due_in_s = self.journal.due_in_s(now_s)
-            if due_in_s == 0 or (stopping and due_in_s is not None):
+            if stopping or (due_in_s == 0 and not self.journal.waiting):
                 self.journal.seal()
                 due_in_s = None
+            elif due_in_s == 0:
+                # The writer is behind: a larger segment later serves it better than another small one now.
+                # Its next `finish` wakes this thread.
+                due_in_s = None if self.journal.settings.fsync is FsyncPolicy.always else RETRY_SEAL_S
             if self.journal.settings.fsync is FsyncPolicy.interval and due_in_s is not None:
                 self.journal.sync_if_due(now_s)
                 due_in_s = min(due_in_s, self.journal.settings.fsync_interval_s)
         except SpoolError as error:
             log.warning("the spool is not writable: %s", error)
             due_in_s = RETRY_SEAL_S
-        if self.journal.sealed():
+        if self.journal.waiting:
             self._call(self._new_segment.set)
         return due_in_s
 

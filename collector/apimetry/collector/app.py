@@ -1,0 +1,102 @@
+"""The collector's aiohttp application: it owns the spool and the writer from start to stop."""
+
+import asyncio
+import logging
+import os
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
+from aiohttp import web
+
+from apimetry.collector.failpoints import Failpoints
+from apimetry.collector.handler import EventsHandler, expect_nothing
+from apimetry.collector.metrics import Metrics
+from apimetry.collector.rows import ROW_FIELDS
+from apimetry.collector.settings import CollectorSettings
+from apimetry.collector.spool.files import RealFiles
+from apimetry.collector.spool.journal import Journal
+from apimetry.collector.spool.spool import Spool
+from apimetry.collector.writer import Writer
+from apimetry.store.client import Store
+from apimetry.store.directory import Directory
+from apimetry.web.errors import error_middleware
+from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
+
+log = logging.getLogger(__name__)
+
+PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")
+
+
+def row_schema() -> int:
+    """Stands for the rows' columns in a segment's header: a spool of other columns is not inserted by mistake."""
+    return zlib.crc32(",".join(ROW_FIELDS).encode())
+
+
+def create_app(store: Store, directory: Directory, settings: CollectorSettings) -> web.Application:
+    """The application; it opens the spool at its start and drains it, for a bounded time, at its stop.
+
+    It neither opens nor closes the store and the directory.
+    """
+    registry = new_registry()
+    metrics = Metrics(registry)
+    failpoints = Failpoints(os.environ.get("APIMETRY_FAILPOINTS"))
+    journal = Journal(
+        settings.spool, RealFiles(), row_schema=row_schema(), clock_ns=time.time_ns, failpoints=failpoints
+    )
+    spool = Spool(journal)
+    insert = partial(store.run_reserved, store.insert_rows)
+    writer = Writer(spool, insert, settings, metrics=metrics)
+    handler = EventsHandler(directory, spool, settings, metrics)
+    app = web.Application(
+        middlewares=[metrics_middleware(registry, "collector"), error_middleware],
+        # Bodies are inflated here, with a limit; aiohttp would do it without one.
+        handler_args={"auto_decompress": False},
+    )
+    for path in PATHS:
+        app.router.add_post(path, handler.post, expect_handler=expect_nothing)
+
+    async def ready() -> list[str]:
+        return reasons_not_ready(spool, directory)
+
+    async def lifetime(_: web.Application) -> AsyncIterator[None]:
+        await spool.start()
+        metrics.watch(journal)
+        task = asyncio.create_task(writer.run(), name="apimetry-writer")
+        try:
+            yield
+        finally:
+            await _stop(spool, writer, task, settings.drain_timeout_s)
+
+    add_service_routes(app, registry, ready)
+    app.cleanup_ctx.append(lifetime)
+    return app
+
+
+def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:
+    """Why batches would be refused now; a store that is away is no reason, the spool takes them."""
+    reasons = []
+    if spool.journal.broken:
+        reasons.append("the spool's disk fails")
+    if not spool.has_room:
+        reasons.append("the spool is full")
+    if not directory.loaded:
+        reasons.append("the accounts could not be loaded yet")
+    return reasons
+
+
+async def _stop(spool: Spool, writer: Writer, task: asyncio.Task[None], drain_timeout_s: float) -> None:
+    """Seal what was taken, give the writer its time, and leave the rest to the next start."""
+    await spool.stop_taking()
+    if not writer.store_away:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(writer.drain(), drain_timeout_s)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    left = spool.journal.rows
+    await spool.close()
+    if left:
+        log.info("%d events wait in the spool for the next start", left)

@@ -1,0 +1,149 @@
+"""Reading a request's body: bounded as it is sent, as it inflates, in time, and over all requests together.
+
+The order is: content type and encoding, the announced length, room for it in the budget, and only then the body.
+Inflated bytes are paid for piece by piece, so that a bomb costs what it has inflated to when it meets its limit.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from apimetry.collector.budget import BudgetExceeded, ByteBudget
+from apimetry.collector.errors import DecodeError
+from apimetry.collector.inflate import ENCODINGS, Inflater
+from apimetry.collector.settings import CollectorSettings
+from apimetry.web.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
+
+CONTENT_TYPES = ("application/json", "application/msgpack")
+GRACE_S = 5.0
+"""How long a sender may be slower than the minimum rate."""
+
+
+class TooSlow(APIError):
+    """The body did not arrive in time."""
+
+    status = 408
+
+
+@dataclass(slots=True)
+class Hold:
+    """What one request holds of the budget."""
+
+    budget: ByteBudget
+    key: str
+    size: int = 0
+
+    def take(self, size: int) -> None:
+        """Take more; raises BudgetExceeded."""
+        self.budget.acquire(self.key, size)
+        self.size += size
+
+    def release(self) -> None:
+        """Give everything back."""
+        self.budget.release(self.key, self.size)
+        self.size = 0
+
+
+def content_type_of(request: web.Request) -> str:
+    """One of CONTENT_TYPES; raises UnsupportedMediaType."""
+    if request.content_type not in CONTENT_TYPES or "Content-Type" not in request.headers:
+        sent = request.headers.get("Content-Type", "none")
+        raise UnsupportedMediaType(f"Content type {sent!r} is not known; allowed are {', '.join(CONTENT_TYPES)}")
+    return request.content_type
+
+
+def encoding_of(request: web.Request) -> str | None:
+    """One of ENCODINGS, or None for a plain body; raises UnsupportedMediaType."""
+    sent = request.headers.get("Content-Encoding", "").strip().lower()
+    if sent in ("", "identity"):
+        return None
+    if sent not in ENCODINGS:
+        allowed = ", ".join(ENCODINGS)
+        raise UnsupportedMediaType(f"Content encoding {sent!r} is not known; allowed are {allowed}")
+    return sent
+
+
+class BodyReader:
+    """Reads bodies within the settings' limits; for one event loop."""
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        self._settings = settings
+        self.budget = ByteBudget(settings.max_held_bytes)
+
+    @asynccontextmanager
+    async def read(self, request: web.Request, key: str, encoding: str | None) -> AsyncIterator[bytes]:
+        """The body, inflated; its room is held until the block ends.
+
+        Raises PayloadTooLarge, BadRequest, TooSlow, or Unavailable when there is no room now.
+        """
+        length = request.content_length
+        if length is not None and length > self._settings.max_body_bytes:
+            raise self._too_large("as it is sent", self._settings.max_body_bytes)
+        hold = Hold(self.budget, key)
+        try:
+            hold.take(length or 0)
+            _invite(request)
+            yield await self._read_in_time(request, hold, encoding)
+        except BudgetExceeded:
+            raise Unavailable(
+                "Too many bodies are being read now", retry_after_s=self._settings.retry_after_s
+            ) from None
+        finally:
+            hold.release()
+
+    async def _read_in_time(self, request: web.Request, hold: Hold, encoding: str | None) -> bytes:
+        try:
+            return await asyncio.wait_for(self._read(request, hold, encoding), self._settings.body_timeout_s)
+        except asyncio.TimeoutError:
+            limit = f"{self._settings.body_timeout_s:g} s"
+            raise TooSlow(f"The body was not complete after {limit}", headers={"Connection": "close"}) from None
+        except DecodeError as error:
+            raise BadRequest(str(error)) from error
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise BadRequest("The body ended before its announced length") from error
+
+    async def _read(self, request: web.Request, hold: Hold, encoding: str | None) -> bytes:
+        inflater = Inflater(encoding) if encoding else None
+        pieces: list[bytes] = []
+        sent = inflated = 0
+        paid = hold.size
+        began_s = time.monotonic()
+        async for data in request.content.iter_any():
+            sent += len(data)
+            if sent > self._settings.max_body_bytes:
+                raise self._too_large("as it is sent", self._settings.max_body_bytes)
+            self._check_pace(sent, time.monotonic() - began_s)
+            if sent > paid:
+                hold.take(sent - paid)
+                paid = sent
+            if inflater is None:
+                pieces.append(data)
+                continue
+            inflater.feed(data)
+            while piece := inflater.piece():
+                inflated += len(piece)
+                if inflated > self._settings.max_inflated_bytes:
+                    raise self._too_large("inflated", self._settings.max_inflated_bytes)
+                hold.take(len(piece))
+                pieces.append(piece)
+        if inflater is not None:
+            inflater.finish()
+        return b"".join(pieces)
+
+    def _check_pace(self, sent: int, elapsed_s: float) -> None:
+        if elapsed_s > GRACE_S and sent < self._settings.min_body_bytes_per_s * (elapsed_s - GRACE_S):
+            pace = self._settings.min_body_bytes_per_s
+            raise TooSlow(f"The body came slower than {pace} bytes a second", headers={"Connection": "close"})
+
+    def _too_large(self, what: str, limit: int) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is over the limit of {limit} bytes {what}")
+
+
+def _invite(request: web.Request) -> None:
+    """Answer `Expect: 100-continue`, now that the sender is known and the body is wanted."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,134 @@
+"""`POST /1/event/`: who is it, may it be read, what is in it, is it on disk; then 200."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from apimetry.collector import decode
+from apimetry.collector.body import BodyReader, content_type_of, encoding_of
+from apimetry.collector.decode import Batch
+from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
+from apimetry.collector.limits import RateLimiter
+from apimetry.collector.metrics import Metrics
+from apimetry.collector.rows import Target, make_target
+from apimetry.collector.settings import CollectorSettings
+from apimetry.collector.spool.batch_ids import batch_key
+from apimetry.collector.spool.segment import Entry, Meta
+from apimetry.collector.spool.spool import Spool
+from apimetry.store.accounts import Application, KeyKind
+from apimetry.store.directory import Directory
+from apimetry.web.credentials import authorize_application
+from apimetry.web.errors import (
+    APIError,
+    BadRequest,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unavailable,
+)
+from apimetry.web.service import json_response
+
+MAX_BATCH_ID_CHARACTERS = 128
+CONCURRENT_DECODES = 2
+
+
+class EventsHandler:
+    """Takes batches; one instance serves every request of an application."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        spool: Spool,
+        settings: CollectorSettings,
+        metrics: Metrics,
+        *,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._directory = directory
+        self._spool = spool
+        self._settings = settings
+        self._metrics = metrics
+        self._clock_us = clock_us
+        self._bodies = BodyReader(settings)
+        self._limiter = RateLimiter(settings.events_per_s_per_key)
+        self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Answer 200 once everything that is valid is in the spool."""
+        try:
+            return await self._post(request)
+        except APIError as error:
+            self._metrics.refused(str(error.status))
+            raise
+
+    async def _post(self, request: web.Request) -> web.Response:
+        access = await authorize_application(
+            request, self._directory, KeyKind.write, KeyKind.admin, purpose="send events"
+        )
+        key = access.principal.key_id
+        content_type, encoding = content_type_of(request), encoding_of(request)
+        header_id = _batch_id(request)
+        wait_s = self._limiter.wait_s(key)
+        if wait_s:
+            raise TooManyRequests("This key sends more events than it may", retry_after_s=wait_s)
+        if not self._spool.has_room:
+            raise self._unavailable("The spool is full")
+        async with self._bodies.read(request, key, encoding) as body:
+            batch = await self._decode(body, content_type, access.application)
+            self._limiter.spend(key, batch.accepted + batch.rejected_total)
+            # Within the block: rows that wait for a slow disk are still paid for.
+            return await self._take(batch, access.application.id, batch.batch_id or header_id)
+
+    async def _decode(self, body: bytes, content_type: str, application: Application) -> Batch:
+        target = make_target(
+            application.id,
+            application.retention_days,
+            now_us=self._clock_us(),
+            max_ahead_s=self._settings.max_ahead_s,
+        )
+        try:
+            if len(body) <= self._settings.inline_decode_bytes:
+                return self._decode_now(body, content_type, target)
+            async with self._decoding:
+                return await asyncio.to_thread(self._decode_now, body, content_type, target)
+        except DecodeError as error:
+            raise BadRequest(str(error)) from error
+        except TooManyEventsError as error:
+            raise PayloadTooLarge(str(error)) from error
+
+    def _decode_now(self, body: bytes, content_type: str, target: Target) -> Batch:
+        read = decode.decode_json if content_type == "application/json" else decode.decode_msgpack
+        return read(body, target, max_events=self._settings.max_batch_events)
+
+    async def _take(self, batch: Batch, application: str, batch_id: bytes | None) -> web.Response:
+        new = True
+        if batch.accepted:
+            key = batch_key(application, batch_id) if batch_id else None
+            entry = Entry(Meta(key, application, self._clock_us()), batch.accepted, batch.row_bytes)
+            try:
+                new = await self._spool.append(entry)
+            except SpoolError as error:
+                raise self._unavailable(str(error)) from error
+        self._metrics.took(batch, new=new)
+        self._metrics.heard(application, batch.sender)
+        if batch.rejected_total and not batch.accepted:
+            raise BadRequest(f"None of the {batch.rejected_total} events is valid", details=batch.details)
+        answer: dict[str, object] = {"accepted": batch.accepted, "rejected": batch.rejected_total}
+        if batch.details:
+            answer["details"] = batch.details
+        return json_response(answer)
+
+    def _unavailable(self, message: str) -> Unavailable:
+        return Unavailable(message, retry_after_s=self._settings.retry_after_s)
+
+
+def _batch_id(request: web.Request) -> bytes | None:
+    sent = request.headers.get("X-Batch-Id", "").strip()
+    if len(sent) > MAX_BATCH_ID_CHARACTERS:
+        raise BadRequest(f"X-Batch-Id has {len(sent)} characters; at most {MAX_BATCH_ID_CHARACTERS} are allowed")
+    return sent.encode(errors="surrogateescape") or None
+
+
+async def expect_nothing(_: web.Request) -> None:
+    """Leave `Expect: 100-continue` to the body's reader: aiohttp would ask for the body before the key is known."""

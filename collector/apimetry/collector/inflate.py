@@ -1,0 +1,129 @@
+"""Compressed bodies, inflated piece by piece and never past a limit; members and frames in a row are one body."""
+
+import sys
+import zlib
+from typing import Protocol
+
+from apimetry.collector.errors import DecodeError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+
+PIECE_BYTES = 64 * 1024
+ENCODINGS = ("gzip", "zstd")
+# gzip's own header and trailer around a deflate stream: RFC 1952.
+GZIP_WINDOW_BITS = 31
+
+
+class Decompressor(Protocol):
+    """One gzip member or zstd frame."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether its end was read."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows its end."""
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        """At most `limit` bytes; call again with b"" for more."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it has more to give without input."""
+
+
+class GzipMember:
+    """zlib's decompressor, with the interface of zstd's."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(GZIP_WINDOW_BITS)
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        """See Decompressor."""
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """See Decompressor."""
+        return self._inner.unused_data
+
+    @property
+    def pending(self) -> bool:
+        """See Decompressor."""
+        return not self._inner.eof and (self._full or bool(self._inner.unconsumed_tail))
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        """See Decompressor."""
+        piece = self._inner.decompress(self._inner.unconsumed_tail + data, limit)
+        self._full = len(piece) == limit
+        return piece
+
+
+class ZstdFrame:
+    """One zstd frame; its window is bounded, since the frame itself says how much memory it wants."""
+
+    MAX_WINDOW_LOG = 23
+
+    def __init__(self) -> None:
+        self._inner = ZstdDecompressor(options={DecompressionParameter.window_log_max: self.MAX_WINDOW_LOG})
+
+    @property
+    def eof(self) -> bool:
+        """See Decompressor."""
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """See Decompressor."""
+        return self._inner.unused_data
+
+    @property
+    def pending(self) -> bool:
+        """See Decompressor."""
+        return not self._inner.eof and not self._inner.needs_input
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        """See Decompressor."""
+        return self._inner.decompress(data, limit)
+
+
+class Inflater:
+    """Feeds members one after another; `feed` yields pieces of at most 64 KiB."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._new: type[GzipMember] | type[ZstdFrame] = GzipMember if encoding == "gzip" else ZstdFrame
+        self._member: Decompressor | None = None
+        self._left = b""
+
+    def feed(self, data: bytes) -> None:
+        """Add input; then call `piece` until it returns nothing."""
+        self._left += data
+
+    def piece(self) -> bytes:
+        """The next inflated bytes, b"" when more input is needed; raises DecodeError."""
+        while self._left or (self._member is not None and self._member.pending):
+            if self._member is None:
+                self._member = self._new()
+            data, self._left = self._left, b""
+            try:
+                piece = self._member.decompress(data, PIECE_BYTES)
+            except (zlib.error, ZstdError) as error:
+                raise DecodeError(f"The body is not valid {self._encoding}: {error}") from error
+            if self._member.eof:
+                self._left = self._member.unused_data
+                self._member = None
+            if piece:
+                return piece
+        return b""
+
+    def finish(self) -> None:
+        """Raise DecodeError if the input stopped inside a member."""
+        if self._member is not None or self._left:
+            raise DecodeError(f"The {self._encoding} body is truncated")

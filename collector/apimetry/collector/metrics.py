@@ -1,0 +1,120 @@
+"""What the collector counts: every event ends in exactly one counter, and they add up.
+
+received + recovered = stored + in the spool + rejected + quarantined, where `recovered` are the events that an
+earlier process left in the spool. Repeated batches are counted apart and are not received a second time.
+"""
+
+from collections import Counter as Tally
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from apimetry.collector.decode import Batch
+from apimetry.collector.events import Sender
+from apimetry.collector.spool.journal import Journal
+
+MAX_SENDERS = 10_000
+DROP_REASONS = 32
+
+
+class Metrics:
+    """The counters of one collector; every method may be called from the event loop and the writer's threads."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"apimetry_collector_{name}", text, labels, registry=registry)
+
+        self._registry = registry
+        self._received = counter("received_events", "Events of batches that got a final answer.")
+        self._recovered = counter("recovered_events", "Events that an earlier process left in the spool.")
+        self._stored = counter("stored_events", "Events that the store has.")
+        self._rejected = counter("rejected_events", "Events refused one by one.", "reason")
+        self._quarantined = counter("quarantined_events", "Events put aside.", "reason")
+        self._damaged = counter("damaged_records", "Pieces of segments that failed their checksum.")
+        self._duplicates = counter("duplicate_events", "Events of batches that were stored before.")
+        self._refused = counter("refused_requests", "Requests refused as a whole.", "reason")
+        self._cut = counter("cut_strings", "Strings cut at their limit.")
+        self._unknown = counter("unknown_fields", "JSON fields that were ignored.")
+        self._insert_failures = counter("insert_failures", "Inserts that are tried again.", "kind")
+        self._inserted_bytes = counter("inserted_bytes", "Bytes of rows that the store took.")
+        self._captured = counter("sender_captured_events", "Events that senders saw.")
+        self._sent = counter("sender_sent_events", "Events that senders say they delivered.")
+        self._dropped = counter("sender_dropped_events", "Events that senders dropped.", "reason")
+        self._insert_seconds = Histogram(
+            "apimetry_collector_insert_seconds", "Time of one insert.", registry=registry
+        )
+        self._senders: OrderedDict[tuple[str, str], Sender] = OrderedDict()
+        self._drop_reasons: set[str] = set()
+
+    def watch(self, journal: Journal) -> None:
+        """Report the spool's size, and what it held before this process took anything."""
+        self._recovered.inc(journal.rows)
+        gauges = {
+            "spool_bytes": ("Bytes of all segments.", lambda: journal.size_bytes),
+            "spool_segments": ("Segments on disk.", lambda: journal.segments),
+            "spool_events": ("Acknowledged events that wait for the store.", lambda: journal.rows),
+            "quarantine_pieces": ("Pieces in the quarantine.", lambda: len(journal.quarantine)),
+            "remembered_batches": ("Batch ids of the window.", lambda: len(journal.ids)),
+        }
+        for name, (text, read) in gauges.items():
+            gauge = Gauge(f"apimetry_collector_{name}", text, registry=self._registry)
+            gauge.set_function(read)
+
+    def took(self, batch: Batch, *, new: bool) -> None:
+        """A batch got its final answer; `new` is False for one that was stored before."""
+        if not new:
+            self._duplicates.inc(batch.accepted + batch.rejected_total)
+            return
+        self._received.inc(batch.accepted + batch.rejected_total)
+        for reason, count in batch.rejected.items():
+            self._rejected.labels(reason).inc(count)
+        self._cut.inc(batch.cut_strings)
+        self._unknown.inc(batch.unknown_fields)
+
+    def refused(self, reason: str) -> None:
+        """A whole request was refused; nothing of it counts as received."""
+        self._refused.labels(reason).inc()
+
+    def finished(self, *, stored: int, rejected: int, damaged: int, pieces: int) -> None:
+        """A segment left the spool: its events in the store, refused by it, or lost in damaged pieces."""
+        self._stored.inc(stored)
+        self._quarantined.labels("rejected").inc(rejected)
+        self._quarantined.labels("damaged").inc(damaged)
+        self._damaged.inc(pieces)
+
+    def inserted(self, seconds: float, size: int) -> None:
+        """One insert succeeded."""
+        self._insert_seconds.observe(seconds)
+        self._inserted_bytes.inc(size)
+
+    def insert_failed(self, *, transient: bool) -> None:
+        """One insert is tried again."""
+        self._insert_failures.labels("transient" if transient else "unexpected").inc()
+
+    def heard(self, application: str, sender: Sender | None) -> None:
+        """Add what a sender's cumulative counts grew by since it was last heard."""
+        if sender is None or not sender.instance:
+            return
+        key = (application, sender.instance)
+        last = self._senders.pop(key, Sender())
+        self._senders[key] = sender
+        if len(self._senders) > MAX_SENDERS:
+            self._senders.popitem(last=False)
+        self._captured.inc(max(0, sender.captured - last.captured))
+        self._sent.inc(max(0, sender.sent - last.sent))
+        for reason, count in _growth(sender.dropped, last.dropped).items():
+            self._dropped.labels(self._known_reason(reason)).inc(count)
+
+    def _known_reason(self, reason: str) -> str:
+        """Senders choose the word; a bounded number of them become labels."""
+        if reason not in self._drop_reasons:
+            if len(self._drop_reasons) >= DROP_REASONS or len(reason) > 40:
+                return "other"
+            self._drop_reasons.add(reason)
+        return reason
+
+
+def _growth(now: Mapping[str, int], before: Mapping[str, int]) -> Tally[str]:
+    grown = {reason: count - before.get(reason, 0) for reason, count in now.items()}
+    return Tally({reason: count for reason, count in grown.items() if count > 0})

@@ -1,0 +1,105 @@
+"""Segments to what an insert sends, and an insert that was rejected to smaller ones."""
+
+from dataclasses import dataclass
+
+import msgpack  # type: ignore[import-untyped]  # it ships no stubs
+
+from apimetry.collector.rows import ROW_FIELDS
+from apimetry.collector.spool.journal import Journal
+from apimetry.collector.spool.segment import Damage, Record, Sealed, scan
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are inserted together: whole records `[first, last)`, or rows `[first, last)` of one record.
+
+    The token of a segment as a whole is the segment's; a smaller part adds its place to it, so that the same part
+    has the same token in every process that ever tries it.
+    """
+
+    token: str
+    body: bytes | memoryview
+    rows: int
+    first: int
+    last: int
+    record: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A segment as it was read: what is whole, what is lost, and its batch ids."""
+
+    token: str
+    records: list[Record]
+    whole: Part
+    keys: list[tuple[bytes, int]]
+    damaged_pieces: int
+    damaged_rows: int
+
+
+def load(journal: Journal, sealed: Sealed) -> Contents:
+    """Read and verify a segment, and put damaged bytes aside; blocking, raises OSError."""
+    data = journal.read(sealed)
+    records, damages = scan(data, sealed.token)
+    rows = sum(record.rows for record in records)
+    if len(data) < sealed.length:
+        damages.append(Damage(len(data), sealed.length))
+    lost = max(0, sealed.rows - rows)
+    for damage in damages:
+        _put_aside(journal, sealed, data, damage)
+    keys = [
+        (record.meta.batch_key, record.meta.received_us) for record in records if record.meta.batch_key is not None
+    ]
+    whole = Part(sealed.token, _join(records), rows, 0, len(records))
+    return Contents(sealed.token, records, whole, keys, len(damages), lost)
+
+
+def _put_aside(journal: Journal, sealed: Sealed, data: bytes, damage: Damage) -> None:
+    journal.quarantine.keep(
+        f"{sealed.token}.{damage.offset}.damaged",
+        data[damage.offset : damage.end],
+        reason=f"bytes {damage.offset} to {damage.end} of the segment do not match their checksums",
+        rows=0,
+    )
+
+
+def _join(records: list[Record]) -> bytes:
+    return b"".join(record.row_bytes for record in records)
+
+
+def split(part: Part, contents: Contents) -> list[Part]:
+    """Two halves of a rejected part, in order; none of a single row."""
+    if part.rows <= 1:
+        return []
+    if part.record is None and part.last - part.first > 1:
+        middle = (part.first + part.last) // 2
+        return [_records(contents, part.first, middle), _records(contents, middle, part.last)]
+    record = part.first if part.record is None else part.record
+    first, last = (0, part.rows) if part.record is None else (part.first, part.last)
+    middle = (first + last) // 2
+    ends = row_ends(contents.records[record].row_bytes)
+    return [_rows(contents, record, ends, (first, middle)), _rows(contents, record, ends, (middle, last))]
+
+
+def _records(contents: Contents, first: int, last: int) -> Part:
+    records = contents.records[first:last]
+    rows = sum(record.rows for record in records)
+    return Part(f"{contents.token}-b{first}-{last}", _join(records), rows, first, last)
+
+
+def _rows(contents: Contents, record: int, ends: list[int], span: tuple[int, int]) -> Part:
+    first, last = span
+    body = contents.records[record].row_bytes[ends[first] : ends[last]]
+    return Part(f"{contents.token}-b{record}-r{first}-{last}", body, last - first, first, last, record)
+
+
+def row_ends(row_bytes: memoryview) -> list[int]:
+    """Where each row begins, and where the last one ends."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(row_bytes))
+    unpacker.feed(row_bytes)
+    ends = [0]
+    while ends[-1] < len(row_bytes):
+        for _ in ROW_FIELDS:
+            unpacker.skip()
+        ends.append(unpacker.tell())
+    return ends
