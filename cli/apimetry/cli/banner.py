@@ -6,14 +6,15 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 from apimetry.cli.settings import Settings
-from apimetry.store.accounts import BootstrapKeys
+from apimetry.store.bootstrap import Credentials
 
 DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 
 
-def show(settings: Settings, addresses: Mapping[str, str], made: BootstrapKeys | None, credentials: Path) -> None:
+def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | None, credentials: Path) -> None:
     """Print addresses, and on the first start the keys and the lines to paste.
 
     Args:
@@ -40,14 +41,24 @@ def show(settings: Settings, addresses: Mapping[str, str], made: BootstrapKeys |
     sys.stdout.flush()
 
 
-def show_keys(made: BootstrapKeys, credentials: Path) -> None:
+def shown_credentials(made: Credentials) -> dict[str, str]:
+    """Return what a person and ``credentials.json`` are told of the first keys."""
+    return {
+        "application": made.application_id,
+        "admin_key": made.admin_key,
+        "write_key": made.write_key,
+        "read_key": made.read_key,
+    }
+
+
+def show_keys(made: Credentials, credentials: Path, file: TextIO = sys.stdout) -> None:
     """Print the first keys, and where they were left."""
-    print(f"\nThe first application and its keys, shown once and kept in {credentials}:")
-    for name, value in made.as_dict().items():
-        print(f"  {name:<12} {value}")
+    print(f"\nThe first application and its keys, shown once and kept in {credentials}:", file=file)
+    for name, value in shown_credentials(made).items():
+        print(f"  {name:<12} {value}", file=file)
 
 
-def _show_lines(made: BootstrapKeys, collector: str) -> None:
+def _show_lines(made: Credentials, collector: str) -> None:
     options = f'write_key="{made.write_key}"'
     if collector != DEFAULT_COLLECTOR:
         options += f', collector_url="{collector}"'
@@ -72,7 +83,7 @@ Add one line to your app:
     )
 
 
-def _show_question(made: BootstrapKeys, query: str) -> None:
+def _show_question(made: Credentials, query: str) -> None:
     print(
         f"""
 and ask what it did in the last hour, a minute at a time:

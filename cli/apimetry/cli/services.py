@@ -8,8 +8,9 @@ import logging
 import os
 import random
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -18,11 +19,12 @@ from apimetry.cli import banner
 from apimetry.cli.output import print_rows
 from apimetry.cli.settings import Settings
 from apimetry.collector.app import create_app as create_collector
-from apimetry.collector.settings import CollectorSettings
+from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts, BootstrapKeys, bootstrap
+from apimetry.store.accounts import Accounts
+from apimetry.store.bootstrap import Credentials, bootstrap
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreError, is_transient
@@ -40,22 +42,26 @@ class StartError(Exception):
     """A service cannot start; the message says why and what to do."""
 
 
+def store_of(settings: Settings) -> Store:
+    """Return the store of the settings, not yet opened."""
+    url = settings.store or f"chdb://{make_data_dir(settings) / 'store'}"
+    return Store(url, cluster=settings.cluster or None)
+
+
 def open_store(settings: Settings) -> Store:
-    """Open the store of the settings, waiting without end for a server that cannot be reached.
+    """Return the store, open and with its schema in order, waiting without end for a server that is away.
 
     Raises:
         StoreLocked: another process owns the embedded store.
         SchemaError: the schema does not fit this version.
     """
-    data_dir = make_data_dir(settings)
-    store = Store(settings.store or f"chdb://{data_dir / 'store'}", cluster=settings.cluster or None)
+    store = store_of(settings)
     wait_s = FIRST_WAIT_S
     while True:
         try:
             store.open()
             if settings.migrate:
-                for name in migrations.migrate(store):
-                    log.info("schema: applied %s", name)
+                migrations.migrate(store)
             migrations.check(store)
         except StoreError as error:
             if not is_transient(error):
@@ -78,7 +84,23 @@ def make_data_dir(settings: Settings) -> Path:
     return data_dir
 
 
-def first_keys(store: Store, settings: Settings, *, generate: bool) -> BootstrapKeys | None:
+def collector_settings(settings: Settings) -> CollectorSettings:
+    """Return the collector's part of the settings."""
+    spool = SpoolSettings(
+        directory=make_data_dir(settings) / "spool",
+        max_bytes=settings.spool_max_bytes,
+        fsync=FsyncPolicy(settings.fsync),
+    )
+    return CollectorSettings(spool=spool, events_per_s_per_key=settings.events_per_s_per_key)
+
+
+def query_settings(settings: Settings) -> QuerySettings:
+    """Return the query service's part of the settings."""
+    origins = (origin.strip() for origin in settings.allowed_origins.split(","))
+    return QuerySettings(allowed_origins=tuple(origin for origin in origins if origin))
+
+
+def first_keys(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:
     """Make the first application and its keys on an empty store; None when there was nothing to make.
 
     Keys that the settings do not give are generated, and then left in ``credentials.json`` (0600). With `generate`
@@ -97,7 +119,7 @@ def first_keys(store: Store, settings: Settings, *, generate: bool) -> Bootstrap
         return None
     path = credentials_path(settings)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(made.as_dict(), file, indent=2)
+        json.dump(banner.shown_credentials(made), file, indent=2)
         file.write("\n")
     return made
 
@@ -142,7 +164,7 @@ async def _serve(  # noqa: PLR0913 - everything that was wired
     directory: Directory,
     stopping: asyncio.Event,
     *,
-    made: BootstrapKeys | None,
+    made: Credentials | None,
     collector: bool,
     query: bool,
 ) -> None:
@@ -150,11 +172,10 @@ async def _serve(  # noqa: PLR0913 - everything that was wired
     addresses: dict[str, str] = {}
     try:
         if collector:
-            collector_settings = CollectorSettings(spool_dir=make_data_dir(settings) / "spool")
-            app = create_collector(store, directory, collector_settings)
+            app = create_collector(store, directory, collector_settings(settings))
             addresses["collector"] = await _listen(app, settings.host, settings.collector_port, runners)
         if query:
-            app = create_query_service(store, directory, QuerySettings())
+            app = create_query_service(store, directory, query_settings(settings))
             addresses["query"] = await _listen(app, settings.host, settings.query_port, runners)
         banner.show(settings, addresses, made, credentials_path(settings))
         await stopping.wait()
@@ -198,40 +219,32 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
-    """Bring the schema up to date, or with `dry_run` print what would be done.
+    """Bring the schema up to date and make the first keys, or with `dry_run` print what would be done.
 
-    On an empty store the first application and its keys are made too, as `run` would.
+    Raises:
+        StoreError: the store cannot be used; one that is away is not waited for.
     """
-    if not dry_run:
-        migrated = _migrate_now(settings)
-        print_rows([{"migration": name} for name in migrated], ["migration"], as_json=as_json)
-        return
-    data_dir = make_data_dir(settings)
-    store = Store(settings.store or f"chdb://{data_dir / 'store'}", cluster=settings.cluster or None)
+    store = store_of(settings)
     store.open()
     try:
-        pending = migrations.pending(store)
-    finally:
-        store.close()
-    if as_json:
-        print(json.dumps([{"migration": step.name, "statements": list(step.statements)} for step in pending]))
-        return
-    for step in pending:
-        print(f"-- {step.name}")
-        for statement in step.statements:
-            print(f"{statement};\n")
-
-
-def _migrate_now(settings: Settings) -> list[str]:
-    data_dir = make_data_dir(settings)
-    store = Store(settings.store or f"chdb://{data_dir / 'store'}", cluster=settings.cluster or None)
-    store.open()
-    try:
+        if dry_run:
+            _print_pending(migrations.pending(store), as_json=as_json)
+            return
         applied = migrations.migrate(store)
         migrations.check(store)
         made = first_keys(store, settings, generate=True)
     finally:
         store.close()
+    print_rows([{"migration": name} for name in applied], ["migration"], as_json=as_json)
     if made is not None:
-        banner.show_keys(made, credentials_path(settings))
-    return applied
+        banner.show_keys(made, credentials_path(settings), file=sys.stderr if as_json else sys.stdout)
+
+
+def _print_pending(pending: Sequence[migrations.Migration], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"migration": step.name, "statements": step.statements} for step in pending]))
+        return
+    for step in pending:
+        print(f"-- {step.name}")
+        for statement in step.statements:
+            print(f"{statement};\n")

@@ -71,6 +71,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     bootstrap_admin_key: Annotated[str, Meta(description="on an empty store: the first admin key", extra=SECRET)] = ""
     bootstrap_write_key: Annotated[str, Meta(description="on an empty store: the first write key", extra=SECRET)] = ""
     bootstrap_read_key: Annotated[str, Meta(description="on an empty store: the first read key", extra=SECRET)] = ""
+    spool_max_bytes: Annotated[
+        int,
+        Meta(description="disk space for batches that wait for the store; beyond it 503", ge=2**26, le=2**50),
+    ] = 4 * 2**30
+    fsync: Annotated[
+        Literal["always", "interval"],
+        Meta(description="batches are safe from a power loss before their 200, or within a second after it"),
+    ] = "always"
+    events_per_s_per_key: Annotated[
+        int, Meta(description="events a second that one key may send on average; 0 is no limit", ge=0, le=10**9)
+    ] = 0
+    allowed_origins: Annotated[
+        str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
+    ] = "*"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
     ] = "info"
