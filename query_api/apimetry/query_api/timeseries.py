@@ -49,8 +49,9 @@ def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, lim
     rows = ask(asked.points, asked.parameters)
     if len(rows) > limits.max_points:
         ((points, groups_total),) = ask(asked.size, asked.parameters)
+        filled = _buckets(query) * groups_total if query.fill else points
         # Events may have gone in between; the rows that came are too many in any case.
-        limits.check(max(points, len(rows)), groups_total)
+        limits.check(max(filled, len(rows)), groups_total)
     groups = _grouped(rows, query, application)
     limits.check(_buckets(query) * len(groups) if query.fill else len(rows), len(groups))
     answer: dict[str, object] = {

@@ -1,0 +1,109 @@
+"""Who may do what: every route of the service, every kind of key, all three ways to send one."""
+
+import pytest
+
+from tests.support.query_events import Event, insert_events
+from tests.support.query_service import HEADER_STYLES, assert_error
+
+ANYONE = frozenset({None, "admin", "write", "read"})
+QUERYING = frozenset({"admin", "read"})
+ADMIN = frozenset({"admin"})
+# A route that is missing here fails the test below.
+MAY = {
+    ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
+    ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
+    ("GET", "/api/applications"): ADMIN,
+    ("POST", "/api/applications"): ADMIN,
+    ("GET", "/api/applications/{id}"): ADMIN,
+    ("PATCH", "/api/applications/{id}"): ADMIN,
+    ("DELETE", "/api/applications/{id}"): ADMIN,
+    ("GET", "/api/keys"): ADMIN,
+    ("POST", "/api/keys"): ADMIN,
+    ("DELETE", "/api/keys/{id}"): ADMIN,
+    ("POST", "/api/keys/{id}/rotate"): ADMIN,
+    ("GET", "/"): ANYONE,
+    ("GET", "/docs"): ANYONE,
+    ("GET", "/openapi.json"): ANYONE,
+    ("GET", "/health"): ANYONE,
+    ("GET", "/ready"): ANYONE,
+    ("GET", "/metrics"): ANYONE,
+}
+# Ids that do not exist: a test of who may delete deletes nothing.
+NOBODY = {"start": "0", "end": "10", "id": "nobody"}
+
+
+def routes_of(app):
+    return {(r.method, r.resource.canonical) for r in app.router.routes() if r.method != "HEAD"}
+
+
+async def test_every_route_says_who_may_use_it(server_service):
+    assert routes_of(server_service.app) == set(MAY)
+
+
+async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(server_service):
+    for (method, template), allowed in MAY.items():
+        path = template.format(**NOBODY)
+        for kind in ("admin", "write", "read"):
+            for style in HEADER_STYLES:
+                response = await server_service.request(method, path, kind, style)
+                if kind in allowed:
+                    assert response.status not in (401, 403, 500), (method, path, kind, style)
+                else:
+                    await assert_error(response, 403, "Only ")
+
+
+@pytest.mark.parametrize("key", [None, "apimetry_r_" + "x" * 37, "", "ü", "x" * 5000])
+async def test_no_key_and_a_wrong_key_are_refused_everywhere(server_service, key):
+    for (method, template), allowed in MAY.items():
+        response = await server_service.request(method, template.format(**NOBODY), key)
+        if allowed is ANYONE:
+            assert response.status == 200
+        else:
+            body = await assert_error(response, 401)
+            assert body == {"error": "Unauthorized", "message": "Invalid or missing API key"}
+
+
+async def test_a_body_is_read_after_its_sender_is_known(server_service):
+    for (method, template), allowed in MAY.items():
+        if method in ("POST", "PATCH") and allowed is ADMIN:
+            response = await server_service.request(method, template.format(**NOBODY), "read", data=b"x" * 1_000_000)
+            await assert_error(response, 403)
+
+
+async def test_an_admin_key_must_name_the_application_where_one_is_asked_about(server_service):
+    await assert_error(await server_service.get("/1/timeseries/0/10/", "admin"), 400, "?application=ID")
+    assert (await server_service.get("/1/timeseries/0/10/?application=shop", "admin")).status == 200
+    assert (await server_service.get("/1/timeseries/0/10/", "admin", "X-Auth-Key")).status == 200
+
+
+async def test_no_key_reaches_across_applications_or_organizations(service):
+    insert_events(service.accounts.store, [Event(timestamp=5_000_000_000_000), Event("theirs", 5_000_000_000_000)])
+    path = "/1/timeseries/5000000/5000001/"
+    assert (await service.answer(path))["groups"] == {"shop": [[5000000, 1]]}
+    assert (await service.answer(path, "their read"))["groups"] == {"theirs": [[5000000, 1]]}
+    await assert_error(await service.get(f"{path}?application=theirs"), 403)
+    await assert_error(await service.get(f"{path}?application=theirs", "admin"), 404)
+    await assert_error(await service.get(f"{path}?application=nobody", "admin"), 404)
+    for key in ("admin", "read"):
+        response = await service.client.get(path, headers={"X-Auth-User": "theirs", "X-Auth-Key": service.keys[key]})
+        await assert_error(response, 401)
+
+
+async def test_an_admin_can_neither_see_nor_touch_what_is_anothers(service):
+    their_key = service.accounts.keys(service.their_organization_id)[1].id
+    for method, path, body in [
+        ("GET", "/api/applications/theirs", None),
+        ("PATCH", "/api/applications/theirs", {"name": "Ours now"}),
+        ("DELETE", "/api/applications/theirs", None),
+        ("DELETE", f"/api/keys/{their_key}", None),
+        ("POST", f"/api/keys/{their_key}/rotate", {}),
+        ("POST", "/api/keys", {"kind": "read", "application": "theirs"}),
+        ("GET", "/api/keys?application=theirs", None),
+    ]:
+        await assert_error(await service.request(method, path, json=body), 404)
+    for path, member in [("/api/applications", "applications"), ("/api/keys", "keys")]:
+        rows = (await service.answer(path, "admin"))[member]
+        assert rows
+        assert not [row for row in rows if "theirs" in (row["id"], row.get("application"))]
+    assert service.accounts.application("theirs").name == "Theirs"
+    assert service.accounts.key(their_key).revoked_at is None

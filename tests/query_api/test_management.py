@@ -1,0 +1,188 @@
+"""Applications and keys over HTTP."""
+
+import asyncio
+
+import pytest
+
+from tests.support.query_service import assert_error
+
+
+async def made(service, path, **body):
+    response = await service.request("POST", path, json=body)
+    assert response.status == 201, await response.text()
+    return await response.json()
+
+
+async def test_an_application_is_made_shown_changed_and_deleted(service):
+    limits = {"requestsPerMinute": 600, "requestsPerHour": None, "requestsPerDay": 10_000}
+    application = (await made(service, "/api/applications", name="Blog", id="blog", retentionDays=30))["application"]
+    assert application["createdAt"].endswith("Z")
+    assert application == {
+        "id": "blog",
+        "name": "Blog",
+        "retentionDays": 30,
+        "limits": dict.fromkeys(limits),
+        "createdAt": application["createdAt"],
+    }
+    assert (await service.answer("/api/applications/blog", "admin")) == {"application": application}
+    change = {"name": "The blog", "limits": {"requestsPerMinute": 600, "requestsPerDay": 10_000}}
+    response = await service.request("PATCH", "/api/applications/blog", json=change)
+    changed = {**application, "name": "The blog", "limits": limits}
+    assert await response.json() == {"application": changed}
+    response = await service.request("PATCH", "/api/applications/blog", json={"retentionDays": 365})
+    assert await response.json() == {"application": {**changed, "retentionDays": 365}}
+    # It can be asked about as soon as it is made.
+    assert (await service.answer("/1/timeseries/0/10/?application=blog", "admin"))["groups"] == {"blog": [[0, 0]]}
+    response = await service.request("DELETE", "/api/applications/blog")
+    assert (response.status, await response.read()) == (204, b"")
+    await assert_error(await service.get("/api/applications/blog", "admin"), 404, "blog")
+    await assert_error(await service.get("/1/timeseries/0/10/?application=blog", "admin"), 404, "blog")
+
+
+async def test_a_key_works_from_when_it_is_made_until_it_is_revoked(service):
+    answer = await made(service, "/api/keys", kind="read", application="shop", name="dashboard")
+    key, secret = answer["key"], answer["secret"]
+    assert secret.startswith("apimetry_r_")
+    assert len(secret) % 4 == 0
+    assert key == {
+        "id": key["id"],
+        "kind": "read",
+        "application": "shop",
+        "name": "dashboard",
+        "firstCharacters": secret[: len(key["firstCharacters"])],
+        "createdAt": key["createdAt"],
+        "expiresAt": None,
+        "revokedAt": None,
+        "lastUsedAt": None,
+    }
+    assert (await service.get("/1/timeseries/0/10/", secret)).status == 200
+    listed = await (await service.get("/api/keys", "admin")).text()
+    assert key["id"] in listed
+    assert secret not in listed
+    assert (await service.request("DELETE", f"/api/keys/{key['id']}")).status == 204
+    await assert_error(await service.get("/1/timeseries/0/10/", secret), 401)
+    rows = (await service.answer("/api/keys?application=shop", "admin"))["keys"]
+    assert [row["revokedAt"] is not None for row in rows if row["id"] == key["id"]] == [True]
+    assert {row["application"] for row in rows} == {"shop"}
+
+
+async def test_a_rotated_key_overlaps_with_its_successor_as_long_as_asked(service):
+    old = await made(service, "/api/keys", kind="read", application="shop")
+    new = await made(service, f"/api/keys/{old['key']['id']}/rotate", overlapS=3600)
+    for answer in (old, new):
+        assert (await service.get("/1/timeseries/0/10/", answer["secret"])).status == 200
+    last = await made(service, f"/api/keys/{new['key']['id']}/rotate", overlapS=0)
+    await assert_error(await service.get("/1/timeseries/0/10/", new["secret"]), 401)
+    assert (await service.get("/1/timeseries/0/10/", last["secret"])).status == 200
+    response = await service.request("POST", f"/api/keys/{new['key']['id']}/rotate", json={})
+    await assert_error(response, 409, "expired")
+
+
+async def test_the_last_lasting_admin_key_cannot_be_revoked(service):
+    (first,) = [k for k in service.accounts.keys(service.organization_id) if k.application_id is None]
+    await assert_error(await service.request("DELETE", f"/api/keys/{first.id}"), 409, "last admin key")
+    second = await made(service, f"/api/keys/{first.id}/rotate", overlapS=600)
+    # The first key still works, but it will end: the second must stay.
+    path = f"/api/keys/{second['key']['id']}"
+    await assert_error(await service.request("DELETE", path), 409, "last admin key")
+    assert (await service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
+    await assert_error(await service.request("DELETE", path, second["secret"]), 409, "last admin key")
+    assert (await service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
+
+
+async def test_two_admin_keys_revoked_at_once_leave_one(service):
+    second = await made(service, "/api/keys", kind="admin")
+    ids = [k.id for k in service.accounts.keys(service.organization_id) if k.application_id is None]
+    answers = await asyncio.gather(*(service.request("DELETE", f"/api/keys/{each}") for each in ids))
+    statuses = sorted(answer.status for answer in answers)
+    assert statuses in ([204, 401], [204, 409])
+    assert second["secret"]
+
+
+async def test_the_plan_limits_applications_and_retention(service):
+    await made(service, "/api/applications", name="Second")
+    results = await asyncio.gather(
+        *(service.request("POST", "/api/applications", json={"name": f"Third {i}"}) for i in range(4))
+    )
+    assert sorted(result.status for result in results) == [201, 403, 403, 403]
+    response = await service.request("POST", "/api/applications", json={"name": "Fourth"})
+    await assert_error(response, 403, "3 applications")
+    response = await service.request("PATCH", "/api/applications/shop", json={"retentionDays": 366})
+    await assert_error(response, 400, "365 days", "366")
+
+
+async def test_an_id_cannot_be_used_twice(server_service):
+    response = await server_service.request("POST", "/api/applications", json={"name": "x", "id": "shop"})
+    await assert_error(response, 409, "shop")
+
+
+BAD_BODIES = [
+    ("POST", "/api/applications", {}, "name"),
+    ("POST", "/api/applications", {"name": "x", "retention": 3}, "retention"),
+    ("POST", "/api/applications", {"name": 3}, "$.name"),
+    ("POST", "/api/applications", {"name": ""}, "name"),
+    ("POST", "/api/applications", {"name": "x", "id": "a/b"}, "'a/b'"),
+    ("POST", "/api/applications", {"name": "x", "retentionDays": 0}, "$.retentionDays"),
+    ("POST", "/api/applications", {"name": "x", "retentionDays": 10**30}, "$.retentionDays"),
+    ("POST", "/api/applications", {"name": "x", "limits": {"requestsPerMinute": 0}}, "$.limits.requestsPerMinute"),
+    ("POST", "/api/applications", {"name": "x", "limits": {"perSecond": 1}}, "perSecond"),
+    ("POST", "/api/applications", [], "array"),
+    ("PATCH", "/api/applications/shop", {}, "retentionDays"),
+    ("PATCH", "/api/applications/shop", {"id": "other"}, "id"),
+    ("PATCH", "/api/applications/shop", {"name": None}, "$.name"),
+    ("POST", "/api/keys", {"kind": "root"}, "$.kind"),
+    ("POST", "/api/keys", {"kind": "read"}, "application"),
+    ("POST", "/api/keys", {"kind": "admin", "application": "shop"}, "admin key"),
+    ("POST", "/api/keys", {"kind": "admin", "secret": "x"}, "secret"),
+    ("POST", "/api/keys/x/rotate", {"overlapS": -1}, "$.overlapS"),
+    ("POST", "/api/keys/x/rotate", {"overlapS": 10**9}, "$.overlapS"),
+    ("POST", "/api/keys/x/rotate", {"overlap": 1}, "overlap"),
+]
+
+
+async def test_a_bad_body_is_refused_by_the_member_that_is_wrong(server_service):
+    for method, path, body, named in BAD_BODIES:
+        await assert_error(await server_service.request(method, path, json=body), 400, named)
+
+
+async def test_a_body_that_is_no_json_is_refused(server_service):
+    json_type = {"Content-Type": "application/json"}
+
+    def post(data, headers=json_type):
+        return server_service.request("POST", "/api/keys", data=data, headers=headers)
+
+    for data in (b"", b"{", b"\xff", b"{" * 60_000, b"[" * 60_000, b'{"kind": "\\ud800"}', b"nan"):
+        await assert_error(await post(data), 400)
+    await assert_error(await post(b"{}", {"Content-Type": "text/plain"}), 415, "application/json")
+    await assert_error(await post(b" " * 100_000), 413)
+
+
+async def test_lists_come_in_pages(server_service):
+    async def page(query):
+        return await server_service.answer(f"/api/keys{query}", "admin")
+
+    everything = await page("")
+    assert everything["pagination"] == {"total": 3, "limit": 100, "offset": 0, "hasMore": False}
+    first, second = await page("?limit=2"), await page("?limit=2&offset=2")
+    assert first["pagination"] == {"total": 3, "limit": 2, "offset": 0, "hasMore": True}
+    assert second["pagination"] == {"total": 3, "limit": 2, "offset": 2, "hasMore": False}
+    assert first["keys"] + second["keys"] == everything["keys"]
+    assert (await page("?offset=50"))["keys"] == []
+    assert await page("?limit=&offset=") == everything
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("limit=0", "limit is '0'"),
+        ("limit=1001", "1 to 1000"),
+        ("limit=x", "limit is 'x'"),
+        ("offset=-1", "offset is '-1'"),
+        ("offset=" + "9" * 5000, "offset is"),
+        ("limit=٣", "limit"),
+        ("page=2", "'page'"),
+    ],
+)
+async def test_a_bad_page_is_refused_by_parameter_and_value(server_service, query, named):
+    for path in ("/api/keys", "/api/applications"):
+        await assert_error(await server_service.get(f"{path}?{query}", "admin"), 400, named)

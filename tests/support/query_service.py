@@ -1,0 +1,98 @@
+"""A running query service with two organizations, for tests over HTTP."""
+
+import contextlib
+from dataclasses import dataclass
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from apimetry.query_api.app import create_app
+from apimetry.query_api.settings import QuerySettings
+from apimetry.store.accounts import Accounts, KeyKind, Plan
+from apimetry.store.directory import Directory
+
+HEADER_STYLES = {
+    "X-API-Key": lambda key, application: {"X-API-Key": key},
+    "Authorization": lambda key, application: {"Authorization": f"Bearer {key}"},
+    "X-Auth-Key": lambda key, application: {"X-Auth-User": application, "X-Auth-Key": key},
+}
+PHRASES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: ("Request Entity Too Large", "Content Too Large"),
+    415: "Unsupported Media Type",
+    503: "Service Unavailable",
+}
+
+
+@dataclass
+class QueryService:
+    """The service at `client`; `shop` belongs to one organization, `theirs` to another."""
+
+    client: TestClient
+    app: object
+    accounts: Accounts
+    directory: Directory
+    organization_id: str
+    their_organization_id: str
+    keys: dict
+
+    async def get(self, path, key="read", style="X-API-Key", **arguments):
+        return await self.request("GET", path, key, style, **arguments)
+
+    async def request(self, method, path, key="admin", style="X-API-Key", **arguments):
+        headers = arguments.pop("headers", {})
+        if key is not None:
+            application = "theirs" if key.startswith("their") else "shop"
+            headers = {**HEADER_STYLES[style](self.keys.get(key, key), application), **headers}
+        return await self.client.request(method, path, headers=headers, **arguments)
+
+    async def answer(self, path, key="read"):
+        """The JSON of a question that must succeed."""
+        response = await self.get(path, key)
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+@contextlib.asynccontextmanager
+async def running_query_service(store, settings=None):
+    accounts = Accounts(store)
+    plan = Plan("small", max_applications=3, max_retention_days=365)
+    ours, theirs = accounts.create_organization("Ours", plan), accounts.create_organization("Theirs")
+    accounts.create_application(ours.id, "Shop", application_id="shop", retention_days=365)
+    accounts.create_application(theirs.id, "Theirs", application_id="theirs")
+    keys = {
+        "admin": accounts.create_key(ours.id, KeyKind.admin)[1],
+        "read": accounts.create_key(ours.id, KeyKind.read, application_id="shop")[1],
+        "write": accounts.create_key(ours.id, KeyKind.write, application_id="shop")[1],
+        "their admin": accounts.create_key(theirs.id, KeyKind.admin)[1],
+        "their read": accounts.create_key(theirs.id, KeyKind.read, application_id="theirs")[1],
+    }
+    directory = Directory(accounts)
+    await directory.start()
+    app = create_app(store, directory, settings or QuerySettings())
+    client = TestClient(TestServer(app))
+    await client.start_server()
+    try:
+        yield QueryService(client, app, accounts, directory, ours.id, theirs.id, keys)
+    finally:
+        await client.close()
+        await directory.close()
+
+
+async def assert_error(response, status, *parts, **extra):
+    """Assert that an answer is an error in the one shape whose message has all of `parts`."""
+    text = await response.text()
+    assert response.status == status, text
+    assert response.content_type == "application/json"
+    body = await response.json()
+    assert set(body) - {"details"} == {"error", "message", *extra}
+    assert body["error"] in PHRASES[status]
+    for part in parts:
+        assert str(part) in body["message"], body["message"]
+    for secret in ("SELECT", "Traceback", "apimetry_a_", "apimetry_r_", "apimetry_w_"):
+        assert secret not in text
+    return body
