@@ -56,9 +56,7 @@ EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, 0, None, None, None, "", "", "", 
 """What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`."""
 
 
-def encode_batch(
-    batch_id: bytes, sender: Mapping[str, object], events: Sequence[tuple[object, ...]]
-) -> bytes:
+def encode_batch(batch_id: bytes, sender: Mapping[str, object], events: Sequence[tuple[object, ...]]) -> bytes:
     """Encode one batch as the body of a request.
 
     Strings that are not valid Unicode (lone surrogates) are encoded with replacement characters: an odd

@@ -1,0 +1,126 @@
+"""One request to the collector and what its answer means. Used by the exporter's thread alone."""
+
+from __future__ import annotations
+
+import email.utils
+import gzip
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from apimetry.middleware.options import INGEST_PATH
+from apimetry.middleware.wire import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from apimetry.middleware.options import Options
+
+GZIP_FROM_BYTES: Final = 1024
+MAX_RETRY_AFTER_S: Final = 600.0
+_MAX_ANSWER_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: a status, or 0 and the transport's error."""
+
+    status: int
+    error: str = ""
+    retry_after_s: float | None = None
+    rejected: int = 0
+
+    @property
+    def is_success(self) -> bool:
+        """The collector has the batch on disk."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_retryable(self) -> bool:
+        """The one retry predicate: transport errors, 408, 429 and 5xx, yes; everything else, never."""
+        return self.status in (0, 408, 429) or self.status >= 500
+
+
+class Connection:
+    """A keep-alive connection to the collector. Not thread-safe; one per exporter thread."""
+
+    def __init__(self, options: Options) -> None:
+        parts = urlsplit(options.collector_url)
+        self._is_tls = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port
+        self._path = parts.path.rstrip("/") + INGEST_PATH
+        self._key = options.write_key
+        self._http: http.client.HTTPConnection | None = None
+
+    def post(self, body: bytes, batch_id: bytes, timeout_s: float) -> Answer:
+        """Send one encoded batch; never raises for what the network or the collector does."""
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "X-API-Key": self._key,
+            "X-Batch-Id": batch_id.hex(),
+            "User-Agent": "apimetry-python",
+        }
+        if len(body) >= GZIP_FROM_BYTES:
+            # mtime=0: a retry is the same bytes.
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        was_open = self._http is not None
+        answer = self._exchange(body, headers, timeout_s)
+        if answer.status == 0 and was_open:
+            # The collector may have closed a connection that was idle: once more on a fresh one, at once.
+            answer = self._exchange(body, headers, timeout_s)
+        return answer
+
+    def close(self) -> None:
+        """Close the connection; the next `post` opens another."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _exchange(self, body: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
+        try:
+            connection = self._open(timeout_s)
+            connection.request("POST", self._path, body, headers)
+            with connection.getresponse() as response:
+                content = response.read(_MAX_ANSWER_BYTES)
+                if not response.isclosed() or response.will_close:
+                    self.close()
+                return Answer(
+                    response.status,
+                    retry_after_s=parse_retry_after(response.headers.get("Retry-After"), time.time()),
+                    rejected=_rejected(content) if response.status < 300 else 0,
+                )
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Answer(0, error=f"{type(error).__name__}: {error}")
+
+    def _open(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._http is None:
+            kind = http.client.HTTPSConnection if self._is_tls else http.client.HTTPConnection
+            self._http = kind(self._host, self._port, timeout=timeout_s)
+        elif self._http.sock is not None:
+            self._http.sock.settimeout(timeout_s)
+        return self._http
+
+
+def parse_retry_after(value: str | None, now_s: float) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date (RFC 9110, 10.2.3); None when absent or unreadable."""
+    if not value:
+        return None
+    try:
+        delay_s = float(int(value))
+    except ValueError:
+        try:
+            delay_s = email.utils.parsedate_to_datetime(value).timestamp() - now_s
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return min(max(delay_s, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _rejected(content: bytes) -> int:
+    try:
+        rejected = json.loads(content).get("rejected", 0)
+    except (ValueError, AttributeError):
+        return 0
+    return rejected if isinstance(rejected, int) else 0

@@ -1,0 +1,48 @@
+"""The middleware's errors and its one place where faults are swallowed.
+
+MiddlewareError
+└── OptionError (also ValueError): an option that cannot be read; raised at construction, never in a request
+"""
+
+from __future__ import annotations
+
+import logging
+
+logger = logging.getLogger("apimetry.middleware")
+
+
+class MiddlewareError(Exception):
+    """Base of every error the middleware raises on its own behalf."""
+
+
+class OptionError(MiddlewareError, ValueError):
+    """An option has a value that cannot be used; the message names it and what is allowed."""
+
+
+class Faults:
+    """Logs each kind of fault once and counts the rest; never raises.
+
+    Thread-safe: its mutable state is one dictionary that is only read and set, so a race costs a second log
+    line at most.
+    """
+
+    __slots__ = ("_counts", "_silent")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._silent = False
+
+    def report(self, kind: str, message: str, *values: object) -> None:
+        """Log `message` if this is the first fault of its kind."""
+        count = self._counts.get(kind, 0)
+        self._counts[kind] = count + 1
+        if count == 0 and not self._silent:
+            logger.warning("%s (logged once)", message % values)
+
+    def forget(self, kind: str) -> int:
+        """Let the next fault of this kind be logged again; returns how many there were."""
+        return self._counts.pop(kind, 0)
+
+    def silence(self) -> None:
+        """Log nothing any more: the interpreter is going down, and a log stream may be gone or locked."""
+        self._silent = True

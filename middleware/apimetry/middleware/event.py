@@ -1,0 +1,91 @@
+"""The event: what an adapter measures of one request, and how it becomes a row of the wire.
+
+An adapter appends a `RawEvent`, a plain tuple in the order of `wire.EVENT_FIELDS` that holds what costs nothing to
+take: nanoseconds, path and query apart, a header's bytes for the consumer, the full address. The exporter's thread
+turns it into a row: microseconds, masked URL, hashed consumer, truncated address. Nothing raw leaves the process.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from apimetry.middleware.privacy import hash_consumer, public_address, public_url
+from apimetry.middleware.wire import EVENT_DEFAULTS
+
+if TYPE_CHECKING:
+    from apimetry.middleware.options import Options
+
+RawEvent: TypeAlias = tuple[
+    int,  # timestamp_ns: when the request came in, nanoseconds since the epoch
+    str,  # method
+    "tuple[str, bytes | str]",  # path and query
+    str,  # route
+    str,  # function
+    int,  # status_code
+    int,  # response_ns: up to the last body byte
+    "int | None",  # ttfb_ns
+    "int | None",  # request_bytes
+    "int | None",  # response_bytes
+    "str | bytes",  # consumer: an id, or a header's bytes to hash
+    str,  # error_type
+    str,  # client_ip, whole
+    str,  # user_agent
+    int,  # sample_weight
+    "dict[str, str] | None",  # data
+]
+Row: TypeAlias = tuple[object, ...]
+
+MAX_STRING_CHARACTERS: Final = 512
+MAX_DATA_ENTRIES: Final = 32
+_FIXED_BYTES: Final = 512
+
+
+class DropReason(str, Enum):
+    """Why an event was not delivered: the closed set that the sender record counts by."""
+
+    buffer_full = "buffer_full"
+    rejected = "rejected"
+    invalid = "invalid"
+    shutdown = "shutdown"
+
+
+def estimate_bytes(event: RawEvent) -> int:
+    """Estimate what an event takes in memory: a fixed share and its variable strings."""
+    url = event[2]
+    size = _FIXED_BYTES + len(url[0]) + len(url[1]) + len(event[10]) + len(event[13])
+    if event[15]:
+        size += sum(64 + len(key) + len(value) for key, value in event[15].items())
+    return size
+
+
+def make_row(event: RawEvent, options: Options) -> Row:
+    """Turn a raw event into a row of the wire: private parts masked, trailing defaults left out."""
+    path, query = event[2]
+    if isinstance(query, bytes):
+        query = query.decode("ascii", "replace")
+    consumer = event[10]
+    if isinstance(consumer, bytes):
+        consumer = hash_consumer(consumer, options.write_key) if consumer else ""
+    row = (
+        event[0] // 1000,
+        event[1][:32],
+        public_url(path, query, options.url),
+        event[3][:MAX_STRING_CHARACTERS],
+        event[4][:MAX_STRING_CHARACTERS],
+        event[5],
+        max(event[6] // 1000, 0),
+        None if event[7] is None else max(event[7] // 1000, 0),
+        event[8],
+        event[9],
+        consumer[:MAX_STRING_CHARACTERS],
+        event[11][:MAX_STRING_CHARACTERS],
+        public_address(event[12], options.client_ip),
+        event[13][:MAX_STRING_CHARACTERS],
+        event[14],
+        event[15],
+    )
+    end = len(row)
+    while row[end - 1] == EVENT_DEFAULTS[end - 1]:
+        end -= 1
+    return row[:end]

@@ -1,0 +1,134 @@
+"""The exporter: what the host's threads hand events to. Starts lazily, survives forks, flushes at exit.
+
+- The thread starts with the first event of a process, so that a server which forks its workers (gunicorn, uWSGI)
+  never forks a running exporter that has work to do in the parent.
+- After a fork the child has a fresh buffer, thread and instance id: by `os.register_at_fork`, and for forks that
+  Python does not see (uWSGI) by comparing process ids at each event. What the parent had buffered stays the parent's.
+- At exit, delivery has `exit_timeout_s` in all (2 s at most). `threading._register_atexit` runs before non-daemon
+  threads are joined and in children of `multiprocessing`, `atexit` after them: both flush, from one budget.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from apimetry.middleware.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apimetry.middleware.errors import Faults
+    from apimetry.middleware.event import RawEvent
+    from apimetry.middleware.options import Options
+
+
+class Exporter:
+    """Takes events from any thread or event loop, and never blocks or raises for it.
+
+    Mutable state: `_worker` and `_pid`, which follow `_workers`, where the first thread of a process that needs
+    a worker puts one, atomically.
+    """
+
+    def __init__(self, options: Options, faults: Faults) -> None:
+        self._options = options
+        self._faults = faults
+        self._worker: Worker | None = None
+        self._pid = 0
+        # Process id → its worker. Not a lock: a lock that is held during a fork stays locked for ever.
+        self._workers: dict[int, Worker] = {}
+        self._exit_budget_s = options.exit_timeout_s
+        _at_fork_and_exit(self)
+
+    def submit(self, event: RawEvent) -> None:
+        """Hand over an event: it is sent, or dropped and counted. Returns at once."""
+        if self._pid != os.getpid():
+            self._start()
+        worker = self._worker
+        if worker is not None and not worker.buffer.add(event):
+            self._faults.report("full", "the buffer is full, events are dropped")
+
+    def flush(self, timeout_s: float) -> bool:
+        """Send what is buffered; True when nothing was left within the timeout. From any thread, blocking."""
+        worker = self._own_worker()
+        return worker is None or worker.flush(timeout_s)
+
+    def counters(self) -> dict[str, object]:
+        """Return captured, sent and dropped by reason, cumulative for this process."""
+        worker = self._own_worker()
+        return {"captured": 0, "sent": 0, "dropped": {}} if worker is None else worker.counters()
+
+    def forget_parent(self) -> None:
+        """Start afresh in a forked child, at its next event."""
+        self._worker = None
+        self._pid = 0
+        self._workers = {}
+        self._exit_budget_s = self._options.exit_timeout_s
+
+    def flush_at_exit(self, *, is_last: bool) -> None:
+        """Deliver what is left, within what remains of the time an exit may take. Never raises."""
+        worker = self._own_worker()
+        if worker is None or not worker.thread.is_alive():
+            return
+        began = time.monotonic()
+        if is_last:
+            delivered = worker.stop(max(self._exit_budget_s, 0.0))
+            if not delivered:
+                self._faults.report("exit", "%d events were not delivered before exit", len(worker.buffer))
+            self._faults.silence()
+        else:
+            worker.hasten(max(self._exit_budget_s, 0.0))
+        self._exit_budget_s -= time.monotonic() - began
+
+    def _own_worker(self) -> Worker | None:
+        """Return this process's worker: after a C fork `_worker` may still be the parent's."""
+        worker = self._worker
+        return worker if worker is not None and worker.pid == os.getpid() else None
+
+    def _start(self) -> None:
+        pid = os.getpid()
+        worker = self._workers.get(pid)
+        if worker is None:
+            # Of several threads that come here at once, all go on with the worker of the first.
+            worker = self._workers.setdefault(pid, Worker(self._options, self._faults))
+        self._worker = worker
+        try:
+            worker.thread.start()
+        except RuntimeError as error:
+            if worker.thread.ident is None:
+                # The interpreter is going down, or the machine is out of threads: the next event tries again.
+                self._faults.report("thread", "the exporter's thread did not start: %s", error)
+            return
+        weakref.finalize(self, worker.end, self._options.exit_timeout_s).atexit = False
+        self._pid = pid
+
+
+def _at_fork_and_exit(exporter: Exporter) -> None:
+    """Hook an exporter into fork and exit without keeping it alive."""
+    reference = weakref.ref(exporter)
+
+    def after_fork() -> None:
+        if (living := reference()) is not None:
+            living.forget_parent()
+
+    def before_join() -> None:
+        if (living := reference()) is not None:
+            living.flush_at_exit(is_last=False)
+
+    def at_exit() -> None:
+        if (living := reference()) is not None:
+            living.flush_at_exit(is_last=True)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=after_fork)
+    register: Callable[[Callable[[], None]], None] | None = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        try:
+            register(before_join)
+        except RuntimeError:
+            return  # made while the interpreter goes down: there is nothing to flush any more
+    atexit.register(at_exit)

@@ -1,0 +1,165 @@
+"""The options of the middleware: arguments, then environment, then defaults, read once and frozen."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import os
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from apimetry.middleware.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+DEFAULT_COLLECTOR_URL = "http://127.0.0.1:7998"
+INGEST_PATH = "/1/event/"
+_CHOICES = {"url": ("path", "masked", "full"), "client_ip": ("off", "truncated", "full")}
+_POSITIVE = (
+    "slow_ms",
+    "flush_interval_s",
+    "timeout_s",
+    "exit_timeout_s",
+    "max_buffer_events",
+    "max_buffer_bytes",
+    "max_batch_events",
+    "max_batch_bytes",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything the middleware can be told. Read-only; the write key prints as ``***``.
+
+    Attributes:
+        collector_url: where the collector listens; environment ``APIMETRY_COLLECTOR_URL``.
+        write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
+        consumer: a callable on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
+            request) that returns who called, or the name of a request header whose value is hashed.
+        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns.
+        source: which service, environment, host or worker speaks.
+        version: the host application's version.
+        url: ``path`` (no query), ``masked`` (parameter names without their values, secrets in the path
+            masked), ``full`` (as received).
+        client_ip: ``off``, ``truncated`` (to /24 and /48), ``full``.
+        user_agent: record the User-Agent header.
+        sample: the share of ordinary requests that is recorded, over 0 up to 1. Errors (status 400 and above)
+            and requests of `slow_ms` or more are always recorded. Weights keep every count unbiased.
+        slow_ms: from which duration a request is slow, milliseconds.
+        data: a callable on the request that returns a mapping of strings to keep with the event.
+        flush_interval_s: the longest an event waits before its batch is sent, seconds.
+        timeout_s: the longest one request to the collector may take, seconds.
+        exit_timeout_s: the longest the interpreter's exit waits for delivery, seconds, 2 at most.
+        max_buffer_events: events held in memory; more are dropped and counted.
+        max_buffer_bytes: estimated bytes held in memory; more are dropped and counted.
+        max_batch_events: events in one request to the collector.
+        max_batch_bytes: estimated bytes of events in one request to the collector.
+    """
+
+    collector_url: str = DEFAULT_COLLECTOR_URL
+    write_key: str = field(default="", repr=False)
+    consumer: Callable[[Any], object] | str | None = None
+    exclude: Sequence[str | re.Pattern[str]] = ()
+    source: str = ""
+    version: str = ""
+    url: str = "masked"
+    client_ip: str = "off"
+    user_agent: bool = False
+    sample: float = 1.0
+    slow_ms: float = 1000.0
+    data: Callable[[Any], Mapping[str, object] | None] | None = None
+    flush_interval_s: float = 0.5
+    timeout_s: float = 5.0
+    exit_timeout_s: float = 2.0
+    max_buffer_events: int = 20_000
+    max_buffer_bytes: int = 16 * 1024 * 1024
+    max_batch_events: int = 2_000
+    max_batch_bytes: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        _check_collector_url(self.collector_url)
+        _check_scalars(self)
+        if not (self.consumer is None or callable(self.consumer) or isinstance(self.consumer, str)):
+            raise OptionError(f"consumer: {self.consumer!r}; allowed: a callable or the name of a header")
+        if not (self.data is None or callable(self.data)):
+            raise OptionError(f"data: {self.data!r}; allowed: a callable that returns a mapping")
+        compile_exclude(self.exclude)
+
+    def __repr__(self) -> str:
+        shown = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "write_key")
+        return f"Options(write_key={'***' if self.write_key else ''!r}, {', '.join(shown)})"
+
+
+def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Options:
+    """Read the options from arguments, then environment, then defaults.
+
+    An argument that is None counts as silent.
+
+    Raises:
+        OptionError: an unknown option, or a value that cannot be used.
+    """
+    environment = os.environ if environment is None else environment
+    known = {f.name for f in fields(Options)}
+    unknown = sorted(set(arguments) - known)
+    if unknown:
+        raise OptionError(f"unknown option {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+    given = {name: value for name, value in arguments.items() if value is not None}
+    for name in ("collector_url", "write_key"):
+        from_environment = environment.get(f"APIMETRY_{name.upper()}", "").strip()
+        if from_environment:
+            given.setdefault(name, from_environment)
+    return Options(**given)
+
+
+def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str], object] | None:
+    """Make one predicate on a path of the excluded paths and patterns; None when there are none."""
+    if isinstance(exclude, (str, re.Pattern)):
+        raise OptionError(f"exclude: {exclude!r}; allowed: a list of paths or patterns")
+    sources = []
+    for entry in exclude:
+        if isinstance(entry, re.Pattern):
+            sources.append(f"(?:{entry.pattern})")
+        elif isinstance(entry, str):
+            sources.append(fnmatch.translate(entry))
+        else:
+            raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")
+    return re.compile("|".join(sources)).match if sources else None
+
+
+def _check_collector_url(url: object) -> None:
+    problem = f"collector_url: {url!r}; allowed: http://host:port or https://host:port"
+    if not isinstance(url, str):
+        raise OptionError(problem)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        raise OptionError(problem) from error
+    if not usable:
+        raise OptionError(problem)
+
+
+def _check_scalars(options: Options) -> None:
+    for name, choices in _CHOICES.items():
+        if getattr(options, name) not in choices:
+            raise OptionError(f"{name}: {getattr(options, name)!r}; allowed: {', '.join(choices)}")
+    for name in ("source", "version", "write_key"):
+        if not isinstance(getattr(options, name), str):
+            raise OptionError(f"{name}: allowed: a string")
+    if not options.write_key.isascii() or any(c.isspace() for c in options.write_key):
+        raise OptionError("write_key: ***; allowed: ASCII without spaces")
+    for name in _POSITIVE:
+        value = _number(getattr(options, name))
+        if value is None or not 0 < value < math.inf:
+            raise OptionError(f"{name}: {getattr(options, name)!r}; allowed: a number over 0")
+    if _number(options.sample) is None or not 0 < options.sample <= 1:
+        raise OptionError(f"sample: {options.sample!r}; allowed: over 0 and up to 1 (exclude= leaves paths out)")
+    if options.exit_timeout_s > 2:
+        raise OptionError(f"exit_timeout_s: {options.exit_timeout_s!r}; allowed: over 0 and up to 2")
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

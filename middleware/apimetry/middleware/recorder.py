@@ -1,0 +1,123 @@
+"""The recorder: what every adapter shares of one middleware. Options, sampling, callables, and the exporter."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from apimetry.middleware.errors import Faults, logger
+from apimetry.middleware.event import MAX_DATA_ENTRIES, MAX_STRING_CHARACTERS
+from apimetry.middleware.exporter import Exporter
+from apimetry.middleware.options import INGEST_PATH, compile_exclude, make_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apimetry.middleware.event import RawEvent
+
+CLIENT_CLOSED: Final = 499
+"""The status of a request whose client left before the last body part (nginx's number for it)."""
+
+
+class Recorder:
+    """Takes finished measurements. Thread-safe; no method raises into the host.
+
+    Attributes:
+        enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
+        takes_client_ip, takes_user_agent: whether the adapter need look for them.
+        consumer_header: the name of the header whose value stands for the consumer, lower case, or empty.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+        options = make_options(arguments, environment)
+        self.options = options
+        self.enabled = bool(options.write_key)
+        self.takes_client_ip = options.client_ip != "off"
+        self.takes_user_agent = options.user_agent
+        self.consumer_header = options.consumer.lower() if isinstance(options.consumer, str) else ""
+        self.takes_headers = bool(self.consumer_header) or self.takes_user_agent
+        self._consumer: Callable[[Any], object] | None = (
+            None if isinstance(options.consumer, str) else options.consumer
+        )
+        self._data = options.data
+        self._matches_exclude = compile_exclude(options.exclude)
+        self._is_sampled = options.sample < 1
+        self._slow_ns = int(options.slow_ms * 1_000_000)
+        self._faults = Faults()
+        self._exporter = Exporter(options, self._faults)
+        self._submit = self._exporter.submit
+        if not self.enabled:
+            logger.warning("apimetry: no write key (write_key= or APIMETRY_WRITE_KEY), requests are not recorded")
+
+    def skips(self, path: str) -> bool:
+        """Tell whether requests to this path are not recorded.
+
+        The collector's own endpoint never is: a collector that carries the middleware must not feed itself.
+        """
+        matches = self._matches_exclude
+        return not self.enabled or path == INGEST_PATH or (matches is not None and matches(path) is not None)
+
+    def consumer(self, request: object, header: str | bytes = b"") -> str | bytes:
+        """Return who called: the callable's answer, or the header's bytes, which are hashed before they leave."""
+        if self._consumer is None:
+            return header if isinstance(header, bytes) else header.encode("utf-8", "replace")
+        try:
+            answer = self._consumer(request)
+            return "" if answer is None else str(answer)[:MAX_STRING_CHARACTERS]
+        except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
+            self._faults.report("consumer", "consumer= raised %s", type(error).__name__)
+            return ""
+
+    def data(self, request: object, extra: dict[str, str] | None = None) -> dict[str, str] | None:
+        """Return the event's data: the callable's answer as strings, and the adapter's own."""
+        if self._data is None:
+            return extra
+        try:
+            answer = self._data(request) or {}
+            data = {
+                str(key)[:MAX_STRING_CHARACTERS]: str(value)[:MAX_STRING_CHARACTERS]
+                for key, value in list(answer.items())[:MAX_DATA_ENTRIES]
+            }
+        except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
+            self._faults.report("data", "data= raised %s", type(error).__name__)
+            return extra
+        if extra:
+            data.update(extra)
+        return data or None
+
+    def record(self, event: RawEvent) -> None:
+        """Sample an event and hand it to the exporter."""
+        try:
+            if self._is_sampled:
+                weight = self._weight(event)
+                if weight == 0:
+                    return
+                event = (*event[:14], weight, event[15])
+            self._submit(event)
+        except Exception as error:  # noqa: BLE001  # the host comes first, whatever is wrong with us
+            self.report_fault("record", error)
+
+    def report_fault(self, kind: str, error: BaseException) -> None:
+        """Log a fault of the middleware itself, once per kind."""
+        self._faults.report(kind, "%s failed: %r", kind, error)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
+        return self._exporter.flush(timeout_s)
+
+    def counters(self) -> dict[str, object]:
+        """Return captured, sent and dropped by reason, cumulative for this process."""
+        return self._exporter.counters()
+
+    def _weight(self, event: RawEvent) -> int:
+        """Decide, after the fact, how many requests an event stands for; 0: it is left out.
+
+        Errors and slow requests are kept with weight 1. Of the others a share `sample` is kept, with a weight
+        whose mean is 1 / sample (for 0.4: 2 or 3, evenly), so that every sum of weights is unbiased.
+        """
+        if event[5] >= 400 or event[6] >= self._slow_ns:
+            return 1
+        sample = self.options.sample
+        if random.random() >= sample:  # noqa: S311  # a statistic, not a secret
+            return 0
+        return int(1 / sample + random.random())  # noqa: S311  # likewise

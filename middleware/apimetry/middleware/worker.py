@@ -1,0 +1,201 @@
+"""The exporter's thread: takes batches from one buffer and delivers them, in one process.
+
+The pipeline is: take a batch, make rows, encode once, post until delivered, refused for good, or given up at exit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+import time
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from apimetry.middleware.buffer import Buffer
+from apimetry.middleware.delivery import Answer, Connection
+from apimetry.middleware.event import DropReason, make_row
+from apimetry.middleware.wire import encode_batch
+
+if TYPE_CHECKING:
+    from apimetry.middleware.errors import Faults
+    from apimetry.middleware.event import RawEvent, Row
+    from apimetry.middleware.options import Options
+
+FIRST_BACKOFF_S: Final = 0.25
+MAX_BACKOFF_S: Final = 30.0
+_EXIT_BACKOFF_S: Final = 0.1
+
+
+class Worker:
+    """One process's buffer, thread, connection and counters.
+
+    Mutable state: the buffer guards itself; `_sent` and `_dropped` belong to the thread; `_deadline`
+    (set once, at exit) and `_waiters` (a dictionary used through atomic operations) are how others speak to it.
+    """
+
+    def __init__(self, options: Options, faults: Faults) -> None:
+        self.pid = os.getpid()
+        self.instance = uuid.uuid4().hex
+        self.buffer = Buffer(
+            max_events=options.max_buffer_events,
+            max_bytes=options.max_buffer_bytes,
+            wake_at=options.max_batch_events,
+        )
+        self._options = options
+        self._faults = faults
+        self._connection = Connection(options)
+        self._started_us = time.time_ns() // 1000
+        self._library = f"apimetry-python/{_library_version()}"
+        self._sent = 0
+        self._dropped = {reason: 0 for reason in DropReason if reason is not DropReason.buffer_full}
+        self._waiters: dict[threading.Event, None] = {}
+        self._deadline: float | None = None
+        self._stopping = False
+        # Wakes a backoff; the buffer's own wake ends a wait for a full batch, which must not end a backoff.
+        self._urgent = threading.Lock()
+        self._urgent.acquire()
+        self.thread = threading.Thread(target=self._run, name="apimetry-exporter", daemon=True)
+
+    def counters(self) -> dict[str, object]:
+        """Return captured, sent and dropped by reason, cumulative for this process."""
+        dropped = {DropReason.buffer_full.value: self.buffer.full_total}
+        dropped.update((reason.value, count) for reason, count in self._dropped.items())
+        return {
+            "captured": self.buffer.captured_total,
+            "sent": self._sent,
+            "dropped": {reason: count for reason, count in dropped.items() if count},
+        }
+
+    def flush(self, timeout_s: float) -> bool:
+        """Have everything that is buffered sent now; True when nothing was left within the timeout."""
+        done = threading.Event()
+        self._waiters[done] = None
+        self._hurry()
+        delivered = done.wait(timeout_s)
+        self._waiters.pop(done, None)
+        return delivered
+
+    def stop(self, timeout_s: float) -> bool:
+        """Deliver what is left within the timeout, then end the thread; True when nothing was left."""
+        self.end(timeout_s)
+        self.thread.join(timeout_s)
+        return not len(self.buffer)
+
+    def end(self, timeout_s: float) -> None:
+        """Like `stop`, without waiting for it."""
+        self._deadline = time.monotonic() + timeout_s
+        self._stopping = True
+        self._hurry()
+
+    def hasten(self, timeout_s: float) -> bool:
+        """Flush at exit: no wait of the thread goes beyond the timeout any more."""
+        self._deadline = time.monotonic() + timeout_s
+        return self.flush(timeout_s)
+
+    def _hurry(self) -> None:
+        with contextlib.suppress(RuntimeError):  # already released: the thread has not come round to it yet
+            self._urgent.release()
+        self.buffer.wake()
+
+    def _run(self) -> None:
+        while True:
+            self.buffer.wait(self._options.flush_interval_s)
+            try:
+                self._drain()
+            except Exception:  # noqa: BLE001  # a worker loop: one fault must not end delivery
+                self._faults.report("exporter", "the exporter failed and goes on")
+            if not len(self.buffer):
+                for waiter in list(self._waiters):
+                    waiter.set()
+            if self._stopping:
+                self._connection.close()
+                return
+
+    def _drain(self) -> None:
+        while not self._is_over(time.monotonic()):
+            batch, taken_bytes = self.buffer.take(self._options.max_batch_events, self._options.max_batch_bytes)
+            if not batch:
+                return
+            try:
+                self._deliver(self._rows(batch))
+            finally:
+                self.buffer.release(taken_bytes)
+
+    def _rows(self, batch: list[RawEvent]) -> list[Row]:
+        rows = []
+        for event in batch:
+            try:
+                rows.append(make_row(event, self._options))
+            except Exception:  # noqa: BLE001  # whatever a host's callable returned, the others are sent
+                self._dropped[DropReason.invalid] += 1
+                self._faults.report("invalid", "an event could not be encoded and was dropped")
+        return rows
+
+    def _deliver(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        batch_id = uuid.uuid4().bytes
+        body = encode_batch(batch_id, self._sender(), rows)
+        attempt = 0
+        while True:
+            answer = self._connection.post(body, batch_id, self._timeout_s())
+            if answer.is_success:
+                rejected = min(max(answer.rejected, 0), len(rows))
+                self._sent += len(rows) - rejected
+                self._dropped[DropReason.rejected] += rejected
+                self._faults.forget("unreachable")
+                return
+            if not answer.is_retryable:
+                self._dropped[DropReason.rejected] += len(rows)
+                self._faults.report("refused", "the collector refuses events: status %d", answer.status)
+                return
+            self._faults.report(
+                "unreachable", "the collector does not take events: %s", answer.error or answer.status
+            )
+            if not self._back_off(attempt, answer):
+                self._dropped[DropReason.shutdown] += len(rows)
+                return
+            attempt += 1
+
+    def _back_off(self, attempt: int, answer: Answer) -> bool:
+        """Wait before the next attempt, full jitter or what the collector asks; False: no time is left."""
+        ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 16))
+        asked_s = answer.retry_after_s
+        delay_s = max(random.uniform(0, ceiling_s), asked_s or 0.0)  # noqa: S311  # spreads load, guards nothing
+        end = time.monotonic() + delay_s
+        while (now := time.monotonic()) < end:
+            if self._is_over(end if asked_s is not None else now):
+                return False
+            if self._deadline is not None and now < self._deadline and asked_s is None:
+                end = min(end, now + _EXIT_BACKOFF_S)
+            if self._urgent.acquire(timeout=end - now) and asked_s is None:
+                break  # someone flushes: try now
+        return not self._is_over(time.monotonic())
+
+    def _is_over(self, moment: float) -> bool:
+        return self._stopping and self._deadline is not None and moment >= self._deadline
+
+    def _timeout_s(self) -> float:
+        if self._deadline is None or (left := self._deadline - time.monotonic()) <= 0:
+            return self._options.timeout_s
+        return max(min(self._options.timeout_s, left), 0.05)
+
+    def _sender(self) -> dict[str, object]:
+        return {
+            "source": self._options.source,
+            "version": self._options.version,
+            "library": self._library,
+            "instance": self.instance,
+            "started_us": self._started_us,
+            **self.counters(),
+        }
+
+
+def _library_version() -> str:
+    try:
+        return version("apimetry")
+    except PackageNotFoundError:  # a vendored copy
+        return "0"
