@@ -65,6 +65,9 @@ class SpoolModel(RuleBasedStateMachine):
 
     def send(self, entries):
         """As the spool does: known ids are answered at once, the rest is appended in groups that fit."""
+        for entry in entries:
+            if entry.meta.batch_key in self.journal.ids:
+                self.acknowledge(entry)
         entries = [entry for entry in entries if entry.meta.batch_key not in self.journal.ids]
         while entries:
             if self.journal.size_bytes + sum(e.record_bytes for e in entries) > MAX_BYTES:
@@ -78,9 +81,12 @@ class SpoolModel(RuleBasedStateMachine):
                     self.refused[entry.meta.batch_key] = entry
                 return
             for entry in group:
-                self.acknowledged[entry.meta.batch_key] = entry
-                self.refused.pop(entry.meta.batch_key, None)
+                self.acknowledge(entry)
             entries = entries[count:]
+
+    def acknowledge(self, entry):
+        self.acknowledged[entry.meta.batch_key] = entry
+        self.refused.pop(entry.meta.batch_key, None)
 
     @rule(sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=5))
     def append(self, sizes):
@@ -93,6 +99,32 @@ class SpoolModel(RuleBasedStateMachine):
     @rule()
     def retry_refused(self):
         self.send(list(self.refused.values()))
+
+    @rule()
+    def retry_after_a_lost_answer(self):
+        """Senders repeat what was acknowledged, too: they did not hear of it."""
+        self.send(list(self.acknowledged.values())[-5:])
+
+    @rule(seed=st.integers(0, 100))
+    def refused_write_that_cannot_be_undone(self, seed):
+        """The hardest case: bytes of a refused batch stay in the file, its sender tries again, the power goes."""
+        self.files.fail("sync")
+        self.files.fail("truncate")
+        self.append([20, 30])
+        self.retry_refused()
+        self.files.lose_power(seed)
+        self.open()
+
+    @rule()
+    def killed_before_the_answer(self):
+        """Bytes that only the page cache has are found by the next start."""
+        self.number += 1
+        entry = self.entry(self.number, 50)
+        self.files.fail("sync")
+        self.files.fail("truncate")
+        self.files.fail("rename", times=3)
+        self.send([entry])
+        self.killed()
 
     @rule()
     def seal(self):

@@ -1,0 +1,352 @@
+import json
+import time
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apimetry.collector import events, rows
+from apimetry.collector.decode import decode_json, decode_msgpack
+from apimetry.collector.errors import DecodeError, TooManyEventsError
+from apimetry.middleware import wire
+from apimetry.store.events import ROW_COLUMNS
+from tests.support.collecting import envelope, event, unpack_rows, wire_row
+
+NOW_US = int(time.time() * 1e6)
+TARGET = rows.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+
+
+def read_json(sent, **options):
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+    return decode_json(body, TARGET, **{"max_events": 10_000, **options})
+
+
+def read_wire(*sent, **changes):
+    return decode_msgpack(envelope(list(sent), **changes), TARGET, max_events=10_000)
+
+
+def test_rows_have_the_stores_columns_in_its_order():
+    assert rows.ROW_FIELDS == ROW_COLUMNS
+
+
+def test_wire_event_has_the_middlewares_fields_in_its_order():
+    assert events.WireEvent.__struct_fields__ == wire.EVENT_FIELDS
+    assert events.LenientWireEvent.__struct_fields__ == wire.EVENT_FIELDS
+
+
+def test_strict_and_lenient_events_differ_in_their_limits_only():
+    assert events.JSONEvent.__struct_fields__ == events.LenientJSONEvent.__struct_fields__
+
+
+@pytest.mark.parametrize("kind", [events.WireEvent, events.JSONEvent])
+def test_documented_string_limits_are_the_enforced_ones(kind):
+    for field in msgspec.inspect.type_info(kind).fields:
+        types = getattr(field.type, "types", [field.type])
+        for found in types:
+            if isinstance(found, msgspec.inspect.StrType):
+                assert found.max_length == events.STRING_LIMITS[field.name]
+
+
+def test_json_event_becomes_a_row_with_defaults():
+    sent = event(timestamp=1.5 + NOW_US // 1_000_000)
+    batch = read_json([sent])
+    assert (batch.accepted, batch.rejected_total, batch.unknown_fields, batch.cut_strings) == (1, 0, 0, 0)
+    assert unpack_rows(batch.row_bytes) == [
+        {
+            "application": "shop", "timestamp": round(sent["timestamp"] * 1e6), "method": "GET",
+            "url": "/v1/scores/1", "route": "", "function": "unknown", "status_code": 200, "response_us": 1200,
+            "ttfb_us": None, "request_bytes": None, "response_bytes": None, "consumer_id": "", "error_type": "",
+            "client_ip": "", "user_agent": "", "sample_weight": 1, "data": {}, "source": "", "version": "",
+            "retention_days": 90,
+        }
+    ]  # fmt: skip
+
+
+def test_wire_event_takes_source_and_version_from_the_sender():
+    (row,) = unpack_rows(read_wire(wire_row(7, data={"a": "b"})).row_bytes)
+    assert (row["source"], row["version"], row["data"], row["url"]) == ("web-1", "1.0", {"a": "b"}, "/v1/scores/7")
+
+
+def test_wire_row_may_leave_out_trailing_values_and_carry_later_ones():
+    batch = read_wire(wire_row()[:7], [*wire_row(), "later", 5])
+    assert batch.accepted == 2
+    assert [row["sample_weight"] for row in unpack_rows(batch.row_bytes)] == [1, 1]
+
+
+def test_real_wire_encoder_is_read():
+    body = wire.encode_batch(b"x" * 16, {"source": "s"}, [tuple(wire_row(n)) for n in range(20)])
+    batch = decode_msgpack(body, TARGET, max_events=100)
+    assert (batch.accepted, batch.batch_id) == (20, b"x" * 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"status_code": 99}, "status_code"),
+        ({"status_code": 600}, "status_code"),
+        ({"status_code": 0}, "status_code"),
+        ({"status_code": "200"}, "status_code"),
+        ({"status_code": True}, "status_code"),
+        ({"response_us": -1}, "response_us"),
+        ({"response_us": 2**40}, "response_us"),
+        ({"response_us": 1.5}, "response_us"),
+        ({"ttfb_us": -1}, "ttfb_us"),
+        ({"request_bytes": 2**53 + 1}, "request_bytes"),
+        ({"response_bytes": 10**400}, "response_bytes"),
+        ({"sample_weight": 0}, "sample_weight"),
+        ({"sample_weight": 1_000_001}, "sample_weight"),
+        ({"method": None}, "method"),
+        ({"url": 5}, "url"),
+        ({"data": {"a": 1}}, "data"),
+        ({"data": []}, "data"),
+        ({"timestamp": "now"}, "timestamp"),
+        ({"timestamp": None}, "timestamp"),
+        ({"timestamp": -5}, "timestamp"),
+        ({"timestamp": 0}, "timestamp"),
+        ({"timestamp": time.time() * 1000}, "timestamp"),
+        ({"timestamp": time.time() + 86_400 + 60}, "timestamp"),
+        ({"timestamp": time.time() - 91 * 86_400}, "timestamp"),
+    ],
+)
+def test_invalid_event_is_reported_and_the_others_are_kept(changes, field):
+    batch = read_json([event(), event(**changes), event()])
+    assert batch.accepted == 2
+    assert [(detail.index, detail.field) for detail in batch.details] == [(1, field)]
+    assert batch.details[0].message
+    assert batch.rejected_total == 1
+
+
+@pytest.mark.parametrize("field", ["timestamp", "method", "url", "response_us", "status_code"])
+def test_missing_field_is_named(field):
+    sent = event()
+    del sent[field]
+    batch = read_json([sent, event()])
+    assert (batch.details[0].field, batch.details[0].message) == (field, "this field is required")
+
+
+def test_invalid_wire_event_is_reported_by_its_fields_name():
+    batch = read_wire(wire_row(), wire_row(status_code=1000), "x", [1])
+    assert batch.accepted == 1
+    assert [(detail.index, detail.field) for detail in batch.details] == [(1, "status_code"), (2, ""), (3, "")]
+
+
+def test_first_hundred_invalid_events_are_detailed_in_order():
+    sent = [event(status_code=1) if n % 2 else event(timestamp=1) for n in range(300)]
+    batch = read_json(sent)
+    assert batch.rejected == {"invalid": 150, "timestamp_expired": 150}
+    assert [detail.index for detail in batch.details] == list(range(100))
+
+
+def test_rejected_timestamps_have_their_own_reasons():
+    batch = read_json([event(timestamp=1), event(timestamp=9e9), event(timestamp=1.7e12)])
+    assert batch.rejected == {"timestamp_expired": 1, "timestamp_ahead": 2}
+    assert "seconds since the epoch" in batch.details[2].message
+
+
+def test_long_strings_are_cut_and_counted():
+    batch = read_json([event(url="/" + "ü" * 5000, data={"k" * 500: "v" * 5000}), event()])
+    row = unpack_rows(batch.row_bytes)[0]
+    assert (batch.accepted, batch.cut_strings) == (2, 3)
+    assert (len(row["url"]), [(len(k), len(v)) for k, v in row["data"].items()]) == (2048, [(128, 1024)])
+    wide = read_wire(wire_row(url="x" * 3000, user_agent="y" * 600))
+    assert (wide.accepted, wide.cut_strings) == (1, 2)
+
+
+def test_surplus_data_entries_are_cut_and_counted():
+    batch = read_json([event(data={str(n): "" for n in range(70)})])
+    assert (batch.cut_strings, len(unpack_rows(batch.row_bytes)[0]["data"])) == (6, 64)
+
+
+def test_unknown_json_fields_are_ignored_and_counted():
+    batch = read_json([event(extra=1, more={"deep": [1]}), event(), event(extra=None)])
+    assert (batch.accepted, batch.unknown_fields) == (3, 3)
+
+
+def test_null_optional_fields_are_absent_ones():
+    names = ["consumer_id", "function", "route", "source", "data", "sample_weight", "client_ip"]
+    batch = read_json([event(**dict.fromkeys(names))])
+    assert (batch.accepted, unpack_rows(batch.row_bytes)[0]["function"]) == (1, "unknown")
+
+
+def test_last_of_duplicate_keys_holds():
+    body = json.dumps([event()]).encode().replace(b'"status_code": 200', b'"status_code": 200, "status_code": 404')
+    assert unpack_rows(read_json(body).row_bytes)[0]["status_code"] == 404
+
+
+def test_empty_batch_is_an_empty_batch():
+    assert (read_json([]).accepted, read_wire().accepted) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "0 bytes"),
+        (b"{", "1 bytes"),
+        (b"[1, 2", "5 bytes"),
+        (b"[{}] x", "trailing"),
+        (b"[nan]", "byte"),
+        (b"\xff\xfe", "byte"),
+        (b'{"timestamp": 1}', "array"),
+        (b'"text"', "array"),
+        (b"[" * 100_000, "nested"),
+        (b'[{"a":' * 10_000, "nested"),
+    ],
+)
+def test_body_that_is_not_json_is_refused_with_the_place(body, says):
+    with pytest.raises(DecodeError, match=says):
+        read_json(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[1e999]",
+        b"[" + b"9" * 5000 + b"]",
+        b'[{"timestamp": 1e400}]',
+        b'["\\ud800xxxxxxxx"]',
+        b'["\xff"]',
+        b'[{"url": "\xed\xa0\x80"}]',
+        b"[" + b'{"a":' * 500 + b"1" + b"}" * 500 + b"]",
+        b"[NaN]",
+        b"[null, true, [], {}]",
+    ],
+)
+def test_hostile_json_stores_nothing(body):
+    try:
+        batch = read_json(body)
+    except DecodeError:
+        return
+    assert (batch.accepted, batch.row_bytes) == (0, b"")
+    assert batch.rejected_total >= 1
+
+
+def test_deep_unknown_field_costs_its_event_only():
+    deep = b'{"x":' * 5000 + b"1" + b"}" * 5000
+    body = json.dumps([event(extra=0), event()]).encode().replace(b'"extra": 0', b'"extra": ' + deep)
+    try:
+        assert read_json(body).accepted >= 1
+    except DecodeError as error:
+        assert "nested" in str(error)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\x91" * 10_000,
+        b"\x81" * 10_000,
+        b"\xc1",
+        b"\x83\xa1v\x01\xa6events\xdd\xff\xff\xff\xff",
+        msgpack.packb({"v": 1}),
+        msgpack.packb({"v": 1, "events": 5}),
+        msgpack.packb({"v": 1, "events": {}}),
+        msgpack.packb({"v": "1", "events": []}),
+        msgpack.packb({"v": 2, "events": []}),
+        msgpack.packb({"v": 2**63, "events": []}),
+        msgpack.packb({"events": []}),
+        msgpack.packb({"v": 1, "events": [], "id": b"short"}),
+        msgpack.packb({"v": 1, "events": [], "id": "text"}),
+        msgpack.packb({"v": 1, "events": [], "sender": 5}),
+        msgpack.packb({"v": 1, "events": [], "sender": {"captured": -1}}),
+        msgpack.packb({"v": 1, "events": [], "sender": {"source": "x" * 70_000}}),
+        msgpack.packb({"v": 1, "events": []}) + b"\x00",
+        msgpack.packb([1, 2, 3]),
+        msgpack.packb(msgpack.ExtType(5, b"x")),
+        msgpack.packb({"v": 1, "events": msgpack.ExtType(1, b"\xff" * 12)}),
+    ],
+)
+def test_hostile_msgpack_is_refused(body):
+    with pytest.raises(DecodeError):
+        decode_msgpack(body, TARGET, max_events=100)
+
+
+def test_unknown_wire_version_names_the_known_one():
+    with pytest.raises(DecodeError, match="version 1"):
+        read_wire(v=2)
+
+
+def test_unknown_envelope_keys_and_extension_types_beside_the_events_are_ignored():
+    body = msgpack.packb({"v": 1, "events": [wire_row()], "new": {"x": [1]}, "time": msgpack.Timestamp(1)})
+    assert decode_msgpack(body, TARGET, max_events=10).accepted == 1
+
+
+def test_batch_over_the_limit_is_refused_in_both_formats():
+    with pytest.raises(TooManyEventsError, match="at most 2"):
+        read_json([event()] * 3, max_events=2)
+    with pytest.raises(TooManyEventsError, match="at most 2"):
+        read_json([1] * 3, max_events=2)
+    with pytest.raises(TooManyEventsError):
+        read_json(b"[" + b"1," * 1_000_000 + b"1]")
+    with pytest.raises(TooManyEventsError, match="at most 2"):
+        decode_msgpack(envelope([wire_row()] * 3), TARGET, max_events=2)
+
+
+texts = st.text(max_size=40)
+numbers = st.integers(0, 2**40 - 1)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "timestamp": st.floats(NOW_US / 1e6 - 80 * 86_400, NOW_US / 1e6 + 86_000),
+                "method": st.text(max_size=32),
+                "url": texts,
+                "response_us": numbers,
+                "status_code": st.integers(100, 599),
+            },
+            optional={
+                "route": texts,
+                "function": texts,
+                "consumer_id": texts,
+                "ttfb_us": numbers,
+                "response_bytes": st.integers(0, 2**53),
+                "sample_weight": st.integers(1, 1_000_000),
+                "data": st.dictionaries(texts, texts, max_size=5),
+                "source": texts,
+            },
+        ),
+        max_size=20,
+    )
+)
+def test_every_valid_json_event_becomes_its_row(sent):
+    batch = read_json(sent)
+    assert (batch.accepted, batch.rejected_total) == (len(sent), 0)
+    for row, original in zip(unpack_rows(batch.row_bytes), sent):
+        assert row["timestamp"] == round(original["timestamp"] * 1e6)
+        for name in original.keys() - {"timestamp", "function"}:
+            assert row[name] == original[name]
+        assert row["function"] == (original.get("function") or "unknown")
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=18) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(st.lists(anything, max_size=20), st.binary(max_size=30))
+def test_any_wire_rows_are_accounted_for(sent, tail):
+    body = msgpack.packb({"v": 1, "events": sent})
+    batch = decode_msgpack(body, TARGET, max_events=100)
+    assert batch.accepted + batch.rejected_total == len(sent)
+    assert len(unpack_rows(batch.row_bytes)) == batch.accepted
+    if tail:
+        with pytest.raises(DecodeError):
+            decode_msgpack(body[: len(body) - len(tail)] + tail if len(body) < len(tail) else body + tail, TARGET, max_events=100)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(body):
+    for read in (decode_json, decode_msgpack):
+        try:
+            batch = read(body, TARGET, max_events=100)
+        except (DecodeError, TooManyEventsError):
+            continue
+        assert batch.accepted == 0

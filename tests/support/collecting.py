@@ -1,0 +1,180 @@
+"""A collector over a store in memory, and what its tests send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+
+import msgpack
+from aiohttp.test_utils import TestClient, TestServer
+
+from apimetry.collector.app import create_app
+from apimetry.collector.rows import ROW_FIELDS
+from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.middleware import wire
+from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.directory import Directory
+from apimetry.store.errors import StoreRejected, StoreUnavailable
+from apimetry.store.records import hash_key
+
+ORGANIZATION = "0" * 24
+KEYS = {
+    KeyKind.admin: "apimetry_a_" + "A" * 37,
+    KeyKind.write: "apimetry_w_" + "W" * 37,
+    KeyKind.read: "apimetry_r_" + "R" * 37,
+}
+OTHER_WRITE_KEY = "apimetry_w_" + "V" * 37
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def unpack_rows(body):
+    """Rows of an insert's body, as dicts."""
+    unpacker = msgpack.Unpacker(max_buffer_size=2**31, strict_map_key=False)
+    unpacker.feed(body)
+    values = list(unpacker)
+    width = len(ROW_FIELDS)
+    assert len(values) % width == 0
+    return [dict(zip(ROW_FIELDS, values[i : i + width])) for i in range(0, len(values), width)]
+
+
+class MemoryStore:
+    """Takes each token once; can be away, lose its answers, and refuse rows that `poison` recognizes."""
+
+    def __init__(self):
+        self.bodies = {}
+        self.rows = []
+        self.attempts = []
+        self.away = False
+        self.lose_answers = 0
+        self.poison = None
+        self.hold = None
+
+    async def run_reserved(self, function, *args):
+        if self.hold is not None and function == self.insert_rows:
+            await self.hold.wait()
+        return await asyncio.to_thread(function, *args)
+
+    def insert_rows(self, token, body):
+        self.attempts.append(token)
+        if self.away:
+            raise StoreUnavailable("away")
+        rows = unpack_rows(body)
+        if self.poison is not None and any(self.poison(row) for row in rows):
+            raise StoreRejected("poison")
+        if token in self.bodies:
+            assert self.bodies[token] == body, "a retry changed its bytes"
+        else:
+            self.bodies[token] = body
+            self.rows += rows
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise StoreUnavailable("the answer was lost")
+
+
+class MemoryAccounts:
+    """The records that a Directory reads."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def organizations(self):
+        return [Organization(ORGANIZATION, "default", Plan(), NOW)]
+
+    def applications(self):
+        return [
+            Application(name, ORGANIZATION, name, 90, RequestLimits(), NOW) for name in ("shop", "blog")
+        ]
+
+    def keys_with_hashes(self):
+        def key(kind, secret, number, application):
+            return Key(f"{number:024x}", kind, ORGANIZATION, application, "k", secret[:14], NOW, None, None, None)
+
+        keys = [(key(KeyKind.admin, KEYS[KeyKind.admin], 1, None), KEYS[KeyKind.admin])]
+        keys += [(key(k, KEYS[k], n, "shop"), KEYS[k]) for n, k in enumerate((KeyKind.write, KeyKind.read), 2)]
+        keys.append((key(KeyKind.write, OTHER_WRITE_KEY, 9, "blog"), OTHER_WRITE_KEY))
+        return [(found, hash_key(secret)) for found, secret in keys]
+
+    def record_use(self, uses):
+        return None
+
+
+class Collector:
+    """A running collector: `post` sends, `drained` waits for the store."""
+
+    def __init__(self, client, store, app):
+        self.client = client
+        self.store = store
+        self.app = app
+
+    async def post(self, body, *, path="/1/event/", key=KEYS[KeyKind.write], **headers):
+        sent = {"Content-Type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
+        if key:
+            sent["X-API-Key"] = key
+        return await self.client.post(path, data=body, headers={n: v for n, v in sent.items() if v is not None})
+
+    async def metrics(self):
+        text = await (await self.client.get("/metrics")).text()
+        lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {name.removeprefix("apimetry_collector_"): float(value) for name, _, value in lines}
+
+    async def total(self, name):
+        return sum(value for key, value in (await self.metrics()).items() if key.partition("{")[0] == name)
+
+    async def drained(self):
+        """Wait until the spool is empty; the test's timeout bounds it."""
+        while await self.total("spool_events"):
+            await asyncio.sleep(0.01)
+
+    async def reconcile(self):
+        """The counters of an idle collector add up."""
+        metrics = ("received_events_total", "recovered_events_total")
+        incoming = sum([await self.total(name) for name in metrics])
+        names = ("stored_events_total", "spool_events", "rejected_events_total", "quarantined_events_total")
+        assert incoming == sum([await self.total(name) for name in names])
+        return incoming
+
+
+@asynccontextmanager
+async def collecting(directory, store=None, *, spool=None, **settings):
+    """A collector whose spool is in `directory`."""
+    store = store or MemoryStore()
+    accounts = Directory(MemoryAccounts(store))
+    spool = {"segment_age_s": 0.02, **(spool or {})}
+    made = CollectorSettings(spool=SpoolSettings(directory=directory, **spool), min_backoff_s=0.01, **settings)
+    app = create_app(store, accounts, made)
+    await accounts.start()
+    async with TestClient(TestServer(app)) as client:
+        yield Collector(client, store, app)
+    await accounts.close()
+
+
+def event(**changes):
+    """A valid event of the JSON format."""
+    return {
+        "timestamp": time.time() - 60,
+        "method": "GET",
+        "url": "/v1/scores/1",
+        "response_us": 1200,
+        "status_code": 200,
+        **changes,
+    }
+
+
+def wire_row(number=0, **changes):
+    """A valid event of the msgpack format, as a list."""
+    values = dict(
+        zip(
+            wire.EVENT_FIELDS,
+            (int(time.time() * 1e6) - 60_000_000, "GET", f"/v1/scores/{number}", "/v1/scores/{identity}", "scores.get",
+             200, 1200 + number, None, None, 512, "consumer", "", "", "", 1, None),
+        )
+    )  # fmt: skip
+    return list({**values, **changes}.values())
+
+
+def envelope(rows, batch_id=b"i" * 16, **changes):
+    """A msgpack body."""
+    sender = {"source": "web-1", "version": "1.0", "instance": "a" * 32, "captured": 5, "sent": 3, "dropped": {}}
+    return msgpack.packb({"v": 1, "id": batch_id, "sender": sender, "events": rows, **changes})
