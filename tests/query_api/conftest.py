@@ -1,7 +1,9 @@
-"""The query service over a real engine, both ways."""
+"""The query service over a real engine."""
 
 import pytest
 
+from apimetry.store import migrations
+from apimetry.store.client import Store
 from tests.support.query_service import running_query_service
 
 
@@ -13,7 +15,17 @@ async def service(store):
 
 
 @pytest.fixture
-async def server_service(server_store):
-    """The running service over one kind of store, where the kind makes no difference."""
-    async with running_query_service(server_store) as running:
+def embedded_store(embedded_store_url):
+    """An open, migrated, empty store, where the kind of store makes no difference."""
+    store = Store(embedded_store_url)
+    store.open()
+    migrations.migrate(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+async def embedded_service(embedded_store):
+    """The running service over an `embedded_store`."""
+    async with running_query_service(embedded_store) as running:
         yield running

@@ -36,16 +36,16 @@ def routes_of(app):
     return {(r.method, r.resource.canonical) for r in app.router.routes() if r.method != "HEAD"}
 
 
-async def test_every_route_says_who_may_use_it(server_service):
-    assert routes_of(server_service.app) == set(MAY)
+async def test_every_route_says_who_may_use_it(embedded_service):
+    assert routes_of(embedded_service.app) == set(MAY)
 
 
-async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(server_service):
+async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(embedded_service):
     for (method, template), allowed in MAY.items():
         path = template.format(**NOBODY)
         for kind in ("admin", "write", "read"):
             for style in HEADER_STYLES:
-                response = await server_service.request(method, path, kind, style)
+                response = await embedded_service.request(method, path, kind, style)
                 if kind in allowed:
                     assert response.status not in (401, 403, 500), (method, path, kind, style)
                 else:
@@ -53,9 +53,9 @@ async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(ser
 
 
 @pytest.mark.parametrize("key", [None, "apimetry_r_" + "x" * 37, "", "ü", "x" * 5000])
-async def test_no_key_and_a_wrong_key_are_refused_everywhere(server_service, key):
+async def test_no_key_and_a_wrong_key_are_refused_everywhere(embedded_service, key):
     for (method, template), allowed in MAY.items():
-        response = await server_service.request(method, template.format(**NOBODY), key)
+        response = await embedded_service.request(method, template.format(**NOBODY), key)
         if allowed is ANYONE:
             assert response.status == 200
         else:
@@ -63,24 +63,28 @@ async def test_no_key_and_a_wrong_key_are_refused_everywhere(server_service, key
             assert body == {"error": "Unauthorized", "message": "Invalid or missing API key"}
 
 
-async def test_a_body_is_read_after_its_sender_is_known(server_service):
+async def test_a_body_is_read_after_its_sender_is_known(embedded_service):
     for (method, template), allowed in MAY.items():
         if method in ("POST", "PATCH") and allowed is ADMIN:
-            response = await server_service.request(method, template.format(**NOBODY), "read", data=b"x" * 1_000_000)
+            response = await embedded_service.request(
+                method, template.format(**NOBODY), "read", data=b"x" * 1_000_000
+            )
             await assert_error(response, 403)
 
 
-async def test_an_admin_key_must_name_the_application_where_one_is_asked_about(server_service):
-    await assert_error(await server_service.get("/1/timeseries/0/10/", "admin"), 400, "?application=ID")
-    assert (await server_service.get("/1/timeseries/0/10/?application=shop", "admin")).status == 200
-    assert (await server_service.get("/1/timeseries/0/10/", "admin", "X-Auth-Key")).status == 200
+async def test_an_admin_key_must_name_the_application_where_one_is_asked_about(embedded_service):
+    await assert_error(await embedded_service.get("/1/timeseries/0/10/", "admin"), 400, "?application=ID")
+    assert (await embedded_service.get("/1/timeseries/0/10/?application=shop", "admin")).status == 200
+    assert (await embedded_service.get("/1/timeseries/0/10/", "admin", "X-Auth-Key")).status == 200
 
 
 async def test_no_key_reaches_across_applications_or_organizations(service):
-    insert_events(service.accounts.store, [Event(timestamp=5_000_000_000_000), Event("theirs", 5_000_000_000_000)])
-    path = "/1/timeseries/5000000/5000001/"
-    assert (await service.answer(path))["groups"] == {"shop": [[5000000, 1]]}
-    assert (await service.answer(path, "their read"))["groups"] == {"theirs": [[5000000, 1]]}
+    insert_events(
+        service.accounts.store, [Event(timestamp=1_413_295_200_000_000), Event("theirs", 1_413_295_200_000_000)]
+    )
+    path = "/1/timeseries/1413295200/1413295201/"
+    assert (await service.answer(path))["groups"] == {"shop": [[1413295200, 1]]}
+    assert (await service.answer(path, "their read"))["groups"] == {"theirs": [[1413295200, 1]]}
     await assert_error(await service.get(f"{path}?application=theirs"), 403)
     await assert_error(await service.get(f"{path}?application=theirs", "admin"), 404)
     await assert_error(await service.get(f"{path}?application=nobody", "admin"), 404)

@@ -111,8 +111,8 @@ async def test_the_plan_limits_applications_and_retention(service):
     await assert_error(response, 400, "365 days", "366")
 
 
-async def test_an_id_cannot_be_used_twice(server_service):
-    response = await server_service.request("POST", "/api/applications", json={"name": "x", "id": "shop"})
+async def test_an_id_cannot_be_used_twice(embedded_service):
+    response = await embedded_service.request("POST", "/api/applications", json={"name": "x", "id": "shop"})
     await assert_error(response, 409, "shop")
 
 
@@ -140,16 +140,16 @@ BAD_BODIES = [
 ]
 
 
-async def test_a_bad_body_is_refused_by_the_member_that_is_wrong(server_service):
+async def test_a_bad_body_is_refused_by_the_member_that_is_wrong(embedded_service):
     for method, path, body, named in BAD_BODIES:
-        await assert_error(await server_service.request(method, path, json=body), 400, named)
+        await assert_error(await embedded_service.request(method, path, json=body), 400, named)
 
 
-async def test_a_body_that_is_no_json_is_refused(server_service):
+async def test_a_body_that_is_no_json_is_refused(embedded_service):
     json_type = {"Content-Type": "application/json"}
 
     def post(data, headers=json_type):
-        return server_service.request("POST", "/api/keys", data=data, headers=headers)
+        return embedded_service.request("POST", "/api/keys", data=data, headers=headers)
 
     for data in (b"", b"{", b"\xff", b"{" * 60_000, b"[" * 60_000, b'{"kind": "\\ud800"}', b"nan"):
         await assert_error(await post(data), 400)
@@ -157,9 +157,9 @@ async def test_a_body_that_is_no_json_is_refused(server_service):
     await assert_error(await post(b" " * 100_000), 413)
 
 
-async def test_lists_come_in_pages(server_service):
+async def test_lists_come_in_pages(embedded_service):
     async def page(query):
-        return await server_service.answer(f"/api/keys{query}", "admin")
+        return await embedded_service.answer(f"/api/keys{query}", "admin")
 
     everything = await page("")
     assert everything["pagination"] == {"total": 3, "limit": 100, "offset": 0, "hasMore": False}
@@ -183,6 +183,6 @@ async def test_lists_come_in_pages(server_service):
         ("page=2", "'page'"),
     ],
 )
-async def test_a_bad_page_is_refused_by_parameter_and_value(server_service, query, named):
+async def test_a_bad_page_is_refused_by_parameter_and_value(embedded_service, query, named):
     for path in ("/api/keys", "/api/applications"):
-        await assert_error(await server_service.get(f"{path}?{query}", "admin"), 400, named)
+        await assert_error(await embedded_service.get(f"{path}?{query}", "admin"), 400, named)

@@ -21,7 +21,7 @@ DEFAULT_PAGE = 100
 _MAX_OFFSET = 2**63 - 1
 
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
-RequestLimit = Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
+RequestLimit = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 OverlapSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_OVERLAP_S)]
 
 

@@ -1,0 +1,136 @@
+"""The OpenAPI document is valid, complete and true."""
+
+import json
+from urllib.parse import quote
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from apimetry.query_api.openapi.document import build_document
+from apimetry.query_api.params import PARAMETERS
+from apimetry.query_api.settings import QuerySettings
+from tests.support.query_events import Event, insert_events
+
+METHODS = ("get", "post", "patch", "delete", "put")
+START = 1_413_295_200
+
+
+@pytest.fixture(scope="module")
+def document():
+    # As a client sees it: tuples and other Python things are JSON by then.
+    return json.loads(json.dumps(build_document(QuerySettings())))
+
+
+def operations(document):
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method], item.get("parameters", [])
+
+
+def resolved(document, part):
+    while "$ref" in part:
+        _, kind, name = part["$ref"].removeprefix("#/").split("/")
+        part = document["components"][kind][name]
+    return part
+
+
+def validator(document, schema):
+    return jsonschema.Draft202012Validator(
+        {**schema, "components": document["components"]}, format_checker=jsonschema.FormatChecker()
+    )
+
+
+def test_the_document_is_valid_openapi(document):
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_is_in_the_document_and_nothing_else(document, embedded_service):
+    routes = {
+        (route.resource.canonical, route.method.lower())
+        for route in embedded_service.app.router.routes()
+        if route.method != "HEAD"
+    }
+    assert {(path, method) for path, method, _, _ in operations(document)} == routes
+
+
+def test_every_component_is_used(document):
+    text = json.dumps(document)
+    for kind in ("schemas", "responses", "parameters"):
+        for name in document["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text, name
+
+
+def test_every_example_is_of_its_schema(document):
+    checked = 0
+    for _, _, operation, shared in operations(document):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in (resolved(document, each) for each in bodies):
+            for content in body.get("content", {}).values():
+                examples = [each["value"] for each in content.get("examples", {}).values()]
+                examples += [content["example"]] if "example" in content else []
+                for example in examples:
+                    validator(document, content["schema"]).validate(example)
+                    checked += 1
+        for parameter in (resolved(document, each) for each in (*shared, *operation.get("parameters", []))):
+            validator(document, parameter["schema"]).validate(parameter["example"])
+            checked += 1
+    assert checked > 50
+
+
+def test_the_parser_knows_the_documented_parameters_and_no_others(document):
+    described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
+    names = {resolved(document, each)["name"] for each in described}
+    assert names == {*PARAMETERS, "application"}
+
+
+def documented_values(document):
+    """Every value that the document says each parameter may have, and every bound."""
+    described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
+    for parameter in (resolved(document, each) for each in described):
+        for schema in parameter["schema"].get("oneOf", [parameter["schema"]]):
+            bounds = [schema[name] for name in ("minimum", "maximum") if name in schema]
+            values = schema.get("enum") or bounds or parameter["example"]
+            for value in [values] if isinstance(values, str) else values:
+                yield parameter["name"], str(value)
+
+
+async def test_every_documented_value_is_accepted_and_its_answer_of_its_schema(document, embedded_service):
+    events = [Event(timestamp=(START + i) * 1_000_000, ttfb_us=None) for i in range(3)]
+    insert_events(embedded_service.accounts.store, events)
+    schema = validator(document, {"$ref": "#/components/schemas/Timeseries"})
+    for name, value in documented_values(document):
+        answer = await embedded_service.answer(f"/1/timeseries/{START}/{START + 100}/?{name}={quote(value, safe='')}")
+        schema.validate(answer)
+
+
+def requests_of(document, ids):
+    """Every documented operation with its example body: first what deletes nothing, the application last."""
+    ordered = sorted(operations(document), key=lambda each: (each[1] == "delete", "applications" in each[0]))
+    for path, method, operation, _ in ordered:
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        if path == "/api/applications" and body:
+            body = {**body, "id": "another"}
+        kind = "key" if "/keys/" in path else "application"
+        yield method.upper(), path.format(start=0, end=10, id=ids[kind]), operation, body
+
+
+async def test_every_operation_answers_as_documented(document, embedded_service):
+    key = embedded_service.accounts.keys(embedded_service.organization_id)[1].id
+    for method, path, operation, body in requests_of(document, {"application": "shop", "key": key}):
+        for sender in ("nobody", "admin"):
+            response = await embedded_service.request(method, path, sender, json=body, params={"application": "shop"})
+            works = sender == "admin" or operation.get("security") == []
+            assert (response.status < 300) is works, (method, path)
+            described = resolved(document, operation["responses"][str(response.status)])
+            if response.content_type == "application/json" and "content" in described:
+                schema = described["content"]["application/json"]["schema"]
+                validator(document, schema).validate(await response.json())
+            else:
+                assert response.content_type in described.get("content", {"application/octet-stream": {}})
+
+
+async def test_the_document_is_served_as_it_is_built(document, embedded_service):
+    response = await embedded_service.client.get("/openapi.json")
+    assert await response.json() == document
