@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface over chDB, in a process of its own, with faults: what the suite takes for a server.
 
-Run as a script it is the server; imported, it is the handle that starts, hurts, kills and restarts one. It speaks what
-clickhouse-connect's HTTP client sends, in the parts that apimetry relies on; a real ClickHouse takes its place where
-APIMETRY_TEST_CLICKHOUSE_URL is set.
+Run as a script it is the server; imported, it is the handle that starts, hurts, kills and restarts one. It speaks
+what clickhouse-connect's HTTP client sends, in the parts that apimetry relies on; a real ClickHouse takes its place
+where APIMETRY_TEST_CLICKHOUSE_URL is set.
 """
 
 from __future__ import annotations
@@ -34,29 +34,13 @@ FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow")
 
 # Parameters of the HTTP interface itself; every other one is a setting.
 _TRANSPORT = frozenset(
-    [
-        "buffer_size",
-        "client_protocol_version",
-        "compress",
-        "database",
-        "decompress",
-        "default_format",
-        "enable_http_compression",
-        "http_headers_progress_interval_ms",
-        "password",
-        "query",
-        "query_id",
-        "quota_key",
-        "role",
-        "send_progress_in_http_headers",
-        "session_check",
-        "session_id",
-        "session_timeout",
-        "stacktrace",
-        "user",
-        "wait_end_of_query",
+    (
+        *("buffer_size", "client_protocol_version", "compress", "database", "decompress", "default_format"),
+        *("enable_http_compression", "http_headers_progress_interval_ms", "password", "query", "query_id"),
+        *("quota_key", "role", "send_progress_in_http_headers", "session_check", "session_id"),
+        *("session_timeout", "stacktrace", "user", "wait_end_of_query"),
         "cancel_http_readonly_queries_on_client_close",
-    ]
+    )
 )
 # Of ClickHouse's src/Server/HTTP/exceptionCodeToHTTPStatus.cpp; everything else is a 500.
 _STATUS_OF_CODE = {
@@ -73,6 +57,7 @@ _CODE = re.compile(r"Code: (\d+)")
 _INSERT_DATA = re.compile(
     rb"\s*(INSERT\s+INTO\s+[^\s(]+\s*(?:\([^)]*\))?)\s*FORMAT\s+(\w+)(?:[ \t]*\r?\n|[ \t]|$)", re.IGNORECASE
 )
+
 _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 
 
@@ -290,8 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._authenticate(parameters)
             if kind == "status":
-                code = fault["code"]
-                raise _ServerError(fault["status"], code, f"Code: {code}. DB::Exception: injected" if code else "")
+                _fail(fault["status"], fault["code"])
             answer, output = self.engine.run(sql, parameters, body)
         except _ServerError as error:
             headers = {"X-ClickHouse-Exception-Code": str(error.code)} if error.code else {}
@@ -399,6 +383,10 @@ class _Server(ThreadingHTTPServer):
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         with contextlib.suppress(OSError):
             super().shutdown_request(request)
+
+
+def _fail(status: int, code: int | None) -> None:
+    raise _ServerError(status, code, f"Code: {code}. DB::Exception: injected" if code else "")
 
 
 def _form(content_type: str, body: bytes) -> dict[str, str]:

@@ -16,6 +16,7 @@ import pytest
 
 from apimetry.store import migrations
 from apimetry.store.client import Store
+from apimetry.store.errors import StoreError
 from tests.support.clickhouse_server import ClickHouseServer
 
 REAL_CLICKHOUSE = "APIMETRY_TEST_CLICKHOUSE_URL"
@@ -68,7 +69,7 @@ def embedded_store_url(tmp_path: Path) -> Iterator[str]:
     probe = Store(f"chdb://{tmp_path}/probe")
     try:
         probe.open()
-    except Exception as error:
+    except StoreError as error:
         pytest.fail(f"the test left its embedded store open: {error}")
     probe.close()
 

@@ -93,6 +93,8 @@ class Store:
                 raise StoreUnavailable(f"{self.address.path} cannot be used ({error.strerror})") from error
         try:
             self._create_database()
+            # One client from the start: chDB's engine runs as long as it has any.
+            self._idle.append(self._connect(self.database))
         except BaseException:
             self._release()
             raise

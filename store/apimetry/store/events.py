@@ -19,6 +19,8 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
+from apimetry.store.errors import StoreRejected
+
 EVENTS: Final = "events"
 INSERT_FILE_PREFIX: Final = "insert-"
 
@@ -62,6 +64,8 @@ INSERT_SETTINGS: Final[Mapping[str, int]] = {
     "max_partitions_per_insert_block": 0,
     "input_format_allow_errors_num": 0,
     "input_format_allow_errors_ratio": 0,
+    # A nil where a value must be is a fault, not a zero.
+    "input_format_null_as_default": 0,
     # Through a Distributed table: answer when every shard has its rows, so that a retry finds the same shards.
     "distributed_foreground_insert": 1,
     "max_execution_time": 0,
@@ -79,8 +83,7 @@ def insert_settings(client: Client, token: str) -> dict[str, object]:
 def insert_into_events(client: Client, token: str, body: bytes, *, directory: Path | None) -> None:
     """Send one segment; `directory` is the data directory of an embedded store."""
     if not token:
-        message = "an insert needs a token: without one a retry would store its rows twice"
-        raise ValueError(message)
+        raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
     settings = insert_settings(client, token)
     if directory is None:
         # A memoryview goes out as it is, with the statement in the URL: no copy of the segment, and

@@ -1,0 +1,210 @@
+"""Migrations resume wherever they were killed, agree with each other, and refuse what they cannot keep safe."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from apimetry.store import migrations
+from apimetry.store.client import Store
+from apimetry.store.errors import SchemaError
+from apimetry.store.migrations.layout import Layout
+from tests.support.event_rows import encode_rows
+
+NAMES = ["0001_events", "0002_accounts"]
+
+# Kills its own process before the command with the given number.
+DIE_BEFORE = """
+import os, signal, sys
+from apimetry.store import migrations
+from apimetry.store.client import Store
+
+class Mortal(Store):
+    left = int(sys.argv[2])
+    def command(self, sql, parameters=None, *, settings=None):
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+        super().command(sql, parameters, settings=settings)
+
+store = Mortal(sys.argv[1])
+store.open()
+migrations.migrate(store)
+print("whole", flush=True)
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def empty_store(store_url: str) -> Iterator[Store]:
+    store = Store(store_url)
+    store.open()
+    yield store
+    store.close()
+
+
+def schema(store: Store) -> list[tuple[object, ...]]:
+    return store.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = {d:String} ORDER BY name",
+        {"d": store.database},
+    )
+
+
+def statement_count() -> int:
+    whole = migrations.migrations(Layout("apimetry"))
+    return 1 + sum(len(migration.statements) + 1 for migration in whole)
+
+
+def test_migrating_twice_applies_once(empty_store: Store):
+    assert [migration.name for migration in migrations.pending(empty_store)] == NAMES
+    assert migrations.migrate(empty_store) == NAMES
+    before = schema(empty_store)
+    assert migrations.pending(empty_store) == []
+    assert migrations.migrate(empty_store) == []
+    assert schema(empty_store) == before
+    migrations.check(empty_store)
+
+
+def test_pending_changes_nothing(empty_store: Store):
+    assert all(migration.statements for migration in migrations.pending(empty_store))
+    assert schema(empty_store) == []
+
+
+def test_every_statement_can_run_again(empty_store: Store):
+    migrations.migrate(empty_store)
+    before = schema(empty_store)
+    for migration in migrations.migrations(Layout(empty_store.database)):
+        for statement in migration.statements:
+            empty_store.command(statement)
+    assert schema(empty_store) == before
+
+
+@pytest.mark.parametrize("survived", range(statement_count()))
+def test_a_migration_killed_before_any_statement_resumes(embedded_store_url: str, survived: int):
+    done = subprocess.run(
+        [sys.executable, "-c", DIE_BEFORE, embedded_store_url, str(survived)], capture_output=True, check=False
+    )
+    assert done.returncode == -9
+    store = Store(embedded_store_url)
+    store.open()
+    try:
+        migrations.migrate(store)
+        migrations.check(store)
+        store.insert_rows("t", encode_rows(1))
+        applied = store.query("SELECT name FROM schema_migrations FINAL ORDER BY name")
+    finally:
+        store.close()
+    assert [name for (name,) in applied] == NAMES
+
+
+def test_the_kills_cover_every_statement(embedded_store_url: str):
+    command = [sys.executable, "-c", DIE_BEFORE, embedded_store_url, str(statement_count())]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"whole\n"
+
+
+def test_processes_that_migrate_at_once_agree(clickhouse_url: str):
+    stores = [Store(clickhouse_url) for _ in range(4)]
+    start = threading.Barrier(len(stores))
+    errors: list[Exception] = []
+
+    def migrate(store: Store) -> None:
+        start.wait()
+        try:
+            store.open()
+            migrations.migrate(store)
+            migrations.check(store)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test must see it
+            errors.append(error)
+
+    threads = [threading.Thread(target=migrate, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    applied = stores[0].query("SELECT name FROM schema_migrations FINAL ORDER BY name")
+    for store in stores:
+        store.close()
+    assert not errors
+    assert [name for (name,) in applied] == NAMES
+
+
+def test_an_unmigrated_schema_is_refused_with_the_command(empty_store: Store):
+    with pytest.raises(SchemaError, match=r"0001_events.*apimetry migrate"):
+        migrations.check(empty_store)
+
+
+def test_a_newer_schema_is_refused_untouched(store: Store):
+    store.command("INSERT INTO schema_migrations (name) SELECT '9999_future'")
+    before = schema(store)
+    for refuse in (migrations.check, migrations.migrate):
+        with pytest.raises(SchemaError, match=r"newer.*9999_future.*upgrade apimetry"):
+            refuse(store)
+    assert schema(store) == before
+
+
+@pytest.mark.parametrize("window", [0, 100])
+def test_a_table_that_forgets_tokens_is_refused_with_its_repair(store: Store, window: int):
+    store.command(f"ALTER TABLE events MODIFY SETTING non_replicated_deduplication_window = {window}")
+    with pytest.raises(SchemaError, match="store a retried insert twice") as caught:
+        migrations.check(store)
+    repair = re.search(r"ALTER TABLE .*", str(caught.value))
+    assert repair
+    store.command(repair.group())
+    migrations.check(store)
+
+
+def test_a_table_made_without_a_window_is_refused(store: Store):
+    store.command("CREATE TABLE rollup (a UInt8) ENGINE = SummingMergeTree ORDER BY a")
+    with pytest.raises(SchemaError, match=r"rollup would store"):
+        migrations.check(store)
+
+
+def test_on_a_cluster_every_statement_names_it():
+    for migration in migrations.migrations(Layout("apimetry", cluster="prod")):
+        for statement in migration.statements:
+            assert " ON CLUSTER 'prod'" in statement
+            assert "non_replicated" not in statement
+            assert " Replicated" in statement or "Distributed('prod', " in statement
+
+
+def test_on_a_cluster_large_tables_are_sharded_and_small_ones_are_everywhere():
+    whole = {migration.name: migration.statements for migration in migrations.migrations(Layout("d", cluster="c"))}
+    local, front = whole["0001_events"]
+    assert local.startswith("CREATE TABLE IF NOT EXISTS d.events_local ON CLUSTER 'c'")
+    assert "ReplicatedMergeTree('/clickhouse/tables/{shard}/d/events_local', '{replica}')" in local
+    assert "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 2419200" in local
+    assert front.endswith("ENGINE = Distributed('c', 'd', 'events_local', sipHash64(application, timestamp, url))")
+    assert all("'/clickhouse/tables/all/d/" in statement for statement in whole["0002_accounts"])
+
+
+def test_a_view_reads_and_feeds_what_lies_on_its_own_node():
+    view = {"source": "events", "target": "rollup", "select": "SELECT 1 FROM {source}"}
+    assert Layout("d").view("v", **view) == [
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS d.v TO d.rollup AS\nSELECT 1 FROM d.events"
+    ]
+    assert Layout("d", "c").view("v", **view) == [
+        "CREATE MATERIALIZED VIEW IF NOT EXISTS d.v ON CLUSTER 'c' TO d.rollup_local AS\nSELECT 1 FROM d.events_local"
+    ]
+
+
+def test_a_changed_column_changes_the_front_too():
+    change = "ADD COLUMN IF NOT EXISTS a UInt8"
+    assert Layout("d").alter("events", change) == [f"ALTER TABLE d.events {change}"]
+    assert Layout("d", "c").alter("events", change) == [
+        f"ALTER TABLE d.events_local ON CLUSTER 'c' {change}",
+        f"ALTER TABLE d.events ON CLUSTER 'c' {change}",
+    ]
+
+
+def test_a_sharded_rollup_keeps_its_engines_arguments():
+    statements = Layout("d", "c").sharded_table(
+        "r", "a UInt8, n UInt64", order_by="a", shard_by="a", engine="SummingMergeTree", arguments="(n)"
+    )
+    assert "ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/d/r_local', '{replica}', (n))" in statements[0]
+    single = Layout("d").sharded_table("r", "a UInt8", order_by="a", shard_by="a", engine="SummingMergeTree")
+    assert "ENGINE = SummingMergeTree()" in single[0]
