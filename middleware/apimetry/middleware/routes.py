@@ -4,6 +4,7 @@ Reads what the frameworks leave behind and imports none of them. Everything here
 know: then the route is unmatched, never an error.
 """
 
+# ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
 import re

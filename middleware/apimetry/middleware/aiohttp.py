@@ -1,0 +1,161 @@
+"""aiohttp's server: ``web.Application(middlewares=[aiohttp_middleware()])``, first in the list."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
+from apimetry.middleware.routes import aiohttp_route
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
+    Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+
+def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked by Options
+    """Make a middleware that records one event for each request and each websocket connection.
+
+    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. The middleware's
+    ``flush(timeout_s)`` sends what is buffered.
+    """
+    recorder = Recorder(options)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if recorder.skips(request.path):
+            return await handler(request)
+        exchange = _Exchange(recorder, request)
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        exchange.answer(response)
+        return response
+
+    middleware.flush = recorder.flush  # type: ignore[attr-defined]  # a function may carry its own
+    middleware.recorder = recorder  # type: ignore[attr-defined]  # likewise
+    return middleware
+
+
+class _Exchange:
+    """One request and its response."""
+
+    __slots__ = (
+        "_error_type",
+        "_is_connection",
+        "_recorder",
+        "_request",
+        "_response_bytes",
+        "_started_ns",
+        "_status",
+        "_timestamp_ns",
+        "_ttfb_ns",
+    )
+
+    def __init__(self, recorder: Recorder, request: web.Request) -> None:
+        self._recorder = recorder
+        self._request = request
+        self._status = 0
+        self._response_bytes: int | None = 0
+        self._ttfb_ns: int | None = None
+        self._error_type = ""
+        self._is_connection = False
+        self._timestamp_ns = time_ns()
+        self._started_ns = perf_counter_ns()
+        self._watch_prepare()
+
+    def answer(self, response: web.StreamResponse) -> None:
+        """Record a response: one that streamed has ended here, one in memory is handed to the server."""
+        try:
+            self._measure(response)
+        except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
+            self._recorder.report_fault("aiohttp", error)
+        self.finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Record a request whose handler raised; an HTTP exception is an answer."""
+        if isinstance(error, web.HTTPException):
+            self.answer(error)
+            return
+        if isinstance(error, (asyncio.CancelledError, ConnectionResetError)) and self._is_client_gone():
+            # Leaving is how a stream of events and a websocket end.
+            self._status = self._status if self._is_connection else CLIENT_CLOSED
+        else:
+            self._status, self._error_type = 500, type(error).__name__
+        self.finish()
+
+    def finish(self) -> None:
+        """Record the request."""
+        response_ns = perf_counter_ns() - self._started_ns
+        if self._ttfb_ns is None:
+            self._ttfb_ns = response_ns
+        try:
+            if self._is_connection:
+                self._record_event(self._ttfb_ns, {"connection_us": str(response_ns // 1000)})
+            else:
+                self._record_event(response_ns, None)
+        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+            self._recorder.report_fault("aiohttp", error)
+
+    def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
+        request, recorder = self._request, self._recorder
+        headers, method = request.headers, request.method
+        route, function = aiohttp_route(request.match_info)
+        consumer = headers.get(recorder.consumer_header, "") if recorder.consumer_header else ""
+        recorder.record(
+            (
+                self._timestamp_ns,
+                method,
+                (request.path, request.query_string),
+                route,
+                function,
+                self._status,
+                response_ns,
+                self._ttfb_ns,
+                request.content_length or 0,
+                0 if method == "HEAD" else self._response_bytes,
+                recorder.consumer(request, consumer),
+                self._error_type,
+                (request.remote or "") if recorder.takes_client_ip else "",
+                headers.get("User-Agent", "") if recorder.takes_user_agent else "",
+                1,
+                recorder.data(request, extra),
+            )
+        )
+
+    def _measure(self, response: web.StreamResponse) -> None:
+        self._status = response.status
+        if response.prepared:
+            self._response_bytes = response.body_length
+        elif isinstance(response, web.Response):
+            self._response_bytes = response.content_length or 0
+        else:
+            self._response_bytes = None  # a file, whose size is known only when it is sent
+
+    def _watch_prepare(self) -> None:
+        """Time the moment the headers go out, which for a stream and a websocket is inside the handler."""
+        prepare = self._request._prepare_hook  # noqa: SLF001  # there is no public hook for one request
+
+        async def hook(response: web.StreamResponse) -> None:
+            await prepare(response)
+            if self._ttfb_ns is None:
+                self._ttfb_ns = perf_counter_ns() - self._started_ns
+                self._status = response.status
+                self._is_connection = response.status == 101 or response.content_type == "text/event-stream"
+
+        try:
+            vars(self._request)["_prepare_hook"] = hook
+        except TypeError:
+            return  # a request without a dictionary: ttfb is then the duration
+
+    def _is_client_gone(self) -> bool:
+        transport = self._request.transport
+        return transport is None or transport.is_closing()

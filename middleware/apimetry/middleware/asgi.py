@@ -1,0 +1,286 @@
+"""ASGI: FastAPI, Starlette, and anything else. ``app.add_middleware(ASGIMiddleware)`` or ``ASGIMiddleware(app)``."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING, Any
+
+from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
+from apimetry.middleware.routes import asgi_route
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from typing import TypeAlias
+
+    Message: TypeAlias = MutableMapping[str, Any]
+    Scope: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[Message]]
+    Send: TypeAlias = Callable[[Message], Awaitable[None]]
+    App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class ASGIMiddleware:
+    """Records one event for each HTTP request and each websocket connection.
+
+    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. Buffered events are
+    sent before the lifespan's shutdown completes.
+    """
+
+    def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
+        self.app = app
+        self.recorder = Recorder(options)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
+        return self.recorder.flush(timeout_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and record it."""
+        kind = scope["type"]
+        exchange: _Exchange
+        if kind == "lifespan":
+            await self.app(scope, receive, _FlushAtShutdown(self.recorder, send))
+            return
+        if kind not in ("http", "websocket") or self.recorder.skips(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        exchange = (_Exchange if kind == "http" else _Socket)(self.recorder, scope, receive, send)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        exchange.finish()
+
+
+class _Exchange:
+    """One HTTP request and its response. State of one task, but for a server that sends from another."""
+
+    __slots__ = (
+        "_error_type",
+        "_headers",
+        "_is_client_gone",
+        "_is_complete",
+        "_is_recorded",
+        "_receive",
+        "_recorder",
+        "_request_bytes",
+        "_response_bytes",
+        "_response_ns",
+        "_scope",
+        "_send",
+        "_started_ns",
+        "_status",
+        "_timestamp_ns",
+        "_ttfb_ns",
+    )
+
+    def __init__(self, recorder: Recorder, scope: Scope, receive: Receive, send: Send) -> None:
+        self._recorder = recorder
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._status = self._request_bytes = self._response_bytes = self._response_ns = 0
+        self._ttfb_ns: int | None = None
+        self._headers: Any = ()
+        self._error_type = ""
+        self._is_client_gone = self._is_complete = self._is_recorded = False
+        self._timestamp_ns = time_ns()
+        self._started_ns = perf_counter_ns()
+
+    async def receive(self) -> Message:
+        """Count the request's body and notice a client that leaves."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._request_bytes += len(message.get("body") or b"")
+        elif not self._is_complete:
+            self._is_client_gone = True
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Time the response's start and end, and count its body."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._response_bytes += len(message.get("body") or b"")
+            return self._send_body(message)
+        if kind == "http.response.start":
+            self._status = message["status"]
+            self._headers = message.get("headers") or ()
+            self._ttfb_ns = perf_counter_ns() - self._started_ns
+        elif kind == "http.response.pathsend":
+            return self._send_body(message)
+        return self._send(message)
+
+    async def _send_body(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            self._is_client_gone = True
+            raise
+        if not message.get("more_body", False) and not self._is_complete:
+            self._response_ns = perf_counter_ns() - self._started_ns
+            self._is_complete = True
+            if self._status < 500:
+                self._record()  # now: a background task is no part of the response
+            # else: the exception behind it may still come by
+
+    def fail(self, error: BaseException) -> None:
+        """Record a request whose application raised."""
+        if self._is_complete:
+            self._error_type = type(error).__name__
+        elif self._is_client_gone or isinstance(error, asyncio.CancelledError):
+            self._is_client_gone = True
+        else:
+            self._status, self._error_type = 500, type(error).__name__
+        self.finish()
+
+    def finish(self) -> None:
+        """Record a request whose application has returned, unless its last body part did so already."""
+        if self._is_recorded:
+            return
+        if not self._is_complete:
+            self._response_ns = perf_counter_ns() - self._started_ns
+            if self._is_client_gone and not self._is_event_stream():
+                self._status = CLIENT_CLOSED
+            elif not self._is_client_gone:
+                self._status = 500  # the server answers so, or cuts the response off
+        self._record()
+
+    def _record(self) -> None:
+        self._is_recorded = True
+        try:
+            if self._ttfb_ns is not None and self._is_event_stream():
+                # How long a stream stays open says nothing about how fast it answered.
+                self._record_event(self._ttfb_ns, {"connection_us": str(self._response_ns // 1000)})
+            else:
+                self._record_event(self._response_ns, None)
+        except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
+            self._recorder.report_fault("asgi", error)
+
+    def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
+        scope, recorder = self._scope, self._recorder
+        method = scope.get("method", "GET")
+        consumer_header, user_agent = b"", ""
+        if recorder.takes_headers or method not in ("GET", "HEAD"):
+            consumer_header, user_agent = self._read_headers()
+        route, function = asgi_route(scope)
+        client = scope.get("client") if recorder.takes_client_ip else None
+        recorder.record(
+            (
+                self._timestamp_ns,
+                method,
+                (scope["path"], scope.get("query_string", b"")),
+                route,
+                function,
+                self._status,
+                response_ns,
+                self._ttfb_ns,
+                self._request_bytes,
+                0 if method == "HEAD" else self._response_bytes,
+                recorder.consumer(scope, consumer_header),
+                self._error_type,
+                client[0] if client else "",
+                user_agent,
+                1,
+                recorder.data(scope, extra),
+            )
+        )
+
+    def _read_headers(self) -> tuple[bytes, str]:
+        """Take Content-Length, and the consumer's and the agent's header as far as they are wanted."""
+        recorder = self._recorder
+        wanted = recorder.consumer_header.encode("latin-1", "replace")
+        consumer, user_agent = b"", ""
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                self._request_bytes = int(value)
+            if name == wanted:
+                consumer = value
+            if name == b"user-agent" and recorder.takes_user_agent:
+                user_agent = value.decode("latin-1")
+        return consumer, user_agent
+
+    def _is_event_stream(self) -> bool:
+        for name, value in self._headers:
+            if name.lower() == b"content-type":
+                return bool(value.startswith(b"text/event-stream"))
+        return False
+
+
+class _Socket(_Exchange):
+    """One websocket connection: its answer is the accept, its bytes are the messages' both ways."""
+
+    __slots__ = ()
+
+    async def receive(self) -> Message:
+        """Count what the client sends and notice when it leaves."""
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            self._request_bytes += _message_bytes(message)
+        elif message["type"] == "websocket.disconnect":
+            self._is_client_gone = True
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Time the accept or the refusal, and count what the application sends."""
+        kind = message["type"]
+        if kind == "websocket.send":
+            self._response_bytes += _message_bytes(message)
+        elif kind == "websocket.http.response.body":
+            self._response_bytes += len(message.get("body") or b"")
+        elif self._ttfb_ns is None:
+            self._ttfb_ns = perf_counter_ns() - self._started_ns
+            # A close before the accept is a refusal, which servers answer with 403.
+            self._status = 101 if kind == "websocket.accept" else message.get("status", 403)
+        return self._send(message)
+
+    def fail(self, error: BaseException) -> None:
+        """Record a connection whose application raised; a client that left is no failure of it."""
+        if not self._is_client_gone and not isinstance(error, asyncio.CancelledError):
+            self._status, self._error_type = 500, type(error).__name__
+        self.finish()
+
+    def finish(self) -> None:
+        """Record a connection that has ended."""
+        if self._is_recorded:
+            return
+        if self._status == 0:
+            self._status = CLIENT_CLOSED if self._is_client_gone else 500
+        self._is_complete = True
+        self._response_ns = perf_counter_ns() - self._started_ns
+        self._record()
+
+    def _is_event_stream(self) -> bool:
+        return True
+
+
+class _FlushAtShutdown:
+    """The lifespan's `send`: delivers what is buffered before the shutdown is reported complete."""
+
+    __slots__ = ("_recorder", "_send")
+
+    def __init__(self, recorder: Recorder, send: Send) -> None:
+        self._recorder = recorder
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"].startswith("lifespan.shutdown"):
+            await self._flush()
+        await self._send(message)
+
+    async def _flush(self) -> None:
+        timeout_s = self._recorder.options.exit_timeout_s
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a server on trio: at its shutdown, blocking it harms nobody
+            self._recorder.flush(timeout_s)
+        else:
+            await loop.run_in_executor(None, self._recorder.flush, timeout_s)
+
+
+def _message_bytes(message: Message) -> int:
+    text = message.get("text")
+    if text:
+        return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return len(message.get("bytes") or b"")
