@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ try:
 
     from apimetry.cli import logs, manage, services
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
+    from apimetry.collector.errors import SpoolError
     from apimetry.store.errors import StoreError
 except ModuleNotFoundError as missing:
     # `pip install apimetry` is the middleware alone; the command is there, what it runs is not.
@@ -38,6 +40,7 @@ def _default(info: SettingInfo) -> str:
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command every setting as an option, and the loaded `Settings` as its first argument."""
 
+    @functools.wraps(command)
     def wrapper(config: Path | None, **arguments: Any) -> None:  # noqa: ANN401 - click passes options by name
         own = {name: value for name, value in arguments.items() if name not in names}
         try:
@@ -47,12 +50,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         logs.configure(settings.log_level)
         try:
             command(settings, **own)
-        except (services.StartError, StoreError) as error:
+        except (services.StartError, SpoolError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
     names = [info.name for info in TABLE]
-    wrapper.__doc__ = command.__doc__
-    wrapper.__name__ = command.__name__
     for info in reversed(TABLE):
         text = f"{info.description}{_default(info)} [env: {info.environment}]"
         wrapper = click.option(info.option, info.name, metavar="VALUE", help=text)(wrapper)

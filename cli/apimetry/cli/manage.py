@@ -5,6 +5,7 @@ They talk to a running query service, since an embedded store has one owner.
 
 from __future__ import annotations
 
+import functools
 import json
 import urllib.error
 import urllib.parse
@@ -81,11 +82,10 @@ def _http_url(_: click.Context, __: click.Parameter, value: str) -> str:
 def with_service(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command a `Service` as its first argument, and the option ``--json``."""
 
+    @functools.wraps(command)
     def wrapper(url: str, admin_key: str, **arguments: object) -> None:
         command(Service(url, admin_key), **arguments)
 
-    wrapper.__doc__ = command.__doc__
-    wrapper.__name__ = command.__name__
     options = (
         click.option(
             "--url",

@@ -1,0 +1,181 @@
+"""The command as a person uses it: real processes, their output and their exit codes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from tests.support.processes import (
+    ADMIN_KEY,
+    APIMETRY,
+    APPLICATION,
+    BOOTSTRAP,
+    READ_KEY,
+    get_json,
+    post_events,
+    running,
+    total,
+)
+
+
+def apimetry(*arguments, **environment):
+    return subprocess.run(
+        [str(APIMETRY), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    with running("serve", data_dir=tmp_path_factory.mktemp("serve"), **BOOTSTRAP) as service:
+        yield service
+
+
+@pytest.fixture
+def manage(serve):
+    def call(*arguments, status=0):
+        ran = apimetry(*arguments, "--json", APIMETRY_QUERY_URL=serve.query_url, APIMETRY_ADMIN_KEY=ADMIN_KEY)
+        assert ran.returncode == status, ran.stderr
+        return json.loads(ran.stdout) if status == 0 else ran.stderr
+
+    return call
+
+
+def test_an_application_is_created_listed_and_deleted(manage):
+    made = manage("applications", "create", "--name", "Billing", "--id", "billing", "--retention-days", "7")
+    assert (made["id"], made["name"], made["retentionDays"]) == ("billing", "Billing", 7)
+    assert [each["id"] for each in manage("applications", "list")] == [APPLICATION, "billing"]
+    assert manage("applications", "delete", "billing") == {"deleted": "billing"}
+    assert [each["id"] for each in manage("applications", "list")] == [APPLICATION]
+
+
+def test_a_new_key_works_at_once_and_a_deleted_one_stops(manage, serve):
+    made = manage("keys", "create", "--kind", "read", "--application", APPLICATION, "--name", "ci")
+    assert total(serve.query_url, made["secret"]) == total(serve.query_url)
+    assert made["secret"] not in json.dumps(manage("keys", "list"))
+    assert manage("keys", "delete", made["id"]) == {"revoked": made["id"]}
+    serve.wait_until(lambda: refused(serve, made["secret"]), "refusal of the revoked key")
+
+
+def refused(serve, key):
+    try:
+        total(serve.query_url, key)
+    except OSError as error:
+        with error:
+            return error.code == 401
+    return False
+
+
+def test_a_rotated_key_works_beside_its_successor_for_the_overlap(manage, serve):
+    made = manage("keys", "create", "--kind", "read", "--application", APPLICATION)
+    rotated = manage("keys", "rotate", made["id"], "--overlap-s", "3600")
+    assert rotated["kind"] == "read"
+    assert total(serve.query_url, made["secret"]) == total(serve.query_url, rotated["secret"])
+
+
+def test_a_refusal_of_the_service_is_one_sentence_and_exit_code_1(manage):
+    assert "Not Found" in manage("applications", "delete", "nobody", status=1)
+
+
+def test_no_service_is_one_sentence_and_exit_code_1():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        ran = apimetry("keys", "list", "--url", url, "--admin-key", ADMIN_KEY)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"Error: no query service at {url}")
+
+
+def test_a_table_is_printed_for_people(serve):
+    ran = apimetry("applications", "list", "--url", serve.query_url, "--admin-key", ADMIN_KEY)
+    heading, row = ran.stdout.splitlines()
+    assert heading.split() == ["ID", "NAME", "RETENTIONDAYS", "CREATEDAT"]
+    assert row.startswith(APPLICATION)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["serve", "--query-port", "x"], {}, "--query-port: 'x' is not a whole number"),
+        (["serve"], {"APIMETRY_FSYNC": "never"}, "APIMETRY_FSYNC: 'never' is not one of always, interval"),
+        (["serve", "--config", "absent.toml"], {}, "absent.toml: cannot be read"),
+        (["keys", "create", "--kind", "root", "--admin-key", "x"], {}, "'root' is not one of"),
+        (["applications", "list"], {}, "--admin-key"),
+        (["applications", "list", "--admin-key", "x", "--url", "ftp://x"], {}, "is not an http:// or https://"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_and_exits_with_2(arguments, environment, message):
+    ran = apimetry(*arguments, **environment)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+
+
+def test_migrate_prints_its_statements_then_runs_them_then_has_nothing_to_do(tmp_path):
+    here = {"APIMETRY_DATA_DIR": str(tmp_path), **BOOTSTRAP}
+    planned = apimetry("migrate", "--dry-run", **here)
+    assert "CREATE TABLE IF NOT EXISTS" in planned.stdout
+    applied = apimetry("migrate", "--json", **here)
+    names = [row["migration"] for row in json.loads(applied.stdout)]
+    assert names == [line[3:] for line in planned.stdout.splitlines() if line.startswith("-- ")]
+    assert json.loads(apimetry("migrate", "--json", **here).stdout) == []
+    with running("serve", data_dir=tmp_path) as service:
+        assert get_json(f"{service.query_url}/1/timeseries/0/1/", READ_KEY)["groups"] == {APPLICATION: [[0, 0]]}
+
+
+def test_a_schema_that_is_not_up_to_date_is_refused_when_migrating_is_off(tmp_path):
+    with running("serve", data_dir=tmp_path, APIMETRY_MIGRATE="false") as service:
+        assert service.process.wait(30) == 1
+        assert "run `apimetry migrate`" in service.output
+
+
+def test_a_second_process_over_the_same_data_is_refused_by_name(tmp_path):
+    with running("serve", data_dir=tmp_path, **BOOTSTRAP) as first:
+        assert first.query_url
+        with running("serve", data_dir=tmp_path, **BOOTSTRAP) as second:
+            assert second.process.wait(30) == 1
+            assert str(first.process.pid) in second.output
+
+
+def test_a_taken_port_is_named(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running("serve", data_dir=tmp_path, **{**BOOTSTRAP, "APIMETRY_QUERY_PORT": str(port)}) as service:
+            assert service.process.wait(30) == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in service.output
+
+
+def test_interrupting_stops_with_exit_code_0_and_no_traceback(tmp_path):
+    with running("serve", data_dir=tmp_path, **BOOTSTRAP) as service:
+        assert service.query_url
+        assert service.stop(signal.SIGINT) == 0
+        assert "Traceback" not in service.output
+
+
+def test_a_bootstrap_key_of_the_wrong_form_is_refused_without_being_shown(tmp_path):
+    wrong = "apimetry_w_too-short"
+    with running("serve", data_dir=tmp_path, **{**BOOTSTRAP, "APIMETRY_BOOTSTRAP_WRITE_KEY": wrong}) as service:
+        assert service.process.wait(30) == 1
+        assert "48 or 52 characters" in service.output
+        assert wrong not in service.output
+
+
+def test_data_is_readable_by_its_owner_only(tmp_path):
+    data = tmp_path / "data"
+    with running("serve", data_dir=tmp_path, APIMETRY_DATA_DIR=str(data)) as service:
+        assert service.query_url
+        keys = json.loads((data / "credentials.json").read_text())
+        event = {"timestamp": 1e9, "method": "GET", "url": "/", "response_us": 1, "status_code": 200}
+        assert post_events(service.collector_url, [event], keys["write_key"])[0] == 400
+        exposed = [
+            path for path in [data, *data.iterdir(), *(data / "spool").iterdir()] if path.stat().st_mode & 0o077
+        ]
+        assert exposed == []

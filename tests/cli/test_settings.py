@@ -1,0 +1,95 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from apimetry.cli.settings import TABLE, Settings, SettingsError, load
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+
+def toml(tmp_path, text):
+    path = tmp_path / "apimetry.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_argument_wins_over_the_environment_over_the_file_over_the_default(tmp_path):
+    config = toml(tmp_path, 'host = "file"\ndata_dir = "file"\nlog_level = "error"\n')
+    environment = {"APIMETRY_HOST": "environment", "APIMETRY_DATA_DIR": "environment"}
+    settings = load({"host": "argument", "data_dir": None}, environment, config)
+    assert (settings.host, settings.data_dir, settings.log_level) == ("argument", "environment", "error")
+    assert settings.query_port == 7778
+
+
+def test_an_empty_variable_counts_as_not_given():
+    assert load({}, {"APIMETRY_HOST": ""}).host == "127.0.0.1"
+
+
+def test_text_becomes_the_setting_s_type():
+    settings = load({"collector_port": "0"}, {"APIMETRY_MIGRATE": "false"})
+    assert (settings.collector_port, settings.migrate) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ({"query_port": "x"}, {}, "--query-port: 'x' is not a whole number from 0 to 65535"),
+        ({"query_port": "65536"}, {}, "--query-port: '65536' is not a whole number from 0 to 65535"),
+        ({}, {"APIMETRY_MIGRATE": "perhaps"}, "APIMETRY_MIGRATE: 'perhaps' is not true or false"),
+        ({}, {"APIMETRY_LOG_LEVEL": "loud"}, "'loud' is not one of debug, info, warning, error"),
+        ({}, {"APIMETRY_CLUSTER": "a'b"}, "APIMETRY_CLUSTER"),
+        ({"host": ""}, {}, "--host"),
+    ],
+)
+def test_an_unreadable_value_names_its_source_itself_and_what_is_expected(arguments, environment, message):
+    with pytest.raises(SettingsError) as raised:
+        load(arguments, environment)
+    assert message in str(raised.value)
+
+
+def test_a_wrong_type_in_the_file_is_refused_with_its_name(tmp_path):
+    with pytest.raises(SettingsError, match=r"query_port in .*apimetry\.toml: '7778' is not a whole number"):
+        load({}, {}, toml(tmp_path, 'query_port = "7778"'))
+
+
+def test_an_unknown_key_in_the_file_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(SettingsError, match=r"unknown setting 'hosts'; known are .*host"):
+        load({}, {}, toml(tmp_path, 'hosts = "x"'))
+
+
+def test_a_file_that_is_asked_for_must_be_there(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load({}, {}, tmp_path / "absent.toml")
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="not a TOML file"):
+        load({}, {}, toml(tmp_path, "host: x"))
+
+
+def test_a_secret_is_not_repeated_in_the_refusal(tmp_path):
+    with pytest.raises(SettingsError) as raised:
+        load({}, {}, toml(tmp_path, "bootstrap_admin_key = 12345"))
+    assert "***" in str(raised.value)
+    assert "12345" not in str(raised.value)
+
+
+def test_every_setting_stands_in_the_readme_with_its_option_variable_and_default():
+    rows = re.findall(
+        r"^\| `(--[a-z-]+)` \| `(APIMETRY_[A-Z_]+)` \| (.*?) \| .+ \|$", README.read_text(), re.MULTILINE
+    )
+    documented = [(option, environment, default.strip("`")) for option, environment, default in rows]
+    expected = [(info.option, info.environment, shown(info.default)) for info in TABLE]
+    assert documented == expected
+
+
+def shown(default):
+    if default == "":
+        return "none"
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_settings_do_not_change_after_they_were_made():
+    with pytest.raises(AttributeError):
+        Settings().host = "elsewhere"
