@@ -1,0 +1,15 @@
+import contextlib
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+
+@pytest.fixture
+async def aiohttp_client_of():
+    """Return a function that serves an application on a free port and returns a client of it."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def serve(app):
+            return await stack.enter_async_context(TestClient(TestServer(app)))
+
+        yield serve

@@ -1,0 +1,52 @@
+import pytest
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from apimetry.web.errors import error_middleware
+from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
+
+
+@pytest.fixture
+async def service(aiohttp_client_of):
+    """Return a client of a service and the list of reasons why it is not ready."""
+    reasons = []
+
+    async def ready():
+        return reasons
+
+    registry = new_registry()
+    app = web.Application(middlewares=[metrics_middleware(registry, "test"), error_middleware])
+    add_service_routes(app, registry, ready)
+    return await aiohttp_client_of(app), reasons
+
+
+async def test_health_answers_while_the_process_serves(service):
+    client, reasons = service
+    reasons.append("the store is away")
+    response = await client.get("/health")
+    assert response.status == 200
+    assert (await response.json())["status"] == "ok"
+
+
+async def test_ready_says_why_not(service):
+    client, reasons = service
+    response = await client.get("/ready")
+    assert (response.status, await response.json()) == (200, {"ready": True, "reasons": []})
+    reasons.append("the spool is full")
+    response = await client.get("/ready")
+    assert (response.status, await response.json()) == (503, {"ready": False, "reasons": ["the spool is full"]})
+
+
+async def test_metrics_count_requests_by_route_template_and_the_status_that_clients_saw(service):
+    client, _ = service
+    await client.get("/health")
+    await client.get("/no/such/path")
+    response = await client.get("/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain; version=")
+    families = {each.name: each for each in text_string_to_metric_families(await response.text())}
+    counted = {
+        (sample.labels["route"], sample.labels["status"]): sample.value
+        for sample in families["apimetry_test_http_requests"].samples
+        if sample.name.endswith("_total")
+    }
+    assert counted == {("/health", "200"): 1, ("(unmatched)", "404"): 1}
