@@ -41,6 +41,19 @@ GROUP BY key, bucket
 HAVING count() > 0
 ORDER BY key, bucket
 LIMIT {{row_limit:UInt64}}"""
+# Without a granularity each group is one row: one pass ranks and answers. Not for percentiles, whose states hold
+# every value, so that only the largest groups may have one.
+_TOP = """SELECT key, bucket, value, groups
+FROM (
+  SELECT {key} AS key, {bucket} AS bucket, {aggregate} AS value,
+    sum(sample_weight) AS weight, count() OVER () AS groups
+  {where}
+  GROUP BY key, bucket
+  ORDER BY weight DESC, key
+  LIMIT {{group_limit:UInt64}}
+)
+ORDER BY key
+LIMIT {{row_limit:UInt64}}"""
 _SIZE = """{largest}SELECT count(), uniqExact(key)
 FROM (SELECT {key} AS key, {bucket} AS bucket {where} GROUP BY key, bucket)"""
 
@@ -72,11 +85,13 @@ def statements(query: TimeseriesQuery, source: Source, *, application: str, row_
         "largest": _LARGEST.format(key=key, where=where) if is_limited else "",
         "key": key,
         "bucket": _BUCKET if query.granularity else "{start_s:Int64}",
+        "aggregate": _aggregate(query),
+        "groups": "largest.2" if is_limited else "0",
         "where": where + (_IN_LARGEST if is_limited else ""),
     }
-    groups = "largest.2" if is_limited else "0"
+    is_top = is_limited and query.granularity is None and query.percentile is None
     return Statements(
-        points=_POINTS.format(**parts, aggregate=_aggregate(query), groups=groups),
+        points=_TOP.format(**{**parts, "where": where}) if is_top else _POINTS.format(**parts),
         size=_SIZE.format(**parts),
         parameters={**_parameters(query, application), **values, "row_limit": row_limit},
     )
@@ -85,7 +100,8 @@ def statements(query: TimeseriesQuery, source: Source, *, application: str, row_
 def _key(query: TimeseriesQuery) -> str:
     if query.group is None:
         return "{application:String}"
-    return f"toString({query.group})"
+    # Group keys are strings (api.md, section 3.1).
+    return f"toString({query.group})" if query.group in NUMERIC_DIMENSIONS else query.group
 
 
 def _aggregate(query: TimeseriesQuery) -> str:
