@@ -22,6 +22,7 @@ from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.errors import StoreError, StoreLocked, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import clear_insert_files, insert_into_events
 from apimetry.store.ownership import Ownership, take_ownership
+from apimetry.store.repair import forget_lost_blocks
 
 T = TypeVar("T")
 
@@ -85,13 +86,9 @@ class Store:
         """
         if self._opened:
             return
-        if self.address.path is not None:
-            try:
-                self._ownership = take_ownership(self.address.path)
-                clear_insert_files(self.address.path)
-            except OSError as error:
-                raise StoreUnavailable(f"{self.address.path} cannot be used ({error.strerror})") from error
         try:
+            if self.address.path is not None:
+                self._ownership = _prepare_directory(self.address.path)
             self._create_database()
             # One client from the start: chDB's engine runs as long as it has any.
             self._idle.append(self._connect(self.database))
@@ -229,6 +226,23 @@ class Store:
         if self._ownership is not None:
             self._ownership.release()
             self._ownership = None
+
+
+def _prepare_directory(directory: Path) -> Ownership:
+    """Own an embedded store's directory and clear up after a process that was killed."""
+    try:
+        ownership = take_ownership(directory)
+        try:
+            clear_insert_files(directory)
+            forget_lost_blocks(directory)
+        except BaseException:
+            ownership.release()
+            raise
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreUnavailable(f"{directory} cannot be used ({error.strerror})") from error
+    return ownership
 
 
 def query_settings(asked: Mapping[str, object] | None) -> dict[str, object]:
