@@ -161,9 +161,7 @@ async def test_expected_continue_is_sent_once_the_key_is_known(tmp_path):
 async def test_admin_key_names_the_application(tmp_path):
     async with collecting(tmp_path) as collector:
         await refusal(await collector.post(b"[]", key=KEYS[KeyKind.admin]), 400)
-        response = await collector.post(
-            body_of(event()), key=KEYS[KeyKind.admin], path="/1/event/?application=blog"
-        )
+        response = await collector.post(body_of(event()), key=KEYS[KeyKind.admin], path="/1/event/?application=blog")
         assert response.status == 200
         await collector.drained()
         assert collector.store.rows[0]["application"] == "blog"
@@ -173,9 +171,7 @@ async def test_same_batch_id_is_stored_once(tmp_path):
     body = envelope([wire_row()], batch_id=b"A" * 16)
     async with collecting(tmp_path) as collector:
         answers = await asyncio.gather(*[collector.post(body, Content_Type=WIRE) for _ in range(8)])
-        assert {(answer.status, await answer.text()) for answer in answers} == {
-            (200, '{"accepted":1,"rejected":0}')
-        }
+        assert {(answer.status, await answer.text()) for answer in answers} == {(200, '{"accepted":1,"rejected":0}')}
         await collector.drained()
         assert (await collector.post(body, Content_Type=WIRE)).status == 200
         await collector.drained()

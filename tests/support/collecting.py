@@ -36,7 +36,13 @@ def unpack_rows(body):
     values = list(unpacker)
     width = len(ROW_FIELDS)
     assert len(values) % width == 0
-    return [dict(zip(ROW_FIELDS, values[i : i + width])) for i in range(0, len(values), width)]
+    return [dict(zip(ROW_FIELDS, values[i : i + width], strict=True)) for i in range(0, len(values), width)]
+
+
+async def eventually(condition):
+    """Wait until `condition()` is true; the test's timeout bounds it."""
+    while not condition():  # noqa: ASYNC110 - what is awaited happens in other threads
+        await asyncio.sleep(0.005)
 
 
 class MemoryStore:
@@ -83,9 +89,7 @@ class MemoryAccounts:
         return [Organization(ORGANIZATION, "default", Plan(), NOW)]
 
     def applications(self):
-        return [
-            Application(name, ORGANIZATION, name, 90, RequestLimits(), NOW) for name in ("shop", "blog")
-        ]
+        return [Application(name, ORGANIZATION, name, 90, RequestLimits(), NOW) for name in ("shop", "blog")]
 
     def keys_with_hashes(self):
         def key(kind, secret, number, application):
@@ -124,7 +128,7 @@ class Collector:
 
     async def drained(self):
         """Wait until the spool is empty; the test's timeout bounds it."""
-        while await self.total("spool_events"):
+        while await self.total("spool_events"):  # noqa: ASYNC110 - as an operator would
             await asyncio.sleep(0.01)
 
     async def reconcile(self):
@@ -164,13 +168,12 @@ def event(**changes):
 
 def wire_row(number=0, **changes):
     """A valid event of the msgpack format, as a list."""
-    values = dict(
-        zip(
-            wire.EVENT_FIELDS,
-            (int(time.time() * 1e6) - 60_000_000, "GET", f"/v1/scores/{number}", "/v1/scores/{identity}", "scores.get",
-             200, 1200 + number, None, None, 512, "consumer", "", "", "", 1, None),
-        )
+    now_us = int(time.time() * 1e6)
+    row = (
+        now_us - 60_000_000, "GET", f"/v1/scores/{number}", "/v1/scores/{identity}", "scores.get", 200, 1200 + number,
+        None, None, 512, "consumer", "", "", "", 1, None,
     )  # fmt: skip
+    values = dict(zip(wire.EVENT_FIELDS, row, strict=True))
     return list({**values, **changes}.values())
 
 

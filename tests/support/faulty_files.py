@@ -161,7 +161,9 @@ class FaultyFiles:
 
     def names(self, folder):
         prefix = f"{folder}/"
-        return sorted(n[len(prefix) :] for n in self.names_now if n.startswith(prefix) and "/" not in n[len(prefix) :])
+        return sorted(
+            n[len(prefix) :] for n in self.names_now if n.startswith(prefix) and "/" not in n[len(prefix) :]
+        )
 
     def rename(self, old, new):
         self._maybe_fail("rename")

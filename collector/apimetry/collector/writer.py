@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.settings import CollectorSettings
@@ -74,14 +75,15 @@ class Writer:
     async def _store(self, sealed: Sealed) -> None:
         contents = await asyncio.to_thread(load, self._spool.journal, sealed)
         rejected = await self._insert_part(contents.whole, contents) if contents.whole.rows else 0
-        await asyncio.to_thread(self._spool.finish, sealed, contents.keys)
-        # Counted once, when the segment is gone: until then everything above may have to be repeated.
-        self._metrics.finished(
+        # Counted once, when the segment goes: until then everything above may have to be repeated.
+        count = partial(
+            self._metrics.finished,
             stored=contents.whole.rows - rejected,
             rejected=rejected,
             damaged=contents.damaged_rows,
             pieces=contents.damaged_pieces,
         )
+        await asyncio.to_thread(self._spool.finish, sealed, contents.keys, count)
         if not self._spool.journal.waiting:
             self._drained.set()
 

@@ -222,8 +222,13 @@ class Journal:
         """The bytes that count of a sealed segment; raises OSError."""
         return self._files.read(self.folders.segments / sealed.name, sealed.length)
 
-    def remove(self, sealed: Sealed, keys: Sequence[tuple[bytes, int]]) -> None:
-        """Forget a stored segment, after its batch ids are safe; raises OSError. Repeating it is harmless."""
+    def remove(
+        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], gone: Callable[[], None] = lambda: None
+    ) -> None:
+        """Forget a stored segment, after its batch ids are safe; raises OSError. Repeating it is harmless.
+
+        `gone` is called once, at the moment the segment leaves the spool's size.
+        """
         now_us = self._clock_ns() // 1000
         self.failpoints.hit("before_remember")
         try:
@@ -241,6 +246,7 @@ class Journal:
         self.failpoints.hit("after_unlink")
         with self._lock:
             if self._sealed.pop(sealed.token, None) is not None:
+                gone()
                 self._sealed_bytes -= sealed.file_bytes
                 self._sealed_rows -= sealed.rows
         write_reserve(self._files, self.folders.reserve)

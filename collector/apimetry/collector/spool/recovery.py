@@ -1,10 +1,12 @@
 """What a start finds in a spool's directory, and how it is made whole again.
 
 A sealed segment is taken as its name says. A growing one was never inserted: its whole records are kept, a torn
-tail is left out, and it is sealed there. All of it is fsync'd before it counts, because a killed process leaves
-bytes that only the page cache has, and a batch id found in them is answered with 200.
+tail is left out, and it is sealed there. Its bytes are copied to a new file before they count: a killed process
+leaves some that only the page cache has, an fsync that failed for it would now be reported as a success, and a
+batch id found in them is answered with 200.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -111,16 +113,18 @@ def _segment_files(folders: Folders, files: Files) -> Iterator[Path]:
 def _recover_segment(folders: Folders, files: Files, name: str, recovered: Recovered) -> None:
     path = folders.segments / name
     if name.endswith(".open"):
-        _sync_file(files, path)
         data, token = files.read(path), name.removesuffix(".open")
         records, _ = segment.scan(data, token)
-        if not records:
-            # Nothing in it was ever acknowledged.
+        if not records or any(found.token == token for found in recovered.segments):
+            # Nothing in it was ever acknowledged; or an earlier start was killed after it had made the copy.
             files.remove(path)
             return
         rows = sum(record.rows for record in records)
-        sealed = Sealed(token, records[-1].end, rows, len(data))
-        files.rename(path, folders.segments / sealed.name)
+        sealed = Sealed(token, records[-1].end, rows, records[-1].end)
+        _seal_copy(folders, files, path, data[: sealed.length], sealed)
+    elif name.endswith(".copy"):
+        files.remove(path)
+        return
     else:
         found = segment.parse_sealed(name, files.size(path))
         if found is None:
@@ -135,6 +139,24 @@ def _keys(folders: Folders, files: Files, sealed: Sealed) -> list[tuple[bytes, i
     records, _ = segment.scan(data, sealed.token)
     keys = ((record.meta.batch_key, record.meta.received_us) for record in records)
     return [(key, received_us) for key, received_us in keys if key is not None]
+
+
+def _seal_copy(folders: Folders, files: Files, path: Path, data: bytes, sealed: Sealed) -> None:
+    copy = folders.segments / f"{sealed.token}.copy"
+    try:
+        with suppress(FileNotFoundError):
+            files.remove(copy)
+        write_new(files, copy, data)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise SpoolBrokenError(f"{path.name} cannot be recovered: {error.strerror}") from error
+        # No room for a copy: the bytes in place, and the word of this fsync, are the best there is.
+        _sync_file(files, path)
+        files.rename(path, folders.segments / sealed.name)
+        return
+    files.rename(copy, folders.segments / sealed.name)
+    files.sync_folder(folders.segments)
+    files.remove(path)
 
 
 def _sync_file(files: Files, path: Path) -> None:

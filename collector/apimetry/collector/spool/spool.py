@@ -103,9 +103,11 @@ class Spool:
                 return segments
             await self._new_segment.wait()
 
-    def finish(self, sealed: Sealed, keys: Sequence[tuple[bytes, int]]) -> None:
-        """Let a stored segment go; blocking, for the writer's thread. Raises OSError; repeating is harmless."""
-        self.journal.remove(sealed, keys)
+    def finish(
+        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], gone: Callable[[], None] = lambda: None
+    ) -> None:
+        """Let a stored segment go, as Journal.remove does; blocking, for the writer's thread."""
+        self.journal.remove(sealed, keys, gone)
         with self._condition:
             self._condition.notify()
 

@@ -1,0 +1,219 @@
+import asyncio
+import contextlib
+import logging
+
+from prometheus_client import CollectorRegistry
+
+from apimetry.collector.events import JSONEvent
+from apimetry.collector.metrics import Metrics
+from apimetry.collector.rows import Rows, add_json_events, encode_rows, make_target
+from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.collector.spool.batch_ids import batch_key
+from apimetry.collector.spool.files import RealFiles
+from apimetry.collector.spool.journal import Journal
+from apimetry.collector.spool.segment import Entry, Meta
+from apimetry.collector.spool.spool import Spool
+from apimetry.collector.writer import Writer
+from apimetry.store.errors import StoreUnavailable
+from tests.support.collecting import MemoryStore, eventually
+
+NOW_US = 1_790_000_000_000_000
+TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+
+
+def entry(batch, urls):
+    rows = Rows()
+    made = [JSONEvent(NOW_US / 1e6, "GET", url, 5, 200) for url in urls]
+    add_json_events(rows, enumerate(made), TARGET)
+    return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), rows.count, encode_rows(rows))
+
+
+class Rig:
+    """A spool on disk, a store in memory, and a writer whose waiting costs no time."""
+
+    def __init__(self, directory, store, **settings):
+        spool_settings = SpoolSettings(directory=directory, segment_age_s=0.0)
+        self.journal = Journal(spool_settings, RealFiles(), row_schema=1, clock_ns=lambda: NOW_US * 1000)
+        self.spool = Spool(self.journal)
+        self.store = store
+        self.slept = []
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
+        self.writer = Writer(
+            self.spool,
+            self.insert,
+            CollectorSettings(spool=spool_settings, **settings),
+            metrics=self.metrics,
+            sleep=self.sleep,
+        )
+
+    async def insert(self, token, body):
+        await self.store.run_reserved(self.store.insert_rows, token, body)
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+    def count(self, name, **labels):
+        return self.registry.get_sample_value(f"apimetry_collector_{name}_total", labels) or 0
+
+    async def drained(self):
+        await eventually(lambda: not self.journal.rows)
+
+
+@contextlib.asynccontextmanager
+async def writing(directory, store=None, **settings):
+    rig = Rig(directory, store or MemoryStore(), **settings)
+    await rig.spool.start()
+    task = asyncio.create_task(rig.writer.run())
+    yield rig
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await rig.spool.close()
+
+
+def urls(store):
+    return sorted(row["url"] for row in store.rows)
+
+
+async def test_lost_answers_store_nothing_twice(tmp_path):
+    store = MemoryStore()
+    store.lose_answers = 50
+    async with writing(tmp_path, store) as rig:
+        for number in range(20):
+            await rig.spool.append(entry(f"b{number}", [f"/{number}"]))
+        await rig.drained()
+    assert urls(store) == sorted(f"/{number}" for number in range(20))
+    assert len(store.attempts) > len(store.bodies)
+
+
+async def test_retry_after_a_restart_has_the_same_token_and_bytes(tmp_path):
+    store = MemoryStore()
+    store.lose_answers = 10**6
+    async with writing(tmp_path, store) as rig:
+        for number in range(5):
+            await rig.spool.append(entry(f"b{number}", [f"/{number}"]))
+        await eventually(lambda: store.bodies)
+    assert store.bodies
+    store.lose_answers = 0
+    async with writing(tmp_path, store) as rig:  # MemoryStore refuses changed bytes under a known token
+        await rig.drained()
+    assert urls(store) == sorted(f"/{number}" for number in range(5))
+
+
+async def test_backoff_grows_to_its_bound_and_logs_once(tmp_path, caplog):
+    store = MemoryStore()
+    store.away = True
+    with caplog.at_level(logging.WARNING, logger="apimetry.collector.writer"):
+        async with writing(tmp_path, store) as rig:
+            await rig.spool.append(entry("b", ["/a"]))
+            await eventually(lambda: len(rig.slept) >= 50)
+            store.away = False
+            await rig.drained()
+    assert all(0.5 * 2**n <= slept <= 2**n for n, slept in enumerate(rig.slept[:5]))
+    assert all(15 <= slept <= 30 for slept in rig.slept[6:])
+    assert len(caplog.records) == 1
+    assert urls(store) == ["/a"]
+    assert rig.count("insert_failures", kind="transient") == len(rig.slept)
+
+
+async def test_poison_goes_to_the_quarantine_and_the_rest_is_stored(tmp_path):
+    store = MemoryStore()
+    store.away = True
+    store.poison = lambda row: row["url"].startswith("/poison")
+    async with writing(tmp_path, store) as rig:
+        for number in range(7):
+            await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(9)]))
+        await rig.spool.append(entry("bad", ["/x", "/poison1", "/y", "/z", "/poison2"]))
+        await rig.spool.append(entry("after", ["/after"]))
+        store.away = False
+        await rig.drained()
+        assert len(store.rows) == 7 * 9 + 3 + 1
+        assert rig.count("quarantined_events", reason="rejected") == 2
+        assert rig.count("stored_events") == len(store.rows)
+    kept = [path for path in (tmp_path / "quarantine").iterdir() if path.suffix == ".rows"]
+    assert sorted(b"/poison1" in path.read_bytes() for path in kept) == [False, True]
+    assert len(set(store.attempts)) <= len(store.attempts)
+
+
+async def test_bisection_is_the_same_after_a_restart(tmp_path):
+    store = MemoryStore()
+    store.poison = lambda row: row["url"] == "/poison"
+    original = store.insert_rows
+    budget = [4]
+
+    def failing(token, body):
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise StoreUnavailable("away")
+        original(token, body)
+
+    store.insert_rows = failing
+    async with writing(tmp_path, store) as rig:
+        await rig.spool.append(entry("bad", ["/1", "/2", "/3", "/poison", "/5", "/6", "/7"]))
+        await eventually(lambda: budget[0] <= -3)
+    budget[0] = 10**6
+    async with writing(tmp_path, store) as rig:
+        await rig.drained()
+    assert urls(store) == ["/1", "/2", "/3", "/5", "/6", "/7"]
+
+
+async def test_damaged_segment_does_not_hold_up_the_next(tmp_path):
+    store = MemoryStore()
+    store.away = True
+    async with writing(tmp_path, store) as rig:
+        await rig.spool.append(entry("a", ["/a"]))
+        await rig.spool.append(entry("b", ["/b"]))
+    for number, path in enumerate(sorted((tmp_path / "segments").iterdir())):
+        data = bytearray(path.read_bytes())
+        data[60] ^= number == 0
+        path.write_bytes(data)
+    store.away = False
+    async with writing(tmp_path, store) as rig:
+        await rig.drained()
+        damaged, stored = rig.count("quarantined_events", reason="damaged"), rig.count("stored_events")
+    assert (damaged, stored) == (1, 1)
+    assert len(store.rows) == 1
+
+
+async def test_unexpected_failure_of_the_store_is_tried_again(tmp_path):
+    store = MemoryStore()
+    failures = [RuntimeError("a bug"), KeyError("another")]
+    original = store.insert_rows
+
+    def failing(token, body):
+        if failures:
+            raise failures.pop()
+        original(token, body)
+
+    store.insert_rows = failing
+    async with writing(tmp_path, store) as rig:
+        await rig.spool.append(entry("a", ["/a"]))
+        await rig.drained()
+    assert urls(store) == ["/a"]
+
+
+async def test_real_store_takes_segments_and_their_retries_once(tmp_path, store):
+    answers_to_lose = [3]
+
+    async def insert(token, body):
+        await store.run_reserved(store.insert_rows, token, body)
+        if answers_to_lose[0]:
+            answers_to_lose[0] -= 1
+            raise StoreUnavailable("the answer was lost")
+
+    rig = Rig(tmp_path / "spool", MemoryStore())
+    rig.insert = insert
+    rig.writer._insert = insert
+    await rig.spool.start()
+    task = asyncio.create_task(rig.writer.run())
+    for number in range(10):
+        await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(50)]))
+    await rig.drained()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await rig.spool.close()
+    rows = await store.fetch("SELECT count(), uniqExact(url), sum(response_us) FROM events")
+    assert rows == [(500, 500, 2500)]
