@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import clickhouse_connect
@@ -25,8 +25,6 @@ from apimetry.store.ownership import Ownership, take_ownership
 from apimetry.store.repair import forget_lost_blocks
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5
 # The longest silence on a connection; a full segment takes seconds, a migration may take minutes.

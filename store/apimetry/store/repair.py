@@ -3,8 +3,9 @@
 MergeTree notes a block's token in the table's deduplication log first and renames the block's part into place after
 it. A process that is killed between the two leaves a token without its rows: the retry would be taken for a
 repetition and the segment lost. So a token whose part is neither on disk nor merged into another is taken back, as
-the engine itself does when a part is dropped. Each table has its own log, so a rollup that missed a block is mended by the same
-retry. (A server has the same gap of microseconds; ReplicatedMergeTree, which commits both at once, has not.)
+the engine itself does when a part is dropped. Each table has its own log, so a rollup that missed a block is mended
+by the same retry. (A server has the same gap of microseconds; ReplicatedMergeTree, which commits both at once, has
+not.)
 
 The log's lines: `1` (added) or `2` (dropped), the part's name and the block's id, separated by tabs.
 """
