@@ -27,8 +27,9 @@ from apimetry.store.repair import forget_lost_blocks
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S: Final = 5
-# The longest silence on a connection; a full segment takes seconds, a migration may take minutes.
-RECEIVE_TIMEOUT_S: Final = 300
+# The longest silence on a connection, and so the longest that a hanging server can hold `close`. Long work is not
+# silent: ClickHouse sends progress headers every 55 s.
+RECEIVE_TIMEOUT_S: Final = 60
 # Threads for what must not wait behind queries: inserts, and the accounts both services authenticate against.
 RESERVED_THREADS: Final = 2
 
