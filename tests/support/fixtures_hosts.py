@@ -1,1 +1,142 @@
-"""Real host applications under real servers, for tests."""
+"""Real host applications under real servers, for tests.
+
+Every host serves the same routes: `GET /v1/scores/{identity}` (200, JSON), `POST /v1/scores` (201, echoes JSON),
+`GET /boom` (raises ZeroDivisionError); nothing else is routed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_collector import FakeCollector
+
+APPS = Path(__file__).parent / "host_apps"
+STARTUP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+
+
+def _uvicorn(app: str, port: int) -> list[str]:
+    return ["-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+
+
+def _gunicorn(app: str, port: int) -> list[str]:
+    control = ["--no-control-socket"] if _has_control_socket() else []
+    return ["-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "2", *control]
+
+
+def _has_control_socket() -> bool:
+    from gunicorn.config import KNOWN_SETTINGS
+
+    return any("--no-control-socket" in (setting.cli or ()) for setting in KNOWN_SETTINGS)
+
+
+def _hypercorn(app: str, port: int) -> list[str]:
+    return ["-m", "hypercorn", app, "--bind", f"127.0.0.1:{port}"]
+
+
+HOSTS: dict[str, Callable[[int], list[str]]] = {
+    "fastapi-uvicorn": lambda port: _uvicorn("fastapi_app:app", port),
+    "starlette-hypercorn": lambda port: _hypercorn("starlette_app:app", port),
+    "flask-gunicorn": lambda port: _gunicorn("flask_app:app", port),
+    "django-wsgi-gunicorn": lambda port: _gunicorn("django_app:application", port),
+    "django-asgi-uvicorn": lambda port: _uvicorn("django_app:asgi_application", port),
+    "aiohttp": lambda port: [str(APPS / "aiohttp_app.py"), str(port)],
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A running host application: where it answers, its process, and the file its output goes to."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    output_path: Path
+
+    @property
+    def output(self) -> str:
+        return self.output_path.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def start_host(
+    kind: str,
+    *,
+    collector_url: str,
+    write_key: str,
+    env: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Iterator[Host]:
+    """Start a host of `HOSTS` on a free port, wait until it listens, and end it with SIGTERM.
+
+    Its output is printed (pytest shows it where a test fails). `arguments` are appended to the server's own.
+    """
+    port = _free_port()
+    environment = {
+        **os.environ,
+        "APIMETRY_COLLECTOR_URL": collector_url,
+        "APIMETRY_WRITE_KEY": write_key,
+        "PYTHONPATH": str(APPS),
+        "PYTHONUNBUFFERED": "1",
+        **(env or {}),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        output_path = Path(folder) / "output"
+        with output_path.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *HOSTS[kind](port), *arguments],
+                env=environment,
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        host = Host(f"http://127.0.0.1:{port}", process, output_path)
+        try:
+            _wait_until_listening(host, port)
+            yield host
+        finally:
+            _stop(process)
+            print(f"--- {kind} ---\n{host.output}")
+
+
+@pytest.fixture
+def fake_collector() -> Iterator[FakeCollector]:
+    """A collector that keeps what it gets and can be told to fail."""
+    with FakeCollector() as collector:
+        yield collector
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_listening(host: Host, port: int) -> None:
+    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if host.process.poll() is not None:
+            raise RuntimeError(f"the host ended with {host.process.returncode}:\n{host.output}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"the host does not listen:\n{host.output}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

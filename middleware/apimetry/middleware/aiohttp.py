@@ -133,15 +133,13 @@ class _Exchange:
 
     def _measure(self, response: web.StreamResponse) -> None:
         self._status = response.status
-        if response.prepared:
-            self._response_bytes = response.body_length
-        elif isinstance(response, web.Response):
+        if isinstance(response, web.Response):
             self._response_bytes = response.content_length or 0
-        else:
-            self._response_bytes = None  # a file, whose size is known only when it is sent
+        elif response.status == 101 or not response.prepared:
+            self._response_bytes = None  # a websocket's frames; a file, which is sent after us
 
     def _watch_prepare(self) -> None:
-        """Time the moment the headers go out, which for a stream and a websocket is inside the handler."""
+        """See the headers go out, which for a stream and a websocket is inside the handler."""
         prepare = self._request._prepare_hook  # noqa: SLF001  # there is no public hook for one request
 
         async def hook(response: web.StreamResponse) -> None:
@@ -150,11 +148,20 @@ class _Exchange:
                 self._ttfb_ns = perf_counter_ns() - self._started_ns
                 self._status = response.status
                 self._is_connection = response.status == 101 or response.content_type == "text/event-stream"
+                self._watch_writes(response)
 
-        try:
-            vars(self._request)["_prepare_hook"] = hook
-        except TypeError:
-            return  # a request without a dictionary: ttfb is then the duration
+        # Past the request's __setattr__, which warns of foreign attributes in debug mode.
+        vars(self._request)["_prepare_hook"] = hook
+
+    def _watch_writes(self, response: web.StreamResponse) -> None:
+        """Count what a stream writes: aiohttp's own count includes headers and framing."""
+        write = response.write
+
+        async def counting_write(data: Any) -> None:  # noqa: ANN401  # any bytes-like object
+            self._response_bytes = (self._response_bytes or 0) + len(data)
+            await write(data)
+
+        vars(response)["write"] = counting_write
 
     def _is_client_gone(self) -> bool:
         transport = self._request.transport

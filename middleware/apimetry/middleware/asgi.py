@@ -175,7 +175,7 @@ class _Exchange:
                 function,
                 self._status,
                 response_ns,
-                self._ttfb_ns,
+                response_ns if self._ttfb_ns is None else self._ttfb_ns,
                 self._request_bytes,
                 0 if method == "HEAD" else self._response_bytes,
                 recorder.consumer(scope, consumer_header),

@@ -21,7 +21,9 @@ _ERROR_ATTRIBUTE = "_apimetry_error_type"
 class DjangoMiddleware:
     """Records one event for each request; sync and async, streaming too.
 
-    Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``.
+    Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``. What is buffered is sent
+    when the interpreter exits; Django has no lifespan, and uvicorn ends itself by SIGTERM's default action, which
+    no exit handler survives: there, events of the last `flush_interval_s` before a SIGTERM are lost.
     """
 
     sync_capable = True

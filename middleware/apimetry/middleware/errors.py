@@ -37,7 +37,7 @@ class Faults:
         count = self._counts.get(kind, 0)
         self._counts[kind] = count + 1
         if count == 0 and not self._silent:
-            logger.warning("%s (logged once)", message % values)
+            logger.warning("apimetry: %s (logged once)", message % values)
 
     def forget(self, kind: str) -> int:
         """Let the next fault of this kind be logged again; returns how many there were."""

@@ -1,0 +1,161 @@
+"""What every adapter promises, each around a real application of its framework."""
+
+from __future__ import annotations
+
+import gc
+import re
+
+import pytest
+
+from tests.middleware.adapters import ADAPTERS
+
+
+@pytest.fixture(params=ADAPTERS)
+def make(request, fake_collector):
+    """Make the application of each adapter; options may be added."""
+    return lambda **options: ADAPTERS[request.param]({**fake_collector.options, **options})
+
+
+@pytest.fixture
+def record(make, fake_collector):
+    """Send one request and return the answer and its one event."""
+
+    def send(method, path, *, body=b"", headers=None, **options):
+        adapter = make(**options)
+        answer = adapter.call(method, path, body, headers or {})
+        assert adapter.flush(10)
+        (event,) = fake_collector.events
+        return answer, event
+
+    return send
+
+
+def test_request_is_one_event_with_all_its_fields(record):
+    answer, event = record("GET", "/v1/scores/17")
+    assert (answer.status, event["status_code"], event["method"]) == (200, 200, "GET")
+    assert (event["url"], event["route"]) == ("/v1/scores/17", "/v1/scores/{identity}")
+    assert event["function"].endswith("scores")
+    assert event["response_bytes"] == len(answer.body) > 0
+    assert event["request_bytes"] == 0
+    assert 0 < event["ttfb_us"] <= event["response_us"] < 10_000_000
+    assert 1_600_000_000_000_000 < event["timestamp_us"] < 4_000_000_000_000_000
+    assert (event["consumer_id"], event["client_ip"], event["user_agent"], event["data"]) == ("", "", "", None)
+    assert (event["error_type"], event["sample_weight"]) == ("", 1)
+
+
+def test_request_body_is_counted(record):
+    answer, event = record("POST", "/echo", body=b"12345", headers={"Content-Length": "5"})
+    assert (answer.body, event["request_bytes"], event["response_bytes"]) == (b"5", 5, 1)
+
+
+def test_stream_is_counted_to_its_last_byte(record):
+    answer, event = record("GET", "/stream")
+    assert answer.body == b"one two thre"
+    assert (event["status_code"], event["response_bytes"]) == (200, 12)
+    assert 0 < event["ttfb_us"] <= event["response_us"]
+
+
+def test_exception_before_the_headers_is_a_500_with_its_class(record):
+    answer, event = record("GET", "/boom")
+    assert (answer.status, event["status_code"], event["error_type"]) == (500, 500, "HostError")
+    assert event["route"] == "/boom"
+
+
+# Django's ASGI handler leaves the request's body file to the garbage collector when a stream raises.
+@pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.SpooledTemporaryFile:ResourceWarning")
+def test_exception_in_the_stream_is_a_500_with_its_class(record):
+    _, event = record("GET", "/stream-error")
+    assert (event["status_code"], event["error_type"]) == (500, "HostError")
+    assert event["route"] == "/stream-error"
+    gc.collect()
+
+
+def test_head_has_no_response_bytes(record):
+    answer, event = record("HEAD", "/v1/scores/17")
+    assert (answer.status, event["method"], event["response_bytes"]) == (200, "HEAD", 0)
+
+
+def test_unrouted_path_is_unmatched_and_keeps_its_url(record):
+    _, event = record("GET", "/missing")
+    assert (event["status_code"], event["route"], event["function"]) == (404, "(unmatched)", "")
+    assert event["url"] == "/missing"
+
+
+def test_query_values_and_secrets_are_masked_by_default(record):
+    _, event = record("GET", "/v1/scores/someone@example.org?token=s3cret&page=2")
+    assert event["url"] == "/v1/scores/***?token=***&page=***"
+
+
+def test_full_url_is_kept_when_asked_for(record):
+    _, event = record("GET", "/v1/scores/17?page=2", url="full")
+    assert event["url"] == "/v1/scores/17?page=2"
+
+
+def test_consumer_header_is_hashed(record):
+    _, event = record("GET", "/v1/scores/17", headers={"X-Consumer": "alice"}, consumer="X-Consumer")
+    assert re.fullmatch("[0-9a-f]{16}", event["consumer_id"])
+
+
+def test_consumer_callable_answers_for_the_request(record):
+    _, event = record("GET", "/v1/scores/17", consumer=lambda request: 17)
+    assert event["consumer_id"] == "17"
+
+
+def test_callables_that_raise_do_not_hurt_the_request(record, caplog):
+    def fail(request):
+        raise RuntimeError("the host's")
+
+    answer, event = record("GET", "/v1/scores/17", consumer=fail, data=fail)
+    assert (answer.status, event["status_code"], event["consumer_id"], event["data"]) == (200, 200, "", None)
+    logged = [r.getMessage() for r in caplog.records if r.name == "apimetry.middleware"]
+    assert logged == [
+        "apimetry: consumer= raised RuntimeError (logged once)",
+        "apimetry: data= raised RuntimeError (logged once)",
+    ]
+
+
+def test_data_callable_adds_strings(record):
+    _, event = record("GET", "/v1/scores/17", data=lambda request: {"tier": "gold", "seats": 3})
+    assert event["data"] == {"tier": "gold", "seats": "3"}
+
+
+def test_client_ip_is_truncated_when_asked_for(record):
+    _, event = record("GET", "/v1/scores/17", client_ip="truncated")
+    assert event["client_ip"] in {"203.0.113.0", "127.0.0.0"}
+
+
+def test_user_agent_is_recorded_when_asked_for(record):
+    _, event = record("GET", "/v1/scores/17", headers={"User-Agent": "tests/1"}, user_agent=True)
+    assert event["user_agent"] == "tests/1"
+
+
+def test_excluded_path_is_not_recorded(make, fake_collector):
+    adapter = make(exclude=["/stream*"])
+    for path in ("/stream", "/v1/scores/1"):
+        adapter.call("GET", path, b"", {})
+    assert adapter.flush(10)
+    assert [event["url"] for event in fake_collector.events] == ["/v1/scores/1"]
+
+
+def test_without_a_key_nothing_is_sent_and_one_warning_says_so(make, fake_collector, caplog):
+    adapter = make(write_key="")
+    assert [adapter.call("GET", "/v1/scores/1", b"", {}).status for _ in range(3)] == [200] * 3
+    assert adapter.flush(1)
+    assert fake_collector.posts == []
+    assert sum(r.name == "apimetry.middleware" for r in caplog.records) == 1
+
+
+def test_many_requests_are_as_many_events(make, fake_collector):
+    adapter = make()
+    for identity in range(40):
+        adapter.call("GET", f"/v1/scores/{identity}", b"", {})
+    assert adapter.flush(10)
+    assert sorted(e["url"] for e in fake_collector.events) == sorted(f"/v1/scores/{i}" for i in range(40))
+
+
+def test_sampling_keeps_errors_with_weight_one(make, fake_collector):
+    adapter = make(sample=0.000001)
+    for path in ["/v1/scores/1", "/missing", "/v1/scores/2"]:
+        adapter.call("GET", path, b"", {})
+    assert adapter.flush(10)
+    assert [(e["url"], e["sample_weight"]) for e in fake_collector.events] == [("/missing", 1)]

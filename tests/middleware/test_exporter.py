@@ -1,0 +1,377 @@
+"""The exporter against a real collector that can be told to fail."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from email.utils import formatdate
+
+import pytest
+
+from apimetry.middleware.delivery import Answer, parse_retry_after
+from apimetry.middleware.recorder import Recorder
+from tests.support.fake_collector import FakeCollector, Reply
+
+
+def event(path="/a", status=200, response_ns=5_000_000):
+    return (
+        1_700_000_000_000_000_000,
+        "GET",
+        (path, b""),
+        "/a",
+        "app.a",
+        status,
+        response_ns,
+        4_000_000,
+        0,
+        3,
+        "",
+        "",
+        "",
+        "",
+        1,
+        None,
+    )
+
+
+@pytest.fixture
+def make(fake_collector):
+    """Make a recorder that sends to the collector."""
+    return lambda **options: Recorder({**fake_collector.options, **options}, {})
+
+
+def test_event_is_sent_without_a_flush(make, fake_collector):
+    recorder = make(flush_interval_s=0.01)
+    recorder.record(event())
+    (sent,) = fake_collector.wait_for_events(1)
+    assert (sent["url"], sent["response_us"], sent["ttfb_us"]) == ("/a", 5000, 4000)
+
+
+def test_full_batch_is_sent_before_the_interval(make, fake_collector):
+    recorder = make(flush_interval_s=60, max_batch_events=10)
+    for _ in range(10):
+        recorder.record(event())
+    assert len(fake_collector.wait_for_events(10)) == 10
+
+
+def test_request_carries_key_type_and_batch_id(make, fake_collector):
+    recorder = make(source="web-1", version="2.3")
+    recorder.record(event())
+    assert recorder.flush(10)
+    (post,) = fake_collector.posts
+    assert post.headers["content-type"] == "application/msgpack"
+    assert post.headers["x-api-key"] == fake_collector.options["write_key"]
+    assert post.headers["x-batch-id"] == post.batch["id"].hex()
+    sender = post.batch["sender"]
+    assert (sender["source"], sender["version"], sender["captured"], sender["sent"]) == ("web-1", "2.3", 1, 0)
+    assert sender["dropped"] == {}
+    assert len(sender["instance"]) == 32
+
+
+def test_batches_share_one_connection_and_large_ones_are_compressed(make, fake_collector):
+    recorder = make(max_batch_events=100)
+    for number in range(300):
+        recorder.record(event(f"/number/{number}"))
+    assert recorder.flush(10)
+    assert fake_collector.connections == 1
+    assert all(p.headers["content-encoding"] == "gzip" and gzip.decompress(p.body) for p in fake_collector.posts)
+    assert len({e["url"] for e in fake_collector.events}) == 300
+
+
+def test_batch_is_bounded_in_bytes(make, fake_collector):
+    recorder = make(max_batch_bytes=5_000)
+    for _ in range(20):
+        recorder.record(event("/" + "x" * 1000))
+    assert recorder.flush(10)
+    assert len(fake_collector.events) == 20
+    assert max(len(post.events) for post in fake_collector.posts) <= 4
+
+
+@pytest.mark.parametrize("status", [0, 408, 429, 500, 503])
+def test_retry_repeats_the_same_bytes_with_the_same_batch_id(make, fake_collector, status):
+    fake_collector.replies.extend([Reply(status), Reply(status), Reply(status)])
+    recorder = make()
+    recorder.record(event())
+    posts = fake_collector.wait_for_posts(4)
+    assert recorder.flush(10)
+    assert [post.status for post in posts] == [status] * 3 + [200]
+    assert len({(post.body, post.headers["x-batch-id"]) for post in posts}) == 1
+    assert recorder.counters() == {"captured": 1, "sent": 1, "dropped": {}}
+
+
+def test_connection_the_collector_closed_while_idle_costs_no_backoff(make, fake_collector, caplog):
+    recorder = make()
+    recorder.record(event())
+    assert recorder.flush(10)
+    fake_collector.replies.append(Reply(0))
+    recorder.record(event())
+    assert recorder.flush(10)
+    assert [post.status for post in fake_collector.posts] == [200, 0, 200]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415])
+def test_refused_batch_is_dropped_counted_and_logged_once(make, fake_collector, caplog, status):
+    fake_collector.replies.extend([Reply(status), Reply(status)])
+    recorder = make()
+    for _ in range(3):
+        recorder.record(event())
+        assert recorder.flush(10)
+    assert recorder.counters() == {"captured": 3, "sent": 1, "dropped": {"rejected": 2}}
+    assert fake_collector.posts[-1].batch["sender"]["dropped"] == {"rejected": 2}
+    assert [r.levelno for r in caplog.records] == [logging.WARNING]
+
+
+def test_events_the_collector_rejects_are_counted(make, fake_collector):
+    fake_collector.replies.append(Reply(200, body=b'{"accepted": 1, "rejected": 1}'))
+    recorder = make()
+    recorder.record(event())
+    recorder.record(event())
+    assert recorder.flush(10)
+    assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"rejected": 1}}
+
+
+def test_full_buffer_drops_the_newest_and_reports_it_later(make, fake_collector):
+    hold = threading.Event()
+    fake_collector.replies.append(Reply(200, hold=hold))
+    recorder = make(max_buffer_events=10, max_batch_events=1)
+    for number in range(50):
+        recorder.record(event(f"/{number}"))
+    counters = recorder.counters()
+    assert (counters["captured"], counters["sent"]) == (50, 0)
+    hold.set()
+    assert recorder.flush(10)
+    assert [e["url"] for e in fake_collector.events] == [f"/{number}" for number in range(10)]
+    recorder.record(event())
+    assert recorder.flush(10)
+    assert fake_collector.posts[-1].batch["sender"]["dropped"] == {"buffer_full": 40}
+    assert recorder.counters() == {"captured": 51, "sent": 11, "dropped": {"buffer_full": 40}}
+
+
+def test_event_that_cannot_be_encoded_costs_itself_alone(make, fake_collector):
+    recorder = make()
+    recorder.record(("not", "an", ("e", b""), "v", "e", "n", 1, 1, 1, 1, "", "", "", "", 1, None))
+    recorder.record(event())
+    assert recorder.flush(10)
+    assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"invalid": 1}}
+
+
+def test_flush_says_when_the_collector_does_not_answer(make, fake_collector):
+    fake_collector.replies.append(Reply(429, {"Retry-After": "600"}))
+    recorder = make()
+    recorder.record(event())
+    fake_collector.wait_for_posts(1)
+    assert not recorder.flush(0.05)
+    assert len(fake_collector.posts) == 1
+
+
+def test_events_wait_for_a_collector_that_starts_later():
+    collector = FakeCollector()
+    recorder = Recorder({**collector.options, "flush_interval_s": 0.01}, {})
+    recorder.record(event())
+    with collector:
+        assert len(collector.wait_for_events(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("3", 3.0), ("0", 0.0), ("-5", 0.0), ("99999", 600.0), (None, None), ("", None), ("soon", None)],
+)
+def test_retry_after_in_seconds(value, seconds):
+    assert parse_retry_after(value, 1_000_000.0) == seconds
+
+
+def test_retry_after_as_a_date():
+    assert parse_retry_after(formatdate(1_000_030, usegmt=True), 1_000_000.0) == 30.0
+
+
+def test_only_transport_errors_408_429_and_5xx_are_retried():
+    retried = [status for status in [0, *range(100, 600)] if Answer(status).is_retryable]
+    assert retried == [0, 408, 429, *range(500, 600)]
+
+
+def test_sampling_is_unbiased_and_keeps_slow_requests(make, fake_collector):
+    recorder = make(sample=0.4, slow_ms=1000)
+    for _ in range(4000):
+        recorder.record(event())
+    for _ in range(10):
+        recorder.record(event("/slow", response_ns=1_000_000_000))
+    assert recorder.flush(10)
+    weights = [e["sample_weight"] for e in fake_collector.events if e["url"] == "/a"]
+    assert set(weights) == {2, 3}
+    # 4000 requests: the sum's standard deviation is about 80.
+    assert 3500 < sum(weights) < 4500
+    assert [e["sample_weight"] for e in fake_collector.events if e["url"] == "/slow"] == [1] * 10
+
+
+def test_thread_ends_with_its_recorder(make, fake_collector):
+    recorder = make()
+    recorder.record(event())
+    assert recorder.flush(10)
+    thread = recorder._exporter._worker.thread
+    del recorder
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+# Forks: children of a process with threads, which is what pre-forking servers make and newer Pythons warn of.
+
+
+def in_child(action):
+    """Run `action` in a forked child and return its exit status; a child that hangs is ended by an alarm."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)
+        try:
+            action()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001  # the child must not come back into pytest
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_child_sends_its_own_events_and_none_of_its_parents(make, fake_collector):
+    recorder = make(flush_interval_s=60)
+    recorder.record(event("/parent"))
+
+    def child():
+        recorder.record(event("/child"))
+        assert recorder.flush(20)
+
+    assert in_child(child) == 0
+    assert recorder.flush(10)
+    assert sorted(e["url"] for e in fake_collector.events) == ["/child", "/parent"]
+    assert len({post.batch["sender"]["instance"] for post in fake_collector.posts}) == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_fork_while_the_buffers_lock_is_held_does_not_hang_the_child(make, fake_collector):
+    recorder = make(max_buffer_events=1, flush_interval_s=60)
+    recorder.record(event("/parent"))
+    buffer = recorder._exporter._worker.buffer
+
+    def child():
+        recorder.record(event("/child"))
+        recorder.record(event("/dropped"))
+        assert recorder.flush(20)
+
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with buffer._lock:
+            held.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    try:
+        assert [in_child(child) for _ in range(20)] == [0] * 20
+    finally:
+        done.set()
+        holder.join()
+    assert recorder.flush(10)
+    urls = [e["url"] for e in fake_collector.events]
+    assert (urls.count("/child"), urls.count("/parent")) == (20, 1)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_fork_that_python_did_not_see_is_noticed_at_the_next_event(make, fake_collector):
+    recorder = make(flush_interval_s=60)
+    recorder.record(event("/parent"))
+    parents = recorder._exporter._worker
+
+    def child():
+        # What a C fork leaves: the parent's state, and another process id.
+        recorder._exporter._worker, recorder._exporter._pid = parents, parents.pid
+        recorder._exporter._workers = {parents.pid: parents}
+        assert recorder.counters()["captured"] == 0
+        recorder.record(event("/child"))
+        assert recorder.flush(20)
+
+    assert in_child(child) == 0
+    assert recorder.flush(10)
+    assert sorted(e["url"] for e in fake_collector.events) == ["/child", "/parent"]
+
+
+# Exits
+
+
+def run_script(collector, body, **environment):
+    script = textwrap.dedent("""
+        import atexit, multiprocessing, os, signal, sys, threading
+        from apimetry.middleware.recorder import Recorder
+        from tests.middleware.test_exporter import event
+        recorder = Recorder({"flush_interval_s": 60})
+    """) + textwrap.dedent(body)
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", script],
+        env={
+            **os.environ,
+            "APIMETRY_COLLECTOR_URL": collector.url,
+            "APIMETRY_WRITE_KEY": collector.options["write_key"],
+            **environment,
+        },
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("", 0),
+        ("sys.exit(3)", 3),
+        ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); os.kill(os.getpid(), signal.SIGTERM)", 0),
+        ("threading.Thread(target=lambda: recorder.record(event())).start()", 0),
+        ("atexit.register(lambda: recorder.record(event()))", 0),
+    ],
+    ids=["return", "sys.exit", "SIGTERM", "thread-still-running", "event-in-atexit"],
+)
+def test_exit_delivers_what_is_buffered_and_prints_nothing(fake_collector, ending, status):
+    done = run_script(fake_collector, f"recorder.record(event())\n{ending}\n")
+    assert (done.returncode, done.stderr) == (status, "")
+    assert len(fake_collector.events) == (2 if "recorder" in ending else 1)
+
+
+def test_exit_by_an_unhandled_exception_delivers(fake_collector):
+    done = run_script(fake_collector, "recorder.record(event())\nraise LookupError('the host')\n")
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("LookupError: the host")
+    assert len(fake_collector.events) == 1
+
+
+def test_exit_of_a_multiprocessing_child_delivers(fake_collector):
+    done = run_script(
+        fake_collector,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        recorder.record(event())
+        process = multiprocessing.get_context("fork").Process(target=lambda: recorder.record(event()))
+        process.start()
+        process.join()
+        sys.exit(process.exitcode)
+        """,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(fake_collector.events) == 2
+
+
+def test_exit_gives_up_on_a_collector_that_hangs(fake_collector):
+    hold = threading.Event()
+    fake_collector.replies.append(Reply(200, hold=hold))
+    done = run_script(fake_collector, "recorder.record(event())\n")
+    hold.set()
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "1 events were not delivered before exit" in done.stderr
