@@ -209,6 +209,21 @@ async def test_more_questions_than_may_wait_are_refused_at_once_and_leave_no_tra
     assert await engine.answer(int, "2") == 2
 
 
+class HangingStore:
+    """A store that never answers."""
+
+    def query(self, sql):
+        raise AssertionError("never reached")
+
+    async def run_reserved(self, function, *args):
+        await asyncio.Event().wait()
+
+
+async def test_a_store_that_hangs_makes_the_service_unready_in_time():
+    engine = Engine(HangingStore(), QuerySettings(max_ready_time_s=0.01))
+    assert await engine.unready_reasons() == ["the store did not answer within 0.01 s"]
+
+
 async def test_a_question_that_takes_too_long_is_the_askers_to_change():
     store = SlowStore()
     store.may_end.set()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.client import Store
-from apimetry.store.errors import QueryLimitExceeded
+from apimetry.store.errors import QueryLimitExceeded, StoreError
 from apimetry.web.errors import BadRequest, Unavailable
 
 T = TypeVar("T")
@@ -66,9 +67,15 @@ class Engine:
         return self._store.query(sql, parameters, settings=self._statement_settings)
 
     async def unready_reasons(self) -> list[str]:
-        """Return why questions cannot be answered now; empty when they can."""
+        """Return why questions cannot be answered now; empty when they can.
+
+        Asked in the threads that questions never occupy: a busy service is a ready one.
+        """
+        limit_s = self._settings.max_ready_time_s
         try:
-            await self._store.fetch("SELECT 1")
-        except ConnectionError:
-            return ["the store is not available"]
+            await asyncio.wait_for(self._store.run_reserved(self._store.query, "SELECT 1"), limit_s)
+        except StoreError as error:
+            return [f"the store is not available: {error}"]
+        except asyncio.TimeoutError:
+            return [f"the store did not answer within {limit_s:g} s"]
         return []

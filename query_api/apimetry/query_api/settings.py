@@ -24,6 +24,9 @@ class QuerySettings:
     max_query_memory_bytes: int = 2 * 1024**3
     """Memory that the engine may use for one statement."""
 
+    max_ready_time_s: float = 3.0
+    """Time in which the store must answer for the service to be ready: less than a probe's patience."""
+
     max_waiting_queries: int = 64
     """Questions under way or waiting for a thread of the store; the next one is answered 503."""
 
