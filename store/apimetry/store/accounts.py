@@ -29,6 +29,7 @@ from apimetry.store.records import (
     checked_limits,
     checked_name,
     checked_retention,
+    derived_id,
     generate_key,
     hash_key,
 )
@@ -98,9 +99,11 @@ class Accounts:
             raise AccountNotFound(f"there is no organization {organization_id!r}")
         return _organization(rows[0])
 
-    def create_organization(self, name: str, plan: Plan | None = None) -> Organization:
-        """A new organization, without limits unless `plan` has some."""
-        organization = Organization(_new_id(), checked_name(name), plan or Plan(), self._stamp())
+    def create_organization(
+        self, name: str, plan: Plan | None = None, *, organization_id: str | None = None
+    ) -> Organization:
+        """A new organization, without limits unless `plan` has some; its id is generated unless given."""
+        organization = Organization(organization_id or _new_id(), checked_name(name), plan or Plan(), self._stamp())
         self._write_organization(organization)
         return organization
 
@@ -232,7 +235,7 @@ class Accounts:
             if self._store.query("SELECT 1 FROM keys WHERE sha256 = {sha256:String} LIMIT 1", {"sha256": sha256}):
                 raise AccountConflict("this key exists already")
             key = Key(
-                _new_id(),
+                derived_id(sha256),
                 kind,
                 organization_id,
                 application_id,

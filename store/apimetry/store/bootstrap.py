@@ -1,12 +1,18 @@
-"""The first organization, application and keys of an empty store."""
+"""The first organization, application and keys of an empty store.
+
+Collectors and query services that start at once over one server may all find it empty. Their records have the same ids,
+because ids follow from the given keys, so that together they make one organization, application and set of keys.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
 from apimetry.store.accounts import Accounts, Application, KeyKind
-from apimetry.store.records import check_key, generate_key, hash_key
+from apimetry.store.errors import AccountConflict
+from apimetry.store.records import check_key, derived_id, generate_key, hash_key
 
 DEFAULT_NAME: Final = "default"
 
@@ -48,7 +54,12 @@ def bootstrap(
     if any(key.kind is KeyKind.admin for key, _ in existing):
         return None
     organizations = accounts.organizations()
-    organization = organizations[0] if organizations else accounts.create_organization(DEFAULT_NAME)
+    organization_id = derived_id(hash_key(secrets[KeyKind.admin]))
+    organization = (
+        organizations[0]
+        if organizations
+        else accounts.create_organization(DEFAULT_NAME, organization_id=organization_id)
+    )
     made = _first_application(accounts, organization.id, application)
     wanted = {hash_key(secret) for secret in secrets.values()}
     for key, digest in existing:
@@ -57,13 +68,7 @@ def bootstrap(
     done = {digest for _, digest in existing}
     for kind in (KeyKind.write, KeyKind.read, KeyKind.admin):
         if hash_key(secrets[kind]) not in done:
-            accounts.create_key(
-                organization.id,
-                kind,
-                application_id=None if kind is KeyKind.admin else made.id,
-                name=DEFAULT_NAME,
-                secret=secrets[kind],
-            )
+            _first_key(accounts, organization.id, kind, made.id, secrets[kind])
     return Credentials(
         organization.id, made.id, secrets[KeyKind.admin], secrets[KeyKind.write], secrets[KeyKind.read]
     )
@@ -73,4 +78,17 @@ def _first_application(accounts: Accounts, organization_id: str, application_id:
     for found in accounts.applications(organization_id):
         if application_id in (None, found.id):
             return found
-    return accounts.create_application(organization_id, application_id or DEFAULT_NAME, application_id=application_id)
+    try:
+        return accounts.create_application(
+            organization_id, application_id or DEFAULT_NAME, application_id=application_id
+        )
+    except AccountConflict:
+        # Another process made it since, or it was deleted once, which this lookup then refuses.
+        return accounts.application(application_id or "")
+
+
+def _first_key(accounts: Accounts, organization_id: str, kind: KeyKind, application_id: str, secret: str) -> None:
+    owner = None if kind is KeyKind.admin else application_id
+    # A conflict is another process that has just made the same key.
+    with contextlib.suppress(AccountConflict):
+        accounts.create_key(organization_id, kind, application_id=owner, name=DEFAULT_NAME, secret=secret)

@@ -88,9 +88,8 @@ class Store:
         try:
             if self.address.path is not None:
                 self._ownership = _prepare_directory(self.address.path)
-            self._create_database()
-            # One client from the start: chDB's engine runs as long as it has any.
-            self._idle.append(self._connect(self.database))
+            # Kept from the start: chDB's engine runs as long as it has a client.
+            self._idle.append(self._first_client())
         except BaseException:
             self._release()
             raise
@@ -195,19 +194,22 @@ class Store:
                 return
         client.close()
 
-    def _create_database(self) -> None:
+    def _first_client(self) -> Client:
+        """A client of the database, which is made where it is missing."""
         client = self._connect(None)
         try:
-            with contextlib.closing(client):
-                found = client.query(
-                    "SELECT count() FROM system.databases WHERE name = {database:String}",
-                    parameters={"database": self.database},
-                ).result_rows
-                if not found[0][0]:
-                    on_cluster = f" ON CLUSTER `{self.cluster}`" if self.cluster else ""
-                    client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`{on_cluster}")
+            found = client.query(
+                "SELECT count() FROM system.databases WHERE name = {database:String}",
+                parameters={"database": self.database},
+            ).result_rows
+            if not found[0][0]:
+                on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
+                client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`{on_cluster}")
         except Exception as error:
+            client.close()
             raise map_error(error, inserting=False) from error
+        client.database = self.database
+        return client
 
     def _connect(self, database: str | None) -> Client:
         try:

@@ -113,6 +113,11 @@ def generate_key(kind: KeyKind) -> str:
     return prefix + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(KEY_LENGTH - len(prefix)))
 
 
+def derived_id(sha256: str) -> str:
+    """The id that belongs to a hash: who makes the same record twice, in two processes at once, makes one."""
+    return hash_key(sha256)[:24]
+
+
 def check_key(kind: KeyKind, secret: str) -> str:
     """`secret`, when it has the form of a key of this kind; raises AccountInvalid without repeating it."""
     prefix = KEY_PREFIXES[kind]
