@@ -2,7 +2,7 @@
 
 The same rows as one ready body given to `insert_rows` are the limit to compare with: run in the same way, before.
 
-    python benchmarks/collector_ingest.py [--events 500000] [--batch 500] [--json] [--gzip] [--clients 8]
+    python benchmarks/collector_ingest.py [--events 500000] [--batch 500] [--json] [--gzip] [--clients 8] [--no-store]
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 
 WRITE_KEY = "apimetry_w_" + "W" * 37
+CPU = "process_cpu_seconds_total"
 
 
 def rows(count: int, seed: int) -> list[tuple[object, ...]]:
@@ -84,6 +85,7 @@ async def send(url: str, batches: list[bytes], options: argparse.Namespace) -> N
             seconds.append(time.perf_counter() - began)
 
     async with aiohttp.ClientSession() as session:
+        used = await stored(session, url, CPU)
         began = time.perf_counter()
         await asyncio.gather(*[client(session) for _ in range(options.clients)])
         acknowledged = time.perf_counter() - began
@@ -91,21 +93,32 @@ async def send(url: str, batches: list[bytes], options: argparse.Namespace) -> N
         while await stored(session, url) < events:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
         total = time.perf_counter() - began
+        used = await stored(session, url, CPU) - used
+        inserts = [await stored(session, url, f"collector_insert_seconds_{what}") for what in ("count", "sum")]
     cuts = quantiles(seconds, n=100)
     print(f"acknowledged   {events / acknowledged:>12,.0f} events/s")
     print(f"queryable      {events / total:>12,.0f} events/s")
+    print(f"inserts        {inserts[0]:.0f}, {inserts[1]:.1f} of {total:.1f} s")
+    print(f"process CPU    {used / events * 1e6:.2f} us/event, the embedded engine included")
     print(f"acknowledgement  p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms, {options.clients} clients")
 
 
-async def stored(session: aiohttp.ClientSession, url: str) -> float:
+async def stored(session: aiohttp.ClientSession, url: str, name: str = "collector_stored_events_total") -> float:
     async with session.get(f"{url}/metrics") as response:
         text = await response.text()
-    name = "apimetry_collector_stored_events_total "
+    name = f"{name} " if name.startswith("process") else f"apimetry_{name} "
     return next(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name))
 
 
-async def serve(directory: Path) -> None:
-    store = Store(f"chdb://{directory}/store")
+class NoStore(Store):
+    """Takes every insert at once: what is left is the collector's own share."""
+
+    def insert_rows(self, token: str, body: bytes) -> None:
+        """See Store."""
+
+
+async def serve(directory: Path, kind: type[Store]) -> None:
+    store = kind(f"chdb://{directory}/store")
     store.open()
     migrations.migrate(store)
     accounts = Accounts(store)
@@ -146,11 +159,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--gzip", action="store_true")
+    parser.add_argument("--no-store", action="store_true", help="measure the collector alone")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--direct", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve(options.serve))
+        asyncio.run(serve(options.serve, NoStore if options.no_store else Store))
         return
     if options.direct:
         insert_directly(options.direct, options)
@@ -160,7 +174,7 @@ def main() -> None:
         direct.mkdir()
         through.mkdir()
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--direct", str(direct)], check=True)
-        command = [sys.executable, __file__, "--serve", str(through)]
+        command = [sys.executable, __file__, *sys.argv[1:], "--serve", str(through)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             url = server.stdout.readline().strip()

@@ -6,10 +6,9 @@ from contextlib import suppress
 from http import HTTPStatus
 
 import pytest
-from backports import zstd
 
 from apimetry.store.accounts import KeyKind
-from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row
+from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
 
 JSON = "application/json"
 WIRE = "application/msgpack"

@@ -2,7 +2,6 @@ import gzip
 import os
 
 import pytest
-from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from apimetry.collector.errors import DecodeError
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.inflate import PIECE_BYTES, Inflater
 from apimetry.collector.limits import RateLimiter
+from tests.support.collecting import zstd
 
 COMPRESS = {"gzip": gzip.compress, "zstd": zstd.compress}
 

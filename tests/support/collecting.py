@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
@@ -18,6 +19,11 @@ from apimetry.store.accounts import Application, Key, KeyKind, Organization, Pla
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.records import hash_key
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as zstd  # noqa: PLC0414 - exported
+else:
+    from backports import zstd as zstd  # noqa: PLC0414 - exported
 
 ORGANIZATION = "0" * 24
 KEYS = {

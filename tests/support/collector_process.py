@@ -64,6 +64,10 @@ class CollectorProcess:
         line = self.process.stdout.readline()
         self.url = line.strip()
 
+    def close(self):
+        if self.process.poll() is None:
+            self.kill()
+
     def kill(self):
         self.process.kill()
         return self.wait()

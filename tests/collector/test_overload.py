@@ -1,0 +1,67 @@
+"""Many large and many slow bodies at once."""
+
+import asyncio
+import io
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+
+from apimetry.store.accounts import KeyKind
+from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, event
+from tests.support.collector_process import CollectorProcess
+
+MIB = 1024 * 1024
+
+
+def peak_memory_bytes(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
+
+
+async def test_memory_is_bounded_under_200_concurrent_large_bodies(tmp_path, request):
+    """The bound: 64 MiB of bodies held, twice that while they are joined and decoded, 64 MiB for all else."""
+    collector = await asyncio.to_thread(CollectorProcess, tmp_path)
+    request.addfinalizer(collector.close)
+    before = peak_memory_bytes(collector.process.pid)
+    body = b"[" + b" " * (4 * MIB) + b"]"
+    statuses = Counter()
+
+    async def send(session, key):
+        headers = {"Content-Type": "application/json", "X-API-Key": key, "Expect": "100-continue"}
+        try:
+            async with session.post(f"{collector.url}/1/event/", data=io.BytesIO(body), headers=headers) as response:
+                statuses[response.status] += 1
+        except aiohttp.ClientError:
+            statuses["cut"] += 1
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        keys = [KEYS[KeyKind.write], OTHER_WRITE_KEY] * 100
+        await asyncio.gather(*[send(session, key) for key in keys])
+    growth = peak_memory_bytes(collector.process.pid) - before
+    assert await asyncio.to_thread(collector.stop) == 0
+    assert growth < 192 * MIB
+    assert statuses[200]
+    assert set(statuses) <= {200, 503, "cut"}
+
+
+async def test_slow_senders_are_cut_off_and_harm_nobody(tmp_path):
+    async with collecting(tmp_path, body_timeout_s=1.0) as collector:
+        server = collector.client.server
+        head = (
+            "POST /1/event/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: 1000\r\nX-API-Key: {KEYS[KeyKind.write]}\r\n\r\n["
+        ).encode()
+        connections = [await asyncio.open_connection(server.host, server.port) for _ in range(300)]
+        for _, writer in connections:
+            writer.write(head)
+        response = await collector.client.post(
+            "/1/event/", json=[event()], headers={"X-API-Key": KEYS[KeyKind.write]}
+        )
+        assert response.status == 200
+        answers = Counter([(await reader.readline()).split()[1] for reader, _ in connections])
+        assert answers == {b"408": 300}
+        for _, writer in connections:
+            writer.close()
