@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from apimetry.middleware.errors import error_name
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import aiohttp_route
 
@@ -89,7 +90,7 @@ class _Exchange:
             # Leaving is how a stream of events and a websocket end.
             self._status = self._status if self._is_connection else CLIENT_CLOSED
         else:
-            self._status, self._error_type = 500, type(error).__name__
+            self._status, self._error_type = 500, error_name(error)
         self.finish()
 
     def finish(self) -> None:
@@ -109,7 +110,6 @@ class _Exchange:
         request, recorder = self._request, self._recorder
         headers, method = request.headers, request.method
         route, function = aiohttp_route(request.match_info)
-        consumer = headers.get(recorder.consumer_header, "") if recorder.consumer_header else ""
         recorder.record(
             (
                 self._timestamp_ns,
@@ -122,14 +122,21 @@ class _Exchange:
                 self._ttfb_ns,
                 request.content_length or 0,
                 0 if method == "HEAD" else self._response_bytes,
-                recorder.consumer(request, consumer),
+                self._consumer(),
                 self._error_type,
                 (request.remote or "") if recorder.takes_client_ip else "",
                 headers.get("User-Agent", "") if recorder.takes_user_agent else "",
                 1,
-                recorder.data(request, extra),
+                recorder.data(request, extra) if recorder.calls_data else extra,
             )
         )
+
+    def _consumer(self) -> str | bytes:
+        recorder = self._recorder
+        if recorder.calls_consumer:
+            return recorder.consumer(self._request)
+        name = recorder.consumer_header
+        return self._request.headers.get(name, "").encode("utf-8", "replace") if name else ""
 
     def _measure(self, response: web.StreamResponse) -> None:
         self._status = response.status

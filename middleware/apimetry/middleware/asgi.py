@@ -6,6 +6,7 @@ import asyncio
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
+from apimetry.middleware.errors import error_name
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import asgi_route
 
@@ -63,6 +64,7 @@ class _Exchange:
         "_is_client_gone",
         "_is_complete",
         "_is_recorded",
+        "_is_streamed",
         "_receive",
         "_recorder",
         "_request_bytes",
@@ -85,7 +87,7 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._headers: Any = ()
         self._error_type = ""
-        self._is_client_gone = self._is_complete = self._is_recorded = False
+        self._is_client_gone = self._is_complete = self._is_recorded = self._is_streamed = False
         self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
@@ -118,7 +120,9 @@ class _Exchange:
         except OSError:
             self._is_client_gone = True
             raise
-        if not message.get("more_body", False) and not self._is_complete:
+        if message.get("more_body"):
+            self._is_streamed = True
+        elif not self._is_complete:
             self._response_ns = perf_counter_ns() - self._started_ns
             self._is_complete = True
             if self._status < 500:
@@ -128,11 +132,11 @@ class _Exchange:
     def fail(self, error: BaseException) -> None:
         """Record a request whose application raised."""
         if self._is_complete:
-            self._error_type = type(error).__name__
+            self._error_type = error_name(error)
         elif self._is_client_gone or isinstance(error, asyncio.CancelledError):
             self._is_client_gone = True
         else:
-            self._status, self._error_type = 500, type(error).__name__
+            self._status, self._error_type = 500, error_name(error)
         self.finish()
 
     def finish(self) -> None:
@@ -150,7 +154,7 @@ class _Exchange:
     def _record(self) -> None:
         self._is_recorded = True
         try:
-            if self._ttfb_ns is not None and self._is_event_stream():
+            if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
                 self._record_event(self._ttfb_ns, {"connection_us": str(self._response_ns // 1000)})
             else:
@@ -161,9 +165,10 @@ class _Exchange:
     def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
         scope, recorder = self._scope, self._recorder
         method = scope.get("method", "GET")
-        consumer_header, user_agent = b"", ""
+        consumer: str | bytes = ""
+        user_agent = ""
         if recorder.takes_headers or method not in ("GET", "HEAD"):
-            consumer_header, user_agent = self._read_headers()
+            consumer, user_agent = self._read_headers()
         route, function = asgi_route(scope)
         client = scope.get("client") if recorder.takes_client_ip else None
         recorder.record(
@@ -178,27 +183,28 @@ class _Exchange:
                 response_ns if self._ttfb_ns is None else self._ttfb_ns,
                 self._request_bytes,
                 0 if method == "HEAD" else self._response_bytes,
-                recorder.consumer(scope, consumer_header),
+                recorder.consumer(scope) if recorder.calls_consumer else consumer,
                 self._error_type,
                 client[0] if client else "",
                 user_agent,
                 1,
-                recorder.data(scope, extra),
+                recorder.data(scope, extra) if recorder.calls_data else extra,
             )
         )
 
     def _read_headers(self) -> tuple[bytes, str]:
         """Take Content-Length, and the consumer's and the agent's header as far as they are wanted."""
         recorder = self._recorder
-        wanted = recorder.consumer_header.encode("latin-1", "replace")
+        wanted = recorder.wanted_headers
         consumer, user_agent = b"", ""
         for name, value in self._scope["headers"]:
-            if name == b"content-length" and value.isdigit():
-                self._request_bytes = int(value)
-            if name == wanted:
-                consumer = value
-            if name == b"user-agent" and recorder.takes_user_agent:
-                user_agent = value.decode("latin-1")
+            if name in wanted:
+                if name == b"content-length" and value.isdigit():
+                    self._request_bytes = int(value)
+                if name == recorder.consumer_header_bytes:
+                    consumer = value
+                if name == b"user-agent":
+                    user_agent = value.decode("latin-1")
         return consumer, user_agent
 
     def _is_event_stream(self) -> bool:
@@ -238,7 +244,7 @@ class _Socket(_Exchange):
     def fail(self, error: BaseException) -> None:
         """Record a connection whose application raised; a client that left is no failure of it."""
         if not self._is_client_gone and not isinstance(error, asyncio.CancelledError):
-            self._status, self._error_type = 500, type(error).__name__
+            self._status, self._error_type = 500, error_name(error)
         self.finish()
 
     def finish(self) -> None:
@@ -247,7 +253,7 @@ class _Socket(_Exchange):
             return
         if self._status == 0:
             self._status = CLIENT_CLOSED if self._is_client_gone else 500
-        self._is_complete = True
+        self._is_complete = self._is_streamed = True
         self._response_ns = perf_counter_ns() - self._started_ns
         self._record()
 

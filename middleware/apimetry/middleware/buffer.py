@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from apimetry.middleware.event import estimate_bytes
+from apimetry.middleware.event import FIXED_BYTES, estimate_data_bytes
 
 if TYPE_CHECKING:
     from apimetry.middleware.event import RawEvent
@@ -59,7 +59,10 @@ class Buffer:
         """Append an event and return True, or drop it, count it and return False. Never blocks."""
         queue = self._queue
         waiting = len(queue)
-        size = estimate_bytes(event)
+        url, data = event[2], event[15]
+        size = FIXED_BYTES + len(url[0]) + len(url[1]) + len(event[10])
+        if data:
+            size += estimate_data_bytes(data)
         if waiting >= self._room or self._added_bytes - self._released_bytes + size > self._max_bytes:
             with self._lock:
                 self._full_total += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings  # type: ignore[import-untyped]  # it ships no types
 
+from apimetry.middleware.errors import error_name
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import django_route
 
@@ -69,7 +70,7 @@ class DjangoMiddleware:
 
     def process_exception(self, request: Any, exception: BaseException) -> None:  # noqa: ANN401  # see above
         """Note the class of a view's exception, which Django turns into a response before we see it."""
-        setattr(request, _ERROR_ATTRIBUTE, type(exception).__name__)
+        setattr(request, _ERROR_ATTRIBUTE, error_name(exception))
 
 
 class _Exchange:
@@ -129,7 +130,7 @@ class _Exchange:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self.leave()
         else:
-            self._status, self._error_type = 500, type(error).__name__
+            self._status, self._error_type = 500, error_name(error)
             self.finish()
 
     def leave(self) -> None:
@@ -171,14 +172,21 @@ class _Exchange:
                 self._ttfb_ns,
                 int(length) if length.isdigit() else None,
                 0 if method == "HEAD" else self._response_bytes,
-                recorder.consumer(request, _header(meta, recorder.consumer_header)),
+                self._consumer(),
                 self._error_type or (getattr(request, _ERROR_ATTRIBUTE, "") if self._status >= 500 else ""),
                 (meta.get("REMOTE_ADDR") or "") if recorder.takes_client_ip else "",
                 meta.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else "",
                 1,
-                recorder.data(request, extra),
+                recorder.data(request, extra) if recorder.calls_data else extra,
             )
         )
+
+    def _consumer(self) -> str | bytes:
+        recorder = self._recorder
+        if recorder.calls_consumer:
+            return recorder.consumer(self._request)
+        key = recorder.consumer_environ_key
+        return str(self._request.META.get(key, "")).encode("latin-1", "replace") if key else ""
 
 
 class _Stream:
@@ -237,9 +245,3 @@ class _AsyncStream:
     def close(self) -> None:
         """Record a stream that is closed before its end."""
         self._exchange.leave()
-
-
-def _header(meta: dict[str, Any], name: str) -> bytes:
-    if not name:
-        return b""
-    return str(meta.get("HTTP_" + name.upper().replace("-", "_"), "")).encode("latin-1", "replace")

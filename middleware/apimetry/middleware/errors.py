@@ -19,6 +19,15 @@ class OptionError(MiddlewareError, ValueError):
     """An option has a value that cannot be used; the message names it and what is allowed."""
 
 
+def error_name(error: BaseException) -> str:
+    """Name an exception by its class; a group of one (anyio's task groups make them) by the class inside."""
+    inner = getattr(error, "exceptions", None)
+    while isinstance(inner, tuple) and len(inner) == 1:
+        error = inner[0]
+        inner = getattr(error, "exceptions", None)
+    return type(error).__name__
+
+
 class Faults:
     """Logs each kind of fault once and counts the rest; never raises.
 

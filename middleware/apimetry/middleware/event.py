@@ -38,7 +38,8 @@ Row: TypeAlias = tuple[object, ...]
 
 MAX_STRING_CHARACTERS: Final = 512
 MAX_DATA_ENTRIES: Final = 32
-_FIXED_BYTES: Final = 512
+FIXED_BYTES: Final = 768
+"""What an event takes in memory beside its URL, consumer and data: the tuple, its numbers, short strings."""
 
 
 class DropReason(str, Enum):
@@ -50,13 +51,9 @@ class DropReason(str, Enum):
     shutdown = "shutdown"
 
 
-def estimate_bytes(event: RawEvent) -> int:
-    """Estimate what an event takes in memory: a fixed share and its variable strings."""
-    url = event[2]
-    size = _FIXED_BYTES + len(url[0]) + len(url[1]) + len(event[10]) + len(event[13])
-    if event[15]:
-        size += sum(64 + len(key) + len(value) for key, value in event[15].items())
-    return size
+def estimate_data_bytes(data: dict[str, str]) -> int:
+    """Estimate what an event's data takes in memory beyond `FIXED_BYTES`."""
+    return sum(64 + len(key) + len(value) for key, value in data.items())
 
 
 def make_row(event: RawEvent, options: Options) -> Row:

@@ -24,8 +24,12 @@ class Recorder:
 
     Attributes:
         enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
-        takes_client_ip, takes_user_agent: whether the adapter need look for them.
-        consumer_header: the name of the header whose value stands for the consumer, lower case, or empty.
+        takes_client_ip, takes_user_agent, takes_headers: whether the adapter need look for them.
+        calls_consumer, calls_data: whether there is a callable.
+        consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
+            as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
+        wanted_headers: the request headers an ASGI adapter looks for.
+        record: takes a finished event; never blocks.
     """
 
     def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
@@ -36,16 +40,26 @@ class Recorder:
         self.takes_user_agent = options.user_agent
         self.consumer_header = options.consumer.lower() if isinstance(options.consumer, str) else ""
         self.takes_headers = bool(self.consumer_header) or self.takes_user_agent
+        self.consumer_header_bytes = self.consumer_header.encode("latin-1", "replace")
+        self.consumer_environ_key = (
+            "HTTP_" + self.consumer_header.upper().replace("-", "_") if self.consumer_header else ""
+        )
+        self.wanted_headers = frozenset(
+            [b"content-length", self.consumer_header_bytes] + [b"user-agent"] * options.user_agent
+        )
         self._consumer: Callable[[Any], object] | None = (
             None if isinstance(options.consumer, str) else options.consumer
         )
         self._data = options.data
+        self.calls_consumer = self._consumer is not None
+        self.calls_data = self._data is not None
         self._matches_exclude = compile_exclude(options.exclude)
-        self._is_sampled = options.sample < 1
         self._slow_ns = int(options.slow_ms * 1_000_000)
         self._faults = Faults()
         self._exporter = Exporter(options, self._faults)
         self._submit = self._exporter.submit
+        # The adapters catch what it raises; one call less on the way of every request.
+        self.record: Callable[[RawEvent], None] = self._submit if options.sample == 1 else self._sample
         if not self.enabled:
             logger.warning("apimetry: no write key (write_key= or APIMETRY_WRITE_KEY), requests are not recorded")
 
@@ -57,12 +71,10 @@ class Recorder:
         matches = self._matches_exclude
         return not self.enabled or path == INGEST_PATH or (matches is not None and matches(path) is not None)
 
-    def consumer(self, request: object, header: str | bytes = b"") -> str | bytes:
-        """Return who called: the callable's answer, or the header's bytes, which are hashed before they leave."""
-        if self._consumer is None:
-            return header if isinstance(header, bytes) else header.encode("utf-8", "replace")
+    def consumer(self, request: object) -> str:
+        """Return who called by the callable's answer."""
         try:
-            answer = self._consumer(request)
+            answer = None if self._consumer is None else self._consumer(request)
             return "" if answer is None else str(answer)[:MAX_STRING_CHARACTERS]
         except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
             self._faults.report("consumer", "consumer= raised %s", type(error).__name__)
@@ -85,18 +97,6 @@ class Recorder:
             data.update(extra)
         return data or None
 
-    def record(self, event: RawEvent) -> None:
-        """Sample an event and hand it to the exporter."""
-        try:
-            if self._is_sampled:
-                weight = self._weight(event)
-                if weight == 0:
-                    return
-                event = (*event[:14], weight, event[15])
-            self._submit(event)
-        except Exception as error:  # noqa: BLE001  # the host comes first, whatever is wrong with us
-            self.report_fault("record", error)
-
     def report_fault(self, kind: str, error: BaseException) -> None:
         """Log a fault of the middleware itself, once per kind."""
         self._faults.report(kind, "%s failed: %r", kind, error)
@@ -108,6 +108,11 @@ class Recorder:
     def counters(self) -> dict[str, object]:
         """Return captured, sent and dropped by reason, cumulative for this process."""
         return self._exporter.counters()
+
+    def _sample(self, event: RawEvent) -> None:
+        weight = self._weight(event)
+        if weight:
+            self._submit((*event[:14], weight, event[15]))
 
     def _weight(self, event: RawEvent) -> int:
         """Decide, after the fact, how many requests an event stands for; 0: it is left out.

@@ -8,6 +8,7 @@ import weakref
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
+from apimetry.middleware.errors import error_name
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import UNMATCHED, match_wsgi_route, wsgi_route
 
@@ -204,7 +205,7 @@ class _Exchange:
         if isinstance(error, GeneratorExit):
             self._status = CLIENT_CLOSED
         else:
-            self._status, self._error_type = 500, type(error).__name__
+            self._status, self._error_type = 500, error_name(error)
         if self._names[0] == UNMATCHED:
             self._names = match_wsgi_route(self._environ, self._owner)
         self._record()
@@ -234,7 +235,7 @@ class _Exchange:
         self._is_recorded = True
         response_ns = perf_counter_ns() - self._started_ns
         try:
-            if self._ttfb_ns is not None and self._is_event_stream():
+            if self._chunks > 1 and self._ttfb_ns is not None and self._is_event_stream():
                 if self._status == CLIENT_CLOSED:
                     self._status = 200  # leaving is how a stream of events ends
                 extra = {"connection_us": str(response_ns // 1000)}
@@ -262,14 +263,21 @@ class _Exchange:
                 response_ns if self._ttfb_ns is None else self._ttfb_ns,
                 int(length) if length.isdigit() else None,
                 0 if method == "HEAD" else self._response_bytes,
-                recorder.consumer(environ, _header(environ, recorder.consumer_header)),
+                self._consumer(),
                 self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
                 environ.get("REMOTE_ADDR", "") if recorder.takes_client_ip else "",
                 environ.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else "",
                 1,
-                recorder.data(environ, extra),
+                recorder.data(environ, extra) if recorder.calls_data else extra,
             )
         )
+
+    def _consumer(self) -> str | bytes:
+        recorder, environ = self._recorder, self._environ
+        if recorder.calls_consumer:
+            return recorder.consumer(environ)
+        key = recorder.consumer_environ_key
+        return environ.get(key, "").encode("latin-1", "replace") if key else ""
 
     def _is_event_stream(self) -> bool:
         for name, value in self._headers:
@@ -299,13 +307,6 @@ def _text(path: str) -> str:
     return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _header(environ: Environ, name: str) -> bytes:
-    if not name:
-        return b""
-    value = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
-    return str(value).encode("latin-1", "replace")
-
-
 def _listen_to_flask(owner: object) -> None:
     """Have Flask tell the class of an exception it turns into a 500 before WSGI sees anything of it."""
     flask = sys.modules.get("flask")
@@ -315,4 +316,4 @@ def _listen_to_flask(owner: object) -> None:
 
 def _note_exception(_sender: object, exception: BaseException, **_extra: object) -> None:
     request = sys.modules["flask"].request
-    request.environ[_ERROR_KEY] = type(exception).__name__
+    request.environ[_ERROR_KEY] = error_name(exception)
