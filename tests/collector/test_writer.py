@@ -2,6 +2,8 @@ import asyncio
 import contextlib
 import logging
 
+import msgpack
+import pytest
 from prometheus_client import CollectorRegistry
 
 from apimetry.collector.events import JSONEvent
@@ -48,6 +50,9 @@ class Rig:
         )
 
     async def insert(self, token, body):
+        await self.insert_now(token, body)
+
+    async def insert_now(self, token, body):
         await self.store.run_reserved(self.store.insert_rows, token, body)
 
     async def sleep(self, seconds):
@@ -194,26 +199,72 @@ async def test_unexpected_failure_of_the_store_is_tried_again(tmp_path):
     assert urls(store) == ["/a"]
 
 
-async def test_real_store_takes_segments_and_their_retries_once(tmp_path, store):
-    answers_to_lose = [3]
+@contextlib.asynccontextmanager
+async def writing_to(directory, store, lose_answers=0):
+    """As `writing`, into a real store that loses its first answers."""
+    rig = Rig(directory, None)
+    lost = [lose_answers]
 
     async def insert(token, body):
         await store.run_reserved(store.insert_rows, token, body)
-        if answers_to_lose[0]:
-            answers_to_lose[0] -= 1
+        if lost[0]:
+            lost[0] -= 1
             raise StoreUnavailable("the answer was lost")
 
-    rig = Rig(tmp_path / "spool", MemoryStore())
-    rig.insert = insert
-    rig.writer._insert = insert
+    rig.insert_now = insert
     await rig.spool.start()
     task = asyncio.create_task(rig.writer.run())
-    for number in range(10):
-        await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(50)]))
-    await rig.drained()
+    yield rig
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
     await rig.spool.close()
+
+
+async def test_real_store_takes_segments_and_their_retries_once(tmp_path, store):
+    async with writing_to(tmp_path / "spool", store, lose_answers=3) as rig:
+        for number in range(10):
+            await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(50)]))
+        await rig.drained()
     rows = await store.fetch("SELECT count(), uniqExact(url), sum(response_us) FROM events")
     assert rows == [(500, 500, 2500)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("refuse", {}),
+        ("reset_after_commit", {}),
+        ("hang", {}),
+        ("status", {"status": 500, "code": 252}),
+        ("status", {"status": 503}),
+        ("status", {"status": 500, "code": 164}),
+    ],
+)
+async def test_faults_of_a_real_server_change_no_count(tmp_path, server_store, clickhouse_server, kind, options):
+    before = clickhouse_server.seen()[f"fault {kind}"]
+    async with writing_to(tmp_path / "spool", server_store) as rig:
+        await asyncio.to_thread(clickhouse_server.fault, kind, count=2, statement="INSERT INTO events", **options)
+        for number in range(6):
+            await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(20)]))
+        await eventually(lambda: rig.slept)
+        await asyncio.to_thread(clickhouse_server.clear_faults)
+        await rig.drained()
+        assert rig.count("stored_events") == 120
+    rows = await server_store.fetch("SELECT count(), uniqExact(url) FROM events")
+    assert rows == [(120, 120)]
+    assert clickhouse_server.seen()[f"fault {kind}"] > before
+
+
+async def test_real_store_gets_everything_but_the_poison(tmp_path, store):
+    bad = entry("bad", ["/x", "/y", "/z"])
+    poison = bad.row_bytes.replace(msgpack.packb(200), b"\xa3abc", 1)
+    assert poison != bad.row_bytes
+    async with writing_to(tmp_path / "spool", store) as rig:
+        await rig.spool.append(entry("good", ["/1", "/2"]))
+        await rig.spool.append(Entry(bad.meta, bad.rows, poison))
+        await rig.spool.append(entry("after", ["/3"]))
+        await rig.drained()
+        assert rig.count("quarantined_events", reason="rejected") == 1
+    rows = await store.fetch("SELECT url FROM events ORDER BY url")
+    assert [url for (url,) in rows] == ["/1", "/2", "/3", "/y", "/z"]
