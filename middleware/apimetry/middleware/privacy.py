@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 MASK: Final = "***"
@@ -79,5 +80,9 @@ def hash_consumer(value: bytes, write_key: str) -> str:
     Keyed BLAKE2b with the write key as its key: without the write key nobody can test guesses against stored
     ids, and two applications cannot be joined by them. Rotating the write key starts new ids.
     """
-    key = hashlib.sha256(write_key.encode()).digest()
-    return hashlib.blake2b(value, digest_size=_HASH_HEX_DIGITS // 2, key=key).hexdigest()
+    return hashlib.blake2b(value, digest_size=_HASH_HEX_DIGITS // 2, key=_hash_key(write_key)).hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _hash_key(write_key: str) -> bytes:
+    return hashlib.sha256(write_key.encode()).digest()

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apimetry.middleware.buffer import Buffer
+from apimetry.middleware.event import FIXED_BYTES
+
+
+def event(path="/a", data=None):
+    return (0, "GET", (path, b""), "/a", "f", 200, 1, 1, 0, 0, "", "", "", "", 1, data)
+
+
+def test_full_buffer_drops_newest_and_counts_it():
+    buffer = Buffer(max_events=2, max_bytes=10**9, wake_at=10)
+    assert [buffer.add(event(path)) for path in "abc"] == [True, True, False]
+    assert [e[2][0] for e in buffer.take(10, 10**9)[0]] == ["a", "b"]
+    assert (buffer.captured_total, buffer.full_total) == (3, 1)
+
+
+def test_bytes_are_bounded_too():
+    buffer = Buffer(max_events=100, max_bytes=3 * (FIXED_BYTES + 1000), wake_at=100)
+    assert [buffer.add(event("x" * 1000)) for _ in range(4)] == [True, True, True, False]
+    assert not buffer.add(event(data={"k": "v" * 1000}))
+
+
+def test_what_is_taken_takes_room_until_it_is_released():
+    buffer = Buffer(max_events=2, max_bytes=10**9, wake_at=10)
+    buffer.add(event())
+    buffer.add(event())
+    _, taken_bytes = buffer.take(2, 10**9)
+    assert (buffer.add(event()), len(buffer)) == (False, 2)
+    buffer.release(taken_bytes)
+    assert (buffer.add(event()), len(buffer)) == (True, 1)
+
+
+def test_full_batch_wakes_the_waiter():
+    buffer = Buffer(max_events=10, max_bytes=10**9, wake_at=2)
+    waiter = threading.Thread(target=buffer.wait, args=(60,))
+    waiter.start()
+    buffer.add(event())
+    buffer.add(event())
+    waiter.join(10)
+    assert not waiter.is_alive()
+
+
+@given(st.lists(st.one_of(st.just("add"), st.integers(1, 5)), max_size=60))
+def test_counters_add_up_and_bounds_hold(steps):
+    buffer = Buffer(max_events=7, max_bytes=6 * (FIXED_BYTES + 2), wake_at=3)
+    added = taken = 0
+    for step in steps:
+        if step == "add":
+            added += 1
+            buffer.add(event())
+        else:
+            batch, taken_bytes = buffer.take(step, 10**9)
+            taken += len(batch)
+            buffer.release(taken_bytes)
+        assert len(buffer) <= 6
+        assert buffer.captured_total == added == taken + len(buffer) + buffer.full_total
+
+
+def test_threads_lose_no_event_and_no_count():
+    buffer = Buffer(max_events=1000, max_bytes=10**9, wake_at=10**6)
+    threads = [threading.Thread(target=lambda: [buffer.add(event()) for _ in range(1000)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert buffer.captured_total == 8000
+    # Threads that look at the length at the same instant may each add one more.
+    assert 1000 <= len(buffer) <= 1008

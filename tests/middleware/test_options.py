@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from apimetry.middleware.errors import OptionError
+from apimetry.middleware.options import Options, compile_exclude, make_options
+
+
+def test_argument_wins_over_environment_and_environment_over_default():
+    environment = {"APIMETRY_COLLECTOR_URL": "http://env:1", "APIMETRY_WRITE_KEY": "from-env"}
+    assert make_options({}, {}).collector_url == "http://127.0.0.1:7998"
+    assert make_options({}, environment).collector_url == "http://env:1"
+    assert make_options({"collector_url": "http://arg:1"}, environment).collector_url == "http://arg:1"
+    assert make_options({"write_key": None}, environment).write_key == "from-env"
+    assert make_options({"write_key": ""}, environment).write_key == ""
+
+
+def test_key_prints_as_asterisks():
+    assert "hidden-key" not in repr(Options(write_key="hidden-key"))
+    assert "write_key='***'" in repr(Options(write_key="hidden-key"))
+
+
+def test_options_are_frozen():
+    with pytest.raises(AttributeError):
+        Options().url = "full"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("collector_url", "127.0.0.1:7998"),
+        ("collector_url", "ftp://host"),
+        ("collector_url", "http://host:99999"),
+        ("collector_url", "http://[::1"),
+        ("collector_url", 7),
+        ("url", "raw"),
+        ("client_ip", "on"),
+        ("consumer", 7),
+        ("data", "header"),
+        ("exclude", "/health"),
+        ("exclude", [7]),
+        ("source", 7),
+        ("write_key", "two words"),
+        ("sample", 0),
+        ("sample", 1.5),
+        ("sample", True),
+        ("sample", "half"),
+        ("sample", float("nan")),
+        ("slow_ms", 0),
+        ("flush_interval_s", -1),
+        ("flush_interval_s", float("inf")),
+        ("exit_timeout_s", 3),
+        ("max_buffer_events", "many"),
+    ],
+)
+def test_unusable_value_is_refused_by_name(name, value):
+    with pytest.raises(OptionError, match=f"^{name}: .*allowed"):
+        make_options({name: value}, {})
+
+
+def test_unknown_option_is_refused_with_what_is_allowed():
+    with pytest.raises(OptionError, match="unknown option 'colector_url'; allowed: client_ip, collector_url"):
+        make_options({"colector_url": "http://host"}, {})
+
+
+@pytest.mark.parametrize(
+    ("exclude", "path", "excluded"),
+    [
+        (["/health"], "/health", True),
+        (["/health"], "/health/deep", False),
+        (["/static/*"], "/static/a/b.css", True),
+        (["/a", re.compile(r"/v\d+/ping$")], "/v2/ping", True),
+        ([re.compile(r"/v\d+/ping$")], "/v2/pong", False),
+    ],
+)
+def test_exclude_takes_paths_wildcards_and_patterns(exclude, path, excluded):
+    assert (compile_exclude(exclude)(path) is not None) == excluded
