@@ -33,8 +33,7 @@ def test_the_installed_package_adds_no_name_but_its_own_to_the_environment(tmp_p
     names = run(
         sys.executable,
         "-c",
-        "import importlib.util\n"
-        f"print([name for name in {ROOMS!r} if importlib.util.find_spec(name) is not None])",
+        f"import importlib.util\nprint([name for name in {ROOMS!r} if importlib.util.find_spec(name) is not None])",
         cwd=tmp_path,
     )
     assert names.stdout.strip() == "[]", names.stderr
@@ -44,9 +43,7 @@ def test_the_installed_package_adds_no_name_but_its_own_to_the_environment(tmp_p
 def wheel_environment(tmp_path_factory):
     """Python of a fresh environment that holds the built wheel and its one dependency."""
     folder = tmp_path_factory.mktemp("wheel")
-    built = run(
-        sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)
-    )
+    built = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", with_pip=True)

@@ -7,8 +7,8 @@ from tests.support.load import send_concurrently
 from tests.support.processes import BOOTSTRAP, WRITE_KEY, count_by, running, wait_for_total
 
 
-def test_two_processes_over_a_server_count_every_request_once(clickhouse_server, tmp_path):
-    store = {"APIMETRY_STORE": clickhouse_server.database_url("separate")}
+def test_two_processes_over_a_server_count_every_request_once(clickhouse_url, tmp_path):
+    store = {"APIMETRY_STORE": clickhouse_url}
     (tmp_path / "collector").mkdir()
     (tmp_path / "query").mkdir()
     with (
@@ -29,11 +29,9 @@ def test_a_service_alone_refuses_an_embedded_store_with_a_sentence(command, tmp_
         assert "run `apimetry serve`" in service.output
 
 
-def test_a_service_waits_for_a_server_that_is_not_there_yet(clickhouse_server, tmp_path):
-    clickhouse_server.fault("refuse")
-    with running(
-        "query", data_dir=tmp_path, APIMETRY_STORE=clickhouse_server.database_url("late"), **BOOTSTRAP
-    ) as query:
+def test_a_service_waits_for_a_server_that_is_not_there_yet(clickhouse_server, clickhouse_url, tmp_path):
+    clickhouse_server.kill()
+    with running("query", data_dir=tmp_path, APIMETRY_STORE=clickhouse_url, **BOOTSTRAP) as query:
         query.wait_until(lambda: "trying again" in query.output, "line about the missing server")
-        clickhouse_server.heal()
-        assert query.query_url
+        clickhouse_server.restart()
+        assert count_by(query.query_url, "route") == {}

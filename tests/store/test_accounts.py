@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -295,3 +296,26 @@ def test_a_bootstrap_killed_half_way_is_completed(accounts: Accounts, steps: int
     assert valid == {hash_key(made.admin_key), hash_key(made.write_key), hash_key(made.read_key)}
     assert [found.id for found in accounts.applications()] == ["shop"]
     assert len(accounts.organizations()) == 1
+
+
+def test_bootstraps_of_several_processes_at_once_make_one_set_of_records(store: Store):
+    keys = {f"{kind.value}_key": KEY_PREFIXES[kind] + "k" * 37 for kind in KeyKind}
+    together = threading.Barrier(3)
+
+    def start() -> None:
+        together.wait()
+        bootstrap(Accounts(store), application="shop", **keys)
+
+    with ThreadPoolExecutor(3) as processes:
+        for done in [processes.submit(start) for _ in range(3)]:
+            done.result()
+    accounts = Accounts(store)
+    assert len(accounts.organizations()) == 1
+    assert [(each.id, each.organization_id) for each in accounts.applications()] == [
+        ("shop", accounts.organizations()[0].id)
+    ]
+    assert sorted(key.kind.value for key in accounts.keys(accounts.organizations()[0].id)) == [
+        "admin",
+        "read",
+        "write",
+    ]

@@ -30,6 +30,9 @@ def send_concurrently(url, requests, clients=50):
                 connection.request(method, path, body)
                 response = connection.getresponse()
                 response.read()
+                if response.status >= 500:
+                    # Some servers close the connection behind an application's exception.
+                    connection.close()
                 with lock:
                     statuses[method, path, response.status] += 1
         except Exception as error:  # noqa: BLE001 - handed to the caller below

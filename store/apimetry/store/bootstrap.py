@@ -1,7 +1,7 @@
 """The first organization, application and keys of an empty store.
 
-Collectors and query services that start at once over one server may all find it empty. Their records have the same ids,
-because ids follow from the given keys, so that together they make one organization, application and set of keys.
+Collectors and query services that start at once over one server may all find it empty. Their records have the same
+ids, because ids follow from the given keys, so that together they make one organization, application and set of keys.
 """
 
 from __future__ import annotations
