@@ -284,6 +284,15 @@ def test_batch_over_the_limit_is_refused_in_both_formats():
         decode_msgpack(envelope([wire_row()] * 3), TARGET, max_events=2)
 
 
+def test_event_of_a_million_entries_is_refused_before_it_is_decoded():
+    data = {str(number): "" for number in range(1_000_000)}
+    wide = read_wire(wire_row(data=data), wire_row())
+    assert (wide.accepted, wide.rejected_total) == (1, 1)
+    assert "at most 262144" in wide.details[0].message
+    batch = read_json([event(data={str(number): "" for number in range(40_000)}), event(url="x" * 100_000)])
+    assert (batch.accepted, batch.rejected_total, batch.cut_strings) == (1, 1, 1)
+
+
 texts = st.text(max_size=40)
 numbers = st.integers(0, 2**40 - 1)
 

@@ -34,6 +34,9 @@ MAX_SENDER_BYTES = 64 * 1024
 # An event has at most 18 fields. A body with far more commas than its events could need is refused unread,
 # because each of its elements would become an object of some 60 bytes.
 COMMAS_PER_EVENT = 64
+# All strings and 64 data entries at their limits, in ASCII, three times over. A larger event is a map of a million
+# entries, or the like: it is refused before it is decoded.
+MAX_EVENT_BYTES = 256 * 1024
 
 Strict = TypeVar("Strict", JSONEvent, WireEvent)
 Lenient = TypeVar("Lenient", LenientJSONEvent, LenientWireEvent)
@@ -164,6 +167,10 @@ def _read_events(
     form: Format[Strict, Lenient], body: bytes | Raw, batch: Batch, max_events: int
 ) -> Iterable[tuple[int, Strict | Lenient]]:
     """Numbered events, all that can be stored; the others are reported to the batch."""
+    if len(memoryview(body)) > MAX_EVENT_BYTES:
+        raws = _read_raws(form, body, max_events)
+        if any(len(memoryview(raw)) > MAX_EVENT_BYTES for raw in raws):
+            return _read_each(form, raws, batch)
     try:
         events: list[Strict] = form.decode_events(body)
     except UNREADABLE:
@@ -188,6 +195,7 @@ def _read_each(
 ) -> Iterator[tuple[int, Strict | Lenient]]:
     for index, raw in enumerate(raws):
         try:
+            _check_size(raw)
             yield index, form.decode_strict(raw)
         except UNREADABLE:
             event = _read_leniently(form, index, raw, batch)
@@ -195,8 +203,15 @@ def _read_each(
                 yield index, event
 
 
+def _check_size(raw: Raw) -> None:
+    size = len(memoryview(raw))
+    if size > MAX_EVENT_BYTES:
+        raise msgspec.ValidationError(f"the event has {size} bytes; at most {MAX_EVENT_BYTES} are allowed")
+
+
 def _read_leniently(form: Format[Strict, Lenient], index: int, raw: Raw, batch: Batch) -> Lenient | None:
     try:
+        _check_size(raw)
         lenient: Lenient = form.decode_lenient(raw)
         event, cut_strings = repair(lenient)
         if form is JSON:
