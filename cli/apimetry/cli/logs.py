@@ -16,3 +16,5 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Request lines would carry query strings; the services have metrics instead.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # It reports every failed connection itself; ours says it once, with what happens next.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)

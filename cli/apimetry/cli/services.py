@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 # How long open requests may take to finish after a signal; guarantees.md, 16: within 10 s in all.
-REQUEST_GRACE_S = 4.0
+REQUEST_GRACE_S = 3.0
+# How long the store may take to end what it is doing; together with the spool's drain under 10 s.
+CLOSE_GRACE_S = 1.5
 
 
 class StartError(Exception):
@@ -155,7 +157,17 @@ async def run(settings: Settings, *, collector: bool, query: bool) -> None:
         finally:
             await directory.close()
     finally:
-        store.close()
+        await _close(store)
+
+
+async def _close(store: Store) -> None:
+    """Close the store; one that hangs is left behind, since a stop must not wait for its answer."""
+    closing = asyncio.get_running_loop().run_in_executor(None, store.close)
+    done, _ = await asyncio.wait([closing], timeout=CLOSE_GRACE_S)
+    if not done:
+        log.warning("the store still does not answer; ending without it, what was acknowledged is on disk")
+        os._exit(0)
+    closing.result()
 
 
 async def _serve(  # noqa: PLR0913 - everything that was wired
