@@ -14,45 +14,20 @@ Invariants:
    written, so that segments can go and make room.
 """
 
-import errno
-import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-from apimetry.collector.errors import SpoolBrokenError, SpoolError, SpoolFullError
+from apimetry.collector.errors import SpoolBrokenError, SpoolError
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.settings import FsyncPolicy, SpoolSettings
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.batch_ids import BatchIds
 from apimetry.collector.spool.files import Files
+from apimetry.collector.spool.growing import NO_ROOM, Growing, refusal
 from apimetry.collector.spool.quarantine import Quarantine
 from apimetry.collector.spool.recovery import Folders, recover, write_reserve
 from apimetry.collector.spool.segment import Entry, Sealed
-
-log = logging.getLogger(__name__)
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(slots=True)
-class Growing:
-    """The segment that is being written. `good` and `rows` are of acknowledged records only."""
-
-    token: str
-    path: Path
-    handle: int
-    began_s: float
-    synced_s: float
-    good: int = 0
-    end: int = 0
-    rows: int = 0
-    records: int = 0
-    synced: bool = True
-    abandoned: bool = False
 
 
 class Journal:
@@ -265,7 +240,7 @@ class Journal:
         try:
             handle = self._files.create(path)
         except OSError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         growing = Growing(token, path, handle, now_s, now_s)
         self._growing = growing
         try:
@@ -273,7 +248,7 @@ class Journal:
             self._files.sync_folder(self.folders.segments)
         except OSError as error:
             growing.abandoned = True
-            raise _refusal(error) from error
+            raise refusal(error) from error
         except SpoolError:
             growing.abandoned = True
             raise
@@ -286,7 +261,7 @@ class Journal:
             self._files.write(growing.handle, data)
         except OSError as error:
             self._undo(growing, failed=error.errno not in NO_ROOM)
-            raise _refusal(error) from error
+            raise refusal(error) from error
         growing.end += len(data)
 
     def _sync(self, growing: Growing) -> None:
@@ -312,9 +287,3 @@ class Journal:
             with suppress(OSError):
                 growing.end = self._files.size(growing.path)
             growing.abandoned = True
-
-
-def _refusal(error: OSError) -> SpoolError:
-    if error.errno in NO_ROOM:
-        return SpoolFullError("the disk is full")
-    return SpoolBrokenError(f"the disk refused a write: {error.strerror or os.strerror(errno.EIO)}")
