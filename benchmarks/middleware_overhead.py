@@ -6,6 +6,7 @@ in another process. Bare and recorded requests are interleaved, so that the mach
     python benchmarks/middleware_overhead.py [requests]
 """
 
+# ruff: noqa: PLC0415, D101, D102  # a framework is imported where it is measured; a script
 from __future__ import annotations
 
 import asyncio
@@ -33,7 +34,7 @@ OPTIONS = {"write_key": KEY, "consumer": "X-API-Key"}
 class Accepting(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's name
+    def do_POST(self) -> None:  # http.server's name
         self.rfile.read(int(self.headers["Content-Length"]))
         answer = b'{"accepted": 1, "rejected": 0}'
         self.send_response(200)
@@ -204,7 +205,7 @@ def main() -> None:
     recorded = wsgi_call(django_app(["apimetry.middleware.django.DjangoMiddleware"]))
     measure("Django", bare, recorded, requests)
     loop.close()
-    process.terminate()
+    # A daemon: it ends with us, after our exit has flushed.
 
 
 if __name__ == "__main__":
