@@ -148,6 +148,26 @@ def test_failed_fsync_is_not_believed_when_it_succeeds_later():
     assert sorted(rows_of(recovered)) == [bytes([0]) * 40, bytes([2]) * 40]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_stands_behind_a_token_survives_the_power_even_after_a_failed_write(seed):
+    files = FaultyFiles()
+    journal = make_journal(files)
+    journal.open()
+    fill(journal, [0])
+    files.fail("sync")
+    files.fail("truncate")
+    with pytest.raises(SpoolBrokenError):
+        fill(journal, [1])
+    journal.seal()
+    (sealed,) = journal.sealed()
+    inserted = load(journal, sealed).whole.body
+    files.lose_power(seed)
+    recovered = make_journal(files)
+    recovered.open()
+    assert [found.token for found in recovered.sealed()] == [sealed.token]
+    assert load(recovered, recovered.sealed()[0]).whole.body == inserted
+
+
 def test_full_disk_stores_no_half_of_a_batch_and_drains_by_itself():
     files = FaultyFiles()
     journal = make_journal(files)
@@ -165,6 +185,48 @@ def test_full_disk_stores_no_half_of_a_batch_and_drains_by_itself():
     assert journal.size_bytes == 0
     fill(journal, [2])
     assert bytes([0]) * 16 in journal.ids
+
+
+def test_start_on_a_full_disk_keeps_what_was_acknowledged():
+    files = FaultyFiles()
+    journal = make_journal(files)
+    journal.open()
+    fill(journal, range(3))
+    files.kill()
+    files.capacity = files.used
+    recovered = make_journal(files)
+    recovered.open()
+    assert rows_of(recovered) == [bytes([number]) * 40 for number in range(3)]
+
+
+def test_start_killed_between_copy_and_removal_finds_the_segment_once():
+    files = FaultyFiles()
+    journal = make_journal(files)
+    journal.open()
+    fill(journal, range(3))
+    files.kill()
+    files.fail("remove")
+    with pytest.raises(OSError, match="Input/output"):
+        make_journal(files).open()
+    files.kill()
+    recovered = make_journal(files)
+    recovered.open()
+    assert recovered.rows == 3
+    assert len(recovered.sealed()) == 1
+
+
+def test_start_on_a_failing_disk_says_so():
+    files = FaultyFiles()
+    journal = make_journal(files)
+    journal.open()
+    fill(journal, range(3))
+    files.kill()
+    files.fail("write")
+    with pytest.raises(SpoolBrokenError, match="cannot be recovered"):
+        make_journal(files).open()
+    recovered = make_journal(files)
+    recovered.open()
+    assert recovered.rows == 3
 
 
 def test_second_owner_is_refused_and_told_who_has_it(tmp_path):

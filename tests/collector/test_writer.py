@@ -18,6 +18,7 @@ from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Writer
 from apimetry.store.errors import StoreUnavailable
 from tests.support.collecting import MemoryStore, eventually
+from tests.support.faulty_files import FaultyFiles
 
 NOW_US = 1_790_000_000_000_000
 TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
@@ -33,9 +34,9 @@ def entry(batch, urls):
 class Rig:
     """A spool on disk, a store in memory, and a writer whose waiting costs no time."""
 
-    def __init__(self, directory, store, **settings):
+    def __init__(self, directory, store, files=None, **settings):
         spool_settings = SpoolSettings(directory=directory, segment_age_s=0.0)
-        self.journal = Journal(spool_settings, RealFiles(), row_schema=1, clock_ns=lambda: NOW_US * 1000)
+        self.journal = Journal(spool_settings, files or RealFiles(), row_schema=1, clock_ns=lambda: NOW_US * 1000)
         self.spool = Spool(self.journal)
         self.store = store
         self.slept = []
@@ -180,6 +181,20 @@ async def test_damaged_segment_does_not_hold_up_the_next(tmp_path):
         damaged, stored = rig.count("quarantined_events", reason="damaged"), rig.count("stored_events")
     assert (damaged, stored) == (1, 1)
     assert len(store.rows) == 1
+
+
+@pytest.mark.parametrize("call", ["read", "create", "remove", "sync_folder"])
+async def test_disk_that_fails_after_the_insert_is_tried_again_and_counted_once(tmp_path, call):
+    files = FaultyFiles()
+    async with writing(tmp_path, files=files) as rig:
+        rig.store.hold = asyncio.Event()
+        await rig.spool.append(entry("a", ["/a"]))
+        await rig.spool.append(entry("b", ["/b"]))
+        files.fail(call)
+        rig.store.hold.set()
+        await rig.drained()
+        assert rig.count("stored_events") == 2
+    assert urls(rig.store) == ["/a", "/b"]
 
 
 async def test_unexpected_failure_of_the_store_is_tried_again(tmp_path):
