@@ -75,7 +75,8 @@ class FaultyFiles:
     def _lose(node, rng):
         written, durable = bytes(node.data), node.durable
         if written[: len(durable)] == durable:
-            end = len(durable) + rng.randint(0, len(written) - len(durable))
+            torn = rng.randint(len(durable), len(written))
+            end = rng.choice([len(durable), torn, len(written)])
             kept = written[:end]
             # After a failed fsync the bytes may be gone, or on the disk all the same.
             if node.lost_from is not None and len(kept) > node.lost_from and rng.random() < 0.5:
