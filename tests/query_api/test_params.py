@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from apimetry.query_api.params import (
     DIMENSIONS,
-    MAX_TIME_S,
     NAMED_GRANULARITIES,
     PARAMETERS,
     VALUES,
@@ -17,6 +16,7 @@ from apimetry.query_api.params import (
     TimeseriesQuery,
     parse_timeseries,
 )
+from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.web.errors import BadRequest
 
 

@@ -7,9 +7,10 @@ closed sets here; everything else stays a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from apimetry.query_api.reading import WHOLE_NUMBER, collect, number_in, one_of, refusal, single, time_s
 from apimetry.web.errors import BadRequest
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
@@ -30,17 +31,9 @@ NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "w
 FILLS = ("zero", "null")
 PARAMETERS = ("aggregation", "value", "granularity", "group", "include", "exclude", "fill", "limit")
 
-# 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
-MAX_TIME_S = 9_999_999_999
 MAX_STATUS_CODE = 65_535
-# `application` is read where the key is checked. jQuery, which the dashboard of seed 001 uses, adds `_` to get past
-# caches.
-_READ_ELSEWHERE = frozenset({"application", "_"})
 # Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
 _MONDAY_S = -3 * 86400
-# Long enough to recognize what was sent, short enough for a log line or a terminal.
-_SHOWN_CHARACTERS = 80
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _PERCENTILE = re.compile(r"percentile_([1-9][0-9]?)", re.ASCII)
 
 
@@ -58,6 +51,11 @@ class Granularity:
     def starts(self, start_s: int, end_s: int) -> range:
         """Return the starts of all buckets that overlap `[start_s, end_s)`."""
         return range(self.floor(start_s), end_s, self.seconds)
+
+
+def named_granularity(name: str) -> Granularity:
+    """Return one of NAMED_GRANULARITIES."""
+    return Granularity(NAMED_GRANULARITIES[name], _MONDAY_S if name == "week" else 0)
 
 
 @dataclass(frozen=True)
@@ -115,57 +113,21 @@ def parse_timeseries(
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
     """
-    start_s, end_s = _time("start", start), _time("end", end)
+    start_s, end_s = time_s("start", start), time_s("end", end)
     if start_s >= end_s:
         raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
-    given = _collect(parameters)
+    given = collect(parameters, PARAMETERS)
     return TimeseriesQuery(
         start=start_s,
         end=end_s,
-        aggregation=_aggregation(_single(given, "aggregation")),
-        value=_one_of("value", _single(given, "value"), VALUES) or "response_us",
-        granularity=_granularity(_single(given, "granularity")),
-        group=_one_of("group", _single(given, "group"), DIMENSIONS),
+        aggregation=_aggregation(single(given, "aggregation")),
+        value=one_of("value", single(given, "value"), VALUES) or "response_us",
+        granularity=_granularity(single(given, "granularity")),
+        group=one_of("group", single(given, "group"), DIMENSIONS),
         filters=_filters(given["include"], excludes=False) + _filters(given["exclude"], excludes=True),
-        fill=_one_of("fill", _single(given, "fill"), FILLS),
-        limit=_limit(_single(given, "limit"), max_groups),
+        fill=one_of("fill", single(given, "fill"), FILLS),
+        limit=_limit(single(given, "limit"), max_groups),
     )
-
-
-def _refusal(name: str, value: str, allowed: str) -> BadRequest:
-    shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
-    return BadRequest(f"{name} is {shown!r}; allowed: {allowed}")
-
-
-def _collect(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    given: dict[str, list[str]] = {name: [] for name in PARAMETERS}
-    for name, value in parameters:
-        if not value or name in _READ_ELSEWHERE:
-            continue
-        # A misspelt filter that is passed over would be a wrong answer that looks like a right one.
-        if name not in given:
-            raise _refusal("a parameter's name", name, ", ".join((*PARAMETERS, "application")))
-        given[name].append(value)
-    return given
-
-
-def _single(given: dict[str, list[str]], name: str) -> str | None:
-    values = given[name]
-    if len(set(values)) > 1:
-        raise _refusal(name, ", ".join(values), "one value")
-    return values[0] if values else None
-
-
-def _one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
-    if value is not None and value not in allowed:
-        raise _refusal(name, value, ", ".join(allowed))
-    return value
-
-
-def _time(name: str, value: str) -> int:
-    if not _WHOLE_NUMBER.fullmatch(value):
-        raise _refusal(name, value, f"whole seconds since the epoch, 0 to {MAX_TIME_S} (not milliseconds)")
-    return int(value)
 
 
 def _aggregation(value: str | None) -> str:
@@ -173,7 +135,7 @@ def _aggregation(value: str | None) -> str:
         return "count"
     if value not in SIMPLE_AGGREGATIONS and not _PERCENTILE.fullmatch(value):
         allowed = ", ".join(SIMPLE_AGGREGATIONS)
-        raise _refusal("aggregation", value, f"{allowed}, percentile_1 to percentile_99")
+        raise refusal("aggregation", value, f"{allowed}, percentile_1 to percentile_99")
     return value
 
 
@@ -181,19 +143,17 @@ def _granularity(value: str | None) -> Granularity | None:
     if value is None:
         return None
     if value in NAMED_GRANULARITIES:
-        return Granularity(NAMED_GRANULARITIES[value], _MONDAY_S if value == "week" else 0)
-    if not _WHOLE_NUMBER.fullmatch(value) or int(value) == 0:
+        return named_granularity(value)
+    if not WHOLE_NUMBER.fullmatch(value) or int(value) == 0:
         allowed = ", ".join(NAMED_GRANULARITIES)
-        raise _refusal("granularity", value, f"{allowed}, or a whole number of seconds, at least 1")
+        raise refusal("granularity", value, f"{allowed}, or a whole number of seconds, at least 1")
     return Granularity(int(value))
 
 
 def _limit(value: str | None, max_groups: int) -> int | None:
     if value is None:
         return None
-    if not _WHOLE_NUMBER.fullmatch(value) or not 1 <= int(value) <= max_groups:
-        raise _refusal("limit", value, f"a whole number of groups, 1 to {max_groups}")
-    return int(value)
+    return number_in("limit", value, range(1, max_groups + 1), "a whole number of groups")
 
 
 def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
@@ -202,7 +162,7 @@ def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
     for text in texts:
         field, colon, value = text.partition(":")
         if not colon or field not in DIMENSIONS:
-            raise _refusal(name, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
+            raise refusal(name, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
         values.setdefault(field, []).append(value)
     return tuple(Filter(field, _distinct(name, field, given), excludes) for field, given in sorted(values.items()))
 
@@ -210,7 +170,9 @@ def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
 def _distinct(name: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:
     if field not in NUMERIC_DIMENSIONS:
         return tuple(dict.fromkeys(values))
-    for value in values:
-        if not _WHOLE_NUMBER.fullmatch(value) or int(value) > MAX_STATUS_CODE:
-            raise _refusal(f"{name}={field}", value, f"a whole number, 0 to {MAX_STATUS_CODE}")
-    return tuple(dict.fromkeys(map(int, values)))
+    return status_codes(f"{name}={field}", values)
+
+
+def status_codes(name: str, values: list[str]) -> tuple[int, ...]:
+    """Return the distinct status codes that a parameter names."""
+    return tuple(dict.fromkeys(number_in(name, value, range(MAX_STATUS_CODE + 1)) for value in values))

@@ -6,11 +6,11 @@ from apimetry.query_api.openapi.parts import Json, answer, errors, json_content,
 from apimetry.query_api.params import (
     DIMENSIONS,
     FILLS,
-    MAX_TIME_S,
     NAMED_GRANULARITIES,
     SIMPLE_AGGREGATIONS,
     VALUES,
 )
+from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.query_api.settings import QuerySettings
 
 PATH = "/1/timeseries/{start}/{end}"
