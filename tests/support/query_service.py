@@ -58,7 +58,7 @@ class QueryService:
 
 
 @contextlib.asynccontextmanager
-async def running_query_service(store, settings=None):
+async def running_query_service(store, settings=None, **options):
     accounts = Accounts(store)
     plan = Plan("small", max_applications=3, max_retention_days=365)
     ours, theirs = accounts.create_organization("Ours", plan), accounts.create_organization("Theirs")
@@ -73,7 +73,7 @@ async def running_query_service(store, settings=None):
     }
     directory = Directory(accounts)
     await directory.start()
-    app = create_app(store, directory, settings or QuerySettings())
+    app = create_app(store, directory, settings or QuerySettings(), **options)
     client = TestClient(TestServer(app))
     await client.start_server()
     try:
@@ -90,6 +90,7 @@ async def assert_error(response, status, *parts, **extra):
     assert response.content_type == "application/json"
     body = await response.json()
     assert set(body) - {"details"} == {"error", "message", *extra}
+    assert {name: body[name] for name in extra} == extra
     assert body["error"] in PHRASES[status]
     for part in parts:
         assert str(part) in body["message"], body["message"]

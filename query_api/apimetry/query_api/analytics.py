@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from aiohttp import web
 
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.params import TimeseriesQuery, parse_timeseries
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries import Limits, answer_timeseries
-from apimetry.store.accounts import KeyKind
+from apimetry.query_api.usage import answer_usage
+from apimetry.query_api.usage_params import UsageQuery, parse_usage
+from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.web.credentials import authorize_application
+from apimetry.web.credentials import ApplicationAccess, authorize_application
 from apimetry.web.service import json_response
 
 
 class Analytics:
-    """The handlers."""
+    """The handlers. `clock` returns seconds since the epoch."""
 
-    def __init__(self, engine: Engine, directory: Directory, settings: QuerySettings) -> None:
+    def __init__(
+        self, engine: Engine, directory: Directory, settings: QuerySettings, clock: Callable[[], float]
+    ) -> None:
         self._engine = engine
         self._directory = directory
+        self._clock = clock
         self._limits = Limits(settings.max_points, settings.max_groups)
 
     def routes(self) -> list[web.RouteDef]:
@@ -27,13 +35,12 @@ class Analytics:
         return [
             web.get("/1/timeseries/{start}/{end}/", self.timeseries),
             web.get("/1/timeseries/{start}/{end}", self.timeseries),
+            web.get("/v1/developer/usage", self.usage),
         ]
 
     async def timeseries(self, request: web.Request) -> web.Response:
         """Answer a timeseries question (api.md, section 3.1)."""
-        access = await authorize_application(
-            request, self._directory, KeyKind.read, KeyKind.admin, purpose="query events"
-        )
+        access = await self._authorize(request)
         query = parse_timeseries(
             request.match_info["start"],
             request.match_info["end"],
@@ -42,9 +49,30 @@ class Analytics:
         )
         return await self._engine.answer(self._answer, query, access.application.id)
 
+    async def usage(self, request: web.Request) -> web.Response:
+        """Answer a usage question (api.md, section 3.2)."""
+        access = await self._authorize(request)
+        now = self._now()
+        query = parse_usage(request.query.items(), now)
+        return await self._engine.answer(self._usage, query, access.application, now)
+
+    async def _authorize(self, request: web.Request) -> ApplicationAccess:
+        return await authorize_application(
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="query events"
+        )
+
+    def _now(self) -> int:
+        """Return now, to the next whole second: what was stored a moment ago is before it."""
+        return math.ceil(self._clock())
+
     def _answer(self, query: TimeseriesQuery, application: str) -> web.Response:
         """Ask and encode in the store's thread: a hundred thousand points take the event loop nothing."""
         return json_response(
             answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits),
             headers={"Cache-Control": "no-store"},
+        )
+
+    def _usage(self, query: UsageQuery, application: Application, now: int) -> web.Response:
+        return json_response(
+            answer_usage(query, application, ask=self._engine.ask, now=now), headers={"Cache-Control": "no-store"}
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from aiohttp import web
 
 from apimetry.query_api.access_log import access_log_middleware
 from apimetry.query_api.analytics import Analytics
 from apimetry.query_api.compression import compression_middleware
 from apimetry.query_api.cors import cors_middleware
+from apimetry.query_api.developer_errors import developer_error_middleware
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.management import Management
 from apimetry.query_api.openapi.document import build_document
@@ -20,8 +24,13 @@ from apimetry.web.errors import error_middleware
 from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
 
 
-def create_app(store: Store, directory: Directory, settings: QuerySettings) -> web.Application:
-    """Return the query service. It neither opens nor closes `store` and `directory`; whoever starts it does."""
+def create_app(
+    store: Store, directory: Directory, settings: QuerySettings, *, clock: Callable[[], float] = time.time
+) -> web.Application:
+    """Return the query service. It neither opens nor closes `store` and `directory`; whoever starts it does.
+
+    `clock` returns seconds since the epoch: what "now" is to questions about the time until now.
+    """
     registry = new_registry()
     app = web.Application(
         # The outermost first: what clients see is counted, logged, marked for other origins, compressed; and whatever
@@ -31,12 +40,13 @@ def create_app(store: Store, directory: Directory, settings: QuerySettings) -> w
             access_log_middleware,
             cors_middleware(settings.allowed_origins),
             compression_middleware(settings.compress_over_bytes),
+            developer_error_middleware,
             error_middleware,
         ],
         client_max_size=settings.max_body_bytes,
     )
     engine = Engine(store, settings)
-    app.add_routes(Analytics(engine, directory, settings).routes())
+    app.add_routes(Analytics(engine, directory, settings, clock).routes())
     app.add_routes(Management(Accounts(store), directory).routes())
     app.add_routes(Pages(build_document(settings)).routes())
     add_service_routes(app, registry, engine.unready_reasons)

@@ -63,7 +63,8 @@ def _values(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"<code>{escape(each)}</code>" for each in _shortened(schema["enum"])) + default
     if schema.get("type") == "array":
-        return "<code>field:value</code>, repeatable"
+        items = schema["items"]
+        return f"{'<code>field:value</code>' if 'pattern' in items else _values(items)}, repeatable"
     if schema.get("type") == "integer":
         most = f" to {schema['maximum']}" if "maximum" in schema else " or more"
         return f"{schema.get('minimum', 0)}{most}{default}"

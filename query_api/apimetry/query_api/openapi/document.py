@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import management, timeseries
+from apimetry.query_api.openapi import management, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -56,7 +56,7 @@ def build_document(settings: QuerySettings) -> Json:
             {"name": "Management", "description": "Applications and keys; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
-        "paths": {**timeseries.paths(settings), **management.paths(), **_service_paths()},
+        "paths": {**timeseries.paths(settings), **usage.paths(), **management.paths(), **_service_paths()},
         "components": {
             "securitySchemes": _security_schemes(),
             "parameters": _parameters(),

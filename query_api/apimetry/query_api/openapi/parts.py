@@ -7,6 +7,28 @@ from collections.abc import Mapping
 Json = dict[str, object]
 """A piece of the document."""
 
+COUNT: Json = {"type": "integer", "minimum": 0}
+
+
+def closed(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:
+    """Return an object's schema that allows these members and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+def array(items: Json, **more: object) -> Json:
+    """Return an array's schema."""
+    return {"type": "array", "items": items, **more}
+
+
+def query_parameter(name: str, description: str, shape: Json, example: object, **more: object) -> Json:
+    """Return a parameter of a query string."""
+    return {"name": name, "in": "query", "description": description, "schema": shape, "example": example, **more}
+
 
 def ref(kind: str, name: str) -> Json:
     """Return a reference to a component."""

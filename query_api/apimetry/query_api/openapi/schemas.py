@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi.parts import Json, schema
+from apimetry.query_api.openapi import usage_schemas
+from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
 _ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
-_COUNT: Json = {"type": "integer", "minimum": 0}
 _LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "description": "Null: no limit."}
 _KIND: Json = {"type": "string", "enum": [kind.value for kind in KeyKind]}
 _NAME: Json = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -20,24 +20,21 @@ _DAYS: Json = {"type": "integer", "minimum": 1, "maximum": MAX_RETENTION_DAYS}
 def all_schemas() -> Json:
     """Return every named schema."""
     return {
-        "Error": _closed(
-            {"error": {"type": "string"}, "message": {"type": "string"}, "details": {"type": "array"}},
-            optional=("details",),
+        "Error": closed(
+            {
+                "success": {"const": False, "description": "Under `/v1/developer/` alone."},
+                "error": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "array"},
+            },
+            optional=("success", "details"),
         ),
         **_timeseries(),
+        **usage_schemas.schemas(),
         **_applications(),
         **_keys(),
         **_service(),
-        "Pagination": _closed({"total": _COUNT, "limit": _COUNT, "offset": _COUNT, "hasMore": {"type": "boolean"}}),
-    }
-
-
-def _closed(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": False,
+        "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
     }
 
 
@@ -51,7 +48,7 @@ def _timeseries() -> Json:
     }
     return {
         "Point": point,
-        "Timeseries": _closed(
+        "Timeseries": closed(
             {
                 "groups": {
                     "type": "object",
@@ -61,7 +58,7 @@ def _timeseries() -> Json:
                 "start": {"type": "integer"},
                 "end": {"type": "integer"},
                 "granularity": {"type": "integer", "description": "Milliseconds."},
-                "omitted_groups": {**_COUNT, "description": "Groups beyond `limit`, where one was given."},
+                "omitted_groups": {**COUNT, "description": "Groups beyond `limit`, where one was given."},
             },
             optional=("omitted_groups",),
         ),
@@ -72,12 +69,12 @@ def _applications() -> Json:
     writable: Json = {"name": _NAME, "retentionDays": _DAYS, "limits": schema("RequestLimits")}
     limits: Json = {"requestsPerMinute": _LIMIT, "requestsPerHour": _LIMIT, "requestsPerDay": _LIMIT}
     return {
-        "RequestLimits": _closed(limits, optional=tuple(limits)),
-        "Application": _closed({"id": _ID, **writable, "createdAt": _TIME}),
-        "OneApplication": _closed({"application": schema("Application")}),
-        "ApplicationInput": _closed({"id": _ID, **writable}, optional=("id", "retentionDays", "limits")),
-        "ApplicationChange": {**_closed(writable, optional=tuple(writable)), "minProperties": 1},
-        "ApplicationList": _closed(
+        "RequestLimits": closed(limits, optional=tuple(limits)),
+        "Application": closed({"id": _ID, **writable, "createdAt": _TIME}),
+        "OneApplication": closed({"application": schema("Application")}),
+        "ApplicationInput": closed({"id": _ID, **writable}, optional=("id", "retentionDays", "limits")),
+        "ApplicationChange": {**closed(writable, optional=tuple(writable)), "minProperties": 1},
+        "ApplicationList": closed(
             {
                 "applications": {"type": "array", "items": schema("Application")},
                 "pagination": schema("Pagination"),
@@ -100,9 +97,9 @@ def _keys() -> Json:
     }
     secret: Json = {"type": "string", "description": "The key itself. It is shown this once and stored nowhere."}
     return {
-        "Key": _closed(key),
-        "NewKey": _closed({"key": schema("Key"), "secret": secret}),
-        "KeyInput": _closed(
+        "Key": closed(key),
+        "NewKey": closed({"key": schema("Key"), "secret": secret}),
+        "KeyInput": closed(
             {
                 "kind": _KIND,
                 "application": {"type": "string", "description": "Its id; needed unless the kind is admin."},
@@ -110,7 +107,7 @@ def _keys() -> Json:
             },
             optional=("application", "name"),
         ),
-        "KeyRotation": _closed(
+        "KeyRotation": closed(
             {
                 "overlapS": {
                     "type": "integer",
@@ -122,14 +119,14 @@ def _keys() -> Json:
             },
             optional=("overlapS",),
         ),
-        "KeyList": _closed({"keys": {"type": "array", "items": schema("Key")}, "pagination": schema("Pagination")}),
+        "KeyList": closed({"keys": {"type": "array", "items": schema("Key")}, "pagination": schema("Pagination")}),
     }
 
 
 def _service() -> Json:
     return {
-        "Health": _closed({"status": {"type": "string", "const": "ok"}, "version": {"type": "string"}}),
-        "Readiness": _closed(
+        "Health": closed({"status": {"type": "string", "const": "ok"}, "version": {"type": "string"}}),
+        "Readiness": closed(
             {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}
         ),
     }

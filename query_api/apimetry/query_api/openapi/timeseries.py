@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, ref
+from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, query_parameter, ref
 from apimetry.query_api.params import (
     DIMENSIONS,
     FILLS,
@@ -95,44 +95,42 @@ def _parameters(settings: QuerySettings) -> list[Json]:
     named = {"type": "string", "enum": list(NAMED_GRANULARITIES)}
     seconds = {"type": "integer", "minimum": 1, "maximum": MAX_TIME_S}
     return [
-        _query(
+        query_parameter(
             "aggregation",
             "What each point is.",
             {"type": "string", "enum": [*SIMPLE_AGGREGATIONS, *percentiles], "default": "count"},
             "percentile_95",
         ),
-        _query(
+        query_parameter(
             "value",
             "What is aggregated; `count` ignores it.",
             {"type": "string", "enum": list(VALUES), "default": "response_us"},
             "response_us",
         ),
-        _query(
+        query_parameter(
             "granularity",
             "Size of a bucket. `week` starts on Monday; a number of seconds is aligned to the epoch.",
             {"oneOf": [named, seconds]},
             "hour",
         ),
-        _query("group", "One series for each value.", {"type": "string", "enum": list(DIMENSIONS)}, "consumer_id"),
+        query_parameter(
+            "group", "One series for each value.", {"type": "string", "enum": list(DIMENSIONS)}, "consumer_id"
+        ),
         _filter("include", "Only events with this value.", "method:GET"),
         _filter("exclude", "No events with this value.", "status_code:404"),
-        _query(
+        query_parameter(
             "fill",
             "What empty buckets get, instead of being left out.",
             {"type": "string", "enum": list(FILLS)},
             "zero",
         ),
-        _query(
+        query_parameter(
             "limit",
             "Only the largest groups by count; `omitted_groups` in the answer says how many were left out.",
             {"type": "integer", "minimum": 1, "maximum": settings.max_groups},
             10,
         ),
     ]
-
-
-def _query(name: str, description: str, schema: Json, example: object) -> Json:
-    return {"name": name, "in": "query", "description": description, "schema": schema, "example": example}
 
 
 def _filter(name: str, description: str, example: str) -> Json:

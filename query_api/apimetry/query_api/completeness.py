@@ -1,0 +1,105 @@
+"""Which share of what senders captured is stored, from the counts that they report about themselves.
+
+Each process of a host application that uses the middleware (an *instance*) reports, with every batch, how many events
+it captured, delivered and dropped since it started. Times here are when the collector received a report, in whole
+minutes, so a time range is widened to whole minutes. Of the instances that reported within the range:
+
+- *captured*: the events whose fate was decided in it: sent, or dropped by the sender, or left behind by an instance
+  that has not reported for `SILENT_AFTER_S`;
+- *stored*: those of them that the store holds, counted by the collector as it stored them;
+- *lost*: the others, by reason. `unaccounted` were acknowledged to the sender and are not stored: they wait in a spool,
+  or are in a quarantine. `sender_gone` were in the buffer of an instance when it was last heard, more than
+  `SILENT_AFTER_S` ago: a host that was killed, or that cannot reach any collector;
+- *pending*: in the buffers of living instances when they last reported; neither captured nor lost yet.
+
+captured = stored + all lost. Outside of it are senders that report no counts (JSON), and what a killed process
+captured after its last report: nobody was told of it. Counts are of events whatever their weight, and of the whole
+application whatever the filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+MINUTE_S: Final = 60
+# Longer than a living sender with something in its buffer stays silent: its backoff ends after 30 s.
+SILENT_AFTER_S: Final = 300
+
+Ask = Callable[[str, dict[str, object]], list[tuple[Any, ...]]]
+
+# One row for each instance that reported in the range; `from` is what it had reported before. An instance that had
+# not is counted from its first report: what it sent before that went to a store that kept no reports.
+_SQL: Final = """
+SELECT
+    count(),
+    sum(stored),
+    sum(greatest(sent_to - sent_from, stored)),
+    sumMap(mapSubtract(dropped_to, dropped_from)),
+    sumIf(waiting, last < {silent_before:DateTime('UTC')}),
+    sumIf(waiting, last >= {silent_before:DateTime('UTC')})
+FROM (
+    SELECT
+        instance,
+        sumIf(reports.stored, minute >= {start:DateTime('UTC')} AND minute < {end:DateTime('UTC')}) AS stored,
+        maxIf(sent, minute < {end:DateTime('UTC')}) AS sent_to,
+        if(
+            countIf(minute < {start:DateTime('UTC')}) > 0,
+            maxIf(sent, minute < {start:DateTime('UTC')}),
+            minIf(sent_before, minute < {end:DateTime('UTC')})
+        ) AS sent_from,
+        maxMapIf(dropped, minute < {end:DateTime('UTC')}) AS dropped_to,
+        maxMapIf(dropped, minute < {start:DateTime('UTC')}) AS dropped_from,
+        max(minute) AS last,
+        if(
+            last < {end:DateTime('UTC')},
+            greatest(0, toInt64(max(captured)) - toInt64(sent_to) - toInt64(arraySum(mapValues(dropped_to)))),
+            0
+        ) AS waiting
+    FROM sender_reports AS reports
+    WHERE application = {application:String} AND instance IN (
+        SELECT instance FROM sender_reports
+        WHERE application = {application:String}
+            AND minute >= {start:DateTime('UTC')} AND minute < {end:DateTime('UTC')}
+    )
+    GROUP BY instance
+)
+"""
+
+
+def completeness(application: str, start: int, end: int, *, ask: Ask, now: float) -> dict[str, object]:
+    """Return the counts and their share for `[start, end)`, widened to whole minutes. Blocks while `ask` does.
+
+    `share` is stored divided by captured, six decimals, never rounded up to 1; None where nothing was captured.
+    """
+    parameters: dict[str, object] = {
+        "application": application,
+        "start": min(start // MINUTE_S * MINUTE_S, _LATEST),
+        "end": min(-(-end // MINUTE_S) * MINUTE_S, _LATEST),
+        "silent_before": int(now) - SILENT_AFTER_S,
+    }
+    ((senders, stored, delivered, dropped, gone, pending),) = ask(_SQL, parameters)
+    lost: dict[str, int] = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
+    lost |= {name: count for name, count in _further(delivered - stored, gone).items() if count > 0}
+    captured = stored + sum(lost.values())
+    return {
+        "captured": captured,
+        "stored": stored,
+        "pending": pending,
+        "lost": lost,
+        "share": _share(stored, captured),
+        "senders": senders,
+    }
+
+
+# The last second of a DateTime.
+_LATEST: Final = 2**32 - 1
+
+
+def _further(unaccounted: int, gone: int) -> Mapping[str, int]:
+    return {"unaccounted": unaccounted, "sender_gone": gone}
+
+
+def _share(stored: int, captured: int) -> float | None:
+    """Six decimals, rounded down: a single lost event among billions is never called complete."""
+    return stored * 1_000_000 // captured / 1_000_000 if captured else None

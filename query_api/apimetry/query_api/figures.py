@@ -1,0 +1,88 @@
+"""Rounds and writes figures as the seeds do: half up, from whole numbers, never through binary fractions. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+_LABELS = ("B", "KB", "MB", "GB", "TB")
+
+
+def rounded(numerator: int, denominator: int, digits: int) -> float:
+    """Return the quotient with `digits` decimals, half up; 0 where there is nothing to divide by."""
+    scale: int = 10**digits
+    return scaled(numerator, denominator, scale) / scale
+
+
+def scaled(numerator: int, denominator: int, scale: int) -> int:
+    """Return `scale` times the quotient as a whole number, half up; 0 where there is nothing to divide by."""
+    return (2 * scale * numerator + denominator) // (2 * denominator) if denominator else 0
+
+
+def percent(part: int, whole: int) -> float:
+    """Return the share in percent, one decimal; 0 of nothing."""
+    return rounded(100 * part, whole, 1)
+
+
+def iso_time(time_s: int) -> str:
+    """Return ISO 8601 in UTC, as the seeds write times."""
+    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain(value: float) -> str:
+    """Return a figure of at most two decimals for a sentence: 80, not 80.0, and no exponent."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def formatted_bytes(size: int) -> str:
+    """Return a size in steps of 1024 with at most one decimal: "50 MB", "1.5 GB"."""
+    unit, label = 1, 0
+    # What would be rounded to 1024 of a unit is 1 of the next.
+    while label < len(_LABELS) - 1 and scaled(size, unit, 10) >= 10_240:
+        unit, label = unit * 1024, label + 1
+    return f"{plain(rounded(size, unit, 1))} {_LABELS[label]}"
+
+
+class Measures(NamedTuple):
+    """What is added up over some requests; a request failed when its status is 400 or above."""
+
+    requests: int = 0
+    errors: int = 0
+    latency_us: int = 0
+    peak_us: int = 0
+    bytes: int = 0
+
+    @property
+    def succeeded(self) -> int:
+        """Requests that did not fail."""
+        return self.requests - self.errors
+
+    @property
+    def success_rate(self) -> float:
+        """Percent; of no requests, all succeeded."""
+        return percent(self.succeeded, self.requests) if self.requests else 100.0
+
+    @property
+    def error_rate(self) -> float:
+        """Percent; of no requests, none failed."""
+        return percent(self.errors, self.requests)
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean latency, one decimal."""
+        return rounded(self.latency_us, 1000 * self.requests, 1)
+
+    @property
+    def peak_ms(self) -> float:
+        """The longest latency, one decimal."""
+        return rounded(self.peak_us, 1000, 1)
+
+    def plus(self, other: Measures) -> Measures:
+        """Return the measures of both sets of requests."""
+        return Measures(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            self.latency_us + other.latency_us,
+            max(self.peak_us, other.peak_us),
+            self.bytes + other.bytes,
+        )

@@ -1,0 +1,204 @@
+"""The answers a plain reading of api.md, section 3.2, gives to usage questions: the oracle of the usage tests."""
+
+from collections import defaultdict
+from datetime import datetime, timezone
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+from tests.support.query_events import percentile
+
+TYPES = {
+    429: "rate_limit_exceeded",
+    504: "timeout",
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "timeout",
+    413: "payload_too_large",
+    422: "validation_error",
+    499: "client_closed",
+}
+
+
+def half_up(value, digits=1):
+    """A fraction with so many decimals."""
+    value = Fraction(value)
+    exact = Decimal(value.numerator) / Decimal(value.denominator)
+    return float(exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+
+
+def weight(events):
+    return sum(e.sample_weight for e in events)
+
+
+def failed(events):
+    return [e for e in events if e.status_code >= 400]
+
+
+def mean_us(events):
+    return Fraction(sum(e.response_us * e.sample_weight for e in events), weight(events)) if events else Fraction(0)
+
+
+def moved_bytes(events):
+    return sum(((e.request_bytes or 0) + (e.response_bytes or 0)) * e.sample_weight for e in events)
+
+
+def share(part, whole):
+    return half_up(Fraction(100 * part, whole))
+
+
+def success_rate(events):
+    return share(weight(events) - weight(failed(events)), weight(events)) if events else 100.0
+
+
+def chosen_events(events, application, start, end, **only):
+    """The events of a window; `only` has the values that a field may have."""
+    return [
+        e
+        for e in events
+        if e.application == application
+        and start * 1_000_000 <= e.timestamp < end * 1_000_000
+        and all(getattr(e, field) in values for field, values in only.items())
+    ]
+
+
+def grouped(events, field):
+    groups = defaultdict(list)
+    for event in events:
+        groups[field(event) if callable(field) else getattr(event, field)].append(event)
+    return groups
+
+
+def ordered(groups, sort, descending):
+    """The groups' keys as lists are sorted: equals by requests, then by key."""
+    sign = -1 if descending else 1
+    value = {"requests": weight, "errors": lambda es: weight(failed(es)), "latency": mean_us}[sort]
+    return sorted(groups, key=lambda key: (sign * value(groups[key]), sign * weight(groups[key]), key))[:100]
+
+
+def bucket_starts(granularity, start, end):
+    """Every clock-aligned bucket that overlaps `[start, end)`."""
+    starts = []
+    second = start
+    while second < end:
+        starts.append(floor_to(granularity, second))
+        second = next_after(granularity, starts[-1])
+    return starts
+
+
+def floor_to(granularity, second):
+    time = datetime.fromtimestamp(second, timezone.utc)
+    if granularity == "month":
+        return int(time.replace(day=1, hour=0, minute=0, second=0).timestamp())
+    if granularity == "week":
+        midnight = int(time.replace(hour=0, minute=0, second=0).timestamp())
+        return midnight - time.weekday() * 86400
+    size = {"minute": 60, "hour": 3600, "day": 86400}[granularity]
+    return second - second % size
+
+
+def next_after(granularity, start):
+    if granularity == "month":
+        return floor_to("month", start + 32 * 86400)
+    return start + {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}[granularity]
+
+
+def iso(second):
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def expected_totals(events, span_s):
+    requests, errors = weight(events), weight(failed(events))
+    minutes = grouped(events, lambda e: e.timestamp // 60_000_000).values()
+    hours = grouped(events, lambda e: e.timestamp // 3_600_000_000).values()
+    return {
+        "totalRequests": requests,
+        "successfulRequests": requests - errors,
+        "failedRequests": errors,
+        "successRate": success_rate(events),
+        "averageLatency": half_up(mean_us(events) / 1000),
+        "peakLatency": half_up(Fraction(max((e.response_us for e in events), default=0), 1000)),
+        "requestsPerMinute": half_up(Fraction(60 * requests, span_s)),
+        "requestsPerHour": half_up(Fraction(3600 * requests, span_s)),
+        "requestsPerDay": half_up(Fraction(86400 * requests, span_s)),
+        "peakRequestsPerMinute": max(map(weight, minutes), default=0),
+        "peakRequestsPerHour": max(map(weight, hours), default=0),
+        "dataTransferred": moved_bytes(events),
+        "averageDataPerRequest": int(half_up(Fraction(moved_bytes(events), requests), 0)) if requests else 0,
+    }
+
+
+def expected_series(events, granularity, start, end):
+    groups = grouped(events, lambda e: floor_to(granularity, e.timestamp // 1_000_000))
+    return [_point(at, groups.get(at, [])) for at in bucket_starts(granularity, start, end)]
+
+
+def _point(at, events):
+    return {
+        "timestamp": iso(at),
+        "requests": weight(events),
+        "successfulRequests": weight(events) - weight(failed(events)),
+        "failedRequests": weight(failed(events)),
+        "averageLatency": half_up(mean_us(events) / 1000),
+        "peakLatency": half_up(Fraction(max((e.response_us for e in events), default=0), 1000)),
+        "dataTransferred": moved_bytes(events),
+    }
+
+
+def expected_breakdown(events, sort, descending):
+    total = weight(events)
+
+    def counted(name, field):
+        groups = grouped(events, field)
+        return [
+            {name: key, "requests": weight(groups[key]), "percentage": share(weight(groups[key]), total)}
+            for key in ordered(groups, sort, descending)
+        ]
+
+    routes = grouped(events, "route")
+    return {
+        "byEndpoint": [_endpoint(key, routes[key]) for key in ordered(routes, sort, descending)],
+        "byMethod": counted("method", "method"),
+        "byStatusCode": counted("statusCode", "status_code"),
+        "byKey": counted("keyId", "consumer_id"),
+    }
+
+
+def _endpoint(route, events):
+    values = [(e.response_us, e.sample_weight) for e in events]
+    return {
+        "endpoint": route,
+        "requests": weight(events),
+        "successRate": success_rate(events),
+        "averageLatency": half_up(mean_us(events) / 1000),
+        "dataTransferred": moved_bytes(events),
+        "errors": weight(failed(events)),
+        **{f"p{p}": half_up(Fraction(percentile(values, p), 1000)) for p in (50, 95, 99)},
+    }
+
+
+def expected_errors(events, sort, descending):
+    """As the service answers, but for the descriptions."""
+    errors = failed(events)
+    total = weight(errors)
+
+    def rows(name, field, count):
+        groups = grouped(errors, field)
+        return [
+            {name: key, count: weight(groups[key]), "percentage": share(weight(groups[key]), total)}
+            for key in ordered(groups, sort, descending)
+        ]
+
+    return {
+        "totalErrors": total,
+        "errorRate": share(total, weight(events)) if events else 0,
+        "byType": rows("type", lambda e: type_of(e.status_code), "count"),
+        "byEndpoint": rows("endpoint", "route", "errors"),
+        "byStatusCode": rows("statusCode", "status_code", "count"),
+    }
+
+
+def type_of(status):
+    return TYPES.get(status) or ("server_error" if status >= 500 else "client_error")
