@@ -17,6 +17,9 @@ from tests.support.collector_process import CollectorProcess, stored_rows
 
 HEADERS = {"X-API-Key": KEYS[KeyKind.write], "Content-Type": "application/msgpack"}
 ROWS = 5
+BETWEEN_INSERT_AND_UNLINK = (
+    "after_insert", "before_reports", "after_reports", "before_remember", "after_remember", "before_unlink",
+)  # fmt: skip
 
 
 class Sender:
@@ -57,9 +60,23 @@ class Sender:
             self.acknowledged.add(number)
 
 
-async def settle(directory, sender):
+@pytest.fixture
+def start(tmp_path):
+    """Starts collectors over one spool; none of them outlives the test."""
+    started = []
+
+    def start(failpoints=""):
+        started.append(CollectorProcess(tmp_path, failpoints))
+        return started[-1]
+
+    yield start
+    for collector in started:
+        collector.close()
+
+
+async def settle(directory, sender, start):
     """Faults end: every open batch is sent again, one more on top, and the collector stops by itself."""
-    collector = CollectorProcess(directory)
+    collector = start()
     await sender.send(collector.url, len(sender.open) + 1)
     assert not sender.open
     assert await asyncio.to_thread(collector.stop) == 0
@@ -73,35 +90,35 @@ async def settle(directory, sender):
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-async def test_kill_at_a_labelled_point_loses_and_doubles_nothing(tmp_path, name):
+async def test_kill_at_a_labelled_point_loses_and_doubles_nothing(tmp_path, start, name):
     sender = Sender()
     for visit in (1, 3):
-        collector = CollectorProcess(tmp_path, f"{name}:{visit}")
+        collector = start(f"{name}:{visit}")
         await sender.send(collector.url, 10_000)
         assert await asyncio.to_thread(collector.wait) == -9, "the point was never reached"
-    repeated = await settle(tmp_path, sender)
-    if name in ("after_insert", "before_remember", "after_remember", "before_unlink"):
+    repeated = await settle(tmp_path, sender, start)
+    if name in BETWEEN_INSERT_AND_UNLINK:
         assert repeated, "the kill between insert and unlink repeats the insert"
 
 
-async def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
+async def test_kills_at_random_moments_lose_and_double_nothing(tmp_path, start):
     sender = Sender()
     rng = random.Random(7)
     for _ in range(int(os.environ.get("APIMETRY_TEST_KILLS", "5"))):
-        collector = CollectorProcess(tmp_path)
+        collector = start()
         sending = asyncio.create_task(sender.send(collector.url, 10_000))
         await asyncio.sleep(rng.uniform(0.0, 0.3))
         await asyncio.to_thread(collector.kill)
         await sending
-    await settle(tmp_path, sender)
+    await settle(tmp_path, sender, start)
     assert sender.acknowledged
 
 
-async def test_sigterm_under_load_finishes_and_exits_0(tmp_path):
+async def test_sigterm_under_load_finishes_and_exits_0(tmp_path, start):
     sender = Sender()
-    collector = CollectorProcess(tmp_path)
+    collector = start()
     sending = asyncio.create_task(sender.send(collector.url, 10_000))
     await asyncio.sleep(0.2)
     assert await asyncio.to_thread(collector.stop) == 0
     await sending
-    await settle(tmp_path, sender)
+    await settle(tmp_path, sender, start)

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import json
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -65,3 +67,31 @@ async def test_slow_senders_are_cut_off_and_harm_nobody(tmp_path):
         assert answers == {b"408": 300}
         for _, writer in connections:
             writer.close()
+
+
+async def test_key_far_over_its_limit_is_refused_unread_and_takes_nothing_from_another(tmp_path):
+    """The other key is never refused, and of the greedy one no more bodies are read than its limit allows."""
+    batch = json.dumps([event() for _ in range(100)]).encode()
+    rate, times = 100.0, 20
+    async with collecting(tmp_path, events_per_s_per_key=rate) as collector:
+        began_s = time.monotonic()
+        statuses = {KeyKind.write: Counter(), "other": Counter()}
+
+        async def send(name, key, count):
+            for _ in range(count):
+                response = await collector.post(batch, key=key)
+                statuses[name][response.status] += 1
+                assert (response.status == 429) == ("Retry-After" in response.headers)
+
+        greedy = int(10 * times * rate / 100) // 8
+        senders = [send(KeyKind.write, KEYS[KeyKind.write], greedy) for _ in range(8)]
+        await asyncio.gather(send("other", OTHER_WRITE_KEY, 9), *senders)
+        elapsed_s = time.monotonic() - began_s
+        await collector.drained()
+        stored = Counter(row["application"] for row in collector.store.rows)
+        assert statuses["other"] == {200: 9}
+        assert stored["blog"] == 900
+        assert statuses[KeyKind.write][429]
+        # A burst of ten seconds, what dripped in meanwhile, and a batch of overdraft for each that was under way.
+        assert stored["shop"] <= rate * (10 + elapsed_s) + 8 * 100
+        assert await collector.total("received_events_total") == stored["shop"] + 900

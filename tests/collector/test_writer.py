@@ -8,20 +8,33 @@ from prometheus_client import CollectorRegistry
 
 from apimetry.collector.events import JSONEvent
 from apimetry.collector.metrics import Metrics
-from apimetry.collector.rows import Rows, add_json_events, encode_rows, make_target
+from apimetry.collector.rows import (
+    ROW_FIELDS,
+    ROW_SCHEMA,
+    ROW_SCHEMAS,
+    Rows,
+    add_json_events,
+    encode_rows,
+    make_target,
+    row_schema,
+)
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Meta
 from apimetry.collector.spool.spool import Spool
-from apimetry.collector.writer import Writer
-from apimetry.store.errors import StoreUnavailable
+from apimetry.collector.writer import Inserts, Writer
+from apimetry.store.errors import StoreRejected, StoreUnavailable
 from tests.support.collecting import MemoryStore, eventually
 from tests.support.faulty_files import FaultyFiles
 
 NOW_US = 1_790_000_000_000_000
 TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+
+
+def clock_ns():
+    return NOW_US * 1000
 
 
 def entry(batch, urls):
@@ -34,9 +47,22 @@ def entry(batch, urls):
 class Rig:
     """A spool on disk, a store in memory, and a writer whose waiting costs no time."""
 
-    def __init__(self, directory, store, files=None, **settings):
-        spool_settings = SpoolSettings(directory=directory, segment_age_s=0.0)
-        self.journal = Journal(spool_settings, files or RealFiles(), row_schema=1, clock_ns=lambda: NOW_US * 1000)
+    def __init__(
+        self,
+        directory,
+        store,
+        files=None,
+        *,
+        row_schema=ROW_SCHEMA,
+        row_schemas=ROW_SCHEMAS,
+        quarantine_max_bytes=2**20,
+        **settings,
+    ):
+        spool = {"quarantine_max_bytes": quarantine_max_bytes}
+        spool_settings = SpoolSettings(directory=directory, segment_age_s=0.0, **spool)
+        self.journal = Journal(
+            spool_settings, files or RealFiles(), row_schema=row_schema, former_schemas=row_schemas, clock_ns=clock_ns
+        )
         self.spool = Spool(self.journal)
         self.store = store
         self.slept = []
@@ -44,17 +70,18 @@ class Rig:
         self.metrics = Metrics(self.registry)
         self.writer = Writer(
             self.spool,
-            self.insert,
+            Inserts(self.insert),
             CollectorSettings(spool=spool_settings, **settings),
             metrics=self.metrics,
+            row_schemas=row_schemas,
             sleep=self.sleep,
         )
 
-    async def insert(self, token, body):
-        await self.insert_now(token, body)
+    async def insert(self, token, body, columns):
+        await self.insert_now(token, body, columns)
 
-    async def insert_now(self, token, body):
-        await self.store.run_reserved(self.store.insert_rows, token, body)
+    async def insert_now(self, token, body, columns):
+        await self.store.run_reserved(self.store.insert_rows, token, body, columns)
 
     async def sleep(self, seconds):
         self.slept.append(seconds)
@@ -149,11 +176,11 @@ async def test_bisection_is_the_same_after_a_restart(tmp_path):
     original = store.insert_rows
     budget = [4]
 
-    def failing(token, body):
+    def failing(token, body, columns):
         budget[0] -= 1
         if budget[0] < 0:
             raise StoreUnavailable("away")
-        original(token, body)
+        original(token, body, columns)
 
     store.insert_rows = failing
     async with writing(tmp_path, store) as rig:
@@ -202,10 +229,10 @@ async def test_unexpected_failure_of_the_store_is_tried_again(tmp_path):
     failures = [RuntimeError("a bug"), KeyError("another")]
     original = store.insert_rows
 
-    def failing(token, body):
+    def failing(token, body, columns):
         if failures:
             raise failures.pop()
-        original(token, body)
+        original(token, body, columns)
 
     store.insert_rows = failing
     async with writing(tmp_path, store) as rig:
@@ -220,8 +247,8 @@ async def writing_to(directory, store, lose_answers=0):
     rig = Rig(directory, None)
     lost = [lose_answers]
 
-    async def insert(token, body):
-        await store.run_reserved(store.insert_rows, token, body)
+    async def insert(token, body, columns):
+        await store.run_reserved(store.insert_rows, token, body, columns)
         if lost[0]:
             lost[0] -= 1
             raise StoreUnavailable("the answer was lost")
@@ -283,3 +310,64 @@ async def test_real_store_gets_everything_but_the_poison(tmp_path, store):
         assert rig.count("quarantined_events", reason="rejected") == 1
     rows = await store.fetch("SELECT url FROM events ORDER BY url")
     assert [url for (url,) in rows] == ["/1", "/2", "/3", "/y", "/z"]
+
+
+FORMER = tuple(field for field in ROW_FIELDS if field != "version")
+ALL_SCHEMAS = {ROW_SCHEMA: ROW_FIELDS, row_schema(FORMER): FORMER}
+
+
+def former_entry(batch, urls):
+    made = entry(batch, urls)
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(made.row_bytes)
+    values = [value for i, value in enumerate(unpacker) if ROW_FIELDS[i % len(ROW_FIELDS)] in FORMER]
+    return Entry(made.meta, made.rows, b"".join(map(msgpack.packb, values)))
+
+
+@pytest.mark.parametrize("damaged_header", [False, True])
+async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_path, store, damaged_header):
+    async with writing(tmp_path, row_schema=row_schema(FORMER), row_schemas=ALL_SCHEMAS) as rig:
+        rig.store.away = True
+        await rig.spool.append(former_entry("old", ["/old/1", "/old/2"]))
+    (path,) = (tmp_path / "segments").iterdir()
+    if damaged_header:
+        data = bytearray(path.read_bytes())
+        data[15] ^= 1
+        path.write_bytes(data)
+    poisoned = [True]
+
+    async def insert(token, body, columns):
+        if poisoned.pop() if poisoned else False:
+            raise StoreRejected("it is halved under its own columns, too")
+        await store.run_reserved(store.insert_rows, token, body, columns)
+
+    rig = Rig(tmp_path, None, row_schemas=ALL_SCHEMAS)
+    rig.insert_now = insert
+    await rig.spool.start()
+    task = asyncio.create_task(rig.writer.run())
+    await rig.spool.append(entry("new", ["/new"]))
+    await rig.drained()
+    task.cancel()
+    await rig.spool.close()
+    rows = await store.fetch("SELECT url, function, version FROM events ORDER BY url")
+    assert rows == [("/new", "unknown", ""), ("/old/1", "unknown", ""), ("/old/2", "unknown", "")]
+
+
+async def test_quarantine_is_bounded_and_nobody_waits_behind_it(tmp_path, caplog):
+    store = MemoryStore()
+    store.poison = lambda row: row["url"].startswith("/poison")
+    async with writing(tmp_path, store, quarantine_max_bytes=2000) as rig:
+        for number in range(20):
+            await rig.spool.append(entry(f"b{number}", [f"/poison/{number}", f"/{number}"]))
+        await rig.drained()
+        assert rig.count("quarantined_events", reason="rejected") == 20
+        assert rig.count("stored_events") == len(store.rows) == 20
+        quarantine = rig.journal.quarantine
+        assert 0 < len(quarantine) < 20 == len(quarantine) + quarantine.dropped_pieces
+        size_bytes = sum(path.stat().st_size for path in (tmp_path / "quarantine").iterdir())
+        assert size_bytes == quarantine.size_bytes <= 2000
+    assert "the quarantine is at its limit" in caplog.text
+    again = Rig(tmp_path, store, quarantine_max_bytes=2000)
+    await again.spool.start()
+    assert again.journal.quarantine.size_bytes == size_bytes
+    await again.spool.close()

@@ -35,14 +35,14 @@ OTHER_WRITE_KEY = "apimetry_w_" + "V" * 37
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def unpack_rows(body):
+def unpack_rows(body, columns=ROW_FIELDS):
     """Rows of an insert's body, as dicts."""
     unpacker = msgpack.Unpacker(max_buffer_size=2**31, strict_map_key=False)
     unpacker.feed(body)
     values = list(unpacker)
-    width = len(ROW_FIELDS)
+    width = len(columns)
     assert len(values) % width == 0
-    return [dict(zip(ROW_FIELDS, values[i : i + width], strict=True)) for i in range(0, len(values), width)]
+    return [dict(zip(columns, values[i : i + width], strict=True)) for i in range(0, len(values), width)]
 
 
 async def eventually(condition):
@@ -56,6 +56,7 @@ class MemoryStore:
 
     def __init__(self):
         self.bodies = {}
+        self.reports = {}
         self.rows = []
         self.attempts = []
         self.away = False
@@ -68,11 +69,14 @@ class MemoryStore:
             await self.hold.wait()
         return await asyncio.to_thread(function, *args)
 
-    def insert_rows(self, token, body):
+    def insert_sender_reports(self, token, body):
+        self.reports.setdefault(token, body)
+
+    def insert_rows(self, token, body, columns=ROW_FIELDS):
         self.attempts.append(token)
         if self.away:
             raise StoreUnavailable("away")
-        rows = unpack_rows(body)
+        rows = unpack_rows(body, columns)
         if self.poison is not None and any(self.poison(row) for row in rows):
             raise StoreRejected("poison")
         if token in self.bodies:

@@ -31,7 +31,10 @@ class FileStore:
     async def run_reserved(self, function, *args):
         return await asyncio.to_thread(function, *args)
 
-    def insert_rows(self, token, body):
+    def insert_sender_reports(self, token, body):
+        """Not asked for by any test of kills."""
+
+    def insert_rows(self, token, body, columns):
         os.write(self._handle, msgpack.packb([token, bytes(body)]))
         os.fsync(self._handle)
 

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import os
 import time
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
@@ -14,12 +14,12 @@ from aiohttp import web
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.handler import EventsHandler, expect_nothing
 from apimetry.collector.metrics import Metrics
-from apimetry.collector.rows import ROW_FIELDS
+from apimetry.collector.rows import ROW_SCHEMA, ROW_SCHEMAS
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
-from apimetry.collector.writer import Writer
+from apimetry.collector.writer import Inserts, Writer
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.web.errors import error_middleware
@@ -27,12 +27,23 @@ from apimetry.web.service import add_service_routes, metrics_middleware, new_reg
 
 log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True)
+class Control:
+    """A running collector's settings that can change: the spool's size and the rate limit."""
+
+    journal: Journal
+    handler: EventsHandler
+
+    def apply(self, settings: CollectorSettings) -> None:
+        """Take them from other settings; the rest of those is ignored."""
+        self.journal.set_max_bytes(settings.spool.max_bytes)
+        self.handler.set_rate(settings.events_per_s_per_key)
+
+
+CONTROL = web.AppKey("control", Control)
+
 PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")
-
-
-def row_schema() -> int:
-    """Stands for the rows' columns in a segment's header: a spool of other columns is not inserted by mistake."""
-    return zlib.crc32(",".join(ROW_FIELDS).encode())
 
 
 def create_app(store: Store, directory: Directory, settings: CollectorSettings) -> web.Application:
@@ -44,11 +55,18 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     metrics = Metrics(registry)
     failpoints = Failpoints(os.environ.get("APIMETRY_FAILPOINTS"))
     journal = Journal(
-        settings.spool, RealFiles(), row_schema=row_schema(), clock_ns=time.time_ns, failpoints=failpoints
+        settings.spool,
+        RealFiles(),
+        row_schema=ROW_SCHEMA,
+        former_schemas=ROW_SCHEMAS,
+        clock_ns=time.time_ns,
+        failpoints=failpoints,
     )
     spool = Spool(journal)
-    insert = partial(store.run_reserved, store.insert_rows)
-    writer = Writer(spool, insert, settings, metrics=metrics)
+    inserts = Inserts(
+        partial(store.run_reserved, store.insert_rows), partial(store.run_reserved, store.insert_sender_reports)
+    )
+    writer = Writer(spool, inserts, settings, metrics=metrics)
     handler = EventsHandler(directory, spool, settings, metrics)
     app = web.Application(
         middlewares=[metrics_middleware(registry, "collector"), error_middleware],
@@ -63,6 +81,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         await spool.start()
+        _say_what_was_found(journal)
         metrics.watch(journal)
         task = asyncio.create_task(writer.run(), name="apimetry-writer")
         try:
@@ -72,6 +91,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
 
     add_service_routes(app, registry, ready)
     app.cleanup_ctx.append(lifetime)
+    app[CONTROL] = Control(journal, handler)
     return app
 
 
@@ -85,6 +105,20 @@ def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:
     if not directory.loaded:
         reasons.append("the accounts could not be loaded yet")
     return reasons
+
+
+def _say_what_was_found(journal: Journal) -> None:
+    waiting = journal.sealed()
+    oldest = f", the oldest from {_utc(waiting[0].created_ns)}" if waiting else ""
+    log.info(
+        "the spool in %s holds %d events in %d segments (%d bytes)%s; %d batch ids, %d pieces in the quarantine",
+        journal.settings.directory, journal.rows, journal.segments, journal.size_bytes, oldest,
+        len(journal.ids), len(journal.quarantine),
+    )  # fmt: skip
+
+
+def _utc(time_ns: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ns // 10**9))
 
 
 async def _stop(spool: Spool, writer: Writer, task: asyncio.Task[None], drain_timeout_s: float) -> None:

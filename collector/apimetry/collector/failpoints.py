@@ -10,7 +10,8 @@ from collections import Counter
 NAMES = frozenset(
     {
         "before_append", "after_append", "before_fsync", "after_fsync", "before_seal", "after_seal",
-        "before_insert", "after_insert", "before_remember", "after_remember", "before_unlink", "after_unlink",
+        "before_insert", "after_insert", "before_reports", "after_reports", "before_remember", "after_remember",
+        "before_unlink", "after_unlink",
     }
 )  # fmt: skip
 """Of the pipeline, in its order."""

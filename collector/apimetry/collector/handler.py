@@ -12,6 +12,7 @@ from apimetry.collector.decode import Batch
 from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
 from apimetry.collector.limits import RateLimiter
 from apimetry.collector.metrics import Metrics
+from apimetry.collector.reports import make_report
 from apimetry.collector.rows import Target, make_target
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.batch_ids import batch_key
@@ -53,6 +54,10 @@ class EventsHandler:
         self._bodies = BodyReader(settings)
         self._limiter = RateLimiter(settings.events_per_s_per_key)
         self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
+
+    def set_rate(self, events_per_s_per_key: float) -> None:
+        """Hold every key to another rate from now on."""
+        self._limiter.set_rate(events_per_s_per_key)
 
     async def post(self, request: web.Request) -> web.Response:
         """Answer 200 once everything that is valid is in the spool."""
@@ -105,7 +110,9 @@ class EventsHandler:
         new = True
         if batch.accepted:
             key = batch_key(application, batch_id) if batch_id else None
-            entry = Entry(Meta(key, application, self._clock_us()), batch.accepted, batch.row_bytes)
+            entry = Entry(
+                Meta(key, application, self._clock_us(), make_report(batch)), batch.accepted, batch.row_bytes
+            )
             try:
                 new = await self._spool.append(entry)
             except SpoolError as error:

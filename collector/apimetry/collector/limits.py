@@ -20,6 +20,10 @@ class RateLimiter:
         self._clock_s = clock_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def set_rate(self, events_per_s: float) -> None:
+        """Hold another rate from now on; debts stay."""
+        self._rate = events_per_s
+
     def wait_s(self, key: str) -> float:
         """How long this key has to wait; 0 when it may send."""
         return max(0.0, -self._level(key) / self._rate) if self._rate else 0.0

@@ -55,6 +55,11 @@ class Metrics:
             "spool_segments": ("Segments on disk.", lambda: journal.segments),
             "spool_events": ("Acknowledged events that wait for the store.", lambda: journal.rows),
             "quarantine_pieces": ("Pieces in the quarantine.", lambda: len(journal.quarantine)),
+            "quarantine_bytes": ("Bytes of all pieces in the quarantine.", lambda: journal.quarantine.size_bytes),
+            "quarantine_dropped_pieces": (
+                "Pieces that found no room in the quarantine since the start.",
+                lambda: journal.quarantine.dropped_pieces,
+            ),
             "remembered_batches": ("Batch ids of the window.", lambda: len(journal.ids)),
         }
         for name, (text, read) in gauges.items():

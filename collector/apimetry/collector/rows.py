@@ -4,7 +4,8 @@ All values of a batch are encoded by one call as one flat array, whose single he
 Timestamps out of range are the one check that types cannot make; it is made here, beside the arithmetic.
 """
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,10 +19,26 @@ ROW_FIELDS = (
 )  # fmt: skip
 """The order of values written here; a test compares it with the store's `ROW_COLUMNS`."""
 
+FORMER_ROW_FIELDS: tuple[tuple[str, ...], ...] = ()
+"""What earlier versions wrote, newest first: a spool that they left is inserted under the columns it has. Whoever
+changes ROW_FIELDS adds the former ones here."""
+
 UNKNOWN_FUNCTION = "unknown"
 NO_DATA: dict[str, str] = {}
 US_PER_S = 1_000_000
 US_PER_DAY = 86_400 * US_PER_S
+
+
+def row_schema(fields: tuple[str, ...]) -> int:
+    """Stands for a list of columns in a segment's header: rows of unknown columns are not inserted by mistake."""
+    return zlib.crc32(",".join(fields).encode())
+
+
+ROW_SCHEMA = row_schema(ROW_FIELDS)
+ROW_SCHEMAS: Mapping[int, tuple[str, ...]] = {
+    row_schema(fields): fields for fields in (ROW_FIELDS, *FORMER_ROW_FIELDS)
+}
+"""Every list of columns that this version can insert, by its number."""
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -33,6 +33,8 @@ class SpoolSettings:
     fsync: FsyncPolicy = FsyncPolicy.always
     fsync_interval_s: float = 1.0
     """The most that a power loss takes under `interval`; without meaning under `always`."""
+    quarantine_max_bytes: int = 256 * MIB
+    """What is put aside for a person; beyond it bytes are dropped, counted and logged."""
     batch_window_s: float = 600.0
     """A repeated batch id is recognized for this long after it was acknowledged."""
     batch_window_ids: int = 500_000

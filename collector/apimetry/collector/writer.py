@@ -1,7 +1,8 @@
 """Sealed segments to the store, oldest first, each of them once.
 
-A segment leaves the spool in this order: insert under its token, batch ids to their log, unlink. Killed anywhere,
-the next start repeats the steps with the same bytes and the same token, which the store then recognizes. While the
+A segment leaves the spool in this order: insert under its token, its senders' reports under another, batch ids to
+their log, unlink. Killed anywhere, the next start repeats the steps with the same bytes and the same tokens, which
+the store then recognizes. While the
 store is away the same insert is tried again for ever; what the store will never take is halved (batches first, then
 rows, under tokens derived from the place) until the poison is alone in the quarantine and the rest is stored.
 """
@@ -10,10 +11,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from apimetry.collector.metrics import Metrics
+from apimetry.collector.reports import encode_reports
+from apimetry.collector.rows import ROW_SCHEMAS
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.segment import Sealed
 from apimetry.collector.spool.spool import Spool
@@ -23,24 +28,39 @@ from apimetry.store.errors import StoreRejected, is_transient
 log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 10.0
-Insert = Callable[[str, bytes], Awaitable[None]]
+REPORTS_SUFFIX = "-senders"
+Insert = Callable[[str, bytes, tuple[str, ...]], Awaitable[None]]
+"""Token, rows, and the columns that they have."""
+InsertReports = Callable[[str, bytes], Awaitable[None]]
+"""Token, and rows of the store's SENDER_COLUMNS."""
 Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inserts:
+    """The store, as the writer sees it: both calls may be repeated with the same token and bytes."""
+
+    rows: Insert
+    reports: InsertReports | None = None
 
 
 class Writer:
     """Drains a spool until it is cancelled, which it may be at any point."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that it is wired from
         self,
         spool: Spool,
-        insert: Insert,
+        inserts: Inserts,
         settings: CollectorSettings,
         *,
         metrics: Metrics,
+        row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._spool = spool
-        self._insert = insert
+        self._insert = inserts.rows
+        self._insert_reports = inserts.reports
+        self._row_schemas = row_schemas
         self._settings = settings
         self._metrics = metrics
         self._sleep = sleep
@@ -73,8 +93,10 @@ class Writer:
             await self._drained.wait()
 
     async def _store(self, sealed: Sealed) -> None:
-        contents = await asyncio.to_thread(load, self._spool.journal, sealed)
-        rejected = await self._insert_part(contents.whole, contents) if contents.whole.rows else 0
+        contents = await asyncio.to_thread(load, self._spool.journal, sealed, self._row_schemas)
+        put_aside = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
+        await self._store_reports(contents, put_aside)
+        rejected = put_aside.total()
         # Counted once, when the segment goes: until then everything above may have to be repeated.
         count = partial(
             self._metrics.finished,
@@ -87,37 +109,66 @@ class Writer:
         if not self._spool.journal.waiting:
             self._drained.set()
 
-    async def _insert_part(self, part: Part, contents: Contents) -> int:
-        """Insert, or halve what is rejected until it is one row; returns how many rows were put aside."""
+    async def _store_reports(self, contents: Contents, put_aside: Mapping[int, int]) -> None:
+        body = encode_reports(contents.records, put_aside) if self._insert_reports else b""
+        if not body or self._insert_reports is None:
+            return
+        token = f"{contents.token}{REPORTS_SUFFIX}"
+        self._failpoints.hit("before_reports")
+        try:
+            await self._until_known(token, partial(self._insert_reports, token, body))
+            self._failpoints.hit("after_reports")
+        except StoreRejected as error:
+            # They describe events, they are none: nothing may wait for them.
+            self._complain("the senders' reports of %s are left out: %s", contents.token, error)
+
+    async def _insert_part(self, part: Part, contents: Contents) -> Counter[int]:
+        """Insert, or halve what is rejected until it is one row; returns the rows put aside of each record."""
         parts = [part]
-        put_aside = 0
+        put_aside: Counter[int] = Counter()
         while parts:
             part = parts.pop()
             try:
-                await self._insert_until_known(part)
+                await self._insert_rows(part, contents.columns)
             except StoreRejected as error:
                 halves = split(part, contents)
                 if halves:
                     parts += reversed(halves)
                 else:
-                    await asyncio.to_thread(self._quarantine, part, error)
-                    put_aside += part.rows
+                    await asyncio.to_thread(self._quarantine, part, contents.columns, error)
+                    put_aside[part.first if part.record is None else part.record] += part.rows
         return put_aside
 
-    def _quarantine(self, part: Part, error: StoreRejected) -> None:
-        self._spool.journal.quarantine.keep(
-            f"{part.token}.rows", bytes(part.body), reason=f"the store rejected it: {error}", rows=part.rows
+    def _quarantine(self, part: Part, columns: tuple[str, ...], error: StoreRejected) -> None:
+        kept = self._spool.journal.quarantine.keep(
+            f"{part.token}.rows",
+            bytes(part.body),
+            reason=f"the store rejected it: {error}",
+            rows=part.rows,
+            columns=columns,
         )
-        log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
+        if kept:
+            log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
 
-    async def _insert_until_known(self, part: Part) -> None:
+    async def _insert_rows(self, part: Part, columns: tuple[str, ...]) -> None:
+        # Not a copy where the segment is whole; a part of a record is a view of it.
+        body = part.body if isinstance(part.body, bytes) else bytes(part.body)
+
+        async def insert() -> None:
+            self._failpoints.hit("before_insert")
+            began_s = time.monotonic()
+            await self._insert(part.token, body, columns)
+            self._failpoints.hit("after_insert")
+            self._metrics.inserted(time.monotonic() - began_s, len(body))
+
+        await self._until_known(part.token, insert)
+
+    async def _until_known(self, token: str, insert: Callable[[], Awaitable[None]]) -> None:
         """Try until the store took it or rejected it; the same token and bytes each time."""
         attempt = 0
         while True:
-            self._failpoints.hit("before_insert")
-            began_s = time.monotonic()
             try:
-                await self._insert(part.token, bytes(part.body))
+                await insert()
             except StoreRejected:
                 self.store_away = False
                 raise
@@ -126,12 +177,10 @@ class Writer:
                 attempt += 1
                 self.store_away = True
                 self._metrics.insert_failed(transient=is_transient(error))
-                self._complain("inserting %s failed, trying again: %s", part.token, error)
+                self._complain("inserting %s failed, trying again: %s", token, error)
                 await self._sleep(self._backoff_s(attempt))
             else:
-                self._failpoints.hit("after_insert")
                 self.store_away = False
-                self._metrics.inserted(time.monotonic() - began_s, len(part.body))
                 return
 
     def _backoff_s(self, attempt: int) -> float:

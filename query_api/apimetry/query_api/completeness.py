@@ -7,8 +7,8 @@ minutes, so a time range is widened to whole minutes. Of the instances that repo
 - *captured*: the events whose fate was decided in it: sent, or dropped by the sender, or left behind by an instance
   that has not reported for `SILENT_AFTER_S`;
 - *stored*: those of them that the store holds, counted by the collector as it stored them;
-- *lost*: the others, by reason. `unaccounted` were acknowledged to the sender and are not stored: they wait in a spool,
-  or are in a quarantine. `sender_gone` were in the buffer of an instance when it was last heard, more than
+- *lost*: the others, by reason. `unaccounted` were acknowledged to the sender and are not stored: they wait in a
+  spool, or are in a quarantine. `sender_gone` were in the buffer of an instance when it was last heard, more than
   `SILENT_AFTER_S` ago: a host that was killed, or that cannot reach any collector;
 - *pending*: in the buffers of living instances when they last reported; neither captured nor lost yet.
 
@@ -31,36 +31,39 @@ Ask = Callable[[str, dict[str, object]], list[tuple[Any, ...]]]
 # One row for each instance that reported in the range; `from` is what it had reported before. An instance that had
 # not is counted from its first report: what it sent before that went to a store that kept no reports.
 _SQL: Final = """
+WITH
+    toDateTime({start:UInt32}, 'UTC') AS from_minute,
+    toDateTime({end:UInt32}, 'UTC') AS to_minute,
+    toDateTime({silent_before:UInt32}, 'UTC') AS silent_before
 SELECT
     count(),
     sum(stored),
     sum(greatest(sent_to - sent_from, stored)),
     sumMap(mapSubtract(dropped_to, dropped_from)),
-    sumIf(waiting, last < {silent_before:DateTime('UTC')}),
-    sumIf(waiting, last >= {silent_before:DateTime('UTC')})
+    sumIf(waiting, last < silent_before),
+    sumIf(waiting, last >= silent_before)
 FROM (
     SELECT
         instance,
-        sumIf(reports.stored, minute >= {start:DateTime('UTC')} AND minute < {end:DateTime('UTC')}) AS stored,
-        maxIf(sent, minute < {end:DateTime('UTC')}) AS sent_to,
+        sumIf(reports.stored, minute >= from_minute AND minute < to_minute) AS stored,
+        maxIf(sent, minute < to_minute) AS sent_to,
         if(
-            countIf(minute < {start:DateTime('UTC')}) > 0,
-            maxIf(sent, minute < {start:DateTime('UTC')}),
-            minIf(sent_before, minute < {end:DateTime('UTC')})
+            countIf(minute < from_minute) > 0,
+            maxIf(sent, minute < from_minute),
+            minIf(sent_before, minute < to_minute)
         ) AS sent_from,
-        maxMapIf(dropped, minute < {end:DateTime('UTC')}) AS dropped_to,
-        maxMapIf(dropped, minute < {start:DateTime('UTC')}) AS dropped_from,
+        maxMapIf(dropped, minute < to_minute) AS dropped_to,
+        maxMapIf(dropped, minute < from_minute) AS dropped_from,
         max(minute) AS last,
         if(
-            last < {end:DateTime('UTC')},
+            last < to_minute,
             greatest(0, toInt64(max(captured)) - toInt64(sent_to) - toInt64(arraySum(mapValues(dropped_to)))),
             0
         ) AS waiting
     FROM sender_reports AS reports
     WHERE application = {application:String} AND instance IN (
         SELECT instance FROM sender_reports
-        WHERE application = {application:String}
-            AND minute >= {start:DateTime('UTC')} AND minute < {end:DateTime('UTC')}
+        WHERE application = {application:String} AND minute >= from_minute AND minute < to_minute
     )
     GROUP BY instance
 )

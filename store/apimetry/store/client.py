@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,9 +20,10 @@ from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.errors import StoreError, StoreLocked, StoreRejected, StoreUnavailable, map_error
-from apimetry.store.events import clear_insert_files, insert_into_events
+from apimetry.store.events import EVENTS, ROW_COLUMNS, clear_insert_files, insert_into
 from apimetry.store.ownership import Ownership, take_ownership
 from apimetry.store.repair import forget_lost_blocks
+from apimetry.store.senders import SENDER_COLUMNS, SENDER_REPORTS
 
 T = TypeVar("T")
 
@@ -135,15 +136,18 @@ class Store:
         with self._borrowed(inserting=False) as client:
             client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
 
-    def insert_rows(self, token: str, body: bytes) -> None:
+    def insert_rows(self, token: str, body: bytes, columns: Sequence[str] = ROW_COLUMNS) -> None:
         """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
 
-        `body` holds MsgPack values one after another in the order of ROW_COLUMNS. Raises StoreUnavailable when the
+        `body` holds MsgPack values one after another in the order of `columns`. Raises StoreUnavailable when the
         outcome is unknown or the store away (call again with the same token and bytes), StoreRejected when the bytes
         will never be taken.
         """
-        with self._borrowed(inserting=True) as client:
-            insert_into_events(client, token, body, directory=self.address.path)
+        self._insert(token, body, EVENTS, columns)
+
+    def insert_sender_reports(self, token: str, body: bytes) -> None:
+        """As `insert_rows`, rows of SENDER_COLUMNS of the table `sender_reports`."""
+        self._insert(token, body, SENDER_REPORTS, SENDER_COLUMNS)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call in the store's own bounded threads."""
@@ -171,6 +175,10 @@ class Store:
         if executor is None:
             raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
+
+    def _insert(self, token: str, body: bytes, table: str, columns: Sequence[str]) -> None:
+        with self._borrowed(inserting=True) as client:
+            insert_into(client, (table, columns), token, body, directory=self.address.path)
 
     @contextlib.contextmanager
     def _borrowed(self, *, inserting: bool) -> Iterator[Client]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -80,8 +80,11 @@ def insert_settings(client: Client, token: str) -> dict[str, object]:
     return {**INSERT_SETTINGS, **newer, "insert_deduplication_token": token}
 
 
-def insert_into_events(client: Client, token: str, body: bytes, *, directory: Path | None) -> None:
-    """Send one segment; `directory` is the data directory of an embedded store."""
+def insert_into(
+    client: Client, target: tuple[str, Sequence[str]], token: str, body: bytes, *, directory: Path | None
+) -> None:
+    """Send rows to a table and its columns, once for each token; `directory` is that of an embedded store."""
+    table, columns = target
     if not token:
         raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
     settings = insert_settings(client, token)
@@ -89,31 +92,28 @@ def insert_into_events(client: Client, token: str, body: bytes, *, directory: Pa
         # A memoryview goes out as it is, with the statement in the URL: no copy of the segment, and
         # clickhouse-connect does not send it again by itself after a reset, as it would with bytes.
         client.raw_insert(
-            EVENTS,
-            list(ROW_COLUMNS),
+            table,
+            list(columns),
             memoryview(body),  # type: ignore[arg-type] # urllib3 takes any buffer; the hint does not say so
             {**settings, "wait_end_of_query": 1},
             "MsgPack",
         )
         return
-    _insert_from_file(client, settings, body, directory)
+    clause = ", ".join(f"{name} = {_quoted(str(value))}" for name, value in settings.items())
+    _insert_from_file(client, f"{table} ({', '.join(columns)})", clause, body, directory)
 
 
-def _insert_from_file(client: Client, settings: Mapping[str, object], body: bytes, directory: Path) -> None:
+def _insert_from_file(client: Client, target: str, settings: str, body: bytes, directory: Path) -> None:
     """Rows reach chDB as a file only.
 
     clickhouse-connect's own way leaves its file in the temporary directory after a kill; one of ours in the data
     directory is private, on the disk that was chosen for data, and cleared at the next start.
     """
-    columns = ", ".join(ROW_COLUMNS)
-    clause = ", ".join(f"{name} = {_quoted(str(value))}" for name, value in settings.items())
     descriptor, name = tempfile.mkstemp(prefix=INSERT_FILE_PREFIX, dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(body)
-        client.command(
-            f"INSERT INTO {EVENTS} ({columns}) FROM INFILE {_quoted(name)} SETTINGS {clause} FORMAT MsgPack"
-        )
+        client.command(f"INSERT INTO {target} FROM INFILE {_quoted(name)} SETTINGS {settings} FORMAT MsgPack")
     finally:
         Path(name).unlink()
 

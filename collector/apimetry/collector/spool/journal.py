@@ -15,8 +15,9 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from apimetry.collector.errors import SpoolBrokenError, SpoolError
 from apimetry.collector.failpoints import Failpoints
@@ -33,12 +34,13 @@ from apimetry.collector.spool.segment import Entry, Sealed
 class Journal:
     """Appends and seals in one thread; `read` and `remove` may run in another."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that it is wired from
         self,
         settings: SpoolSettings,
         files: Files,
         *,
         row_schema: int,
+        former_schemas: Collection[int] = (),
         clock_ns: Callable[[], int],
         failpoints: Failpoints | None = None,
     ) -> None:
@@ -47,9 +49,10 @@ class Journal:
         self.ids = BatchIds(
             files, self.folders.ids, window_s=settings.batch_window_s, max_ids=settings.batch_window_ids
         )
-        self.quarantine = Quarantine(files, self.folders.quarantine)
+        self.quarantine = Quarantine(files, self.folders.quarantine, max_bytes=settings.quarantine_max_bytes)
         self._files = files
         self._row_schema = row_schema
+        self._readable = dict.fromkeys((row_schema, *former_schemas))
         self._clock_ns = clock_ns
         self.failpoints = failpoints or Failpoints()
         self._growing: Growing | None = None
@@ -63,7 +66,7 @@ class Journal:
     def open(self) -> None:
         """Take the directory, and find what an earlier process left; raises SpoolError or OSError."""
         window_ns = int((self.settings.batch_window_s + self.settings.segment_age_s) * 1e9)
-        recovered = recover(self.folders, self._files, self._row_schema, since_ns=self._clock_ns() - window_ns)
+        recovered = recover(self.folders, self._files, self._readable, since_ns=self._clock_ns() - window_ns)
         self._lock_handle = recovered.lock_handle
         self.quarantine.open()
         for found in recovered.segments:
@@ -82,6 +85,10 @@ class Journal:
         if self._lock_handle is not None:
             self._files.close(self._lock_handle)
             self._lock_handle = None
+
+    def set_max_bytes(self, max_bytes: int) -> None:
+        """Hold the spool to another size from now on; what is in it stays."""
+        self.settings = replace(self.settings, max_bytes=max_bytes)
 
     @property
     def size_bytes(self) -> int:

@@ -9,7 +9,7 @@ batch id found in them is answered with 200.
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Recovered:
     keys: list[tuple[bytes, int]]
 
 
-def recover(folders: Folders, files: Files, row_schema: int, *, since_ns: int) -> Recovered:
+def recover(folders: Folders, files: Files, row_schemas: Collection[int], *, since_ns: int) -> Recovered:
     """Take the directory and make it whole; raises SpoolError or OSError.
 
     Batch keys are read from segments begun after `since_ns`; older ones are outside the window.
@@ -58,7 +58,7 @@ def recover(folders: Folders, files: Files, row_schema: int, *, since_ns: int) -
     except BlockingIOError as error:
         raise SpoolLockedError(f"The spool belongs to another process: {error}") from error
     try:
-        _check_format(folders, files, row_schema)
+        _check_format(folders, files, row_schemas)
         files.make_folder(folders.segments)
         write_new(files, folders.format, FORMAT)
         files.sync_folder(folders.directory)
@@ -83,7 +83,7 @@ def write_reserve(files: Files, path: Path) -> None:
         write_new(files, path, bytes(RESERVE_BYTES))
 
 
-def _check_format(folders: Folders, files: Files, row_schema: int) -> None:
+def _check_format(folders: Folders, files: Files, row_schemas: Collection[int]) -> None:
     """Refuse what this version cannot read before anything is changed."""
     with suppress(FileNotFoundError):
         found = files.read(folders.format)
@@ -96,9 +96,10 @@ def _check_format(folders: Folders, files: Files, row_schema: int) -> None:
         version, schema = header
         if version != segment.VERSION:
             raise SpoolVersionError(f"{path.name} has format version {version}; this version reads 1")
-        if schema != row_schema:
+        if schema not in row_schemas:
+            known = ", ".join(f"{each:08x}" for each in row_schemas)
             raise SpoolVersionError(
-                f"{path.name} holds rows of another schema ({schema:08x} instead of {row_schema:08x}); "
+                f"{path.name} holds rows of another schema ({schema:08x}; this version reads {known}); "
                 "let the version that wrote it drain the spool"
             )
 

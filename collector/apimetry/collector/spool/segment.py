@@ -7,7 +7,8 @@ Numbers, all big-endian:
 - A record is a header of 22 bytes, a meta part and the rows. Header: magic A5 `REC`, length u32 of meta and
   rows, row count u32, meta length u16, CRC-32 of meta and rows, CRC-32 of the preceding 18 bytes. Both CRCs
   start from the CRC of the segment's token and the record's offset, so that a record in a wrong place is none.
-- The meta part is msgpack `[batch key bin(16) or nil, application, received_us]`.
+- The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`; a report is
+  `[instance, captured, sent_before, sent, {reason: dropped}]`. A reader ignores what a later version appends.
 - Names: `{token}.open` while it grows, `{token}.{length}.{rows}.seg` once it is sealed; only the first
   `length` bytes count. A token is `{created_ns:020d}-{32 hex digits of randomness}`: sorted by time, never
   reused, and the insert's deduplication token. A sealed segment's rows are the same bytes for ever.
@@ -28,6 +29,19 @@ _RECORD = struct.Struct(">4sIIHI")
 _CRC = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size + _CRC.size
 RECORD_HEADER_BYTES = _RECORD.size + _CRC.size
+# At most: a key of 16 bytes, an application of 64 and an instance of 64 characters, and five numbers.
+META_BYTES = 512
+REASON_BYTES = 64
+
+
+class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A sender's cumulative counts with this batch settled: see `apimetry.collector.reports`."""
+
+    instance: str
+    captured: int
+    sent_before: int
+    sent: int
+    dropped: dict[str, int]
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -36,6 +50,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     batch_key: bytes | None
     application: str
     received_us: int
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +63,9 @@ class Entry:
 
     @property
     def record_bytes(self) -> int:
-        """About what it takes on the disk; the meta part is under 200 bytes."""
-        return len(self.row_bytes) + RECORD_HEADER_BYTES + 200
+        """At most what it takes on the disk."""
+        reasons = len(self.meta.report.dropped) if self.meta.report else 0
+        return len(self.row_bytes) + RECORD_HEADER_BYTES + META_BYTES + reasons * REASON_BYTES
 
 
 @dataclass(frozen=True, slots=True)

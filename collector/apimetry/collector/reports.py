@@ -1,0 +1,84 @@
+"""What senders say they captured and lost, kept with the batches that carried it.
+
+A sender's envelope has the cumulative counts of its process (captured, sent, dropped by reason) at the time of
+encoding. The handler settles them with the fate of the batch itself, so that at every report
+
+    captured = sent + all dropped + what still waited in the sender's buffer
+
+and the settled report lies in the batch's own record of the spool: durable with it, repeated with it, and never
+without it. When a segment is stored its reports follow under a token of their own, at most one row for each
+application, instance and minute, with the number of rows that the store really took. Counters only grow, so the rows
+of an instance merge by their maximum and `stored` by its sum.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from apimetry.collector.decode import Batch
+from apimetry.collector.spool.segment import Record, Report
+
+MAX_REASONS = 16
+MAX_REASON_CHARACTERS = 40
+OTHER_REASONS = "other"
+REJECTED = "rejected"
+MINUTE_US = 60_000_000
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def make_report(batch: Batch) -> Report | None:
+    """The sender's counts with this batch settled; None for a sender that gives none."""
+    sender = batch.sender
+    if sender is None or not sender.instance:
+        return None
+    dropped = _bounded(sender.dropped)
+    if batch.rejected_total:
+        dropped[REJECTED] += batch.rejected_total
+    return Report(sender.instance, sender.captured, sender.sent, sender.sent + batch.accepted, dict(dropped))
+
+
+def _bounded(dropped: Mapping[str, int]) -> Counter[str]:
+    """Reasons are the sender's own words: a few short ones are kept, the others are added up."""
+    bounded: Counter[str] = Counter()
+    for reason, count in sorted(dropped.items()):
+        short = reason.isascii() and reason.isidentifier() and len(reason) <= MAX_REASON_CHARACTERS
+        room = len(bounded) < MAX_REASONS
+        bounded[reason if short and room else OTHER_REASONS] += count
+    return bounded
+
+
+@dataclass(slots=True)
+class _Sum:
+    captured: int = 0
+    sent_before: int = 2**63
+    sent: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    stored: int = 0
+
+
+def encode_reports(records: list[Record], put_aside: Mapping[int, int]) -> bytes:
+    """Rows of the store's SENDER_COLUMNS for one segment, as MsgPack; b"" if no sender reported.
+
+    `put_aside` says how many rows of which record the store refused.
+    """
+    sums: dict[tuple[str, int, str], _Sum] = {}
+    for index, record in enumerate(records):
+        report = record.meta.report
+        if report is None:
+            continue
+        minute_s = record.meta.received_us // MINUTE_US * 60
+        total = sums.setdefault((record.meta.application, minute_s, report.instance), _Sum())
+        total.captured = max(total.captured, report.captured)
+        total.sent_before = min(total.sent_before, report.sent_before)
+        total.sent = max(total.sent, report.sent)
+        for reason, count in report.dropped.items():
+            total.dropped[reason] = max(total.dropped.get(reason, 0), count)
+        total.stored += record.rows - put_aside.get(index, 0)
+    rows = (
+        (*key, total.captured, total.sent_before, total.sent, total.dropped, total.stored)
+        for key, total in sums.items()
+    )
+    return b"".join(_encoder.encode(value) for row in rows for value in row)

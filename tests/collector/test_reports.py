@@ -1,0 +1,105 @@
+"""What senders say about themselves is kept with their batches, to the last count."""
+
+import msgpack
+import pytest
+
+from apimetry.collector.decode import Batch
+from apimetry.collector.events import Sender
+from apimetry.collector.reports import MAX_REASONS, encode_reports, make_report
+from apimetry.collector.spool.segment import Entry, Meta, Record, Report
+from apimetry.store.senders import SENDER_COLUMNS
+from tests.support.collecting import collecting, envelope, wire_row
+
+MINUTE_US = 60_000_000
+
+
+def unpack_reports(body):
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(body)
+    values = list(unpacker)
+    width = len(SENDER_COLUMNS)
+    rows = [values[i : i + width] for i in range(0, len(values), width)]
+    return [dict(zip(SENDER_COLUMNS, row, strict=True)) for row in rows]
+
+
+def record(report, received_us=0, rows=10, application="shop"):
+    return Record(0, 0, Meta(None, application, received_us, report), rows, memoryview(b""))
+
+
+def test_report_settles_the_batch_that_carried_it():
+    batch = Batch(accepted=8, sender=Sender(instance="a", captured=30, sent=10, dropped={"buffer_full": 2}))
+    batch.rejected["invalid"] = 1
+    assert make_report(batch) == Report("a", 30, 10, 18, {"buffer_full": 2, "rejected": 1})
+
+
+@pytest.mark.parametrize("sender", [None, Sender(), Sender(captured=5)])
+def test_sender_that_gives_no_counts_has_no_report(sender):
+    assert make_report(Batch(accepted=1, sender=sender)) is None
+
+
+def test_reasons_are_bounded_and_none_is_lost():
+    dropped = {**{f"reason_{i:03d}": 1 for i in range(100)}, "é" * 9: 5, "x" * 41: 7, "with space": 9}
+    report = make_report(Batch(accepted=1, sender=Sender(instance="a", dropped=dropped)))
+    assert len(report.dropped) <= MAX_REASONS + 1
+    assert sum(report.dropped.values()) == sum(dropped.values())
+    longest = max(len(reason) for reason in report.dropped)
+    assert longest <= 40
+
+
+def test_record_is_never_larger_than_it_was_announced():
+    dropped = {f"{'r' * 37}{i:03d}": 2**53 for i in range(100)}
+    sender = Sender(instance="é" * 64, captured=2**53, sent=2**53, dropped=dropped)
+    report = make_report(Batch(accepted=1, sender=sender))
+    entry = Entry(Meta(b"k" * 16, "a" * 64, 2**62, report), 1, b"row")
+    assert len(
+        msgpack.packb([b"k" * 16, "a" * 64, 2**62, [sender.instance, 2**53, 2**53, 2**53, report.dropped]])
+    ) < (entry.record_bytes - 22 - 3)
+
+
+def test_reports_of_a_segment_are_one_row_for_each_instance_and_minute():
+    records = [
+        record(Report("a", 30, 0, 10, {"full": 1}), 5),
+        record(Report("a", 90, 10, 20, {"full": 1, "invalid": 4}), MINUTE_US - 1),
+        record(Report("a", 95, 20, 30, {"full": 9}), MINUTE_US),
+        record(Report("b", 7, 0, 7, {}), 5, rows=7),
+        record(Report("a", 1, 0, 1, {}), 5, rows=1, application="blog"),
+        record(None, 5),
+    ]
+    assert unpack_reports(encode_reports(records, {1: 3})) == [
+        {"application": "shop", "minute": 0, "instance": "a", "captured": 90, "sent_before": 0, "sent": 20,
+         "dropped": {"full": 1, "invalid": 4}, "stored": 17},
+        {"application": "shop", "minute": 60, "instance": "a", "captured": 95, "sent_before": 20, "sent": 30,
+         "dropped": {"full": 9}, "stored": 10},
+        {"application": "shop", "minute": 0, "instance": "b", "captured": 7, "sent_before": 0, "sent": 7,
+         "dropped": {}, "stored": 7},
+        {"application": "blog", "minute": 0, "instance": "a", "captured": 1, "sent_before": 0, "sent": 1,
+         "dropped": {}, "stored": 1},
+    ]  # fmt: skip
+    assert encode_reports([record(None)], {}) == b""
+
+
+async def test_report_of_a_repeated_batch_counts_once_and_a_restart_keeps_the_others(tmp_path):
+    async with collecting(tmp_path, spool={"segment_age_s": 3600}) as collector:
+        for number in (1, 2, 2, 1):
+            body = envelope([wire_row(), wire_row()], batch_id=bytes([number]) * 16)
+            response = await collector.post(body, Content_Type="application/msgpack")
+            assert response.status == 200
+        store = collector.store
+        store.away = True
+    store.away = False
+    async with collecting(tmp_path, store) as collector:
+        await collector.drained()
+    rows = [row for body in store.reports.values() for row in unpack_reports(body)]
+    assert sum(row["stored"] for row in rows) == 4 == len(store.rows)
+    assert {row["instance"] for row in rows} == {"a" * 32}
+
+
+async def test_rows_that_the_store_refuses_are_not_reported_as_stored(tmp_path):
+    async with collecting(tmp_path) as collector:
+        collector.store.poison = lambda row: row["url"] == "/v1/scores/3"
+        body = envelope([wire_row(number) for number in range(5)])
+        response = await collector.post(body, Content_Type="application/msgpack")
+        assert response.status == 200
+        await collector.drained()
+        (reports,) = collector.store.reports.values()
+        assert [row["stored"] for row in unpack_reports(reports)] == [4]
