@@ -13,6 +13,7 @@ MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
     ("GET", "/v1/developer/usage"): QUERYING,
+    ("GET", "/v1/developer/insights"): QUERYING,
     ("GET", "/api/applications"): ADMIN,
     ("POST", "/api/applications"): ADMIN,
     ("GET", "/api/applications/{id}"): ADMIN,

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.forecast import Prices
+from apimetry.query_api.insights import answer_insights
 from apimetry.query_api.params import TimeseriesQuery, parse_timeseries
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.usage import answer_usage
-from apimetry.query_api.usage_params import UsageQuery, parse_usage
+from apimetry.query_api.usage_params import UsageQuery, Window, parse_usage, parse_window
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
 from apimetry.web.credentials import ApplicationAccess, authorize_application
@@ -28,6 +30,7 @@ class Analytics:
         self._engine = engine
         self._directory = directory
         self._clock = clock
+        self._prices = Prices(str(settings.price_per_request), str(settings.price_per_byte))
         self._limits = Limits(settings.max_points, settings.max_groups)
 
     def routes(self) -> list[web.RouteDef]:
@@ -36,6 +39,7 @@ class Analytics:
             web.get("/1/timeseries/{start}/{end}/", self.timeseries),
             web.get("/1/timeseries/{start}/{end}", self.timeseries),
             web.get("/v1/developer/usage", self.usage),
+            web.get("/v1/developer/insights", self.insights),
         ]
 
     async def timeseries(self, request: web.Request) -> web.Response:
@@ -55,6 +59,13 @@ class Analytics:
         now = self._now()
         query = parse_usage(request.query.items(), now)
         return await self._engine.answer(self._usage, query, access.application, now)
+
+    async def insights(self, request: web.Request) -> web.Response:
+        """Answer what is to be made of the usage (api.md, section 3.2)."""
+        access = await self._authorize(request)
+        now = self._now()
+        window = parse_window(request.query.items(), now)
+        return await self._engine.answer(self._insights, window, access.application, now)
 
     async def _authorize(self, request: web.Request) -> ApplicationAccess:
         return await authorize_application(
@@ -76,3 +87,7 @@ class Analytics:
         return json_response(
             answer_usage(query, application, ask=self._engine.ask, now=now), headers={"Cache-Control": "no-store"}
         )
+
+    def _insights(self, window: Window, application: Application, now: int) -> web.Response:
+        answer = answer_insights(window, application, prices=self._prices, ask=self._engine.ask, now=now)
+        return json_response(answer, headers={"Cache-Control": "no-store"})

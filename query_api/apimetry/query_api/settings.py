@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -36,7 +37,16 @@ class QuerySettings:
     compress_over_bytes: int = 1400
     """Answers longer than this (one network packet) are compressed for clients that accept it."""
 
+    price_per_request: float = 0.001
+    """What a request costs, in whatever currency: seed 002's example, for the costs among the insights."""
+
+    price_per_byte: float = 0.000001
+    """What a byte of a request or an answer costs."""
+
     def __post_init__(self) -> None:
         for name in ("max_points", "max_groups", "max_waiting_queries", "max_body_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("price_per_request", "price_per_byte"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")

@@ -71,6 +71,7 @@ GROUP BY half"""
 _CHATTY = """SELECT consumer_id, route, {measures},
     uniqExact(intDiv(toUnixTimestamp64Micro(timestamp), 60000000)) AS minutes
   {where}
+    AND consumer_id != ''
 GROUP BY consumer_id, route
 HAVING requests >= {{least_per_minute:UInt64}} * minutes
 ORDER BY requests DESC, consumer_id, route

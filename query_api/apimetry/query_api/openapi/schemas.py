@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import usage_schemas
+from apimetry.query_api.openapi import insights_schemas, usage_schemas
 from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
@@ -31,6 +31,7 @@ def all_schemas() -> Json:
         ),
         **_timeseries(),
         **usage_schemas.schemas(),
+        **insights_schemas.schemas(),
         **_applications(),
         **_keys(),
         **_service(),

@@ -12,7 +12,7 @@ from apimetry.query_api.openapi.parts import (
     query_parameter,
     ref,
 )
-from apimetry.query_api.openapi.usage_example import USAGE
+from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.params import MAX_STATUS_CODE
 from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.query_api.usage_params import (
@@ -45,24 +45,48 @@ enforced. Alerts look at the figures as they are shown, the most urgent first: u
 errors over 1 % (success under 95 %: high), mean latency over 500 ms (1000: high)."""
 
 
+_INSIGHTS = """What to make of the usage in a window: the same window and filters as `/v1/developer/usage`.
+
+`trends` compare the halves of the window: requests and errors an hour, mean latency in milliseconds. A change of more
+than 10 % is a trend; `changePercent` is null where the first half had nothing.
+
+`bottlenecks` are endpoints with a mean above 500 ms or a success rate below 95 %, among the hundred with the most
+requests, the most errors and the longest times, and a daily limit that is used to more than 80 %.
+
+`costs.current` is what the window cost at the configured prices. `projected` is what a month of 30 days costs one,
+three and twelve months from now, at the window's rate and the growth of its costs between the halves, taken as a
+month's (100 % at most; nothing while stable); of halves longer than a month, the part of one. `savings` are requests
+that failed, and reads that a cache could answer.
+
+`capacity.projected` is the next window of the same length, should the trends go on. Candidates for `caching` are
+endpoints whose reads take at least 5 % of all response time; for `batching`, consumers that ask one endpoint at least
+30 times a minute, in the minutes in which they ask at all; `rateLimiting` names limits that a clock minute or hour
+went over."""
+
+
 def paths() -> Json:
-    """Return the endpoint's path."""
-    responses: Json = {
-        "200": answer("Usage of the application.", json_content("Usage", example=USAGE)),
-        **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
-    }
+    """Return the paths of usage and insights."""
+    failures = errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
     usage = operation(
         "getUsage",
         "Usage of an application",
-        responses,
+        {"200": answer("Usage of the application.", json_content("Usage", example=USAGE)), **failures},
         description=_DESCRIPTION,
         tags=["Analytics"],
-        parameters=[*_listing(), *window_parameters(), ref("parameters", "Application")],
+        parameters=[*_listing(), *_window(), ref("parameters", "Application")],
     )
-    return {"/v1/developer/usage": {"get": usage}}
+    insights = operation(
+        "getInsights",
+        "Trends, bottlenecks, costs, capacity and advice",
+        {"200": answer("What to make of the usage.", json_content("Insights", example=INSIGHTS)), **failures},
+        description=_INSIGHTS,
+        tags=["Analytics"],
+        parameters=[*_window(), ref("parameters", "Application")],
+    )
+    return {"/v1/developer/usage": {"get": usage}, "/v1/developer/insights": {"get": insights}}
 
 
-def window_parameters() -> list[Json]:
+def _window() -> list[Json]:
     """Return the parameters that say which events are asked about."""
     time: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S}
     return [

@@ -95,3 +95,90 @@ USAGE: Json = {
     "pagination": {"total": 25, "limit": 1, "offset": 23, "hasMore": True},
     "timestamp": "2024-01-20T15:45:00Z",
 }
+
+INSIGHTS: Json = {
+    "success": True,
+    "insights": {
+        "overview": {"totalRequests": 15420, "successRate": 97.8, "averageLatency": 265.8, "peakRequests": 25},
+        "trends": {
+            "requests": {"trend": "increasing", "changePercent": 25.0, "firstHalf": 571.1, "secondHalf": 713.9},
+            "latency": {"trend": "stable", "changePercent": -2.0, "firstHalf": 268.8, "secondHalf": 263.4},
+            "errors": {"trend": "stable", "changePercent": 0.0, "firstHalf": 14.2, "secondHalf": 14.2},
+        },
+        "bottlenecks": [
+            {
+                "type": "high_error_rate",
+                "endpoint": "/v1/identity/{identity}",
+                "successRate": 94.8,
+                "recommendation": "Investigate and fix errors in this endpoint",
+            },
+            {
+                "type": "rate_limit_approaching",
+                "utilization": 154.2,
+                "recommendation": "Consider upgrading your plan or optimizing requests",
+            },
+        ],
+        "alerts": USAGE["alerts"],
+        "costs": {
+            "prices": {"perRequest": 0.001, "perByte": 0.000001},
+            "current": {"requests": 15.42, "data": 125.0, "total": 140.42},
+            "projected": {
+                "monthlyGrowthPercent": 25.0,
+                "nextMonth": 5265.75,
+                "nextQuarter": 8227.7344,
+                "nextYear": 61301.4412,
+            },
+            "savings": {"failedRequests": 0.34, "cacheableRequests": 8.5},
+        },
+        "capacity": {
+            "current": {"requests": 15420, "latency": 265.8, "errors": 340},
+            "projected": {"requests": 19275, "latency": 265.8, "errors": 340},
+            "utilization": {"requestsPerMinute": 10.7, "requestsPerHour": 64.25, "requestsPerDay": 154.2},
+            "projectedUtilization": {"requestsPerMinute": 13.38, "requestsPerHour": 80.31, "requestsPerDay": 192.75},
+        },
+        "optimization": {
+            "caching": [
+                {
+                    "endpoint": "/v1/scores/{identity}",
+                    "requests": 8500,
+                    "averageLatency": 180.0,
+                    "timePercentage": 37.3,
+                    "recommendation": "Cache answers of this endpoint, or let clients cache them",
+                }
+            ],
+            "batching": [
+                {
+                    "keyId": "key_1234567890abcdef",
+                    "endpoint": "/v1/scores/{identity}",
+                    "requests": 4000,
+                    "requestsPerActiveMinute": 44.4,
+                    "averageLatency": 180.0,
+                    "recommendation": "Offer this consumer a request for many items at once",
+                }
+            ],
+            "rateLimiting": [
+                {
+                    "limit": "requestsPerHour",
+                    "configured": 1000,
+                    "peak": 1200,
+                    "recommendation": "Spread requests more evenly, or raise the limit",
+                }
+            ],
+        },
+        "recommendations": [
+            {
+                "type": "rate_limit_approaching",
+                "priority": "high",
+                "action": "upgrade_plan",
+                "message": "Consider upgrading your plan or optimizing requests",
+            },
+            {
+                "type": "caching",
+                "priority": "low",
+                "action": "add_caching",
+                "message": "Cache the endpoints that take the most time to read",
+            },
+        ],
+    },
+    "timestamp": "2024-01-20T15:45:00Z",
+}
