@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import SchemaError, StoreRejected
-from apimetry.store.migrations import m0001_events, m0002_accounts, m0005_sender_reports
+from apimetry.store.migrations import m0001_events, m0002_accounts, m0004_counters, m0005_sender_reports
 from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0001_events", m0001_events.statements),
     ("0002_accounts", m0002_accounts.statements),
+    ("0004_counters", m0004_counters.statements),
     ("0005_sender_reports", m0005_sender_reports.statements),
 )
 _RECORD: Final = "schema_migrations"
