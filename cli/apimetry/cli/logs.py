@@ -7,6 +7,11 @@ import sys
 import time
 
 
+def set_level(level: str) -> None:
+    """Change the least severe level that is logged."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def configure(level: str) -> None:
     """Send log lines of `level` and above to standard error, one line each, times in UTC."""
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")

@@ -15,6 +15,7 @@ try:
     import click
 
     from apimetry.cli import logs, manage, services
+    from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
     from apimetry.collector.errors import SpoolError
     from apimetry.store.errors import StoreError
@@ -43,14 +44,16 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapper(config: Path | None, **arguments: Any) -> None:  # noqa: ANN401 - click passes options by name
         own = {name: value for name, value in arguments.items() if name not in names}
+        reload = functools.partial(load, {name: arguments[name] for name in names}, os.environ, config)
         try:
-            settings = load({name: arguments[name] for name in names}, os.environ, config)
+            settings = reload()
         except SettingsError as error:
             raise click.UsageError(str(error)) from error
         logs.configure(settings.log_level)
+        click.get_current_context().obj = reload
         try:
             command(settings, **own)
-        except (services.StartError, SpoolError, StoreError) as error:
+        except (StartError, SpoolError, StoreError) as error:
             raise click.ClickException(str(error)) from error
 
     names = [info.name for info in TABLE]
@@ -64,25 +67,31 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     )(wrapper)
 
 
+def _reload() -> services.Reload:
+    """What reads the running command's settings anew."""
+    reload: services.Reload = click.get_current_context().obj
+    return reload
+
+
 @main.command()
 @with_settings
 def serve(settings: Settings) -> None:
     """Run collector and query service in one process, over the embedded store or a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=True, query=True))
+    asyncio.run(services.run(settings, collector=True, query=True, reload=_reload()))
 
 
 @main.command()
 @with_settings
 def collector(settings: Settings) -> None:
     """Run a collector alone, against a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=True, query=False))
+    asyncio.run(services.run(settings, collector=True, query=False, reload=_reload()))
 
 
 @main.command()
 @with_settings
 def query(settings: Settings) -> None:
     """Run a query service alone, against a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=False, query=True))
+    asyncio.run(services.run(settings, collector=False, query=True, reload=_reload()))
 
 
 @main.command()

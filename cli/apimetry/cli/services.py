@@ -6,84 +6,94 @@ import asyncio
 import json
 import logging
 import os
-import random
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 
+import msgspec
 from aiohttp import web
 
-from apimetry.cli import banner
+from apimetry.cli import banner, logs
+from apimetry.cli.opening import (
+    StartError,
+    credentials_path,
+    first_keys,
+    make_data_dir,
+    open_store,
+    store_of,
+)
 from apimetry.cli.output import print_rows
-from apimetry.cli.settings import Settings
+from apimetry.cli.settings import Settings, SettingsError
+from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store import migrations
 from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import Credentials, bootstrap
+from apimetry.store.bootstrap import Credentials
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
-from apimetry.store.errors import StoreError, is_transient
+from apimetry.web.listening import Listener, listen
 
 log = logging.getLogger(__name__)
 
-# Backoff while a ClickHouse server cannot be reached at the start, in seconds.
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 30.0
 # How long open requests may take to finish after a signal; guarantees.md, 16: within 10 s in all.
 REQUEST_GRACE_S = 3.0
 # How long the store may take to end what it is doing; together with the spool's drain under 10 s.
 CLOSE_GRACE_S = 1.5
+# How long a collector waits for a store that does not answer before it listens without it.
+PATIENCE_S = 3.0
+# What SIGHUP changes in a running process; everything else needs a restart.
+RELOADABLE = frozenset({"log_level", "spool_max_bytes", "events_per_s_per_key"})
+
+Reload = Callable[[], Settings]
 
 
-class StartError(Exception):
-    """A service cannot start; the message says why and what to do."""
+@dataclass
+class Services:
+    """What runs: one process's listeners, and the collector's control for a reload."""
 
+    settings: Settings
+    listeners: list[Listener] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
+    collector: web.Application | None = None
 
-def store_of(settings: Settings) -> Store:
-    """Return the store of the settings, not yet opened."""
-    url = settings.store or f"chdb://{make_data_dir(settings) / 'store'}"
-    return Store(url, cluster=settings.cluster or None)
-
-
-def open_store(settings: Settings) -> Store:
-    """Return the store, open and with its schema in order, waiting without end for a server that is away.
-
-    Raises:
-        StoreLocked: another process owns the embedded store.
-        SchemaError: the schema does not fit this version.
-    """
-    store = store_of(settings)
-    wait_s = FIRST_WAIT_S
-    while True:
+    async def start(self, name: str, app: web.Application, port: int) -> None:
+        """Listen with one of them."""
         try:
-            store.open()
-            if settings.migrate:
-                migrations.migrate(store)
-            migrations.check(store)
-        except StoreError as error:
-            if not is_transient(error):
-                store.close()
-                raise
-            log.warning("the store is not available, trying again in %.0f s: %s", wait_s, error)
-            time.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
-        else:
-            return store
+            listener = await listen(app, self.settings.host, port, grace_s=REQUEST_GRACE_S)
+        except OSError as error:
+            raise StartError(
+                f"cannot listen on {self.settings.host}:{port}: {error.strerror or error};"
+                " another port can be set, 0 picks a free one"
+            ) from error
+        self.listeners.append(listener)
+        self.addresses[name] = listener.url
 
+    async def close(self) -> None:
+        """End them; the collector first: it stops accepting, and what it still holds goes into the store."""
+        for listener in self.listeners:
+            await listener.close()
 
-def make_data_dir(settings: Settings) -> Path:
-    """Return the data directory, made with mode 0700 if it was not there."""
-    data_dir = Path(settings.data_dir).expanduser().absolute()
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"data directory {data_dir}: {error.strerror}") from error
-    return data_dir
+    def reload(self, load: Reload) -> None:
+        """Take what can change from settings read anew; unreadable ones change nothing."""
+        try:
+            fresh = load()
+        except SettingsError as error:
+            log.warning("the settings are not reloaded: %s", error)
+            return
+        changed = [name for name in fresh.__struct_fields__ if getattr(fresh, name) != getattr(self.settings, name)]
+        logs.set_level(fresh.log_level)
+        if self.collector is not None:
+            self.collector[CONTROL].apply(collector_settings(fresh))
+        taken = sorted(RELOADABLE.intersection(changed))
+        log.info("the settings were reloaded; changed: %s", ", ".join(taken) or "nothing")
+        left = sorted(set(changed) - RELOADABLE)
+        if left:
+            log.warning("changed settings that need a restart: %s", ", ".join(left))
+        self.settings = msgspec.structs.replace(self.settings, **{name: getattr(fresh, name) for name in taken})
 
 
 def collector_settings(settings: Settings) -> CollectorSettings:
@@ -102,39 +112,12 @@ def query_settings(settings: Settings) -> QuerySettings:
     return QuerySettings(allowed_origins=tuple(origin for origin in origins if origin))
 
 
-def first_keys(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:
-    """Make the first application and its keys on an empty store; None when there was nothing to make.
-
-    Keys that the settings do not give are generated, and then left in ``credentials.json`` (0600). With `generate`
-    false nothing happens unless the settings give the application or a key.
-    """
-    given = {
-        "application": settings.bootstrap_application or None,
-        "admin_key": settings.bootstrap_admin_key or None,
-        "write_key": settings.bootstrap_write_key or None,
-        "read_key": settings.bootstrap_read_key or None,
-    }
-    if not generate and not any(given.values()):
-        return None
-    made = bootstrap(Accounts(store), **given)
-    if made is None or all(given.values()):
-        return None
-    path = credentials_path(settings)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(banner.shown_credentials(made), file, indent=2)
-        file.write("\n")
-    return made
-
-
-def credentials_path(settings: Settings) -> Path:
-    """Return where ``credentials.json`` lies."""
-    return Path(settings.data_dir).expanduser().absolute() / "credentials.json"
-
-
-async def run(settings: Settings, *, collector: bool, query: bool) -> None:
+async def run(settings: Settings, *, collector: bool, query: bool, reload: Reload | None = None) -> None:
     """Run the asked services until SIGTERM or SIGINT; a second signal ends the process at once.
 
-    What was acknowledged is on disk, so ending at once loses nothing.
+    What was acknowledged is on disk, so ending at once loses nothing. SIGHUP takes what `reload` returns. A collector
+    does not wait for a ClickHouse server that is away: it listens with the accounts of its last answer, and keeps
+    events in its spool.
 
     Raises:
         StartError: a port is taken, or a service alone was asked of an embedded store.
@@ -146,71 +129,79 @@ async def run(settings: Settings, *, collector: bool, query: bool) -> None:
             "or set APIMETRY_STORE to a ClickHouse server"
         )
     stopping = _stop_on_signals()
-    loop = asyncio.get_running_loop()
-    store = await loop.run_in_executor(None, open_store, settings)
+    services = Services(settings)
+    if reload is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, services.reload, reload)
+    store, away = store_of(settings), asyncio.Event()
+    early = collector and not store.embedded
+    opening = asyncio.create_task(open_store(store, settings, away, generate=collector and query))
     try:
-        made = await store.run(lambda: first_keys(store, settings, generate=collector and query))
-        directory = Directory(Accounts(store))
+        await _first_of(opening, asyncio.create_task(stopping.wait()), *_impatience(away, early=early))
+        if stopping.is_set():
+            return
+        made = opening.result() if opening.done() else None
+        snapshot_path = make_data_dir(settings) / "accounts.json" if early else None
+        directory = Directory(Accounts(store), snapshot_path=snapshot_path)
         await directory.start()
         try:
-            await _serve(settings, store, directory, stopping, made=made, collector=collector, query=query)
+            await _start(services, store, directory, collector=collector, query=query)
+            banner.show(settings, services.addresses, made, credentials_path(settings))
+            await _serve(settings, opening, stopping)
         finally:
+            await services.close()
             await directory.close()
     finally:
-        await _close(store)
+        await _close(store, opening)
 
 
-async def _close(store: Store) -> None:
+def _impatience(away: asyncio.Event, *, early: bool) -> list[asyncio.Task[object]]:
+    """What ends the wait for the store of a collector that can do without it for now."""
+    return [asyncio.create_task(away.wait()), asyncio.create_task(asyncio.sleep(PATIENCE_S))] if early else []
+
+
+async def _first_of(opening: asyncio.Task[Credentials | None], *others: asyncio.Task[object]) -> None:
+    """Wait for one of them; raises what opening the store raised."""
+    done, _ = await asyncio.wait({opening, *others}, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
+    if opening in done:
+        opening.result()
+
+
+async def _start(services: Services, store: Store, directory: Directory, *, collector: bool, query: bool) -> None:
+    settings = services.settings
+    if collector:
+        services.collector = create_collector(store, directory, collector_settings(settings))
+        await services.start("collector", services.collector, settings.collector_port)
+    if query:
+        app = create_query_service(store, directory, query_settings(settings))
+        await services.start("query", app, settings.query_port)
+
+
+async def _serve(settings: Settings, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event) -> None:
+    """Return with the first signal; raises where a store that came late cannot be used."""
+    if not opening.done():
+        await _first_of(opening, asyncio.create_task(stopping.wait()))
+        made = opening.result() if opening.done() else None
+        if opening.done():
+            log.info("the store is available")
+        if made is not None:
+            banner.show_keys(made, credentials_path(settings))
+    await stopping.wait()
+    log.info("stopping")
+
+
+async def _close(store: Store, opening: asyncio.Task[Credentials | None]) -> None:
     """Close the store; one that hangs is left behind, since a stop must not wait for its answer."""
+    was_opening = not opening.done()
+    opening.cancel()
     closing = asyncio.get_running_loop().run_in_executor(None, store.close)
     done, _ = await asyncio.wait([closing], timeout=CLOSE_GRACE_S)
-    if not done:
+    if not done or was_opening:
+        # A thread may still wait for an answer, and the interpreter would wait for it.
         log.warning("the store still does not answer; ending without it, what was acknowledged is on disk")
         os._exit(0)
     closing.result()
-
-
-async def _serve(  # noqa: PLR0913 - everything that was wired
-    settings: Settings,
-    store: Store,
-    directory: Directory,
-    stopping: asyncio.Event,
-    *,
-    made: Credentials | None,
-    collector: bool,
-    query: bool,
-) -> None:
-    runners: list[web.AppRunner] = []
-    addresses: dict[str, str] = {}
-    try:
-        if collector:
-            app = create_collector(store, directory, collector_settings(settings))
-            addresses["collector"] = await _listen(app, settings.host, settings.collector_port, runners)
-        if query:
-            app = create_query_service(store, directory, query_settings(settings))
-            addresses["query"] = await _listen(app, settings.host, settings.query_port, runners)
-        banner.show(settings, addresses, made, credentials_path(settings))
-        await stopping.wait()
-        log.info("stopping")
-    finally:
-        # The collector first: it stops accepting, and what it still holds goes into the store.
-        for runner in runners:
-            await runner.cleanup()
-
-
-async def _listen(app: web.Application, host: str, port: int, runners: list[web.AppRunner]) -> str:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
-    await runner.setup()
-    runners.append(runner)
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise StartError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; another port can be set, 0 picks a free one"
-        ) from error
-    bound = runner.addresses[0]
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    return f"http://{shown}:{bound[1]}"
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -2,6 +2,10 @@
 
 A revoked key stops working with the next refresh (5 s); a new key works at once, because asking for an unknown key
 refreshes the snapshot, at most once a second. While the store is away the last snapshot holds.
+
+With a `snapshot_path` the snapshot is also kept on the disk, and a start that finds the store away begins with that
+one. It may be old, so that a key which it does not know is told to come back instead of being refused; with the
+store's first answer it is replaced.
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from hmac import compare_digest
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.accounts import Application, Key, KeyKind, Organization
 from apimetry.store.errors import StoreError, StoreUnavailable
 from apimetry.store.records import hash_key
+from apimetry.store.snapshot import Snapshot, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from apimetry.store.accounts import Accounts
@@ -27,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 LOG_INTERVAL_S: Final = 10.0
 UNKNOWN_KEY_INTERVAL_S: Final = 1.0
+FIRST_LOAD_S: Final = 3.0
 # A key's last use is written when the stored one is older than this.
 USE_RESOLUTION: Final = timedelta(minutes=1)
 
@@ -39,13 +46,6 @@ class Principal:
     key_id: str
     organization_id: str
     application_id: str | None
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    organizations: dict[str, Organization] = field(default_factory=dict)
-    applications: dict[str, Application] = field(default_factory=dict)
-    keys: dict[str, tuple[Key, str]] = field(default_factory=dict)
 
 
 def _utc_now() -> datetime:
@@ -63,6 +63,7 @@ class Directory:
         accounts: Accounts,
         *,
         refresh_interval_s: float = 5.0,
+        snapshot_path: Path | None = None,
         now: Callable[[], datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +71,11 @@ class Directory:
         self._refresh_interval_s = refresh_interval_s
         self._now = now
         self._monotonic = monotonic
-        self._snapshot: _Snapshot | None = None
+        self._path = snapshot_path
+        self._snapshot: Snapshot | None = None
+        # What is in the file, in as far as it matters there; None: unknown.
+        self._kept: Snapshot | None = None
+        self._from_disk = False
         self._started_refresh_at = float("-inf")
         self._logged_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
@@ -78,8 +83,19 @@ class Directory:
         self._uses: dict[str, datetime] = {}
 
     async def start(self) -> None:
-        """Load the first snapshot and keep it fresh; a store that is away delays the load, it does not raise."""
-        await self.refresh()
+        """Load the first snapshot and keep it fresh; a store that is away delays the load, it does not raise.
+
+        With a snapshot on the disk a store that hangs is not waited for longer than FIRST_LOAD_S.
+        """
+        if self._path is not None and self._snapshot is None:
+            self._snapshot = await asyncio.get_running_loop().run_in_executor(None, read_snapshot, self._path)
+            self._from_disk = self._snapshot is not None
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.refresh(), FIRST_LOAD_S if self._from_disk else None)
+        if self._from_disk:
+            logger.warning(
+                "the store does not answer; the accounts are those of its last answer, from %s", self._path
+            )
         self._background = asyncio.create_task(self._keep_fresh(), name="apimetry-directory")
 
     async def close(self) -> None:
@@ -102,7 +118,8 @@ class Directory:
     async def find(self, secret: str) -> Principal | None:
         """Whom the key speaks for, or None when it is unknown, revoked or expired.
 
-        Raises StoreUnavailable as long as no snapshot could be loaded.
+        Raises StoreUnavailable as long as no snapshot could be loaded, and for a key that a snapshot from the disk
+        does not know: it may be newer.
         """
         digest = hash_key(secret)
         found = self._current().keys.get(digest) if self._snapshot else None
@@ -110,6 +127,10 @@ class Directory:
             await self.refresh()
         found = self._current().keys.get(digest)
         if found is None:
+            if self._from_disk:
+                raise StoreUnavailable(
+                    "this key is unknown to the last known accounts, and the store does not answer"
+                )
             return None
         key, stored = found
         now = self._now()
@@ -142,7 +163,7 @@ class Directory:
         under_way = self._refreshing is not None and not self._refreshing.done()
         return under_way or self._monotonic() - self._started_refresh_at >= UNKNOWN_KEY_INTERVAL_S
 
-    def _current(self) -> _Snapshot:
+    def _current(self) -> Snapshot:
         if self._snapshot is None:
             raise StoreUnavailable("the accounts could not be loaded yet")
         return self._snapshot
@@ -152,6 +173,20 @@ class Directory:
             self._snapshot = await self._accounts.store.run_reserved(_load, self._accounts)
         except StoreError as error:
             self._log(error)
+            return
+        self._from_disk = False
+        await self._keep_on_disk(self._snapshot)
+
+    async def _keep_on_disk(self, snapshot: Snapshot) -> None:
+        kept = _without_uses(snapshot)
+        if self._path is None or kept == self._kept:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, write_snapshot, self._path, kept)
+        except OSError as error:
+            logger.warning("the accounts cannot be kept in %s: %s", self._path, error.strerror)
+        else:
+            self._kept = kept
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -184,9 +219,15 @@ class Directory:
             logger.warning("accounts cannot be refreshed, %s: %s", kept, error)
 
 
-def _load(accounts: Accounts) -> _Snapshot:
+def _without_uses(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without what changes with every use of a key: the file is written when accounts change."""
+    keys = {digest: (replace(key, last_used_at=None), stored) for digest, (key, stored) in snapshot.keys.items()}
+    return replace(snapshot, keys=keys)
+
+
+def _load(accounts: Accounts) -> Snapshot:
     applications = {found.id: found for found in accounts.applications()}
-    return _Snapshot(
+    return Snapshot(
         {found.id: found for found in accounts.organizations()},
         applications,
         {
