@@ -1,211 +1,104 @@
-"""What the middleware adds to a request, in the process: median microseconds, paired with the bare application.
+"""What the middleware adds to a request, in the process: microseconds beside the bare application.
 
-Route, function, sizes and a consumer (from a header) are captured; the collector is a socket server that answers 200
-in another process. Bare and recorded requests are interleaved, so that the machine's noise falls on both alike.
+Route, function, sizes and a consumer (from a header) are captured; the collector is a server in another process that
+answers 200. Each figure comes from a process of its own: many short rounds, in which bare and recorded requests take
+turns, so that a noisy machine's noise falls on both; a round gives the difference of its two medians; printed is the
+median of the rounds, with the quartiles. The garbage collector's old objects are frozen, its young ones collected.
 
-    python benchmarks/middleware_overhead.py [requests]
+    python benchmarks/middleware_overhead.py [--rounds 400] [--frameworks starlette,flask]
+
+With `--peers`, others' middlewares are measured in the same run, those that are installed:
+
+    python -m venv /tmp/peers
+    /tmp/peers/bin/pip install . starlette fastapi flask django apitally api-analytics \
+        prometheus-fastapi-instrumentator starlette-exporter prometheus-flask-exporter django-prometheus \
+        opentelemetry-sdk opentelemetry-instrumentation-asgi opentelemetry-instrumentation-fastapi \
+        opentelemetry-instrumentation-flask opentelemetry-instrumentation-django
+    /tmp/peers/bin/python benchmarks/middleware_overhead.py --peers
 """
 
-# ruff: noqa: PLC0415, D101, D102  # a framework is imported where it is measured; a script
 from __future__ import annotations
 
-import asyncio
+import argparse
 import gc
-import http.server
-import io
-import multiprocessing
+import json
+import logging
 import os
 import statistics
+import subprocess
 import sys
-from time import perf_counter_ns
 
-KEY = "apimetry_w_" + "k" * 37
-HEADERS = [
-    (b"host", b"localhost"),
-    (b"user-agent", b"bench"),
-    (b"accept", b"*/*"),
-    (b"accept-encoding", b"gzip"),
-    (b"connection", b"keep-alive"),
-    (b"x-api-key", b"consumer-17"),
-]
-OPTIONS = {"write_key": KEY, "consumer": "X-API-Key"}
+import _middleware_hosts as hosts
+import _middleware_peers as peers
+
+WARM_UP = 300
+REQUESTS_PER_ROUND = 20
+TARGETS_US = {"starlette": 5, "fastapi": 8, "flask": 10, "django": 10}
 
 
-class Accepting(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:  # http.server's name
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answer = b'{"accepted": 1, "rejected": 0}'
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_values: object) -> None:
-        pass
-
-
-def collect(pipe) -> None:  # noqa: ANN001  # a multiprocessing connection
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Accepting)
-    pipe.send(server.server_port)
-    server.serve_forever()
-
-
-def starlette_app():  # noqa: ANN201  # a framework's application
-    from starlette.applications import Starlette
-    from starlette.responses import JSONResponse
-    from starlette.routing import Route
-
-    async def scores(_request):  # noqa: ANN001, ANN202
-        return JSONResponse({"score": 1})
-
-    return Starlette(routes=[Route("/v1/scores/{identity}", scores)])
-
-
-def fastapi_app():  # noqa: ANN201  # a framework's application
-    from fastapi import FastAPI
-
-    app = FastAPI()
-
-    @app.get("/v1/scores/{identity}")
-    async def scores(identity: int) -> dict[str, int]:
-        return {"score": identity}
-
-    return app
-
-
-def flask_app():  # noqa: ANN201  # a framework's application
-    from flask import Flask
-
-    app = Flask("bench")
-
-    @app.get("/v1/scores/<int:identity>")
-    def scores(identity: int) -> dict[str, int]:
-        return {"score": identity}
-
-    return app
-
-
-def django_app(middleware: list[str]):  # noqa: ANN201  # a framework's application
-    from django.conf import settings
-    from django.core.handlers.wsgi import WSGIHandler
-
-    settings.MIDDLEWARE = middleware
-    return WSGIHandler()
-
-
-def configure_django() -> None:
-    import django
-    from django.conf import settings
-    from django.http import JsonResponse
-    from django.urls import path
-
-    def scores(_request, identity):  # noqa: ANN001, ANN202
-        return JsonResponse({"score": identity})
-
-    urls = type(sys)("bench_urls")
-    urls.urlpatterns = [path("v1/scores/<int:identity>", scores)]
-    sys.modules["bench_urls"] = urls
-    settings.configure(ROOT_URLCONF="bench_urls", ALLOWED_HOSTS=["*"], APIMETRY=OPTIONS, LOGGING_CONFIG=None)
-    django.setup()
-
-
-def asgi_call(app, loop):  # noqa: ANN001, ANN201
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_message: object) -> None:
-        return None
-
-    async def once() -> int:
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": "/v1/scores/17",
-            "root_path": "",
-            "query_string": b"",
-            "headers": HEADERS,
-            "client": ("127.0.0.1", 1),
-            "server": ("localhost", 80),
-            "scheme": "http",
-            "http_version": "1.1",
-        }
-        start = perf_counter_ns()
-        await app(scope, receive, send)
-        return perf_counter_ns() - start
-
-    return lambda: loop.run_until_complete(once())
-
-
-def wsgi_call(app):  # noqa: ANN001, ANN201
-    def start_response(_status: str, _headers: object, _exc_info: object = None) -> None:
-        return None
-
-    def once() -> int:
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": "/v1/scores/17",
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "HTTP_HOST": "localhost",
-            "HTTP_X_API_KEY": "consumer-17",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.url_scheme": "http",
-        }
-        start = perf_counter_ns()
-        body = app(environ, start_response)
-        for _chunk in body:
-            pass
-        if hasattr(body, "close"):
-            body.close()
-        return perf_counter_ns() - start
-
-    return once
-
-
-def measure(name: str, bare, recorded, requests: int) -> None:  # noqa: ANN001
-    for _ in range(300):
-        bare()
-        recorded()
+def measure(framework: str, who: str, rounds: int) -> dict[str, float]:
+    # Django has one set of settings in a process; its chain is built when the handler is made.
+    recorded = peers.add(framework, who)
+    bare = hosts.MAKE[framework]()
+    hosts.alternate(framework, [bare, recorded], WARM_UP)
     gc.collect()
-    bare_ns, recorded_ns = [], []
-    for index in range(requests):
-        # The order alternates too: the second of a pair finds warmer caches.
-        pair = ((bare, bare_ns), (recorded, recorded_ns))
-        for call, times in pair if index % 2 else reversed(pair):
-            times.append(call())
-    base, with_us = statistics.median(bare_ns) / 1000, statistics.median(recorded_ns) / 1000
-    print(f"{name:<10} bare {base:8.1f} µs   recorded {with_us:8.1f} µs   added {with_us - base:6.1f} µs")
+    gc.freeze()
+    bare_us, differences = [], []
+    for _ in range(rounds):
+        first, second = (
+            statistics.median(t) / 1000 for t in hosts.alternate(framework, [bare, recorded], REQUESTS_PER_ROUND)
+        )
+        bare_us.append(first)
+        differences.append(second - first)
+    low, middle, high = statistics.quantiles(differences, n=4)
+    return {"bare": statistics.median(bare_us), "low": low, "added": middle, "high": high}
+
+
+def measure_apart(framework: str, who: str, rounds: int, url: str) -> dict[str, float] | str:
+    """Measure in a process of its own; where that fails, say why in a few words."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", framework, who, "--rounds", str(rounds)],
+        env={**os.environ, "APIMETRY_COLLECTOR_URL": url, "BENCH_COLLECTOR_URL": url},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["failed"]
+        return last[0][:60]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=collect, args=(theirs,), daemon=True)
-    process.start()
-    os.environ["APIMETRY_COLLECTOR_URL"] = f"http://127.0.0.1:{ours.recv()}"
-
-    from apimetry.middleware.asgi import ASGIMiddleware
-    from apimetry.middleware.wsgi import WSGIMiddleware
-
-    loop = asyncio.new_event_loop()
-    for name, make in (("Starlette", starlette_app), ("FastAPI", fastapi_app)):
-        recorded = asgi_call(ASGIMiddleware(make(), **OPTIONS), loop)
-        measure(name, asgi_call(make(), loop), recorded, requests)
-    flask = flask_app()
-    flask.wsgi_app = WSGIMiddleware(flask.wsgi_app, **OPTIONS)
-    measure("Flask", wsgi_call(flask_app()), wsgi_call(flask), requests)
-    configure_django()
-    bare = wsgi_call(django_app([]))
-    recorded = wsgi_call(django_app(["apimetry.middleware.django.DjangoMiddleware"]))
-    measure("Django", bare, recorded, requests)
-    loop.close()
-    # A daemon: it ends with us, after our exit has flushed.
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=400, help="rounds of 20 requests each, bare and recorded")
+    parser.add_argument("--frameworks", default=",".join(hosts.FRAMEWORKS))
+    parser.add_argument("--peers", action="store_true", help="others' middlewares too, where they are installed")
+    parser.add_argument("--who", default="", help="only these, comma-separated")
+    parser.add_argument("--one", nargs=2, metavar=("FRAMEWORK", "WHO"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        logging.disable(logging.CRITICAL)
+        print(json.dumps(measure(*arguments.one, arguments.rounds)))
+        return
+    url = hosts.start_collector()
+    print(f"{'':34} {'bare':>8} {'added':>8}   quartiles     (µs)")
+    everyone = ("apimetry", *peers.PEERS) if arguments.peers else ("apimetry",)
+    for who in arguments.who.split(",") if arguments.who else everyone:
+        for framework in arguments.frameworks.split(","):
+            if framework not in peers.FRAMEWORKS_OF.get(who, hosts.FRAMEWORKS):
+                continue
+            found = measure_apart(framework, who, arguments.rounds, url)
+            name = f"{who} {framework}"
+            if isinstance(found, str):
+                print(f"{name:<34} not measured: {found}")
+                continue
+            target = f"target {TARGETS_US[framework]}" if who == "apimetry" else ""
+            print(
+                f"{name:<34} {found['bare']:8.1f} {found['added']:8.1f}   "
+                f"{found['low']:.1f} to {found['high']:.1f}   {target}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -6,34 +6,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimetry.middleware.buffer import Buffer
-from apimetry.middleware.event import FIXED_BYTES
+from apimetry.middleware.event import SLOT_BYTES
 
 
 def event(path="/a", data=None):
-    return (0, "GET", (path, b""), "/a", "f", 200, 1, 1, 0, 0, "", "", "", "", 1, data)
+    return (0, "GET", path, b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, data)
 
 
 def test_full_buffer_drops_newest_and_counts_it():
     buffer = Buffer(max_events=2, max_bytes=10**9, wake_at=10)
     assert [buffer.add(event(path)) for path in "abc"] == [True, True, False]
-    assert [e[2][0] for e in buffer.take(10, 10**9)[0]] == ["a", "b"]
+    assert [e[2] for e in buffer.take(10, 10**9)] == ["a", "b"]
     assert (buffer.captured_total, buffer.full_total) == (3, 1)
 
 
 def test_bytes_are_bounded_too():
-    buffer = Buffer(max_events=100, max_bytes=3 * (FIXED_BYTES + 1000), wake_at=100)
+    buffer = Buffer(max_events=100, max_bytes=13 * SLOT_BYTES, wake_at=100)
     assert [buffer.add(event("x" * 1000)) for _ in range(4)] == [True, True, True, False]
     assert not buffer.add(event(data={"k": "v" * 1000}))
+    assert buffer.add(event())
+    assert not buffer.add(event())
+    assert len(buffer.take(100, 10**9)) == 4
+    buffer.release()
+    assert [buffer.add(event()) for _ in range(14)] == [True] * 13 + [False]
 
 
 def test_what_is_taken_takes_room_until_it_is_released():
     buffer = Buffer(max_events=2, max_bytes=10**9, wake_at=10)
     buffer.add(event())
     buffer.add(event())
-    _, taken_bytes = buffer.take(2, 10**9)
+    buffer.take(2, 10**9)
     assert (buffer.add(event()), len(buffer)) == (False, 2)
-    buffer.release(taken_bytes)
+    buffer.release()
     assert (buffer.add(event()), len(buffer)) == (True, 1)
+
+
+def test_first_event_wakes_an_idle_waiter():
+    buffer = Buffer(max_events=10, max_bytes=10**9, wake_at=5)
+    waiter = threading.Thread(target=buffer.wait_for_first, args=(60,))
+    waiter.start()
+    buffer.add(event())
+    waiter.join(10)
+    assert not waiter.is_alive()
 
 
 def test_full_batch_wakes_the_waiter():
@@ -48,16 +62,15 @@ def test_full_batch_wakes_the_waiter():
 
 @given(st.lists(st.one_of(st.just("add"), st.integers(1, 5)), max_size=60))
 def test_counters_add_up_and_bounds_hold(steps):
-    buffer = Buffer(max_events=7, max_bytes=6 * (FIXED_BYTES + 2), wake_at=3)
+    buffer = Buffer(max_events=7, max_bytes=6 * SLOT_BYTES, wake_at=3)
     added = taken = 0
     for step in steps:
         if step == "add":
             added += 1
             buffer.add(event())
         else:
-            batch, taken_bytes = buffer.take(step, 10**9)
-            taken += len(batch)
-            buffer.release(taken_bytes)
+            taken += len(buffer.take(step, 10**9))
+            buffer.release()
         assert len(buffer) <= 6
         assert buffer.captured_total == added == taken + len(buffer) + buffer.full_total
 

@@ -23,9 +23,9 @@ def event(path="/a", status=200, response_ns=5_000_000):
     return (
         1_700_000_000_000_000_000,
         "GET",
-        (path, b""),
-        "/a",
-        "app.a",
+        path,
+        b"",
+        ("/a", "app.a"),
         status,
         response_ns,
         4_000_000,
@@ -58,6 +58,12 @@ def test_full_batch_is_sent_before_the_interval(make, fake_collector):
     for _ in range(10):
         recorder.record(event())
     assert len(fake_collector.wait_for_events(10)) == 10
+
+
+def test_after_a_pause_an_event_does_not_wait_for_the_interval(make, fake_collector):
+    recorder = make(flush_interval_s=10)
+    recorder.record(event())
+    assert len(fake_collector.wait_for_events(1, timeout_s=8)) == 1
 
 
 def test_request_carries_key_type_and_batch_id(make, fake_collector):
@@ -156,7 +162,7 @@ def test_full_buffer_drops_the_newest_and_reports_it_later(make, fake_collector)
 
 def test_event_that_cannot_be_encoded_costs_itself_alone(make, fake_collector):
     recorder = make()
-    recorder.record(("not", "an", ("e", b""), "v", "e", "n", 1, 1, 1, 1, "", "", "", "", 1, None))
+    recorder.record(("not", "an", "e", b"", ("v", "e"), "n", 1, 1, 1, 1, "", "", "", "", 1, None))
     recorder.record(event())
     assert recorder.flush(10)
     assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"invalid": 1}}
@@ -291,6 +297,7 @@ def test_fork_that_python_did_not_see_is_noticed_at_the_next_event(make, fake_co
     def child():
         # What a C fork leaves: the parent's state, and another process id.
         recorder._exporter._worker, recorder._exporter._pid = parents, parents.pid
+        recorder._exporter._buffer = parents.buffer
         recorder._exporter._workers = {parents.pid: parents}
         assert recorder.counters()["captured"] == 0
         recorder.record(event("/child"))

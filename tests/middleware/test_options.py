@@ -76,4 +76,4 @@ def test_unknown_option_is_refused_with_what_is_allowed():
     ],
 )
 def test_exclude_takes_paths_wildcards_and_patterns(exclude, path, excluded):
-    assert (compile_exclude(exclude)(path) is not None) == excluded
+    assert compile_exclude(exclude)(path) is excluded

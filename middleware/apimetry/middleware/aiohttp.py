@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from apimetry.middleware.errors import error_name
+from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import aiohttp_route
+from apimetry.middleware.routes import NameCache, aiohttp_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,13 +27,13 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
     Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. The middleware's
     ``flush(timeout_s)`` sends what is buffered.
     """
-    recorder = Recorder(options)
+    recorder, names = Recorder(options), NameCache()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if recorder.skips(request.path):
             return await handler(request)
-        exchange = _Exchange(recorder, request)
+        exchange = _Exchange(recorder, names, request)
         try:
             response = await handler(request)
         except BaseException as error:
@@ -52,6 +53,7 @@ class _Exchange:
     __slots__ = (
         "_error_type",
         "_is_connection",
+        "_names",
         "_recorder",
         "_request",
         "_response_bytes",
@@ -61,8 +63,9 @@ class _Exchange:
         "_ttfb_ns",
     )
 
-    def __init__(self, recorder: Recorder, request: web.Request) -> None:
+    def __init__(self, recorder: Recorder, names: NameCache, request: web.Request) -> None:
         self._recorder = recorder
+        self._names = names
         self._request = request
         self._status = 0
         self._response_bytes: int | None = 0
@@ -109,14 +112,13 @@ class _Exchange:
     def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
         request, recorder = self._request, self._recorder
         headers, method = request.headers, request.method
-        route, function = aiohttp_route(request.match_info)
         recorder.record(
             (
                 self._timestamp_ns,
                 method,
-                (request.path, request.query_string),
-                route,
-                function,
+                request.path,
+                request.query_string,
+                aiohttp_names(self._names, request.match_info),
                 self._status,
                 response_ns,
                 self._ttfb_ns,
@@ -125,7 +127,7 @@ class _Exchange:
                 self._consumer(),
                 self._error_type,
                 (request.remote or "") if recorder.takes_client_ip else "",
-                headers.get("User-Agent", "") if recorder.takes_user_agent else "",
+                headers.get("User-Agent", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
                 1,
                 recorder.data(request, extra) if recorder.calls_data else extra,
             )

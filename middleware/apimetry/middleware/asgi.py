@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
-from apimetry.middleware.errors import error_name
+from apimetry.middleware.errors import error_name, is_cancellation
+from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import asgi_route
+from apimetry.middleware.routes import NameCache, asgi_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -30,7 +30,9 @@ class ASGIMiddleware:
 
     def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
         self.app = app
-        self.recorder = Recorder(options)
+        self.recorder = Recorder(options, notices_any_fork=False)
+        self._names = NameCache()
+        self._skips = self.recorder.skips
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when nothing was left within the timeout. Blocks."""
@@ -39,20 +41,25 @@ class ASGIMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
         kind = scope["type"]
-        exchange: _Exchange
         if kind == "lifespan":
-            await self.app(scope, receive, _FlushAtShutdown(self.recorder, send))
-            return
-        if kind not in ("http", "websocket") or self.recorder.skips(scope["path"]):
+            send = _FlushAtShutdown(self.recorder, send)
+        exchange: _Exchange
+        if kind == "http" and not self._skips(scope["path"]):
+            exchange = _Exchange(self, scope, receive, send)
+        elif kind == "websocket" and not self._skips(scope["path"]):
+            exchange = _Socket(self, scope, receive, send)
+        else:
             await self.app(scope, receive, send)
             return
-        exchange = (_Exchange if kind == "http" else _Socket)(self.recorder, scope, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.fail(error)
             raise
-        exchange.finish()
+        if not exchange.is_recorded:
+            exchange.finish()
+        if self.recorder.host.is_stopping:
+            await flush_before_end(self.recorder)
 
 
 class _Exchange:
@@ -63,10 +70,10 @@ class _Exchange:
         "_headers",
         "_is_client_gone",
         "_is_complete",
-        "_is_recorded",
         "_is_streamed",
+        "_middleware",
+        "_path",
         "_receive",
-        "_recorder",
         "_request_bytes",
         "_response_bytes",
         "_response_ns",
@@ -76,18 +83,20 @@ class _Exchange:
         "_status",
         "_timestamp_ns",
         "_ttfb_ns",
+        "is_recorded",
     )
 
-    def __init__(self, recorder: Recorder, scope: Scope, receive: Receive, send: Send) -> None:
-        self._recorder = recorder
+    def __init__(self, middleware: ASGIMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
+        self._middleware = middleware
         self._scope = scope
+        self._path: str = scope["path"]  # now: some frameworks move it on
         self._receive = receive
         self._send = send
         self._status = self._request_bytes = self._response_bytes = self._response_ns = 0
         self._ttfb_ns: int | None = None
         self._headers: Any = ()
         self._error_type = ""
-        self._is_client_gone = self._is_complete = self._is_recorded = self._is_streamed = False
+        self._is_client_gone = self._is_complete = self.is_recorded = self._is_streamed = False
         self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
@@ -104,25 +113,35 @@ class _Exchange:
         """Time the response's start and end, and count its body."""
         kind = message["type"]
         if kind == "http.response.body":
-            self._response_bytes += len(message.get("body") or b"")
-            return self._send_body(message)
+            body = message.get("body")
+            if body:
+                self._response_bytes += len(body)
+            if message.get("more_body"):
+                self._is_streamed = True
+                return self._send_part(message)
+            return self._send_last(message)
         if kind == "http.response.start":
             self._status = message["status"]
-            self._headers = message.get("headers") or ()
+            self._headers = message.get("headers")
             self._ttfb_ns = perf_counter_ns() - self._started_ns
         elif kind == "http.response.pathsend":
-            return self._send_body(message)
+            return self._send_last(message)
         return self._send(message)
 
-    async def _send_body(self, message: Message) -> None:
+    async def _send_part(self, message: Message) -> None:
         try:
             await self._send(message)
         except OSError:
             self._is_client_gone = True
             raise
-        if message.get("more_body"):
-            self._is_streamed = True
-        elif not self._is_complete:
+
+    async def _send_last(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            self._is_client_gone = True
+            raise
+        if not self._is_complete:
             self._response_ns = perf_counter_ns() - self._started_ns
             self._is_complete = True
             if self._status < 500:
@@ -133,7 +152,7 @@ class _Exchange:
         """Record a request whose application raised."""
         if self._is_complete:
             self._error_type = error_name(error)
-        elif self._is_client_gone or isinstance(error, asyncio.CancelledError):
+        elif self._is_client_gone or is_cancellation(error):
             self._is_client_gone = True
         else:
             self._status, self._error_type = 500, error_name(error)
@@ -141,7 +160,7 @@ class _Exchange:
 
     def finish(self) -> None:
         """Record a request whose application has returned, unless its last body part did so already."""
-        if self._is_recorded:
+        if self.is_recorded:
             return
         if not self._is_complete:
             self._response_ns = perf_counter_ns() - self._started_ns
@@ -152,63 +171,65 @@ class _Exchange:
         self._record()
 
     def _record(self) -> None:
-        self._is_recorded = True
+        self.is_recorded = True
+        recorder = self._middleware.recorder
         try:
-            if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
+            scope = self._scope
+            method = scope.get("method", "GET")
+            consumer: str | bytes = ""
+            user_agent = ""
+            if recorder.takes_headers or method != "GET":
+                consumer, user_agent = self._read_headers()
+            if recorder.calls_consumer:
+                consumer = recorder.consumer(scope)
+            response_ns, ttfb_ns, extra = self._response_ns, self._ttfb_ns, None
+            if self._is_streamed and ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
-                self._record_event(self._ttfb_ns, {"connection_us": str(self._response_ns // 1000)})
-            else:
-                self._record_event(self._response_ns, None)
-        except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
-            self._recorder.report_fault("asgi", error)
-
-    def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
-        scope, recorder = self._scope, self._recorder
-        method = scope.get("method", "GET")
-        consumer: str | bytes = ""
-        user_agent = ""
-        if recorder.takes_headers or method not in ("GET", "HEAD"):
-            consumer, user_agent = self._read_headers()
-        route, function = asgi_route(scope)
-        client = scope.get("client") if recorder.takes_client_ip else None
-        recorder.record(
-            (
-                self._timestamp_ns,
-                method,
-                (scope["path"], scope.get("query_string", b"")),
-                route,
-                function,
-                self._status,
-                response_ns,
-                response_ns if self._ttfb_ns is None else self._ttfb_ns,
-                self._request_bytes,
-                0 if method == "HEAD" else self._response_bytes,
-                recorder.consumer(scope) if recorder.calls_consumer else consumer,
-                self._error_type,
-                client[0] if client else "",
-                user_agent,
-                1,
-                recorder.data(scope, extra) if recorder.calls_data else extra,
+                response_ns, extra = ttfb_ns, {"connection_us": str(response_ns // 1000)}
+            recorder.record(
+                (
+                    self._timestamp_ns,
+                    method,
+                    self._path,
+                    scope.get("query_string", b""),
+                    asgi_names(self._middleware._names, scope),  # noqa: SLF001  # same module
+                    self._status,
+                    response_ns,
+                    response_ns if ttfb_ns is None else ttfb_ns,
+                    self._request_bytes,
+                    self._response_bytes if method != "HEAD" else 0,
+                    consumer,
+                    self._error_type,
+                    self._client_ip() if recorder.takes_client_ip else "",
+                    user_agent,
+                    1,
+                    recorder.data(scope, extra) if recorder.calls_data else extra,
+                )
             )
-        )
+        except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
+            recorder.report_fault("asgi", error)
+
+    def _client_ip(self) -> str:
+        client = self._scope.get("client")
+        return client[0] if client else ""
 
     def _read_headers(self) -> tuple[bytes, str]:
         """Take Content-Length, and the consumer's and the agent's header as far as they are wanted."""
-        recorder = self._recorder
+        recorder = self._middleware.recorder
         wanted = recorder.wanted_headers
         consumer, user_agent = b"", ""
         for name, value in self._scope["headers"]:
             if name in wanted:
-                if name == b"content-length" and value.isdigit():
-                    self._request_bytes = int(value)
                 if name == recorder.consumer_header_bytes:
                     consumer = value
-                if name == b"user-agent":
-                    user_agent = value.decode("latin-1")
+                if name == b"content-length" and value.isdigit():
+                    self._request_bytes = int(value)
+                elif name == b"user-agent" and recorder.takes_user_agent:
+                    user_agent = value[:MAX_STRING_CHARACTERS].decode("latin-1")
         return consumer, user_agent
 
     def _is_event_stream(self) -> bool:
-        for name, value in self._headers:
+        for name, value in self._headers or ():
             if name.lower() == b"content-type":
                 return bool(value.startswith(b"text/event-stream"))
         return False
@@ -243,13 +264,13 @@ class _Socket(_Exchange):
 
     def fail(self, error: BaseException) -> None:
         """Record a connection whose application raised; a client that left is no failure of it."""
-        if not self._is_client_gone and not isinstance(error, asyncio.CancelledError):
+        if not self._is_client_gone and not is_cancellation(error):
             self._status, self._error_type = 500, error_name(error)
         self.finish()
 
     def finish(self) -> None:
         """Record a connection that has ended."""
-        if self._is_recorded:
+        if self.is_recorded:
             return
         if self._status == 0:
             self._status = CLIENT_CLOSED if self._is_client_gone else 500
@@ -272,17 +293,21 @@ class _FlushAtShutdown:
 
     async def __call__(self, message: Message) -> None:
         if message["type"].startswith("lifespan.shutdown"):
-            await self._flush()
+            await flush_before_end(self._recorder)
         await self._send(message)
 
-    async def _flush(self) -> None:
-        timeout_s = self._recorder.options.exit_timeout_s
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # a server on trio: at its shutdown, blocking it harms nobody
-            self._recorder.flush(timeout_s)
-        else:
-            await loop.run_in_executor(None, self._recorder.flush, timeout_s)
+
+async def flush_before_end(recorder: Recorder) -> None:
+    """Deliver what is buffered, within the time an exit may take, without blocking the event loop."""
+    import asyncio  # noqa: PLC0415  # half of this module's import time; whoever gets here has it already
+
+    timeout_s = recorder.options.exit_timeout_s
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # a server on trio: at its shutdown, blocking it harms nobody
+        recorder.flush(timeout_s)
+    else:
+        await loop.run_in_executor(None, recorder.flush, timeout_s)
 
 
 def _message_bytes(message: Message) -> int:

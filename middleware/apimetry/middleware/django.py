@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings  # type: ignore[import-untyped]  # it ships no types
 
-from apimetry.middleware.errors import error_name
+from apimetry.middleware.asgi import flush_before_end
+from apimetry.middleware.errors import error_name, is_cancellation
+from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import django_route
+from apimetry.middleware.routes import NameCache, django_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,8 +24,8 @@ class DjangoMiddleware:
     """Records one event for each request; sync and async, streaming too.
 
     Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``. What is buffered is sent
-    when the interpreter exits; Django has no lifespan, and uvicorn ends itself by SIGTERM's default action, which
-    no exit handler survives: there, events of the last `flush_interval_s` before a SIGTERM are lost.
+    when the interpreter exits. Under uvicorn, which ends itself by SIGTERM's default action, it is sent while the
+    server drains: the exporter sees that it does, and a request that ends while it drains waits for its delivery.
     """
 
     sync_capable = True
@@ -33,6 +34,8 @@ class DjangoMiddleware:
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self.get_response = get_response
         self.recorder = Recorder(getattr(settings, "APIMETRY", None) or {})
+        self.names = NameCache()
+        self._skips = self.recorder.skips
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -45,9 +48,9 @@ class DjangoMiddleware:
         """Pass the request on and record it."""
         if self._is_async:
             return self._call_async(request)
-        if self.recorder.skips(request.path):
+        if self._skips(request.path):
             return self.get_response(request)
-        exchange = _Exchange(self.recorder, request)
+        exchange = _Exchange(self, request)
         try:
             response = self.get_response(request)
         except BaseException as error:
@@ -57,15 +60,17 @@ class DjangoMiddleware:
         return response
 
     async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
-        if self.recorder.skips(request.path):
+        if self._skips(request.path):
             return await self.get_response(request)
-        exchange = _Exchange(self.recorder, request)
+        exchange = _Exchange(self, request)
         try:
             response = await self.get_response(request)
         except BaseException as error:
             exchange.fail(error)
             raise
         exchange.answer(response)
+        if self.recorder.host.is_stopping:
+            await flush_before_end(self.recorder)
         return response
 
     def process_exception(self, request: Any, exception: BaseException) -> None:  # noqa: ANN401  # see above
@@ -80,7 +85,7 @@ class _Exchange:
         "_error_type",
         "_is_event_stream",
         "_is_recorded",
-        "_recorder",
+        "_middleware",
         "_request",
         "_response_bytes",
         "_started_ns",
@@ -89,8 +94,8 @@ class _Exchange:
         "_ttfb_ns",
     )
 
-    def __init__(self, recorder: Recorder, request: Any) -> None:  # noqa: ANN401  # Django has no types
-        self._recorder = recorder
+    def __init__(self, middleware: DjangoMiddleware, request: Any) -> None:  # noqa: ANN401  # Django has no types
+        self._middleware = middleware
         self._request = request
         self._status = 0
         self._response_bytes: int | None = 0
@@ -117,7 +122,7 @@ class _Exchange:
                 stream = _AsyncStream if response.is_async else _Stream
                 response.streaming_content = stream(self, response.streaming_content)
         except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
-            self._recorder.report_fault("django", error)
+            self._middleware.recorder.report_fault("django", error)
 
     def count(self, data: bytes) -> None:
         """Count a chunk that streams out."""
@@ -127,7 +132,7 @@ class _Exchange:
 
     def fail(self, error: BaseException) -> None:
         """Record a request whose application raised."""
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        if isinstance(error, GeneratorExit) or is_cancellation(error):
             self.leave()
         else:
             self._status, self._error_type = 500, error_name(error)
@@ -145,48 +150,45 @@ class _Exchange:
             return
         self._is_recorded = True
         response_ns = perf_counter_ns() - self._started_ns
-        if self._ttfb_ns is None:
-            self._ttfb_ns = response_ns
+        ttfb_ns, extra = self._ttfb_ns, None
+        if ttfb_ns is None:
+            ttfb_ns = response_ns
+        middleware, request = self._middleware, self._request
+        recorder = middleware.recorder
         try:
             if self._is_event_stream:
-                self._record_event(self._ttfb_ns, {"connection_us": str(response_ns // 1000)})
-            else:
-                self._record_event(response_ns, None)
-        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
-            self._recorder.report_fault("django", error)
-
-    def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
-        request, recorder = self._request, self._recorder
-        meta, method = request.META, request.method
-        route, function = django_route(getattr(request, "resolver_match", None))
-        length = str(meta.get("CONTENT_LENGTH") or "0")
-        recorder.record(
-            (
-                self._timestamp_ns,
-                method,
-                (request.path, meta.get("QUERY_STRING", "")),
-                route,
-                function,
-                self._status,
-                response_ns,
-                self._ttfb_ns,
-                int(length) if length.isdigit() else None,
-                0 if method == "HEAD" else self._response_bytes,
-                self._consumer(),
-                self._error_type or (getattr(request, _ERROR_ATTRIBUTE, "") if self._status >= 500 else ""),
-                (meta.get("REMOTE_ADDR") or "") if recorder.takes_client_ip else "",
-                meta.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else "",
-                1,
-                recorder.data(request, extra) if recorder.calls_data else extra,
+                response_ns, extra = ttfb_ns, {"connection_us": str(response_ns // 1000)}
+            meta, method = request.META, request.method
+            length = meta.get("CONTENT_LENGTH")
+            recorder.record(
+                (
+                    self._timestamp_ns,
+                    method,
+                    request.path,
+                    meta.get("QUERY_STRING", ""),
+                    django_names(middleware.names, getattr(request, "resolver_match", None), method),
+                    self._status,
+                    response_ns,
+                    ttfb_ns,
+                    (int(length) if str(length).isdigit() else None) if length else 0,
+                    self._response_bytes if method != "HEAD" else 0,
+                    self._consumer() if recorder.takes_consumer else "",
+                    self._error_type or (getattr(request, _ERROR_ATTRIBUTE, "") if self._status >= 500 else ""),
+                    (meta.get("REMOTE_ADDR") or "") if recorder.takes_client_ip else "",
+                    meta.get("HTTP_USER_AGENT", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
+                    1,
+                    recorder.data(request, extra) if recorder.calls_data else extra,
+                )
             )
-        )
+        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+            recorder.report_fault("django", error)
 
     def _consumer(self) -> str | bytes:
-        recorder = self._recorder
+        recorder = self._middleware.recorder
         if recorder.calls_consumer:
             return recorder.consumer(self._request)
-        key = recorder.consumer_environ_key
-        return str(self._request.META.get(key, "")).encode("latin-1", "replace") if key else ""
+        value = self._request.META.get(recorder.consumer_environ_key, "")
+        return str(value).encode("latin-1", "replace")
 
 
 class _Stream:

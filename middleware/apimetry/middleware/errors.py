@@ -28,6 +28,11 @@ def error_name(error: BaseException) -> str:
     return type(error).__name__
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Tell a cancelled task's exception, asyncio's or trio's, from a failure; without importing either."""
+    return not isinstance(error, Exception) and type(error).__name__ in ("CancelledError", "Cancelled")
+
+
 class Faults:
     """Logs each kind of fault once and counts the rest; never raises.
 

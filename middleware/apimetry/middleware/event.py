@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 RawEvent: TypeAlias = tuple[
     int,  # timestamp_ns: when the request came in, nanoseconds since the epoch
     str,  # method
-    "tuple[str, bytes | str]",  # path and query
-    str,  # route
-    str,  # function
+    str,  # path
+    "bytes | str",  # query
+    "tuple[str, str]",  # route and function, shared by all requests to them
     int,  # status_code
     int,  # response_ns: up to the last body byte
     "int | None",  # ttfb_ns
@@ -38,8 +38,9 @@ Row: TypeAlias = tuple[object, ...]
 
 MAX_STRING_CHARACTERS: Final = 512
 MAX_DATA_ENTRIES: Final = 32
-FIXED_BYTES: Final = 768
-"""What an event takes in memory beside its URL, consumer and data: the tuple, its numbers, short strings."""
+SLOT_BYTES: Final = 768
+"""What an event takes in memory with strings of `SLOT_CHARACTERS` in all: the tuple, its numbers, the strings."""
+SLOT_CHARACTERS: Final = 200
 
 
 class DropReason(str, Enum):
@@ -51,14 +52,19 @@ class DropReason(str, Enum):
     shutdown = "shutdown"
 
 
-def estimate_data_bytes(data: dict[str, str]) -> int:
-    """Estimate what an event's data takes in memory beyond `FIXED_BYTES`."""
-    return sum(64 + len(key) + len(value) for key, value in data.items())
+def count_slots(event: RawEvent) -> int:
+    """Count the slots of `SLOT_BYTES` that an event takes in memory: one, or more for a long URL or for data."""
+    extra = len(event[2]) + len(event[3]) + len(event[10]) - SLOT_CHARACTERS
+    data = event[15]
+    if data:
+        extra += 256 + sum(128 + len(key) + len(value) for key, value in data.items())
+    # A character outside latin-1 takes two or four bytes; such URLs are rare, so all count double when long.
+    return 1 if extra <= 0 else 2 + 2 * extra // SLOT_BYTES
 
 
 def make_row(event: RawEvent, options: Options) -> Row:
     """Turn a raw event into a row of the wire: private parts masked, trailing defaults left out."""
-    path, query = event[2]
+    query = event[3]
     if isinstance(query, bytes):
         query = query.decode("ascii", "replace")
     consumer = event[10]
@@ -67,9 +73,9 @@ def make_row(event: RawEvent, options: Options) -> Row:
     row = (
         event[0] // 1000,
         event[1][:32],
-        public_url(path, query, options.url),
-        event[3][:MAX_STRING_CHARACTERS],
-        event[4][:MAX_STRING_CHARACTERS],
+        public_url(event[2], query, options.url),
+        event[4][0],
+        event[4][1],
         event[5],
         max(event[6] // 1000, 0),
         None if event[7] is None else max(event[7] // 1000, 0),

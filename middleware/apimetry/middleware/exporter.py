@@ -22,22 +22,28 @@ from apimetry.middleware.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apimetry.middleware.buffer import Buffer
     from apimetry.middleware.errors import Faults
     from apimetry.middleware.event import RawEvent
+    from apimetry.middleware.host import Host
     from apimetry.middleware.options import Options
+
+_getpid = os.getpid
 
 
 class Exporter:
     """Takes events from any thread or event loop, and never blocks or raises for it.
 
-    Mutable state: `_worker` and `_pid`, which follow `_workers`, where the first thread of a process that needs
-    a worker puts one, atomically.
+    Mutable state: `_worker`, `_buffer` and `_pid`, which follow `_workers`, where the first thread of a process that
+    needs a worker puts one, atomically.
     """
 
-    def __init__(self, options: Options, faults: Faults) -> None:
+    def __init__(self, options: Options, faults: Faults, host: Host) -> None:
         self._options = options
         self._faults = faults
+        self._host = host
         self._worker: Worker | None = None
+        self._buffer: Buffer | None = None
         self._pid = 0
         # Process id → its worker. Not a lock: a lock that is held during a fork stays locked for ever.
         self._workers: dict[int, Worker] = {}
@@ -46,11 +52,17 @@ class Exporter:
 
     def submit(self, event: RawEvent) -> None:
         """Hand over an event: it is sent, or dropped and counted. Returns at once."""
-        if self._pid != os.getpid():
-            self._start()
-        worker = self._worker
-        if worker is not None and not worker.buffer.add(event):
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._start()
+        if buffer is not None and not buffer.add(event):
             self._faults.report("full", "the buffer is full, events are dropped")
+
+    def submit_after_any_fork(self, event: RawEvent) -> None:
+        """Hand over an event where the server may have forked without Python's knowledge, as uWSGI does."""
+        if self._pid != _getpid():
+            self._buffer = None
+        self.submit(event)
 
     def flush(self, timeout_s: float) -> bool:
         """Send what is buffered; True when nothing was left within the timeout. From any thread, blocking."""
@@ -64,7 +76,7 @@ class Exporter:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child, at its next event."""
-        self._worker = None
+        self._worker = self._buffer = None
         self._pid = 0
         self._workers = {}
         self._exit_budget_s = self._options.exit_timeout_s
@@ -89,12 +101,13 @@ class Exporter:
         worker = self._worker
         return worker if worker is not None and worker.pid == os.getpid() else None
 
-    def _start(self) -> None:
+    def _start(self) -> Buffer | None:
+        """Return this process's buffer, and see that its thread runs."""
         pid = os.getpid()
         worker = self._workers.get(pid)
         if worker is None:
             # Of several threads that come here at once, all go on with the worker of the first.
-            worker = self._workers.setdefault(pid, Worker(self._options, self._faults))
+            worker = self._workers.setdefault(pid, Worker(self._options, self._faults, self._host))
         self._worker = worker
         try:
             worker.thread.start()
@@ -102,9 +115,12 @@ class Exporter:
             if worker.thread.ident is None:
                 # The interpreter is going down, or the machine is out of threads: the next event tries again.
                 self._faults.report("thread", "the exporter's thread did not start: %s", error)
-            return
-        weakref.finalize(self, worker.end, self._options.exit_timeout_s).atexit = False
+                return worker.buffer
+        else:
+            weakref.finalize(self, worker.end, self._options.exit_timeout_s).atexit = False
+        self._buffer = worker.buffer
         self._pid = pid
+        return worker.buffer
 
 
 def _at_fork_and_exit(exporter: Exporter) -> None:

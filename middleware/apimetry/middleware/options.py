@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COLLECTOR_URL = "http://127.0.0.1:7998"
 INGEST_PATH = "/1/event/"
+_WILDCARD = re.compile(r"[*?\[]")
 _CHOICES = {"url": ("path", "masked", "full"), "client_ip": ("off", "truncated", "full")}
 _POSITIVE = (
     "slow_ms",
@@ -114,19 +115,38 @@ def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | 
     return Options(**given)
 
 
-def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str], object] | None:
-    """Make one predicate on a path of the excluded paths and patterns; None when there are none."""
+def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str], bool]:
+    """Make one predicate on a path of the excluded paths and patterns.
+
+    Whole paths and paths that end in their only ``*`` cost next to nothing, however many; the rest is one regular
+    expression.
+    """
     if isinstance(exclude, (str, re.Pattern)):
         raise OptionError(f"exclude: {exclude!r}; allowed: a list of paths or patterns")
-    sources = []
+    whole, prefixes, sources = set(), [], []
     for entry in exclude:
         if isinstance(entry, re.Pattern):
             sources.append(f"(?:{entry.pattern})")
-        elif isinstance(entry, str):
+        elif not isinstance(entry, str):
+            raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")
+        elif not _WILDCARD.search(entry):
+            whole.add(entry)
+        elif _WILDCARD.search(entry[:-1]) or entry[-1] != "*":
             sources.append(fnmatch.translate(entry))
         else:
-            raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")
-    return re.compile("|".join(sources)).match if sources else None
+            prefixes.append(entry[:-1])
+    return _join_predicates(frozenset(whole), tuple(prefixes), re.compile("|".join(sources)) if sources else None)
+
+
+def _join_predicates(
+    whole: frozenset[str], prefixes: tuple[str, ...], pattern: re.Pattern[str] | None
+) -> Callable[[str], bool]:
+    if pattern is not None:
+        match = pattern.match
+        return lambda path: path in whole or path.startswith(prefixes) or match(path) is not None
+    if prefixes:
+        return lambda path: path in whole or path.startswith(prefixes)
+    return whole.__contains__
 
 
 def _check_collector_url(url: object) -> None:

@@ -27,11 +27,16 @@ _SECRETS: Final = re.compile(
 )
 
 
+_SHORTEST_SECRET: Final = 20
+
+
 def mask_path(path: str) -> str:
     """Mask what looks like a secret in a path: e-mail addresses, JWTs, keys, long hex, random base64.
 
     A UUID stays: it names a resource far more often than it opens one.
     """
+    if len(path) < _SHORTEST_SECRET and "@" not in path and "%" not in path:
+        return path
     if _SUSPECT.search(path) is None:
         return path
     return _SECRETS.sub(MASK, path)
@@ -74,6 +79,7 @@ def public_address(address: str, mode: str) -> str:
     return str(ipaddress.ip_network((parsed, prefix), strict=False).network_address)
 
 
+@lru_cache(maxsize=1024)
 def hash_consumer(value: bytes, write_key: str) -> str:
     """Hash a header's value to a consumer id: 16 hex digits, the same in every process with the same key.
 

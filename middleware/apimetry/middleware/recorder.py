@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.middleware.errors import Faults, logger
 from apimetry.middleware.event import MAX_DATA_ENTRIES, MAX_STRING_CHARACTERS
-from apimetry.middleware.exporter import Exporter
+from apimetry.middleware.host import Host
 from apimetry.middleware.options import INGEST_PATH, compile_exclude, make_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from apimetry.middleware.event import RawEvent
+    from apimetry.middleware.exporter import Exporter
+    from apimetry.middleware.options import Options
 
 CLIENT_CLOSED: Final = 499
 """The status of a request whose client left before the last body part (nginx's number for it)."""
@@ -24,15 +26,24 @@ class Recorder:
 
     Attributes:
         enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
-        takes_client_ip, takes_user_agent, takes_headers: whether the adapter need look for them.
+        skips: tells whether requests to a path are not recorded. The collector's own endpoint never is: a collector
+            that carries the middleware must not feed itself.
+        takes_client_ip, takes_user_agent, takes_consumer, takes_headers: whether the adapter need look for them.
         calls_consumer, calls_data: whether there is a callable.
         consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
         wanted_headers: the request headers an ASGI adapter looks for.
         record: takes a finished event; never blocks.
+        host: what is known of the host's server.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        *,
+        notices_any_fork: bool = True,
+    ) -> None:
         options = make_options(arguments, environment)
         self.options = options
         self.enabled = bool(options.write_key)
@@ -52,24 +63,23 @@ class Recorder:
         )
         self._data = options.data
         self.calls_consumer = self._consumer is not None
+        self.takes_consumer = self.calls_consumer or bool(self.consumer_header)
         self.calls_data = self._data is not None
-        self._matches_exclude = compile_exclude(options.exclude)
+        self.skips: Callable[[str], bool] = (
+            compile_exclude((*options.exclude, INGEST_PATH)) if self.enabled else _skip_all
+        )
         self._slow_ns = int(options.slow_ms * 1_000_000)
         self._faults = Faults()
-        self._exporter = Exporter(options, self._faults)
-        self._submit = self._exporter.submit
+        self.host = Host()
+        self._exporter = _make_exporter(options, self._faults, self.host) if self.enabled else None
+        self._submit = _ignore if self._exporter is None else self._exporter.submit
+        # ASGI servers fork through Python, if at all, which tells us; asking the system costs a tenth of a request.
+        if self._exporter is not None and notices_any_fork:
+            self._submit = self._exporter.submit_after_any_fork
         # The adapters catch what it raises; one call less on the way of every request.
         self.record: Callable[[RawEvent], None] = self._submit if options.sample == 1 else self._sample
         if not self.enabled:
             logger.warning("apimetry: no write key (write_key= or APIMETRY_WRITE_KEY), requests are not recorded")
-
-    def skips(self, path: str) -> bool:
-        """Tell whether requests to this path are not recorded.
-
-        The collector's own endpoint never is: a collector that carries the middleware must not feed itself.
-        """
-        matches = self._matches_exclude
-        return not self.enabled or path == INGEST_PATH or (matches is not None and matches(path) is not None)
 
     def consumer(self, request: object) -> str:
         """Return who called by the callable's answer."""
@@ -103,11 +113,11 @@ class Recorder:
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when nothing was left within the timeout. Blocks."""
-        return self._exporter.flush(timeout_s)
+        return self._exporter is None or self._exporter.flush(timeout_s)
 
     def counters(self) -> dict[str, object]:
         """Return captured, sent and dropped by reason, cumulative for this process."""
-        return self._exporter.counters()
+        return {"captured": 0, "sent": 0, "dropped": {}} if self._exporter is None else self._exporter.counters()
 
     def _sample(self, event: RawEvent) -> None:
         weight = self._weight(event)
@@ -126,3 +136,19 @@ class Recorder:
         if random.random() >= sample:  # noqa: S311  # a statistic, not a secret
             return 0
         return int(1 / sample + random.random())  # noqa: S311  # likewise
+
+
+def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
+    # Half of the import time is the HTTP client's. Here, in the thread that builds the host, and not at the first
+    # event: an import that a fork interrupts never ends in the child.
+    from apimetry.middleware.exporter import Exporter  # noqa: PLC0415
+
+    return Exporter(options, faults, host)
+
+
+def _ignore(_event: RawEvent) -> None:
+    return None
+
+
+def _skip_all(_path: str) -> bool:
+    return True

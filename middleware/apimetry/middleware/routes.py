@@ -1,80 +1,211 @@
 """Which route and function answered, in one spelling for all frameworks: ``/v1/scores/{identity}``.
 
 Reads what the frameworks leave behind and imports none of them. Everything here may meet a framework it does not
-know: then the route is unmatched, never an error.
+know: then the route is unmatched, never an error. The path that a server or a proxy mounts the application under
+(``root_path``, ``SCRIPT_NAME``) is no part of a route; what the application mounts by itself is.
 """
 
 # ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from apimetry.middleware.event import MAX_STRING_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
+
+Names: TypeAlias = "tuple[str, str]"
+"""A route and a function."""
 
 UNMATCHED: Final = "(unmatched)"
-_ANGLE: Final = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
-_BRACE: Final = re.compile(r"{([^{}:]+):[^{}]*}")
+UNMATCHED_NAMES: Final = (UNMATCHED, "")
+_MAX_NAMES: Final = 4096
+_MOUNT_REST: Final = "/{path}"
+_ANGLE: Final = re.compile(r"<(?:[^<>:()]*(?:\([^()]*\))?:)?([^<>:]+)>")
+_BRACE: Final = re.compile(r"{([^{}:]+):(?:[^{}]|{[^{}]*})*}")
 _GROUP_NAME: Final = re.compile(r"\?P<(\w+)>")
 
 
-def function_name(endpoint: Any) -> str:
-    """Name a handler as ``module.qualname``; an instance by its class, a partial by its function."""
+class NameCache:
+    """Names by what a framework keeps of a route, so that a request costs one look-up.
+
+    A key is a route's id, or has it in a tuple; the values hold the route, so that no id comes back as another's.
+    Names that depend on the request's method have None under the plain key. Mutable state: one dictionary, used
+    through atomic operations, and emptied when it has grown beyond what routes explain.
+    """
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: dict[object, tuple[object, Names | None]] = {}
+
+    def find(self, key: object, method: str) -> Names | None:
+        """Return the names under a key, or under the key and the method."""
+        found = self.entries.get(key)
+        if found is not None and found[1] is None:
+            found = self.entries.get((key, method))
+        return None if found is None else found[1]
+
+    def put(self, key: object, anchor: object, template: str, handler: tuple[Any, str]) -> Names:
+        """Keep a route's names for as long as the cache lives, and the object whose id is in the key.
+
+        Args:
+            key: what `find` is asked.
+            anchor: the object to keep alive.
+            template: the route.
+            handler: what answered, or None, and the request's method.
+        """
+        if len(self.entries) >= _MAX_NAMES:
+            self.entries.clear()
+        endpoint, method = handler
+        function = "" if endpoint is None else function_name(endpoint)
+        of_method = function if endpoint is None else function_name(endpoint, method)
+        names = (sys.intern(template[:MAX_STRING_CHARACTERS]), sys.intern(of_method[:MAX_STRING_CHARACTERS]))
+        if endpoint is not None and _is_by_method(endpoint):
+            self.entries[key] = (anchor, None)
+            key = (key, method)
+        self.entries[key] = (anchor, names)
+        return names
+
+
+def function_name(endpoint: Any, method: str = "") -> str:
+    """Name a handler as ``module.qualname``; an instance by its class, a partial by its function.
+
+    A class that has a method for the request's method is named with it: ``views.ScoreView.get``.
+    """
+    actions = getattr(endpoint, "actions", None)
+    endpoint = _class_of(endpoint) or endpoint
     name = getattr(endpoint, "__qualname__", None)
     if name is None:
         inner = getattr(endpoint, "func", None)
         if callable(inner):
-            return function_name(inner)
+            return function_name(inner, method)
         endpoint = type(endpoint)
         name = endpoint.__qualname__
+    elif method and isinstance(endpoint, type):
+        verb = method.lower()
+        verb = "get" if verb == "head" and not hasattr(endpoint, verb) else verb
+        # Django REST framework's view sets say which method each verb goes to.
+        verb = actions.get(verb, verb) if isinstance(actions, dict) else verb
+        name = f"{name}.{verb}" if callable(getattr(endpoint, verb, None)) else name
     return f"{endpoint.__module__}.{name}"
 
 
-def asgi_route(scope: Mapping[str, Any]) -> tuple[str, str]:
-    """Return route and function of a scope that Starlette or FastAPI has routed."""
+def _class_of(endpoint: Any) -> type | None:
+    """Return the class behind a view that a framework made of one: Django, Flask, REST framework, Starlette."""
+    for candidate in (endpoint, getattr(endpoint, "view_class", None), getattr(endpoint, "cls", None)):
+        if isinstance(candidate, type):
+            return candidate
+    return None
+
+
+def _is_by_method(endpoint: Any) -> bool:
+    return _class_of(endpoint) is not None
+
+
+# ASGI: Starlette, FastAPI, Litestar, and what routes by Werkzeug or keeps a router of its own
+
+
+def asgi_names(cache: NameCache, scope: Mapping[str, Any]) -> Names:
+    """Return route and function of a scope that its application has routed."""
     route = scope.get("route")
+    if route is None or "app_root_path" in scope:
+        return _asgi_names_apart(cache, scope)
     fastapi = scope.get("fastapi")
-    if fastapi:
+    if fastapi is not None:
         # FastAPI includes routers lazily: the route knows its own path, this context the whole one.
-        route = fastapi.get("effective_route_context") or route
-    endpoint = scope.get("endpoint")
-    template = getattr(route, "path_format", None)
+        context = fastapi.get("effective_route_context")
+        if context is not None and context.original_route is route:
+            route = context
+    found = cache.entries.get(id(route))
+    if found is not None and found[1] is not None:
+        return found[1]
+    method = scope.get("method", "GET")
+    if found is not None and (found := cache.entries.get((id(route), method))) is not None:
+        return found[1] or UNMATCHED_NAMES
+    return cache.put(id(route), route, _template_of(route) or UNMATCHED, (scope.get("endpoint"), method))
+
+
+def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
+    """Return the names where it takes more: mounts, Starlette before 1.0, Litestar, unmatched paths."""
+    method = scope.get("method", "GET")
+    if "path_template" in scope:
+        return _litestar_names(cache, scope, method)
+    endpoint, route = scope.get("endpoint"), scope.get("route")
+    if endpoint is None or getattr(endpoint if route is None else route, "routes", None):
+        return UNMATCHED_NAMES  # nothing, or a mounted router that had no route for the rest
+    mounted = scope["root_path"] if "app_root_path" in scope else None
+    anchor = endpoint if route is None or getattr(route, "endpoint", None) is not endpoint else route
+    key = (id(anchor), mounted)
+    if (names := cache.find(key, method)) is not None:
+        return names
+    template, is_certain = _search_template(scope, anchor)
     if template is None:
-        if endpoint is None:
-            return UNMATCHED, ""
-        template = _search_template(scope, endpoint)
-    if "app_root_path" in scope:
-        template = _mount_prefix(scope, template) + template
-    return template or "/", function_name(endpoint) if endpoint is not None else ""
+        return UNMATCHED_NAMES
+    if not is_certain:  # another path may have led here: nothing to remember
+        return NameCache().put(0, None, template, (endpoint, method))
+    return cache.put(key, anchor, template, (endpoint, method))
 
 
-def _search_template(scope: Mapping[str, Any], endpoint: Any) -> str:
-    """Find the template where the scope carries no route: Starlette before 1.0, or a mounted application."""
-    found = [
-        route
-        for route in _flatten(getattr(scope.get("router"), "routes", ()))
-        if getattr(route, "endpoint", None) is endpoint
-    ]
-    path = scope["path"].removeprefix(scope.get("root_path", "")) if len(found) > 1 else ""
-    for route in found:
-        if len(found) == 1 or route.path_regex.match(path):
-            return str(route.path_format)
-    return "/{path}" if "app_root_path" in scope else UNMATCHED
+def _litestar_names(cache: NameCache, scope: Mapping[str, Any], method: str) -> Names:
+    handler, template = scope.get("route_handler"), scope["path_template"]
+    key = (id(handler), template)
+    route = _BRACE.sub(r"{\1}", template) or "/"
+    return cache.find(key, method) or cache.put(key, handler, route, (getattr(handler, "fn", None), method))
 
 
-def _flatten(routes: Iterable[Any]) -> Iterable[Any]:
+def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None, bool]:
+    """Find the template of a route or an endpoint, and whether its root path and itself decide it alone.
+
+    The tree of the outermost router's routes is searched. Where it does not tell (an application mounted behind a
+    middleware, one endpoint under several paths), the mounts' part is the root path, with parameters put back.
+    """
+    found = list(_walk(getattr(scope.get("router"), "routes", ()), anchor, ""))
+    templates = {template for _, template in found}
+    if len(templates) == 1:
+        return found[0][1] or "/", True
+    path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
+    fitting = [template for template in templates if _fits(template, path)]
+    if len(fitting) == 1:
+        return fitting[0] or "/", False
+    own = _template_of(anchor)
+    if own is None and "app_root_path" not in scope:
+        return None, True
+    return _mount_prefix(scope, own or "") + (own or _MOUNT_REST), False
+
+
+def _walk(routes: Any, anchor: Any, prefix: str) -> Iterator[tuple[Any, str]]:
+    """Yield each route that is, or whose endpoint is, the one looked for, with its whole template."""
     for route in routes or ():
-        yield route
-        yield from _flatten(getattr(route, "routes", ()))
+        inner = getattr(route, "routes", None)
+        template = _template_of(route) or ""
+        if route is anchor or getattr(route, "endpoint", None) is anchor:
+            yield route, prefix + template
+        elif inner:
+            # A mount's template ends in its rest; a host has none.
+            yield from _walk(inner, anchor, prefix + template.removesuffix(_MOUNT_REST))
+        elif getattr(route, "app", None) is anchor:
+            yield route, prefix + template  # a mounted application without routes, such as static files
+
+
+def _template_of(route: Any) -> str | None:
+    """Return a Starlette route's template; one for the path ``""`` is the root."""
+    template = getattr(route, "path_format", None)
+    return template or "/" if isinstance(template, str) else None
+
+
+def _fits(template: str, path: str) -> bool:
+    pieces = re.split(r"{[^{}]*}", template)
+    return re.fullmatch(".+".join(map(re.escape, pieces)), path) is not None
 
 
 def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
     """Return the template of the mounts a request went through: their path with parameters put back."""
     prefix = str(scope["root_path"]).removeprefix(scope["app_root_path"])
-    if template.startswith(f"{prefix}/"):
-        return ""  # the route is the mount itself
     segments = prefix.split("/")
     for name, value in (scope.get("path_params") or {}).items():
         text = str(value)
@@ -83,50 +214,138 @@ def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
     return "/".join(segments)
 
 
+# WSGI: Flask and what else routes by Werkzeug, Bottle, Pyramid
+
+
+def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
+    """Return route and function of an environ that its application has routed, while its context is alive.
+
+    Args:
+        cache: the names found so far.
+        environ: the WSGI environ; Flask keeps its request in ``werkzeug.request`` until the context ends.
+        script_name: what SCRIPT_NAME was outside; what an application appends to it is a mount of its own.
+    """
+    request = environ.get("werkzeug.request")
+    if request is None:
+        return _wsgi_names_apart(cache, environ, script_name)
+    rule = getattr(request, "url_rule", None)
+    if rule is None:
+        return _refused_names(environ, request, script_name)
+    mounted = environ.get("SCRIPT_NAME", "")
+    key: object = id(rule) if mounted == script_name else (id(rule), mounted)
+    found = cache.entries.get(key)
+    if found is not None and found[1] is not None:
+        return found[1]
+    return cache.find(key, environ["REQUEST_METHOD"]) or _put_rule(cache, key, rule, environ, script_name)
+
+
+def _put_rule(cache: NameCache, key: object, rule: Any, environ: Mapping[str, Any], script_name: str) -> Names:
+    prefix = environ.get("SCRIPT_NAME", "").removeprefix(script_name)
+    app = getattr(sys.modules.get("flask"), "current_app", None)
+    view = getattr(app, "view_functions", {}).get(rule.endpoint) if app else None
+    names = cache.put(key, rule, prefix + werkzeug_template(rule.rule), (view, environ["REQUEST_METHOD"]))
+    return names if view is not None else (names[0], str(rule.endpoint))
+
+
+def _refused_names(environ: Mapping[str, Any], request: Any, script_name: str) -> Names:
+    """Return the names of a path that is routed, but not for this method (405)."""
+    allowed = getattr(getattr(request, "routing_exception", None), "valid_methods", None)
+    app = getattr(sys.modules.get("flask"), "current_app", None)
+    if not allowed or not app:
+        return UNMATCHED_NAMES
+    rule, _ = app.url_map.bind_to_environ(environ).match(method=next(iter(allowed)), return_rule=True)
+    names = _put_rule(NameCache(), 0, rule, environ, script_name)
+    return names[0], ""
+
+
+def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
+    """Return the names that Bottle and Pyramid leave in the environ."""
+    prefix = environ.get("SCRIPT_NAME", "").removeprefix(script_name)
+    method = environ["REQUEST_METHOD"]
+    route = environ.get("bottle.route")
+    if route is not None:
+        key: object = (id(route), prefix)
+        template = prefix + werkzeug_template(_bottle_filters(route.rule))
+        return cache.find(key, method) or cache.put(key, route, template, (route.callback, method))
+    route = environ.get("bfg.routes.route")
+    if route is not None:
+        names = cache.find(id(route), method)
+        names = names or cache.put(id(route), route, "/" + pyramid_template(route.pattern), (None, method))
+        return names[0], str(route.name)
+    return UNMATCHED_NAMES
+
+
+def match_wsgi_names(environ: Mapping[str, Any], owner: Any) -> Names:
+    """Route an environ once more, for a request whose context is gone: an exception that Flask passed on.
+
+    Falcon leaves nothing in the environ: its router is asked again, too.
+    """
+    url_map = getattr(owner, "url_map", None)
+    if url_map is None:
+        return UNMATCHED_NAMES
+    try:
+        rule, _ = url_map.bind_to_environ(environ).match(return_rule=True)
+    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, MethodNotAllowed: all are unmatched
+        return UNMATCHED_NAMES
+    view = getattr(owner, "view_functions", {}).get(rule.endpoint)
+    function = function_name(view, environ["REQUEST_METHOD"]) if view else str(rule.endpoint)
+    return werkzeug_template(rule.rule), function
+
+
+def has_falcon_router(owner: Any) -> bool:
+    """Tell whether an application routes as Falcon does, and says nothing of it outside."""
+    return hasattr(getattr(owner, "_router", None), "find") and hasattr(owner, "add_route")
+
+
+def falcon_names(owner: Any, path: str, method: str) -> Names:
+    """Ask a Falcon application's router for route and function of a path."""
+    found = owner._router.find(path)  # noqa: SLF001  # there is no public way
+    if not found or found[0] is None:
+        return UNMATCHED_NAMES
+    resource, responders, _, template = found
+    responder = responders.get(method)
+    name = function_name(type(resource))
+    return _BRACE.sub(r"{\1}", template), f"{name}.{getattr(responder, '__name__', method)}"
+
+
 @lru_cache(maxsize=4096)
 def werkzeug_template(rule: str) -> str:
     """Spell a Werkzeug rule: ``/v1/scores/<int:identity>`` is ``/v1/scores/{identity}``."""
     return _ANGLE.sub(r"{\1}", rule)
 
 
-def wsgi_route(environ: Mapping[str, Any], owner: Any) -> tuple[str, str]:
-    """Return route and function of an environ that Flask has routed, while its context is alive.
-
-    Args:
-        environ: the WSGI environ; Flask keeps its request in ``werkzeug.request`` until the context ends.
-        owner: the Flask application, or None.
-    """
-    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    return _rule_names(rule, environ, owner)
+def _bottle_filters(rule: str) -> str:
+    """Turn Bottle's ``<name:filter:config>`` into Werkzeug's order."""
+    return re.sub(r"<([A-Za-z_]\w*)(?::(?:[^<>\\]|\\.)*)?>", r"<\1>", rule)
 
 
-def match_wsgi_route(environ: Mapping[str, Any], owner: Any) -> tuple[str, str]:
-    """Route an environ once more, for a request whose context is gone: an exception that Flask passed on."""
-    url_map = getattr(owner, "url_map", None)
-    if url_map is None:
-        return UNMATCHED, ""
-    try:
-        rule, _ = url_map.bind_to_environ(environ).match(return_rule=True)
-    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, MethodNotAllowed: all are unmatched
-        return UNMATCHED, ""
-    return _rule_names(rule, environ, owner)
+def pyramid_template(pattern: str) -> str:
+    r"""Spell a Pyramid pattern: ``/v1/{identity:\d+}/*rest`` is ``v1/{identity}/{rest}``."""
+    return re.sub(r"\*(\w+)$", r"{\1}", _BRACE.sub(r"{\1}", pattern)).lstrip("/")
 
 
-def _rule_names(rule: Any, environ: Mapping[str, Any], owner: Any) -> tuple[str, str]:
-    if rule is None:
-        return UNMATCHED, ""
-    view = getattr(owner, "view_functions", {}).get(rule.endpoint)
-    mounted = environ.get("apimetry.script_name")
-    prefix = environ.get("SCRIPT_NAME", "").removeprefix(mounted) if mounted is not None else ""
-    return prefix + werkzeug_template(rule.rule), function_name(view) if view else str(rule.endpoint)
+# Django
 
 
-def django_route(match: Any) -> tuple[str, str]:
+def django_names(cache: NameCache, match: Any, method: str) -> Names:
     """Return route and function of a Django resolver match."""
     if match is None:
-        return UNMATCHED, ""
-    view = match.func
-    return django_template(match.route), function_name(getattr(view, "view_class", view))
+        return UNMATCHED_NAMES
+    view, route = match.func, match.route
+    key = (id(view), route)
+    found = cache.entries.get(key)
+    if found is not None and found[1] is not None:
+        return found[1]
+    return cache.find(key, method) or cache.put(key, view, django_template(route), (ninja_view(view, method), method))
+
+
+def ninja_view(view: Any, method: str) -> Any:
+    """Return the function behind a Django Ninja view, which serves all operations of a path; others as they are."""
+    for cell in getattr(view, "__closure__", None) or ():
+        for operation in getattr(cell.cell_contents, "operations", None) or ():
+            if method in getattr(operation, "methods", ()):
+                return getattr(operation, "view_func", view)
+    return view
 
 
 @lru_cache(maxsize=4096)
@@ -158,11 +377,18 @@ def _replace_groups(pattern: str) -> str:
     return "".join(pieces) + pattern[start:]
 
 
-def aiohttp_route(match: Any) -> tuple[str, str]:
+# aiohttp
+
+
+def aiohttp_names(cache: NameCache, match: Any) -> Names:
     """Return route and function of an aiohttp match info."""
     if match is None or getattr(match, "http_exception", None) is not None:
-        return UNMATCHED, ""
-    resource = match.route.resource
-    if resource is None:
-        return UNMATCHED, function_name(match.handler)
-    return _BRACE.sub(r"{\1}", resource.canonical), function_name(match.handler)
+        return UNMATCHED_NAMES
+    route = match.route
+    found = cache.entries.get(id(route))
+    if found is not None and found[1] is not None:
+        return found[1]
+    resource = route.resource
+    template = UNMATCHED if resource is None else _BRACE.sub(r"{\1}", resource.canonical)
+    method = route.method
+    return cache.find(id(route), method) or cache.put(id(route), route, template, (match.handler, method))

@@ -6,6 +6,7 @@ The pipeline is: take a batch, make rows, encode once, post until delivered, ref
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import threading
@@ -22,11 +23,17 @@ from apimetry.middleware.wire import encode_batch
 if TYPE_CHECKING:
     from apimetry.middleware.errors import Faults
     from apimetry.middleware.event import RawEvent, Row
+    from apimetry.middleware.host import Host
     from apimetry.middleware.options import Options
 
 FIRST_BACKOFF_S: Final = 0.25
 MAX_BACKOFF_S: Final = 30.0
 _EXIT_BACKOFF_S: Final = 0.1
+_IDLE_S: Final = 3600.0
+_SETTLE_SHARE: Final = 0.1
+"""After a pause, the first event waits this share of the flush interval for company: 50 ms by default."""
+_LOOK_S: Final = 0.05
+"""How often a batch that gathers looks whether the host's server is stopping. An idle thread looks at nothing."""
 
 
 class Worker:
@@ -36,7 +43,7 @@ class Worker:
     (set once, at exit) and `_waiters` (a dictionary used through atomic operations) are how others speak to it.
     """
 
-    def __init__(self, options: Options, faults: Faults) -> None:
+    def __init__(self, options: Options, faults: Faults, host: Host) -> None:
         self.pid = os.getpid()
         self.instance = uuid.uuid4().hex
         self.buffer = Buffer(
@@ -46,6 +53,7 @@ class Worker:
         )
         self._options = options
         self._faults = faults
+        self._host = host
         self._connection = Connection(options)
         self._started_us = time.time_ns() // 1000
         self._library = f"apimetry-python/{_library_version()}"
@@ -54,6 +62,7 @@ class Worker:
         self._waiters: dict[threading.Event, None] = {}
         self._deadline: float | None = None
         self._stopping = False
+        self._last_drain = -math.inf
         # Wakes a backoff; the buffer's own wake ends a wait for a full batch, which must not end a backoff.
         self._urgent = threading.Lock()
         self._urgent.acquire()
@@ -102,8 +111,8 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            self.buffer.wait(self._options.flush_interval_s)
             try:
+                self._gather()
                 self._drain()
             except Exception:  # noqa: BLE001  # a worker loop: one fault must not end delivery
                 self._faults.report("exporter", "the exporter failed and goes on")
@@ -114,15 +123,30 @@ class Worker:
                 self._connection.close()
                 return
 
+    def _gather(self) -> None:
+        """Wait until there is something to send and no reason to wait for more.
+
+        In traffic, a batch goes out each flush interval; after a pause the first event does not wait that long;
+        a full batch, a flush, an exit and a server that stops send at once.
+        """
+        interval_s = self._options.flush_interval_s
+        self.buffer.wait_for_first(_IDLE_S)
+        end = max(time.monotonic() + interval_s * _SETTLE_SHARE, self._last_drain + interval_s)
+        while not (self._waiters or self._stopping or self._host.look()):
+            left_s = end - time.monotonic()
+            if left_s <= 0 or self.buffer.wait(min(left_s, _LOOK_S)):
+                return
+
     def _drain(self) -> None:
         while not self._is_over(time.monotonic()):
-            batch, taken_bytes = self.buffer.take(self._options.max_batch_events, self._options.max_batch_bytes)
+            batch = self.buffer.take(self._options.max_batch_events, self._options.max_batch_bytes)
             if not batch:
-                return
+                break
             try:
                 self._deliver(self._rows(batch))
             finally:
-                self.buffer.release(taken_bytes)
+                self.buffer.release()
+        self._last_drain = time.monotonic()
 
     def _rows(self, batch: list[RawEvent]) -> list[Row]:
         rows = []

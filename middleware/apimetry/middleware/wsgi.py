@@ -9,18 +9,27 @@ from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
 from apimetry.middleware.errors import error_name
+from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import UNMATCHED, match_wsgi_route, wsgi_route
+from apimetry.middleware.routes import (
+    UNMATCHED_NAMES,
+    NameCache,
+    falcon_names,
+    has_falcon_router,
+    match_wsgi_names,
+    wsgi_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
     Environ: TypeAlias = dict[str, Any]
-    App: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+    StartResponse: TypeAlias = Callable[..., Any]
+    App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _ERROR_KEY = "apimetry.error_type"
-_SCRIPT_KEY = "apimetry.script_name"
+_MAX_STATUSES = 256
 _INNER_NAMES = ("wsgi_app", "app", "application", "_app", "wrapped")
 
 
@@ -32,6 +41,9 @@ class WSGIMiddleware:
 
     def __init__(self, wsgi_app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
         self.recorder = Recorder(options)
+        self.names = NameCache()
+        self.statuses: dict[str, int] = {}
+        self._skips = self.recorder.skips
         self._call: Any = wsgi_app
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
@@ -42,7 +54,7 @@ class WSGIMiddleware:
         """Send what is buffered; True when nothing was left within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Pass the request on and record it."""
         if not self._is_settled:
             self._settle()
@@ -50,15 +62,24 @@ class WSGIMiddleware:
         if self._owner_ref is not None:
             owner = self._owner_ref()
             call = call.__get__(owner)
-        if self.recorder.skips(environ.get("PATH_INFO", "")):
+        if self._skips(environ.get("PATH_INFO", "")):
             return call(environ, start_response)  # type: ignore[no-any-return]
-        exchange = _Exchange(self.recorder, environ, start_response, owner)
+        exchange = _Exchange(self, environ, start_response, owner)
         try:
             body = call(environ, exchange.start_response)
         except BaseException as error:
             exchange.fail(error)
             raise
         return exchange.wrap(body)
+
+    def read_status(self, status: str) -> int:
+        """Return the number of a status line."""
+        number = self.statuses.get(status)
+        if number is None:
+            number = int(status[:3])
+            if len(self.statuses) < _MAX_STATUSES:
+                self.statuses[status] = number
+        return number
 
     def _settle(self) -> None:
         """Hold the application weakly where it holds us: otherwise only the cycle collector could free it.
@@ -95,59 +116,63 @@ class _Exchange:
         "_environ",
         "_error_type",
         "_headers",
-        "_is_exhausted",
         "_is_recorded",
         "_iterator",
+        "_middleware",
         "_names",
         "_owner",
         "_path",
-        "_recorder",
         "_response_bytes",
+        "_script_name",
         "_start_response",
         "_started_ns",
         "_status",
         "_timestamp_ns",
         "_ttfb_ns",
+        "_write",
     )
 
     def __init__(
-        self, recorder: Recorder, environ: Environ, start_response: Callable[..., Any], owner: object
+        self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse, owner: object
     ) -> None:
-        self._recorder = recorder
+        self._middleware = middleware
         self._environ = environ
         self._start_response = start_response
         self._owner = owner
-        self._body: Iterable[bytes] = ()
-        self._iterator: Iterator[bytes] | None = None
-        # Taken now: applications that dispatch to others move the script's name.
-        script_name = environ.get("SCRIPT_NAME", "")
-        environ[_SCRIPT_KEY] = script_name
-        self._path = script_name + environ.get("PATH_INFO", "")
-        self._names = (UNMATCHED, "")
+        self._body: Any = ()
+        # Taken now: applications that dispatch to others move the script's name and the path.
+        self._script_name = environ.get("SCRIPT_NAME", "")
+        self._path = environ.get("PATH_INFO", "")
+        self._names = UNMATCHED_NAMES
         self._headers: Any = ()
         self._error_type = ""
         self._status = self._chunks = self._response_bytes = 0
         self._ttfb_ns: int | None = None
-        self._is_exhausted = self._is_recorded = False
+        self._is_recorded = False
         self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
     def start_response(
-        self, status: str, headers: list[tuple[str, str]], *exc_info: object
+        self, status: str, headers: list[tuple[str, str]], exc_info: object = None
     ) -> Callable[[bytes], Any]:
         """Note the status, and route and function while the framework's context is alive."""
+        middleware = self._middleware
         try:
-            self._status, self._headers = int(status[:3]), headers
-            self._names = wsgi_route(self._environ, self._owner)
+            self._status, self._headers = middleware.read_status(status), headers
+            self._names = wsgi_names(middleware.names, self._environ, self._script_name)
         except Exception as error:  # noqa: BLE001  # the server is the judge of a bad status
-            self._recorder.report_fault("wsgi", error)
-        write = self._start_response(status, headers, *exc_info)
+            middleware.recorder.report_fault("wsgi", error)
+        self._write = (
+            self._start_response(status, headers)
+            if exc_info is None
+            else self._start_response(status, headers, exc_info)
+        )
+        return self.write
 
-        def counting_write(data: bytes) -> Any:  # noqa: ANN401  # whatever the server's write returns
-            self._count(data)
-            return write(data)
-
-        return counting_write
+    def write(self, data: bytes) -> Any:  # noqa: ANN401  # whatever the server's write returns
+        """Count what the application writes by itself, as PEP 3333 allows."""
+        self._count(data)
+        return self._write(data)
 
     def wrap(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return the body the server gets: this object, or the body itself where a wrapper would harm it."""
@@ -155,34 +180,35 @@ class _Exchange:
         if isinstance(wrapper, type) and isinstance(body, wrapper):
             # The server sends the file by itself if it sees its own wrapper.
             self._response_bytes = self._content_length() or 0
-            self._is_exhausted = True
             self._record()
             return body
         self._body = body
         return _SizedExchange(self) if hasattr(body, "__len__") else self
 
     def __iter__(self) -> Iterator[bytes]:
+        """Pass the body on, counting it as it flows, and record its end."""
         try:
-            self._iterator = iter(self._body)
+            for data in self._body:
+                if self._chunks == 0:
+                    self._ttfb_ns = perf_counter_ns() - self._started_ns
+                self._chunks += 1
+                self._response_bytes += len(data)
+                yield data
+        except GeneratorExit:
+            self._leave()
+            raise
         except BaseException as error:
             self.fail(error)
             raise
-        return self
+        if not self._is_recorded:
+            self._record()
 
     def __next__(self) -> bytes:
-        if self._iterator is None:
-            iter(self)
-        try:
-            data = next(self._iterator)  # type: ignore[arg-type]
-        except StopIteration:
-            self._is_exhausted = True
-            self._record()
-            raise
-        except BaseException as error:
-            self.fail(error)
-            raise
-        self._count(data)
-        return data
+        """Serve a caller that takes this object for an iterator."""
+        iterator: Iterator[bytes] | None = getattr(self, "_iterator", None)
+        if iterator is None:
+            iterator = self._iterator = iter(self)
+        return next(iterator)
 
     def close(self) -> None:
         """Close the application's body and record, if the end of the body did not."""
@@ -194,20 +220,23 @@ class _Exchange:
             self.fail(error)
             raise
         if not self._is_recorded:
-            if self._is_cut_off():
-                self._status = CLIENT_CLOSED
-            self._record()
+            self._leave()
 
     def fail(self, error: BaseException) -> None:
         """Record a request whose application raised."""
         if self._is_recorded:
             return
-        if isinstance(error, GeneratorExit):
+        self._status, self._error_type = 500, error_name(error)
+        if self._names is UNMATCHED_NAMES:
+            self._names = match_wsgi_names(self._environ, self._owner)
+        self._record()
+
+    def _leave(self) -> None:
+        """Record a body that was not read to its end."""
+        if self._is_recorded:
+            return
+        if self._is_cut_off():
             self._status = CLIENT_CLOSED
-        else:
-            self._status, self._error_type = 500, error_name(error)
-        if self._names[0] == UNMATCHED:
-            self._names = match_wsgi_route(self._environ, self._owner)
         self._record()
 
     def _count(self, data: bytes) -> None:
@@ -234,50 +263,51 @@ class _Exchange:
             return
         self._is_recorded = True
         response_ns = perf_counter_ns() - self._started_ns
+        recorder, environ = self._middleware.recorder, self._environ
         try:
+            extra = None
             if self._chunks > 1 and self._ttfb_ns is not None and self._is_event_stream():
-                if self._status == CLIENT_CLOSED:
-                    self._status = 200  # leaving is how a stream of events ends
-                extra = {"connection_us": str(response_ns // 1000)}
-                self._record_event(self._ttfb_ns, extra)
-            else:
-                self._record_event(response_ns, None)
-        except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
-            self._recorder.report_fault("wsgi", error)
-
-    def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
-        environ, recorder = self._environ, self._recorder
-        method = environ["REQUEST_METHOD"]
-        route, function = self._names
-        length = environ.get("CONTENT_LENGTH") or "0"
-        query = environ.get("QUERY_STRING", "")
-        recorder.record(
-            (
-                self._timestamp_ns,
-                method,
-                (_text(self._path), query),
-                route,
-                function,
-                self._status or 500,
-                response_ns,
-                response_ns if self._ttfb_ns is None else self._ttfb_ns,
-                int(length) if length.isdigit() else None,
-                0 if method == "HEAD" else self._response_bytes,
-                self._consumer(),
-                self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
-                environ.get("REMOTE_ADDR", "") if recorder.takes_client_ip else "",
-                environ.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else "",
-                1,
-                recorder.data(environ, extra) if recorder.calls_data else extra,
+                # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
+                response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
+                self._status = 200 if self._status == CLIENT_CLOSED else self._status
+            method = environ["REQUEST_METHOD"]
+            length = environ.get("CONTENT_LENGTH")
+            names = self._names
+            if names is UNMATCHED_NAMES and self._status < 400 and has_falcon_router(self._owner):
+                names = falcon_names(self._owner, self._path, method)
+            recorder.record(
+                (
+                    self._timestamp_ns,
+                    method,
+                    _text(self._script_name + self._path),
+                    environ.get("QUERY_STRING", ""),
+                    names,
+                    self._status or 500,
+                    response_ns,
+                    response_ns if self._ttfb_ns is None else self._ttfb_ns,
+                    (int(length) if length.isdigit() else None) if length else 0,
+                    self._response_bytes if method != "HEAD" else 0,
+                    self._consumer() if recorder.takes_consumer else "",
+                    self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
+                    environ.get("REMOTE_ADDR", "") if recorder.takes_client_ip else "",
+                    self._user_agent() if recorder.takes_user_agent else "",
+                    1,
+                    recorder.data(environ, extra) if recorder.calls_data else extra,
+                )
             )
-        )
+        except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
+            recorder.report_fault("wsgi", error)
 
     def _consumer(self) -> str | bytes:
-        recorder, environ = self._recorder, self._environ
+        recorder, environ = self._middleware.recorder, self._environ
         if recorder.calls_consumer:
             return recorder.consumer(environ)
-        key = recorder.consumer_environ_key
-        return environ.get(key, "").encode("latin-1", "replace") if key else ""
+        value: str = environ.get(recorder.consumer_environ_key, "")
+        return value.encode("latin-1", "replace")
+
+    def _user_agent(self) -> str:
+        agent: str = self._environ.get("HTTP_USER_AGENT", "")
+        return agent[:MAX_STRING_CHARACTERS]
 
     def _is_event_stream(self) -> bool:
         for name, value in self._headers:
@@ -299,7 +329,7 @@ class _SizedExchange:
         return iter(self._exchange)
 
     def __len__(self) -> int:
-        return len(self._exchange._body)  # type: ignore[arg-type]  # noqa: SLF001  # same module
+        return len(self._exchange._body)  # noqa: SLF001  # same module
 
 
 def _text(path: str) -> str:
