@@ -159,3 +159,18 @@ def test_ranges_of_many_senders_add_up_to_what_happened(reports):
         assert found["stored"] == expected["stored"]
         assert sum(found["lost"].values()) == expected["lost"]
         assert found["captured"] == found["stored"] + expected["lost"]
+
+
+async def test_timeseries_says_it_when_asked(embedded_service):
+    store = embedded_service.accounts.store
+    sender = SimulatedSender("a")
+    sender.capture(10)
+    sender.drop(2)
+    Reports(store).add(NOW - 60, *sender.send(10))
+    path = f"/1/timeseries/{NOW - 3600}/{NOW}/"
+    assert "completeness" not in await embedded_service.answer(path)
+    assert "completeness" not in await embedded_service.answer(f"{path}?completeness=0")
+    asked = await embedded_service.answer(f"{path}?completeness=1&group=url&include=status_code:200")
+    assert asked["completeness"] == {
+        "captured": 12, "stored": 10, "pending": 0, "lost": {"buffer_full": 2}, "share": 0.833333, "senders": 1,
+    }  # fmt: skip

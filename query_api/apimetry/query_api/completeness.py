@@ -19,14 +19,14 @@ application whatever the filters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 MINUTE_S: Final = 60
 # Longer than a living sender with something in its buffer stays silent: its backoff ends after 30 s.
 SILENT_AFTER_S: Final = 300
 
-Ask = Callable[[str, dict[str, object]], list[tuple[Any, ...]]]
+Ask = Callable[[str, dict[str, object]], Sequence[tuple[Any, ...]]]
 
 # One row for each instance that reported in the range; `from` is what it had reported before. An instance that had
 # not is counted from its first report: what it sent before that went to a store that kept no reports.
@@ -34,7 +34,7 @@ _SQL: Final = """
 WITH
     toDateTime({start:UInt32}, 'UTC') AS from_minute,
     toDateTime({end:UInt32}, 'UTC') AS to_minute,
-    toDateTime({silent_before:UInt32}, 'UTC') AS silent_before
+    if({now:UInt32} = 0, now('UTC'), toDateTime({now:UInt32}, 'UTC')) - {silent_after_s:UInt32} AS silent_before
 SELECT
     count(),
     sum(stored),
@@ -70,16 +70,18 @@ FROM (
 """
 
 
-def completeness(application: str, start: int, end: int, *, ask: Ask, now: float) -> dict[str, object]:
+def completeness(application: str, start: int, end: int, *, ask: Ask, now: int = 0) -> dict[str, object]:
     """Return the counts and their share for `[start, end)`, widened to whole minutes. Blocks while `ask` does.
 
+    `now` is seconds since the epoch, 0 for the store's own clock.
     `share` is stored divided by captured, six decimals, never rounded up to 1; None where nothing was captured.
     """
     parameters: dict[str, object] = {
         "application": application,
         "start": min(start // MINUTE_S * MINUTE_S, _LATEST),
         "end": min(-(-end // MINUTE_S) * MINUTE_S, _LATEST),
-        "silent_before": int(now) - SILENT_AFTER_S,
+        "now": now,
+        "silent_after_s": SILENT_AFTER_S,
     }
     ((senders, stored, delivered, dropped, gone, pending),) = ask(_SQL, parameters)
     lost: dict[str, int] = {reason: count for reason, count in sorted(dropped.items()) if count > 0}

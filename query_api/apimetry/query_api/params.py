@@ -29,7 +29,18 @@ DIMENSIONS = (
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
 NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 FILLS = ("zero", "null")
-PARAMETERS = ("aggregation", "value", "granularity", "group", "include", "exclude", "fill", "limit")
+FLAGS = ("0", "1")
+PARAMETERS = (
+    "aggregation",
+    "value",
+    "granularity",
+    "group",
+    "include",
+    "exclude",
+    "fill",
+    "limit",
+    "completeness",
+)
 
 MAX_STATUS_CODE = 65_535
 # Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
@@ -80,6 +91,8 @@ class TimeseriesQuery:
     filters: tuple[Filter, ...] = ()
     fill: str | None = None
     limit: int | None = None
+    completeness: bool = False
+    """Whether the answer says which share of the captured events is stored."""
 
     @property
     def percentile(self) -> int | None:
@@ -127,7 +140,13 @@ def parse_timeseries(
         filters=_filters(given["include"], excludes=False) + _filters(given["exclude"], excludes=True),
         fill=one_of("fill", single(given, "fill"), FILLS),
         limit=_limit(single(given, "limit"), max_groups),
+        completeness=flag(given, "completeness"),
     )
+
+
+def flag(given: dict[str, list[str]], name: str) -> bool:
+    """Return whether a parameter that is 0 or 1 is 1; absent is 0."""
+    return one_of(name, single(given, name), FLAGS) == "1"
 
 
 def _aggregation(value: str | None) -> str:

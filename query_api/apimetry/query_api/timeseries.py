@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apimetry.query_api.completeness import completeness
 from apimetry.query_api.params import TimeseriesQuery
 from apimetry.query_api.planner import plan
 from apimetry.query_api.timeseries_sql import statements
@@ -62,6 +63,8 @@ def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, lim
     }
     if query.limit is not None:
         answer["omitted_groups"] = rows[0][3] - len(groups) if rows and query.group else 0
+    if query.completeness:
+        answer["completeness"] = completeness(application, query.start, query.end, ask=ask)
     return answer
 
 

@@ -60,9 +60,33 @@ def _timeseries() -> Json:
                 "end": {"type": "integer"},
                 "granularity": {"type": "integer", "description": "Milliseconds."},
                 "omitted_groups": {**COUNT, "description": "Groups beyond `limit`, where one was given."},
+                "completeness": schema("Completeness"),
             },
-            optional=("omitted_groups",),
+            optional=("omitted_groups", "completeness"),
         ),
+        "Completeness": {
+            **closed(
+                {
+                    "captured": {**COUNT, "description": "Stored and lost together."},
+                    "stored": {**COUNT, "description": "Those that the store holds."},
+                    "pending": {**COUNT, "description": "In living senders' buffers when they last reported."},
+                    "lost": {"type": "object", "description": "By reason.", "additionalProperties": COUNT},
+                    "share": {
+                        "type": ["number", "null"],
+                        "minimum": 0,
+                        "maximum": 1,
+                        "description": "Stored divided by captured, six decimals, rounded down; null: none.",
+                    },
+                    "senders": {**COUNT, "description": "Processes that reported in the range."},
+                }
+            ),
+            "description": "Of the events whose fate was decided in the range, widened to whole minutes, the share "
+            "that is stored: by the counts that senders with the middleware report, whatever the filters and the "
+            "weights. Reasons are the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the "
+            "collector, `unaccounted` (acknowledged and not stored: in a spool or a quarantine) and `sender_gone` (in "
+            "the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report nothing "
+            "and are outside, as is what a killed process captured after its last report.",
+        },
     }
 
 

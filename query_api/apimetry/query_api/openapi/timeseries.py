@@ -6,6 +6,7 @@ from apimetry.query_api.openapi.parts import Json, answer, errors, json_content,
 from apimetry.query_api.params import (
     DIMENSIONS,
     FILLS,
+    FLAGS,
     NAMED_GRANULARITIES,
     SIMPLE_AGGREGATIONS,
     VALUES,
@@ -129,6 +130,12 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "Only the largest groups by count; `omitted_groups` in the answer says how many were left out.",
             {"type": "integer", "minimum": 1, "maximum": settings.max_groups},
             10,
+        ),
+        query_parameter(
+            "completeness",
+            "1: the answer says which share of what senders captured is stored.",
+            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
+            "1",
         ),
     ]
 
