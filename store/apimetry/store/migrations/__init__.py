@@ -4,6 +4,7 @@
 - A migration is recorded after its last statement. Two processes that migrate at once run the same repeatable
   statements and leave the same record.
 - An applied migration is never changed; a new one follows it.
+- Rollups over events that are there already are filled while inserts pause (`backfill`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import SchemaError, StoreRejected
-from apimetry.store.migrations import m0001_events, m0002_accounts, m0004_counters, m0005_sender_reports
+from apimetry.store.migrations import (
+    backfill,
+    m0001_events,
+    m0002_accounts,
+    m0003_rollups,
+    m0004_counters,
+    m0005_sender_reports,
+)
 from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
 
 if TYPE_CHECKING:
@@ -26,9 +34,11 @@ logger = logging.getLogger(__name__)
 _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0001_events", m0001_events.statements),
     ("0002_accounts", m0002_accounts.statements),
+    (backfill.MIGRATION, m0003_rollups.statements),
     ("0004_counters", m0004_counters.statements),
     ("0005_sender_reports", m0005_sender_reports.statements),
 )
+_FIRST: Final = _ALL[0][0]
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
 _REPLICATED_WINDOW = re.compile(r"\breplicated_deduplication_window = (\d+)")
@@ -62,17 +72,22 @@ def migrate(store: Store) -> list[str]:
     layout = _layout(store)
     for statement in _record_table(layout):
         store.command(statement)
-    _refuse_newer(_applied(store))
+    done = _applied(store)
+    _refuse_newer(done)
     applied = []
     for migration in pending(store):
+        # Nobody can have inserted events into a database that had no table for them.
+        fills_rollups = migration.name == backfill.MIGRATION and _FIRST in done
+        if fills_rollups:
+            backfill.pause_inserts(store, layout)
         for statement in migration.statements:
             store.command(statement)
-        store.command(
-            f"INSERT INTO {_RECORD} (name) SETTINGS async_insert = 0 SELECT {{name:String}}",
-            {"name": migration.name},
-        )
-        logger.info("migration %s applied", migration.name)
+        if fills_rollups:
+            backfill.fill_rollups(store, layout)
+        _record(store, migration)
         applied.append(migration.name)
+    if backfill.inserts_paused(store, layout):
+        backfill.resume_inserts(store, layout)
     return applied
 
 
@@ -84,10 +99,19 @@ def check(store: Store) -> None:
     if missing:
         raise SchemaError(f"the schema lacks {', '.join(missing)}: run `apimetry migrate`")
     _check_windows(store)
+    if backfill.inserts_paused(store, _layout(store)):
+        raise SchemaError("a migration that was not finished has paused inserts: run `apimetry migrate`")
 
 
 def _layout(store: Store) -> Layout:
     return Layout(database=store.database, cluster=store.cluster)
+
+
+def _record(store: Store, migration: Migration) -> None:
+    store.command(
+        f"INSERT INTO {_RECORD} (name) SETTINGS async_insert = 0 SELECT {{name:String}}", {"name": migration.name}
+    )
+    logger.info("migration %s applied", migration.name)
 
 
 def _record_table(layout: Layout) -> list[str]:

@@ -99,6 +99,14 @@ class Layout:
             f"ALTER TABLE {self.database}.{name}{self.on_cluster} {change}",
         ]
 
+    def alter_stored(self, name: str, change: str) -> str:
+        """One repeatable change of the tables that hold a sharded table's rows (`MODIFY SETTING …`)."""
+        return f"ALTER TABLE {self.database}.{self.stored(name)}{self.on_cluster} {change}"
+
+    def stored(self, name: str) -> str:
+        """The name of the table that holds a sharded table's rows on each node."""
+        return name if self.cluster is None else f"{name}_local"
+
     @property
     def on_cluster(self) -> str:
         """The clause that makes a statement run on every node, with its leading space."""
