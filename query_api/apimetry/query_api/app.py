@@ -15,6 +15,7 @@ from apimetry.query_api.developer_errors import developer_error_middleware
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.management import Management
 from apimetry.query_api.openapi.document import build_document
+from apimetry.query_api.organization import OrganizationAnalytics
 from apimetry.query_api.pages import Pages
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts import Accounts
@@ -47,7 +48,9 @@ def create_app(
     )
     engine = Engine(store, settings)
     app.add_routes(Analytics(engine, directory, settings, clock).routes())
-    app.add_routes(Management(Accounts(store), directory).routes())
+    accounts = Accounts(store)
+    app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
+    app.add_routes(Management(accounts, directory, plan_changes=settings.plan_changes).routes())
     app.add_routes(Pages(build_document(settings)).routes())
     add_service_routes(app, registry, engine.unready_reasons)
     return app

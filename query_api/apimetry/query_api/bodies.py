@@ -9,12 +9,14 @@ from typing import Annotated, TypeVar
 import msgspec
 from aiohttp import web
 
-from apimetry.store.accounts import Application, Key, KeyKind, RequestLimits
-from apimetry.store.records import MAX_RETENTION_DAYS
+from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.records import MAX_RETENTION_DAYS, checked_name
 from apimetry.web.errors import BadRequest, UnsupportedMediaType
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400
+# What the store's UInt32 holds.
+MAX_APPLICATIONS = 2**32 - 1
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 # 2^63 - 1 is what a signed 64-bit offset of any client can hold; a list that long does not exist.
@@ -22,6 +24,7 @@ _MAX_OFFSET = 2**63 - 1
 
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
 RequestLimit = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+MaxBuckets = Annotated[int, msgspec.Meta(ge=1, le=MAX_APPLICATIONS)]
 OverlapSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_OVERLAP_S)]
 
 
@@ -52,6 +55,26 @@ class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     name: str | msgspec.UnsetType = msgspec.UNSET
     retention_days: RetentionDays | msgspec.UnsetType = msgspec.UNSET
     limits: LimitsBody | msgspec.UnsetType = msgspec.UNSET
+
+
+class PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an organization may have; None is no limit."""
+
+    name: str
+    max_buckets: MaxBuckets | None = None
+    max_retention_days: RetentionDays | None = None
+    max_api_calls: RequestLimit | None = None
+
+    def as_plan(self) -> Plan:
+        """Return the record; raises AccountInvalid for a name that is none."""
+        return Plan(checked_name(self.name), self.max_buckets, self.max_retention_days, self.max_api_calls)
+
+
+class OrganizationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What is to change of an organization; what is left out stays, and a plan is replaced as a whole."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    plan: PlanBody | msgspec.UnsetType = msgspec.UNSET
 
 
 class KeyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -91,7 +114,7 @@ async def read_body(request: web.Request, shape: type[Body], *, may_be_empty: bo
         raise BadRequest(f"The body is not JSON: {error}") from error
 
 
-def page_of(request: web.Request, rows: Sequence[dict[str, object]], member: str) -> dict[str, object]:
+def page_of(request: web.Request, rows: Sequence[object], member: str) -> dict[str, object]:
     """Return the page of `rows` that the query string asks for, under `member`, with `pagination`.
 
     Raises:
@@ -133,7 +156,27 @@ def application_json(application: Application) -> dict[str, object]:
             "requestsPerHour": application.limits.per_hour,
             "requestsPerDay": application.limits.per_day,
         },
-        "createdAt": _time(application.created_at),
+        "createdAt": iso_or_none(application.created_at),
+    }
+
+
+def organization_json(organization: Organization) -> dict[str, object]:
+    """Return an organization as it is shown."""
+    return {
+        "id": organization.id,
+        "name": organization.name,
+        "plan": plan_json(organization.plan),
+        "createdAt": iso_or_none(organization.created_at),
+    }
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """Return a plan as seed 000 shows it; None is no limit."""
+    return {
+        "name": plan.name,
+        "maxBuckets": plan.max_applications,
+        "maxRetentionDays": plan.max_retention_days,
+        "maxApiCalls": plan.max_calls_per_month,
     }
 
 
@@ -145,14 +188,14 @@ def key_json(key: Key) -> dict[str, object]:
         "application": key.application_id,
         "name": key.name,
         "firstCharacters": key.first_characters,
-        "createdAt": _time(key.created_at),
-        "expiresAt": _time(key.expires_at),
-        "revokedAt": _time(key.revoked_at),
-        "lastUsedAt": _time(key.last_used_at),
+        "createdAt": iso_or_none(key.created_at),
+        "expiresAt": iso_or_none(key.expires_at),
+        "revokedAt": iso_or_none(key.revoked_at),
+        "lastUsedAt": iso_or_none(key.last_used_at),
     }
 
 
-def _time(time: datetime | None) -> str | None:
+def iso_or_none(time: datetime | None) -> str | None:
     """Return ISO 8601 with whole seconds and a Z, as the seeds write times."""
     if time is None:
         return None

@@ -8,7 +8,7 @@ from apimetry.query_api import advice, usage_sql
 from apimetry.query_api.figures import Measures, iso_time
 from apimetry.query_api.forecast import Halves, Prices, capacity, costs, projected_utilization, trends
 from apimetry.query_api.params import Filter
-from apimetry.query_api.usage import Ask, Group, Json, Rows, groups, scope_of, totals
+from apimetry.query_api.usage import Ask, Group, Json, Rows, asked, groups, scope_of, totals
 from apimetry.query_api.usage_alerts import alerts, limits_json, utilizations
 from apimetry.query_api.usage_params import Window
 from apimetry.query_api.usage_sql import Order, Scope, Sort
@@ -64,7 +64,7 @@ def answer_insights(window: Window, application: Application, *, prices: Prices,
 def _halves(scope: Scope, ask: Ask) -> Halves:
     middle = (scope.start + scope.end) // 2
     statement = usage_sql.halves(scope, middle)
-    found = {half: Measures(*measures) for half, *measures in ask(statement.sql, statement.parameters)}
+    found = {half: Measures(*measures) for half, *measures in asked(ask, statement)}
     return Halves(found.get(0, Measures()), found.get(1, Measures()), middle - scope.start, scope.end - middle)
 
 
@@ -88,4 +88,4 @@ def _chatty(scope: Scope, ask: Ask) -> Rows:
     statement = usage_sql.chatty_consumers(
         scope, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=advice.MAX_CANDIDATES
     )
-    return ask(statement.sql, statement.parameters)
+    return asked(ask, statement)

@@ -1,4 +1,4 @@
-"""Applications and keys over HTTP, for admin keys (api.md, section 3.4).
+"""Organization, applications and keys over HTTP, for admin keys (api.md, section 3.4).
 
 An admin key sees and touches its own organization alone: another's application or key is a 404, like one that does
 not exist. Changes show in the accounts' snapshot before they are answered.
@@ -20,8 +20,10 @@ from apimetry.query_api.bodies import (
     ApplicationInput,
     KeyInput,
     KeyRotation,
+    OrganizationChange,
     application_json,
     key_json,
+    organization_json,
     page_of,
     read_body,
 )
@@ -41,8 +43,9 @@ class Management:
     `_changing` makes each change one step within this process; between processes the last change wins.
     """
 
-    def __init__(self, accounts: Accounts, directory: Directory) -> None:
+    def __init__(self, accounts: Accounts, directory: Directory, *, plan_changes: bool) -> None:
         self._accounts = accounts
+        self._plan_changes = plan_changes
         self._directory = directory
         self._changing = asyncio.Lock()
 
@@ -54,6 +57,8 @@ class Management:
             web.get("/api/applications/{id}", self.get_application),
             web.patch("/api/applications/{id}", self.change_application),
             web.delete("/api/applications/{id}", self.delete_application),
+            web.get("/api/organization", self.get_organization),
+            web.patch("/api/organization", self.change_organization),
             web.get("/api/keys", self.list_keys),
             web.post("/api/keys", self.create_key),
             web.delete("/api/keys/{id}", self.revoke_key),
@@ -107,6 +112,30 @@ class Management:
         async with self._change():
             await self._run(lambda: self._accounts.delete_application(self._application(request, access).id))
         return web.Response(status=204)
+
+    async def get_organization(self, request: web.Request) -> web.Response:
+        """Answer the key's organization, with its plan."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._accounts.organization(access.organization.id))
+        return json_response({"organization": organization_json(found)})
+
+    async def change_organization(self, request: web.Request) -> web.Response:
+        """Change the organization's name; its plan too, where whoever runs the service leaves that to admin keys."""
+        access = await self._authorize(request)
+        body = await read_body(request, OrganizationChange)
+        if body.name is msgspec.UNSET and body.plan is msgspec.UNSET:
+            raise BadRequest("The body names nothing to change; allowed: name, plan")
+        if body.plan is not msgspec.UNSET and not self._plan_changes:
+            raise Forbidden("The plan is set by whoever runs this service")
+        async with self._change():
+            changed = await self._run(
+                lambda: self._accounts.update_organization(
+                    access.organization.id,
+                    name=None if body.name is msgspec.UNSET else body.name,
+                    plan=None if body.plan is msgspec.UNSET else body.plan.as_plan(),
+                )
+            )
+        return json_response({"organization": organization_json(changed)})
 
     async def list_keys(self, request: web.Request) -> web.Response:
         """Answer one page of the organization's keys, of one application where the request names it."""

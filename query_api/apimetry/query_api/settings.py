@@ -37,6 +37,9 @@ class QuerySettings:
     compress_over_bytes: int = 1400
     """Answers longer than this (one network packet) are compressed for clients that accept it."""
 
+    plan_changes: bool = True
+    """Whether an admin key may change its organization's plan: no, where the service is run for others."""
+
     price_per_request: float = 0.001
     """What a request costs, in whatever currency: seed 002's example, for the costs among the insights."""
 

@@ -12,7 +12,7 @@ from apimetry.query_api.error_types import ErrorType, error_type
 from apimetry.query_api.figures import Measures, iso_time, percent, rounded, scaled
 from apimetry.query_api.usage_alerts import alerts, average_rates, limits_json, utilizations
 from apimetry.query_api.usage_params import UsageQuery, Window
-from apimetry.query_api.usage_sql import PERCENTILES, Dimension, Order, Scope
+from apimetry.query_api.usage_sql import PERCENTILES, Dimension, Order, Scope, Statement
 from apimetry.store.accounts import Application
 from apimetry.web.errors import BadRequest
 
@@ -51,7 +51,7 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     return {
         "success": True,
         "usage": _usage(total, rates, peaks),
-        "timeSeries": [_point(buckets.starts_at(index), measures) for index, measures in series],
+        "timeSeries": points_json(buckets, series),
         "breakdown": _breakdown(scope, query.list_order, statuses, total, ask),
         "errors": _errors(scope, query.list_order, statuses, total, ask),
         "rateLimits": {"current": limits_json(application.limits), "usage": rates, "utilization": utilization},
@@ -70,20 +70,20 @@ def scope_of(window: Window, application: str, ask: Ask) -> Scope:
     """Return the events of `window`; from the second of the first one on where it has no start, if there is any."""
     start = window.start
     if start is None:
-        first = _ask(ask, sql.first_event(application))
+        first = asked(ask, sql.first_event(application))
         start = min(first[0][0] // 1_000_000, window.end) if first else window.end
     return Scope(application, start, window.end, window.filters)
 
 
 def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
     """Return what all requests add up to, and the most of them in a clock minute and in a clock hour."""
-    ((*measures, minute, hour),) = _ask(ask, sql.totals(scope))
+    ((*measures, minute, hour),) = asked(ask, sql.totals(scope))
     return Measures(*measures), (minute, hour)
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit: int = MAX_ROWS) -> list[Group]:
     """Return the first `limit` groups of requests in `order`."""
-    return _groups(_ask(ask, sql.groups(scope, dimension, order, limit=limit)))
+    return _groups(asked(ask, sql.groups(scope, dimension, order, limit=limit)))
 
 
 def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> list[tuple[int, Measures]]:
@@ -105,13 +105,18 @@ def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> 
         rows = range(len(indexes))
     if not indexes or rows.start >= total:
         return []
-    return _groups(_ask(ask, sql.series(scope, buckets, indexes, order, rows)))
+    return _groups(asked(ask, sql.series(scope, buckets, indexes, order, rows)))
+
+
+def points_json(buckets: Buckets, series: Iterable[tuple[int, Measures]]) -> list[Json]:
+    """Return the points of a series as they are shown."""
+    return [_point(buckets.starts_at(index), measures) for index, measures in series]
 
 
 def endpoints_json(scope: Scope, found: Sequence[Group], ask: Ask) -> list[Json]:
     """Return routes as rows of the answer, with the percentiles of their latency."""
     routes = [route for route, _ in found]
-    percentiles: dict[str, Sequence[int]] = dict(_ask(ask, sql.percentiles(scope, routes)) if routes else ())
+    percentiles: dict[str, Sequence[int]] = dict(asked(ask, sql.percentiles(scope, routes)) if routes else ())
     return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in found]
 
 
@@ -129,7 +134,8 @@ def in_order(found: Iterable[Group], order: Order) -> list[Group]:
     return sorted(found, key=lambda each: (sign * _weight(each[1], order), sign * each[1].requests, each[0]))
 
 
-def _ask(ask: Ask, statement: sql.Statement) -> Rows:
+def asked(ask: Ask, statement: Statement) -> Rows:
+    """Return the rows of one statement."""
     return ask(statement.sql, statement.parameters)
 
 
@@ -196,7 +202,7 @@ def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> 
 def _errors(scope: Scope, order: Order, statuses: Sequence[Group], total: Measures, ask: Ask) -> Json:
     """Return the lists of failed requests, sorted by what the failed ones alone add up to."""
     failed = in_order(((status, each) for status, each in statuses if status >= 400), order)
-    routes = _groups(_ask(ask, sql.groups(scope, "route", order, limit=MAX_ROWS, failed=True))) if failed else []
+    routes = _groups(asked(ask, sql.groups(scope, "route", order, limit=MAX_ROWS, failed=True))) if failed else []
     return {
         "totalErrors": total.errors,
         "errorRate": total.error_rate,

@@ -16,7 +16,7 @@ from typing import Literal
 from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter
 
-Dimension = Literal["route", "method", "status_code", "consumer_id"]
+Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 PERCENTILES = (50, 95, 99)

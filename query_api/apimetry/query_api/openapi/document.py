@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import management, timeseries, usage
+from apimetry.query_api.openapi import management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -53,10 +53,16 @@ def build_document(settings: QuerySettings) -> Json:
         "security": [{"apiKey": []}, {"bearer": []}, {"authUser": [], "authKey": []}],
         "tags": [
             {"name": "Analytics", "description": "Questions about recorded events."},
-            {"name": "Management", "description": "Applications and keys; admin keys only."},
+            {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
-        "paths": {**timeseries.paths(settings), **usage.paths(), **management.paths(), **_service_paths()},
+        "paths": {
+            **timeseries.paths(settings),
+            **usage.paths(),
+            **overview.paths(),
+            **management.paths(),
+            **_service_paths(),
+        },
         "components": {
             "securitySchemes": _security_schemes(),
             "parameters": _parameters(),

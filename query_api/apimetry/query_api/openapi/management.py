@@ -12,6 +12,12 @@ _APPLICATION = {
     "limits": {"requestsPerMinute": 600, "requestsPerHour": None, "requestsPerDay": None},
     "createdAt": "2026-01-20T14:00:00Z",
 }
+_ORGANIZATION = {
+    "id": "507f1f77bcf86cd799439000",
+    "name": "My Organization",
+    "plan": {"name": "Pro", "maxBuckets": 25, "maxRetentionDays": 365, "maxApiCalls": 1000000},
+    "createdAt": "2026-01-20T14:00:00Z",
+}
 _KEY = {
     "id": "507f1f77bcf86cd799439011",
     "kind": "read",
@@ -30,10 +36,11 @@ _WRITE_ERRORS = (*_READ_ERRORS, "Conflict", "PayloadTooLarge", "UnsupportedMedia
 
 
 def paths() -> Json:
-    """Return the paths of applications and keys."""
+    """Return the paths of the organization, applications and keys."""
     return {
         "/api/applications": _applications(),
         "/api/applications/{id}": _application(),
+        "/api/organization": _organization(),
         "/api/keys": _keys(),
         "/api/keys/{id}": _key(),
         "/api/keys/{id}/rotate": _rotation(),
@@ -90,6 +97,25 @@ def _application() -> Json:
             "Delete an application",
             {"204": answer("Deleted, and its keys revoked. Its events stay until their retention ends.")},
             _READ_ERRORS,
+        ),
+    }
+
+
+def _organization() -> Json:
+    one = json_content("OneOrganization", example={"organization": _ORGANIZATION})
+    return {
+        "get": _operation(
+            "getOrganization", "The key's organization", {"200": answer("It, with its plan.", one)}, _READ_ERRORS
+        ),
+        "patch": _operation(
+            "changeOrganization",
+            "Change the organization",
+            {"200": answer("As it is now.", one)},
+            _WRITE_ERRORS,
+            description="What the body leaves out stays. `plan` is replaced as a whole: a limit left out is none, and"
+            " what exists already and exceeds a smaller plan stays. A service that is run for others keeps plans to"
+            " itself (`plan_changes` among its settings): a plan is then a 403.",
+            requestBody=_body("OrganizationChange", {"name": "My Organization"}),
         ),
     }
 

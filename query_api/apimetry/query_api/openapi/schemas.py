@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import insights_schemas, usage_schemas
+from apimetry.query_api.openapi import insights_schemas, overview, usage_schemas
 from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
@@ -32,8 +32,10 @@ def all_schemas() -> Json:
         **_timeseries(),
         **usage_schemas.schemas(),
         **insights_schemas.schemas(),
+        **overview.schemas(),
         **_applications(),
         **_keys(),
+        **_organization(),
         **_service(),
         "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
     }
@@ -105,6 +107,15 @@ def _applications() -> Json:
                 "pagination": schema("Pagination"),
             }
         ),
+    }
+
+
+def _organization() -> Json:
+    writable: Json = {"name": _NAME, "plan": schema("Plan")}
+    return {
+        "Organization": closed({"id": _ID, **writable, "createdAt": _TIME}),
+        "OneOrganization": closed({"organization": schema("Organization")}),
+        "OrganizationChange": {**closed(writable, optional=tuple(writable)), "minProperties": 1},
     }
 
 

@@ -1,0 +1,252 @@
+"""The endpoints about an organization and its buckets in the OpenAPI document (seed 000)."""
+
+from __future__ import annotations
+
+from apimetry.query_api.bodies import MAX_APPLICATIONS
+from apimetry.query_api.openapi.parts import (
+    COUNT,
+    Json,
+    answer,
+    array,
+    closed,
+    errors,
+    json_content,
+    operation,
+    query_parameter,
+    ref,
+    schema,
+)
+from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
+from apimetry.query_api.overview import DEFAULT_PERIOD, PERIODS, TOP_ROWS
+from apimetry.store.records import MAX_RETENTION_DAYS
+
+_READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
+_TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
+_LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "description": "Null: no limit."}
+
+_OVERVIEW = """The organization's figures at a glance; buckets are its applications.
+
+`dataSources` are distinct sources ever seen in the buckets, `dataPoints` the requests stored now, `apiKeys` those not
+revoked. `apiCallsThisMonth` are the requests of this UTC calendar month as they were recorded, also those that were
+deleted since or whose application was; without a limit the limit is null and the percentage 0. `storageUsedBytes` is
+the organization's share, by rows, of what the database has on disk."""
+
+_BUCKET = """Figures of one bucket over a period until now: totals, a series by hour (24h) or by day, and the routes,
+consumers, methods, statuses and sources with the most requests. A read key may ask about its own application."""
+
+_PLAN_EXAMPLE = {"name": "Pro", "maxBuckets": 25, "maxRetentionDays": 365, "maxApiCalls": 1000000}
+_OVERVIEW_EXAMPLE: Json = {
+    "overview": {
+        "organization": {"_id": "507f1f77bcf86cd799439000", "name": "My Organization"},
+        "totals": {"buckets": 5, "dataSources": 12, "dataPoints": 1523456, "alertRules": 8, "apiKeys": 15},
+        "usage": {
+            "apiCallsThisMonth": 45230,
+            "apiCallsLimit": 1000000,
+            "apiCallsPercentage": 4.5,
+            "storageUsedBytes": 52428800,
+            "storageUsedFormatted": "50 MB",
+        },
+        "plan": _PLAN_EXAMPLE,
+        "recentActivity": {
+            "lastDataIngestion": "2024-01-15T14:30:00Z",
+            "lastAlertTriggered": "2024-01-15T10:15:00Z",
+            "dataPointsLast24h": 12543,
+            "alertsTriggeredLast24h": 3,
+        },
+    }
+}
+_BUCKETS_EXAMPLE: Json = {
+    "buckets": [
+        {
+            "_id": "shop",
+            "name": "Shop",
+            "retentionDays": 90,
+            "createdAt": "2024-01-02T08:00:00Z",
+            "dataSources": 3,
+            "dataPoints": 1200345,
+            "lastDataIngestion": "2024-01-15T14:30:00Z",
+        }
+    ],
+    "pagination": {"total": 5, "limit": 1, "offset": 0, "hasMore": True},
+}
+_BUCKET_EXAMPLE: Json = {
+    "analytics": {
+        "bucket": {"_id": "shop", "name": "Shop"},
+        "period": "7d",
+        "start": "2024-01-08T14:30:00Z",
+        "end": "2024-01-15T14:30:00Z",
+        "totals": {
+            "dataPoints": 1000,
+            "successfulRequests": 980,
+            "failedRequests": 20,
+            "successRate": 98.0,
+            "errorRate": 2.0,
+            "averageLatency": 120.4,
+            "peakLatency": 900.1,
+            "dataTransferred": 2048000,
+        },
+        "series": [
+            {
+                "timestamp": "2024-01-08T00:00:00Z",
+                "requests": 1000,
+                "successfulRequests": 980,
+                "failedRequests": 20,
+                "averageLatency": 120.4,
+                "peakLatency": 900.1,
+                "dataTransferred": 2048000,
+            }
+        ],
+        "topRoutes": [
+            {
+                "endpoint": "/items/{id}",
+                "requests": 1000,
+                "successRate": 98.0,
+                "averageLatency": 120.4,
+                "dataTransferred": 2048000,
+                "errors": 20,
+                "p50": 100.0,
+                "p95": 300.2,
+                "p99": 700.9,
+            }
+        ],
+        "topConsumers": [{"keyId": "acme", "requests": 1000, "percentage": 100.0}],
+        "methods": [{"method": "GET", "requests": 1000, "percentage": 100.0}],
+        "statusCodes": [{"statusCode": 200, "requests": 980, "percentage": 98.0}],
+        "dataSources": [{"source": "web-1", "requests": 1000, "percentage": 100.0}],
+    }
+}
+
+
+def paths() -> Json:
+    """Return the paths of the overview and the buckets."""
+    period = query_parameter(
+        "period",
+        "The time until now.",
+        {"type": "string", "enum": list(PERIODS), "default": DEFAULT_PERIOD},
+        "7d",
+    )
+    return {
+        "/api/analytics/overview": {
+            "get": _get("getOverview", "Overview of the organization", "Overview", _OVERVIEW_EXAMPLE, _OVERVIEW)
+        },
+        "/api/buckets": {
+            "get": _get(
+                "listBuckets",
+                "Buckets of the organization, with what is in them",
+                "BucketList",
+                _BUCKETS_EXAMPLE,
+                "Applications as seed 000 shows them, the oldest first.",
+                parameters=[ref("parameters", "Limit"), ref("parameters", "Offset")],
+            )
+        },
+        "/api/analytics/buckets/{id}": {
+            "parameters": [ref("parameters", "ApplicationId")],
+            "get": _get(
+                "getBucket", "Analytics of one bucket", "Bucket", _BUCKET_EXAMPLE, _BUCKET, parameters=[period]
+            ),
+        },
+    }
+
+
+def _get(name: str, summary: str, shape: str, example: Json, description: str, **more: object) -> Json:
+    return operation(
+        name,
+        summary,
+        {"200": answer("The figures.", json_content(shape, example=example)), **errors(*_READ_ERRORS)},
+        description=description,
+        tags=["Analytics"],
+        **more,
+    )
+
+
+def schemas() -> Json:
+    """Return the named schemas of the overview and the buckets."""
+    reference = closed({"_id": TEXT, "name": TEXT})
+    return {
+        "Plan": closed(
+            {
+                "name": {"type": "string", "minLength": 1, "maxLength": 200},
+                "maxBuckets": {**_LIMIT, "maximum": MAX_APPLICATIONS},
+                "maxRetentionDays": {**_LIMIT, "maximum": MAX_RETENTION_DAYS},
+                "maxApiCalls": {**_LIMIT, "description": "By the month. Null: no limit."},
+            },
+            optional=("maxBuckets", "maxRetentionDays", "maxApiCalls"),
+        ),
+        "Overview": closed({"overview": _overview(reference)}),
+        "BucketList": closed(
+            {
+                "buckets": array(
+                    closed(
+                        {
+                            "_id": TEXT,
+                            "name": TEXT,
+                            "retentionDays": COUNT,
+                            "createdAt": TIME,
+                            "dataSources": COUNT,
+                            "dataPoints": COUNT,
+                            "lastDataIngestion": _TIME_OR_NULL,
+                        }
+                    )
+                ),
+                "pagination": schema("Pagination"),
+            }
+        ),
+        "Bucket": closed({"analytics": _bucket(reference)}),
+    }
+
+
+def _overview(reference: Json) -> Json:
+    totals: Json = dict.fromkeys(("buckets", "dataSources", "dataPoints", "alertRules", "apiKeys"), COUNT)
+    usage: Json = {
+        "apiCallsThisMonth": COUNT,
+        "apiCallsLimit": _LIMIT,
+        "apiCallsPercentage": NUMBER,
+        "storageUsedBytes": COUNT,
+        "storageUsedFormatted": {**TEXT, "pattern": r"^\d+(\.\d)? (B|KB|MB|GB|TB)$"},
+    }
+    activity: Json = {
+        "lastDataIngestion": _TIME_OR_NULL,
+        "lastAlertTriggered": _TIME_OR_NULL,
+        "dataPointsLast24h": COUNT,
+        "alertsTriggeredLast24h": COUNT,
+    }
+    return closed(
+        {
+            "organization": reference,
+            "totals": closed(totals),
+            "usage": closed(usage),
+            "plan": schema("Plan"),
+            "recentActivity": closed(activity),
+        }
+    )
+
+
+def _bucket(reference: Json) -> Json:
+    def counted(name: str, key: Json) -> Json:
+        return array(closed({name: key, "requests": COUNT, "percentage": PERCENT}), maxItems=TOP_ROWS)
+
+    totals: Json = {
+        "dataPoints": COUNT,
+        "successfulRequests": COUNT,
+        "failedRequests": COUNT,
+        "successRate": PERCENT,
+        "errorRate": PERCENT,
+        "averageLatency": MILLISECONDS,
+        "peakLatency": MILLISECONDS,
+        "dataTransferred": BYTES,
+    }
+    return closed(
+        {
+            "bucket": reference,
+            "period": {"type": "string", "enum": list(PERIODS)},
+            "start": TIME,
+            "end": TIME,
+            "totals": closed(totals),
+            "series": array(schema("UsagePoint")),
+            "topRoutes": array(schema("Endpoint"), maxItems=TOP_ROWS),
+            "topConsumers": counted("keyId", TEXT),
+            "methods": counted("method", TEXT),
+            "statusCodes": counted("statusCode", COUNT),
+            "dataSources": counted("source", TEXT),
+        }
+    )
