@@ -1,12 +1,14 @@
 """The OpenAPI document is valid, complete and true."""
 
 import json
+import time
 from urllib.parse import quote
 
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from apimetry.query_api import usage_params
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.params import PARAMETERS
 from apimetry.query_api.settings import QuerySettings
@@ -129,6 +131,47 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
                 validator(document, schema).validate(await response.json())
             else:
                 assert response.content_type in described.get("content", {"application/octet-stream": {}})
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("/v1/developer/usage", usage_params.PARAMETERS), ("/v1/developer/insights", usage_params.WINDOW_PARAMETERS)],
+)
+async def test_usage_and_insights_take_what_is_documented_and_answer_as_documented(
+    document, embedded_service, path, names
+):
+    now = int(time.time())
+    events = [
+        Event(
+            timestamp=(now - 60 * i) * 1_000_000, status_code=200 + 100 * (i % 4), response_us=10**6, consumer_id="a"
+        )
+        for i in range(9)
+    ]
+    insert_events(embedded_service.accounts.store, events)
+    operation = document["paths"][path]["get"]
+    described = [resolved(document, each) for each in operation["parameters"]]
+    assert {each["name"] for each in described} == {*names, "application"}
+    schema = validator(document, operation["responses"]["200"]["content"]["application/json"]["schema"])
+    asked = [{}]
+    for each in described:
+        if each["name"] not in ("application", "end"):
+            shape, example = each["schema"], each["example"]
+            bounds = [shape[name] for name in ("minimum", "maximum") if name in shape and each["name"] != "start"]
+            values = shape.get("enum") or bounds or (example if isinstance(example, list) else [example])
+            asked += [{each["name"]: value} for value in values]
+    asked.append({"start": now - 99, "end": now + 1})
+    for params in asked:
+        response = await embedded_service.get(path, params={name: str(value) for name, value in params.items()})
+        assert response.status == 200, (params, await response.text())
+        schema.validate(await response.json())
+
+
+async def test_organization_answers_are_of_their_schema_with_events_too(document, embedded_service):
+    insert_events(embedded_service.accounts.store, [Event(timestamp=(int(time.time()) - 5) * 1_000_000)])
+    for path in ("/api/analytics/overview", "/api/buckets", "/api/analytics/buckets/{id}", "/api/organization"):
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        answer = await embedded_service.answer(path.format(id="shop"), "admin")
+        validator(document, schema).validate(answer)
 
 
 async def test_the_document_is_served_as_it_is_built(document, embedded_service):

@@ -7,13 +7,18 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from apimetry.query_api.params import TimeseriesQuery
+from apimetry.query_api import usage_sql
+from apimetry.query_api.buckets import Buckets
+from apimetry.query_api.params import Filter, TimeseriesQuery
 from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.usage import MAX_SORTED_BUCKETS, answer_usage
 from apimetry.query_api.usage_params import parse_usage
 from apimetry.store.records import Application, RequestLimits
 from apimetry.web.errors import BadRequest
+from tests.query_api.test_timeseries import HOSTILE
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service
 from tests.support.query_usage import (
@@ -296,6 +301,71 @@ def test_what_must_agree_agrees(store):
         assert figures["averageLatency"] == pytest.approx((mean or 0) / 1000, abs=0.0501)
         assert figures["peakLatency"] == pytest.approx((most or 0) / 1000, abs=0.0501)
         assert sum(point["dataTransferred"] for point in answer["timeSeries"]) == figures["dataTransferred"]
+
+
+_events = st.builds(
+    Event,
+    timestamp=st.integers((NOW - 40 * DAY) * 1_000_000, NOW * 1_000_000 - 1),
+    method=st.sampled_from(["GET", "POST", "", "'"]),
+    route=st.sampled_from(["/", "", "/items/{id}", "/é"]),
+    status_code=st.sampled_from([0, 200, 399, 400, 404, 408, 418, 429, 499, 500, 504, 599, 65_535]),
+    response_us=st.integers(0, 10**8),
+    request_bytes=st.none() | st.integers(0, 10**8),
+    response_bytes=st.none() | st.integers(0, 10**8),
+    consumer_id=st.sampled_from(["", "alice", "bob"]),
+    sample_weight=st.integers(1, 2**10) | st.just(2**32 - 1),
+)
+
+
+def test_whatever_was_sent_counting_agrees(store):
+    examples = itertools.count()
+
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(_events, min_size=1, max_size=12), st.sampled_from(["day", "week", "month"]))
+    def agree(events, granularity):
+        # Each example is an application of its own in the one store.
+        name = f"app-{next(examples)}"
+        events = [replace(event, application=name) for event in events]
+        insert_events(store, events, token=name)
+        asked = [("start", str(NOW - 40 * DAY)), ("end", str(NOW)), ("granularity", granularity)]
+        answer = usage(store, *asked, application=replace(UNLIMITED, id=name))
+        assert answer["usage"] == expected_totals(events, 40 * DAY)
+        assert answer["timeSeries"] == expected_series(events, granularity, NOW - 40 * DAY, NOW)
+        assert answer["breakdown"] == expected_breakdown(events, "requests", True)
+        for row in answer["errors"]["byType"]:
+            row.pop("description")
+        assert answer["errors"] == expected_errors(events, "requests", True)
+
+    agree()
+
+
+@pytest.mark.parametrize("field", ["consumer_id", "route", "method"])
+def test_hostile_values_are_values(embedded_store, field):
+    hostile = [value for value in HOSTILE if value]
+    insert_events(embedded_store, [at(NOW - 9, **{field: value}) for value in hostile])
+    for value in hostile:
+        assert usage(embedded_store, (field, value))["usage"]["totalRequests"] == 1, value
+    rows = {"consumer_id": "byKey", "route": "byEndpoint", "method": "byMethod"}[field]
+    assert len(usage(embedded_store)["breakdown"][rows]) == len(hostile)
+
+
+@given(st.lists(st.text(), min_size=1).map(tuple), st.text(), st.sampled_from(["consumer_id", "route", "method"]))
+def test_no_value_is_ever_in_a_statement(values, application, field):
+    def all_of(application, values):
+        scope = usage_sql.Scope(application, START, NOW, (Filter(field, values),))
+        most = usage_sql.Order("requests", descending=True)
+        return [
+            usage_sql.first_event(application),
+            usage_sql.totals(scope),
+            usage_sql.series(scope, Buckets("hour", START, NOW), range(25), most, range(9)),
+            usage_sql.groups(scope, "route", most, limit=9, failed=True),
+            usage_sql.percentiles(scope, values),
+            usage_sql.halves(scope, NOW),
+            usage_sql.chatty_consumers(scope, least_per_minute=3, limit=9),
+        ]
+
+    hostile, harmless = all_of(application, values), all_of("app", ("x",))
+    assert [statement.sql for statement in hostile] == [statement.sql for statement in harmless]
 
 
 def test_pages_make_up_the_whole_series(embedded_store):
