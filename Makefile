@@ -5,7 +5,7 @@ OLDEST := .venv-oldest/bin
 ROOMS := middleware store web collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
 
-.PHONY: run test check fmt bench build clean
+.PHONY: run test torture check fmt bench build clean
 
 run: .venv/installed
 	@$(BIN)/apimetry serve
@@ -14,6 +14,10 @@ run: .venv/installed
 test: .venv/installed-dev .venv-oldest/installed
 	$(BIN)/pytest
 	$(OLDEST)/pytest tests/middleware
+
+# Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
+torture: .venv/installed-dev
+	$(BIN)/python -m tests.torture --seconds $(or $(SECONDS),600) --soak $(or $(SOAK),0) $(SEED:%=--seed %)
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -1,0 +1,124 @@
+"""The long torture: real services under load, hurt at random until the time is over, then held against the oracle.
+
+    python -m tests.torture [--seconds 600] [--seed N] [--only embedded|server] [--soak SECONDS]
+
+Prints its seed; the same seed makes the same choices, at whatever moments the machine gives them. Ends with 1 and the
+counts where an acknowledged event is missing, double, unknown or changed, or a rollup does not add up.
+`--soak` adds a run of paced load with a kill each minute, in which memory and descriptors must stay flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from apimetry.collector.failpoints import NAMES
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.torture import Target, Torture
+
+# Of a hundred faults, how many of which kind.
+EMBEDDED = {"kill_at_random": 55, "kill_at_a_point": 35, "sigterm": 10}
+SERVER = {"kill_at_random": 35, "kill_at_a_point": 25, "sigterm": 5, "store_fault": 25, "store_away": 10}
+SOAK_PAUSE_S = 0.02
+KILL_EACH_S = 60.0
+
+
+@contextmanager
+def torture_of(kind, seed, *, pause_s=0.0):
+    """The services of one kind in a temporary directory, and the URL to check afterwards."""
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        data_dir, server = Path(name, "data"), None
+        data_dir.mkdir()
+        url = f"chdb://{data_dir}/store"
+        target = Target("serve", data_dir)
+        if kind == "server":
+            (Path(name) / "clickhouse").mkdir()
+            server = ClickHouseServer(Path(name) / "clickhouse")
+            server.start()
+            url = server.url("apimetry")
+            target = Target("collector", data_dir, APIMETRY_STORE=url)
+        try:
+            yield Torture(target, seed=seed, server=server, pause_s=pause_s), url
+        finally:
+            target.close()
+            if server is not None:
+                server.kill()
+
+
+def hurt(kind, seed, seconds):
+    """Faults at random until the time is over."""
+    weights = SERVER if kind == "server" else EMBEDDED
+    points = sorted(NAMES)
+    with torture_of(kind, seed, pause_s=0.002) as (torture, url):
+        torture.begin()
+        began_s, faults = time.monotonic(), 0
+        while time.monotonic() - began_s < seconds:
+            (fault,) = torture.rng.choices(list(weights), list(weights.values()))
+            if fault == "kill_at_a_point":
+                # Each point in turn, so that a long run has been at all of them.
+                torture.kill_at_a_point(points[sum(torture.points.values()) % len(points)])
+            else:
+                getattr(torture, fault)()
+            faults += 1
+            print(f"\r{kind}: {faults} faults, {len(torture.oracle.acknowledged)} batches", end="", flush=True)
+        torture.settle()
+        events = torture.check(url)
+        kills = torture.target.done["kill"] + torture.points.total()
+        print(f"\r{kind}: {events} events stored once after {faults} faults, {kills} kills in {seconds:.0f} s")
+        print(f"  points      {dict(torture.points)}")
+        print(f"  store       {dict(torture.faults)}")
+        print(f"  ends        {dict(torture.target.done)}")
+        print(f"  clients     {dict(torture.load.counts)}")
+        assert torture.load.counts["cut"], "no request was under way at any kill: the run proves nothing"
+        return kills
+
+
+def soak(seed, seconds):
+    """Paced load with a kill each minute; memory and descriptors, half a minute after each start, stay flat."""
+    with torture_of("server", seed, pause_s=SOAK_PAUSE_S) as (torture, url):
+        torture.begin()
+        began_s, levels = time.monotonic(), []
+        while time.monotonic() - began_s < seconds:
+            for part in (0.5, 1.0):
+                time.sleep(KILL_EACH_S / 2)
+                metrics = torture.target.metrics()
+                if part == 0.5:
+                    levels.append((metrics["process_resident_memory_bytes"] / 2**20, metrics["process_open_fds"]))
+            torture.target.kill()
+            torture.target.start()
+        torture.settle()
+        events = torture.check(url)
+    memory, descriptors = zip(*levels, strict=True)
+    print(f"soak: {events} events stored once in {seconds:.0f} s, {len(levels)} kills")
+    print(f"  memory      {memory[0]:.0f} MiB at first, {max(memory):.0f} at most, {memory[-1]:.0f} at last")
+    print(
+        f"  descriptors {descriptors[0]:.0f} at first, {max(descriptors):.0f} at most, {descriptors[-1]:.0f} at last"
+    )
+    assert max(memory) < 1.25 * memory[0] + 8, "memory grows"
+    assert max(descriptors) < 1.25 * descriptors[0] + 16, "descriptors grow"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600, help="of faults, over all kinds")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--only", choices=("embedded", "server"))
+    parser.add_argument("--soak", type=float, default=0, metavar="SECONDS")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
+    print(f"seed {seed} (process {os.getpid()})", flush=True)
+    kinds = [options.only] if options.only else ["embedded", "server"]
+    kills = sum(hurt(kind, seed, options.seconds / len(kinds)) for kind in kinds) if options.seconds else 0
+    if options.soak:
+        soak(seed, options.soak)
+    print(f"{kills} kills; missing 0, duplicates 0, unknown 0, changed 0, rollups add up")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
