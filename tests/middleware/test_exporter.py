@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from email.utils import formatdate
 
 import pytest
@@ -226,6 +227,25 @@ def test_thread_ends_with_its_recorder(make, fake_collector):
     assert not thread.is_alive()
 
 
+def test_threads_whose_first_events_come_at_once_share_one_exporter_thread(make, fake_collector):
+    recorders = [make() for _ in range(50)]
+    barrier = threading.Barrier(8)
+
+    def record():
+        for recorder in recorders:
+            barrier.wait()
+            recorder.record(event())
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(recorder.flush(10) for recorder in recorders)
+    assert sum(thread.name == "apimetry-exporter" for thread in threading.enumerate()) == 50
+    assert [recorder.counters()["sent"] for recorder in recorders] == [8] * 50
+
+
 # Forks: children of a process with threads, which is what pre-forking servers make and newer Pythons warn of.
 
 
@@ -308,10 +328,50 @@ def test_fork_that_python_did_not_see_is_noticed_at_the_next_event(make, fake_co
     assert sorted(e["url"] for e in fake_collector.events) == ["/child", "/parent"]
 
 
+def test_thousand_forks_with_the_buffers_lock_held_neither_hang_nor_double_nor_lose(fake_collector):
+    done = run_script(
+        fake_collector,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        recorder.record(event("/parent"))
+        lock = recorder._exporter._worker.buffer._lock
+        held, end = threading.Event(), threading.Event()
+
+        def hold():
+            with lock:
+                held.set()
+                end.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        for start in range(0, 1000, 20):
+            children = []
+            for number in range(start, start + 20):
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(30)
+                    recorder.record(event(f"/child/{number:0300}"))  # a long one takes the lock
+                    os._exit(0 if recorder.flush(20) else 1)
+                children.append(pid)
+            for pid in children:
+                if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+                    sys.exit(5)
+        end.set()
+        """,
+        options=(),
+        timeout_s=110,
+    )
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    counts = Counter(e["url"] for e in fake_collector.events)
+    assert counts == {"/parent": 1, **{f"/child/{number:0300}": 1 for number in range(1000)}}
+
+
 # Exits
 
 
-def run_script(collector, body, **environment):
+def run_script(collector, body, *, options=("-X", "dev"), timeout_s=60):
     script = textwrap.dedent("""
         import atexit, multiprocessing, os, signal, sys, threading
         from apimetry.middleware.recorder import Recorder
@@ -319,17 +379,16 @@ def run_script(collector, body, **environment):
         recorder = Recorder({"flush_interval_s": 60})
     """) + textwrap.dedent(body)
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", script],
+        [sys.executable, *options, "-c", script],
         env={
             **os.environ,
             "APIMETRY_COLLECTOR_URL": collector.url,
             "APIMETRY_WRITE_KEY": collector.options["write_key"],
-            **environment,
         },
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=timeout_s,
     )
 
 

@@ -26,13 +26,13 @@ STARTUP_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 
 
-def _uvicorn(app: str, port: int) -> list[str]:
-    return ["-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+def _uvicorn(app: str, port: int, *more: str) -> list[str]:
+    return ["-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", *more]
 
 
-def _gunicorn(app: str, port: int) -> list[str]:
+def _gunicorn(app: str, port: int, *more: str) -> list[str]:
     control = ["--no-control-socket"] if _has_control_socket() else []
-    return ["-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "2", *control]
+    return ["-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", "--workers", "1", *control, *more]
 
 
 def _has_control_socket() -> bool:
@@ -41,18 +41,62 @@ def _has_control_socket() -> bool:
     return any("--no-control-socket" in (setting.cli or ()) for setting in KNOWN_SETTINGS)
 
 
-def _hypercorn(app: str, port: int) -> list[str]:
-    return ["-m", "hypercorn", app, "--bind", f"127.0.0.1:{port}"]
+def _hypercorn(app: str, port: int, *more: str) -> list[str]:
+    return ["-m", "hypercorn", app, "--bind", f"127.0.0.1:{port}", *more]
+
+
+def _granian(app: str, port: int, interface: str) -> list[str]:
+    return ["-m", "granian", app, "--interface", interface, "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _uwsgi(app: str, port: int) -> list[str]:
+    # It is a program of its own, with an interpreter inside.
+    module = f"--http-socket 127.0.0.1:{port} --module {app} --master --processes 2 --enable-threads --die-on-term"
+    return ["-c", "import os, sys; os.execv(sys.argv[1], sys.argv[1:])", _uwsgi_path(), *module.split()]
+
+
+def _uwsgi_path() -> str:
+    return str(Path(sys.executable).with_name("uwsgi"))
 
 
 HOSTS: dict[str, Callable[[int], list[str]]] = {
     "fastapi-uvicorn": lambda port: _uvicorn("fastapi_app:app", port),
+    "fastapi-uvicorn-workers": lambda port: _uvicorn("fastapi_app:app", port, "--workers", "2"),
+    "starlette-uvicorn-without-lifespan": lambda port: _uvicorn("starlette_app:app", port, "--lifespan", "off"),
     "starlette-hypercorn": lambda port: _hypercorn("starlette_app:app", port),
+    "starlette-hypercorn-trio": lambda port: _hypercorn("starlette_app:app", port, "--worker-class", "trio"),
+    "starlette-granian": lambda port: _granian("starlette_app:app", port, "asgi"),
+    "fastapi-gunicorn-asgi": lambda port: _gunicorn("fastapi_app:app", port, "--worker-class", _asgi_worker()),
     "flask-gunicorn": lambda port: _gunicorn("flask_app:app", port),
-    "django-wsgi-gunicorn": lambda port: _gunicorn("django_app:application", port),
+    "flask-gunicorn-gthread": lambda port: _gunicorn("flask_app:app", port, "--threads", "2", "--preload"),
+    "flask-gunicorn-gevent": lambda port: _gunicorn("flask_app:app", port, "--worker-class", "gevent"),
+    "flask-granian": lambda port: _granian("flask_app:app", port, "wsgi"),
+    "flask-uwsgi": lambda port: _uwsgi("flask_app:app", port),
+    "django-wsgi-gunicorn": lambda port: _gunicorn("django_app:application", port, "--threads", "2"),
     "django-asgi-uvicorn": lambda port: _uvicorn("django_app:asgi_application", port),
     "aiohttp": lambda port: [str(APPS / "aiohttp_app.py"), str(port)],
 }
+_NEEDS = {
+    "starlette-hypercorn-trio": "trio",
+    "starlette-granian": "granian",
+    "flask-granian": "granian",
+    "flask-gunicorn-gevent": "gevent",
+}
+
+
+def _asgi_worker() -> str:
+    """Name gunicorn's own ASGI worker where it has one, else uvicorn's for it."""
+    from gunicorn.workers import SUPPORTED_WORKERS
+
+    return "asgi" if "asgi" in SUPPORTED_WORKERS else "uvicorn.workers.UvicornWorker"
+
+
+def require_host(kind: str) -> None:
+    """Skip the test where the server of a host is not installed."""
+    if kind in _NEEDS:
+        pytest.importorskip(_NEEDS[kind])
+    if "uwsgi" in kind and not Path(_uwsgi_path()).exists():
+        pytest.skip("uWSGI is not installed")
 
 
 @dataclass(frozen=True)

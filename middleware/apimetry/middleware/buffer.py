@@ -136,6 +136,11 @@ class Buffer:
         return len(self._queue) + self._held_events
 
     @property
+    def has_batch(self) -> bool:
+        """Whether a full batch waits."""
+        return len(self._queue) >= self._wake_at
+
+    @property
     def full_total(self) -> int:
         """Events dropped because the buffer was full."""
         return self._full_total

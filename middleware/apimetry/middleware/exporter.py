@@ -109,14 +109,15 @@ class Exporter:
             # Of several threads that come here at once, all go on with the worker of the first.
             worker = self._workers.setdefault(pid, Worker(self._options, self._faults, self._host))
         self._worker = worker
-        try:
-            worker.thread.start()
-        except RuntimeError as error:
-            if worker.thread.ident is None:
+        # A thread that is being started does not refuse to be started again.
+        if worker.is_started.acquire(blocking=False):
+            try:
+                worker.thread.start()
+            except RuntimeError as error:
                 # The interpreter is going down, or the machine is out of threads: the next event tries again.
+                worker.is_started.release()
                 self._faults.report("thread", "the exporter's thread did not start: %s", error)
                 return worker.buffer
-        else:
             weakref.finalize(self, worker.end, self._options.exit_timeout_s).atexit = False
         self._buffer = worker.buffer
         self._pid = pid

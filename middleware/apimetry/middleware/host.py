@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 
 
@@ -23,3 +24,13 @@ class Host:
         server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
         self.is_stopping = getattr(server, "should_exit", False) is True
         return self.is_stopping
+
+
+def lacks_threads() -> bool:
+    """Tell whether this is uWSGI without ``--enable-threads``, under which no thread of Python's ever runs."""
+    try:
+        options = importlib.import_module("uwsgi").opt  # it exists inside uWSGI alone
+    except (ImportError, AttributeError):
+        return False
+    given = {key.decode() if isinstance(key, bytes) else key for key in options}
+    return given.isdisjoint({"enable-threads", "threads"})

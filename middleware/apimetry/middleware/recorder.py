@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.middleware.errors import Faults, logger
 from apimetry.middleware.event import MAX_DATA_ENTRIES, MAX_STRING_CHARACTERS
-from apimetry.middleware.host import Host
+from apimetry.middleware.host import Host, lacks_threads
 from apimetry.middleware.options import INGEST_PATH, compile_exclude, make_options
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
     # event: an import that a fork interrupts never ends in the child.
     from apimetry.middleware.exporter import Exporter  # noqa: PLC0415
 
+    if lacks_threads():
+        faults.report("uwsgi", "uWSGI runs without --enable-threads: no event will be sent")
     return Exporter(options, faults, host)
 
 

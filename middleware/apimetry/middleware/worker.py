@@ -39,8 +39,9 @@ _LOOK_S: Final = 0.05
 class Worker:
     """One process's buffer, thread, connection and counters.
 
-    Mutable state: the buffer guards itself; `_sent` and `_dropped` belong to the thread; `_deadline`
-    (set once, at exit) and `_waiters` (a dictionary used through atomic operations) are how others speak to it.
+    Mutable state: the buffer guards itself; `is_started`, a lock, is taken by who starts the thread; `_sent` and
+    `_dropped` belong to the thread; `_deadline` (set once, at exit) and `_waiters` (a dictionary used through atomic
+    operations) are how others speak to it.
     """
 
     def __init__(self, options: Options, faults: Faults, host: Host) -> None:
@@ -66,6 +67,7 @@ class Worker:
         # Wakes a backoff; the buffer's own wake ends a wait for a full batch, which must not end a backoff.
         self._urgent = threading.Lock()
         self._urgent.acquire()
+        self.is_started = threading.Lock()
         self.thread = threading.Thread(target=self._run, name="apimetry-exporter", daemon=True)
 
     def counters(self) -> dict[str, object]:
@@ -132,7 +134,7 @@ class Worker:
         interval_s = self._options.flush_interval_s
         self.buffer.wait_for_first(_IDLE_S)
         end = max(time.monotonic() + interval_s * _SETTLE_SHARE, self._last_drain + interval_s)
-        while not (self._waiters or self._stopping or self._host.look()):
+        while not (self._waiters or self._stopping or self.buffer.has_batch or self._host.look()):
             left_s = end - time.monotonic()
             if left_s <= 0 or self.buffer.wait(min(left_s, _LOOK_S)):
                 return

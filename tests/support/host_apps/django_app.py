@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import django
@@ -33,7 +34,26 @@ def boom(request: HttpRequest) -> HttpResponse:
     raise ZeroDivisionError("boom")
 
 
+_slow_is_served, _slow_may_end = asyncio.Event(), asyncio.Event()
+
+
+async def slow(request: HttpRequest) -> HttpResponse:
+    """Answer once the server has begun to drain: half a second after it was told that this is served."""
+    _slow_is_served.set()
+    await _slow_may_end.wait()
+    await asyncio.sleep(0.5)
+    return HttpResponse("slow")
+
+
+async def started(request: HttpRequest) -> HttpResponse:
+    await _slow_is_served.wait()
+    _slow_may_end.set()
+    return HttpResponse("started")
+
+
 urlpatterns = [
+    path("slow", slow),
+    path("started", started),
     path("v1/scores/<int:identity>", read_score),
     path("v1/scores", create_score),
     path("boom", boom),
