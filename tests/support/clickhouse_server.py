@@ -30,7 +30,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow")
+FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow", "cut", "broken")
 
 # Parameters of the HTTP interface itself; every other one is a setting.
 _TRANSPORT = frozenset(
@@ -124,7 +124,8 @@ class ClickHouseServer:
 
         refuse: the connection is reset before the statement runs. hang: no answer until the faults are cleared.
         reset_after_commit: the statement runs, then the connection is reset. status: not run, answered with `status`
-        and ClickHouse's error `code`. delay: run after `seconds`. slow: run, answered over `seconds`.
+        and ClickHouse's error `code`. delay: run after `seconds`. slow: run, answered over `seconds`. cut: the answer
+        ends in its middle with a reset. broken: the answer ends in its middle with the text of an error.
         """
         assert kind in FAULTS
         fault = {"kind": kind, "count": count, "statement": statement, "status": status, "code": code}
@@ -282,6 +283,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(error.status, str(error).encode(), headers)
             return
         if kind == "reset_after_commit":
+            self._reset()
+            return
+        if kind == "broken":
+            answer = answer[: len(answer) // 2] + b"Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED) (version 25.8)\n"
+        if kind == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer[: len(answer) // 2])
             self._reset()
             return
         self._answer_rows(answer, output, parameters, fault["seconds"] if kind == "slow" else 0)

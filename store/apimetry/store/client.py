@@ -9,25 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
-from apimetry.store.errors import StoreError, StoreLocked, StoreRejected, StoreUnavailable, map_error
+from apimetry.store.connections import embedded_client, http_client
+from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, ROW_COLUMNS, clear_insert_files, insert_into
 from apimetry.store.ownership import Ownership, take_ownership
 from apimetry.store.repair import forget_lost_blocks
 from apimetry.store.senders import SENDER_COLUMNS, SENDER_REPORTS
+from apimetry.store.streaming import Statement, StreamFormat, stream_from_engine, stream_from_server
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S: Final = 5
 # The longest silence on a connection, and so the longest that a hanging server can hold `close`. Long work is not
 # silent: ClickHouse sends progress headers every 55 s.
 RECEIVE_TIMEOUT_S: Final = 60
@@ -124,6 +123,21 @@ class Store:
         with self._borrowed(inserting=False) as client:
             result = client.query(sql, parameters=dict(parameters or {}), settings=limits)
             return [tuple(row) for row in result.result_rows]
+
+    def stream(
+        self, sql: str, parameters: Mapping[str, object] | None = None, *, form: StreamFormat
+    ) -> Generator[bytes, None, None]:
+        """Yield a SELECT's rows as a file in the engine's `form`, in constant memory; nothing happens until then.
+
+        `close` of the generator ends the query. It raises like `query`, also after it has yielded: the bytes are a
+        whole file only when it ended without an error. A CSV has no heading, and its last column must be a text.
+        """
+        statement = Statement(sql, form, parameters or {})
+        if self.address.path is not None:
+            if not self._opened:
+                raise StoreUnavailable("the store is closed")
+            return stream_from_engine(self.address.path, self.database, statement)
+        return stream_from_server(self._connect(self.database), statement)
 
     def command(
         self,
@@ -222,8 +236,8 @@ class Store:
     def _connect(self, database: str | None) -> Client:
         try:
             if self.embedded:
-                return _embedded_client(self.address, database)
-            return _http_client(self.address, database, self._receive_timeout_s)
+                return embedded_client(self.address, database)
+            return http_client(self.address, database, self._receive_timeout_s)
         except Exception as error:
             raise map_error(error, inserting=False) from error
 
@@ -270,42 +284,3 @@ def query_settings(asked: Mapping[str, object] | None) -> dict[str, object]:
         else:
             raise StoreRejected(f"{name} may be above 0 and at most {limit}")
     return settings
-
-
-def _embedded_client(address: StoreAddress, database: str | None) -> Client:
-    try:
-        return clickhouse_connect.get_client(
-            interface="chdb",
-            path=str(address.path),
-            database=database,
-            tz_mode="aware",
-            show_clickhouse_errors=True,
-        )
-    except ImportError as error:
-        raise StoreError("the embedded store needs chDB: pip install 'apimetry[embedded]'") from error
-    except ProgrammingError as error:
-        raise StoreLocked(
-            f"chDB cannot open {address.path}: another process has it open, or this one has another directory open"
-        ) from error
-
-
-def _http_client(address: StoreAddress, database: str | None, receive_timeout_s: int) -> Client:
-    options: dict[str, Any] = {"compress": "false", **address.options}
-    return clickhouse_connect.get_client(
-        interface=address.interface,
-        host=address.host,
-        port=address.port,
-        username=address.username,
-        password=address.password,
-        database=database,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=receive_timeout_s,
-        tz_mode="aware",
-        show_clickhouse_errors=True,
-        autogenerate_session_id=False,
-        # Trying again is decided by `is_transient` and done by the caller, who can wait.
-        query_retries=0,
-        dedicated_pool=True,
-        client_name="apimetry",
-        **options,
-    )

@@ -1,0 +1,55 @@
+"""clickhouse-connect's clients, made for a store's address."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ProgrammingError
+
+from apimetry.store.address import StoreAddress
+from apimetry.store.errors import StoreError, StoreLocked
+
+CONNECT_TIMEOUT_S: Final = 5
+
+
+def embedded_client(address: StoreAddress, database: str | None) -> Client:
+    """Return a client of the engine in this process; raises StoreLocked where another one owns the directory."""
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(address.path),
+            database=database,
+            tz_mode="aware",
+            show_clickhouse_errors=True,
+        )
+    except ImportError as error:
+        raise StoreError("the embedded store needs chDB: pip install 'apimetry[embedded]'") from error
+    except ProgrammingError as error:
+        raise StoreLocked(
+            f"chDB cannot open {address.path}: another process has it open, or this one has another directory open"
+        ) from error
+
+
+def http_client(address: StoreAddress, database: str | None, receive_timeout_s: int) -> Client:
+    """Return a client of a server; `receive_timeout_s` is the longest silence on its connections."""
+    options: dict[str, Any] = {"compress": "false", **address.options}
+    return clickhouse_connect.get_client(
+        interface=address.interface,
+        host=address.host,
+        port=address.port,
+        username=address.username,
+        password=address.password,
+        database=database,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=receive_timeout_s,
+        tz_mode="aware",
+        show_clickhouse_errors=True,
+        autogenerate_session_id=False,
+        # Trying again is decided by `is_transient` and done by the caller, who can wait.
+        query_retries=0,
+        dedicated_pool=True,
+        client_name="apimetry",
+        **options,
+    )
