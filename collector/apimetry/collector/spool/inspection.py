@@ -1,0 +1,162 @@
+"""What is in a spool's directory, read without owning it: a running collector may change it meanwhile.
+
+Nothing here writes. A segment that a collector removes between two looks is left out; the one that is growing may end
+in a record that is half written, which is no damage while it has an owner.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from apimetry.collector.errors import SpoolError, SpoolVersionError
+from apimetry.collector.rows import ROW_SCHEMAS
+from apimetry.collector.spool import segment
+from apimetry.collector.spool.batch_ids import ENTRY_BYTES
+from apimetry.collector.spool.quarantine import NOTE
+from apimetry.collector.spool.recovery import FORMAT, Folders
+
+OPEN = ".open"
+LOCKS = Path("/proc/locks")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A spool at one moment."""
+
+    directory: str
+    owner: str | None
+    """The process that runs on it, as it names itself; None: nobody."""
+    segments: int
+    bytes: int
+    events: int
+    oldest_ns: int | None
+    batch_ids: int
+    """Remembered in logs; those in segments come on top."""
+    quarantine_pieces: int
+    quarantine_rows: int
+    quarantine_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One segment, every byte of it compared with its checksums."""
+
+    name: str
+    records: int
+    events: int
+    damaged_bytes: int
+    missing_events: int
+    problem: str = ""
+    """Why it cannot be inserted by this version; empty when it can."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything in it can be stored."""
+        return not (self.damaged_bytes or self.missing_events or self.problem)
+
+
+def status_of(directory: Path) -> Status:
+    """Look at a spool; raises SpoolError where there is none that this version reads."""
+    folders = _folders(directory)
+    checked = [(path, size) for path, size in _segment_files(folders)]
+    sealed = [segment.parse_sealed(path.name, size) for path, size in checked]
+    created = [_created_ns(path.name) for path, _ in checked]
+    pieces = _files(folders.quarantine)
+    return Status(
+        directory=str(directory),
+        owner=_owner(folders.lock),
+        segments=len(checked),
+        bytes=sum(size for _, size in checked),
+        events=sum(
+            found.rows if found else check_segment(path).events
+            for found, (path, _) in zip(sealed, checked, strict=True)
+        ),
+        oldest_ns=min(created, default=None),
+        batch_ids=sum(size // ENTRY_BYTES for _, size in _files(folders.ids)),
+        quarantine_pieces=sum(path.name.endswith(NOTE) for path, _ in pieces),
+        quarantine_rows=sum(_rows_of(path) for path, _ in pieces if path.name.endswith(NOTE)),
+        quarantine_bytes=sum(size for _, size in pieces),
+    )
+
+
+def verify(directory: Path) -> Iterator[Checked]:
+    """Check every segment, oldest first; raises SpoolError where there is no spool that this version reads."""
+    folders = _folders(directory)
+    owned = _owner(folders.lock) is not None
+    for path, _ in _segment_files(folders):
+        with suppress(FileNotFoundError):
+            yield check_segment(path, growing=owned and path.name.endswith(OPEN))
+
+
+def check_segment(path: Path, *, growing: bool = False) -> Checked:
+    """Compare one segment with its checksums; raises OSError."""
+    sealed = segment.parse_sealed(path.name, 0)
+    token = sealed.token if sealed else path.name.removesuffix(OPEN)
+    data = path.read_bytes()[: sealed.length if sealed else None]
+    records, damages = segment.scan(data, token)
+    damaged = sum(damage.end - damage.offset for damage in damages)
+    if growing and damages and damages[-1].end == len(data):
+        damaged -= damages[-1].end - damages[-1].offset
+    if sealed is not None:
+        damaged += max(0, sealed.length - len(data))
+    events = sum(record.rows for record in records)
+    missing = max(0, sealed.rows - events) if sealed else 0
+    return Checked(path.name, len(records), events, damaged, missing, _problem(data))
+
+
+def _problem(data: bytes) -> str:
+    header = segment.read_header(data)
+    if header is None:
+        return ""  # the records tell, as they do for the collector
+    version, schema = header
+    if version != segment.VERSION:
+        return f"format version {version} is unknown here"
+    return "" if schema in ROW_SCHEMAS else f"its rows have another schema ({schema:08x})"
+
+
+def _folders(directory: Path) -> Folders:
+    folders = Folders(directory)
+    try:
+        found = folders.format.read_bytes()
+    except OSError as error:
+        raise SpoolError(f"{directory} is no spool: {folders.format.name} {error.strerror}") from error
+    if found != FORMAT:
+        raise SpoolVersionError(f"{directory} is {found[:60]!r}; this version reads {FORMAT!r}")
+    return folders
+
+
+def _segment_files(folders: Folders) -> list[tuple[Path, int]]:
+    return [(path, size) for path, size in _files(folders.segments) if path.suffix in (".seg", OPEN)]
+
+
+def _files(folder: Path) -> list[tuple[Path, int]]:
+    found = []
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names are wanted, not paths
+            with suppress(FileNotFoundError):
+                found.append((folder / name, (folder / name).stat().st_size))
+    return found
+
+
+def _created_ns(name: str) -> int:
+    return int(name[:20]) if name[:20].isdigit() else 0
+
+
+def _rows_of(note: Path) -> int:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads(note.read_bytes())["rows"])
+    return 0
+
+
+def _owner(lock: Path) -> str | None:
+    """Who holds the lock, by the kernel's list: trying to take it could turn a starting collector away."""
+    try:
+        inode = lock.stat().st_ino
+        held = re.search(rf"FLOCK .* (\d+) \S+:{inode} ", LOCKS.read_text())
+        return (lock.read_text(errors="replace").strip() or f"process {held[1]}") if held else None
+    except OSError:
+        return None
