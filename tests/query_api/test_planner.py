@@ -1,52 +1,123 @@
-"""Which table answers."""
+"""Which tables answer."""
 
 import pytest
 
 from apimetry.query_api.params import Filter, Granularity, TimeseriesQuery
-from apimetry.query_api.planner import RAW, SOURCES, Source, plan
+from apimetry.query_api.planner import Needs, Plan, plan, timeseries_needs
+from apimetry.store.rollups import LAST_HOUR_S, ROLLUPS, Rollup
 
-MINUTES = Source("m", 60, frozenset({"method", "status_code"}), frozenset({"response_us"}), keeps_percentiles=False)
-HOURS = Source("h", 3600, frozenset({"method"}), frozenset({"response_us"}), keeps_percentiles=True)
-ALL = (RAW, MINUTES, HOURS)
-DAY = 86400
+HOUR, DAY = 3600, 86400
+WEEK = Granularity(7 * DAY, -3 * DAY)
+ALL, METHODS, STATUSES, ROUTES, ORIGINS, CONSUMERS = ROLLUPS
+START, END = 20_000 * DAY, 20_030 * DAY
+
+
+def asked(start=START, end=END, aggregation="count", value="response_us", **rest):
+    return plan(timeseries_needs(TimeseriesQuery(start, end, aggregation, value, **rest)))
+
+
+def only(field, *values):
+    return (Filter(field, values),)
 
 
 @pytest.mark.parametrize(
-    ("query", "source"),
+    ("question", "rollup"),
     [
-        (TimeseriesQuery(0, DAY), HOURS),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(3600)), HOURS),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(7200)), HOURS),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(604800, -3 * DAY)), HOURS),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(5400)), MINUTES),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(60)), MINUTES),
-        (TimeseriesQuery(60, DAY), MINUTES),
-        (TimeseriesQuery(0, DAY + 60), MINUTES),
-        (TimeseriesQuery(1, DAY), RAW),
-        (TimeseriesQuery(0, DAY - 1), RAW),
-        (TimeseriesQuery(0, DAY, granularity=Granularity(90)), RAW),
-        (TimeseriesQuery(0, DAY, group="method"), HOURS),
-        (TimeseriesQuery(0, DAY, group="status_code"), MINUTES),
-        (TimeseriesQuery(0, DAY, group="url"), RAW),
-        (TimeseriesQuery(0, DAY, filters=(Filter("status_code", (404,)),)), MINUTES),
-        (TimeseriesQuery(0, DAY, group="method", filters=(Filter("url", ("/",), excludes=True),)), RAW),
-        (TimeseriesQuery(0, DAY, "mean", "response_us"), HOURS),
-        (TimeseriesQuery(0, DAY, "mean", "ttfb_us"), RAW),
-        (TimeseriesQuery(0, DAY, "count", "ttfb_us"), HOURS),
-        (TimeseriesQuery(0, DAY, "percentile_95"), HOURS),
-        (TimeseriesQuery(60, DAY, "percentile_95"), RAW),
+        # Dimensions of groups and filters.
+        ({}, ALL),
+        ({"group": "method"}, METHODS),
+        ({"group": "status_code"}, STATUSES),
+        ({"filters": only("status_code", 404)}, STATUSES),
+        ({"group": "method", "filters": only("method", "GET")}, METHODS),
+        ({"group": "method", "filters": only("status_code", 404)}, ROUTES),
+        ({"group": "route"}, ROUTES),
+        ({"filters": only("route", "/")}, ROUTES),
+        ({"filters": (Filter("route", ("/",), excludes=True),)}, ROUTES),
+        ({"group": "version"}, ORIGINS),
+        ({"group": "source", "filters": only("route", "/")}, ORIGINS),
+        ({"group": "function"}, ORIGINS),
+        ({"filters": only("error_type", "ValueError")}, ORIGINS),
+        ({"group": "consumer_id"}, CONSUMERS),
+        ({"filters": only("consumer_id", "a")}, CONSUMERS),
+        ({"group": "consumer_id", "filters": only("method", "GET")}, None),
+        ({"group": "url"}, None),
+        ({"group": "method", "filters": only("url", "/")}, None),
+        # Measures.
+        ({"aggregation": "mean", "value": "ttfb_us"}, ALL),
+        ({"aggregation": "max", "value": "response_bytes", "group": "source"}, ORIGINS),
+        ({"aggregation": "percentile_95", "value": "ttfb_us", "group": "status_code"}, STATUSES),
+        ({"aggregation": "percentile_95", "group": "route"}, ROUTES),
+        ({"aggregation": "percentile_95", "group": "source"}, None),
+        ({"aggregation": "mean", "group": "consumer_id"}, CONSUMERS),
+        ({"aggregation": "sum", "value": "response_bytes", "group": "consumer_id"}, CONSUMERS),
+        ({"aggregation": "max", "value": "response_bytes", "group": "consumer_id"}, None),
+        ({"aggregation": "mean", "value": "ttfb_us", "group": "consumer_id"}, None),
+        ({"aggregation": "count", "value": "ttfb_us", "group": "consumer_id"}, CONSUMERS),
+        # Buckets of time.
+        ({"granularity": Granularity(HOUR)}, ALL),
+        ({"granularity": Granularity(7 * HOUR)}, ALL),
+        ({"granularity": WEEK}, ALL),
+        ({"granularity": Granularity(HOUR, 60), "aggregation": "mean"}, None),
+        ({"granularity": Granularity(5400), "aggregation": "mean"}, None),
+        ({"granularity": Granularity(1)}, None),
+        ({"granularity": Granularity(90)}, None),
     ],
 )
-def test_the_coarsest_table_that_fits_without_a_remainder_answers(query, source):
-    assert plan(query, ALL) is source
+def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, rollup):
+    assert asked(**question) == (Plan(START, END, rollup, (START, END)) if rollup else Plan(START, END))
 
 
-def test_raw_events_answer_everything():
-    query = TimeseriesQuery(1, 2, "percentile_7", "ttfb_us", Granularity(1), "url", (Filter("version", ("1",)),))
-    assert plan(query, [RAW]) is RAW
-    assert RAW in SOURCES
+@pytest.mark.parametrize(
+    ("question", "rollup"),
+    [
+        ({"granularity": Granularity(60)}, ALL),
+        ({"granularity": Granularity(5400)}, ALL),
+        ({"granularity": Granularity(60), "group": "route"}, ROUTES),
+        ({"granularity": Granularity(60), "group": "source"}, None),
+        ({"granularity": Granularity(60), "group": "consumer_id"}, None),
+        ({"granularity": Granularity(60), "aggregation": "max"}, None),
+    ],
+)
+def test_minutes_are_kept_for_counts_by_route_method_and_status(question, rollup):
+    plan_ = asked(**question)
+    assert (plan_.rollup, plan_.by_minute) == (rollup, rollup is not None)
 
 
-def test_no_fitting_table_is_an_error():
-    with pytest.raises(LookupError):
-        plan(TimeseriesQuery(1, 2), [HOURS])
+@pytest.mark.parametrize(
+    ("start", "end", "middle", "reads_events"),
+    [
+        (0, DAY, (0, DAY), False),
+        (1, DAY, (HOUR, DAY), True),
+        (0, DAY + 1, (0, DAY), True),
+        (HOUR - 1, DAY - 1, (HOUR, DAY - HOUR), True),
+        (HOUR, 4 * HOUR, (HOUR, 4 * HOUR), False),
+        (HOUR - 1, 3 * HOUR, (HOUR, 3 * HOUR), True),
+        # Two hours and less, or none that is whole.
+        (0, 2 * HOUR, None, True),
+        (HOUR + 1, 3 * HOUR, None, True),
+        (5, 6, None, True),
+        # Rollups end with DateTime, questions do not.
+        (LAST_HOUR_S - DAY, 9_999_999_999, (LAST_HOUR_S - DAY, LAST_HOUR_S), True),
+        (LAST_HOUR_S, 9_999_999_999, None, True),
+    ],
+)
+def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, middle, reads_events):
+    found = asked(start, end)
+    assert (found.start, found.end) == (start, end)
+    assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
+
+
+def test_rollups_are_sorted_by_their_rows_and_the_first_that_can_answers():
+    tiny = Rollup("tiny", frozenset({"method"}), frozenset({"requests"}))
+    large = Rollup("large", frozenset({"method", "url"}), frozenset({"requests", "errors"}))
+    needs = Needs(frozenset({"method"}), frozenset({"requests"}), 0, DAY)
+    assert plan(needs, [tiny, large]).rollup is tiny
+    assert plan(Needs(frozenset({"url"}), frozenset({"requests"}), 0, DAY), [tiny, large]).rollup is large
+    assert plan(Needs(frozenset({"method"}), frozenset({"errors"}), 0, DAY), [tiny, large]).rollup is large
+    assert plan(needs, []).rollup is None
+
+
+def test_errors_are_known_wherever_the_status_is():
+    for rollup in (STATUSES, ROUTES, ORIGINS, CONSUMERS):
+        assert rollup.tells(frozenset(), frozenset({"errors"}))
+    assert not METHODS.tells(frozenset(), frozenset({"errors"}))

@@ -1,8 +1,10 @@
-"""Which table answers a question. Pure.
+"""Which tables answer a question: a rollup for the whole hours in the middle, events for the rest. Pure.
 
-The coarsest table that can answer exactly is the fastest one. A rollup can when its buckets fit both the asked
-granularity and the asked time range without a remainder, and it kept every dimension and the kind of aggregation that
-the question needs. Raw events can always, so they are the last resort; today they are the only source.
+The rollup with the fewest rows that has every dimension and measure the question needs answers for the hours that lie
+wholly in its range, if its buckets of time are whole hours (whole minutes, where requests are counted); the events of
+less than an hour at each edge make the answer exact for any start and end. Short ranges, other buckets, and questions
+about URLs or combinations with consumers are answered from events alone: what they may cost is limited by the
+engine's time and memory for one statement.
 """
 
 from __future__ import annotations
@@ -10,49 +12,75 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.params import DIMENSIONS, VALUES, Granularity, TimeseriesQuery
+from apimetry.query_api.params import Granularity, TimeseriesQuery
+from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
+
+SHORT_S = 2 * HOUR_S
+"""Ranges up to this come from events: as fast, and percentiles are exact."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A table and what it can answer. `bucket_s` is None for raw events."""
+class Needs:
+    """What a question needs of a table: `measures` as columns of rollups, over `[start, end)` seconds."""
 
-    table: str
-    bucket_s: int | None
     dimensions: frozenset[str]
-    values: frozenset[str]
-    keeps_percentiles: bool
+    measures: frozenset[str]
+    start: int
+    end: int
+    granularity: Granularity | None = None
 
 
-RAW = Source("events", None, frozenset(DIMENSIONS), frozenset(VALUES), keeps_percentiles=True)
-SOURCES = (RAW,)
+@dataclass(frozen=True)
+class Plan:
+    """Events answer for `[start, end)`, but for the whole hours of `middle`, for which `rollup` does."""
+
+    start: int
+    end: int
+    rollup: Rollup | None = None
+    middle: tuple[int, int] = (0, 0)
+    by_minute: bool = False
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether any of the range is left to events."""
+        return self.rollup is None or self.middle != (self.start, self.end)
 
 
-def plan(query: TimeseriesQuery, sources: Sequence[Source] = SOURCES) -> Source:
-    """Return the coarsest of `sources` that answers `query` exactly.
-
-    Raises:
-        LookupError: none can; never with raw events among them.
-    """
-    fitting = [source for source in sources if _answers(source, query)]
-    if not fitting:
-        raise LookupError(f"no table answers {query.aggregation} of {query.value}")
-    return max(fitting, key=lambda source: source.bucket_s or 0)
-
-
-def _answers(source: Source, query: TimeseriesQuery) -> bool:
-    if not query.dimensions <= source.dimensions:
-        return False
-    if query.aggregation != "count" and query.value not in source.values:
-        return False
-    if query.percentile is not None and not source.keeps_percentiles:
-        return False
-    return source.bucket_s is None or _fits(source.bucket_s, query)
+def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
+    """Return where the answer comes from; `rollups` are sorted, the one with the fewest rows first."""
+    raw = Plan(needs.start, needs.end)
+    middle = _whole_hours(needs.start, needs.end)
+    if needs.end - needs.start <= SHORT_S or middle[0] >= middle[1]:
+        return raw
+    by_minute = not _are_whole(needs.granularity, HOUR_S)
+    measures = needs.measures
+    if by_minute:
+        if not _are_whole(needs.granularity, MINUTE_S) or measures != {"requests"}:
+            return raw
+        measures = frozenset({"minutes"})
+    for rollup in rollups:
+        if rollup.tells(needs.dimensions, measures):
+            return Plan(needs.start, needs.end, rollup, middle, by_minute)
+    return raw
 
 
-def _fits(bucket_s: int, query: TimeseriesQuery) -> bool:
-    """Tell whether no bucket of the table straddles an edge of the range or of an asked bucket."""
-    # Weeks start on a Monday: a table of epoch-aligned weeks has their size, not their edges.
-    granularity = query.granularity or Granularity(bucket_s)
-    edges = (query.start, query.end, granularity.seconds, granularity.origin_s)
-    return all(edge % bucket_s == 0 for edge in edges)
+def timeseries_needs(query: TimeseriesQuery) -> Needs:
+    """Return what a timeseries question needs."""
+    return Needs(query.dimensions, _measures(query), query.start, query.end, query.granularity)
+
+
+def _measures(query: TimeseriesQuery) -> frozenset[str]:
+    if query.aggregation == "count":
+        return frozenset({"requests"})
+    columns = {"mean": {"sum"}, "sum": {"sum"}, "min": {"min"}, "max": {"max"}}
+    needed = columns.get(query.aggregation, {"buckets", "max"})
+    return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
+
+
+def _whole_hours(start: int, end: int) -> tuple[int, int]:
+    return -(-start // HOUR_S) * HOUR_S, min(end // HOUR_S * HOUR_S, LAST_HOUR_S)
+
+
+def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:
+    """Tell whether no `unit_s` straddles the edge of a bucket."""
+    return granularity is None or (granularity.seconds % unit_s == 0 and granularity.origin_s % unit_s == 0)

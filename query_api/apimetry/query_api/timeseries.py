@@ -8,7 +8,7 @@ from typing import Any
 
 from apimetry.query_api.completeness import completeness
 from apimetry.query_api.params import TimeseriesQuery
-from apimetry.query_api.planner import plan
+from apimetry.query_api.planner import plan, timeseries_needs
 from apimetry.query_api.timeseries_sql import statements
 from apimetry.web.errors import BadRequest
 
@@ -46,7 +46,7 @@ def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, lim
     """
     if query.fill:
         limits.check(_buckets(query), 1)
-    asked = statements(query, plan(query), application=application, row_limit=limits.max_points + 1)
+    asked = statements(query, plan(timeseries_needs(query)), application=application, row_limit=limits.max_points + 1)
     rows = ask(asked.points, asked.parameters)
     if len(rows) > limits.max_points:
         ((points, groups_total),) = ask(asked.size, asked.parameters)

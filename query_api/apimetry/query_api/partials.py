@@ -1,0 +1,137 @@
+"""Rows of a rollup and of events under one set of columns, as the FROM of a statement that adds them up. Pure.
+
+Invariants: values are bound by the server; what is spliced into the text comes from closed sets. A row of either kind
+counts `weight` requests; the statement around it groups and adds up, so that it need not know where rows come from.
+
+Percentiles over a rollup: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
+middle of its bucket, within 2 % of every value in it (`store.migrations.m0003_rollups` has the arithmetic), but at
+most the maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter
+from apimetry.query_api.planner import Plan
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING
+
+_EVENTS = """SELECT {columns}
+  FROM events
+  WHERE application = {{application:String}}
+    AND {range}{conditions}"""
+_WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')"""
+_EDGES = """((timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({middle_start_us:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({middle_end_us:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')))"""
+_ROLLUP = """SELECT {columns}
+  FROM {table}
+  WHERE application = {{application:String}}
+    AND time >= toDateTime({{middle_start_s:UInt32}}, 'UTC')
+    AND time < toDateTime({{middle_end_s:UInt32}}, 'UTC'){conditions}"""
+_BY_MINUTE = "{table} ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests"
+
+# The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
+# next value. Four units in the last place below the level, no product of up to 10^13 requests passes a whole number.
+BELOW = 1 - 2**-51
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of both kinds of rows; `of_rollup` says how, from the columns of the rollup."""
+
+    name: str
+    of_events: str
+    of_rollup: str
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Which rows count, beside their application and time; each condition an expression."""
+
+    of_both: tuple[str, ...] = ()
+    of_events: tuple[str, ...] = ()
+
+
+def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions) -> str:
+    """Return the SELECT of all rows of `plan`, for a FROM; it binds `range_parameters` and the application."""
+    selects = []
+    if plan.rollup is not None:
+        own = (*conditions.of_both, *([plan.rollup.condition] if plan.rollup.condition else ()))
+        selects.append(
+            _ROLLUP.format(
+                columns=", ".join(f"{each.of_rollup} AS {each.name}" for each in columns),
+                table=_BY_MINUTE.format(table=plan.rollup.table) if plan.by_minute else plan.rollup.table,
+                conditions=_and(own),
+            )
+        )
+    if plan.reads_events:
+        selects.append(
+            _EVENTS.format(
+                columns=", ".join(f"{each.of_events} AS {each.name}" for each in columns),
+                range=_WHOLE_RANGE if plan.rollup is None else _EDGES,
+                conditions=_and((*conditions.of_both, *conditions.of_events)),
+            )
+        )
+    return "\n  UNION ALL\n  ".join(selects)
+
+
+def range_parameters(plan: Plan) -> dict[str, object]:
+    """Return the values of the time range that `partial_rows` binds."""
+    parameters: dict[str, object] = {"start_us": plan.start * 1_000_000, "end_us": plan.end * 1_000_000}
+    if plan.rollup is not None:
+        start, end = plan.middle
+        parameters["middle_start_s"], parameters["middle_end_s"] = start, end
+        parameters["middle_start_us"], parameters["middle_end_us"] = start * 1_000_000, end * 1_000_000
+    return parameters
+
+
+def weight(plan: Plan, measure: str = "requests") -> Column:
+    """Return the column of the requests that a row stands for."""
+    if plan.by_minute:
+        return Column("weight", "toUInt64(sample_weight)", "minute_requests")
+    return Column("weight", "toUInt64(sample_weight)", plan.rollup.column(measure) if plan.rollup else "")
+
+
+def seconds(plan: Plan) -> str:
+    """Return the expression of a rollup's time in seconds since the epoch: of its hours or minutes."""
+    return "toInt64(toUnixTimestamp(time))" + (" + 60 * minute" if plan.by_minute else "")
+
+
+def bucket_columns(plan: Plan, value: str) -> list[Column]:
+    """Return what `percentile_of_buckets` needs: of each row the buckets, their weights, and the largest value."""
+    if plan.rollup is None:
+        return []
+    kept = f"{value}_buckets"
+    bucket = f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull({value}) + 1.0))"
+    return [
+        Column("buckets", f"[{bucket}]", f"mapKeys({kept})"),
+        Column("weights", "[toUInt64(sample_weight)]", f"mapValues({kept})"),
+        Column("high", f"assumeNotNull({value})", f"{value}_max"),
+    ]
+
+
+def middle_of_bucket(bucket: str) -> str:
+    """Return the expression of the value that stands for all of a bucket: 2lh / (l + h) of its whole numbers."""
+    lowest = f"(ceil(exp2({bucket} / {BUCKETS_PER_DOUBLING})) - 1)"
+    highest = f"(ceil(exp2(({bucket} + 1) / {BUCKETS_PER_DOUBLING})) - 2)"
+    return f"2 * {lowest} * {highest} / greatest({lowest} + {highest}, 1)"
+
+
+def filter_condition(each: Filter) -> str:
+    """Return the condition of a filter, on events and rollups alike; it binds `filter_name`."""
+    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
+    operator = "NOT IN" if each.excludes else "IN"
+    return f"{each.field} {operator} {{{filter_name(each)}:Array({element})}}"
+
+
+def filter_name(each: Filter) -> str:
+    """Return the name of the parameter that holds a filter's values."""
+    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
+
+
+def _and(conditions: Sequence[str]) -> str:
+    return "".join(f"\n    AND {condition}" for condition in conditions)

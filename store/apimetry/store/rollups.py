@@ -1,0 +1,64 @@
+"""What each rollup of `migrations.m0003_rollups` can tell; the tables, columns and bounds are described there.
+
+All rollups are of whole hours, UTC; those with `minutes` also know the requests of each minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+HOUR_S: Final = 3600
+MINUTE_S: Final = 60
+
+BUCKETS_PER_DOUBLING: Final = 18
+"""Latency bucket b holds the values x with floor(18 * log2(x + 1)) = b, so that its middle is within 2 % of each."""
+
+LAST_HOUR_S: Final = (2**32 - 1) // HOUR_S * HOUR_S
+"""Rollups end here, in 2106, where the seconds of a DateTime do."""
+
+_VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
+_COUNTED: Final = frozenset(
+    {"requests", *(f"{value}_{name}" for value in _VALUES for name in ("weight", "sum", "min", "max"))}
+)
+_COUNTED_WITH_BUCKETS: Final = _COUNTED | {"minutes"} | {f"{value}_buckets" for value in _VALUES}
+_CONSUMED: Final = frozenset(
+    {
+        *("requests", "errors", "response_us_weight", "response_us_sum", "response_us_min", "response_us_max"),
+        *("request_bytes_weight", "request_bytes_sum", "response_bytes_weight", "response_bytes_sum"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Rollup:
+    """Rows of `table` under `condition`: one or a few for each hour and combination of `dimensions`."""
+
+    table: str
+    dimensions: frozenset[str]
+    measures: frozenset[str]
+    condition: str = ""
+
+    def column(self, measure: str) -> str:
+        """The expression of a measure in one row, to be summed, or the least or greatest taken of."""
+        if measure == "errors" and "status_code" in self.dimensions:
+            return "if(status_code >= 400, requests, 0)"
+        # A latency is never null: every request has one.
+        return "requests" if measure == "response_us_weight" else measure
+
+    def tells(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
+        """Whether it has these dimensions and measures."""
+        known = self.measures | {"errors"} if "status_code" in self.dimensions else self.measures
+        return dimensions <= self.dimensions and measures <= known
+
+
+_ROUTE: Final = frozenset({"route", "method", "status_code"})
+# The fewest rows first.
+ROLLUPS: Final[tuple[Rollup, ...]] = (
+    Rollup("hourly_totals", frozenset(), _COUNTED_WITH_BUCKETS, "dimension = 'all'"),
+    Rollup("hourly_totals", frozenset({"method"}), _COUNTED_WITH_BUCKETS, "dimension = 'method'"),
+    Rollup("hourly_totals", frozenset({"status_code"}), _COUNTED_WITH_BUCKETS, "dimension = 'status_code'"),
+    Rollup("hourly_routes", _ROUTE, _COUNTED_WITH_BUCKETS),
+    Rollup("hourly_origins", _ROUTE | {"function", "source", "version", "error_type"}, _COUNTED),
+    Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED),
+)

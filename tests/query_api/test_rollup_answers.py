@@ -1,0 +1,178 @@
+"""Answers from rollups are those from events, both ways to the engine: exact, and percentiles within their bound."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from apimetry.query_api.params import DIMENSIONS, SIMPLE_AGGREGATIONS, VALUES, Filter, Granularity, TimeseriesQuery
+from apimetry.query_api.partials import middle_of_bucket
+from apimetry.query_api.planner import Plan, plan, timeseries_needs
+from apimetry.query_api.timeseries import Limits, answer_timeseries
+from apimetry.query_api.timeseries_sql import statements
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING, ROLLUPS
+from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
+
+START = 1_413_295_200
+DAY = 86400
+LIMITS = Limits(max_points=1_000_000, max_groups=10_000)
+GRANULARITIES = (
+    None,
+    Granularity(3600),
+    Granularity(5400),
+    Granularity(60),
+    Granularity(DAY),
+    Granularity(604800, -259200),
+)
+FILTERS = (
+    Filter("method", ("GET", "POST")),
+    Filter("method", ("DELETE",), excludes=True),
+    Filter("status_code", (200, 404)),
+    Filter("status_code", (500,), excludes=True),
+    Filter("route", ("/", "")),
+    Filter("consumer_id", ("alice", "")),
+    Filter("source", ("api",), excludes=True),
+    Filter("version", ("1.1",)),
+    Filter("error_type", ("ValueError",)),
+    Filter("function", ("nothing",)),
+)
+
+
+GROUPS = (
+    None,
+    None,
+    "method",
+    "status_code",
+    "status_code",
+    "route",
+    "source",
+    "consumer_id",
+    "consumer_id",
+    *DIMENSIONS,
+)
+
+
+def random_question(rng):
+    start = START + rng.randrange(-7200, 2 * DAY)
+    start -= rng.choice([0, start % 3600])
+    return TimeseriesQuery(
+        start=start,
+        end=start + rng.choice([rng.randrange(1, 5 * DAY), 3600, 7201, 3 * 3600, DAY]),
+        aggregation=rng.choice([*SIMPLE_AGGREGATIONS, *(f"percentile_{n}" for n in (1, 50, 90, 99))]),
+        value=rng.choice(VALUES),
+        granularity=rng.choice(GRANULARITIES),
+        group=rng.choice(GROUPS),
+        filters=tuple({each.field: each for each in rng.sample(FILTERS, rng.choice([0, 0, 1, 2]))}.values()),
+        limit=rng.choice([None, None, 1, 3]),
+    )
+
+
+def points(rows):
+    return {(key, bucket): value for key, bucket, value, _ in rows}
+
+
+def from_both(store, query):
+    """The points and sizes of the planned tables, and of events alone."""
+    found = []
+    for each in (plan(timeseries_needs(query)), Plan(query.start, query.end)):
+        asked = statements(query, each, application="shop", row_limit=LIMITS.max_points)
+        rows = store.query(asked.points, asked.parameters)
+        found.append((points(rows), {row[3] for row in rows}, store.query(asked.size, asked.parameters)))
+    return found
+
+
+def assert_alike(planned, raw, query):
+    (ours, groups, size), (theirs, their_groups, their_size) = planned, raw
+    assert (groups, size) == (their_groups, their_size), query
+    if query.aggregation == "mean":
+        assert ours == pytest.approx(theirs, rel=1e-12), query
+    elif query.percentile is not None:
+        assert ours == pytest.approx(theirs, rel=0.02), query
+    else:
+        assert ours == theirs, query
+
+
+def test_rollups_agree_with_events_on_any_question(store):
+    events = random_events(11, 4_000, START - 3600, START + 4 * DAY)
+    for number in range(4):
+        insert_events(store, events[number::4], token=str(number))
+    rng = random.Random(13)
+    asked = [random_question(rng) for _ in range(120)]
+    for query in asked:
+        assert_alike(*from_both(store, query), query)
+    planned = [plan(timeseries_needs(query)).rollup for query in asked]
+    assert {each.table for each in planned if each} == {each.table for each in ROLLUPS}
+    assert None in planned
+
+
+def test_every_rollup_and_aggregation_agrees_with_counting(store):
+    events = random_events(12, 2_000, START, START + 3 * DAY)
+    insert_events(store, events)
+    for group in (None, "method", "status_code", "route", "source", "consumer_id"):
+        for aggregation in (*SIMPLE_AGGREGATIONS, "percentile_95"):
+            for start, end in ((START, START + 3 * DAY), (START + 1801, START + 2 * DAY + 59)):
+                query = TimeseriesQuery(
+                    start, end, aggregation, "response_us", Granularity(3600), group, FILTERS[:1] if group else ()
+                )
+                got = answer_timeseries(query, "shop", ask=store.query, limits=LIMITS)["groups"]
+                expected = expected_answer(events, query)["groups"]
+                flat = {(key, time): value for key, series in got.items() for time, value in series}
+                known = {(key, time): value for key, series in expected.items() for time, value in series}
+                rel = 0.02 if query.percentile is not None else 1e-12
+                assert flat == pytest.approx(known, rel=rel), query
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_percentiles_stay_within_two_percent_and_never_pass_the_maximum(embedded_store, value):
+    rng = random.Random(value)
+    kinds = (lambda: rng.randrange(60), lambda: int(rng.lognormvariate(9, 2)), lambda: 10 ** rng.randrange(12))
+    for number, kind in enumerate(kinds):
+        drawn = [(kind(), rng.choice([1, 1, 5, 1000])) for _ in range(300)]
+        application = f"app{number}"
+        insert_events(
+            embedded_store,
+            [
+                replace(
+                    Event(application=application, timestamp=(START + n % 10 * 3600) * 1_000_000, sample_weight=w),
+                    **{value: v},
+                )
+                for n, (v, w) in enumerate(drawn)
+            ],
+            token=application,
+        )
+        for p in (1, 5, 25, 50, 75, 90, 95, 99):
+            query = TimeseriesQuery(START, START + DAY, f"percentile_{p}", value)
+            assert plan(timeseries_needs(query)).rollup
+            answer = answer_timeseries(query, application, ask=embedded_store.query, limits=LIMITS)
+            ((_, found),) = answer["groups"][application]
+            assert found == pytest.approx(percentile(drawn, p), rel=0.02), (value, p)
+            assert found <= max(v for v, _ in drawn)
+
+
+def test_the_middle_of_a_bucket_is_within_two_percent_of_all_that_is_in_it(embedded_store):
+    last = math.floor(BUCKETS_PER_DOUBLING * 64) - 1
+    middles = embedded_store.query(f"SELECT number, {middle_of_bucket('number')} FROM numbers({last + 1})")
+    for bucket, middle in middles:
+        lowest = math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1
+        highest = math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2
+        if lowest <= highest:
+            assert middle == pytest.approx(lowest, rel=0.02), bucket
+            assert middle == pytest.approx(highest, rel=0.02), bucket
+
+
+def test_the_engine_puts_the_edges_of_a_bucket_into_it(embedded_store):
+    edges = [
+        (bucket, edge)
+        for bucket in range(BUCKETS_PER_DOUBLING * 45)
+        for edge in (
+            math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1,
+            math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2,
+        )
+        if math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) < math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING))
+    ]
+    ((found,),) = embedded_store.query(
+        "SELECT arrayMap(x -> toUInt16(18 * log2(x + 1.0)), {values:Array(UInt64)})",
+        {"values": [edge for _, edge in edges]},
+    )
+    assert found == [bucket for bucket, _ in edges]
