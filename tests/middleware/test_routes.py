@@ -5,7 +5,8 @@ import functools
 import pytest
 
 from apimetry.middleware.routes import django_template, function_name, werkzeug_template
-from tests.middleware.adapters import call_asgi
+from tests.middleware.adapters import call_asgi, call_wsgi, configure_django
+from tests.support.fake_collector import WRITE_KEY, FakeCollector
 
 
 @pytest.mark.parametrize(
@@ -110,3 +111,295 @@ def test_routes_that_share_an_endpoint_in_starlette(path, route, fake_collector,
     call_asgi(middleware, "GET", path, b"", {})
     assert middleware.flush(10)
     assert [e["route"] for e in fake_collector.events] == [route]
+
+
+@pytest.fixture
+def names_of(fake_collector):
+    """Send one request to an application and return the route and the function of its event."""
+
+    def read(middleware, call, method, path, app=None):
+        call(app or middleware, method, path, b"", {})
+        assert middleware.flush(10)
+        (event,) = fake_collector.events
+        return event["route"], event["function"].removeprefix(f"{__name__}.")
+
+    return read
+
+
+def make_deep_starlette():
+    from starlette.applications import Starlette
+    from starlette.endpoints import HTTPEndpoint
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Host, Mount, Route, Router
+
+    async def show(request):
+        return PlainTextResponse("")
+
+    async def raw(scope, receive, send):
+        await PlainTextResponse("")(scope, receive, send)
+
+    class Score(HTTPEndpoint):
+        async def get(self, request):
+            return PlainTextResponse("")
+
+    inner = Starlette(routes=[Route("/x/{y}", show), Route("/", show)])
+
+    async def behind_a_middleware(scope, receive, send):
+        await inner(scope, receive, send)
+
+    return Starlette(
+        routes=[
+            Route("/class", Score),
+            Route("/slash/", show),
+            Mount("/a", routes=[Mount("/{b}", app=inner)]),
+            Mount("/hidden/{tenant}", app=behind_a_middleware),
+            Mount("/raw", app=raw),
+            Mount("/once", app=inner),
+            Host("example.org", app=Router([Route("/of-host/{z}", show)])),
+        ]
+    )
+
+
+STARLETTE_ROUTES = [
+    ("GET", "/class", "/class", "Score.get"),
+    ("HEAD", "/class", "/class", "Score.get"),
+    ("POST", "/class", "/class", "Score"),
+    ("GET", "/slash", "(unmatched)", ""),
+    ("GET", "/slash/", "/slash/", "show"),
+    ("GET", "/a/q/x/1", "/a/{b}/x/{y}", "show"),
+    ("GET", "/a/x/x/x", "/a/{b}/x/{y}", "show"),
+    ("GET", "/a/q/", "/a/{b}/", "show"),
+    ("GET", "/a/q/nope", "(unmatched)", ""),
+    ("GET", "/hidden/acme/x/2", "/hidden/{tenant}/x/{y}", "show"),
+    ("GET", "/raw/any/thing", "/raw/{path}", "raw"),
+    ("GET", "/once/x/once", "/once/x/{y}", "show"),
+    ("DELETE", "/once/x/1", "/once/x/{y}", "show"),
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"], ids=["outermost", "mounted"])
+@pytest.mark.parametrize("root_path", ["", "/proxy"], ids=["at-the-root", "behind-a-proxy"])
+@pytest.mark.parametrize(("method", "path", "route", "function"), STARLETTE_ROUTES)
+def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, function, prefix, root_path):
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from apimetry.middleware.asgi import ASGIMiddleware
+
+    app = make_deep_starlette()
+    if prefix:
+        app = Starlette(routes=[Mount(prefix, app=app)])
+    with FakeCollector() as collector:
+        middleware = ASGIMiddleware(app, collector_url=collector.url, write_key=WRITE_KEY)
+
+        async def behind_proxy(scope, receive, send):
+            scope["root_path"], scope["path"] = root_path, root_path + scope["path"]
+            await middleware(scope, receive, send)
+
+        for _ in range(2):  # the second is answered from memory
+            call_asgi(behind_proxy, method, prefix + path, b"", {})
+        assert middleware.flush(10)
+        seen = [(e["route"], e["function"].rpartition("<locals>.")[2]) for e in collector.events]
+    assert seen == [(route if route == "(unmatched)" else prefix + route, function)] * 2
+
+
+def test_two_paths_of_one_mounted_application_keep_their_own_routes(fake_collector):
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    from apimetry.middleware.asgi import ASGIMiddleware
+
+    async def show(request):
+        return PlainTextResponse("")
+
+    inner = Starlette(routes=[Route("/{y}", show), Route("/also/{y}", show)])
+    middleware = ASGIMiddleware(
+        Starlette(routes=[Mount("/one", app=inner), Mount("/two/{t}", app=inner)]), **fake_collector.options
+    )
+    paths = ["/one/1", "/two/a/1", "/one/also/1", "/two/b/2", "/one/2"]
+    for path in paths:
+        call_asgi(middleware, "GET", path, b"", {})
+    assert middleware.flush(10)
+    routes = ["/one/{y}", "/two/{t}/{y}", "/one/also/{y}", "/two/{t}/{y}", "/one/{y}"]
+    assert [e["route"] for e in fake_collector.events] == routes
+
+
+def make_nested_flask():
+    from flask import Blueprint, Flask
+    from flask.views import MethodView
+
+    class Score(MethodView):
+        def get(self):
+            return "x"
+
+    def show(tenant, number):
+        return "x"
+
+    app = Flask("nested")
+    outer, inner = Blueprint("outer", "o", url_prefix="/outer"), Blueprint("inner", "i", url_prefix="/<tenant>")
+    inner.add_url_rule("/v1/<int:number>", view_func=show)
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+    app.add_url_rule("/class/", view_func=Score.as_view("score"))
+    return app
+
+
+FLASK_ROUTES = [
+    ("GET", "/outer/acme/v1/3", "/outer/{tenant}/v1/{number}", "show"),
+    ("GET", "/class/", "/class/", "Score.get"),
+    ("HEAD", "/class/", "/class/", "Score.get"),
+    ("PUT", "/class/", "/class/", ""),
+    ("GET", "/class", "(unmatched)", ""),
+    ("GET", "/static/nope.css", "/static/{filename}", "<lambda>"),
+    ("GET", "/nope", "(unmatched)", ""),
+]
+
+
+@pytest.mark.parametrize("where", ["alone", "dispatched", "inside the dispatcher"])
+@pytest.mark.parametrize(("method", "path", "route", "function"), FLASK_ROUTES)
+def test_blueprints_classes_and_dispatchers_of_flask(method, path, route, function, where, fake_collector, names_of):
+    from flask import Flask
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    from apimetry.middleware.wsgi import WSGIMiddleware
+
+    app = make_nested_flask()
+    if where == "dispatched":
+        middleware = WSGIMiddleware(DispatcherMiddleware(Flask("root"), {"/sub": app}), **fake_collector.options)
+        outermost, path, route = middleware, f"/sub{path}", route if route == "(unmatched)" else f"/sub{route}"
+    else:
+        app.wsgi_app = middleware = WSGIMiddleware(app.wsgi_app, **fake_collector.options)
+        outermost = app if where == "alone" else DispatcherMiddleware(Flask("root"), {"/sub": app})
+        path = path if where == "alone" else f"/sub{path}"
+    found = names_of(middleware, call_wsgi, method, path, app=outermost)
+    assert (found[0], found[1].rpartition("<locals>.")[2]) == (route, function)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "function"),
+    [
+        ("GET", "/view/3", "/view/{identity}", "ScoreView.get"),
+        ("POST", "/view/3", "/view/{identity}", "ScoreView"),
+        ("GET", "/included/7/deep/a-b/", "/included/{tenant}/deep/{name}/", "plain"),
+        ("GET", "/included/7/old/2024/5/", "/included/{tenant}/old/{year}/{1}/", "plain"),
+        ("GET", "/re/y/deep/a/", "/re/{0}/deep/{name}/", "plain"),
+        ("GET", "/rest/3", "/rest/{identity}", "ScoreAPIView.get"),
+        ("GET", "/set/scores/", "/set/scores/", "ScoreViewSet.list"),
+        ("GET", "/set/scores/7/", "/set/scores/{pk}/", "ScoreViewSet.retrieve"),
+        ("GET", "/ninja/scores/7", "/ninja/scores/{identity}", "ninja_score"),
+        ("POST", "/ninja/scores/7", "/ninja/scores/{identity}", "ninja_post"),
+        ("GET", "/nope", "(unmatched)", ""),
+    ],
+)
+def test_includes_classes_rest_framework_and_ninja_of_django(method, path, route, function, fake_collector):
+    pytest.importorskip("rest_framework")
+    configure_django()
+    pytest.importorskip("ninja")
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.test.utils import override_settings
+
+    options = {**fake_collector.options}
+    with override_settings(
+        APIMETRY=options,
+        ROOT_URLCONF="tests.middleware.django_more_urls",
+        REST_FRAMEWORK={"UNAUTHENTICATED_USER": None, "DEFAULT_RENDERER_CLASSES": (JSON_RENDERER,)},
+    ):
+        handler = WSGIHandler()
+        call_wsgi(handler, method, path, b"", {})
+    (event,) = fake_collector.wait_for_events(1)
+    assert (event["route"], event["function"].rpartition("more_urls.")[2]) == (route, function)
+
+
+JSON_RENDERER = "rest_framework.renderers.JSONRenderer"
+
+
+def make_litestar():
+    from litestar import Litestar, get
+
+    @get("/v1/scores/{identity:int}")
+    async def show(identity: int) -> dict[str, int]:
+        return {}
+
+    show.fn.__annotations__.update(identity=int)
+    return Litestar([show]), call_asgi
+
+
+def make_quart():
+    from quart import Quart
+
+    app = Quart("quart")
+
+    @app.get("/v1/scores/<int:identity>")
+    async def show(identity):
+        return {}
+
+    return app, call_asgi
+
+
+def make_falcon():
+    import falcon
+
+    class Score:
+        def on_get(self, request, response, identity):
+            response.media = {}
+
+    app = falcon.App()
+    app.add_route("/v1/scores/{identity:int}", Score())
+    return app, call_wsgi
+
+
+def make_falcon_asgi():
+    import falcon.asgi
+
+    class Score:
+        async def on_get(self, request, response, identity):
+            response.media = {}
+
+    app = falcon.asgi.App()
+    app.add_route("/v1/scores/{identity:int}", Score())
+    return app, call_asgi
+
+
+def make_bottle():
+    import bottle
+
+    app = bottle.Bottle()
+    app.get("/v1/scores/<identity:int>")(lambda identity: {})
+    return app, call_wsgi
+
+
+def make_pyramid():
+    from pyramid.config import Configurator
+    from pyramid.response import Response
+
+    with Configurator() as config:
+        config.add_route("score", r"/v1/scores/{identity:\d{1,3}}")
+        config.add_view(lambda request: Response("{}"), route_name="score")
+        return config.make_wsgi_app(), call_wsgi
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("framework", "make", "function"),
+    [
+        ("litestar", make_litestar, "show"),
+        ("quart", make_quart, "show"),
+        ("falcon", make_falcon, "Score.on_get"),
+        ("falcon", make_falcon_asgi, "Score.on_get"),
+        ("bottle", make_bottle, "<lambda>"),
+        ("pyramid", make_pyramid, "score"),
+    ],
+)
+def test_other_frameworks_tell_their_routes_through_the_generic_adapters(framework, make, function, fake_collector):
+    pytest.importorskip(framework)
+    from apimetry.middleware.asgi import ASGIMiddleware
+    from apimetry.middleware.wsgi import WSGIMiddleware
+
+    app, call = make()
+    middleware = (ASGIMiddleware if call is call_asgi else WSGIMiddleware)(app, **fake_collector.options)
+    for path in ("/v1/scores/17", "/nope"):
+        call(middleware, "GET", path, b"", {})
+    assert middleware.flush(10)
+    seen = [(e["route"], e["function"].rpartition("<locals>.")[2], e["status_code"]) for e in fake_collector.events]
+    assert seen == [("/v1/scores/{identity}", function, 200), ("(unmatched)", "", 404)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import NameCache, asgi_names
+from apimetry.middleware.routes import UNMATCHED_NAMES, NameCache, asgi_names, ask_router, find_router
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -31,7 +31,8 @@ class ASGIMiddleware:
     def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
         self.app = app
         self.recorder = Recorder(options, notices_any_fork=False)
-        self._names = NameCache()
+        self.names = NameCache()
+        self.router = find_router(app)
         self._skips = self.recorder.skips
 
     def flush(self, timeout_s: float = 2.0) -> bool:
@@ -186,13 +187,17 @@ class _Exchange:
             if self._is_streamed and ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
                 response_ns, extra = ttfb_ns, {"connection_us": str(response_ns // 1000)}
+            names = asgi_names(self._middleware.names, scope)
+            if names is UNMATCHED_NAMES and self._status != 404:
+                is_websocket = scope["type"] == "websocket"
+                names = ask_router(self._middleware.router, self._path, method, websocket=is_websocket)
             recorder.record(
                 (
                     self._timestamp_ns,
                     method,
                     self._path,
                     scope.get("query_string", b""),
-                    asgi_names(self._middleware._names, scope),  # noqa: SLF001  # same module
+                    names,
                     self._status,
                     response_ns,
                     response_ns if ttfb_ns is None else ttfb_ns,

@@ -214,7 +214,7 @@ def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
     return "/".join(segments)
 
 
-# WSGI: Flask and what else routes by Werkzeug, Bottle, Pyramid
+# WSGI: Flask and what else routes by Werkzeug, Bottle
 
 
 def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
@@ -259,53 +259,73 @@ def _refused_names(environ: Mapping[str, Any], request: Any, script_name: str) -
 
 
 def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
-    """Return the names that Bottle and Pyramid leave in the environ."""
-    prefix = environ.get("SCRIPT_NAME", "").removeprefix(script_name)
-    method = environ["REQUEST_METHOD"]
+    """Return the names of what Bottle leaves in the environ."""
     route = environ.get("bottle.route")
     if route is not None:
-        key: object = (id(route), prefix)
+        prefix, method = environ.get("SCRIPT_NAME", "").removeprefix(script_name), environ["REQUEST_METHOD"]
         template = prefix + werkzeug_template(_bottle_filters(route.rule))
+        key = (id(route), prefix)
         return cache.find(key, method) or cache.put(key, route, template, (route.callback, method))
-    route = environ.get("bfg.routes.route")
-    if route is not None:
-        names = cache.find(id(route), method)
-        names = names or cache.put(id(route), route, "/" + pyramid_template(route.pattern), (None, method))
-        return names[0], str(route.name)
     return UNMATCHED_NAMES
 
 
-def match_wsgi_names(environ: Mapping[str, Any], owner: Any) -> Names:
-    """Route an environ once more, for a request whose context is gone: an exception that Flask passed on.
+# Applications that leave nothing behind: their routers are asked once more
 
-    Falcon leaves nothing in the environ: its router is asked again, too.
+
+def find_router(app: Any) -> Any:
+    """Return what can be asked for a route: the application that a callable belongs to, or None.
+
+    Flask, Quart and others route by Werkzeug's map, Falcon and Pyramid by routers of their own.
     """
-    url_map = getattr(owner, "url_map", None)
-    if url_map is None:
+    owner = getattr(app, "__self__", app)
+    is_known = hasattr(owner, "url_map") or hasattr(owner, "routes_mapper") or _has_falcon_router(owner)
+    return owner if is_known else None
+
+
+def ask_router(owner: Any, path: str, method: str, *, websocket: bool = False) -> Names:
+    """Ask an application of `find_router` for the route and the function of a path.
+
+    Args:
+        owner: the application, or None.
+        path: the path within the application.
+        method: the request's method.
+        websocket: whether a websocket is opened.
+    """
+    if owner is None:
         return UNMATCHED_NAMES
     try:
-        rule, _ = url_map.bind_to_environ(environ).match(return_rule=True)
-    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, MethodNotAllowed: all are unmatched
+        if _has_falcon_router(owner):
+            return _ask_falcon(owner, path, method)
+        if hasattr(owner, "routes_mapper"):
+            return _ask_pyramid(owner, path)
+        adapter = owner.url_map.bind("localhost", "/")
+        rule, _ = adapter.match(path, method=method, return_rule=True, websocket=websocket or None)
+    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, MethodNotAllowed, another kind of map: unmatched
         return UNMATCHED_NAMES
     view = getattr(owner, "view_functions", {}).get(rule.endpoint)
-    function = function_name(view, environ["REQUEST_METHOD"]) if view else str(rule.endpoint)
-    return werkzeug_template(rule.rule), function
+    return werkzeug_template(rule.rule), function_name(view, method) if view else str(rule.endpoint)
 
 
-def has_falcon_router(owner: Any) -> bool:
-    """Tell whether an application routes as Falcon does, and says nothing of it outside."""
-    return hasattr(getattr(owner, "_router", None), "find") and hasattr(owner, "add_route")
+def _has_falcon_router(owner: Any) -> bool:
+    return hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find")
 
 
-def falcon_names(owner: Any, path: str, method: str) -> Names:
-    """Ask a Falcon application's router for route and function of a path."""
+def _ask_pyramid(owner: Any, path: str) -> Names:
+    """Find the first of Pyramid's routes that fits; which view answered is not to be seen, so its name stands in."""
+    for route in owner.routes_mapper.get_routes():
+        if route.match(path) is not None:
+            return "/" + pyramid_template(route.pattern), str(route.name)
+    return UNMATCHED_NAMES
+
+
+def _ask_falcon(owner: Any, path: str, method: str) -> Names:
     found = owner._router.find(path)  # noqa: SLF001  # there is no public way
     if not found or found[0] is None:
         return UNMATCHED_NAMES
-    resource, responders, _, template = found
-    responder = responders.get(method)
-    name = function_name(type(resource))
-    return _BRACE.sub(r"{\1}", template), f"{name}.{getattr(responder, '__name__', method)}"
+    resource, template = found[0], found[3]
+    responder = f"on_{method.lower()}"
+    function = f"{function_name(type(resource))}.{responder}" if hasattr(resource, responder) else ""
+    return _BRACE.sub(r"{\1}", template), function
 
 
 @lru_cache(maxsize=4096)

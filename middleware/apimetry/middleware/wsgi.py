@@ -14,9 +14,8 @@ from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import (
     UNMATCHED_NAMES,
     NameCache,
-    falcon_names,
-    has_falcon_router,
-    match_wsgi_names,
+    ask_router,
+    find_router,
     wsgi_names,
 )
 
@@ -227,8 +226,6 @@ class _Exchange:
         if self._is_recorded:
             return
         self._status, self._error_type = 500, error_name(error)
-        if self._names is UNMATCHED_NAMES:
-            self._names = match_wsgi_names(self._environ, self._owner)
         self._record()
 
     def _leave(self) -> None:
@@ -273,8 +270,9 @@ class _Exchange:
             method = environ["REQUEST_METHOD"]
             length = environ.get("CONTENT_LENGTH")
             names = self._names
-            if names is UNMATCHED_NAMES and self._status < 400 and has_falcon_router(self._owner):
-                names = falcon_names(self._owner, self._path, method)
+            if names is UNMATCHED_NAMES and self._status != 404:
+                # An exception that Flask passed on, when its context was gone; or Falcon, which leaves nothing.
+                names = ask_router(find_router(self._owner), self._path, method)
             recorder.record(
                 (
                     self._timestamp_ns,
