@@ -91,6 +91,11 @@ def test_growth_between_halves_is_a_months_unless_they_are_longer(days, second, 
     assert projected["nextYear"] == pytest.approx(monthly * growth**12, abs=1e-4)
 
 
+def test_what_is_shown_adds_up():
+    current = costs(Measures(1, bytes=1), halves(Measures(), Measures()), Prices("0.00005", "0.00005"), 0)["current"]
+    assert current == {"requests": 0.0001, "data": 0.0001, "total": 0.0002}
+
+
 def test_nothing_costs_nothing_and_needs_nothing():
     found = costs(Measures(), halves(Measures(), Measures(), 0), SEED_PRICES, 0)
     assert set(found["current"].values()) | set(found["projected"].values()) == {0}

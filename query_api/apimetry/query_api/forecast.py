@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from apimetry.query_api.figures import Measures, rounded
+from apimetry.query_api.figures import Measures, rounded, scaled
 
 Json = dict[str, object]
 
@@ -22,6 +22,7 @@ _STABLE = Fraction(1, 10)
 # More than a doubling each month is a launch, not a rate to multiply by twelve times.
 _MAX_MONTHLY_GROWTH = 1.0
 _MONEY_DIGITS = 4
+_MONEY_SCALE = 10**_MONEY_DIGITS
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,15 @@ def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> Js
     span_s = halves.first_s + halves.second_s
     monthly = float((requests + data) * MONTH_S / span_s) if span_s else 0.0
     growth = _monthly_growth(halves, prices)
-    shown = [_decimal(each, _MONEY_DIGITS) for each in (requests, data)]
+    # Rounded before they are added, so that what is shown adds up.
+    parts = [scaled(each.numerator, each.denominator, _MONEY_SCALE) for each in (requests, data)]
     price = Fraction(prices.per_request)
     return {
         "prices": {"perRequest": float(prices.per_request), "perByte": float(prices.per_byte)},
-        "current": {"requests": shown[0], "data": shown[1], "total": _decimal(requests + data, _MONEY_DIGITS)},
+        "current": {
+            name: units / _MONEY_SCALE
+            for name, units in zip(("requests", "data", "total"), (*parts, sum(parts)), strict=True)
+        },
         "projected": {
             "monthlyGrowthPercent": _decimal(Fraction(100 * growth), 1),
             "nextMonth": _money(monthly * (1 + growth)),
