@@ -39,12 +39,7 @@ def answer_insights(window: Window, application: Application, *, prices: Prices,
     return {
         "success": True,
         "insights": {
-            "overview": {
-                "totalRequests": total.requests,
-                "successRate": total.success_rate,
-                "averageLatency": total.mean_ms,
-                "peakRequests": peak_minute,
-            },
+            "overview": _overview(total, peak_minute),
             "trends": {name: trend.as_json() for name, trend in found.items()},
             "bottlenecks": advice.bottlenecks(_endpoints(scope, ask), utilization),
             "alerts": alarms,
@@ -58,6 +53,15 @@ def answer_insights(window: Window, application: Application, *, prices: Prices,
             "recommendations": advice.recommendations(alarms, found, projected, optimization),
         },
         "timestamp": iso_time(now),
+    }
+
+
+def _overview(total: Measures, peak_minute: int) -> Json:
+    return {
+        "totalRequests": total.requests,
+        "successRate": total.success_rate,
+        "averageLatency": total.mean_ms,
+        "peakRequests": peak_minute,
     }
 
 

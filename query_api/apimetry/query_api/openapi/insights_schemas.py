@@ -14,25 +14,7 @@ def schemas() -> Json:
     """Return the named schemas of insights."""
     return {
         "Insights": closed({"success": {"const": True}, "insights": schema("InsightsBody"), "timestamp": TIME}),
-        "InsightsBody": closed(
-            {
-                "overview": closed(
-                    {
-                        "totalRequests": COUNT,
-                        "successRate": PERCENT,
-                        "averageLatency": MILLISECONDS,
-                        "peakRequests": {**COUNT, "description": "The most in any clock minute."},
-                    }
-                ),
-                "trends": closed(dict.fromkeys(("requests", "latency", "errors"), schema("Trend"))),
-                "bottlenecks": array({"oneOf": _bottlenecks()}),
-                "alerts": array(schema("Alert")),
-                "costs": schema("Costs"),
-                "capacity": schema("Capacity"),
-                "optimization": _optimization(),
-                "recommendations": array(schema("Recommendation")),
-            }
-        ),
+        "InsightsBody": _body(),
         "Trend": closed(
             {
                 "trend": {"type": "string", "enum": ["increasing", "decreasing", "stable"]},
@@ -52,6 +34,28 @@ def schemas() -> Json:
             }
         ),
     }
+
+
+def _body() -> Json:
+    return closed(
+        {
+            "overview": closed(
+                {
+                    "totalRequests": COUNT,
+                    "successRate": PERCENT,
+                    "averageLatency": MILLISECONDS,
+                    "peakRequests": {**COUNT, "description": "The most in any clock minute."},
+                }
+            ),
+            "trends": closed(dict.fromkeys(("requests", "latency", "errors"), schema("Trend"))),
+            "bottlenecks": array({"oneOf": _bottlenecks()}),
+            "alerts": array(schema("Alert")),
+            "costs": schema("Costs"),
+            "capacity": schema("Capacity"),
+            "optimization": _optimization(),
+            "recommendations": array(schema("Recommendation")),
+        }
+    )
 
 
 def _bottlenecks() -> list[Json]:
