@@ -202,8 +202,13 @@ class _Accepting(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone is the end of its measurement."""
+
+
 def _serve(pipe) -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Accepting)
+    server = _Server(("127.0.0.1", 0), _Accepting)
     pipe.send(server.server_port)
     server.serve_forever()
 

@@ -192,14 +192,19 @@ def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, fun
     with FakeCollector() as collector:
         middleware = ASGIMiddleware(app, collector_url=collector.url, write_key=WRITE_KEY)
 
+        scopes = []
+
         async def behind_proxy(scope, receive, send):
             scope["root_path"], scope["path"] = root_path, root_path + scope["path"]
+            scopes.append(scope)
             await middleware(scope, receive, send)
 
         for _ in range(2):  # the second is answered from memory
             call_asgi(behind_proxy, method, prefix + path, b"", {})
         assert middleware.flush(10)
         seen = [(e["route"], e["function"].rpartition("<locals>.")[2]) for e in collector.events]
+    if path.startswith("/hidden") and "route" not in scopes[0]:
+        route = "/hidden/{tenant}/{path}"  # before 1.0 Starlette did not tell which route it took
     assert seen == [(route if route == "(unmatched)" else prefix + route, function)] * 2
 
 

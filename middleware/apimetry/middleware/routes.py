@@ -169,9 +169,11 @@ def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None,
     if len(templates) == 1:
         return found[0][1] or "/", True
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
-    fitting = [template for template in templates if _fits(template, path)]
-    if len(fitting) == 1:
-        return fitting[0] or "/", False
+    # A parameter is one segment; only where that leaves none may it span several.
+    for parameter in ("[^/]+", ".+"):
+        fitting = [template for template in templates if _fits(template, path, parameter)]
+        if len(fitting) == 1:
+            return fitting[0] or "/", False
     own = _template_of(anchor)
     if own is None and "app_root_path" not in scope:
         return None, True
@@ -198,9 +200,9 @@ def _template_of(route: Any) -> str | None:
     return template or "/" if isinstance(template, str) else None
 
 
-def _fits(template: str, path: str) -> bool:
+def _fits(template: str, path: str, parameter: str) -> bool:
     pieces = re.split(r"{[^{}]*}", template)
-    return re.fullmatch(".+".join(map(re.escape, pieces)), path) is not None
+    return re.fullmatch(parameter.join(map(re.escape, pieces)), path) is not None
 
 
 def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
