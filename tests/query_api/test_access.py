@@ -13,6 +13,7 @@ MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
     ("GET", "/v1/developer/usage"): QUERYING,
+    ("GET", "/v1/export/events"): QUERYING,
     ("GET", "/v1/developer/insights"): QUERYING,
     ("GET", "/api/analytics/overview"): ADMIN,
     ("GET", "/api/analytics/buckets/{id}"): QUERYING,

@@ -10,9 +10,10 @@ from aiohttp import web
 from apimetry.query_api.access_log import access_log_middleware
 from apimetry.query_api.analytics import Analytics
 from apimetry.query_api.compression import compression_middleware
-from apimetry.query_api.cors import cors_middleware
+from apimetry.query_api.cors import cors_marker, cors_middleware
 from apimetry.query_api.developer_errors import developer_error_middleware
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.export import Exports
 from apimetry.query_api.management import Management
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.organization import OrganizationAnalytics
@@ -46,8 +47,10 @@ def create_app(
         ],
         client_max_size=settings.max_body_bytes,
     )
+    app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
     app.add_routes(Analytics(engine, directory, settings, clock).routes())
+    app.add_routes(Exports(store, directory, settings).routes())
     accounts = Accounts(store)
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
     app.add_routes(Management(accounts, directory, plan_changes=settings.plan_changes).routes())

@@ -6,6 +6,8 @@ origin may read by default. Changing things from a page takes an origin that the
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -19,28 +21,39 @@ _MAX_AGE_S = 7200
 
 
 def cors_middleware(allowed_origins: tuple[str, ...]) -> Middleware:
-    """Return an aiohttp middleware that answers preflights and marks answers; put it outside the error middleware."""
+    """Return an aiohttp middleware that answers preflights; `cors_marker` marks these and all other answers."""
     named = frozenset(allowed_origins) - {"*"}
     any_may_read = "*" in allowed_origins
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get("Origin")
-        if origin is None:
-            response = await handler(request)
-        elif request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            response = web.Response(status=204)
-            if any_may_read or origin in named:
-                methods = READ_METHODS + (WRITE_METHODS if origin in named else ())
-                response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
-                response.headers["Access-Control-Allow-Headers"] = ", ".join(REQUEST_HEADERS)
-                response.headers["Access-Control-Max-Age"] = str(_MAX_AGE_S)
-        else:
-            response = await handler(request)
-        _mark(response, origin, named, any_may_read=any_may_read)
+        asks_first = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if origin is None or not asks_first:
+            return await handler(request)
+        response = web.Response(status=204)
+        if any_may_read or origin in named:
+            methods = READ_METHODS + (WRITE_METHODS if origin in named else ())
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(REQUEST_HEADERS)
+            response.headers["Access-Control-Max-Age"] = str(_MAX_AGE_S)
         return response
 
     return middleware
+
+
+def cors_marker(allowed_origins: tuple[str, ...]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what marks an answer before its headers are sent; it belongs in `app.on_response_prepare`.
+
+    A middleware would be too late for a stream, whose headers are gone when its handler returns.
+    """
+    named = frozenset(allowed_origins) - {"*"}
+    any_may_read = "*" in allowed_origins
+
+    async def mark(request: web.Request, response: web.StreamResponse) -> None:
+        _mark(response, request.headers.get("Origin"), named, any_may_read=any_may_read)
+
+    return mark
 
 
 def _mark(response: web.StreamResponse, origin: str | None, named: frozenset[str], *, any_may_read: bool) -> None:
@@ -53,4 +66,4 @@ def _mark(response: web.StreamResponse, origin: str | None, named: frozenset[str
         response.headers["Access-Control-Allow-Origin"] = "*"
     else:
         return
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After, Content-Disposition"

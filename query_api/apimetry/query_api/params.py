@@ -137,7 +137,7 @@ def parse_timeseries(
         value=one_of("value", single(given, "value"), VALUES) or "response_us",
         granularity=_granularity(single(given, "granularity")),
         group=one_of("group", single(given, "group"), DIMENSIONS),
-        filters=_filters(given["include"], excludes=False) + _filters(given["exclude"], excludes=True),
+        filters=parse_filters(given["include"], excludes=False) + parse_filters(given["exclude"], excludes=True),
         fill=one_of("fill", single(given, "fill"), FILLS),
         limit=_limit(single(given, "limit"), max_groups),
         completeness=flag(given, "completeness"),
@@ -175,7 +175,8 @@ def _limit(value: str | None, max_groups: int) -> int | None:
     return number_in("limit", value, range(1, max_groups + 1), "a whole number of groups")
 
 
-def _filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
+def parse_filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
+    """Return the filters that the values of `include` or `exclude` ask for, one for each field."""
     name = "exclude" if excludes else "include"
     values: dict[str, list[str]] = {}
     for text in texts:

@@ -31,6 +31,12 @@ class QuerySettings:
     max_waiting_queries: int = 64
     """Questions under way or waiting for a thread of the store; the next one is answered 503."""
 
+    max_exports: int = 2
+    """Exports under way, each of which may keep a core busy; the next one is answered 503."""
+
+    max_export_stall_s: float = 60.0
+    """Time in which an export's client must take 256 KiB; one that does not is cut off."""
+
     max_body_bytes: int = 64 * 1024
     """Body of a management request."""
 
@@ -47,7 +53,7 @@ class QuerySettings:
     """What a byte of a request or an answer costs."""
 
     def __post_init__(self) -> None:
-        for name in ("max_points", "max_groups", "max_waiting_queries", "max_body_bytes"):
+        for name in ("max_points", "max_groups", "max_waiting_queries", "max_exports", "max_body_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("price_per_request", "price_per_byte"):

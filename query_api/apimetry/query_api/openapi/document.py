@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import management, overview, timeseries, usage
+from apimetry.query_api.openapi import export, management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -58,6 +58,7 @@ def build_document(settings: QuerySettings) -> Json:
         ],
         "paths": {
             **timeseries.paths(settings),
+            **export.paths(),
             **usage.paths(),
             **overview.paths(),
             **management.paths(),

@@ -117,8 +117,8 @@ def _parameters(settings: QuerySettings) -> list[Json]:
         query_parameter(
             "group", "One series for each value.", {"type": "string", "enum": list(DIMENSIONS)}, "consumer_id"
         ),
-        _filter("include", "Only events with this value.", "method:GET"),
-        _filter("exclude", "No events with this value.", "status_code:404"),
+        filter_parameter("include", "Only events with this value.", "method:GET"),
+        filter_parameter("exclude", "No events with this value.", "status_code:404"),
         query_parameter(
             "fill",
             "What empty buckets get, instead of being left out.",
@@ -140,7 +140,8 @@ def _parameters(settings: QuerySettings) -> list[Json]:
     ]
 
 
-def _filter(name: str, description: str, example: str) -> Json:
+def filter_parameter(name: str, description: str, example: str) -> Json:
+    """Return the parameter `include` or `exclude`."""
     return {
         "name": name,
         "in": "query",

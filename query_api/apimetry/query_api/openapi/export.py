@@ -1,0 +1,68 @@
+"""The export in the OpenAPI document; its enumerations are those that the parser uses."""
+
+from __future__ import annotations
+
+from apimetry.query_api.export import CONTENT_TYPES, RETENTION_HEADER
+from apimetry.query_api.export_params import FIELDS, FORMATS
+from apimetry.query_api.openapi.parts import Json, answer, errors, operation, query_parameter, ref
+from apimetry.query_api.openapi.timeseries import filter_parameter
+from apimetry.query_api.reading import MAX_TIME_S
+
+_DESCRIPTION = """Every stored event of one application in `[start, end)`, in the order of time, as a file.
+
+Without parameters it is everything there is. `ndjson` has one object a line, with the fields that the collector's
+JSON format takes, in its order: `timestamp` in seconds with up to six decimals, numbers that were not measured as
+null, `data` as an object. Made into an array, it can be posted to a collector as it is. `csv` has a heading, empty
+fields for null, and `data` as JSON. `parquet` has the timestamp as a time in UTC, and `data` as a map.
+
+ndjson and csv are compressed with gzip for clients that accept it. The file is sent while it is read: when something
+fails in its middle the connection is reset, so that a part never looks like the whole. Few exports run at once, and
+a client that takes nothing for a minute is cut off."""
+
+
+def paths() -> Json:
+    """Return the endpoint's path."""
+    text: Json = {"type": "string"}
+    file: Json = {"type": "string", "format": "binary"}
+    shapes: Json = {CONTENT_TYPES[name]: {"schema": file if name == "parquet" else text} for name in FORMATS}
+    found = answer("The file.", shapes)
+    found["headers"] = {
+        "Content-Disposition": {"description": "Names the file.", "schema": text},
+        RETENTION_HEADER: {
+            "description": "Days after which the application's events are deleted.",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+    }
+    responses: Json = {"200": found, **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")}
+    described = operation(
+        "exportEvents",
+        "Your events, as a file",
+        responses,
+        description=_DESCRIPTION,
+        tags=["Analytics"],
+        parameters=[*_parameters(), ref("parameters", "Application")],
+    )
+    return {"/v1/export/events": {"get": described}}
+
+
+def _parameters() -> list[Json]:
+    time: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S}
+    return [
+        query_parameter(
+            "start", "First second, since the epoch, UTC; else from the first event on.", time, 1412605036
+        ),
+        query_parameter("end", "The second after the last one; else to the last event.", time, 1412691436),
+        query_parameter(
+            "format", "What the file is.", {"type": "string", "enum": list(FORMATS), "default": FORMATS[0]}, "csv"
+        ),
+        query_parameter(
+            "fields",
+            "Only these fields, in this order, separated by commas.",
+            {"type": "array", "items": {"type": "string", "enum": list(FIELDS)}},
+            ["timestamp", "route", "status_code"],
+            style="form",
+            explode=False,
+        ),
+        filter_parameter("include", "Only events with this value.", "source:web-1"),
+        filter_parameter("exclude", "No events with this value.", "status_code:404"),
+    ]
