@@ -14,7 +14,7 @@ from typing import Any
 try:
     import click
 
-    from apimetry.cli import logs, manage, services, spool
+    from apimetry.cli import alerts, logs, manage, services, spool
     from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
     from apimetry.collector.errors import SpoolError
@@ -105,4 +105,5 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
 
 main.add_command(manage.applications)
 main.add_command(manage.keys)
+main.add_command(alerts.alerts)
 main.add_command(spool.spool)

@@ -109,7 +109,10 @@ def collector_settings(settings: Settings) -> CollectorSettings:
 def query_settings(settings: Settings) -> QuerySettings:
     """Return the query service's part of the settings."""
     origins = (origin.strip() for origin in settings.allowed_origins.split(","))
-    return QuerySettings(allowed_origins=tuple(origin for origin in origins if origin))
+    return QuerySettings(
+        allowed_origins=tuple(origin for origin in origins if origin),
+        allow_private_webhooks=settings.allow_private_webhooks,
+    )
 
 
 async def run(settings: Settings, *, collector: bool, query: bool, reload: Reload | None = None) -> None:

@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: Annotated[
         str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
     ] = "*"
+    allow_private_webhooks: Annotated[
+        bool, Meta(description="webhooks of alerts may go to private, loopback and link-local addresses")
+    ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
     ] = "info"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.access_log import access_log_middleware
+from apimetry.query_api.alerting.api import AlertRules
+from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.analytics import Analytics
 from apimetry.query_api.compression import compression_middleware
 from apimetry.query_api.cors import cors_marker, cors_middleware
@@ -20,6 +22,7 @@ from apimetry.query_api.organization import OrganizationAnalytics
 from apimetry.query_api.pages import Pages
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts import Accounts
+from apimetry.store.alerts import Alerts
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.web.errors import error_middleware
@@ -54,6 +57,10 @@ def create_app(
     accounts = Accounts(store)
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
     app.add_routes(Management(accounts, directory, plan_changes=settings.plan_changes).routes())
+    alerts = Alerts(store)
+    app.add_routes(AlertRules(alerts, directory, clock).routes())
+    if settings.evaluate_alerts:
+        app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
     app.add_routes(Pages(build_document(settings)).routes())
     add_service_routes(app, registry, engine.unready_reasons)
     return app

@@ -27,11 +27,12 @@ from apimetry.query_api.bodies import (
     page_of,
     read_body,
 )
+from apimetry.query_api.refusals import refusals_answered
 from apimetry.store.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.store.errors import AccountConflict, AccountNotFound
 from apimetry.web.credentials import Access, authorize
-from apimetry.web.errors import BadRequest, Conflict, Forbidden, NotFound
+from apimetry.web.errors import BadRequest, Forbidden
 from apimetry.web.service import json_response
 
 T = TypeVar("T")
@@ -187,16 +188,8 @@ class Management:
 
     async def _run(self, call: Callable[[], T]) -> T:
         """Return what `call` does in the store's threads, its refusals mapped to answers."""
-        try:
+        with refusals_answered():
             return await self._accounts.store.run_reserved(call)
-        except AccountNotFound as error:
-            raise NotFound(_sentence(error)) from error
-        except AccountConflict as error:
-            raise Conflict(_sentence(error)) from error
-        except PlanLimitExceeded as error:
-            raise Forbidden(_sentence(error)) from error
-        except AccountInvalid as error:
-            raise BadRequest(_sentence(error)) from error
 
     def _application(self, request: web.Request, access: Access) -> Application:
         found = self._accounts.application(request.match_info["id"])
@@ -230,8 +223,3 @@ class Management:
             if not lasting - {key.id}:
                 raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
         self._accounts.revoke_key(key.id)
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]

@@ -46,6 +46,12 @@ class QuerySettings:
     plan_changes: bool = True
     """Whether an admin key may change its organization's plan: no, where the service is run for others."""
 
+    evaluate_alerts: bool = True
+    """Whether this service takes its turn in evaluating alert rules."""
+
+    allow_private_webhooks: bool = False
+    """Whether alerts' webhooks may go to private, loopback and link-local addresses."""
+
     price_per_request: float = 0.001
     """What a request costs, in whatever currency: seed 002's example, for the costs among the insights."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import export, management, overview, timeseries, usage
+from apimetry.query_api.openapi import alerts, export, management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -54,6 +54,7 @@ def build_document(settings: QuerySettings) -> Json:
         "tags": [
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
+            {"name": "Alerts", "description": "Rules that are evaluated every minute; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
         "paths": {
@@ -62,6 +63,7 @@ def build_document(settings: QuerySettings) -> Json:
             **usage.paths(),
             **overview.paths(),
             **management.paths(),
+            **alerts.paths(),
             **_service_paths(),
         },
         "components": {
@@ -112,6 +114,7 @@ def _parameters() -> Json:
         ),
         "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
         "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
+        "AlertId": parameter("id", "path", "The alert rule's id.", text, "507f1f77bcf86cd799439012"),
         "Limit": parameter(
             "limit",
             "query",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import insights_schemas, overview, usage_schemas
+from apimetry.query_api.openapi import alerts, insights_schemas, overview, usage_schemas
 from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
@@ -36,6 +36,7 @@ def all_schemas() -> Json:
         **_applications(),
         **_keys(),
         **_organization(),
+        **alerts.schemas(),
         **_service(),
         "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
     }

@@ -23,6 +23,7 @@ from apimetry.store.migrations import (
     m0003_rollups,
     m0004_counters,
     m0005_sender_reports,
+    m0006_alerts,
 )
 from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
 
@@ -37,6 +38,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     (backfill.MIGRATION, m0003_rollups.statements),
     ("0004_counters", m0004_counters.statements),
     ("0005_sender_reports", m0005_sender_reports.statements),
+    ("0006_alerts", m0006_alerts.statements),
 )
 _FIRST: Final = _ALL[0][0]
 _RECORD: Final = "schema_migrations"

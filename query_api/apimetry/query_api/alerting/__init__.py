@@ -1,0 +1,1 @@
+"""Alert rules: their REST interface, their evaluation every minute, and the webhooks that tell of it."""

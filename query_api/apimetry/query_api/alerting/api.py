@@ -1,0 +1,132 @@
+"""Alert rules over HTTP, for admin keys (api.md, section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TypeVar
+
+from aiohttp import web
+
+from apimetry.query_api.alerting.bodies import (
+    AlertChange,
+    AlertInput,
+    changes_of,
+    event_json,
+    new_rule,
+    rule_json,
+)
+from apimetry.query_api.alerting.measuring import parse_filters
+from apimetry.query_api.bodies import page_of, read_body
+from apimetry.query_api.refusals import refusals_answered
+from apimetry.store.accounts import KeyKind
+from apimetry.store.alert_records import AlertRule, AlertState, new_webhook_secret
+from apimetry.store.alerts import Alerts
+from apimetry.store.directory import Directory
+from apimetry.store.errors import AccountNotFound
+from apimetry.web.credentials import Access, authorize
+from apimetry.web.errors import NotFound
+from apimetry.web.service import json_response
+
+T = TypeVar("T")
+
+
+class AlertRules:
+    """The handlers; `clock` returns seconds since the epoch. Another organization's rule is a 404."""
+
+    def __init__(self, alerts: Alerts, directory: Directory, clock: Callable[[], float]) -> None:
+        self._alerts = alerts
+        self._directory = directory
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of alert rules."""
+        return [
+            web.get("/api/alerts", self.list_rules),
+            web.post("/api/alerts", self.create_rule),
+            web.get("/api/alerts/{id}", self.get_rule),
+            web.patch("/api/alerts/{id}", self.change_rule),
+            web.delete("/api/alerts/{id}", self.delete_rule),
+            web.post("/api/alerts/{id}/rotate", self.rotate_secret),
+            web.get("/api/alerts/{id}/events", self.list_events),
+        ]
+
+    async def list_rules(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's rules, of one application where the request names it."""
+        access = await self._authorize(request)
+        wanted = access.application.id if access.application else None
+        rows = await self._run(lambda: self._shown(access.organization.id, wanted))
+        return json_response(page_of(request, rows, "alerts"))
+
+    async def create_rule(self, request: web.Request) -> web.Response:
+        """Make a rule; the answer is the only place where its webhook's secret is shown."""
+        access = await self._authorize(request)
+        body = await read_body(request, AlertInput)
+        parse_filters(body.include, body.exclude)
+        application = self._directory.application(body.application)
+        if application is None or application.organization_id != access.organization.id:
+            raise NotFound(f"No application {body.application[:80]!r} in this organization")
+        rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
+        made = await self._run(lambda: self._alerts.create(rule))
+        return json_response({"alert": rule_json(made, AlertState()), "secret": made.webhook_secret}, status=201)
+
+    async def get_rule(self, request: web.Request) -> web.Response:
+        """Answer one rule and where it stands."""
+        access = await self._authorize(request)
+        return json_response({"alert": await self._run(lambda: self._one(self._rule(request, access)))})
+
+    async def change_rule(self, request: web.Request) -> web.Response:
+        """Change what the body names; a paused rule is not evaluated and stays where it stands."""
+        access = await self._authorize(request)
+        body = await read_body(request, AlertChange)
+
+        def change() -> dict[str, object]:
+            old = self._rule(request, access)
+            changes = changes_of(body, old)
+            parse_filters(changes.get("include", ()), changes.get("exclude", ()))
+            return self._one(self._alerts.update(old.id, changes))
+
+        return json_response({"alert": await self._run(change)})
+
+    async def delete_rule(self, request: web.Request) -> web.Response:
+        """Delete a rule."""
+        access = await self._authorize(request)
+        await self._run(lambda: self._alerts.delete(self._rule(request, access).id))
+        return web.Response(status=204)
+
+    async def rotate_secret(self, request: web.Request) -> web.Response:
+        """Give a rule's webhook another secret, shown in this answer alone; the old one signs nothing more."""
+        access = await self._authorize(request)
+        secret = new_webhook_secret()
+
+        def rotate() -> dict[str, object]:
+            return self._one(self._alerts.update(self._rule(request, access).id, {"webhook_secret": secret}))
+
+        return json_response({"alert": await self._run(rotate), "secret": secret}, status=201)
+
+    async def list_events(self, request: web.Request) -> web.Response:
+        """Answer one page of what a rule did, the last first, of its last thousand events."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._alerts.events(self._rule(request, access).id))
+        return json_response(page_of(request, [event_json(*each) for each in found], "events"))
+
+    async def _authorize(self, request: web.Request) -> Access:
+        return await authorize(request, self._directory, KeyKind.admin, purpose="manage alert rules")
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        with refusals_answered():
+            return await self._alerts.store.run_reserved(call)
+
+    def _rule(self, request: web.Request, access: Access) -> AlertRule:
+        found = self._alerts.rule(request.match_info["id"])
+        if found.organization_id != access.organization.id:
+            raise AccountNotFound(f"there is no alert rule with the id {found.id!r}")
+        return found
+
+    def _one(self, rule: AlertRule) -> dict[str, object]:
+        return rule_json(rule, self._alerts.states([rule.id])[rule.id])
+
+    def _shown(self, organization_id: str, application: str | None) -> list[dict[str, object]]:
+        rules = [r for r in self._alerts.rules(organization_id) if application in (None, r.application_id)]
+        states = self._alerts.states([rule.id for rule in rules])
+        return [rule_json(rule, states[rule.id]) for rule in rules]

@@ -1,0 +1,180 @@
+"""Evaluates every alert rule every minute, once for all query services over one store.
+
+1. The services take turns: `turns` gives each minute to one of them, the others rest.
+2. The winner measures each rule over whole minutes, 10 s after the minute has ended, so that what was acknowledged in
+   it has come out of the spool.
+3. A rule that fires or resolves gets its next event. Events are numbered, and each number is written once: should two
+   services evaluate a rule at the same time all the same (a slow one, a clock that is off), one of them writes it and
+   sends the webhook.
+4. A webhook that could not be sent is tried again with the following minutes, by whoever has the turn, for an hour;
+   also one whose sender was killed. A receiver may see an event twice, with the same `webhook-id`, never none.
+
+A minute that nobody evaluates (all services down, the store away) is left out: the next one says where the rules
+stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from apimetry.query_api.alerting.judging import decide, judge
+from apimetry.query_api.alerting.measuring import measurement, value_of
+from apimetry.query_api.alerting.webhooks import FAILED, PENDING, Webhooks
+from apimetry.store.accounts import Application
+from apimetry.store.alert_records import AlertEvent, AlertRule, AlertState, Transition
+from apimetry.store.alerts import Alerts
+from apimetry.store.directory import Directory
+from apimetry.store.errors import StoreError, is_transient
+from apimetry.store.turns import take_turn
+from apimetry.web.errors import BadRequest
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[str, Mapping[str, object]], list[tuple[Any, ...]]]
+
+PURPOSE = "alerts"
+DELAY_S = 10
+# Longer than all attempts of one delivery: what was last tried before that, nobody is trying now.
+RETRY_AFTER = timedelta(minutes=3)
+GIVE_UP_AFTER = timedelta(hours=1)
+
+
+class Evaluator:
+    """One service's evaluator. `owner` tells it apart from the others; `ask` runs a statement within limits.
+
+    Mutable state: the deliveries under way, touched on the event loop alone.
+    """
+
+    def __init__(self, alerts: Alerts, directory: Directory, webhooks: Webhooks, *, ask: Ask, owner: str) -> None:
+        self._alerts = alerts
+        self._store = alerts.store
+        self._directory = directory
+        self._webhooks = webhooks
+        self._ask = ask
+        self._owner = owner
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    async def run(self, clock: Callable[[], float]) -> None:
+        """Evaluate each minute from now on, until cancelled; a store that is away costs minutes, not the loop."""
+        while True:
+            await asyncio.sleep(60 - (clock() - DELAY_S) % 60)
+            minute_s = int(clock() - DELAY_S) // 60 * 60
+            try:
+                await self.evaluate(minute_s)
+            except StoreError as error:
+                log.warning("alert rules were not evaluated this minute: %s", error)
+            except Exception:
+                log.exception("alert rules were not evaluated this minute")
+
+    async def evaluate(self, minute_s: int) -> list[AlertEvent]:
+        """Evaluate every rule over the time before `minute_s`, if it is this service's turn; returns its events.
+
+        Raises:
+            StoreUnavailable: the store went away.
+        """
+        if not await self._store.run(take_turn, self._store, PURPOSE, minute_s // 60, self._owner):
+            return []
+        now = datetime.fromtimestamp(minute_s, timezone.utc)
+        rules = {rule.id: rule for rule in await self._store.run(self._alerts.rules)}
+        states = await self._store.run(self._alerts.states, list(rules))
+        values: dict[str, float | None] = {}
+        happened = []
+        for rule in rules.values():
+            application = self._directory.application(rule.application_id)
+            if rule.paused or application is None:
+                continue
+            try:
+                event = await self._store.run(self._evaluate, rule, application, states[rule.id], now, values)
+            except (StoreError, BadRequest) as error:
+                if is_transient(error):
+                    raise
+                log.warning("alert rule %s cannot be evaluated: %s", rule.id, error)
+                continue
+            if event is not None:
+                happened.append(event)
+                self._send(rule, event, application)
+        await self._store.run(self._alerts.record_measurements, values, now)
+        await self._send_again(rules, now)
+        return happened
+
+    async def finish_deliveries(self) -> None:
+        """Wait until no delivery is under way."""
+        await asyncio.gather(*self._deliveries)
+
+    async def close(self) -> None:
+        """Break off the deliveries under way; another service, or the next start, sends them again."""
+        for task in self._deliveries:
+            task.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
+
+    def _evaluate(
+        self,
+        rule: AlertRule,
+        application: Application,
+        state: AlertState,
+        now: datetime,
+        values: dict[str, float | None],
+    ) -> AlertEvent | None:
+        """Measure one rule, in a thread of the store; returns its event if it has one and this service wrote it."""
+        asked = measurement(rule, int(now.timestamp()))
+        ((requests, measure),) = self._ask(asked.sql, asked.parameters)
+        value = values[rule.id] = value_of(rule, requests, measure, application.limits)
+        transition = decide(rule, state.last_event, holds=judge(rule, value, now), now=now)
+        if transition is None or value is None:
+            return None
+        event = self._event(rule, state.last_event, transition, value, now)
+        return event if self._alerts.record_event(event) else None
+
+    def _event(
+        self, rule: AlertRule, last: AlertEvent | None, transition: Transition, value: float, now: datetime
+    ) -> AlertEvent:
+        sequence = last.sequence + 1 if last else 1
+        identity = f"{rule.id}/{sequence}/{self._owner}/{now.isoformat()}"
+        return AlertEvent(
+            id=hashlib.sha256(identity.encode()).hexdigest()[:24],
+            rule_id=rule.id,
+            organization_id=rule.organization_id,
+            application_id=rule.application_id,
+            sequence=sequence,
+            kind=transition,
+            at=now,
+            fired_at=last.fired_at if last and transition is Transition.resolved else now,
+            value=value,
+            threshold=rule.threshold,
+        )
+
+    async def _send_again(self, rules: Mapping[str, AlertRule], now: datetime) -> None:
+        due = await self._store.run(
+            lambda: self._alerts.pending_deliveries(since=now - GIVE_UP_AFTER, before=now - RETRY_AFTER)
+        )
+        for event in due:
+            rule = rules.get(event.rule_id)
+            application = self._directory.application(event.application_id)
+            if rule is not None and application is not None:
+                self._send(rule, event, application, is_last=now - event.at > GIVE_UP_AFTER - 2 * RETRY_AFTER)
+
+    def _send(self, rule: AlertRule, event: AlertEvent, application: Application, *, is_last: bool = False) -> None:
+        if rule.webhook_url is None:
+            return
+        task = asyncio.create_task(self._deliver(rule, event, application, is_last=is_last))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, rule: AlertRule, event: AlertEvent, application: Application, *, is_last: bool) -> None:
+        try:
+            await self._note(event, PENDING, 0)
+            state, attempts = await self._webhooks.deliver(rule, event, application)
+            await self._note(event, FAILED if is_last and state == PENDING else state, attempts)
+        except StoreError as error:
+            log.warning("how the webhook of alert event %s went is not recorded: %s", event.id, error)
+        except Exception:
+            log.exception("alert event %s was not sent", event.id)
+
+    async def _note(self, event: AlertEvent, state: str, attempts: int) -> None:
+        at = datetime.fromtimestamp(self._webhooks.now_s(), timezone.utc)
+        await self._store.run(lambda: self._alerts.record_delivery(event.id, state, attempts=attempts, at=at))

@@ -1,0 +1,38 @@
+"""When a rule fires and when it resolves. Pure.
+
+- A rule fires when its condition holds, unless it fires already or last fired less than its cooldown ago: a value
+  that swings around the threshold makes one alarm for each cooldown at most.
+- It resolves as soon as the condition does not hold any more.
+- Too few requests to judge (fewer than the minimum, or none for a rate or a latency) change nothing: they are no
+  evidence of either.
+- A rule about no data is not judged before it is one window old.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from apimetry.store.alert_records import AlertEvent, AlertRule, Direction, Metric, Transition
+
+
+def judge(rule: AlertRule, value: float | None, now: datetime) -> bool | None:
+    """Return whether the rule's condition holds for what was measured until `now`; None where nobody can say."""
+    if value is None:
+        return None
+    if rule.metric is Metric.no_data:
+        if value == 0 and now < rule.created_at + timedelta(seconds=rule.window_s):
+            return None
+        return value == 0
+    return value > rule.threshold if rule.direction is Direction.above else value < rule.threshold
+
+
+def decide(rule: AlertRule, last: AlertEvent | None, *, holds: bool | None, now: datetime) -> Transition | None:
+    """Return what happens to a rule at `now` whose last event is `last`; None where nothing does."""
+    # An event of this minute or a later one is another service's, which was faster.
+    if holds is None or (last is not None and last.at >= now):
+        return None
+    if last is not None and last.kind is Transition.firing:
+        return None if holds else Transition.resolved
+    if not holds or (last is not None and now < last.fired_at + timedelta(seconds=rule.cooldown_s)):
+        return None
+    return Transition.firing

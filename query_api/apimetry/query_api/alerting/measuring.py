@@ -1,0 +1,91 @@
+"""What a rule measures, as one statement over raw events, and the value that its row makes. Pure.
+
+Invariants: values are bound by the server; field names come from the closed sets of `params`. Every count is a sum of
+`sample_weight`. A percentile is the smallest measured value that at least p % of the requests do not exceed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter, parse_timeseries
+from apimetry.store.accounts import RequestLimits
+from apimetry.store.alert_records import NEEDS_REQUESTS, AlertRule, Metric
+
+_SQL = """SELECT sum(sample_weight), {measure}
+FROM events
+WHERE application = {{application:String}}
+  AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}"""
+_MEASURES = {
+    Metric.error_rate: "sumIf(sample_weight, status_code >= 400)",
+    Metric.latency_mean: "sum(response_us * sample_weight)",
+    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(response_us, sample_weight)",
+}
+# The engine rounds `level * weight` up; see timeseries_sql for why the level is a hair below p / 100.
+_BELOW = 1 - 2**-51
+_PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One statement, and the values that it binds; its one row is (requests, measure)."""
+
+    sql: str
+    parameters: dict[str, object]
+
+
+def parse_filters(include: Sequence[str], exclude: Sequence[str]) -> tuple[Filter, ...]:
+    """Return what `field:value` texts select, read as a timeseries question reads them.
+
+    Raises:
+        BadRequest: names the text and what is allowed.
+    """
+    texts = [*(("include", text) for text in include), *(("exclude", text) for text in exclude)]
+    return parse_timeseries("0", "1", texts, max_groups=1).filters
+
+
+def measurement(rule: AlertRule, end_s: int) -> Measurement:
+    """Return what measures `rule` over its window before `end_s`, seconds since the epoch."""
+    filters = parse_filters(rule.include, rule.exclude)
+    parameters: dict[str, object] = {
+        "application": rule.application_id,
+        "start_us": (end_s - rule.window_s) * 1_000_000,
+        "end_us": end_s * 1_000_000,
+        **{_name(each): list(each.values) for each in filters},
+    }
+    if rule.percentile is not None:
+        parameters["level"] = rule.percentile / 100 * _BELOW
+    conditions = "".join(f"\n  AND {_condition(each)}" for each in filters)
+    return Measurement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), conditions=conditions), parameters)
+
+
+def value_of(rule: AlertRule, requests: int, measure: float, limits: RequestLimits) -> float | None:
+    """Return what was measured: percent, milliseconds or requests; None where it says nothing.
+
+    Utilization is the highest of the configured limits': the window's requests, on average over the limit's period.
+    """
+    if rule.metric is Metric.limit_utilization:
+        shares = [
+            100 * requests * period_s / rule.window_s / limit
+            for name, period_s in _PERIODS_S.items()
+            if (limit := getattr(limits, name)) is not None
+        ]
+        return max(shares, default=None)
+    if rule.metric not in NEEDS_REQUESTS:
+        return float(requests)
+    if requests == 0 or requests < rule.minimum_requests:
+        return None
+    if rule.metric is Metric.error_rate:
+        return 100 * measure / requests
+    return measure / 1000 if rule.metric is Metric.latency_percentile else measure / requests / 1000
+
+
+def _name(each: Filter) -> str:
+    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
+
+
+def _condition(each: Filter) -> str:
+    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
+    return f"{each.field} {'NOT IN' if each.excludes else 'IN'} {{{_name(each)}:Array({element})}}"

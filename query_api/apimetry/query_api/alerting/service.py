@@ -1,0 +1,37 @@
+"""Runs the evaluator inside the query service, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from apimetry.query_api.alerting.evaluator import Evaluator
+from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
+from apimetry.query_api.engine import Engine
+from apimetry.query_api.settings import QuerySettings
+from apimetry.store.alerts import Alerts
+from apimetry.store.directory import Directory
+
+
+def evaluating(
+    alerts: Alerts, directory: Directory, engine: Engine, settings: QuerySettings, clock: Callable[[], float]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return a cleanup context that evaluates alert rules every minute; `clock` returns seconds since the epoch."""
+
+    async def context(_: web.Application) -> AsyncIterator[None]:
+        allow_private = settings.allow_private_webhooks
+        async with webhook_session(allow_private=allow_private) as session:
+            webhooks = Webhooks(session, allow_private=allow_private, clock=clock)
+            evaluator = Evaluator(alerts, directory, webhooks, ask=engine.ask, owner=secrets.token_hex(8))
+            task = asyncio.create_task(evaluator.run(clock), name="apimetry-alerts")
+            yield
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await evaluator.close()
+
+    return context

@@ -1,0 +1,166 @@
+"""Sends alert events to their rules' webhooks: signed, in time, and never to a private address unless allowed.
+
+The form is that of the Standard Webhooks specification (https://www.standardwebhooks.com), for which receivers find
+libraries in many languages: `webhook-id` names the event, the same on each attempt; `webhook-timestamp` is the time
+of the attempt; `webhook-signature` is `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`.
+
+Bounds: one attempt takes 10 s at most, five of them with their waits some 70 s. Of an answer only the status is read,
+never the body. Redirects are not followed: they count as a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from importlib.metadata import version
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
+from apimetry.store.accounts import Application
+from apimetry.store.alert_records import AlertEvent, AlertRule, Metric
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+ATTEMPT_TIMEOUT_S = 10.0
+FIRST_WAIT_S = 1.0
+CONCURRENT_CALLS = 20
+
+DELIVERED, PENDING, FAILED = "delivered", "pending", "failed"
+
+
+def sign(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
+    """Return the `webhook-signature` of one attempt; `secret` begins with `whsec_`."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def payload(rule: AlertRule, event: AlertEvent, application: Application) -> bytes:
+    """Return what is sent: what happened, to which rule, of which application, and what was measured."""
+    return msgspec.json.encode(
+        {
+            "type": f"alert.{event.kind.value}",
+            "timestamp": _iso(event.at),
+            "data": {
+                "id": event.id,
+                "application": {"id": application.id, "name": application.name},
+                "rule": {
+                    "id": rule.id,
+                    "name": rule.name,
+                    "metric": rule.metric.value,
+                    "percentile": rule.percentile,
+                    "direction": None if rule.metric is Metric.no_data else rule.direction.value,
+                    "threshold": None if rule.metric is Metric.no_data else event.threshold,
+                    "windowS": rule.window_s,
+                },
+                "value": event.value,
+                "firedAt": _iso(event.fired_at),
+            },
+        }
+    )
+
+
+def worth_another_try(outcome: int | BaseException) -> bool:
+    """Tell whether a webhook's status, or what went wrong instead of one, may be another the next time."""
+    if isinstance(outcome, int):
+        return outcome in (408, 429) or outcome >= 500
+    causes = (outcome, outcome.__cause__, getattr(outcome, "os_error", None))
+    return not any(isinstance(each, (AddressRefused, aiohttp.InvalidURL)) for each in causes)
+
+
+@asynccontextmanager
+async def webhook_session(
+    *, allow_private: bool, resolver: AbstractResolver | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Give a session whose connections go to public addresses alone, unless `allow_private`."""
+    names = resolver or aiohttp.ThreadedResolver()
+    connector = aiohttp.TCPConnector(
+        resolver=names if allow_private else PublicResolver(names),
+        use_dns_cache=False,
+        # A connection that is kept would outlive the check of its address.
+        force_close=True,
+        limit=CONCURRENT_CALLS,
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S),
+        headers={"User-Agent": f"apimetry/{version('apimetry')}", "Content-Type": "application/json"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    ) as session:
+        yield session
+
+
+class Webhooks:
+    """Delivers events; `clock` returns seconds since the epoch, `sleep` waits between attempts."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        allow_private: bool,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._session = session
+        self._allow_private = allow_private
+        self._clock = clock
+        self._sleep = sleep
+
+    async def deliver(self, rule: AlertRule, event: AlertEvent, application: Application) -> tuple[str, int]:
+        """Return how it ended and after how many attempts: delivered, failed for good, or pending for a later try."""
+        body = payload(rule, event, application)
+        wait_s = FIRST_WAIT_S
+        for attempt in range(1, ATTEMPTS + 1):
+            outcome = await self._attempt(rule, event, body)
+            if isinstance(outcome, int) and 200 <= outcome < 300:
+                return DELIVERED, attempt
+            # Neither the address nor an answer's text: both may carry what is nobody's business.
+            shown = outcome if isinstance(outcome, int) else type(outcome).__name__
+            if not worth_another_try(outcome):
+                log.warning("the webhook of alert rule %s refused event %s: %s", rule.id, event.id, shown)
+                return FAILED, attempt
+            log.info("the webhook of alert rule %s did not take event %s: %s", rule.id, event.id, shown)
+            if attempt < ATTEMPTS:
+                await self._sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+                wait_s *= 2
+        return PENDING, ATTEMPTS
+
+    def now_s(self) -> int:
+        """Return the time, whole seconds since the epoch."""
+        return int(self._clock())
+
+    async def _attempt(self, rule: AlertRule, event: AlertEvent, body: bytes) -> int | BaseException:
+        url = URL(rule.webhook_url or "")
+        timestamp = self.now_s()
+        headers = {
+            "webhook-id": event.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(rule.webhook_secret, event.id, timestamp, body),
+        }
+        try:
+            if not self._allow_private:
+                check_host(url.host or "")
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                status = response.status
+                response.close()
+                return status
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
+            return error
+
+
+def _iso(time_: datetime) -> str:
+    return time_.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

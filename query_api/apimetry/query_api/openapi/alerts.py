@@ -1,0 +1,239 @@
+"""Alert rules in the OpenAPI document."""
+
+from __future__ import annotations
+
+from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, MAX_FILTERS
+from apimetry.query_api.openapi.parts import COUNT, Json, answer, array, closed, errors, json_content, operation, ref
+from apimetry.query_api.openapi.parts import schema as schema_ref
+from apimetry.store.alert_records import (
+    DEFAULT_COOLDOWN_S,
+    DEFAULT_WINDOW_S,
+    MAX_COOLDOWN_S,
+    MAX_WINDOW_S,
+    Direction,
+    Metric,
+    Transition,
+)
+
+_TAGS = ["Alerts"]
+_RULE = {
+    "id": "507f1f77bcf86cd799439012",
+    "application": "shop",
+    "name": "Checkout fails",
+    "metric": "error_rate",
+    "percentile": None,
+    "threshold": 5.0,
+    "direction": "above",
+    "include": ["route:/v1/checkout"],
+    "exclude": ["status_code:404"],
+    "windowS": 300,
+    "minimumRequests": 20,
+    "cooldownS": 300,
+    "webhookUrl": "https://hooks.example.com/apimetry",
+    "paused": False,
+    "createdAt": "2026-01-20T14:00:00Z",
+    "state": {
+        "status": "firing",
+        "since": "2026-01-20T15:04:00Z",
+        "lastValue": 12.5,
+        "lastMeasuredAt": "2026-01-20T15:06:00Z",
+    },
+}
+_INPUT = {
+    name: _RULE[name]
+    for name in ("application", "name", "metric", "threshold", "include", "exclude", "minimumRequests", "webhookUrl")
+}
+_EVENT = {
+    "id": "9b2f1f77bcf86cd799439013",
+    "kind": "firing",
+    "at": "2026-01-20T15:04:00Z",
+    "firedAt": "2026-01-20T15:04:00Z",
+    "value": 12.5,
+    "threshold": 5.0,
+    "delivery": "delivered",
+}
+_NEW = {"alert": _RULE, "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
+_PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
+_READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
+_WRITE_ERRORS = (*_READ_ERRORS, "PayloadTooLarge", "UnsupportedMediaType")
+_PAGING = (ref("parameters", "Limit"), ref("parameters", "Offset"))
+_DESCRIPTION = """Every minute each rule measures the time of its `windowS` before it: the `error_rate` in percent
+(status 400 and above), the `latency_mean` or a `latency_percentile` in milliseconds, the `request_count`, the
+`limit_utilization` (the highest of the application's limits, in percent), or whether there is `no_data`. It fires
+when the value is above (or below) the threshold, once until it resolves, and not again within `cooldownS` of its last
+firing; it resolves when that does not hold any more. A rate or a latency of fewer requests than `minimumRequests`, or
+of none, changes nothing. `no_data` takes neither threshold nor direction.
+
+The webhook gets a POST for each firing and resolving, in the form of the Standard Webhooks specification: verify
+`webhook-signature` with the secret that is shown once, and drop a `webhook-id` that came before. 5xx, 408, 429 and
+broken connections are tried again for an hour."""
+
+
+def paths() -> Json:
+    """Return the paths of alert rules."""
+    rule_id = ref("parameters", "AlertId")
+    return {
+        "/api/alerts": _rules(),
+        "/api/alerts/{id}": _rule(),
+        "/api/alerts/{id}/rotate": {
+            "parameters": [rule_id],
+            "post": _operation(
+                "rotateAlertSecret",
+                "Replace the secret of an alert rule's webhook",
+                {"201": answer("The rule, and its new secret.", json_content("NewAlertRule", example=_NEW))},
+                _READ_ERRORS,
+            ),
+        },
+        "/api/alerts/{id}/events": {
+            "parameters": [rule_id],
+            "get": _operation(
+                "listAlertEvents",
+                "What an alert rule did",
+                {
+                    "200": answer(
+                        "One page of its last thousand events, the last first.",
+                        json_content("AlertEventList", example={"events": [_EVENT], "pagination": _PAGE}),
+                    )
+                },
+                _READ_ERRORS,
+                parameters=list(_PAGING),
+            ),
+        },
+    }
+
+
+def _rules() -> Json:
+    listed = json_content("AlertRuleList", example={"alerts": [_RULE], "pagination": _PAGE})
+    return {
+        "get": _operation(
+            "listAlerts",
+            "Alert rules of the organization",
+            {"200": answer("One page of them, the oldest first, each with where it stands.", listed)},
+            _READ_ERRORS,
+            parameters=[*_PAGING, ref("parameters", "Application")],
+        ),
+        "post": _operation(
+            "createAlert",
+            "Make an alert rule",
+            {
+                "201": answer(
+                    "Made. The webhook's secret is shown this once.", json_content("NewAlertRule", example=_NEW)
+                )
+            },
+            _WRITE_ERRORS,
+            description=_DESCRIPTION,
+            requestBody={"required": True, "content": json_content("AlertRuleInput", example=_INPUT)},
+        ),
+    }
+
+
+def _rule() -> Json:
+    one = json_content("OneAlertRule", example={"alert": _RULE})
+    return {
+        "parameters": [ref("parameters", "AlertId")],
+        "get": _operation("getAlert", "One alert rule", {"200": answer("It.", one)}, _READ_ERRORS),
+        "patch": _operation(
+            "changeAlert",
+            "Change, pause or resume an alert rule",
+            {"200": answer("As it is now.", one)},
+            _WRITE_ERRORS,
+            description="What the body leaves out stays. A paused rule is not evaluated and stays where it stands.",
+            requestBody={"required": True, "content": json_content("AlertRuleChange", example={"paused": True})},
+        ),
+        "delete": _operation("deleteAlert", "Delete an alert rule", {"204": answer("Deleted.")}, _READ_ERRORS),
+    }
+
+
+def _operation(name: str, summary: str, responses: Json, failures: tuple[str, ...], **more: object) -> Json:
+    return operation(name, summary, {**responses, **errors(*failures)}, tags=_TAGS, **more)
+
+
+def schemas() -> Json:
+    """Return the schemas of alert rules."""
+    text: Json = {"type": "string"}
+    time: Json = {"type": "string", "format": "date-time"}
+    settable = _settable()
+    needed = ("application", "name", "metric")
+    rule = closed(
+        {
+            "id": text,
+            "application": text,
+            **settable,
+            "createdAt": time,
+            "state": closed(
+                {
+                    "status": {"type": "string", "enum": [each.value for each in Transition]},
+                    "since": {**time, "type": ["string", "null"], "description": "Null: it never fired."},
+                    "lastValue": {"type": ["number", "null"]},
+                    "lastMeasuredAt": {**time, "type": ["string", "null"]},
+                }
+            ),
+        }
+    )
+    secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
+    event = closed(
+        {
+            "id": text,
+            "kind": {"type": "string", "enum": [each.value for each in Transition]},
+            "at": time,
+            "firedAt": time,
+            "value": {"type": "number"},
+            "threshold": {"type": "number"},
+            "delivery": {"type": "string", "enum": ["none", "pending", "delivered", "failed"]},
+        }
+    )
+    inputs = {"application": text, **settable}
+    return {
+        "AlertRule": rule,
+        "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
+        "NewAlertRule": closed({"alert": schema_ref("AlertRule"), "secret": secret}),
+        "AlertRuleInput": closed(inputs, optional=tuple(name for name in inputs if name not in needed)),
+        "AlertRuleChange": {**closed(settable, optional=tuple(settable)), "minProperties": 1},
+        "AlertRuleList": closed({"alerts": array(schema_ref("AlertRule")), "pagination": schema_ref("Pagination")}),
+        "AlertEvent": event,
+        "AlertEventList": closed({"events": array(schema_ref("AlertEvent")), "pagination": schema_ref("Pagination")}),
+    }
+
+
+def _settable() -> Json:
+    filters = array(
+        {"type": "string", "maxLength": MAX_FILTER_CHARACTERS, "description": "field:value, as in a timeseries."},
+        maxItems=MAX_FILTERS,
+    )
+    return {
+        "name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "metric": {"type": "string", "enum": [each.value for each in Metric]},
+        "percentile": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 99,
+            "description": "For `latency_percentile`, and only for it.",
+        },
+        "threshold": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "description": "Percent, milliseconds or requests; null for `no_data`, and only for it.",
+        },
+        "direction": {
+            "type": ["string", "null"],
+            "enum": [*(each.value for each in Direction), None],
+            "description": "Null for `no_data`; otherwise null is above.",
+        },
+        "include": filters,
+        "exclude": filters,
+        "windowS": {
+            "type": "integer",
+            "minimum": 60,
+            "maximum": MAX_WINDOW_S,
+            "multipleOf": 60,
+            "default": DEFAULT_WINDOW_S,
+        },
+        "minimumRequests": {**COUNT, "default": 0, "description": "For rates and latencies alone."},
+        "cooldownS": {"type": "integer", "minimum": 0, "maximum": MAX_COOLDOWN_S, "default": DEFAULT_COOLDOWN_S},
+        "webhookUrl": {
+            "type": ["string", "null"],
+            "maxLength": 2000,
+            "description": "http:// or https://; never a private address, unless the service allows it.",
+        },
+        "paused": {"type": "boolean", "default": False},
+    }

@@ -1,0 +1,152 @@
+"""Alert rules and what became of them, as values, and what is allowed in a rule; pure."""
+
+from __future__ import annotations
+
+import base64
+import math
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Final
+from urllib.parse import urlsplit
+
+from apimetry.store.errors import AccountInvalid
+from apimetry.store.records import checked_name
+
+MAX_WINDOW_S: Final = 86400
+MAX_COOLDOWN_S: Final = 7 * 86400
+DEFAULT_WINDOW_S: Final = 300
+DEFAULT_COOLDOWN_S: Final = 300
+_MAX_URL: Final = 2000
+_SECRET_BYTES: Final = 32
+
+
+class Metric(str, Enum):
+    """What a rule measures over its window."""
+
+    error_rate = "error_rate"
+    latency_mean = "latency_mean"
+    latency_percentile = "latency_percentile"
+    request_count = "request_count"
+    limit_utilization = "limit_utilization"
+    no_data = "no_data"
+
+
+NEEDS_REQUESTS: Final = frozenset({Metric.error_rate, Metric.latency_mean, Metric.latency_percentile})
+"""The metrics that say nothing about a window without requests."""
+
+
+class Direction(str, Enum):
+    """On which side of its threshold a rule fires."""
+
+    above = "above"
+    below = "below"
+
+
+class Transition(str, Enum):
+    """What happened to a rule."""
+
+    firing = "firing"
+    resolved = "resolved"
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """When to raise an alarm about one application, and whom to tell.
+
+    The threshold is in percent for the error rate and the utilization, in milliseconds for latencies; a rule about no
+    data has none (0). `include` and `exclude` hold `field:value`. `webhook_secret` signs what is sent.
+    """
+
+    id: str
+    organization_id: str
+    application_id: str
+    name: str
+    metric: Metric
+    created_at: datetime
+    webhook_secret: str = field(repr=False)
+    percentile: int | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    window_s: int = DEFAULT_WINDOW_S
+    direction: Direction = Direction.above
+    threshold: float = 0.0
+    minimum_requests: int = 0
+    cooldown_s: int = DEFAULT_COOLDOWN_S
+    webhook_url: str | None = None
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class AlertEvent:
+    """A rule fired or resolved: its `sequence`th event, from 1. `fired_at` is when it last fired, maybe now."""
+
+    id: str
+    rule_id: str
+    organization_id: str
+    application_id: str
+    sequence: int
+    kind: Transition
+    at: datetime
+    fired_at: datetime
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class AlertState:
+    """Where a rule stands: its last event, None if it never fired, and what was last measured, and when."""
+
+    last_event: AlertEvent | None = None
+    value: float | None = None
+    measured_at: datetime | None = None
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether the rule fired and has not resolved."""
+        return self.last_event is not None and self.last_event.kind is Transition.firing
+
+
+def new_webhook_secret() -> str:
+    """A secret in the form of the Standard Webhooks specification."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def checked_rule(rule: AlertRule) -> AlertRule:
+    """`rule`, when its parts fit each other; raises AccountInvalid naming the JSON member that does not."""
+    checked_name(rule.name)
+    if (rule.percentile is not None) is not (rule.metric is Metric.latency_percentile):
+        raise AccountInvalid("percentile (1 to 99) belongs to the metric latency_percentile, and only to it")
+    if rule.percentile is not None and not 1 <= rule.percentile <= 99:
+        raise AccountInvalid(f"percentile must be 1 to 99, not {rule.percentile}")
+    _check_threshold(rule)
+    if rule.minimum_requests and rule.metric not in NEEDS_REQUESTS:
+        raise AccountInvalid(f"minimumRequests has no meaning for {rule.metric.value}: leave it out")
+    if not 60 <= rule.window_s <= MAX_WINDOW_S or rule.window_s % 60:
+        raise AccountInvalid(f"windowS must be whole minutes, 60 to {MAX_WINDOW_S}, not {rule.window_s}")
+    if not 0 <= rule.cooldown_s <= MAX_COOLDOWN_S:
+        raise AccountInvalid(f"cooldownS must be 0 to {MAX_COOLDOWN_S}, not {rule.cooldown_s}")
+    if rule.webhook_url is not None:
+        _check_url(rule.webhook_url)
+    return rule
+
+
+def _check_threshold(rule: AlertRule) -> None:
+    if rule.metric is Metric.no_data:
+        if rule.threshold or rule.direction is not Direction.above:
+            raise AccountInvalid("threshold and direction have no meaning for no_data: leave them out")
+    elif not 0 <= rule.threshold < math.inf:
+        raise AccountInvalid(f"threshold must be a number, at least 0, not {rule.threshold}")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
+        raise AccountInvalid(
+            f"webhookUrl must be an http:// or https:// address of {_MAX_URL} ASCII characters at most"
+        )

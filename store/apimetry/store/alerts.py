@@ -1,0 +1,264 @@
+"""The alert rules of a store, and the log of what they did.
+
+A rule is a record like the accounts': a change writes it whole under a higher version. An event of a rule, its n-th,
+is written once, whoever tries: see `turns` for how. So a rule fires once for all services, even when two of them
+evaluate it at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from apimetry.store.alert_records import (
+    AlertEvent,
+    AlertRule,
+    AlertState,
+    Direction,
+    Metric,
+    Transition,
+    checked_rule,
+)
+from apimetry.store.errors import AccountNotFound, PlanLimitExceeded
+from apimetry.store.turns import FIRST_WINS
+
+if TYPE_CHECKING:
+    from apimetry.store.client import Store
+
+MAX_RULES: Final = 1000
+"""Rules of one organization: all of them are evaluated within a minute."""
+
+_APPEND: Final = {"async_insert": 0, "insert_deduplicate": 0}
+_RULES: Final = (
+    "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
+    " exclude, window_s, direction, threshold, minimum_requests, cooldown_s, webhook_url, paused"
+    " FROM alert_rules FINAL"
+)
+_EVENTS: Final = (
+    "SELECT id, rule_id, organization_id, application_id, sequence, kind, at, fired_at, value, threshold"
+    " FROM alert_events FINAL"
+)
+_OF_ORGANIZATION: Final = (
+    " WHERE deleted = 0 AND ({organization:String} = '' OR organization_id = {organization:String})"
+    " AND application_id IN (SELECT id FROM applications FINAL WHERE deleted = 0) ORDER BY created_at, id"
+)
+_LAST_EVENTS: Final = (
+    f"{_EVENTS} WHERE rule_id IN {{rules:Array(String)}} ORDER BY rule_id, sequence DESC LIMIT 1 BY rule_id"
+)
+# Due: never tried or noted as pending, and not touched lately.
+_DUE_EVENTS: Final = (
+    " WHERE at >= {since:DateTime('UTC')} AND at < {before:DateTime('UTC')} AND id NOT IN (SELECT event_id"
+    " FROM alert_deliveries FINAL WHERE state != 'pending' OR at >= {before:DateTime('UTC')}) ORDER BY at, id"
+)
+_ADD_MEASUREMENTS: Final = (
+    "INSERT INTO alert_measurements (rule_id, value, measured_at) SELECT m.1, m.2, {at:DateTime('UTC')}"
+    " FROM (SELECT arrayJoin(arrayZip({rules:Array(String)}, {values:Array(Nullable(Float64))})) AS m)"
+)
+_ADD_EVENT: Final = (
+    "INSERT INTO alert_events (id, rule_id, organization_id, application_id, sequence, kind, at, fired_at, value,"
+    " threshold, version) SELECT {id:String}, {rule_id:String}, {organization_id:String}, {application_id:String},"
+    " {sequence:UInt64}, {kind:String}, {at:DateTime('UTC')}, {fired_at:DateTime('UTC')}, {value:Float64},"
+    " {threshold:Float64}, 0"
+)
+_ADD_DELIVERY: Final = (
+    "INSERT INTO alert_deliveries (event_id, state, attempts, at, version)"
+    " SELECT {id:String}, {state:String}, {attempts:UInt32}, {at:DateTime('UTC')}, {version:UInt64}"
+)
+
+
+class Alerts:
+    """The alert rules and events of one store: blocking, safe from several threads.
+
+    Mutable state: the last version written, under `_lock`, which also makes each read-and-change one step within this
+    process; between processes the last change wins.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store: Final = store
+        self._lock = threading.RLock()
+        self._last_version = 0
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the records."""
+        return self._store
+
+    def rules(self, organization_id: str | None = None) -> list[AlertRule]:
+        """The rules of one organization (of all: None), oldest first, those of deleted applications left out."""
+        rows = self._store.query(_RULES + _OF_ORGANIZATION, {"organization": organization_id or ""})
+        return [_rule(row) for row in rows]
+
+    def rule(self, rule_id: str) -> AlertRule:
+        """One rule; raises AccountNotFound."""
+        rows = self._store.query(f"{_RULES} WHERE deleted = 0 AND id = {{id:String}}", {"id": rule_id})
+        if not rows:
+            raise AccountNotFound(f"there is no alert rule with the id {rule_id!r}")
+        return _rule(rows[0])
+
+    def create(self, rule: AlertRule) -> AlertRule:
+        """Write a new rule; raises AccountInvalid, and PlanLimitExceeded over MAX_RULES."""
+        with self._lock:
+            if len(self.rules(rule.organization_id)) >= MAX_RULES:
+                raise PlanLimitExceeded(f"an organization may have {MAX_RULES} alert rules")
+            self._write(checked_rule(rule))
+            return rule
+
+    def update(self, rule_id: str, changes: Mapping[str, Any]) -> AlertRule:
+        """Change the named fields; raises AccountNotFound and AccountInvalid."""
+        with self._lock:
+            rule = checked_rule(replace(self.rule(rule_id), **changes))
+            self._write(rule)
+            return rule
+
+    def delete(self, rule_id: str) -> None:
+        """Remove a rule; its events stay in the log. Raises AccountNotFound."""
+        with self._lock:
+            self._write(self.rule(rule_id), deleted=True)
+
+    def states(self, rule_ids: Sequence[str]) -> dict[str, AlertState]:
+        """Where rules stand, by their id."""
+        asked = {"rules": list(rule_ids)}
+        events = self._store.query(_LAST_EVENTS, asked)
+        measured = self._store.query(
+            "SELECT rule_id, value, measured_at FROM alert_measurements FINAL WHERE rule_id IN {rules:Array(String)}",
+            asked,
+        )
+        states = {rule_id: AlertState() for rule_id in rule_ids}
+        for event in map(_event, events):
+            states[event.rule_id] = AlertState(event)
+        for rule_id, value, measured_at in measured:
+            states[rule_id] = replace(states[rule_id], value=value, measured_at=measured_at)
+        return states
+
+    def record_measurements(self, values: Mapping[str, float | None], at: datetime) -> None:
+        """Keep what each rule measured at a minute, None where there was nothing to measure."""
+        if values:
+            self._store.command(
+                _ADD_MEASUREMENTS,
+                {"rules": list(values), "values": list(values.values()), "at": at},
+                settings=_APPEND,
+            )
+
+    def record_event(self, event: AlertEvent) -> bool:
+        """Write a rule's event; whether it was kept, and not another service's event of the same number."""
+        self._store.command(
+            _ADD_EVENT,
+            {**event.__dict__, "kind": event.kind.value},
+            settings={**FIRST_WINS, "insert_deduplication_token": f"{event.rule_id}/{event.sequence}"},
+        )
+        kept = self._store.query(
+            "SELECT id FROM alert_events FINAL WHERE rule_id = {rule:String} AND sequence = {sequence:UInt64}",
+            {"rule": event.rule_id, "sequence": event.sequence},
+        )
+        return kept == [(event.id,)]
+
+    def events(self, rule_id: str) -> list[tuple[AlertEvent, str]]:
+        """The events of one rule, the last first, each with its delivery: pending, delivered, failed or none."""
+        rows = self._store.query(
+            f"{_EVENTS} WHERE rule_id = {{rule:String}} ORDER BY sequence DESC LIMIT 1000", {"rule": rule_id}
+        )
+        found = [_event(row) for row in rows]
+        states = dict(
+            self._store.query(
+                "SELECT event_id, state FROM alert_deliveries FINAL WHERE event_id IN {ids:Array(String)}",
+                {"ids": [event.id for event in found]},
+            )
+        )
+        return [(event, states.get(event.id, "none")) for event in found]
+
+    def record_delivery(self, event_id: str, state: str, *, attempts: int, at: datetime) -> None:
+        """Note how an event's webhook stands: pending, delivered or failed."""
+        self._store.command(
+            _ADD_DELIVERY,
+            {"id": event_id, "state": state, "attempts": attempts, "at": at, "version": self._next(0)},
+            settings=_APPEND,
+        )
+
+    def pending_deliveries(self, *, since: datetime, before: datetime) -> list[AlertEvent]:
+        """Events from `since` on whose webhook was last tried, or due, before `before`, and is still to be sent."""
+        rows = self._store.query(_EVENTS + _DUE_EVENTS, {"since": since, "before": before})
+        return [_event(row) for row in rows]
+
+    def _write(self, rule: AlertRule, *, deleted: bool = False) -> None:
+        with self._lock:
+            ((version,),) = self._store.query(
+                "SELECT max(version) FROM alert_rules WHERE id = {id:String}", {"id": rule.id}
+            )
+            columns = {**_columns(rule), "deleted": ("UInt8", int(deleted))}
+            columns["version"] = ("UInt64", self._next(version + 1))
+            values = ", ".join(f"{{{name}:{kind}}}" for name, (kind, _) in columns.items())
+            self._store.command(
+                f"INSERT INTO alert_rules ({', '.join(columns)}) SELECT {values}",
+                {name: value for name, (_, value) in columns.items()},
+                settings=_APPEND,
+            )
+
+    def _next(self, least: int) -> int:
+        """A version above every one that this process has used, and at least `least`."""
+        with self._lock:
+            self._last_version = max(time.time_ns(), self._last_version + 1, least)
+            return self._last_version
+
+
+def _columns(rule: AlertRule) -> dict[str, tuple[str, object]]:
+    """The columns of a rule's record: type and value."""
+    return {
+        "id": ("String", rule.id),
+        "organization_id": ("String", rule.organization_id),
+        "application_id": ("String", rule.application_id),
+        "name": ("String", rule.name),
+        "metric": ("String", rule.metric.value),
+        "percentile": ("UInt8", rule.percentile or 0),
+        "include": ("Array(String)", list(rule.include)),
+        "exclude": ("Array(String)", list(rule.exclude)),
+        "window_s": ("UInt32", rule.window_s),
+        "direction": ("String", rule.direction.value),
+        "threshold": ("Float64", rule.threshold),
+        "minimum_requests": ("UInt64", rule.minimum_requests),
+        "cooldown_s": ("UInt32", rule.cooldown_s),
+        "webhook_url": ("String", rule.webhook_url or ""),
+        "webhook_secret": ("String", rule.webhook_secret),
+        "paused": ("UInt8", int(rule.paused)),
+        "created_at": ("DateTime64(3, 'UTC')", rule.created_at.astimezone(timezone.utc)),
+    }
+
+
+def _rule(row: tuple[Any, ...]) -> AlertRule:
+    return AlertRule(
+        id=row[0],
+        organization_id=row[1],
+        application_id=row[2],
+        name=row[3],
+        metric=Metric(row[4]),
+        created_at=row[5],
+        webhook_secret=row[6],
+        percentile=row[7] or None,
+        include=tuple(row[8]),
+        exclude=tuple(row[9]),
+        window_s=row[10],
+        direction=Direction(row[11]),
+        threshold=row[12],
+        minimum_requests=row[13],
+        cooldown_s=row[14],
+        webhook_url=row[15] or None,
+        paused=bool(row[16]),
+    )
+
+
+def _event(row: tuple[Any, ...]) -> AlertEvent:
+    return AlertEvent(
+        id=row[0],
+        rule_id=row[1],
+        organization_id=row[2],
+        application_id=row[3],
+        sequence=row[4],
+        kind=Transition(row[5]),
+        at=row[6],
+        fired_at=row[7],
+        value=row[8],
+        threshold=row[9],
+    )

@@ -1,0 +1,248 @@
+"""Webhooks against a real server on this machine: signed, tried again, and not let loose on private networks."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import socket
+from datetime import datetime, timezone
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver
+from aiohttp.test_utils import TestServer
+
+from apimetry.query_api.alerting.addresses import is_public
+from apimetry.query_api.alerting.webhooks import ATTEMPTS, Webhooks, webhook_session, worth_another_try
+from apimetry.store.accounts import Application, RequestLimits
+from apimetry.store.alert_records import AlertEvent, AlertRule, Metric, Transition, new_webhook_secret
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+SHOP = Application("shop", "o", "Shop", 30, RequestLimits(), NOW)
+EVENT = AlertEvent("event1", "rule1", "o", "shop", 1, Transition.firing, NOW, NOW, 12.5, 5.0)
+
+
+def rule_to(url):
+    return AlertRule(
+        "rule1",
+        "o",
+        "shop",
+        "Errors",
+        Metric.error_rate,
+        NOW,
+        new_webhook_secret(),
+        threshold=5.0,
+        webhook_url=str(url),
+    )
+
+
+class Receiver:
+    """Answers with the given statuses, the last one for ever, and keeps what it got."""
+
+    def __init__(self, *statuses, headers=None, body=b""):
+        self.statuses = list(statuses)
+        self.headers = headers or {}
+        self.body = body
+        self.got = []
+        self.arrived = asyncio.Event()
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", self.answer)
+        self.server = TestServer(app)
+        await self.server.start_server()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.server.close()
+
+    async def answer(self, request):
+        self.got.append((request.path, dict(request.headers), await request.read()))
+        self.arrived.set()
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return web.Response(status=status, headers=self.headers, body=self.body)
+
+    def url(self, path="/hook"):
+        return self.server.make_url(path)
+
+
+async def deliver(url, *, allow_private=True, resolver=None, waits=None):
+    async def sleep(seconds):
+        if waits is not None:
+            waits.append(seconds)
+
+    async with webhook_session(allow_private=allow_private, resolver=resolver) as session:
+        webhooks = Webhooks(session, allow_private=allow_private, clock=NOW.timestamp, sleep=sleep)
+        rule = rule_to(url)
+        return (*await webhooks.deliver(rule, EVENT, SHOP), rule)
+
+
+async def test_an_event_arrives_signed_as_standard_webhooks_says():
+    async with Receiver(204) as receiver:
+        state, attempts, rule = await deliver(receiver.url())
+    assert (state, attempts) == ("delivered", 1)
+    ((path, headers, body),) = receiver.got
+    assert path == "/hook"
+    assert headers["Content-Type"] == "application/json"
+    identity, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
+    assert (identity, timestamp) == ("event1", str(int(NOW.timestamp())))
+    key = base64.b64decode(rule.webhook_secret.removeprefix("whsec_"))
+    expected = hmac.new(key, f"{identity}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(expected).decode()
+    assert json.loads(body) == {
+        "type": "alert.firing",
+        "timestamp": "2026-03-02T12:00:00Z",
+        "data": {
+            "id": "event1",
+            "application": {"id": "shop", "name": "Shop"},
+            "rule": {
+                "id": "rule1",
+                "name": "Errors",
+                "metric": "error_rate",
+                "percentile": None,
+                "direction": "above",
+                "threshold": 5.0,
+                "windowS": 300,
+            },
+            "value": 12.5,
+            "firedAt": "2026-03-02T12:00:00Z",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("statuses", "state", "attempts"),
+    [
+        ([200], "delivered", 1),
+        ([503, 429, 408, 200], "delivered", 4),
+        ([500], "pending", ATTEMPTS),
+        ([400], "failed", 1),
+        ([500, 410], "failed", 2),
+        # Not followed, and not tried again.
+        ([302], "failed", 1),
+        ([307], "failed", 1),
+    ],
+)
+async def test_what_may_pass_is_tried_again_and_nothing_else(statuses, state, attempts):
+    waits = []
+    async with Receiver(*statuses, headers={"Location": "/elsewhere"}) as receiver:
+        assert (await deliver(receiver.url(), waits=waits))[:2] == (state, attempts)
+    assert [path for path, _, _ in receiver.got] == ["/hook"] * attempts
+    assert all(2**i / 2 <= wait <= 2**i for i, wait in enumerate(waits))
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.got}) == 1
+
+
+async def test_of_an_answer_the_body_is_not_read():
+    async with Receiver(200, body=b"x" * 50_000_000) as receiver:
+        assert (await deliver(receiver.url()))[0] == "delivered"
+
+
+async def test_a_connection_that_is_refused_is_tried_again():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        assert (await deliver(f"http://127.0.0.1:{held.getsockname()[1]}/"))[:2] == ("pending", ATTEMPTS)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "10.0.0.1", "169.254.169.254", "0.0.0.0", "[::ffff:127.0.0.1]", "[fe80::1]"],
+)
+async def test_a_private_address_gets_nothing(host):
+    async with Receiver(200) as receiver:
+        url = f"http://{host}:{receiver.server.port}/"
+        assert (await deliver(url, allow_private=False))[:2] == ("failed", 1)
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f000001", "0177.0.0.1"])
+async def test_a_private_address_in_disguise_gets_nothing(host):
+    async with Receiver(200) as receiver:
+        url = f"http://{host}:{receiver.server.port}/"
+        assert (await deliver(url, allow_private=False))[0] != "delivered"
+    assert receiver.got == []
+
+
+class Rebinding(AbstractResolver):
+    """A name that has other addresses each time it is asked, or none."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        addresses = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if not addresses:
+            raise OSError("no such name")
+        return [
+            {"hostname": host, "host": a, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+            for a in addresses
+        ]
+
+    async def close(self):
+        pass
+
+
+async def test_a_name_with_a_private_address_among_others_gets_nothing():
+    async with Receiver(200) as receiver:
+        resolver = Rebinding(["93.184.216.34", "127.0.0.1"])
+        url = f"http://hooks.example.com:{receiver.server.port}/"
+        assert (await deliver(url, allow_private=False, resolver=resolver))[:2] == ("failed", 1)
+    assert receiver.got == []
+
+
+async def test_a_name_is_resolved_once_for_each_connection_and_refused_when_it_turns_private():
+    async with Receiver(200) as receiver:
+        resolver = Rebinding([], ["127.0.0.1"])
+        url = f"http://hooks.example.com:{receiver.server.port}/"
+        state, attempts, _ = await deliver(url, allow_private=False, resolver=resolver)
+    assert (state, resolver.asked) == ("failed", attempts)
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("fd00::1", False),
+        ("fe80::1%eth0", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:53aa:64c::1", False),
+        ("nonsense", False),
+    ],
+)
+def test_only_addresses_of_the_internet_are_public(address, public):
+    assert is_public(address) is public
+
+
+async def test_neither_secret_nor_address_is_logged(caplog):
+    caplog.set_level(logging.DEBUG, "apimetry")
+    async with Receiver(500, 400) as receiver:
+        _, _, rule = await deliver(receiver.url("/hook?token=hidden"))
+    assert "rule1" in caplog.text
+    for hidden in (rule.webhook_secret, "hidden", str(receiver.server.port)):
+        assert hidden not in caplog.text
+    assert rule.webhook_secret not in repr(rule)
+
+
+@pytest.mark.parametrize("outcome", [aiohttp.ServerDisconnectedError(), TimeoutError(), OSError()])
+def test_a_broken_connection_is_worth_another_try(outcome):
+    assert worth_another_try(outcome)
