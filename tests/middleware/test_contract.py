@@ -124,6 +124,37 @@ def test_client_ip_is_truncated_when_asked_for(record):
     assert event["client_ip"] in {"203.0.113.0", "127.0.0.0"}
 
 
+def test_client_behind_a_trusted_proxy_is_the_one_it_names(record):
+    _, event = record(
+        "GET",
+        "/v1/scores/17",
+        headers={"X-Forwarded-For": "6.6.6.6, 198.51.100.9"},
+        client_ip="full",
+        trusted_proxies=["203.0.113.0/24", "127.0.0.1"],
+    )
+    assert event["client_ip"] == "198.51.100.9"
+
+
+def test_client_is_not_taken_from_a_header_of_an_untrusted_peer(record):
+    headers = {"X-Forwarded-For": "198.51.100.9", "Forwarded": "for=198.51.100.9"}
+    _, event = record("GET", "/v1/scores/17", headers=headers, client_ip="full", trusted_proxies=["10.0.0.0/8"])
+    assert event["client_ip"] in {"203.0.113.77", "127.0.0.1"}
+
+
+def test_health_checks_and_static_files_are_left_out_unless_exclude_is_replaced(make, fake_collector):
+    for options in ({}, {"exclude": []}):
+        adapter = make(**options)
+        for path in ("/healthz", "/static/app.css", "/v1/scores/1"):
+            adapter.call("GET", path, b"", {})
+        assert adapter.flush(10)
+    assert [e["url"] for e in fake_collector.events] == [
+        "/v1/scores/1",
+        "/healthz",
+        "/static/app.css",
+        "/v1/scores/1",
+    ]
+
+
 def test_user_agent_is_recorded_when_asked_for(record):
     _, event = record("GET", "/v1/scores/17", headers={"User-Agent": "tests/1"}, user_agent=True)
     assert event["user_agent"] == "tests/1"
@@ -151,6 +182,13 @@ def test_many_requests_are_as_many_events(make, fake_collector):
         adapter.call("GET", f"/v1/scores/{identity}", b"", {})
     assert adapter.flush(10)
     assert sorted(e["url"] for e in fake_collector.events) == sorted(f"/v1/scores/{i}" for i in range(40))
+
+
+def test_sampling_keeps_slow_requests_with_weight_one(make, fake_collector):
+    adapter = make(sample=0.000001, slow_ms=0.000001)
+    adapter.call("GET", "/v1/scores/1", b"", {})
+    assert adapter.flush(10)
+    assert [(e["url"], e["sample_weight"]) for e in fake_collector.events] == [("/v1/scores/1", 1)]
 
 
 def test_sampling_keeps_errors_with_weight_one(make, fake_collector):

@@ -41,6 +41,9 @@ def test_options_are_frozen():
         ("data", "header"),
         ("exclude", "/health"),
         ("exclude", [7]),
+        ("trusted_proxies", "10.0.0.0/8"),
+        ("trusted_proxies", ["proxy.internal"]),
+        ("trusted_proxies", 7),
         ("source", 7),
         ("write_key", "two words"),
         ("sample", 0),
@@ -73,6 +76,10 @@ def test_unknown_option_is_refused_with_what_is_allowed():
         (["/static/*"], "/static/a/b.css", True),
         (["/a", re.compile(r"/v\d+/ping$")], "/v2/ping", True),
         ([re.compile(r"/v\d+/ping$")], "/v2/pong", False),
+        ([re.compile("/PING", re.IGNORECASE), "/x?"], "/ping", True),
+        (["/a/*/b"], "/a/1/b", True),
+        (["/a/*/b"], "/a/1/c", False),
+        ([], "/health", False),
     ],
 )
 def test_exclude_takes_paths_wildcards_and_patterns(exclude, path, excluded):

@@ -4,31 +4,71 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.middleware.privacy import hash_consumer, mask_path, mask_query, public_address, public_url
+from apimetry.middleware.privacy import (
+    hash_consumer,
+    mask_path,
+    mask_query,
+    public_address,
+    public_url,
+    resolve_client,
+)
+from tests.middleware.url_cases import CASES
 
-JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+
+@pytest.mark.parametrize(("path", "masked"), CASES)
+def test_secrets_in_a_path_are_masked_and_names_stay(path, masked):
+    assert mask_path(path) == masked
+
+
+def test_table_of_paths_has_two_hundred_different_cases():
+    assert len({path for path, _ in CASES}) == len(CASES) >= 200
+
+
+@given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz/-", max_size=200))
+def test_paths_of_plain_words_stay(path):
+    assert mask_path(path) == path or any(len(segment) >= 24 for segment in path.split("/"))
+
+
+@given(st.text(max_size=300))
+def test_masking_twice_is_masking_once(path):
+    once = mask_path(path)
+    assert mask_path(once) == once
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", ["a", "a@", "@a.", "eyJ", "sk_", "A0a-", "A0a.", ";a=", "+1", "%40", "1-1", "a/"])
+def test_hostile_path_of_a_million_characters_is_cut_and_masked_at_once(piece):
+    assert len(public_url("/" + piece * (1_000_000 // len(piece)), "", "masked")) <= 2048
+
+
+def test_cut_leaves_no_half_of_a_secret():
+    url = public_url("/" + "jo@example.org/" * 272 + "sk_live_4eC39HqLyjWDarjtT1zdp7dc/x", "", "masked")
+    assert set(url.split("/")) <= {"", "***"}
 
 
 @pytest.mark.parametrize(
-    ("path", "masked"),
+    ("peer", "forwarded_for", "forwarded", "client"),
     [
-        ("/v1/scores/17", "/v1/scores/17"),
-        ("/v1/a-rather-long-slug-of-plain-words/edit", "/v1/a-rather-long-slug-of-plain-words/edit"),
-        (
-            "/v1/orders/123e4567-e89b-12d3-a456-426614174000",
-            "/v1/orders/123e4567-e89b-12d3-a456-426614174000",
-        ),
-        ("/users/jo.doe@example.org/mail", "/users/***/mail"),
-        ("/users/jo%40example.org", "/users/***"),
-        (f"/verify/{JWT}", "/verify/***"),
-        ("/reset/d41d8cd98f00b204e9800998ecf8427e", "/reset/***"),
-        ("/hook/sk_live_4eC39HqLyjWDarjtT1zdp7dc", "/hook/***"),
-        ("/share/Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA", "/share/***"),
-        ("/k/apimetry_w_" + "k3" * 18, "/k/***"),
+        ("203.0.113.7", "198.51.100.1", "", "203.0.113.7"),
+        ("10.0.0.1", "198.51.100.1", "", "198.51.100.1"),
+        ("10.0.0.1", "6.6.6.6, 198.51.100.1", "", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.9", "", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.7, 10.0.0.9", "", "10.0.0.7"),
+        ("10.0.0.1", "198.51.100.1:4711", "", "198.51.100.1"),
+        ("10.0.0.1", "unknown, 10.0.0.9", "", "10.0.0.9"),
+        ("10.0.0.1", "198.51.100.1, nonsense", "", "10.0.0.1"),
+        ("10.0.0.1", "", "", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "", "198.51.100.1"),
+        ("10.0.0.1", "", "for=198.51.100.1;proto=https;by=10.0.0.1", "198.51.100.1"),
+        ("10.0.0.1", "", 'For="[2001:db8::1]:4711", for=10.0.0.9', "2001:db8::1"),
+        ("10.0.0.1", "", "for=_hidden, for=10.0.0.9", "10.0.0.9"),
+        ("10.0.0.1", "198.51.100.1", "for=6.6.6.6", "198.51.100.1"),
+        ("", "198.51.100.1", "", "198.51.100.1"),
+        ("fd00::1", "2001:db8::5", "", "2001:db8::5"),
     ],
 )
-def test_secrets_in_a_path_are_masked_and_names_stay(path, masked):
-    assert mask_path(path) == masked
+def test_only_trusted_proxies_are_believed_and_only_for_their_own_hop(peer, forwarded_for, forwarded, client):
+    assert resolve_client(peer, forwarded_for, forwarded, ("10.0.0.0/8", "fd00::/8", "unix")) == client
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,11 @@ def test_routes_that_share_an_endpoint_in_starlette(path, route, fake_collector,
 
 
 @pytest.fixture
+def everything(fake_collector):
+    return {**fake_collector.options, "exclude": []}
+
+
+@pytest.fixture
 def names_of(fake_collector):
     """Send one request to an application and return the route and the function of its event."""
 
@@ -263,7 +268,7 @@ FLASK_ROUTES = [
 
 @pytest.mark.parametrize("where", ["alone", "dispatched", "inside the dispatcher"])
 @pytest.mark.parametrize(("method", "path", "route", "function"), FLASK_ROUTES)
-def test_blueprints_classes_and_dispatchers_of_flask(method, path, route, function, where, fake_collector, names_of):
+def test_blueprints_classes_and_dispatchers_of_flask(method, path, route, function, where, everything, names_of):
     from flask import Flask
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -271,10 +276,10 @@ def test_blueprints_classes_and_dispatchers_of_flask(method, path, route, functi
 
     app = make_nested_flask()
     if where == "dispatched":
-        middleware = WSGIMiddleware(DispatcherMiddleware(Flask("root"), {"/sub": app}), **fake_collector.options)
+        middleware = WSGIMiddleware(DispatcherMiddleware(Flask("root"), {"/sub": app}), **everything)
         outermost, path, route = middleware, f"/sub{path}", route if route == "(unmatched)" else f"/sub{route}"
     else:
-        app.wsgi_app = middleware = WSGIMiddleware(app.wsgi_app, **fake_collector.options)
+        app.wsgi_app = middleware = WSGIMiddleware(app.wsgi_app, **everything)
         outermost = app if where == "alone" else DispatcherMiddleware(Flask("root"), {"/sub": app})
         path = path if where == "alone" else f"/sub{path}"
     found = names_of(middleware, call_wsgi, method, path, app=outermost)

@@ -126,12 +126,21 @@ class _Exchange:
                 0 if method == "HEAD" else self._response_bytes,
                 self._consumer(),
                 self._error_type,
-                (request.remote or "") if recorder.takes_client_ip else "",
+                self._client_ip() if recorder.takes_client_ip else "",
                 headers.get("User-Agent", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
                 1,
                 recorder.data(request, extra) if recorder.calls_data else extra,
             )
         )
+
+    def _client_ip(self) -> str | tuple[str, str, str]:
+        peer = self._request.remote or ""
+        if not self._recorder.takes_forwarded:
+            return peer
+        headers = self._request.headers
+        said = (",".join(headers.getall(name, ())) for name in ("X-Forwarded-For", "Forwarded"))
+        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:] for value in said)
+        return peer, forwarded_for, forwarded
 
     def _consumer(self) -> str | bytes:
         recorder = self._recorder

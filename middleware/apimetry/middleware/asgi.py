@@ -214,9 +214,15 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
             recorder.report_fault("asgi", error)
 
-    def _client_ip(self) -> str:
+    def _client_ip(self) -> str | tuple[str, str, str]:
         client = self._scope.get("client")
-        return client[0] if client else ""
+        peer: str = client[0] if client else ""
+        if not self._middleware.recorder.takes_forwarded:
+            return peer
+        headers = self._scope["headers"]
+        said = (b",".join(v for n, v in headers if n == name) for name in (b"x-forwarded-for", b"forwarded"))
+        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:].decode("latin-1") for value in said)
+        return peer, forwarded_for, forwarded
 
     def _read_headers(self) -> tuple[bytes, str]:
         """Take Content-Length, and the consumer's and the agent's header as far as they are wanted."""

@@ -13,6 +13,7 @@ from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import NameCache, django_names
+from apimetry.middleware.wsgi import read_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -174,7 +175,7 @@ class _Exchange:
                     self._response_bytes if method != "HEAD" else 0,
                     self._consumer() if recorder.takes_consumer else "",
                     self._error_type or (getattr(request, _ERROR_ATTRIBUTE, "") if self._status >= 500 else ""),
-                    (meta.get("REMOTE_ADDR") or "") if recorder.takes_client_ip else "",
+                    read_client(meta, recorder) if recorder.takes_client_ip else "",
                     meta.get("HTTP_USER_AGENT", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
                     1,
                     recorder.data(request, extra) if recorder.calls_data else extra,

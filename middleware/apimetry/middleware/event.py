@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from apimetry.middleware.privacy import hash_consumer, public_address, public_url
+from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
 from apimetry.middleware.wire import EVENT_DEFAULTS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ RawEvent: TypeAlias = tuple[
     "int | None",  # response_bytes
     "str | bytes",  # consumer: an id, or a header's bytes to hash
     str,  # error_type
-    str,  # client_ip, whole
+    "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, with X-Forwarded-For and Forwarded as they came
     str,  # user_agent
     int,  # sample_weight
     "dict[str, str] | None",  # data
@@ -70,6 +70,9 @@ def make_row(event: RawEvent, options: Options) -> Row:
     consumer = event[10]
     if isinstance(consumer, bytes):
         consumer = hash_consumer(consumer, options.write_key) if consumer else ""
+    client = event[12]
+    if isinstance(client, tuple):
+        client = resolve_client(*client, tuple(options.trusted_proxies))
     row = (
         event[0] // 1000,
         event[1][:32],
@@ -83,7 +86,7 @@ def make_row(event: RawEvent, options: Options) -> Row:
         event[9],
         consumer[:MAX_STRING_CHARACTERS],
         event[11][:MAX_STRING_CHARACTERS],
-        public_address(event[12], options.client_ip),
+        public_address(client, options.client_ip),
         event[13][:MAX_STRING_CHARACTERS],
         event[14],
         event[15],

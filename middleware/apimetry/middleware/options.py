@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from apimetry.middleware.errors import OptionError
+from apimetry.middleware.privacy import parse_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 DEFAULT_COLLECTOR_URL = "http://127.0.0.1:7998"
 INGEST_PATH = "/1/event/"
+DEFAULT_EXCLUDE = (
+    *("/health", "/health/", "/healthz", "/livez", "/readyz", "/ready", "/ping", "/metrics"),
+    *("/favicon.ico", "/robots.txt", "/static/*"),
+)
+"""What makes no event unless `exclude` says otherwise: probes, scrapes, and files that are no API."""
 _WILDCARD = re.compile(r"[*?\[]")
 _CHOICES = {"url": ("path", "masked", "full"), "client_ip": ("off", "truncated", "full")}
 _POSITIVE = (
@@ -40,12 +46,15 @@ class Options:
         write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
         consumer: a callable on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
             request) that returns who called, or the name of a request header whose value is hashed.
-        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns.
+        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns. In place of
+            `DEFAULT_EXCLUDE`; an empty list records everything.
         source: which service, environment, host or worker speaks.
         version: the host application's version.
         url: ``path`` (no query), ``masked`` (parameter names without their values, secrets in the path
             masked), ``full`` (as received).
         client_ip: ``off``, ``truncated`` (to /24 and /48), ``full``.
+        trusted_proxies: addresses and networks (``10.0.0.0/8``; ``unix`` for a socket) whose X-Forwarded-For or
+            Forwarded is believed. From others neither header is read.
         user_agent: record the User-Agent header.
         sample: the share of ordinary requests that is recorded, over 0 up to 1. Errors (status 400 and above)
             and requests of `slow_ms` or more are always recorded. Weights keep every count unbiased.
@@ -63,11 +72,12 @@ class Options:
     collector_url: str = DEFAULT_COLLECTOR_URL
     write_key: str = field(default="", repr=False)
     consumer: Callable[[Any], object] | str | None = None
-    exclude: Sequence[str | re.Pattern[str]] = ()
+    exclude: Sequence[str | re.Pattern[str]] = DEFAULT_EXCLUDE
     source: str = ""
     version: str = ""
     url: str = "masked"
     client_ip: str = "off"
+    trusted_proxies: Sequence[str] = ()
     user_agent: bool = False
     sample: float = 1.0
     slow_ms: float = 1000.0
@@ -88,6 +98,7 @@ class Options:
         if not (self.data is None or callable(self.data)):
             raise OptionError(f"data: {self.data!r}; allowed: a callable that returns a mapping")
         compile_exclude(self.exclude)
+        _check_trusted_proxies(self.trusted_proxies)
 
     def __repr__(self) -> str:
         shown = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "write_key")
@@ -118,32 +129,31 @@ def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | 
 def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str], bool]:
     """Make one predicate on a path of the excluded paths and patterns.
 
-    Whole paths and paths that end in their only ``*`` cost next to nothing, however many; the rest is one regular
-    expression.
+    Whole paths and paths that end in their only ``*`` cost next to nothing, however many; each pattern costs its
+    search.
     """
     if isinstance(exclude, (str, re.Pattern)):
         raise OptionError(f"exclude: {exclude!r}; allowed: a list of paths or patterns")
-    whole, prefixes, sources = set(), [], []
+    whole, prefixes, patterns = set(), [], []
     for entry in exclude:
         if isinstance(entry, re.Pattern):
-            sources.append(f"(?:{entry.pattern})")
+            patterns.append(entry)
         elif not isinstance(entry, str):
             raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")
         elif not _WILDCARD.search(entry):
             whole.add(entry)
         elif _WILDCARD.search(entry[:-1]) or entry[-1] != "*":
-            sources.append(fnmatch.translate(entry))
+            patterns.append(re.compile(fnmatch.translate(entry)))
         else:
             prefixes.append(entry[:-1])
-    return _join_predicates(frozenset(whole), tuple(prefixes), re.compile("|".join(sources)) if sources else None)
+    return _join_predicates(frozenset(whole), tuple(prefixes), tuple(pattern.match for pattern in patterns))
 
 
 def _join_predicates(
-    whole: frozenset[str], prefixes: tuple[str, ...], pattern: re.Pattern[str] | None
+    whole: frozenset[str], prefixes: tuple[str, ...], matches: tuple[Callable[[str], object], ...]
 ) -> Callable[[str], bool]:
-    if pattern is not None:
-        match = pattern.match
-        return lambda path: path in whole or path.startswith(prefixes) or match(path) is not None
+    if matches:
+        return lambda path: path in whole or path.startswith(prefixes) or any(match(path) for match in matches)
     if prefixes:
         return lambda path: path in whole or path.startswith(prefixes)
     return whole.__contains__
@@ -160,6 +170,15 @@ def _check_collector_url(url: object) -> None:
         raise OptionError(problem) from error
     if not usable:
         raise OptionError(problem)
+
+
+def _check_trusted_proxies(proxies: object) -> None:
+    try:
+        if isinstance(proxies, str):
+            raise TypeError  # noqa: TRY301  # one sentence for all that is no list of networks
+        parse_networks(tuple(proxies))  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"trusted_proxies: {proxies!r}; allowed: a list of addresses and networks") from error
 
 
 def _check_scalars(options: Options) -> None:

@@ -28,7 +28,8 @@ class Recorder:
         enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
         skips: tells whether requests to a path are not recorded. The collector's own endpoint never is: a collector
             that carries the middleware must not feed itself.
-        takes_client_ip, takes_user_agent, takes_consumer, takes_headers: whether the adapter need look for them.
+        takes_client_ip, takes_forwarded, takes_user_agent, takes_consumer, takes_headers: whether the adapter need
+            look for them.
         calls_consumer, calls_data: whether there is a callable.
         consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
@@ -50,6 +51,7 @@ class Recorder:
         self.takes_client_ip = options.client_ip != "off"
         self.takes_user_agent = options.user_agent
         self.consumer_header = options.consumer.lower() if isinstance(options.consumer, str) else ""
+        self.takes_forwarded = self.takes_client_ip and bool(options.trusted_proxies)
         self.takes_headers = bool(self.consumer_header) or self.takes_user_agent
         self.consumer_header_bytes = self.consumer_header.encode("latin-1", "replace")
         self.consumer_environ_key = (

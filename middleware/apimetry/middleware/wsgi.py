@@ -287,7 +287,7 @@ class _Exchange:
                     self._response_bytes if method != "HEAD" else 0,
                     self._consumer() if recorder.takes_consumer else "",
                     self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
-                    environ.get("REMOTE_ADDR", "") if recorder.takes_client_ip else "",
+                    read_client(environ, recorder) if recorder.takes_client_ip else "",
                     self._user_agent() if recorder.takes_user_agent else "",
                     1,
                     recorder.data(environ, extra) if recorder.calls_data else extra,
@@ -328,6 +328,15 @@ class _SizedExchange:
 
     def __len__(self) -> int:
         return len(self._exchange._body)  # noqa: SLF001  # same module
+
+
+def read_client(environ: Environ, recorder: Recorder) -> str | tuple[str, str, str]:
+    """Return the peer's address, and what it says of others where that may be believed."""
+    peer: str = environ.get("REMOTE_ADDR") or ""
+    if not recorder.takes_forwarded:
+        return peer
+    said = (environ.get(key, "")[-MAX_STRING_CHARACTERS:] for key in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"))
+    return peer, *said
 
 
 def _text(path: str) -> str:
