@@ -242,7 +242,8 @@ def test_threads_whose_first_events_come_at_once_share_one_exporter_thread(make,
     for thread in threads:
         thread.join()
     assert all(recorder.flush(10) for recorder in recorders)
-    assert sum(thread.name == "apimetry-exporter" for thread in threading.enumerate()) == 50
+    running = Counter(threading.enumerate())
+    assert [running[recorder._exporter._worker.thread] for recorder in recorders] == [1] * 50
     assert [recorder.counters()["sent"] for recorder in recorders] == [8] * 50
 
 

@@ -50,6 +50,7 @@ class DropReason(str, Enum):
     rejected = "rejected"
     invalid = "invalid"
     shutdown = "shutdown"
+    expired = "expired"
 
 
 def count_slots(event: RawEvent) -> int:

@@ -76,6 +76,8 @@ class Exporter:
 
     def forget_parent(self) -> None:
         """Start afresh in a forked child, at its next event."""
+        if self._worker is not None:
+            self._worker.abandon()
         self._worker = self._buffer = None
         self._pid = 0
         self._workers = {}
@@ -108,6 +110,8 @@ class Exporter:
         if worker is None:
             # Of several threads that come here at once, all go on with the worker of the first.
             worker = self._workers.setdefault(pid, Worker(self._options, self._faults, self._host))
+        if self._worker is not None and self._worker is not worker:
+            self._worker.abandon()  # a parent's, after a fork that Python did not see
         self._worker = worker
         # A thread that is being started does not refuse to be started again.
         if worker.is_started.acquire(blocking=False):

@@ -34,6 +34,8 @@ _POSITIVE = (
     "max_buffer_bytes",
     "max_batch_events",
     "max_batch_bytes",
+    "buffer_dir_max_bytes",
+    "buffer_dir_max_age_s",
 )
 
 
@@ -67,6 +69,10 @@ class Options:
         max_buffer_bytes: estimated bytes held in memory; more are dropped and counted.
         max_batch_events: events in one request to the collector.
         max_batch_bytes: estimated bytes of events in one request to the collector.
+        buffer_dir: a folder for batches that the collector does not take; empty: they stay in memory. What a killed
+            process has there, the next one delivers.
+        buffer_dir_max_bytes: bytes in that folder, of all processes together.
+        buffer_dir_max_age_s: how long a batch may wait there, seconds; older ones are dropped and counted.
     """
 
     collector_url: str = DEFAULT_COLLECTOR_URL
@@ -89,12 +95,17 @@ class Options:
     max_buffer_bytes: int = 16 * 1024 * 1024
     max_batch_events: int = 2_000
     max_batch_bytes: int = 1024 * 1024
+    buffer_dir: str | os.PathLike[str] = ""
+    buffer_dir_max_bytes: int = 64 * 1024 * 1024
+    buffer_dir_max_age_s: float = 86_400.0
 
     def __post_init__(self) -> None:
         _check_collector_url(self.collector_url)
         _check_scalars(self)
         if not (self.consumer is None or callable(self.consumer) or isinstance(self.consumer, str)):
             raise OptionError(f"consumer: {self.consumer!r}; allowed: a callable or the name of a header")
+        if not isinstance(self.buffer_dir, (str, os.PathLike)):
+            raise OptionError(f"buffer_dir: {self.buffer_dir!r}; allowed: the path of a folder")
         if not (self.data is None or callable(self.data)):
             raise OptionError(f"data: {self.data!r}; allowed: a callable that returns a mapping")
         compile_exclude(self.exclude)

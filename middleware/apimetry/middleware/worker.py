@@ -13,11 +13,13 @@ import threading
 import time
 import uuid
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apimetry.middleware.buffer import Buffer
 from apimetry.middleware.delivery import Answer, Connection
 from apimetry.middleware.event import DropReason, make_row
+from apimetry.middleware.overflow import Overflow
 from apimetry.middleware.wire import encode_batch
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ FIRST_BACKOFF_S: Final = 0.25
 MAX_BACKOFF_S: Final = 30.0
 _EXIT_BACKOFF_S: Final = 0.1
 _IDLE_S: Final = 3600.0
+_ADOPT_EVERY_S: Final = 60.0
 _SETTLE_SHARE: Final = 0.1
 """After a pause, the first event waits this share of the flush interval for company: 50 ms by default."""
 _LOOK_S: Final = 0.05
@@ -56,13 +59,16 @@ class Worker:
         self._faults = faults
         self._host = host
         self._connection = Connection(options)
+        self._overflow = _make_overflow(options, self.instance)
+        self._retry_at = self._asked_until = self._next_adoption = -math.inf
+        self._attempts = 0
         self._started_us = time.time_ns() // 1000
         self._library = f"apimetry-python/{_library_version()}"
         self._sent = 0
         self._dropped = {reason: 0 for reason in DropReason if reason is not DropReason.buffer_full}
         self._waiters: dict[threading.Event, None] = {}
         self._deadline: float | None = None
-        self._stopping = False
+        self._stopping = self._has_kept = False
         self._last_drain = -math.inf
         # Wakes a backoff; the buffer's own wake ends a wait for a full batch, which must not end a backoff.
         self._urgent = threading.Lock()
@@ -87,7 +93,7 @@ class Worker:
         self._hurry()
         delivered = done.wait(timeout_s)
         self._waiters.pop(done, None)
-        return delivered
+        return delivered and not self._has_kept
 
     def stop(self, timeout_s: float) -> bool:
         """Deliver what is left within the timeout, then end the thread; True when nothing was left."""
@@ -106,12 +112,18 @@ class Worker:
         self._deadline = time.monotonic() + timeout_s
         return self.flush(timeout_s)
 
+    def abandon(self) -> None:
+        """Let go, in a forked child, of what the parent owns."""
+        if self._overflow is not None:
+            self._overflow.abandon()
+
     def _hurry(self) -> None:
         with contextlib.suppress(RuntimeError):  # already released: the thread has not come round to it yet
             self._urgent.release()
         self.buffer.wake()
 
     def _run(self) -> None:
+        self._open_overflow()
         while True:
             try:
                 self._gather()
@@ -123,6 +135,8 @@ class Worker:
                     waiter.set()
             if self._stopping:
                 self._connection.close()
+                if self._overflow is not None:
+                    self._overflow.close()
                 return
 
     def _gather(self) -> None:
@@ -132,7 +146,10 @@ class Worker:
         a full batch, a flush, an exit and a server that stops send at once.
         """
         interval_s = self._options.flush_interval_s
-        self.buffer.wait_for_first(_IDLE_S)
+        kept_wait_s = max(self._retry_at - time.monotonic(), 0.0) if self._has_kept else _IDLE_S
+        self.buffer.wait_for_first(min(kept_wait_s, _IDLE_S))
+        if not len(self.buffer):
+            return
         end = max(time.monotonic() + interval_s * _SETTLE_SHARE, self._last_drain + interval_s)
         while not (self._waiters or self._stopping or self.buffer.has_batch or self._host.look()):
             left_s = end - time.monotonic()
@@ -140,6 +157,9 @@ class Worker:
                 return
 
     def _drain(self) -> None:
+        # At an exit, what is in memory goes to the disk before anything waits for the collector.
+        if self._deadline is None:
+            self._deliver_kept()
         while not self._is_over(time.monotonic()):
             batch = self.buffer.take(self._options.max_batch_events, self._options.max_batch_bytes)
             if not batch:
@@ -148,6 +168,8 @@ class Worker:
                 self._deliver(self._rows(batch))
             finally:
                 self.buffer.release()
+        if self._deadline is not None:
+            self._deliver_kept()
         self._last_drain = time.monotonic()
 
     def _rows(self, batch: list[RawEvent]) -> list[Row]:
@@ -166,25 +188,85 @@ class Worker:
         batch_id = uuid.uuid4().bytes
         body = encode_batch(batch_id, self._sender(), rows)
         attempt = 0
+        # While the collector is away, and at an exit that may cut the first attempt off, the disk comes first.
+        if (self._has_kept or self._deadline is not None) and self._keep(batch_id, body, len(rows)):
+            return
         while True:
             answer = self._connection.post(body, batch_id, self._timeout_s())
-            if answer.is_success:
-                rejected = min(max(answer.rejected, 0), len(rows))
-                self._sent += len(rows) - rejected
-                self._dropped[DropReason.rejected] += rejected
-                self._faults.forget("unreachable")
+            if self._settle(answer, len(rows)):
                 return
-            if not answer.is_retryable:
-                self._dropped[DropReason.rejected] += len(rows)
-                self._faults.report("refused", "the collector refuses events: status %d", answer.status)
+            if self._keep(batch_id, body, len(rows)):
+                self._postpone(answer)
                 return
-            self._faults.report(
-                "unreachable", "the collector does not take events: %s", answer.error or answer.status
-            )
             if not self._back_off(attempt, answer):
                 self._dropped[DropReason.shutdown] += len(rows)
                 return
             attempt += 1
+
+    def _settle(self, answer: Answer, events: int) -> bool:
+        """Count a batch that was taken or refused for good; False: it is to be posted again."""
+        if answer.is_success:
+            rejected = min(max(answer.rejected, 0), events)
+            self._sent += events - rejected
+            self._dropped[DropReason.rejected] += rejected
+            self._faults.forget("unreachable")
+            return True
+        if not answer.is_retryable:
+            self._dropped[DropReason.rejected] += events
+            self._faults.report("refused", "the collector refuses events: status %d", answer.status)
+            return True
+        self._faults.report("unreachable", "the collector does not take events: %s", answer.error or answer.status)
+        return False
+
+    def _open_overflow(self) -> None:
+        if self._overflow is None:
+            return
+        try:
+            self._overflow.open()
+            self._has_kept = self._overflow.oldest() is not None
+        except OSError as error:
+            self._faults.report("buffer_dir", "buffer_dir cannot be used: %s", error)
+            self._overflow = None
+
+    def _keep(self, batch_id: bytes, body: bytes, events: int) -> bool:
+        """Put a batch on disk; False where it must stay in memory."""
+        if self._overflow is None or not self._overflow.keep(batch_id, body, events):
+            return False
+        self._has_kept = True
+        return True
+
+    def _deliver_kept(self) -> None:
+        """Post what is on disk, oldest first, until the collector takes no more."""
+        overflow, now = self._overflow, time.monotonic()
+        if overflow is None:
+            return
+        if now >= self._next_adoption:
+            self._next_adoption = now + _ADOPT_EVERY_S
+            overflow.adopt()
+        is_hurried = bool(self._waiters) or self._stopping
+        if now < self._asked_until or (now < self._retry_at and not is_hurried):
+            return
+        while (batch := overflow.oldest()) is not None and not self._is_over(time.monotonic()):
+            # Another process's events are in that one's counters.
+            events = batch.events if batch.is_own else 0
+            if overflow.is_expired(batch):
+                self._dropped[DropReason.expired] += events
+                self._faults.report("expired", "a batch in buffer_dir was too old and was dropped")
+            else:
+                answer = self._connection.post(batch.path.read_bytes(), batch.batch_id, self._timeout_s())
+                if not self._settle(answer, events):
+                    self._postpone(answer)
+                    break
+                self._attempts = 0
+            overflow.discard(batch)
+        self._has_kept = overflow.oldest() is not None
+
+    def _postpone(self, answer: Answer) -> None:
+        ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempts, 16))
+        delay_s = max(random.uniform(0, ceiling_s), answer.retry_after_s or 0.0)  # noqa: S311  # spreads load
+        self._retry_at = time.monotonic() + delay_s
+        self._asked_until = time.monotonic() + (answer.retry_after_s or 0.0)
+        self._attempts += 1
 
     def _back_off(self, attempt: int, answer: Answer) -> bool:
         """Wait before the next attempt, full jitter or what the collector asks; False: no time is left."""
@@ -218,6 +300,17 @@ class Worker:
             "started_us": self._started_us,
             **self.counters(),
         }
+
+
+def _make_overflow(options: Options, instance: str) -> Overflow | None:
+    if not options.buffer_dir:
+        return None
+    return Overflow(
+        Path(options.buffer_dir),
+        instance,
+        max_bytes=options.buffer_dir_max_bytes,
+        max_age_s=options.buffer_dir_max_age_s,
+    )
 
 
 def _library_version() -> str:
