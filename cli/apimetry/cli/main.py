@@ -15,6 +15,7 @@ try:
     import click
 
     from apimetry.cli import alerts, logs, manage, services, spool
+    from apimetry.cli.access_logs import command as access_logs
     from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
     from apimetry.collector.errors import SpoolError
@@ -105,5 +106,6 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
 
 main.add_command(manage.applications)
 main.add_command(manage.keys)
+main.add_command(access_logs.import_)
 main.add_command(alerts.alerts)
 main.add_command(spool.spool)

@@ -1,0 +1,1 @@
+"""`apimetry import access-log`: the history that web servers wrote down."""
