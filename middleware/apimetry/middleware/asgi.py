@@ -33,7 +33,6 @@ class ASGIMiddleware:
         self.recorder = Recorder(options, notices_any_fork=False)
         self.names = NameCache()
         self.router = find_router(app)
-        self._skips = self.recorder.skips
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when nothing was left within the timeout. Blocks."""
@@ -45,9 +44,9 @@ class ASGIMiddleware:
         if kind == "lifespan":
             send = _FlushAtShutdown(self.recorder, send)
         exchange: _Exchange
-        if kind == "http" and not self._skips(scope["path"]):
+        if kind == "http" and not self.recorder.skips(scope["path"]):
             exchange = _Exchange(self, scope, receive, send)
-        elif kind == "websocket" and not self._skips(scope["path"]):
+        elif kind == "websocket" and not self.recorder.skips(scope["path"]):
             exchange = _Socket(self, scope, receive, send)
         else:
             await self.app(scope, receive, send)

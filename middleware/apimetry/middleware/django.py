@@ -36,7 +36,6 @@ class DjangoMiddleware:
         self.get_response = get_response
         self.recorder = Recorder(getattr(settings, "APIMETRY", None) or {})
         self.names = NameCache()
-        self._skips = self.recorder.skips
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -49,7 +48,7 @@ class DjangoMiddleware:
         """Pass the request on and record it."""
         if self._is_async:
             return self._call_async(request)
-        if self._skips(request.path):
+        if self.recorder.skips(request.path):
             return self.get_response(request)
         exchange = _Exchange(self, request)
         try:
@@ -61,7 +60,7 @@ class DjangoMiddleware:
         return response
 
     async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
-        if self._skips(request.path):
+        if self.recorder.skips(request.path):
             return await self.get_response(request)
         exchange = _Exchange(self, request)
         try:

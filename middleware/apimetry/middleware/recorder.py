@@ -83,6 +83,16 @@ class Recorder:
         if not self.enabled:
             logger.warning("apimetry: no write key (write_key= or APIMETRY_WRITE_KEY), requests are not recorded")
 
+    def divert(self, take: Callable[[RawEvent], None]) -> Callable[[], None]:
+        """Hand every event to `take` instead, sampled or not and with or without a key; returns what ends it."""
+        before = self.skips, self.record
+        self.skips, self.record = compile_exclude((*self.options.exclude, INGEST_PATH)), take
+
+        def restore() -> None:
+            self.skips, self.record = before
+
+        return restore
+
     def consumer(self, request: object) -> str:
         """Return who called by the callable's answer."""
         try:

@@ -42,7 +42,6 @@ class WSGIMiddleware:
         self.recorder = Recorder(options)
         self.names = NameCache()
         self.statuses: dict[str, int] = {}
-        self._skips = self.recorder.skips
         self._call: Any = wsgi_app
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
@@ -61,7 +60,7 @@ class WSGIMiddleware:
         if self._owner_ref is not None:
             owner = self._owner_ref()
             call = call.__get__(owner)
-        if self._skips(environ.get("PATH_INFO", "")):
+        if self.recorder.skips(environ.get("PATH_INFO", "")):
             return call(environ, start_response)  # type: ignore[no-any-return]
         exchange = _Exchange(self, environ, start_response, owner)
         try:
