@@ -241,6 +241,18 @@ QUESTIONS = [
 ]
 
 
+def within_bounds(breakdown):
+    """The breakdown with percentiles as a rollup gives them: within 2 %, both rounded to tenths of a millisecond."""
+    endpoints = [
+        {
+            name: pytest.approx(value, abs=0.02 * value + 0.101) if name in ("p50", "p95", "p99") else value
+            for name, value in row.items()
+        }
+        for row in breakdown["byEndpoint"]
+    ]
+    return {**breakdown, "byEndpoint": endpoints}
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_any_question_is_answered_as_counting_answers_it(store, seed):
     events = random_events(seed, 1500, NOW - 45 * DAY, NOW) + random_events(seed + 100, 300, START, NOW)
@@ -261,7 +273,7 @@ def test_any_question_is_answered_as_counting_answers_it(store, seed):
         descending = asked.get("order") != "asc"
         sort = asked.get("sortBy", "requests")
         lists = ("requests", True) if sort == "timestamp" else (sort, descending)
-        assert answer["breakdown"] == expected_breakdown(chosen, *lists)
+        assert answer["breakdown"] == within_bounds(expected_breakdown(chosen, *lists))
         for row in answer["errors"]["byType"]:
             assert row.pop("description")
         assert answer["errors"] == expected_errors(chosen, *lists)
@@ -331,7 +343,7 @@ def test_whatever_was_sent_counting_agrees(store):
         answer = usage(store, *asked, application=replace(UNLIMITED, id=name))
         assert answer["usage"] == expected_totals(events, 40 * DAY)
         assert answer["timeSeries"] == expected_series(events, granularity, NOW - 40 * DAY, NOW)
-        assert answer["breakdown"] == expected_breakdown(events, "requests", True)
+        assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))
         for row in answer["errors"]["byType"]:
             row.pop("description")
         assert answer["errors"] == expected_errors(events, "requests", True)

@@ -21,17 +21,18 @@ _EVENTS = """SELECT {columns}
   FROM events
   WHERE application = {{application:String}}
     AND {range}{conditions}"""
-_WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')"""
-_EDGES = """((timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({middle_start_us:Int64}, 'UTC'))
-      OR (timestamp >= fromUnixTimestamp64Micro({middle_end_us:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')))"""
+_WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')"""
+_EDGES = """((timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({middle_start_us<tag>:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({middle_end_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')))"""
 _ROLLUP = """SELECT {columns}
   FROM {table}
   WHERE application = {{application:String}}
-    AND time >= toDateTime({{middle_start_s:UInt32}}, 'UTC')
-    AND time < toDateTime({{middle_end_s:UInt32}}, 'UTC'){conditions}"""
+    AND time >= toDateTime({{middle_start_s<tag>:UInt32}}, 'UTC')
+    AND time < toDateTime({{middle_end_s<tag>:UInt32}}, 'UTC'){conditions}"""
+_TAG = "<tag>"
 _BY_MINUTE = "{table} ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests"
 
 # The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
@@ -56,8 +57,11 @@ class Conditions:
     of_events: tuple[str, ...] = ()
 
 
-def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions) -> str:
-    """Return the SELECT of all rows of `plan`, for a FROM; it binds `range_parameters` and the application."""
+def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions, *, tag: str = "") -> str:
+    """Return the SELECT of all rows of `plan`, for a FROM; it binds the application and `range_parameters`.
+
+    `tag` tells the ranges of one statement apart, where it has several.
+    """
     selects = []
     if plan.rollup is not None:
         own = (*conditions.of_both, *([plan.rollup.condition] if plan.rollup.condition else ()))
@@ -76,17 +80,17 @@ def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions) 
                 conditions=_and((*conditions.of_both, *conditions.of_events)),
             )
         )
-    return "\n  UNION ALL\n  ".join(selects)
+    return "\n  UNION ALL\n  ".join(selects).replace(_TAG, tag)
 
 
-def range_parameters(plan: Plan) -> dict[str, object]:
+def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
     """Return the values of the time range that `partial_rows` binds."""
     parameters: dict[str, object] = {"start_us": plan.start * 1_000_000, "end_us": plan.end * 1_000_000}
     if plan.rollup is not None:
         start, end = plan.middle
         parameters["middle_start_s"], parameters["middle_end_s"] = start, end
         parameters["middle_start_us"], parameters["middle_end_us"] = start * 1_000_000, end * 1_000_000
-    return parameters
+    return {f"{name}{tag}": value for name, value in parameters.items()}
 
 
 def weight(plan: Plan, measure: str = "requests") -> Column:

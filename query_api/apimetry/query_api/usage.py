@@ -116,7 +116,9 @@ def points_json(buckets: Buckets, series: Iterable[tuple[int, Measures]]) -> lis
 def endpoints_json(scope: Scope, found: Sequence[Group], ask: Ask) -> list[Json]:
     """Return routes as rows of the answer, with the percentiles of their latency."""
     routes = [route for route, _ in found]
-    percentiles: dict[str, Sequence[int]] = dict(asked(ask, sql.percentiles(scope, routes)) if routes else ())
+    percentiles: dict[str, Sequence[int]] = {
+        route: found_us for route, found_us, *_ in (asked(ask, sql.percentiles(scope, routes)) if routes else ())
+    }
     return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in found]
 
 

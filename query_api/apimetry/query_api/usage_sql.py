@@ -1,10 +1,11 @@
-"""Usage as SQL over raw events. Pure.
+"""Usage as SQL over rollups and events, whichever the planner says. Pure.
 
 Invariants: values are bound by the server; what is spliced into the text comes from closed sets. Every count is a sum
 of `sample_weight`, every mean a weighted sum that Python divides. A request failed when its status is 400 or above;
 bytes that were not measured count as none.
 
-Each statement returns few rows: one, one for each listed group, or one for each bucket of a page.
+Each statement returns few rows: one, one for each listed group, or one for each bucket of a page. Inside, `part` is
+a row of a rollup or an event, with the same columns; `partials` makes them.
 """
 
 from __future__ import annotations
@@ -14,93 +15,115 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from apimetry.query_api.buckets import Buckets
-from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter
+from apimetry.query_api.params import Filter, Granularity
+from apimetry.query_api.partials import (
+    BELOW,
+    Column,
+    Conditions,
+    bucket_columns,
+    filter_condition,
+    filter_name,
+    middle_of_bucket,
+    partial_rows,
+    range_parameters,
+    seconds,
+    weight,
+)
+from apimetry.query_api.planner import Needs, Plan, plan
+from apimetry.store.rollups import HOUR_S, MINUTE_S
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 PERCENTILES = (50, 95, 99)
 
-_MEASURES = """sum(sample_weight) AS requests,
-    sumIf(sample_weight, status_code >= 400) AS errors,
-    sum(response_us * sample_weight) AS latency_us,
-    max(response_us) AS peak_us,
-    sum((ifNull(request_bytes, 0) + ifNull(response_bytes, 0)) * sample_weight) AS bytes"""
-# The same measures over the rows of a subquery `part` that has them.
+# The five measures of an event, and where a rollup has them.
+_MEASURES = {
+    "requests": ("toUInt64(sample_weight)", ("requests",)),
+    "errors": ("if(status_code >= 400, toUInt64(sample_weight), 0)", ("errors",)),
+    "latency_us": ("response_us * sample_weight", ("response_us_sum",)),
+    "peak_us": ("response_us", ("response_us_max",)),
+    "bytes": (
+        "(ifNull(request_bytes, 0) + ifNull(response_bytes, 0)) * sample_weight",
+        ("request_bytes_sum", "response_bytes_sum"),
+    ),
+}
+_NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in columns)
 _SUMS = """sum(part.requests) AS requests, sum(part.errors) AS errors, sum(part.latency_us) AS latency_us,
   max(part.peak_us) AS peak_us, sum(part.bytes) AS bytes"""
 _NOTHING = "0 AS requests, 0 AS errors, 0 AS latency_us, 0 AS peak_us, 0 AS bytes"
-
-_WHERE = """FROM events
-  WHERE application = {application:String}
-    AND timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')"""
+_RAW_MEASURES = ", ".join(
+    f"{'max' if name == 'peak_us' else 'sum'}({of_events}) AS {name}" for name, (of_events, _) in _MEASURES.items()
+)
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
-# Minutes make up hours, hours make up the whole: one pass over the events for the totals and both peaks.
-_TOTALS = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
+# Minutes make up hours, hours make up the whole: one pass over the rows for the totals and both peaks.
+_TOTALS_OF_MINUTES = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
 FROM (
   SELECT intDiv(part.minute, 60) AS hour, {sums}, max(part.requests) AS most
-  FROM (
-    SELECT intDiv(toUnixTimestamp64Micro(timestamp), 60000000) AS minute, {measures} {where} GROUP BY minute
-  ) AS part
+  FROM (SELECT part.minute AS minute, {sums} FROM ({rows}) AS part GROUP BY minute) AS part
   GROUP BY hour
 ) AS part"""
+# A rollup has the minutes of its requests alone.
+_TOTALS_OF_HOURS = """SELECT {sums},
+  (
+    SELECT max(most)
+    FROM (SELECT part.minute AS minute, sum(part.weight) AS most FROM ({minutes}) AS part GROUP BY minute)
+  ) AS peak_minute,
+  max(part.requests) AS peak_hour
+FROM (SELECT part.hour AS hour, {sums} FROM ({rows}) AS part GROUP BY hour) AS part"""
 _SERIES = """SELECT part.bucket AS bucket, {sums}
 FROM (
-  SELECT {bucket} AS bucket, {measures} {where} GROUP BY bucket
+  {rows}
   UNION ALL
   SELECT toInt64(number) + {{first_bucket:Int64}} AS bucket, {nothing} FROM numbers({{bucket_count:UInt64}})
 ) AS part
 GROUP BY bucket
 ORDER BY {order}
 LIMIT {{row_limit:UInt64}} OFFSET {{row_offset:UInt64}}"""
-_GROUPS = """SELECT {key} AS key, {measures}
-  {where}
+_GROUPS = """SELECT part.key AS key, {sums}
+FROM ({rows}) AS part
 GROUP BY key
 ORDER BY {order}
 LIMIT {{row_limit:UInt64}}"""
-_PERCENTILES = """SELECT route, quantilesExactWeighted({levels})(response_us, sample_weight)
-  {where}
-    AND route IN {{routes:Array(String)}}
+_PERCENTILES = """SELECT part.route AS route, {percentiles}
+FROM ({rows}) AS part
 GROUP BY route"""
-_HALVES = """SELECT timestamp >= fromUnixTimestamp64Micro({{middle_us:Int64}}, 'UTC') AS half, {measures}
-  {where}
+_HALVES = """SELECT part.half AS half, {sums}
+FROM ({rows}) AS part
 GROUP BY half"""
-# Minutes are counted of the pairs with the most requests alone: a set of minutes for each pair takes far longer.
-_CHATTY = """WITH (
-  SELECT groupArray((consumer_id, route))
-  FROM (
-    SELECT consumer_id, route
-    {where}
-      AND consumer_id != ''
-    GROUP BY consumer_id, route
-    ORDER BY sum(sample_weight) DESC, consumer_id, route
-    LIMIT {{pair_limit:UInt64}}
-  )
-) AS largest
-SELECT consumer_id, route, {measures},
+_CHATTY = """SELECT consumer_id, route, {measures},
     uniqExact(intDiv(toUnixTimestamp64Micro(timestamp), 60000000)) AS minutes
-  {where}
-    AND (consumer_id, route) IN (SELECT pair.1, pair.2 FROM (SELECT arrayJoin(largest) AS pair))
+  FROM events
+  WHERE application = {{application:String}}
+    AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
+    AND consumer_id != ''
 GROUP BY consumer_id, route
 HAVING requests >= {{least_per_minute:UInt64}} * minutes
 ORDER BY requests DESC, consumer_id, route
 LIMIT {{row_limit:UInt64}}"""
 
-_INDEX = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
-_MONTH_INDEX = "toInt64(toYear(timestamp)) * 12 + toMonth(timestamp) - 1 - {first_month:Int64}"
+_MINUTE_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 60000000)"
+_HOUR_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 3600000000)"
+_INDEX_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
+_INDEX_OF_ROLLUP = "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}})"
+_MONTH_INDEX = "toInt64(toYear({time})) * 12 + toMonth({time}) - 1 - {{first_month:Int64}}"
 _ORDERS: dict[Sort, str] = {
     "requests": "requests {way}, {key}",
     "errors": "errors {way}, requests {way}, {key}",
     "latency": "if(requests = 0, 0, latency_us / requests) {way}, requests {way}, {key}",
     "timestamp": "{key} {way}",
 }
-# The engine rounds `level * weight` up; see timeseries_sql for why the level is a hair below p / 100.
 _LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
-_PAIRS = 100
-_LEVEL_VALUES = {f"p{p}": p / 100 * (1 - 2**-51) for p in PERCENTILES}
+_LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
+_EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
+# Whole microseconds, which round to the tenth of a millisecond that is shown.
+_OF_BUCKETS = f"""arrayMap(
+    bucket -> toUInt64(round(least(toFloat64(high), {middle_of_bucket("bucket")}))),
+    quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)
+  ), max(part.high) AS high"""
 
 
 @dataclass(frozen=True)
@@ -129,13 +152,25 @@ class Scope:
         return replace(self, start=start, end=end)
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """Its filters, as expressions."""
+        return tuple(filter_condition(each) for each in self.filters)
+
+    def plan(
+        self, *dimensions: str, measures: frozenset[str] = _NEEDED, granularity: Granularity | None = None
+    ) -> Plan:
+        """Return where rows with these dimensions and measures come from."""
+        needed = frozenset({*dimensions, *(each.field for each in self.filters)})
+        return plan(Needs(needed, measures, self.start, self.end, granularity))
+
+    @property
     def parameters(self) -> dict[str, object]:
         """What its conditions bind."""
         return {
             "application": self.application,
             "start_us": self.start * 1_000_000,
             "end_us": self.end * 1_000_000,
-            **{f"only_{each.field}": list(each.values) for each in self.filters},
+            **{filter_name(each): list(each.values) for each in self.filters},
         }
 
 
@@ -154,51 +189,79 @@ def first_event(application: str) -> Statement:
 
 def totals(scope: Scope) -> Statement:
     """Return what answers one row: the five measures, the most requests in a clock minute, and in a clock hour."""
-    return Statement(_TOTALS.format(sums=_SUMS, measures=_MEASURES, where=_where(scope)), scope.parameters)
+    hours = scope.plan()
+    if hours.rollup is None:
+        minute = Column("minute", _MINUTE_OF_EVENTS, "")
+        sql = _TOTALS_OF_MINUTES.format(sums=_SUMS, rows=_rows(scope, hours, minute))
+        return Statement(sql, scope.parameters)
+    minutes = scope.plan(measures=frozenset({"requests"}), granularity=Granularity(MINUTE_S))
+    hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(hours)}, {HOUR_S})")
+    minute = Column("minute", _MINUTE_OF_EVENTS, f"intDiv({seconds(minutes)}, {MINUTE_S})")
+    sql = _TOTALS_OF_HOURS.format(
+        sums=_SUMS,
+        rows=_rows(scope, hours, hour),
+        minutes=partial_rows(minutes, (minute, weight(minutes)), Conditions(scope.conditions)),
+    )
+    return Statement(sql, {**scope.parameters, **range_parameters(minutes), **range_parameters(hours)})
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
     """Return what answers `rows`, (bucket, five measures), of the buckets `indexes`, among them the empty ones."""
-    sql = _SERIES.format(
-        sums=_SUMS,
-        bucket=_INDEX if buckets.size_s else _MONTH_INDEX,
-        measures=_MEASURES,
-        where=_where(scope),
-        nothing=_NOTHING,
-        order=order.clause("bucket"),
-    )
+    page = scope.within(*buckets.clip(indexes))
     parameters: dict[str, object] = {
-        **scope.within(*buckets.clip(indexes)).parameters,
         "first_bucket": indexes.start,
         "bucket_count": len(indexes),
         "row_limit": len(rows),
         "row_offset": rows.start,
     }
     if buckets.size_s:
-        parameters["origin_us"] = buckets.starts_at(0) * 1_000_000
-        parameters["bucket_us"] = buckets.size_s * 1_000_000
+        origin_s = buckets.starts_at(0)
+        source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
+        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.format(seconds=seconds(source)))
+        parameters |= {"origin_s": origin_s, "bucket_s": buckets.size_s}
+        parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
     else:
+        source = page.plan()
+        bucket = Column("bucket", *(_MONTH_INDEX.format(time=time) for time in ("timestamp", "time")))
         parameters["first_month"] = buckets.first_month
-    return Statement(sql, parameters)
+    sql = _SERIES.format(sums=_SUMS, rows=_rows(page, source, bucket), nothing=_NOTHING, order=order.clause("bucket"))
+    return Statement(sql, {**page.parameters, **range_parameters(source), **parameters})
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, failed: bool = False) -> Statement:
     """Return what answers rows of (value of `dimension`, five measures); of failed requests alone if `failed`."""
-    where = _where(scope) + ("\n    AND status_code >= 400" if failed else "")
-    sql = _GROUPS.format(key=dimension, measures=_MEASURES, where=where, order=order.clause("key"))
-    return Statement(sql, {**scope.parameters, "row_limit": limit})
+    source = scope.plan(dimension, *(["status_code"] if failed else []))
+    more = ("status_code >= 400",) if failed else ()
+    rows = _rows(scope, source, Column("key", dimension, dimension), more)
+    sql = _GROUPS.format(sums=_SUMS, rows=rows, order=order.clause("key"))
+    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
 def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
-    """Return what answers rows of (route, [PERCENTILES of the latency in microseconds]): measured values, exact."""
-    sql = _PERCENTILES.format(levels=_LEVELS, where=_where(scope))
-    return Statement(sql, {**scope.parameters, **_LEVEL_VALUES, "routes": list(routes)})
+    """Return what answers rows of (route, [PERCENTILES of the latency in microseconds], …).
+
+    Measured values, exact, where events answer; within 2 % of them, and at most the maximum, where a rollup does.
+    """
+    needed = frozenset({"response_us_buckets", "response_us_max"})
+    source = scope.plan("route", measures=needed)
+    values = bucket_columns(source, "response_us") or [Column("value", "response_us", ""), weight(source)]
+    conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"))
+    sql = _PERCENTILES.format(
+        percentiles=_OF_BUCKETS if source.rollup else _EXACT,
+        rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
+    )
+    parameters = {**scope.parameters, **range_parameters(source), **_LEVEL_VALUES}
+    return Statement(sql, {**parameters, "routes": list(routes)})
 
 
 def halves(scope: Scope, middle: int) -> Statement:
     """Return what answers rows of (0 before `middle` or 1 from it on, five measures); an empty half has none."""
-    sql = _HALVES.format(measures=_MEASURES, where=_where(scope))
-    return Statement(sql, {**scope.parameters, "middle_us": middle * 1_000_000})
+    parameters, rows = scope.parameters, []
+    for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
+        source = part.plan()
+        rows.append(_rows(part, source, Column("half", str(half), str(half)), tag=f"_{half}"))
+        parameters |= range_parameters(source, tag=f"_{half}")
+    return Statement(_HALVES.format(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
 
 
 def chatty_consumers(scope: Scope, *, least_per_minute: int, limit: int) -> Statement:
@@ -207,16 +270,15 @@ def chatty_consumers(scope: Scope, *, least_per_minute: int, limit: int) -> Stat
     Of the pairs with the most requests, those with `least_per_minute` on average in the minutes in which they came at
     all.
     """
-    sql = _CHATTY.format(measures=_MEASURES, where=_where(scope))
-    return Statement(
-        sql, {**scope.parameters, "least_per_minute": least_per_minute, "row_limit": limit, "pair_limit": _PAIRS}
-    )
+    conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
+    sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
+    return Statement(sql, {**scope.parameters, "least_per_minute": least_per_minute, "row_limit": limit})
 
 
-def _where(scope: Scope) -> str:
-    return _WHERE + "".join(f"\n    AND {_condition(each)}" for each in scope.filters)
-
-
-def _condition(each: Filter) -> str:
-    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
-    return f"{each.field} IN {{only_{each.field}:Array({element})}}"
+def _rows(scope: Scope, source: Plan, key: Column, more: tuple[str, ...] = (), *, tag: str = "") -> str:
+    """Return the rows of `key` and the five measures."""
+    measures = [
+        Column(name, of_events, " + ".join(source.rollup.column(each) for each in columns) if source.rollup else "")
+        for name, (of_events, columns) in _MEASURES.items()
+    ]
+    return partial_rows(source, (key, *measures), Conditions((*scope.conditions, *more)), tag=tag)
