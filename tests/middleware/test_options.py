@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
@@ -15,6 +16,11 @@ def test_argument_wins_over_environment_and_environment_over_default():
     assert make_options({"collector_url": "http://arg:1"}, environment).collector_url == "http://arg:1"
     assert make_options({"write_key": None}, environment).write_key == "from-env"
     assert make_options({"write_key": ""}, environment).write_key == ""
+
+
+def test_source_is_the_hosts_name_unless_given():
+    assert make_options({}, {}).source == socket.gethostname()
+    assert make_options({"source": ""}, {}).source == ""
 
 
 def test_key_prints_as_asterisks():
@@ -64,7 +70,7 @@ def test_unusable_value_is_refused_by_name(name, value):
 
 
 def test_unknown_option_is_refused_with_what_is_allowed():
-    with pytest.raises(OptionError, match="unknown option 'colector_url'; allowed: client_ip, collector_url"):
+    with pytest.raises(OptionError, match="unknown option 'colector_url'; allowed: buffer_dir, .*client_ip, collector_url"):
         make_options({"colector_url": "http://host"}, {})
 
 

@@ -177,3 +177,24 @@ def test_exception_that_flask_passes_on_keeps_its_route(middleware_of, fake_coll
         "ZeroDivisionError",
         "/boom/{number}",
     )
+
+
+def test_callables_see_flasks_g(fake_collector):
+    from flask import g
+
+    app = Flask("callables")
+
+    @app.get("/a")
+    def view():
+        g.user_id = 17
+        return "ok"
+
+    app.wsgi_app = WSGIMiddleware(
+        app.wsgi_app,
+        consumer=lambda environ: g.get("user_id"),
+        data=lambda environ: {"user": g.get("user_id")},
+        **fake_collector.options,
+    )
+    assert app.test_client().get("/a").data == b"ok"
+    assert app.wsgi_app.flush(10)
+    assert [(e["consumer_id"], e["data"]) for e in fake_collector.events] == [("17", {"user": "17"})]

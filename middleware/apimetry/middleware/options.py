@@ -6,6 +6,7 @@ import fnmatch
 import math
 import os
 import re
+import socket
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -50,7 +51,7 @@ class Options:
             request) that returns who called, or the name of a request header whose value is hashed.
         exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns. In place of
             `DEFAULT_EXCLUDE`; an empty list records everything.
-        source: which service, environment, host or worker speaks.
+        source: which service, environment, host or worker speaks; the host's name unless given.
         version: the host application's version.
         url: ``path`` (no query), ``masked`` (parameter names without their values, secrets in the path
             masked), ``full`` (as received).
@@ -134,6 +135,7 @@ def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | 
         from_environment = environment.get(f"APIMETRY_{name.upper()}", "").strip()
         if from_environment:
             given.setdefault(name, from_environment)
+    given.setdefault("source", socket.gethostname())
     return Options(**given)
 
 

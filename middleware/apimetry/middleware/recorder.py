@@ -30,7 +30,7 @@ class Recorder:
             that carries the middleware must not feed itself.
         takes_client_ip, takes_forwarded, takes_user_agent, takes_consumer, takes_headers: whether the adapter need
             look for them.
-        calls_consumer, calls_data: whether there is a callable.
+        calls_consumer, calls_data, calls_host: whether there is a callable; either one.
         consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
         wanted_headers: the request headers an ASGI adapter looks for.
@@ -65,6 +65,7 @@ class Recorder:
         )
         self._data = options.data
         self.calls_consumer = self._consumer is not None
+        self.calls_host = self.calls_consumer or self._data is not None
         self.takes_consumer = self.calls_consumer or bool(self.consumer_header)
         self.calls_data = self._data is not None
         self.skips: Callable[[str], bool] = (

@@ -114,6 +114,7 @@ class _Exchange:
         "_environ",
         "_error_type",
         "_headers",
+        "_host_said",
         "_is_recorded",
         "_iterator",
         "_middleware",
@@ -142,6 +143,7 @@ class _Exchange:
         self._script_name = environ.get("SCRIPT_NAME", "")
         self._path = environ.get("PATH_INFO", "")
         self._names = UNMATCHED_NAMES
+        self._host_said: tuple[str, dict[str, str] | None] | None = None
         self._headers: Any = ()
         self._error_type = ""
         self._status = self._chunks = self._response_bytes = 0
@@ -158,6 +160,8 @@ class _Exchange:
         try:
             self._status, self._headers = middleware.read_status(status), headers
             self._names = wsgi_names(middleware.names, self._environ, self._script_name)
+            if middleware.recorder.calls_host:
+                self._host_said = self._ask_host()
         except Exception as error:  # noqa: BLE001  # the server is the judge of a bad status
             middleware.recorder.report_fault("wsgi", error)
         self._write = (
@@ -266,6 +270,10 @@ class _Exchange:
                 # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
                 self._status = 200 if self._status == CLIENT_CLOSED else self._status
+            consumer: str | bytes = self._consumer() if recorder.consumer_environ_key else ""
+            if recorder.calls_host:
+                said, data = self._host_said or self._ask_host()
+                consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
             method = environ["REQUEST_METHOD"]
             length = environ.get("CONTENT_LENGTH")
             names = self._names
@@ -284,22 +292,25 @@ class _Exchange:
                     response_ns if self._ttfb_ns is None else self._ttfb_ns,
                     (int(length) if length.isdigit() else None) if length else 0,
                     self._response_bytes if method != "HEAD" else 0,
-                    self._consumer() if recorder.takes_consumer else "",
+                    consumer,
                     self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
                     read_client(environ, recorder) if recorder.takes_client_ip else "",
                     self._user_agent() if recorder.takes_user_agent else "",
                     1,
-                    recorder.data(environ, extra) if recorder.calls_data else extra,
+                    extra,
                 )
             )
         except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
             recorder.report_fault("wsgi", error)
 
-    def _consumer(self) -> str | bytes:
+    def _ask_host(self) -> tuple[str, dict[str, str] | None]:
+        """Call the host's callables: at the response's start, while Flask's `g` and its like are still there."""
         recorder, environ = self._middleware.recorder, self._environ
-        if recorder.calls_consumer:
-            return recorder.consumer(environ)
-        value: str = environ.get(recorder.consumer_environ_key, "")
+        consumer = recorder.consumer(environ) if recorder.calls_consumer else ""
+        return consumer, recorder.data(environ) if recorder.calls_data else None
+
+    def _consumer(self) -> bytes:
+        value: str = self._environ.get(self._middleware.recorder.consumer_environ_key, "")
         return value.encode("latin-1", "replace")
 
     def _user_agent(self) -> str:
