@@ -1,186 +1,298 @@
-"""Events per second from HTTP until they can be queried, through one collector with fsync on, embedded store.
+"""Events a second from HTTP until they can be queried, with fsync on and all rollups, beside the engine alone.
 
-The same rows as one ready body given to `insert_rows` are the limit to compare with: run in the same way, before.
+    python benchmarks/collector_ingest.py [--events 500000] [--batch 500] [--clients 8] [--only PART …]
 
-    python benchmarks/collector_ingest.py [--events 500000] [--batch 500] [--json] [--gzip] [--clients 8] [--no-store]
+Everything shares the machine's cores: sender, collector and engine. Only the ratios of one run mean something, and
+where others use the machine too, the CPU time per event more than the rates. Parts: `limits` (one insert of the same
+rows as one ready MsgPack body, and as JSONEachRow), `msgpack` and `json` (through the collector), `paced` (half of
+that rate: acknowledgement and freshness), `collector` (without a store), `server` (over ClickHouse's HTTP interface:
+memory), `outage` (a store that is away: cost and memory with an empty and a full spool), `others` (a time series
+database that is installed: the same number of points).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
-import json
-import random
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
 
-import aiohttp
-from aiohttp import web
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 
-from apimetry.collector.app import create_app
-from apimetry.collector.decode import decode_msgpack
-from apimetry.collector.rows import make_target
-from apimetry.collector.settings import CollectorSettings, SpoolSettings
-from apimetry.middleware import wire
-from apimetry.store import migrations
-from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import bootstrap
-from apimetry.store.client import Store
-from apimetry.store.directory import Directory
+import aiohttp  # noqa: E402 - after the path
 
-WRITE_KEY = "apimetry_w_" + "W" * 37
-CPU = "process_cpu_seconds_total"
+from apimetry.middleware import wire  # noqa: E402
+from benchmarks._collector_under_test import WRITE_KEY  # noqa: E402
+from benchmarks._ingest_events import batches, line_protocol, rows  # noqa: E402
+from tests.support.clickhouse_server import ClickHouseServer  # noqa: E402
+
+PARTS = ("limits", "msgpack", "json", "paced", "collector", "server", "outage", "others")
+TYPES = {"json": "application/json", "msgpack": wire.CONTENT_TYPE}
 
 
-def rows(count: int, seed: int) -> list[tuple[object, ...]]:
-    rng = random.Random(seed)
-    now_us = int(time.time() * 1e6)
-    return [
-        (
-            now_us - rng.randrange(3_600_000_000), rng.choice(["GET", "GET", "POST"]),
-            f"/v1/scores/{rng.randrange(10_000)}", f"/v1/scores/{{identity}}/{rng.randrange(30)}",
-            f"scores.handler_{rng.randrange(30)}", rng.choice([200, 200, 200, 404, 500]), rng.randrange(1000, 90_000),
-            None, rng.randrange(2000), rng.randrange(9000), f"consumer-{rng.randrange(500)}", "", "", "", 1, None,
-        )
-        for _ in range(count)
-    ]  # fmt: skip
+class Measured:
+    """One process under test."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def memory_mib(self, line: str = "VmRSS") -> float:
+        """Resident memory now, or at most (`VmHWM`)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(each.split()[1]) for each in status.splitlines() if each.startswith(line)) / 1024
+
+    def metric(self, name: str) -> float:
+        """One of the collector's figures."""
+        with urllib.request.urlopen(f"{self.url}/metrics") as response:
+            text = response.read().decode()
+        return sum(float(each.rpartition(" ")[2]) for each in text.splitlines() if each.partition(" ")[0] == name)
+
+    @property
+    def stored(self) -> float:
+        """Events in the store."""
+        return self.metric("apimetry_collector_stored_events_total")
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time of the process, the embedded engine's included."""
+        return self.metric("process_cpu_seconds_total")
 
 
-def bodies(options: argparse.Namespace) -> list[bytes]:
-    """Distinct batches; the events of a hundred of them repeat under other ids, to make them quickly."""
-    kinds = [rows(options.batch, seed) for seed in range(100)]
-    made = []
-    for number in range(options.events // options.batch):
-        events = kinds[number % len(kinds)]
-        if options.json:
-            names = ("timestamp", *wire.EVENT_FIELDS[1:])
-            objects = [dict(zip(names, (row[0] / 1e6, *row[1:]), strict=True)) for row in events]  # type: ignore[operator]
-            body = json.dumps(objects).encode()
-        else:
-            body = wire.encode_batch(number.to_bytes(16, "big"), {"source": "bench", "version": "1"}, events)
-        made.append(gzip.compress(body, 1) if options.gzip else body)
-    return made
+@contextmanager
+def collector(kind: str, *arguments: str) -> Iterator[Measured]:
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "benchmarks._collector_under_test", kind, directory, *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            yield Measured(process, process.stdout.readline().strip())
+            process.terminate()
 
 
-async def send(url: str, batches: list[bytes], options: argparse.Namespace) -> None:
-    headers = {"X-API-Key": WRITE_KEY, "Content-Type": f"application/{'json' if options.json else 'msgpack'}"}
-    if options.gzip:
-        headers["Content-Encoding"] = "gzip"
-    pending = list(reversed(batches))
+async def send(
+    url: str, bodies: list[bytes], form: str, clients: int, *, rate: float = 0.0
+) -> tuple[float, list[float]]:
+    """Send all bodies; with a rate, that many a second. Returns the seconds, and those of each acknowledgement."""
+    headers = {"X-API-Key": WRITE_KEY, "Content-Type": TYPES[form]}
+    pending = iter(enumerate(bodies))
     seconds: list[float] = []
+    began_s = time.perf_counter()
 
     async def client(session: aiohttp.ClientSession) -> None:
-        while pending:
-            body = pending.pop()
-            began = time.perf_counter()
+        for number, body in pending:
+            if rate and (wait_s := began_s + number / rate - time.perf_counter()) > 0:
+                await asyncio.sleep(wait_s)
+            sent_s = time.perf_counter()
             async with session.post(f"{url}/1/event/", data=body, headers=headers) as response:
-                assert response.status == 200, await response.text()
-                await response.read()
-            seconds.append(time.perf_counter() - began)
+                text = await response.text()
+                if response.status == 503:
+                    return
+                assert response.status == 200, text
+            seconds.append(time.perf_counter() - sent_s)
 
     async with aiohttp.ClientSession() as session:
-        used = await stored(session, url, CPU)
-        began = time.perf_counter()
-        await asyncio.gather(*[client(session) for _ in range(options.clients)])
-        acknowledged = time.perf_counter() - began
-        events = len(batches) * options.batch
-        while await stored(session, url) < events:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.01)
-        total = time.perf_counter() - began
-        used = await stored(session, url, CPU) - used
-        inserts = [await stored(session, url, f"collector_insert_seconds_{what}") for what in ("count", "sum")]
-    cuts = quantiles(seconds, n=100)
-    print(f"acknowledged   {events / acknowledged:>12,.0f} events/s")
-    print(f"queryable      {events / total:>12,.0f} events/s")
-    print(f"inserts        {inserts[0]:.0f}, {inserts[1]:.1f} of {total:.1f} s")
-    print(f"process CPU    {used / events * 1e6:.2f} us/event, the embedded engine included")
-    print(f"acknowledgement  p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms, {options.clients} clients")
+        await asyncio.gather(*[client(session) for _ in range(clients)])
+    return time.perf_counter() - began_s, seconds
 
 
-async def stored(session: aiohttp.ClientSession, url: str, name: str = "collector_stored_events_total") -> float:
-    async with session.get(f"{url}/metrics") as response:
-        text = await response.text()
-    name = f"{name} " if name.startswith("process") else f"apimetry_{name} "
-    return next(float(line[len(name) :]) for line in text.splitlines() if line.startswith(name))
+def p99_ms(seconds: list[float]) -> float:
+    return 1000 * quantiles(seconds, n=100)[98]
 
 
-class NoStore(Store):
-    """Takes every insert at once: what is left is the collector's own share."""
-
-    def insert_rows(self, token: str, body: bytes) -> None:
-        """See Store."""
-
-
-async def serve(directory: Path, kind: type[Store]) -> None:
-    store = kind(f"chdb://{directory}/store")
-    store.open()
-    migrations.migrate(store)
-    accounts = Accounts(store)
-    bootstrap(accounts, write_key=WRITE_KEY)
-    keys = Directory(accounts)
-    await keys.start()
-    spool = SpoolSettings(directory=directory / "spool")
-    runner = web.AppRunner(create_app(store, keys, CollectorSettings(spool=spool)), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    print(f"http://{host}:{port}", flush=True)
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await stop.wait()
-    await runner.cleanup()
-    await keys.close()
-    store.close()
+def alone(form: str, options: argparse.Namespace) -> tuple[float, float]:
+    """Rate and CPU µs an event of one insert by the engine alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "benchmarks._engine_alone", form, directory]
+        command += [str(options.events), str(options.batch)]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    seconds, cpu = map(float, done.stdout.split())
+    return options.events / seconds, cpu / options.events * 1e6
 
 
-def insert_directly(directory: Path, options: argparse.Namespace) -> None:
-    options.json = options.gzip = False
-    target = make_target("bench", 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400)
-    body = b"".join(decode_msgpack(b, target, max_events=10_000).row_bytes for b in bodies(options))
-    store = Store(f"chdb://{directory}/store")
-    store.open()
-    migrations.migrate(store)
-    began = time.perf_counter()
-    store.insert_rows("one-ready-body", body)
-    print(f"one ready body {options.events / (time.perf_counter() - began):>12,.0f} events/s")
-    store.close()
+def through(form: str, kind: str, options: argparse.Namespace) -> tuple[float, float]:
+    """Rate until queryable, and CPU µs an event, through a collector at full speed."""
+    bodies = batches(options.events, options.batch, form)
+    with collector(kind) as measured:
+        asyncio.run(send(measured.url, batches(20 * options.batch, options.batch, form, first=10**9), form, 4))
+        wait_for(measured, 20 * options.batch)
+        cpu_s, began_s = measured.cpu_s, time.perf_counter()
+        acknowledged_s, seconds = asyncio.run(send(measured.url, bodies, form, options.clients))
+        wait_for(measured, options.events + 20 * options.batch)
+        total_s, used_s = time.perf_counter() - began_s, measured.cpu_s - cpu_s
+        print(
+            f"  {form:<10} acknowledged {options.events / acknowledged_s:>9,.0f}/s, queryable"
+            f" {options.events / total_s:>9,.0f}/s, CPU {used_s / options.events * 1e6:.2f} us/event,"
+            f" p99 {p99_ms(seconds):.0f} ms, memory {measured.memory_mib('VmHWM'):.0f} MiB at most"
+        )
+    return options.events / total_s, used_s / options.events * 1e6
+
+
+def wait_for(measured: Measured, events: int) -> None:
+    while measured.stored < events:
+        time.sleep(0.01)
+
+
+def paced(rate: float, options: argparse.Namespace) -> None:
+    """Half of `rate`, and a probe each half second that is asked for until it is there."""
+    count = int(rate / 2 * 15)
+    bodies = batches(count, options.batch, "msgpack")
+    fresh: list[float] = []
+
+    async def probe(url: str, until_s: float) -> None:
+        async with aiohttp.ClientSession(headers={"X-API-Key": WRITE_KEY}) as session:
+            number = 0
+            while time.perf_counter() < until_s:
+                number += 1
+                name = f"/probe/{number}"
+                row = (time.time_ns() // 1000, "GET", name, *rows(1, 0)[0][3:])
+                body = wire.encode_batch((2**64 + number).to_bytes(16, "big"), {"source": "probe"}, [row])
+                async with session.post(
+                    f"{url}/1/event/", data=body, headers={"Content-Type": wire.CONTENT_TYPE}
+                ) as response:
+                    assert response.status == 200
+                began_s = time.perf_counter()
+                while True:
+                    async with session.get(f"{url}/count", params={"url": name}) as response:
+                        if await response.json():
+                            break
+                    await asyncio.sleep(0.01)
+                fresh.append(time.perf_counter() - began_s)
+                await asyncio.sleep(0.1)
+
+    async def both(url: str) -> list[float]:
+        (_, seconds), _ = await asyncio.gather(
+            send(url, bodies, "msgpack", 64, rate=rate / 2 / options.batch), probe(url, time.perf_counter() + 15)
+        )
+        return seconds
+
+    with collector("embedded") as measured:
+        seconds = asyncio.run(both(measured.url))
+    print(
+        f"  at {rate / 2:,.0f}/s: acknowledged p50 {1000 * quantiles(seconds, n=100)[49]:.1f} ms,"
+        f" p99 {p99_ms(seconds):.1f} ms; queryable after p50 {sorted(fresh)[len(fresh) // 2]:.2f} s,"
+        f" at most {max(fresh):.2f} s ({len(fresh)} probes)"
+    )
+
+
+def over_a_server(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        server = ClickHouseServer(Path(directory))
+        server.start()
+        try:
+            through("msgpack", server.url("apimetry"), options)
+        finally:
+            server.kill()
+
+
+def outage(options: argparse.Namespace) -> None:
+    """Fill a spool of 256 MiB; cost and memory of the first and of the last tenth."""
+    with collector("away", "--spool-mib", "256") as measured:
+        levels = []
+        first = 0
+        while True:
+            bodies = batches(options.batch * 400, options.batch, "msgpack", first=first)
+            first += len(bodies)
+            cpu_s, held = measured.cpu_s, measured.metric("apimetry_collector_spool_events")
+            asyncio.run(send(measured.url, bodies, "msgpack", options.clients))
+            taken = measured.metric("apimetry_collector_spool_events") - held
+            if taken < len(bodies) * options.batch:
+                break
+            levels.append(((measured.cpu_s - cpu_s) / taken * 1e6, measured.memory_mib()))
+        size = measured.metric("apimetry_collector_spool_bytes") / 2**20
+    (cost, memory), (last_cost, last_memory) = levels[0], levels[-1]
+    print(f"  spool of {size:.0f} MiB: CPU {cost:.2f} us/event when empty, {last_cost:.2f} when full")
+    print(f"  memory {memory:.0f} MiB when empty, {last_memory:.0f} when full (the embedded engine is loaded)")
+
+
+def others(options: argparse.Namespace) -> None:
+    """The same number of points into VictoriaMetrics, over HTTP."""
+    program = shutil.which("victoria-metrics") or shutil.which("victoria-metrics-prod")
+    if program is None:
+        print("  skipped: victoria-metrics is not installed (apt install victoria-metrics)")
+        return
+    points = line_protocol(options.events).split(b"\n")
+    pieces = [b"\n".join(points[i : i + options.batch]) for i in range(0, len(points), options.batch)]
+    with tempfile.TemporaryDirectory() as directory:
+        command = [program, f"-storageDataPath={directory}", "-httpListenAddr=127.0.0.1:18428", "-loggerLevel=ERROR"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(2)
+            used_s = cpu_of(process.pid)
+            seconds = asyncio.run(write_lines("http://127.0.0.1:18428/write", pieces, options.clients))
+            used_s = cpu_of(process.pid) - used_s
+            print(
+                f"  victoria-metrics {options.events / seconds:>9,.0f} points/s acknowledged (no fsync),"
+                f" CPU {used_s / options.events * 1e6:.2f} us/point"
+            )
+            process.terminate()
+
+
+def cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+async def write_lines(url: str, pieces: list[bytes], clients: int) -> float:
+    pending = iter(pieces)
+    began_s = time.perf_counter()
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        for piece in pending:
+            async with session.post(url, data=piece) as response:
+                assert response.status < 300, await response.text()
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*[client(session) for _ in range(clients)])
+    return time.perf_counter() - began_s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--gzip", action="store_true")
-    parser.add_argument("--no-store", action="store_true", help="measure the collector alone")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--direct", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve(options.serve, NoStore if options.no_store else Store))
-        return
-    if options.direct:
-        insert_directly(options.direct, options)
-        return
-    with tempfile.TemporaryDirectory() as name:
-        direct, through = Path(name, "direct"), Path(name, "through")
-        direct.mkdir()
-        through.mkdir()
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--direct", str(direct)], check=True)
-        command = [sys.executable, __file__, *sys.argv[1:], "--serve", str(through)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            print(f"collector      process {server.pid}", flush=True)
-            asyncio.run(send(url, bodies(options), options))
-            server.terminate()
+    asked = set(options.only)
+    ready = (0.0, 0.0)
+    rates = {}
+    if asked & {"limits", "msgpack", "json"}:
+        ready, text = alone("msgpack", options), alone("json", options)
+        print(f"the engine alone, {options.events:,} events in one insert")
+        print(f"  MsgPack     {ready[0]:>9,.0f}/s, CPU {ready[1]:.2f} us/event")
+        print(f"  JSONEachRow {text[0]:>9,.0f}/s, CPU {text[1]:.2f} us/event", flush=True)
+    print(f"through a collector, batches of {options.batch}, {options.clients} clients", flush=True)
+    for form in ("msgpack", "json"):
+        if form in asked:
+            rates[form] = through(form, "embedded", options)
+            rate, cpu = rates[form]
+            print(
+                f"             {rate / ready[0]:.2f} of one ready body; {cpu / ready[1]:.2f} times its CPU",
+                flush=True,
+            )
+    if "collector" in asked:
+        print("without a store: the collector's own share")
+        through("msgpack", "none", options)
+    if "paced" in asked:
+        print("at half of that rate", flush=True)
+        paced(rates.get("msgpack", (80_000.0, 0.0))[0], options)
+    if "server" in asked:
+        print("over ClickHouse's HTTP interface (the test server, its CPU not counted)", flush=True)
+        over_a_server(options)
+    if "outage" in asked:
+        print("while the store is away", flush=True)
+        outage(options)
+    if "others" in asked:
+        print("others", flush=True)
+        others(options)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from aiohttp import web
@@ -43,8 +44,10 @@ log = logging.getLogger(__name__)
 REQUEST_GRACE_S = 3.0
 # How long the store may take to end what it is doing; together with the spool's drain under 10 s.
 CLOSE_GRACE_S = 1.5
-# How long a collector waits for a store that does not answer before it listens without it.
+# How long a collector waits for a store that hangs before it listens without it: with the accounts of its last answer,
+# and without any (then it can only say that it is not ready).
 PATIENCE_S = 3.0
+PATIENCE_WITHOUT_ACCOUNTS_S = 30.0
 # What SIGHUP changes in a running process; everything else needs a restart.
 RELOADABLE = frozenset({"log_level", "spool_max_bytes", "events_per_s_per_key"})
 
@@ -138,12 +141,12 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
     store, away = store_of(settings), asyncio.Event()
     early = collector and not store.embedded
     opening = asyncio.create_task(open_store(store, settings, away, generate=collector and query))
+    snapshot_path = make_data_dir(settings) / "accounts.json" if early else None
     try:
-        await _first_of(opening, asyncio.create_task(stopping.wait()), *_impatience(away, early=early))
+        await _first_of(opening, asyncio.create_task(stopping.wait()), *_impatience(away, snapshot_path))
         if stopping.is_set():
             return
         made = opening.result() if opening.done() else None
-        snapshot_path = make_data_dir(settings) / "accounts.json" if early else None
         directory = Directory(Accounts(store), snapshot_path=snapshot_path)
         await directory.start()
         try:
@@ -157,9 +160,12 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await _close(store, opening)
 
 
-def _impatience(away: asyncio.Event, *, early: bool) -> list[asyncio.Task[object]]:
+def _impatience(away: asyncio.Event, snapshot_path: Path | None) -> list[asyncio.Task[object]]:
     """What ends the wait for the store of a collector that can do without it for now."""
-    return [asyncio.create_task(away.wait()), asyncio.create_task(asyncio.sleep(PATIENCE_S))] if early else []
+    if snapshot_path is None:
+        return []
+    patience_s = PATIENCE_S if snapshot_path.exists() else PATIENCE_WITHOUT_ACCOUNTS_S
+    return [asyncio.create_task(away.wait()), asyncio.create_task(asyncio.sleep(patience_s))]
 
 
 async def _first_of(opening: asyncio.Task[Credentials | None], *others: asyncio.Task[object]) -> None:

@@ -1,7 +1,7 @@
 """Segments to what an insert sends, and an insert that was rejected to smaller ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgpack  # type: ignore[import-untyped]  # it ships no stubs
 
@@ -52,13 +52,14 @@ def load(journal: Journal, sealed: Sealed, row_schemas: Mapping[int, tuple[str, 
     keys = [
         (record.meta.batch_key, record.meta.received_us) for record in records if record.meta.batch_key is not None
     ]
-    whole = Part(sealed.token, _join(records), rows, 0, len(records))
     columns = columns_of(data, records, row_schemas)
+    body, records = _join_in_place(data, records)
+    whole = Part(sealed.token, body, rows, 0, len(records))
     return Contents(sealed.token, columns, records, whole, keys, len(damages), lost)
 
 
 def columns_of(
-    data: bytes, records: list[Record], row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS
+    data: bytes | bytearray, records: list[Record], row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS
 ) -> tuple[str, ...]:
     """The columns of a segment's rows: as its header says, or where that is damaged, as many as its rows have."""
     header = read_header(data)
@@ -71,13 +72,25 @@ def columns_of(
     return ROW_FIELDS
 
 
-def _put_aside(journal: Journal, sealed: Sealed, data: bytes, damage: Damage) -> None:
+def _put_aside(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:
     journal.quarantine.keep(
         f"{sealed.token}.{damage.offset}.damaged",
-        data[damage.offset : damage.end],
+        bytes(data[damage.offset : damage.end]),
         reason=f"bytes {damage.offset} to {damage.end} of the segment do not match their checksums",
         rows=0,
     )
+
+
+def _join_in_place(data: bytes | bytearray, records: list[Record]) -> tuple[bytes | memoryview, list[Record]]:
+    """All rows in a row, where the segment was read to: a segment is in memory once, not twice."""
+    if not isinstance(data, bytearray):
+        return _join(records), records
+    view, end, moved = memoryview(data), 0, []
+    for record in records:
+        start, end = end, end + len(record.row_bytes)
+        view[start:end] = record.row_bytes
+        moved.append(replace(record, row_bytes=view[start:end]))
+    return view[:end], moved
 
 
 def _join(records: list[Record]) -> bytes:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 10.0
 REPORTS_SUFFIX = "-senders"
-Insert = Callable[[str, bytes, tuple[str, ...]], Awaitable[None]]
+Insert = Callable[[str, bytes | memoryview, tuple[str, ...]], Awaitable[None]]
 """Token, rows, and the columns that they have."""
 InsertReports = Callable[[str, bytes], Awaitable[None]]
 """Token, and rows of the store's SENDER_COLUMNS."""
@@ -151,15 +151,12 @@ class Writer:
             log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
 
     async def _insert_rows(self, part: Part, columns: tuple[str, ...]) -> None:
-        # Not a copy where the segment is whole; a part of a record is a view of it.
-        body = part.body if isinstance(part.body, bytes) else bytes(part.body)
-
         async def insert() -> None:
             self._failpoints.hit("before_insert")
             began_s = time.monotonic()
-            await self._insert(part.token, body, columns)
+            await self._insert(part.token, part.body, columns)
             self._failpoints.hit("after_insert")
-            self._metrics.inserted(time.monotonic() - began_s, len(body))
+            self._metrics.inserted(time.monotonic() - began_s, len(part.body))
 
         await self._until_known(part.token, insert)
 

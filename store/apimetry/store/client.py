@@ -150,7 +150,7 @@ class Store:
         with self._borrowed(inserting=False) as client:
             client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
 
-    def insert_rows(self, token: str, body: bytes, columns: Sequence[str] = ROW_COLUMNS) -> None:
+    def insert_rows(self, token: str, body: bytes | memoryview, columns: Sequence[str] = ROW_COLUMNS) -> None:
         """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
 
         `body` holds MsgPack values one after another in the order of `columns`. Raises StoreUnavailable when the
@@ -190,7 +190,7 @@ class Store:
             raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
-    def _insert(self, token: str, body: bytes, table: str, columns: Sequence[str]) -> None:
+    def _insert(self, token: str, body: bytes | memoryview, table: str, columns: Sequence[str]) -> None:
         with self._borrowed(inserting=True) as client:
             insert_into(client, (table, columns), token, body, directory=self.address.path)
 

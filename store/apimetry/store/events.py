@@ -81,7 +81,7 @@ def insert_settings(client: Client, token: str) -> dict[str, object]:
 
 
 def insert_into(
-    client: Client, target: tuple[str, Sequence[str]], token: str, body: bytes, *, directory: Path | None
+    client: Client, target: tuple[str, Sequence[str]], token: str, body: bytes | memoryview, *, directory: Path | None
 ) -> None:
     """Send rows to a table and its columns, once for each token; `directory` is that of an embedded store."""
     table, columns = target
@@ -103,7 +103,7 @@ def insert_into(
     _insert_from_file(client, f"{table} ({', '.join(columns)})", clause, body, directory)
 
 
-def _insert_from_file(client: Client, target: str, settings: str, body: bytes, directory: Path) -> None:
+def _insert_from_file(client: Client, target: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
     """Rows reach chDB as a file only.
 
     clickhouse-connect's own way leaves its file in the temporary directory after a kill; one of ours in the data

@@ -138,7 +138,7 @@ def _encode_entry(entry: tuple[bytes, int]) -> bytes:
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
-def _read_log(data: bytes) -> Iterator[tuple[bytes, int]]:
+def _read_log(data: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
     """Whole entries; a torn or damaged one is skipped."""
     for offset in range(0, len(data) - ENTRY_BYTES + 1, ENTRY_BYTES):
         packed = data[offset : offset + _ENTRY.size]

@@ -37,8 +37,8 @@ class Files(Protocol):
     def close(self, handle: int) -> None:
         """Release the handle, and its lock."""
 
-    def read(self, path: Path, limit: int = -1) -> bytes:
-        """The content, or its first bytes."""
+    def read(self, path: Path, limit: int = -1) -> bytes | bytearray:
+        """The content, or its first bytes; a bytearray is the caller's to change."""
 
     def size(self, path: Path) -> int:
         """The content's length."""
@@ -105,10 +105,20 @@ class RealFiles:
         """See Files."""
         os.close(handle)
 
-    def read(self, path: Path, limit: int = -1) -> bytes:
+    def read(self, path: Path, limit: int = -1) -> bytes | bytearray:
         """See Files."""
         with path.open("rb", buffering=0) as file:
-            return file.read(limit) or b""
+            size = os.fstat(file.fileno()).st_size
+            data = bytearray(size if limit < 0 else min(limit, size))
+            filled = 0
+            while filled < len(data):
+                # The kernel gives up to 2 GiB at once, and less where the file was cut meanwhile.
+                count = file.readinto(memoryview(data)[filled:])
+                if not count:
+                    break
+                filled += count
+        del data[filled:]
+        return data
 
     def size(self, path: Path) -> int:
         """See Files."""

@@ -200,7 +200,7 @@ class Journal:
         self._growing = None
         self._add(sealed)
 
-    def read(self, sealed: Sealed) -> bytes:
+    def read(self, sealed: Sealed) -> bytes | bytearray:
         """The bytes that count of a sealed segment; raises OSError."""
         return self._files.read(self.folders.segments / sealed.name, sealed.length)
 

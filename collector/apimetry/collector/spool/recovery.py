@@ -122,7 +122,7 @@ def _recover_segment(folders: Folders, files: Files, name: str, recovered: Recov
             return
         rows = sum(record.rows for record in records)
         sealed = Sealed(token, records[-1].end, rows, records[-1].end)
-        _seal_copy(folders, files, path, data[: sealed.length], sealed)
+        _seal_copy(folders, files, path, bytes(data[: sealed.length]), sealed)
     elif name.endswith(".copy"):
         files.remove(path)
         return

@@ -59,7 +59,7 @@ def _replay_piece(folders: Folders, files: Files, name: str) -> Replayed:
     schema = row_schema(columns)
     if schema not in ROW_SCHEMAS:
         return Replayed(name, rows, "its rows have columns that this version does not know")
-    _write_segment(folders, files, name, Entry(Meta(None, "", 0), rows, files.read(path)), schema)
+    _write_segment(folders, files, name, Entry(Meta(None, "", 0), rows, bytes(files.read(path))), schema)
     files.remove(note_path)
     files.remove(path)
     files.sync_folder(folders.quarantine)

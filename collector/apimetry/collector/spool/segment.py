@@ -131,7 +131,7 @@ def encode_header(row_schema: int, created_ns: int) -> bytes:
     return header + _CRC.pack(zlib.crc32(header))
 
 
-def read_header(data: bytes) -> tuple[int, int] | None:
+def read_header(data: bytes | bytearray) -> tuple[int, int] | None:
     """Version and row schema; None if the header is torn or damaged."""
     if len(data) < HEADER_BYTES or zlib.crc32(data[: _HEADER.size]) != _CRC.unpack_from(data, _HEADER.size)[0]:
         return None
@@ -149,7 +149,7 @@ def encode_record(entry: Entry, token: str, offset: int) -> bytes:
     return b"".join((header, _CRC.pack(zlib.crc32(header, seed)), meta, entry.row_bytes))
 
 
-def scan(data: bytes, token: str) -> tuple[list[Record], list[Damage]]:
+def scan(data: bytes | bytearray, token: str) -> tuple[list[Record], list[Damage]]:
     """Every whole record, and what lies between and after them.
 
     After damage the search goes on at the next place where a record's checksums match, so that a flipped bit
@@ -193,7 +193,7 @@ def _read_record(view: memoryview, token: str, offset: int) -> Record | None:
     return Record(offset, end, meta, rows, view[body + meta_length : end])
 
 
-def _next_record(data: bytes, view: memoryview, token: str, start: int) -> Record | None:
+def _next_record(data: bytes | bytearray, view: memoryview, token: str, start: int) -> Record | None:
     offset = data.find(RECORD_MAGIC, start)
     while offset >= 0:
         record = _read_record(view, token, offset)

@@ -1,0 +1,58 @@
+"""What the engine does with the same rows when nothing stands before it: the limits of `collector_ingest.py`.
+
+    python benchmarks/_engine_alone.py {msgpack,json} DIRECTORY EVENTS BATCH
+
+Prints the seconds and the CPU seconds of one insert into the same tables, all rollups included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from apimetry.collector.decode import decode_msgpack
+from apimetry.collector.rows import make_target
+from apimetry.store.events import ROW_COLUMNS, insert_settings
+from benchmarks._collector_under_test import APPLICATION, store_of
+from benchmarks._ingest_events import batches, rows
+
+
+def main() -> None:
+    form, directory, events, batch = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    store = store_of("embedded", directory)
+    target = make_target(APPLICATION, 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400)
+    warm = decode_msgpack(batches(batch, batch, "msgpack")[0], target, max_events=batch).row_bytes
+    store.insert_rows("warm", warm)
+    if form == "msgpack":
+        body = b"".join(decode_msgpack(b, target, max_events=batch).row_bytes for b in batches(events, batch, form))
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        store.insert_rows("one-ready-body", body)
+    else:
+        path = directory / "events.json"
+        with path.open("w") as file:
+            kinds = [rows(batch, seed) for seed in range(min(100, events // batch))]
+            for number in range(events // batch):
+                for row in kinds[number % len(kinds)]:
+                    names = dict(zip(JSON_FIELDS, row, strict=False))
+                    names["timestamp"] = round(row[0] / 1e6, 6)
+                    file.write(json.dumps({"application": APPLICATION, "retention_days": 90, **names}) + "\n")
+        columns = ", ".join(("application", "retention_days", *JSON_FIELDS))
+        with store._borrowed(inserting=True) as client:  # noqa: SLF001 - the same settings as the collector's insert
+            settings = ", ".join(f"{name} = '{value}'" for name, value in insert_settings(client, "json").items())
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        store.command(f"INSERT INTO events ({columns}) FROM INFILE '{path}' SETTINGS {settings} FORMAT JSONEachRow")
+    print(time.perf_counter() - began_s, time.process_time() - cpu_s)
+    sys.stdout.flush()
+    store.close()
+    os._exit(0)
+
+
+JSON_FIELDS = tuple(
+    name for name in ROW_COLUMNS if name not in ("application", "data", "source", "version", "retention_days")
+)
+
+if __name__ == "__main__":
+    main()
