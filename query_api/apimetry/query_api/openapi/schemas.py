@@ -87,8 +87,8 @@ def _timeseries() -> Json:
             "that is stored: by the counts that senders with the middleware report, whatever the filters and the "
             "weights. Reasons are the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the "
             "collector, `unaccounted` (acknowledged and not stored: in a spool or a quarantine) and `sender_gone` "
-            "(in the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report nothing "
-            "and are outside, as is what a killed process captured after its last report.",
+            "(in the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report "
+            "nothing and are outside, as is what a killed process captured after its last report.",
         },
     }
 
