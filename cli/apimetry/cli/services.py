@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 REQUEST_GRACE_S = 3.0
 # How long the store may take to end what it is doing; together with the spool's drain under 10 s.
 CLOSE_GRACE_S = 1.5
-# How long a collector waits for a store that hangs before it listens without it: with the accounts of its last answer,
+# How long a collector waits for a store that hangs before it listens without it: with accounts of its last answer,
 # and without any (then it can only say that it is not ready).
 PATIENCE_S = 3.0
 PATIENCE_WITHOUT_ACCOUNTS_S = 30.0
