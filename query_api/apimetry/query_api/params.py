@@ -29,6 +29,7 @@ DIMENSIONS = (
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
 NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 FILLS = ("zero", "null")
+COMPARISONS = ("previous",)
 FLAGS = ("0", "1")
 PARAMETERS = (
     "aggregation",
@@ -40,6 +41,7 @@ PARAMETERS = (
     "fill",
     "limit",
     "completeness",
+    "compare",
 )
 
 MAX_STATUS_CODE = 65_535
@@ -92,6 +94,7 @@ class TimeseriesQuery:
     fill: str | None = None
     limit: int | None = None
     completeness: bool = False
+    compare: str | None = None
     """Whether the answer says which share of the captured events is stored."""
 
     @property
@@ -141,6 +144,7 @@ def parse_timeseries(
         fill=one_of("fill", single(given, "fill"), FILLS),
         limit=_limit(single(given, "limit"), max_groups),
         completeness=flag(given, "completeness"),
+        compare=one_of("compare", single(given, "compare"), COMPARISONS),
     )
 
 

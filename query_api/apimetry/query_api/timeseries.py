@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from apimetry.query_api.comparison import previous
 from apimetry.query_api.completeness import completeness
 from apimetry.query_api.params import TimeseriesQuery
 from apimetry.query_api.planner import plan, timeseries_needs
@@ -39,7 +41,8 @@ class Limits:
 def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits) -> dict[str, object]:
     """Return the answer about `application`. Blocks while `ask` does.
 
-    With `limit`, the answer's `omitted_groups` says how many groups were left out.
+    With `limit`, the answer's `omitted_groups` says how many groups were left out; with `compare`, `previous` has the
+    groups of the period before (see `comparison`).
 
     Raises:
         BadRequest: the answer would be over `limits`.
@@ -65,6 +68,9 @@ def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, lim
         answer["omitted_groups"] = rows[0][3] - len(groups) if rows and query.group else 0
     if query.completeness:
         answer["completeness"] = completeness(application, query.start, query.end, ask=ask)
+    if query.compare:
+        of_period = partial(answer_timeseries, application=application, ask=ask, limits=limits)
+        answer["previous"] = previous(query, groups, of_period)
     return answer
 
 

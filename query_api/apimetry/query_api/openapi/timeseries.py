@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, query_parameter, ref
 from apimetry.query_api.params import (
+    COMPARISONS,
     DIMENSIONS,
     FILLS,
     FLAGS,
@@ -136,6 +137,12 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "1: the answer says which share of what senders captured is stored.",
             {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
             "1",
+        ),
+        query_parameter(
+            "compare",
+            "previous: the answer also has the period of the same length before, laid over the asked one.",
+            {"type": "string", "enum": list(COMPARISONS)},
+            "previous",
         ),
     ]
 
