@@ -1,0 +1,305 @@
+"""Time to answer from rollups and from raw events at scale: medians and p95 of warm questions, down to JSON bytes.
+
+    python benchmarks/query_scale.py [--events 100000000] [--directory DIR] [--repeat 9] [--segments 8]
+
+Makes 30 days of one application inside the engine: 60 routes, 2,000 consumers, a million URLs, skewed latencies,
+nulls. With `--directory` the store is kept there, and reused by the next run with as many events. Raw
+answers are the same statements, planned without rollups. The insert rates are of ready segments through
+`Store.insert_rows`, into a store of its own, turn by turn with and without the rollups' views.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import resource
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from apimetry.query_api import planner, timeseries, usage_sql
+from apimetry.query_api.params import parse_timeseries
+from apimetry.query_api.timeseries import Limits, answer_timeseries
+from apimetry.query_api.usage import answer_usage
+from apimetry.query_api.usage_params import parse_usage
+from apimetry.store import migrations
+from apimetry.store.client import Store
+from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.records import Application, RequestLimits
+from apimetry.web.service import json_response
+
+DAY_S = 86_400
+DAYS = 30
+SPAN_S = DAYS * DAY_S
+ROWS_PER_INSERT = 1_000_000
+APPLICATION = "bench"
+ROLLUPS = ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")
+LIMITS = Limits(max_points=100_000, max_groups=10_000)
+
+# Few routes and consumers have most of the requests; each route has its method and its usual latency.
+ROWS = """WITH toUInt32(60 * pow((sipHash64(number, 1) % 1000003) / 1000003, 2)) AS r,
+  toUInt32(2000 * pow((sipHash64(number, 2) % 1000003) / 1000003, 2)) AS consumer,
+  (sipHash64(number, 3) % 1000003 + 1) / 1000004 AS u,
+  (sipHash64(number, 4) % 1000003) / 1000003 AS v,
+  sipHash64(number, 5) % 1000 AS luck,
+  exp(8 + (r % 13) * 0.3 + 0.8 * sqrt(-2 * log(u)) * cos(2 * pi() * v)) AS latency,
+  ['GET', 'GET', 'GET', 'POST', 'DELETE', 'GET', 'PUT'][r % 7 + 1] AS verb,
+  multiIf(luck < 930, if(verb = 'POST', 201, 200), luck < 960, 404, luck < 970, 401, luck < 980, 429, luck < 990,
+    500, luck < 995, 400, 503) AS status
+SELECT {application:String} AS application,
+  fromUnixTimestamp64Micro({start_us:Int64} + toInt64(number * {step_us:Float64})
+    + toInt64(sipHash64(number, 6) % {jitter_us:UInt64}), 'UTC') AS timestamp,
+  verb AS method,
+  concat('/v1/resource', toString(r), '/', toString(sipHash64(number, 7) % 20000)) AS url,
+  concat('/v1/resource', toString(r), '/{id}') AS route,
+  concat('views.resource', toString(r)) AS function,
+  status AS status_code,
+  toUInt64(latency) AS response_us,
+  if(sipHash64(number, 8) % 10 = 0, NULL, toUInt64(latency * 0.8)) AS ttfb_us,
+  if(verb = 'GET', NULL, toUInt64(exp(5 + 3 * u))) AS request_bytes,
+  toUInt64(exp(5 + 5 * v)) AS response_bytes,
+  concat('consumer-', toString(consumer)) AS consumer_id,
+  if(status >= 500, ['ValueError', 'TimeoutError'][number % 2 + 1], '') AS error_type,
+  concat('10.0.', toString(consumer % 256), '.0') AS client_ip,
+  concat('Mozilla/5.0 (agent ', toString(consumer % 50), ')') AS user_agent,
+  1 AS sample_weight,
+  map() AS data,
+  concat('web-', toString(sipHash64(number, 9) % 4)) AS source,
+  concat('1.', toString(intDiv(number * 5, {events:UInt64}))) AS version,
+  90 AS retention_days
+FROM numbers({first:UInt64}, {rows:UInt64})"""
+
+
+def event_rows(start_s: float, span_s: float, events: int, rows: range) -> dict[str, object]:
+    """What ROWS binds for some of the `events` that lie evenly in the span."""
+    step_us = span_s * 1_000_000 / events
+    return {
+        "application": APPLICATION,
+        "start_us": int(start_s * 1_000_000),
+        "step_us": step_us,
+        "jitter_us": max(1, int(step_us)),
+        "events": events,
+        "first": rows.start,
+        "rows": len(rows),
+    }
+
+
+def fill(store: Store, events: int, start_s: int) -> None:
+    """Make the events, and the rollups through their views."""
+    started = time.perf_counter()
+    insert = f"INSERT INTO events ({', '.join(ROW_COLUMNS)}) {ROWS}"
+    for first in range(0, events, ROWS_PER_INSERT):
+        rows = range(first, min(first + ROWS_PER_INSERT, events))
+        store.command(insert, event_rows(start_s, SPAN_S, events, rows), settings={"async_insert": 0})
+    print(f"{events:,} events over {DAYS} days made in {time.perf_counter() - started:,.0f} s")
+
+
+def opened_with_events(directory: Path, events: int) -> Store:
+    """The store in `directory` with its events: those of an earlier run, or new ones that end this hour."""
+    store = Store(f"chdb://{directory}/store")
+    store.open()
+    migrations.migrate(store)
+    ((stored,),) = store.query("SELECT count() FROM events")
+    if stored == 0:
+        fill(store, events, int(time.time()) // 3600 * 3600 - SPAN_S)
+    elif stored != events:
+        raise SystemExit(f"{directory} holds {stored:,} events, not {events:,}: name another directory")
+    return store
+
+
+ONE_ROUTE = "granularity=hour&include=route:/v1/resource7/{id}&aggregation=percentile_95"
+# Name, seconds before the end, parameters, and the milliseconds that it may take.
+TIMESERIES = (
+    ("30 days by hour, count", SPAN_S, "granularity=hour", 100),
+    ("30 days by hour, mean ttfb", SPAN_S, "granularity=hour&aggregation=mean&value=ttfb_us", 100),
+    ("30 days by hour, p95", SPAN_S, "granularity=hour&aggregation=percentile_95", 100),
+    ("30 days by hour and method, count", SPAN_S, "granularity=hour&group=method", 100),
+    ("30 days by hour and method, p95", SPAN_S, "granularity=hour&group=method&aggregation=percentile_95", 100),
+    ("30 days by hour and status, count", SPAN_S, "granularity=hour&group=status_code", 100),
+    ("30 days by hour and status, p95", SPAN_S, "granularity=hour&group=status_code&aggregation=percentile_95", 100),
+    (
+        "30 days by hour of one route, p95",
+        SPAN_S,
+        "granularity=hour&include=route:/v1/resource7/{id}&aggregation=percentile_95",
+        100,
+    ),
+    ("30 days by hour and route, count", SPAN_S, "granularity=hour&group=route", 400),
+    ("30 days by hour and route, p95", SPAN_S, "granularity=hour&group=route&aggregation=percentile_95", 400),
+    ("30 days by hour and source, count", SPAN_S, "granularity=hour&group=source", 400),
+    ("30 days by consumer, count", SPAN_S, "group=consumer_id", 200),
+    ("30 days by hour of one consumer, count", SPAN_S, "granularity=hour&include=consumer_id:consumer-7", 100),
+    ("30 days by minute, count", SPAN_S, "granularity=minute", 200),
+    ("last hour by minute, count", 3600, "granularity=minute", 50),
+    ("last hour by minute, p95", 3600, "granularity=minute&aggregation=percentile_95", 50),
+)
+COUNTERS = (
+    "SELECT application, sum(requests), max(time) FROM hourly_totals WHERE dimension = 'all' GROUP BY application"
+)
+RAW_COUNTERS = "SELECT application, sum(sample_weight), max(timestamp) FROM events GROUP BY application"
+Question = Callable[[], object]
+
+
+def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
+    """Each question's name, the call that answers it down to JSON, and its limit in milliseconds."""
+    for name, span_s, text, limit_ms in TIMESERIES:
+        parameters = [tuple(pair.split("=", 1)) for pair in text.split("&")]
+
+        def ask(span_s: int = span_s, parameters: list = parameters) -> object:
+            query = parse_timeseries(str(end - span_s), str(end), parameters, max_groups=LIMITS.max_groups)
+            return json_response(answer_timeseries(query, APPLICATION, ask=store.query, limits=LIMITS))
+
+        yield name, ask, limit_ms
+    limits = RequestLimits(None, None, None)
+    created = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    application = Application(APPLICATION, "organization", "Bench", 90, limits, created)
+
+    def ask_usage() -> object:
+        # Now is no whole hour, as it never is.
+        query = parse_usage([("timeframe", "30d")], end - 1234)
+        return json_response(answer_usage(query, application, ask=store.query, now=end - 1234))
+
+    yield "usage over 30 days", ask_usage, 250
+
+
+@contextlib.contextmanager
+def without_rollups() -> Iterator[None]:
+    """Plan everything from events, as if there were no rollups."""
+
+    def plan(needs: planner.Needs) -> planner.Plan:
+        return planner.plan(needs, ())
+
+    planned = timeseries.plan, usage_sql.plan
+    timeseries.plan = usage_sql.plan = plan
+    try:
+        yield
+    finally:
+        timeseries.plan, usage_sql.plan = planned
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of repeated answers; `cpu` of all threads, which another process on the machine hardly changes."""
+
+    median: float
+    p95: float
+    cpu: float
+
+
+def measured(question: Question, repeat: int) -> Times:
+    """Answer once to warm up, then `repeat` times."""
+    question()
+    walls, cpus = [], []
+    for _ in range(repeat):
+        wall, cpu = time.perf_counter(), time.process_time()
+        question()
+        walls.append((time.perf_counter() - wall) * 1000)
+        cpus.append((time.process_time() - cpu) * 1000)
+    walls.sort()
+    return Times(statistics.median(walls), walls[int(0.95 * len(walls))], statistics.median(cpus))
+
+
+def measure_questions(store: Store, repeat: int, raw_repeat: int) -> None:
+    ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
+    asked = [*questions(store, end), ("counters of applications", lambda: store.query(COUNTERS), 50)]
+    head = f"{'question':<40}{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}"
+    print(f"{head}{'raw ms':>10}{'p95':>8}{'cpu':>8}{'times':>7}")
+    for name, question, limit_ms in asked:
+        ours = measured(question, repeat)
+        raw = Times(0, 0, 0)
+        if raw_repeat:
+            with without_rollups():
+                raw = measured(
+                    (lambda: store.query(RAW_COUNTERS)) if name.startswith("counters") else question, raw_repeat
+                )
+        print(
+            f"{name:<40}{ours.median:>10.1f}{ours.p95:>7.0f}{limit_ms:>7}{ours.cpu:>7.0f}{raw.median:>10.0f}"
+            f"{raw.p95:>8.0f}{raw.cpu:>8.0f}{raw.median / ours.median:>7.1f}",
+            flush=True,
+        )
+
+
+def print_sizes(store: Store) -> None:
+    sizes = {
+        table: (rows, size)
+        for table, rows, size in store.query(
+            "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts"
+            " WHERE active AND database = {d:String} GROUP BY table",
+            {"d": store.database},
+        )
+    }
+    events = sizes["events"][1]
+    for table in ("events", *ROLLUPS):
+        rows, size = sizes[table]
+        print(f"{table:<20}{rows:>14,} rows{size / 1e6:>10,.1f} MB{100 * size / events:>8.1f} % of the events")
+    print(f"{'all rollups':<20}{100 * sum(sizes[table][1] for table in ROLLUPS) / events:>44.1f} % of the events")
+
+
+def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list[bytes]:
+    """Segments of five seconds each, as the collector's spool holds them."""
+    segments = []
+    columns = ", ".join(f"toUnixTimestamp64Micro({c})" if c == "timestamp" else c for c in ROW_COLUMNS)
+    for number in range(count):
+        file = directory / f"segment-{number}"
+        values = event_rows(time.time() - 100, 5, rows * 1000, range(number * rows, (number + 1) * rows))
+        values |= {"step_us": 5e6 / rows, "start_us": values["start_us"] - int(number * rows * 5e6 / rows)}
+        store.command(f"SELECT {columns} FROM ({ROWS}) INTO OUTFILE '{file}' FORMAT MsgPack", values)
+        segments.append(file.read_bytes())
+    return segments
+
+
+def measure_inserts(count: int, rows: int) -> None:
+    """Rates with and without the rollups' views, turn by turn: what else the machine does hits both."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(f"chdb://{directory}/store")
+        store.open()
+        try:
+            migrations.migrate(store)
+            segments = ready_segments(store, Path(directory), count, rows)
+            views = [f"{table}_view" for table in ROLLUPS if table != "hourly_totals"]
+            taken: dict[bool, list[float]] = {True: [], False: []}
+            for turn, body in enumerate(segments * 2):
+                with_rollups = turn % 2 == 0
+                for view in views:
+                    store.command(f"{'ATTACH' if with_rollups else 'DETACH'} TABLE {view}") if turn else None
+                started = time.perf_counter()
+                store.insert_rows(uuid.uuid4().hex, body)
+                taken[with_rollups].append(time.perf_counter() - started)
+        finally:
+            store.close()
+    rates = {each: rows / statistics.median(times) for each, times in taken.items()}
+    print(
+        f"insert, segments of {rows:,} rows: {rates[False]:,.0f} rows/s without rollups, {rates[True]:,.0f} with:"
+        f" {100 * (1 - rates[True] / rates[False]):.0f} % less"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=100_000_000)
+    parser.add_argument("--directory", type=Path, help="keep the store here, and reuse it")
+    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--raw-repeat", type=int, default=1, help="0: leave raw events out")
+    parser.add_argument("--segments", type=int, default=8, help="0: leave the insert rates out")
+    parser.add_argument("--segment-rows", type=int, default=100_000)
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        directory = given.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory.mkdir(parents=True, exist_ok=True)
+        store = opened_with_events(directory, given.events)
+        try:
+            print_sizes(store)
+            measure_questions(store, given.repeat, given.raw_repeat)
+        finally:
+            store.close()
+    if given.segments:
+        measure_inserts(given.segments, given.segment_rows)
+    print(f"largest resident size: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
