@@ -174,3 +174,14 @@ async def test_timeseries_says_it_when_asked(embedded_service):
     assert asked["completeness"] == {
         "captured": 12, "stored": 10, "pending": 0, "lost": {"buffer_full": 2}, "share": 0.833333, "senders": 1,
     }  # fmt: skip
+
+
+async def test_usage_says_it_when_asked(embedded_service):
+    sender = SimulatedSender("a")
+    sender.capture(10)
+    sender.drop(2)
+    Reports(embedded_service.accounts.store).add(NOW - 60, *sender.send(10))
+    path = f"/v1/developer/usage?start={NOW - 3600}&end={NOW}"
+    assert "completeness" not in await embedded_service.answer(path)
+    asked = await embedded_service.answer(f"{path}&completeness=1&method=GET")
+    assert (asked["completeness"]["captured"], asked["completeness"]["stored"]) == (12, 10)

@@ -8,6 +8,7 @@ from typing import Any
 
 from apimetry.query_api import usage_sql as sql
 from apimetry.query_api.buckets import Buckets
+from apimetry.query_api.completeness import completeness
 from apimetry.query_api.error_types import ErrorType, error_type
 from apimetry.query_api.figures import Measures, iso_time, percent, rounded, scaled
 from apimetry.query_api.usage_alerts import alerts, average_rates, limits_json, utilizations
@@ -48,7 +49,7 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     span_s = scope.end - scope.start
     utilization = utilizations(application.limits, total.requests, span_s)
     rates = average_rates(total.requests, span_s)
-    return {
+    answer: Json = {
         "success": True,
         "usage": _usage(total, rates, peaks),
         "timeSeries": points_json(buckets, series),
@@ -64,6 +65,9 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
         },
         "timestamp": iso_time(now),
     }
+    if query.completeness:
+        answer["completeness"] = completeness(application.id, scope.start, scope.end, ask=ask)
+    return answer
 
 
 def scope_of(window: Window, application: str, ask: Ask) -> Scope:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apimetry.query_api.buckets import GRANULARITIES
-from apimetry.query_api.params import Filter, status_codes
+from apimetry.query_api.params import Filter, flag, status_codes
 from apimetry.query_api.reading import collect, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.usage_sql import Order, Sort
 from apimetry.web.errors import BadRequest
@@ -29,7 +29,18 @@ SORTS: tuple[Sort, ...] = ("requests", "errors", "latency", "timestamp")
 ORDERS = ("desc", "asc")
 FILTERS = ("consumer_id", "route", "method", "status_code")
 WINDOW_PARAMETERS = ("timeframe", "start", "end", *FILTERS)
-PARAMETERS = ("timeframe", "granularity", "sortBy", "order", "limit", "offset", "start", "end", *FILTERS)
+PARAMETERS = (
+    "timeframe",
+    "granularity",
+    "sortBy",
+    "order",
+    "limit",
+    "offset",
+    "start",
+    "end",
+    *FILTERS,
+    "completeness",
+)
 
 DEFAULT_TIMEFRAME = "24h"
 DEFAULT_GRANULARITY = "hour"
@@ -61,6 +72,8 @@ class UsageQuery:
     descending: bool = True
     limit: int = DEFAULT_LIMIT
     offset: int = 0
+    completeness: bool = False
+    """Whether the answer says which share of the captured requests is stored."""
 
     @property
     def list_order(self) -> Order:
@@ -90,6 +103,7 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
         descending=order == "desc",
         limit=number_in("limit", single(given, "limit") or str(DEFAULT_LIMIT), range(1, MAX_LIMIT + 1)),
         offset=number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1)),
+        completeness=flag(given, "completeness"),
     )
 
 

@@ -13,7 +13,7 @@ from apimetry.query_api.openapi.parts import (
     ref,
 )
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
-from apimetry.query_api.params import MAX_STATUS_CODE
+from apimetry.query_api.params import FLAGS, MAX_STATUS_CODE
 from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.query_api.usage_params import (
     DEFAULT_GRANULARITY,
@@ -139,6 +139,12 @@ def _listing() -> list[Json]:
             "Buckets before the page.",
             {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
             0,
+        ),
+        query_parameter(
+            "completeness",
+            "1: the answer says which share of what senders captured is stored.",
+            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
+            "1",
         ),
     ]
 

@@ -29,7 +29,9 @@ def schemas() -> Json:
                 "alerts": array(schema("Alert")),
                 "pagination": schema("Pagination"),
                 "timestamp": TIME,
-            }
+                "completeness": schema("Completeness"),
+            },
+            optional=("completeness",),
         ),
         "UsageTotals": _totals(),
         "UsagePoint": _point(),
