@@ -14,7 +14,7 @@ from typing import Any
 try:
     import click
 
-    from apimetry.cli import alerts, logs, manage, services, spool
+    from apimetry.cli import alerts, logs, manage, services, spool, tail
     from apimetry.cli.access_logs import command as access_logs
     from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
@@ -109,3 +109,4 @@ main.add_command(manage.keys)
 main.add_command(access_logs.import_)
 main.add_command(alerts.alerts)
 main.add_command(spool.spool)
+main.add_command(tail.tail)

@@ -1,0 +1,66 @@
+"""`apimetry tail`: each event once, as it arrives."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from apimetry.cli.tail import Tail
+from tests.support.processes import APIMETRY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
+
+
+def event(url, **more):
+    return {"timestamp": time.time(), "method": "GET", "url": url, "response_us": 1500, "status_code": 200, **more}
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    with running("serve", data_dir=tmp_path_factory.mktemp("serve"), **BOOTSTRAP) as service:
+        yield service
+
+
+def test_events_are_printed_once_each_as_they_arrive(serve, tmp_path):
+    post_events(serve.collector_url, [event("/before")])
+    wait_for_total(serve, serve.query_url, 1)
+    output = tmp_path / "out"
+    environment = {**os.environ, "APIMETRY_QUERY_URL": serve.query_url, "APIMETRY_READ_KEY": READ_KEY}
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [str(APIMETRY), "tail", "--json", "--every-s", "0.2", "--last-s", "50"], stdout=file, env=environment
+        )
+    try:
+        serve.wait_until(lambda: output.read_text().count("\n") >= 1, "the event from before")
+        post_events(serve.collector_url, [event("/after"), event("/other")])
+        serve.wait_until(lambda: output.read_text().count("\n") >= 3, "the events from after")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    assert [json.loads(line)["url"] for line in output.read_text().splitlines()] == ["/before", "/after", "/other"]
+
+
+def test_a_terminal_is_not_steered_by_what_strangers_sent(serve):
+    post_events(serve.collector_url, [event("/\x1b[2Jx", consumer_id="acme")])
+    wait_for_total(serve, serve.query_url, 4)
+    command = [str(APIMETRY), "tail", "--once", "--last-s", "60", "--query-url", serve.query_url]
+    ran = subprocess.run([*command, "--read-key", READ_KEY], capture_output=True, text=True, timeout=60, check=True)
+    assert "\x1b" not in ran.stdout
+    assert ran.stdout.splitlines()[-1].endswith("200        1.5 ms  GET /�[2Jx  acme")
+
+
+class Answers:
+    """Stands in for the query service: one body after another."""
+
+    def __init__(self, *bodies):
+        self._bodies = list(bodies)
+
+    def call(self, path):
+        return self._bodies.pop(0), {}
+
+
+def test_equal_events_are_told_apart_by_their_number():
+    line = b'{"timestamp":1}\n'
+    following = Tail(Answers(line, line * 3, line * 3), ())
+    assert [len(list(following.new())) for _ in range(3)] == [1, 2, 0]
