@@ -151,7 +151,7 @@ class Worker:
         if not len(self.buffer):
             return
         end = max(time.monotonic() + interval_s * _SETTLE_SHARE, self._last_drain + interval_s)
-        while not (self._waiters or self._stopping or self.buffer.has_batch or self._host.look()):
+        while not (self._host.look() or self._waiters or self._stopping or self.buffer.has_batch):
             left_s = end - time.monotonic()
             if left_s <= 0 or self.buffer.wait(min(left_s, _LOOK_S)):
                 return
