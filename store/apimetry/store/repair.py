@@ -7,6 +7,12 @@ the engine itself does when a part is dropped. Each table has its own log, so a 
 by the same retry. (A server has the same gap of microseconds; ReplicatedMergeTree, which commits both at once, has
 not.)
 
+A power cut differs in one point. An insert is answered when every file of each part, the part's directory and the
+table's are fsync'd (`fsync_after_insert`, `fsync_part_directory`; seen with strace on chDB 26.9), and a segment is
+unlinked after that: nothing acknowledged is lost. The log alone is not fsync'd, so that the tokens of the last half
+minute can be missing beside their parts. That matters only for a segment that is still in the spool, which is the one
+whose insert was under way: its retry can then be stored a second time.
+
 The log's lines: `1` (added) or `2` (dropped), the part's name and the block's id, separated by tabs.
 """
 
