@@ -56,6 +56,30 @@ def test_an_application_is_created_listed_and_deleted(manage):
     assert [each["id"] for each in manage("applications", "list")] == [APPLICATION]
 
 
+def test_an_application_is_deleted_with_its_events(manage, serve):
+    manage("applications", "create", "--name", "Short", "--id", "short")
+    assert manage("applications", "delete", "short", "--events") == {"deleted": "short"}
+    jobs = get_json(f"{serve.query_url}/api/jobs?limit=1", ADMIN_KEY)["jobs"]
+    assert [(job["kind"], job["application"]) for job in jobs] == [("delete_application", "short")]
+
+
+def test_an_alert_rule_is_created_listed_and_deleted(manage):
+    made = manage(
+        *("alerts", "create", "--application", APPLICATION, "--name", "Slow", "--metric", "latency_percentile"),
+        *("--percentile", "95", "--threshold", "250", "--include", "method:GET", "--window-s", "600"),
+        *("--webhook-url", "https://hooks.example.com/"),
+    )
+    shown = ("name", "percentile", "threshold", "include", "windowS", "webhookUrl")
+    assert [made[name] for name in shown] == ["Slow", 95, 250.0, ["method:GET"], 600, "https://hooks.example.com/"]
+    assert made["secret"].startswith("whsec_")
+    assert [each["id"] for each in manage("alerts", "list")] == [made["id"]]
+    assert made["secret"] not in json.dumps(manage("alerts", "list"))
+    assert manage("alerts", "delete", made["id"]) == {"deleted": made["id"]}
+    assert manage("alerts", "list") == []
+    wrong = ("alerts", "create", "--application", APPLICATION, "--name", "x", "--metric", "error_rate")
+    assert "threshold is missing" in manage(*wrong, status=1)
+
+
 def test_a_new_key_works_at_once_and_a_deleted_one_stops(manage, serve):
     made = manage("keys", "create", "--kind", "read", "--application", APPLICATION, "--name", "ci")
     assert total(serve.query_url, made["secret"]) == total(serve.query_url)

@@ -36,6 +36,10 @@ MAY = {
     ("DELETE", "/api/alerts/{id}"): ADMIN,
     ("POST", "/api/alerts/{id}/rotate"): ADMIN,
     ("GET", "/api/alerts/{id}/events"): ADMIN,
+    ("DELETE", "/api/applications/{id}/events"): ADMIN,
+    ("DELETE", "/api/applications/{id}/consumers/{consumer}"): ADMIN,
+    ("GET", "/api/jobs"): ADMIN,
+    ("GET", "/api/jobs/{id}"): ADMIN,
     ("GET", "/"): ANYONE,
     ("GET", "/docs"): ANYONE,
     ("GET", "/openapi.json"): ANYONE,
@@ -44,7 +48,7 @@ MAY = {
     ("GET", "/metrics"): ANYONE,
 }
 # Ids that do not exist: a test of who may delete deletes nothing.
-NOBODY = {"start": "0", "end": "10", "id": "nobody"}
+NOBODY = {"start": "0", "end": "10", "id": "nobody", "consumer": "nobody"}
 
 
 def extra_of(path):

@@ -109,13 +109,22 @@ async def test_every_documented_value_is_accepted_and_its_answer_of_its_schema(d
 
 def requests_of(document, ids):
     """Every documented operation with its example body: first what deletes nothing, the application last."""
-    ordered = sorted(operations(document), key=lambda each: (each[1] == "delete", "applications" in each[0]))
-    for path, method, operation, _ in ordered:
+
+    def order(each):
+        return each[1] == "delete", "applications" in each[0], each[0] == "/api/applications/{id}"
+
+    for path, method, operation, _ in sorted(operations(document), key=order):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
         if path == "/api/applications" and body:
             body = {**body, "id": "another"}
         kind = next((each for each in ids if f"/{each}s/" in path), "application")
-        yield method.upper(), path.format(start=0, end=10, id=ids[kind]), operation, body
+        yield method.upper(), path.format(start=0, end=10, consumer="acme", id=ids[kind]), operation, body
+
+
+def needed(document, operation):
+    """The query parameters that an operation cannot do without."""
+    described = [resolved(document, each) for each in operation.get("parameters", [])]
+    return {each["name"]: each["example"] for each in described if each["in"] == "query" and each.get("required")}
 
 
 async def test_every_operation_answers_as_documented(document, embedded_service):
@@ -123,10 +132,13 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
     rule = {"application": "shop", "name": "Silence", "metric": "no_data"}
     response = await embedded_service.request("POST", "/api/alerts", json=rule)
     alert = (await response.json())["alert"]["id"]
-    ids = {"application": "shop", "key": key, "alert": alert}
+    response = await embedded_service.request("DELETE", "/api/applications/shop/events?start=0&end=1")
+    job = (await response.json())["job"]["id"]
+    ids = {"application": "shop", "key": key, "alert": alert, "job": job}
     for method, path, operation, body in requests_of(document, ids):
         for sender in ("nobody", "admin"):
-            response = await embedded_service.request(method, path, sender, json=body, params={"application": "shop"})
+            params = {"application": "shop", **needed(document, operation)}
+            response = await embedded_service.request(method, path, sender, json=body, params=params)
             works = sender == "admin" or operation.get("security") == []
             assert (response.status < 300) is works, (method, path)
             described = resolved(document, operation["responses"][str(response.status)])

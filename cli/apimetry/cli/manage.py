@@ -134,10 +134,12 @@ def create_application(
 
 @applications.command("delete")
 @click.argument("application_id", metavar="ID")
+@click.option("--events", is_flag=True, help="delete its stored events, too")
 @with_service
-def delete_application(service: Service, *, application_id: str, as_json: bool) -> None:
+def delete_application(service: Service, *, application_id: str, events: bool, as_json: bool) -> None:
     """Delete an application; its keys stop working."""
-    service.call("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}")
+    query = "?events=true" if events else ""
+    service.call("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{query}")
     print_record({"deleted": application_id}, as_json=as_json)
 
 

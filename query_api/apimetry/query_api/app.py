@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,9 @@ from apimetry.query_api.cors import cors_marker, cors_middleware
 from apimetry.query_api.developer_errors import developer_error_middleware
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.export import Exports
+from apimetry.query_api.jobs.api import Deletions
+from apimetry.query_api.jobs.runner import Runner
+from apimetry.query_api.jobs.service import running_jobs
 from apimetry.query_api.management import Management
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.organization import OrganizationAnalytics
@@ -25,6 +29,7 @@ from apimetry.store.accounts import Accounts
 from apimetry.store.alerts import Alerts
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
+from apimetry.store.jobs import Jobs
 from apimetry.web.errors import error_middleware
 from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
 
@@ -56,7 +61,12 @@ def create_app(
     app.add_routes(Exports(store, directory, settings).routes())
     accounts = Accounts(store)
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
-    app.add_routes(Management(accounts, directory, plan_changes=settings.plan_changes).routes())
+    jobs = Jobs(store)
+    runner = Runner(jobs, clock, owner=secrets.token_hex(8))
+    deletions = Deletions(jobs, directory, runner)
+    app.add_routes(deletions.routes())
+    app.cleanup_ctx.append(running_jobs(runner))
+    app.add_routes(Management(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
     alerts = Alerts(store)
     app.add_routes(AlertRules(alerts, directory, clock).routes())
     if settings.evaluate_alerts:

@@ -27,6 +27,8 @@ from apimetry.query_api.bodies import (
     page_of,
     read_body,
 )
+from apimetry.query_api.jobs.api import Deletions
+from apimetry.query_api.reading import collect, one_of, single
 from apimetry.query_api.refusals import refusals_answered
 from apimetry.store.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.directory import Directory
@@ -44,8 +46,9 @@ class Management:
     `_changing` makes each change one step within this process; between processes the last change wins.
     """
 
-    def __init__(self, accounts: Accounts, directory: Directory, *, plan_changes: bool) -> None:
+    def __init__(self, accounts: Accounts, directory: Directory, deletions: Deletions, *, plan_changes: bool) -> None:
         self._accounts = accounts
+        self._deletions = deletions
         self._plan_changes = plan_changes
         self._directory = directory
         self._changing = asyncio.Lock()
@@ -95,7 +98,7 @@ class Management:
         return json_response({"application": application_json(found)})
 
     async def change_application(self, request: web.Request) -> web.Response:
-        """Change what the body names."""
+        """Change what the body names; stored events follow a new retention in the background."""
         access = await self._authorize(request)
         body = await read_body(request, ApplicationChange)
         changes: dict[str, object] = {
@@ -105,14 +108,19 @@ class Management:
             raise BadRequest("The body names nothing to change; allowed: name, retentionDays, limits")
         async with self._change():
             changed = await self._run(lambda: self._changed(self._application(request, access), body))
+        if body.retention_days is not msgspec.UNSET:
+            await self._deletions.change_retention(changed)
         return json_response({"application": application_json(changed)})
 
     async def delete_application(self, request: web.Request) -> web.Response:
-        """Delete an application and revoke its keys; its events stay until their retention ends."""
+        """Delete an application and revoke its keys; its events stay until their retention ends, unless asked for."""
         access = await self._authorize(request)
+        given = collect(request.query.items(), ("events",))
+        takes_events = one_of("events", single(given, "events"), ("true", "false")) == "true"
         async with self._change():
-            await self._run(lambda: self._accounts.delete_application(self._application(request, access).id))
-        return web.Response(status=204)
+            found = await self._run(lambda: self._application(request, access))
+            await self._run(lambda: self._accounts.delete_application(found.id))
+        return await self._deletions.delete_application(found) if takes_events else web.Response(status=204)
 
     async def get_organization(self, request: web.Request) -> web.Response:
         """Answer the key's organization, with its plan."""

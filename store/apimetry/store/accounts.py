@@ -172,7 +172,7 @@ class Accounts:
         retention_days: int | None = None,
         limits: RequestLimits | None = None,
     ) -> Application:
-        """Change what is given; a new retention holds for events stored from now on."""
+        """Change what is given; for stored events to follow a new retention, add a job (`jobs`)."""
         with self._lock:
             new = self.application(application_id)
             if name is not None:

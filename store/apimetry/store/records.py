@@ -72,7 +72,7 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class Application:
-    """What events belong to; `retention_days` is for events stored from now on."""
+    """What events belong to; stored events follow a changed `retention_days` by a job (`jobs`)."""
 
     id: str
     organization_id: str

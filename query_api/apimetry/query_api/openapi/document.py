@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import alerts, export, management, overview, timeseries, usage
+from apimetry.query_api.openapi import alerts, export, jobs, management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -55,6 +55,7 @@ def build_document(settings: QuerySettings) -> Json:
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
             {"name": "Alerts", "description": "Rules that are evaluated every minute; admin keys only."},
+            {"name": "Deletion", "description": "Stored events are removed for good; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
         "paths": {
@@ -64,6 +65,7 @@ def build_document(settings: QuerySettings) -> Json:
             **overview.paths(),
             **management.paths(),
             **alerts.paths(),
+            **jobs.paths(),
             **_service_paths(),
         },
         "components": {
@@ -115,6 +117,8 @@ def _parameters() -> Json:
         "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
         "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
         "AlertId": parameter("id", "path", "The alert rule's id.", text, "507f1f77bcf86cd799439012"),
+        "Consumer": parameter("consumer", "path", "The consumer's id, percent-encoded.", text, "acme"),
+        "JobId": parameter("id", "path", "The job's id.", text, "507f1f77bcf86cd799439014"),
         "Limit": parameter(
             "limit",
             "query",

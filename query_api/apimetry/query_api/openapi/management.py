@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, ref
+from apimetry.query_api.openapi import jobs
+from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, query_parameter, ref
 
 _TAGS = ["Management"]
 _APPLICATION = {
@@ -89,14 +90,23 @@ def _application() -> Json:
             "Change an application",
             {"200": answer("As it is now.", one)},
             _WRITE_ERRORS,
-            description="What the body leaves out stays. `limits` is replaced as a whole: a limit left out is none.",
+            description="What the body leaves out stays. `limits` is replaced as a whole: a limit left out is none. A"
+            " new retention holds for stored events too, some seconds later (`/api/jobs`).",
             requestBody=_body("ApplicationChange", {"retentionDays": 30}),
         ),
         "delete": _operation(
             "deleteApplication",
             "Delete an application",
-            {"204": answer("Deleted, and its keys revoked. Its events stay until their retention ends.")},
+            {**jobs.answers(), "204": answer("Deleted, and its keys revoked. Its events stay.")},
             _READ_ERRORS,
+            description="With `events=true` its events are deleted with it, and the answer is that of a deletion;"
+            " those that a collector accepted before, and inserts afterwards, stay. Without, they stay until their"
+            " retention ends.",
+            parameters=[
+                query_parameter(
+                    "events", "Whether its events go too.", {"type": "string", "enum": ["true", "false"]}, "true"
+                )
+            ],
         ),
     }
 

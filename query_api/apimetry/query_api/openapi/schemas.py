@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import alerts, insights_schemas, overview, usage_schemas
+from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview, usage_schemas
 from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
@@ -37,6 +37,7 @@ def all_schemas() -> Json:
         **_keys(),
         **_organization(),
         **alerts.schemas(),
+        **jobs.schemas(),
         **_service(),
         "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
     }
@@ -64,26 +65,9 @@ def _timeseries() -> Json:
                 "granularity": {"type": "integer", "description": "Milliseconds."},
                 "omitted_groups": {**COUNT, "description": "Groups beyond `limit`, where one was given."},
                 "completeness": schema("Completeness"),
-                "previous": schema("PreviousPeriod"),
             },
-            optional=("omitted_groups", "completeness", "previous"),
+            optional=("omitted_groups", "completeness"),
         ),
-        "PreviousPeriod": {
-            **closed(
-                {
-                    "groups": {
-                        "type": "object",
-                        "description": "Series by group; each asked group has one.",
-                        "additionalProperties": {"type": "array", "items": schema("Point")},
-                    },
-                    "start": {"type": "integer", "description": "The asked start minus the asked span."},
-                    "end": {"type": "integer", "description": "The asked start."},
-                }
-            ),
-            "description": "With `compare=previous`: the period before. Its buckets are those of the asked period, "
-            "moved by the span, and its points carry the times of their counterparts: two series can be laid over "
-            "each other. With `limit` it has the same groups.",
-        },
         "Completeness": {
             **closed(
                 {

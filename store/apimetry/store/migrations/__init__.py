@@ -24,6 +24,7 @@ from apimetry.store.migrations import (
     m0004_counters,
     m0005_sender_reports,
     m0006_alerts,
+    m0007_jobs,
 )
 from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
 
@@ -39,6 +40,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0004_counters", m0004_counters.statements),
     ("0005_sender_reports", m0005_sender_reports.statements),
     ("0006_alerts", m0006_alerts.statements),
+    ("0007_jobs", m0007_jobs.statements),
 )
 _FIRST: Final = _ALL[0][0]
 _RECORD: Final = "schema_migrations"

@@ -1,0 +1,103 @@
+"""Does the jobs, one after another, in one of all query services over a store.
+
+The services take turns by the minute (`store.turns`). Who works takes the next minute's turn ahead of time, before
+each step, so that a job goes on where it is; when it dies, another takes over with the first minute that nobody has
+taken, two minutes later at most, and begins the job again. A service that lost its turn stops before its next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from apimetry.store.erasure import carry_out
+from apimetry.store.errors import StoreError
+from apimetry.store.jobs import Job, Jobs, JobState
+from apimetry.store.turns import take_turn
+
+log = logging.getLogger(__name__)
+
+PURPOSE = "jobs"
+POLL_S = 5.0
+
+
+class Interrupted(Exception):
+    """The service stops, or another one has the turn."""
+
+
+class Runner:
+    """One service's runner; `owner` tells it apart from the others, `clock` returns seconds since the epoch.
+
+    `_stopping` is set on the event loop and read in the worker thread; `_turn`, the last minute taken, is the
+    worker's alone.
+    """
+
+    def __init__(self, jobs: Jobs, clock: Callable[[], float], *, owner: str) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._owner = owner
+        self._stopping = threading.Event()
+        self._turn = -1
+        self._waking = asyncio.Event()
+
+    def wake(self) -> None:
+        """Have a new job done now instead of within seconds."""
+        self._waking.set()
+
+    async def run(self) -> None:
+        """Do jobs until cancelled; a step under way is waited for, the rest is done by the next runner."""
+        try:
+            while True:
+                self._waking.clear()
+                work = asyncio.ensure_future(asyncio.to_thread(self._work))
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    self._stopping.set()
+                    await work
+                    raise
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._waking.wait(), POLL_S)
+        finally:
+            self._stopping.set()
+
+    def _work(self) -> None:
+        """Do every job that is there, in the worker thread; what fails is tried again later."""
+        try:
+            for job in self._jobs.unfinished():
+                self._wait(0)
+                if job.state is JobState.waiting:
+                    self._jobs.begin(job)
+                log.info("job %s begins: %s of application %s", job.id, job.kind.value, job.application_id)
+                self._do(job)
+        except Interrupted:
+            return
+        except StoreError as error:
+            log.warning("jobs are delayed: %s", error)
+        except Exception:
+            log.exception("jobs are delayed")
+
+    def _do(self, job: Job) -> None:
+        carry_out(self._jobs.store, job, self._wait)
+        self._jobs.finish(job)
+        log.info("job %s is done", job.id)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait between two steps, and keep the turn; raises Interrupted where there is none any more."""
+        if self._stopping.wait(seconds):
+            raise Interrupted
+        minute = int(self._clock()) // 60
+        if self._turn > minute:
+            return
+        if self._turn < minute and not self._take(minute):
+            raise Interrupted
+        self._take(minute + 1)
+
+    def _take(self, minute: int) -> bool:
+        if not take_turn(self._jobs.store, PURPOSE, minute, self._owner):
+            return False
+        self._turn = minute
+        return True

@@ -1,0 +1,152 @@
+"""Records of what is to be done to stored events: written before it begins, so that a kill delays it and no more."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from apimetry.store.errors import AccountNotFound
+from apimetry.store.records import Application
+
+if TYPE_CHECKING:
+    from apimetry.store.client import Store
+
+
+class JobKind(str, Enum):
+    """What is to be done."""
+
+    delete_range = "delete_range"
+    delete_consumer = "delete_consumer"
+    delete_application = "delete_application"
+    change_retention = "change_retention"
+
+
+class JobState(str, Enum):
+    """How far it is: a running one may have been interrupted, and is then taken up again."""
+
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do to the events of one application; `[start_us, end_us)` microseconds, for a range."""
+
+    id: str
+    organization_id: str
+    application_id: str
+    kind: JobKind
+    created_at: datetime
+    start_us: int = 0
+    end_us: int = 0
+    consumer_id: str = ""
+    retention_days: int = 0
+    state: JobState = JobState.waiting
+    finished_at: datetime | None = None
+
+
+_JOBS: Final = (
+    "SELECT id, organization_id, application_id, kind, created_at, start_us, end_us, consumer_id, retention_days,"
+    " state, finished_at FROM jobs FINAL"
+)
+_TYPES: Final = {
+    "id": "String",
+    "organization_id": "String",
+    "application_id": "String",
+    "kind": "String",
+    "start_us": "Int64",
+    "end_us": "Int64",
+    "consumer_id": "String",
+    "retention_days": "UInt16",
+    "created_at": "DateTime64(3, 'UTC')",
+    "state": "String",
+    "finished_at": "Nullable(DateTime64(3, 'UTC'))",
+}
+_ADD: Final = (
+    f"INSERT INTO jobs ({', '.join(_TYPES)}, version) SELECT "
+    + ", ".join(f"{{{name}:{kind}}}" for name, kind in _TYPES.items())
+    + ", {version:UInt64}"
+)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Jobs:
+    """The jobs of one store: blocking, safe from several threads."""
+
+    def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._store: Final = store
+        self._now = now
+
+    @property
+    def store(self) -> Store:
+        """The store that holds the records."""
+        return self._store
+
+    def create(self, application: Application, kind: JobKind) -> Job:
+        """A new job about `application`, not yet written: complete it, and `add` it."""
+        return Job(secrets.token_hex(12), application.organization_id, application.id, kind, self._now())
+
+    def add(self, job: Job) -> Job:
+        """Write a new job; whoever runs jobs will find it."""
+        self._write(job)
+        return job
+
+    def job(self, job_id: str) -> Job:
+        """One job; raises AccountNotFound."""
+        rows = self._store.query(f"{_JOBS} WHERE id = {{id:String}}", {"id": job_id})
+        if not rows:
+            raise AccountNotFound(f"there is no job with the id {job_id!r}")
+        return _job(rows[0])
+
+    def jobs(self, organization_id: str) -> list[Job]:
+        """The jobs of one organization, the last first."""
+        rows = self._store.query(
+            f"{_JOBS} WHERE organization_id = {{organization:String}} ORDER BY created_at DESC, id LIMIT 1000",
+            {"organization": organization_id},
+        )
+        return [_job(row) for row in rows]
+
+    def unfinished(self) -> list[Job]:
+        """The jobs of all organizations that are still to be done, oldest first."""
+        rows = self._store.query(f"{_JOBS} WHERE state != 'done' ORDER BY created_at, id")
+        return [_job(row) for row in rows]
+
+    def begin(self, job: Job) -> None:
+        """Note that a job is being done."""
+        self._write(replace(job, state=JobState.running))
+
+    def finish(self, job: Job) -> None:
+        """Note that a job is done."""
+        self._write(replace(job, state=JobState.done, finished_at=self._now()))
+
+    def _write(self, job: Job) -> None:
+        self._store.command(
+            _ADD,
+            {**job.__dict__, "kind": job.kind.value, "state": job.state.value, "version": time.time_ns()},
+            settings={"async_insert": 0, "insert_deduplicate": 0},
+        )
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    return Job(
+        id=row[0],
+        organization_id=row[1],
+        application_id=row[2],
+        kind=JobKind(row[3]),
+        created_at=row[4],
+        start_us=row[5],
+        end_us=row[6],
+        consumer_id=row[7],
+        retention_days=row[8],
+        state=JobState(row[9]),
+        finished_at=row[10],
+    )
