@@ -65,9 +65,26 @@ def _timeseries() -> Json:
                 "granularity": {"type": "integer", "description": "Milliseconds."},
                 "omitted_groups": {**COUNT, "description": "Groups beyond `limit`, where one was given."},
                 "completeness": schema("Completeness"),
+                "previous": schema("PreviousPeriod"),
             },
-            optional=("omitted_groups", "completeness"),
+            optional=("omitted_groups", "completeness", "previous"),
         ),
+        "PreviousPeriod": {
+            **closed(
+                {
+                    "groups": {
+                        "type": "object",
+                        "description": "Series by group; each asked group has one.",
+                        "additionalProperties": {"type": "array", "items": schema("Point")},
+                    },
+                    "start": {"type": "integer", "description": "The asked start minus the asked span."},
+                    "end": {"type": "integer", "description": "The asked start."},
+                }
+            ),
+            "description": "With `compare=previous`: the period before. Its buckets are those of the asked period, "
+            "moved by the span, and its points carry the times of their counterparts: two series can be laid over "
+            "each other. With `limit` it has the same groups.",
+        },
         "Completeness": {
             **closed(
                 {
