@@ -14,7 +14,7 @@ from typing import Any
 try:
     import click
 
-    from apimetry.cli import alerts, logs, manage, services, spool, tail
+    from apimetry.cli import alerts, doctor, logs, manage, services, spool, tail
     from apimetry.cli.access_logs import command as access_logs
     from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
@@ -110,3 +110,4 @@ main.add_command(access_logs.import_)
 main.add_command(alerts.alerts)
 main.add_command(spool.spool)
 main.add_command(tail.tail)
+main.add_command(doctor.doctor)

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import Any
 
 import click
 import msgspec
@@ -27,16 +27,6 @@ _METRIC = re.compile(
     r"^apimetry_collector_(received|recovered|stored|rejected|quarantined)_events_total(?:\{.*\})? (\S+)$"
 )
 _RETRIED = (408, 429, 500, 502, 503, 504)
-
-
-class Response(Protocol):
-    """What urllib answers."""
-
-    headers: Mapping[str, str]
-
-    def read(self) -> bytes:
-        """Return the body."""
-        ...
 
 
 class Endpoint:
@@ -90,7 +80,7 @@ class Collector:
         answer: dict[str, Any] = json.loads(body)
         return answer
 
-    def wait_until_stored(self) -> None:
+    def wait_until_stored(self, patience_s: float = PATIENCE_S) -> None:
         """Wait until everything that the collector has acknowledged by now can be queried.
 
         Its counters say so: batches are stored in their order.
@@ -103,10 +93,10 @@ class Collector:
             taken = min(taken, now_taken)
             if done >= taken:
                 return
-            if time.monotonic() - began_s > PATIENCE_S:
+            if time.monotonic() - began_s > patience_s:
                 raise click.ClickException(
                     f"the collector at {self._endpoint.url} holds events that its store does not take;"
-                    " run the import again when it does: nothing is added twice"
+                    " an import can be run again when it does: nothing is added twice"
                 )
             self._sleep(0.2)
 
