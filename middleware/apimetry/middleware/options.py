@@ -6,13 +6,11 @@ import fnmatch
 import math
 import os
 import re
-import socket
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from apimetry.middleware.errors import OptionError
-from apimetry.middleware.privacy import parse_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +133,7 @@ def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | 
         from_environment = environment.get(f"APIMETRY_{name.upper()}", "").strip()
         if from_environment:
             given.setdefault(name, from_environment)
-    given.setdefault("source", socket.gethostname())
+    given.setdefault("source", os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", ""))
     return Options(**given)
 
 
@@ -185,11 +183,14 @@ def _check_collector_url(url: object) -> None:
         raise OptionError(problem)
 
 
-def _check_trusted_proxies(proxies: object) -> None:
+def _check_trusted_proxies(proxies: Sequence[str]) -> None:
     try:
         if isinstance(proxies, str):
             raise TypeError  # noqa: TRY301  # one sentence for all that is no list of networks
-        parse_networks(tuple(proxies))  # type: ignore[arg-type]
+        if given := tuple(proxies):
+            from apimetry.middleware.privacy import parse_networks  # noqa: PLC0415  # most hosts have none
+
+            parse_networks(given)
     except (TypeError, ValueError) as error:
         raise OptionError(f"trusted_proxies: {proxies!r}; allowed: a list of addresses and networks") from error
 

@@ -53,6 +53,7 @@ _OPAQUE: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=512)
 def mask_path(path: str) -> str:
     """Mask what looks like a secret in a path, by its pattern or by the name of the segment before it.
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from apimetry.middleware.event import make_row
 from apimetry.middleware.recorder import Recorder
+from apimetry.middleware.rows import make_row
 from apimetry.middleware.wire import EVENT_DEFAULTS
 
 if TYPE_CHECKING:

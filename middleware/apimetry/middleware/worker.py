@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Final
 
 from apimetry.middleware.buffer import Buffer
 from apimetry.middleware.delivery import Answer, Connection
-from apimetry.middleware.event import DropReason, make_row
+from apimetry.middleware.event import DropReason
 from apimetry.middleware.overflow import Overflow
+from apimetry.middleware.rows import make_row
 from apimetry.middleware.wire import encode_batch
 
 if TYPE_CHECKING:
     from apimetry.middleware.errors import Faults
-    from apimetry.middleware.event import RawEvent, Row
+    from apimetry.middleware.event import RawEvent
     from apimetry.middleware.host import Host
     from apimetry.middleware.options import Options
+    from apimetry.middleware.rows import Row
 
 FIRST_BACKOFF_S: Final = 0.25
 MAX_BACKOFF_S: Final = 30.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
+import types
 import weakref
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any
@@ -87,7 +87,7 @@ class WSGIMiddleware:
         """
         self._is_settled = True
         call, owner = self._call, self._owner
-        if not inspect.ismethod(call) or not self._is_held_by(owner):
+        if not isinstance(call, types.MethodType) or not self._is_held_by(owner):
             return
         try:
             self._owner_ref = weakref.ref(owner)
