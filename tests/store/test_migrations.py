@@ -16,7 +16,15 @@ from apimetry.store.errors import SchemaError
 from apimetry.store.migrations.layout import Layout
 from tests.support.event_rows import encode_rows
 
-NAMES = ["0001_events", "0002_accounts", "0003_rollups", "0004_counters", "0005_sender_reports", "0006_alerts", "0007_jobs"]
+NAMES = [
+    "0001_events",
+    "0002_accounts",
+    "0003_rollups",
+    "0004_counters",
+    "0005_sender_reports",
+    "0006_alerts",
+    "0007_jobs",
+]
 
 # Kills its own process before the command with the given number.
 DIE_BEFORE = """

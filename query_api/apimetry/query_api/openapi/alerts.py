@@ -57,6 +57,7 @@ _PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
 _WRITE_ERRORS = (*_READ_ERRORS, "PayloadTooLarge", "UnsupportedMediaType")
 _PAGING = (ref("parameters", "Limit"), ref("parameters", "Offset"))
+_WINDOW: Json = {"minimum": 60, "maximum": MAX_WINDOW_S, "multipleOf": 60}
 _DESCRIPTION = """Every minute each rule measures the time of its `windowS` before it: the `error_rate` in percent
 (status 400 and above), the `latency_mean` or a `latency_percentile` in milliseconds, the `request_count`, the
 `limit_utilization` (the highest of the application's limits, in percent), or whether there is `no_data`. It fires
@@ -171,7 +172,23 @@ def schemas() -> Json:
         }
     )
     secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
-    event = closed(
+    inputs = {"application": text, **settable}
+    return {
+        "AlertRule": rule,
+        "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
+        "NewAlertRule": closed({"alert": schema_ref("AlertRule"), "secret": secret}),
+        "AlertRuleInput": closed(inputs, optional=tuple(name for name in inputs if name not in needed)),
+        "AlertRuleChange": {**closed(settable, optional=tuple(settable)), "minProperties": 1},
+        "AlertRuleList": closed({"alerts": array(schema_ref("AlertRule")), "pagination": schema_ref("Pagination")}),
+        "AlertEvent": _event(),
+        "AlertEventList": closed({"events": array(schema_ref("AlertEvent")), "pagination": schema_ref("Pagination")}),
+    }
+
+
+def _event() -> Json:
+    text: Json = {"type": "string"}
+    time: Json = {"type": "string", "format": "date-time"}
+    return closed(
         {
             "id": text,
             "kind": {"type": "string", "enum": [each.value for each in Transition]},
@@ -182,17 +199,6 @@ def schemas() -> Json:
             "delivery": {"type": "string", "enum": ["none", "pending", "delivered", "failed"]},
         }
     )
-    inputs = {"application": text, **settable}
-    return {
-        "AlertRule": rule,
-        "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
-        "NewAlertRule": closed({"alert": schema_ref("AlertRule"), "secret": secret}),
-        "AlertRuleInput": closed(inputs, optional=tuple(name for name in inputs if name not in needed)),
-        "AlertRuleChange": {**closed(settable, optional=tuple(settable)), "minProperties": 1},
-        "AlertRuleList": closed({"alerts": array(schema_ref("AlertRule")), "pagination": schema_ref("Pagination")}),
-        "AlertEvent": event,
-        "AlertEventList": closed({"events": array(schema_ref("AlertEvent")), "pagination": schema_ref("Pagination")}),
-    }
 
 
 def _settable() -> Json:
@@ -221,13 +227,7 @@ def _settable() -> Json:
         },
         "include": filters,
         "exclude": filters,
-        "windowS": {
-            "type": "integer",
-            "minimum": 60,
-            "maximum": MAX_WINDOW_S,
-            "multipleOf": 60,
-            "default": DEFAULT_WINDOW_S,
-        },
+        "windowS": {"type": "integer", **_WINDOW, "default": DEFAULT_WINDOW_S},
         "minimumRequests": {**COUNT, "default": 0, "description": "For rates and latencies alone."},
         "cooldownS": {"type": "integer", "minimum": 0, "maximum": MAX_COOLDOWN_S, "default": DEFAULT_COOLDOWN_S},
         "webhookUrl": {

@@ -48,10 +48,7 @@ def answers() -> Json:
 
 def paths() -> Json:
     """Return the paths of deletions and jobs."""
-    listed = {
-        "jobs": [_JOB],
-        "pagination": {"total": 1, "limit": 100, "offset": 0, "hasMore": False},
-    }
+    listed = {"jobs": [_JOB], "pagination": {"total": 1, "limit": 100, "offset": 0, "hasMore": False}}
     paging = [ref("parameters", "Limit"), ref("parameters", "Offset"), ref("parameters", "Application")]
     return {
         "/api/applications/{id}/events": {
