@@ -26,6 +26,11 @@ def test_an_empty_variable_counts_as_not_given():
     assert load({}, {"APIMETRY_HOST": ""}).host == "127.0.0.1"
 
 
+def test_a_price_may_be_written_with_a_point_or_an_exponent():
+    settings = load({"price_per_request": "0.5"}, {"APIMETRY_PRICE_PER_BYTE": "2e-7"})
+    assert (settings.price_per_request, settings.price_per_byte) == (0.5, 2e-7)
+
+
 def test_text_becomes_the_setting_s_type():
     settings = load({"collector_port": "0"}, {"APIMETRY_MIGRATE": "false"})
     assert (settings.collector_port, settings.migrate) == (0, False)
@@ -38,6 +43,7 @@ def test_text_becomes_the_setting_s_type():
         ({"query_port": "65536"}, {}, "--query-port: '65536' is not a whole number from 0 to 65535"),
         ({}, {"APIMETRY_MIGRATE": "perhaps"}, "APIMETRY_MIGRATE: 'perhaps' is not true or false"),
         ({}, {"APIMETRY_LOG_LEVEL": "loud"}, "'loud' is not one of debug, info, warning, error"),
+        ({}, {"APIMETRY_PRICE_PER_BYTE": "-1"}, "'-1' is not a number from 0 to 1000000000"),
         ({}, {"APIMETRY_CLUSTER": "a'b"}, "APIMETRY_CLUSTER"),
         ({"host": ""}, {}, "--host"),
     ],

@@ -115,6 +115,9 @@ def query_settings(settings: Settings) -> QuerySettings:
     return QuerySettings(
         allowed_origins=tuple(origin for origin in origins if origin),
         allow_private_webhooks=settings.allow_private_webhooks,
+        plan_changes=settings.plan_changes,
+        price_per_request=settings.price_per_request,
+        price_per_byte=settings.price_per_byte,
     )
 
 

@@ -88,6 +88,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_private_webhooks: Annotated[
         bool, Meta(description="webhooks of alerts may go to private, loopback and link-local addresses")
     ] = False
+    plan_changes: Annotated[
+        bool,
+        Meta(description="whether an admin key may change its organization's plan; false when hosting for others"),
+    ] = True
+    price_per_request: Annotated[
+        float, Meta(description="what a request costs, for the costs among the insights", ge=0, le=10**9)
+    ] = 0.001
+    price_per_byte: Annotated[
+        float, Meta(description="what a byte of a request or an answer costs", ge=0, le=10**9)
+    ] = 0.000001
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
     ] = "info"
@@ -122,6 +132,8 @@ def _info(field: msgspec.structs.FieldInfo) -> SettingInfo:
 def _expected(kind: Any, meta: Meta) -> str:  # noqa: ANN401 - a type expression has no better type
     if kind is bool:
         return "true or false"
+    if kind is float:
+        return f"a number from {meta.ge} to {meta.le}"
     if kind is int:
         return f"a whole number from {meta.ge} to {meta.le}"
     if getattr(kind, "__origin__", None) is Literal:
