@@ -286,7 +286,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
             return
         if kind == "broken":
-            answer = answer[: len(answer) // 2] + b"Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED) (version 25.8)\n"
+            answer = (
+                answer[: len(answer) // 2] + b"Code: 241. DB::Exception: (MEMORY_LIMIT_EXCEEDED) (version 25.8)\n"
+            )
         if kind == "cut":
             self.send_response(200)
             self.send_header("Content-Length", str(len(answer)))
