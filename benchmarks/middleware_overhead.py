@@ -10,7 +10,7 @@ median of the rounds, with the quartiles. The garbage collector's old objects ar
 With `--peers`, others' middlewares are measured in the same run, those that are installed:
 
     python -m venv /tmp/peers
-    /tmp/peers/bin/pip install . starlette fastapi flask django 'apitally<1' api-analytics \
+    /tmp/peers/bin/pip install . starlette fastapi flask django 'apitally<1' httpx api-analytics \
         prometheus-fastapi-instrumentator starlette-exporter prometheus-flask-exporter django-prometheus \
         opentelemetry-sdk opentelemetry-instrumentation-asgi opentelemetry-instrumentation-fastapi \
         opentelemetry-instrumentation-flask opentelemetry-instrumentation-django
