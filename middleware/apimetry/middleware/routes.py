@@ -26,7 +26,7 @@ UNMATCHED_NAMES: Final = (UNMATCHED, "")
 _MAX_NAMES: Final = 4096
 _MOUNT_REST: Final = "/{path}"
 _ANGLE: Final = re.compile(r"<(?:[^<>:()]*(?:\([^()]*\))?:)?([^<>:]+)>")
-_BRACE: Final = re.compile(r"{([^{}:]+):(?:[^{}]|{[^{}]*})*}")
+BRACE: Final = re.compile(r"{([^{}:]+):(?:[^{}]|{[^{}]*})*}")
 _GROUP_NAME: Final = re.compile(r"\?P<(\w+)>")
 
 
@@ -154,7 +154,7 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
 def _litestar_names(cache: NameCache, scope: Mapping[str, Any], method: str) -> Names:
     handler, template = scope.get("route_handler"), scope["path_template"]
     key = (id(handler), template)
-    route = _BRACE.sub(r"{\1}", template) or "/"
+    route = BRACE.sub(r"{\1}", template) or "/"
     return cache.find(key, method) or cache.put(key, handler, route, (getattr(handler, "fn", None), method))
 
 
@@ -271,65 +271,6 @@ def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name:
     return UNMATCHED_NAMES
 
 
-# Applications that leave nothing behind: their routers are asked once more
-
-
-def find_router(app: Any) -> Any:
-    """Return what can be asked for a route: the application that a callable belongs to, or None.
-
-    Flask, Quart and others route by Werkzeug's map, Falcon and Pyramid by routers of their own.
-    """
-    owner = getattr(app, "__self__", app)
-    is_known = hasattr(owner, "url_map") or hasattr(owner, "routes_mapper") or _has_falcon_router(owner)
-    return owner if is_known else None
-
-
-def ask_router(owner: Any, path: str, method: str, *, websocket: bool = False) -> Names:
-    """Ask an application of `find_router` for the route and the function of a path.
-
-    Args:
-        owner: the application, or None.
-        path: the path within the application.
-        method: the request's method.
-        websocket: whether a websocket is opened.
-    """
-    if owner is None:
-        return UNMATCHED_NAMES
-    try:
-        if _has_falcon_router(owner):
-            return _ask_falcon(owner, path, method)
-        if hasattr(owner, "routes_mapper"):
-            return _ask_pyramid(owner, path)
-        adapter = owner.url_map.bind("localhost", "/")
-        rule, _ = adapter.match(path, method=method, return_rule=True, websocket=websocket or None)
-    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, MethodNotAllowed, another kind of map: unmatched
-        return UNMATCHED_NAMES
-    view = getattr(owner, "view_functions", {}).get(rule.endpoint)
-    return werkzeug_template(rule.rule), function_name(view, method) if view else str(rule.endpoint)
-
-
-def _has_falcon_router(owner: Any) -> bool:
-    return hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find")
-
-
-def _ask_pyramid(owner: Any, path: str) -> Names:
-    """Find the first of Pyramid's routes that fits; which view answered is not to be seen, so its name stands in."""
-    for route in owner.routes_mapper.get_routes():
-        if route.match(path) is not None:
-            return "/" + pyramid_template(route.pattern), str(route.name)
-    return UNMATCHED_NAMES
-
-
-def _ask_falcon(owner: Any, path: str, method: str) -> Names:
-    found = owner._router.find(path)  # noqa: SLF001  # there is no public way
-    if not found or found[0] is None:
-        return UNMATCHED_NAMES
-    resource, template = found[0], found[3]
-    responder = f"on_{method.lower()}"
-    function = f"{function_name(type(resource))}.{responder}" if hasattr(resource, responder) else ""
-    return _BRACE.sub(r"{\1}", template), function
-
-
 @lru_cache(maxsize=4096)
 def werkzeug_template(rule: str) -> str:
     """Spell a Werkzeug rule: ``/v1/scores/<int:identity>`` is ``/v1/scores/{identity}``."""
@@ -339,11 +280,6 @@ def werkzeug_template(rule: str) -> str:
 def _bottle_filters(rule: str) -> str:
     """Turn Bottle's ``<name:filter:config>`` into Werkzeug's order."""
     return re.sub(r"<([A-Za-z_]\w*)(?::(?:[^<>\\]|\\.)*)?>", r"<\1>", rule)
-
-
-def pyramid_template(pattern: str) -> str:
-    r"""Spell a Pyramid pattern: ``/v1/{identity:\d+}/*rest`` is ``v1/{identity}/{rest}``."""
-    return re.sub(r"\*(\w+)$", r"{\1}", _BRACE.sub(r"{\1}", pattern)).lstrip("/")
 
 
 # Django
@@ -411,6 +347,6 @@ def aiohttp_names(cache: NameCache, match: Any) -> Names:
     if found is not None and found[1] is not None:
         return found[1]
     resource = route.resource
-    template = UNMATCHED if resource is None else _BRACE.sub(r"{\1}", resource.canonical)
+    template = UNMATCHED if resource is None else BRACE.sub(r"{\1}", resource.canonical)
     method = route.method
     return cache.find(id(route), method) or cache.put(id(route), route, template, (match.handler, method))

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 from apimetry.middleware.errors import error_name
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import (
-    UNMATCHED_NAMES,
-    NameCache,
-    ask_router,
-    find_router,
-    wsgi_names,
-)
+from apimetry.middleware.routers import ask_router, find_router
+from apimetry.middleware.routes import UNMATCHED_NAMES, NameCache, wsgi_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
