@@ -131,7 +131,8 @@ async def large(embedded_store):
     """A service that allows one export at a time, over more events than fit in the sockets' buffers."""
     embedded_store.command(
         "INSERT INTO events (application, timestamp, url, response_us, retention_days)"
-        " SELECT 'shop', fromUnixTimestamp64Micro(toInt64(1413295200000000 + number)), randomPrintableASCII(1000), 1, 20000"
+        " SELECT 'shop', fromUnixTimestamp64Micro(toInt64(1413295200000000 + number)), randomPrintableASCII(1000), 1,"
+        " 20000"
         " FROM numbers(60000)"
     )
     async with running_query_service(embedded_store, QuerySettings(max_exports=1, max_export_stall_s=0.5)) as running:
