@@ -24,6 +24,7 @@ from apimetry.store.records import (
     Organization,
     Plan,
     RequestLimits,
+    application_of,
     check_key,
     checked_application_id,
     checked_limits,
@@ -32,6 +33,8 @@ from apimetry.store.records import (
     derived_id,
     generate_key,
     hash_key,
+    key_of,
+    organization_of,
 )
 
 if TYPE_CHECKING:
@@ -90,14 +93,14 @@ class Accounts:
 
     def organizations(self) -> list[Organization]:
         """Every organization, oldest first."""
-        return [_organization(row) for row in self._store.query(f"{_ORGANIZATIONS} ORDER BY created_at, id")]
+        return [organization_of(row) for row in self._store.query(f"{_ORGANIZATIONS} ORDER BY created_at, id")]
 
     def organization(self, organization_id: str) -> Organization:
         """One organization; raises AccountNotFound."""
         rows = self._store.query(f"{_ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
         if not rows:
             raise AccountNotFound(f"there is no organization {organization_id!r}")
-        return _organization(rows[0])
+        return organization_of(rows[0])
 
     def create_organization(
         self, name: str, plan: Plan | None = None, *, organization_id: str | None = None
@@ -124,14 +127,14 @@ class Accounts:
             " {organization:String}) ORDER BY created_at, id",
             {"organization": organization_id or ""},
         )
-        return [_application(row) for row in rows]
+        return [application_of(row) for row in rows]
 
     def application(self, application_id: str) -> Application:
         """One application; raises AccountNotFound."""
         row = self._application_row(application_id)
         if row is None or row[-1]:
             raise AccountNotFound(f"there is no application {application_id!r}")
-        return _application(row)
+        return application_of(row)
 
     def create_application(
         self,
@@ -206,7 +209,7 @@ class Accounts:
             " ORDER BY created_at, id",
             {"organization": organization_id or ""},
         )
-        return [(_key(row, uses.get(row[0])), row[9]) for row in rows]
+        return [(key_of(row, uses.get(row[0])), row[9]) for row in rows]
 
     def key(self, key_id: str) -> Key:
         """One key; raises AccountNotFound."""
@@ -291,7 +294,7 @@ class Accounts:
         used = self._store.query(
             "SELECT maxOrNull(last_used_at) FROM key_uses WHERE key_id = {id:String}", {"id": key_id}
         )
-        return _key(rows[0], used[0][0]), rows[0][9]
+        return key_of(rows[0], used[0][0]), rows[0][9]
 
     def _check_new_id(self, application_id: str) -> None:
         if self._application_row(checked_application_id(application_id)) is not None:
@@ -384,26 +387,3 @@ class Accounts:
 
 def _new_id() -> str:
     return secrets.token_hex(12)
-
-
-def _organization(row: tuple[Any, ...]) -> Organization:
-    return Organization(row[0], row[1], Plan(*row[2:6]), row[6])
-
-
-def _application(row: tuple[Any, ...]) -> Application:
-    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7])
-
-
-def _key(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
-    return Key(
-        id=row[0],
-        kind=KeyKind(row[1]),
-        organization_id=row[2],
-        application_id=row[3] or None,
-        name=row[4],
-        first_characters=row[5],
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=last_used_at,
-    )

@@ -69,45 +69,53 @@ def _timeseries() -> Json:
             },
             optional=("omitted_groups", "completeness", "previous"),
         ),
-        "PreviousPeriod": {
-            **closed(
-                {
-                    "groups": {
-                        "type": "object",
-                        "description": "Series by group; each asked group has one.",
-                        "additionalProperties": {"type": "array", "items": schema("Point")},
-                    },
-                    "start": {"type": "integer", "description": "The asked start minus the asked span."},
-                    "end": {"type": "integer", "description": "The asked start."},
-                }
-            ),
-            "description": "With `compare=previous`: the period before. Its buckets are those of the asked period, "
-            "moved by the span, and its points carry the times of their counterparts: two series can be laid over "
-            "each other. With `limit` it has the same groups.",
-        },
-        "Completeness": {
-            **closed(
-                {
-                    "captured": {**COUNT, "description": "Stored and lost together."},
-                    "stored": {**COUNT, "description": "Those that the store holds."},
-                    "pending": {**COUNT, "description": "In living senders' buffers when they last reported."},
-                    "lost": {"type": "object", "description": "By reason.", "additionalProperties": COUNT},
-                    "share": {
-                        "type": ["number", "null"],
-                        "minimum": 0,
-                        "maximum": 1,
-                        "description": "Stored divided by captured, six decimals, rounded down; null: none.",
-                    },
-                    "senders": {**COUNT, "description": "Processes that reported in the range."},
-                }
-            ),
-            "description": "Of the events whose fate was decided in the range, widened to whole minutes, the share "
-            "that is stored: by the counts that senders with the middleware report, whatever the filters and the "
-            "weights. Reasons are the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the "
-            "collector, `unaccounted` (acknowledged and not stored: in a spool or a quarantine) and `sender_gone` "
-            "(in the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report "
-            "nothing and are outside, as is what a killed process captured after its last report.",
-        },
+        "PreviousPeriod": _previous_period(),
+        "Completeness": _completeness(),
+    }
+
+
+def _previous_period() -> Json:
+    return {
+        **closed(
+            {
+                "groups": {
+                    "type": "object",
+                    "description": "Series by group; each asked group has one.",
+                    "additionalProperties": {"type": "array", "items": schema("Point")},
+                },
+                "start": {"type": "integer", "description": "The asked start minus the asked span."},
+                "end": {"type": "integer", "description": "The asked start."},
+            }
+        ),
+        "description": "With `compare=previous`: the period before. Its buckets are those of the asked period, "
+        "moved by the span, and its points carry the times of their counterparts: two series can be laid over "
+        "each other. With `limit` it has the same groups.",
+    }
+
+
+def _completeness() -> Json:
+    return {
+        **closed(
+            {
+                "captured": {**COUNT, "description": "Stored and lost together."},
+                "stored": {**COUNT, "description": "Those that the store holds."},
+                "pending": {**COUNT, "description": "In living senders' buffers when they last reported."},
+                "lost": {"type": "object", "description": "By reason.", "additionalProperties": COUNT},
+                "share": {
+                    "type": ["number", "null"],
+                    "minimum": 0,
+                    "maximum": 1,
+                    "description": "Stored divided by captured, six decimals, rounded down; null: none.",
+                },
+                "senders": {**COUNT, "description": "Processes that reported in the range."},
+            }
+        ),
+        "description": "Of the events whose fate was decided in the range, widened to whole minutes, the share "
+        "that is stored: by the counts that senders with the middleware report, whatever the filters and the "
+        "weights. Reasons are the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the "
+        "collector, `unaccounted` (acknowledged and not stored: in a spool or a quarantine) and `sender_gone` "
+        "(in the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report "
+        "nothing and are outside, as is what a killed process captured after its last report.",
     }
 
 
