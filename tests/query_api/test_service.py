@@ -244,7 +244,7 @@ async def test_pages_load_nothing_run_nothing_and_fit_their_policy(embedded_serv
         assert "unsafe" not in policy
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "<script" not in text
-        # Addresses may stand in the text, as examples; none may be in an attribute, where the browser would follow it.
+        # Addresses may stand in the text, as examples; none may be in an attribute, which the browser would follow.
         assert not re.findall(r"""\son\w+=|style=|src=|url\(|@import|<[^>]+["']https?://""", text)
         links = set(re.findall(r'<a href="([^"]+)"', text))
         assert "/docs" in links
