@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 
@@ -36,7 +35,8 @@ def test_events_are_printed_once_each_as_they_arrive(serve, tmp_path):
         post_events(serve.collector_url, [event("/after"), event("/other")])
         serve.wait_until(lambda: output.read_text().count("\n") >= 3, "the events from after")
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a shell makes its background jobs ignore.
+        process.terminate()
         process.wait(20)
     assert [json.loads(line)["url"] for line in output.read_text().splitlines()] == ["/before", "/after", "/other"]
 

@@ -15,7 +15,7 @@ from apimetry.query_api.settings import QuerySettings
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service
 
-START_US = 1_413_295_60_000_000
+START_US = 1_413_295_200_000_000
 NASTY = "a\"b'c\\d,\n\r\t\0ü😀</script>{x:Int}"
 EVENTS = [
     Event(timestamp=START_US + 1, url=NASTY, data={NASTY: NASTY, "": ""}, user_agent=NASTY, sample_weight=7),
