@@ -12,8 +12,8 @@ run: .venv/installed
 
 # The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
 test: .venv/installed-dev .venv-oldest/installed
-	$(BIN)/pytest
-	$(OLDEST)/pytest tests/middleware
+	$(BIN)/pytest -n 2 --dist loadfile
+	$(OLDEST)/pytest -n 2 --dist loadfile tests/middleware
 
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
 torture: .venv/installed-dev
