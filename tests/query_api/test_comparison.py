@@ -1,5 +1,7 @@
 """The period before, laid over the asked one: every point against a plain count."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,9 @@ def test_periods_touch_and_are_of_one_length(start, span):
         assert period_before(start, start + span) == (start - span, start)
 
 
-@pytest.mark.parametrize(("now", "before", "percent"), [(15, 10, 50), (5, 10, -50), (5, 0, None), (None, 5, None)])
+@pytest.mark.parametrize(
+    ("now", "before", "percent"),
+    [(15, 10, 50), (5, 10, -50), (5, 0, None), (0, 5, -100), (2, 3, -33.3), (5, 3, 66.7)],
+)
 def test_change_is_in_percent_of_what_was(now, before, percent):
-    assert change_percent(now, before) == percent
+    assert change_percent(Fraction(now), Fraction(before)) == percent

@@ -14,8 +14,9 @@ from apimetry.query_api import usage_sql
 from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.params import Filter, TimeseriesQuery
 from apimetry.query_api.timeseries import Limits, answer_timeseries
-from apimetry.query_api.usage import MAX_SORTED_BUCKETS, answer_usage
+from apimetry.query_api.usage import answer_usage
 from apimetry.query_api.usage_params import parse_usage
+from apimetry.query_api.usage_read import MAX_SORTED_BUCKETS
 from apimetry.store.records import Application, RequestLimits
 from apimetry.web.errors import BadRequest
 from tests.query_api.test_timeseries import HOSTILE
@@ -370,6 +371,7 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
             usage_sql.first_event(application),
             usage_sql.totals(scope),
             usage_sql.series(scope, Buckets("hour", START, NOW), range(25), most, range(9)),
+            usage_sql.counterparts(scope.within(START - DAY, START), Buckets("month", START, NOW), [0]),
             usage_sql.groups(scope, "route", most, limit=9, failed=True),
             usage_sql.percentiles(scope, values),
             usage_sql.halves(scope, NOW),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apimetry.query_api.usage import Ask
+from apimetry.query_api.usage_read import Ask
 
 _DAY_S = 86400
 _RULES = """SELECT count() FROM alert_rules FINAL

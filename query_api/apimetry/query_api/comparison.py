@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
+from apimetry.query_api.figures import rounded
 from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter, Granularity, TimeseriesQuery
 from apimetry.web.errors import BadRequest
 
@@ -28,9 +30,12 @@ def period_before(start: int, end: int) -> tuple[int, int]:
     return before, start
 
 
-def change_percent(now: int | float | None, before: int | float | None) -> float | None:
-    """Return by how many percent a figure changed; None where there is nothing to compare it with."""
-    return 100 * (now - before) / before if now is not None and before else None
+def change_percent(now: Fraction, before: Fraction) -> float | None:
+    """Return by how many percent a figure changed, one decimal, half up; None where it was 0 before."""
+    if not before:
+        return None
+    change = 100 * (now - before) / before
+    return rounded(change.numerator, change.denominator, 1)
 
 
 def previous(

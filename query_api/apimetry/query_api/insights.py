@@ -8,9 +8,10 @@ from apimetry.query_api import advice, usage_sql
 from apimetry.query_api.figures import Measures, iso_time
 from apimetry.query_api.forecast import Halves, Prices, capacity, costs, projected_utilization, trends
 from apimetry.query_api.params import Filter
-from apimetry.query_api.usage import Ask, Group, Json, Rows, asked, groups, scope_of, totals
 from apimetry.query_api.usage_alerts import alerts, limits_json, utilizations
+from apimetry.query_api.usage_json import Json
 from apimetry.query_api.usage_params import Window
+from apimetry.query_api.usage_read import Ask, Group, Rows, asked, groups, scope_of, totals
 from apimetry.query_api.usage_sql import Order, Scope, Sort
 from apimetry.store.accounts import Application
 

@@ -20,7 +20,7 @@ from apimetry.query_api.overview import (
     with_figures,
 )
 from apimetry.query_api.reading import collect, one_of, single
-from apimetry.query_api.usage import Json
+from apimetry.query_api.usage_json import Json
 from apimetry.store.accounts import Accounts, Application, KeyKind, Organization
 from apimetry.store.directory import Directory
 from apimetry.web.credentials import authorize

@@ -11,18 +11,9 @@ from apimetry.query_api.alert_figures import AlertFigures, alert_figures
 from apimetry.query_api.bodies import iso_or_none, plan_json
 from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.figures import formatted_bytes, iso_time, percent, scaled
-from apimetry.query_api.usage import (
-    Ask,
-    Json,
-    asked,
-    counted_json,
-    endpoints_json,
-    groups,
-    points_json,
-    series_rows,
-    totals,
-)
+from apimetry.query_api.usage_json import Json, counted_json, endpoints_json, points_json
 from apimetry.query_api.usage_params import UsageQuery, Window
+from apimetry.query_api.usage_read import Ask, asked, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage_sql import Dimension, Order, Scope
 from apimetry.store.accounts import Application, Organization
 
@@ -118,6 +109,8 @@ def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) 
     series = series_rows(scope, buckets, query, ask)
     total, _ = totals(scope, ask)
 
+    routes = groups(scope, "route", _MOST_FIRST, ask, limit=TOP_ROWS)
+
     def top(name: str, dimension: Dimension) -> list[Json]:
         return counted_json(name, groups(scope, dimension, _MOST_FIRST, ask, limit=TOP_ROWS), total)
 
@@ -138,7 +131,7 @@ def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) 
                 "dataTransferred": total.bytes,
             },
             "series": points_json(buckets, series),
-            "topRoutes": endpoints_json(scope, groups(scope, "route", _MOST_FIRST, ask, limit=TOP_ROWS), ask),
+            "topRoutes": endpoints_json(routes, percentiles(scope, [route for route, _ in routes], ask)),
             "topConsumers": top("keyId", "consumer_id"),
             "methods": top("method", "method"),
             "statusCodes": top("statusCode", "status_code"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apimetry.query_api.buckets import GRANULARITIES
-from apimetry.query_api.params import Filter, flag, status_codes
+from apimetry.query_api.params import COMPARISONS, Filter, flag, status_codes
 from apimetry.query_api.reading import collect, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.usage_sql import Order, Sort
 from apimetry.web.errors import BadRequest
@@ -40,6 +40,7 @@ PARAMETERS = (
     "end",
     *FILTERS,
     "completeness",
+    "compare",
 )
 
 DEFAULT_TIMEFRAME = "24h"
@@ -75,6 +76,9 @@ class UsageQuery:
     completeness: bool = False
     """Whether the answer says which share of the captured requests is stored."""
 
+    compare: bool = False
+    """Whether the answer also has the period of the same length before."""
+
     @property
     def list_order(self) -> Order:
         """How lists are sorted. Their rows have no time: asked for that, they come with the most requests first."""
@@ -96,14 +100,19 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
     """
     given = collect(parameters, PARAMETERS)
     order = one_of("order", single(given, "order"), ORDERS) or "desc"
+    compare = one_of("compare", single(given, "compare"), COMPARISONS)
+    window = _window(given, now)
+    if compare and window.start is None:
+        raise BadRequest(f"compare is {compare!r} and timeframe is {ALL!r}, before which there is nothing")
     return UsageQuery(
-        window=_window(given, now),
+        window=window,
         granularity=one_of("granularity", single(given, "granularity"), GRANULARITIES) or DEFAULT_GRANULARITY,
         sort=_sort(single(given, "sortBy")),
         descending=order == "desc",
         limit=number_in("limit", single(given, "limit") or str(DEFAULT_LIMIT), range(1, MAX_LIMIT + 1)),
         offset=number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1)),
         completeness=flag(given, "completeness"),
+        compare=compare is not None,
     )
 
 

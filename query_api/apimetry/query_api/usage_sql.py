@@ -82,7 +82,12 @@ FROM (
 GROUP BY bucket
 ORDER BY {order}
 LIMIT {{row_limit:UInt64}} OFFSET {{row_offset:UInt64}}"""
-_GROUPS = """SELECT part.key AS key, {sums}
+_COUNTERPARTS = """SELECT part.bucket AS bucket, {sums}
+FROM ({rows}) AS part
+WHERE bucket IN {{buckets:Array(Int64)}}
+GROUP BY bucket"""
+# The sum over all groups is taken before the limit.
+_GROUPS = """SELECT part.key AS key, {sums}, sum(requests) OVER () AS all_requests
 FROM ({rows}) AS part
 GROUP BY key
 ORDER BY {order}
@@ -207,29 +212,32 @@ def totals(scope: Scope) -> Statement:
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
     """Return what answers `rows`, (bucket, five measures), of the buckets `indexes`, among them the empty ones."""
-    page = scope.within(*buckets.clip(indexes))
-    parameters: dict[str, object] = {
+    part, parameters = _bucket_rows(scope, buckets, indexes)
+    parameters |= {
         "first_bucket": indexes.start,
         "bucket_count": len(indexes),
         "row_limit": len(rows),
         "row_offset": rows.start,
     }
-    if buckets.size_s:
-        origin_s = buckets.starts_at(0)
-        source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
-        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.format(seconds=seconds(source)))
-        parameters |= {"origin_s": origin_s, "bucket_s": buckets.size_s}
-        parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
-    else:
-        source = page.plan()
-        bucket = Column("bucket", *(_MONTH_INDEX.format(time=time) for time in ("timestamp", "time")))
-        parameters["first_month"] = buckets.first_month
-    sql = _SERIES.format(sums=_SUMS, rows=_rows(page, source, bucket), nothing=_NOTHING, order=order.clause("bucket"))
-    return Statement(sql, {**page.parameters, **range_parameters(source), **parameters})
+    sql = _SERIES.format(sums=_SUMS, rows=part, nothing=_NOTHING, order=order.clause("bucket"))
+    return Statement(sql, parameters)
+
+
+def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Statement:
+    """Return what answers rows of (bucket, five measures) of the buckets `indexes` that are not empty.
+
+    `buckets` are those of a later range than that of `scope`, moved to it.
+    """
+    between = range(min(indexes), max(indexes) + 1)
+    part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
+    return Statement(_COUNTERPARTS.format(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, failed: bool = False) -> Statement:
-    """Return what answers rows of (value of `dimension`, five measures); of failed requests alone if `failed`."""
+    """Return what answers rows of (value of `dimension`, five measures, requests of all values).
+
+    Of failed requests alone if `failed`.
+    """
     source = scope.plan(dimension, *(["status_code"] if failed else []))
     more = ("status_code >= 400",) if failed else ()
     rows = _rows(scope, source, Column("key", dimension, dimension), more)
@@ -273,6 +281,27 @@ def chatty_consumers(scope: Scope, *, least_per_minute: int, limit: int) -> Stat
     conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
     sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
     return Statement(sql, {**scope.parameters, "least_per_minute": least_per_minute, "row_limit": limit})
+
+
+def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:
+    """Return rows of `bucket` and the five measures, and what they bind; buckets lie `shift_s` later than rows."""
+    start, end = buckets.clip(indexes)
+    page = scope.within(start - shift_s, end - shift_s)
+    if buckets.size_s:
+        origin_s = buckets.starts_at(0) - shift_s
+        source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
+        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.format(seconds=seconds(source)))
+        parameters: dict[str, object] = {"origin_s": origin_s, "bucket_s": buckets.size_s}
+        parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
+    else:
+        # An hour of a rollup is moved as a whole, into one month.
+        source = page.plan(granularity=Granularity(HOUR_S, -shift_s % HOUR_S))
+        bucket = Column(
+            "bucket",
+            *(_MONTH_INDEX.format(time=f"addSeconds({time}, {{shift_s:Int64}})") for time in ("timestamp", "time")),
+        )
+        parameters = {"first_month": buckets.first_month, "shift_s": shift_s}
+    return _rows(page, source, bucket), {**page.parameters, **range_parameters(source), **parameters}
 
 
 def _rows(scope: Scope, source: Plan, key: Column, more: tuple[str, ...] = (), *, tag: str = "") -> str:

@@ -24,7 +24,9 @@ in it. Without `granularity` there is one bucket, whose timestamp is `start`. An
 left out.
 Every count is a sum of the events' `sample_weight`, and means, sums and percentiles are weighted by it.
 
-Percentile p is the smallest measured value such that at least p % of the weight is at or below it. It is exact.
+Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
+to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
+value, and never above the true maximum.
 
 No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
 An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out."""

@@ -13,7 +13,7 @@ from apimetry.query_api.openapi.parts import (
     ref,
 )
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
-from apimetry.query_api.params import FLAGS, MAX_STATUS_CODE
+from apimetry.query_api.params import COMPARISONS, FLAGS, MAX_STATUS_CODE
 from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.query_api.usage_params import (
     DEFAULT_GRANULARITY,
@@ -39,6 +39,13 @@ first and the last count only what lies in the window, and the sums over all pag
 unless `sortBy` is given; `pagination` counts its buckets. Lists have at most 100 rows, sorted by `sortBy` and
 `order`; those of `errors` by what the failed requests alone add up to. Their rows have no time: with
 `sortBy=timestamp` they come with the most requests first. Equals are ordered by requests, then by name.
+
+The percentiles of `byEndpoint` are exact in windows of up to two hours. In longer ones they may be estimates from
+logarithmic buckets: within 2 % of the exact value, and never above the true maximum.
+
+The sums of all lists, and of the series, are the totals. Where an insert comes in between, the service reads again,
+up to four times, until they are; under inserts that never pause, what came within the last moment may be in one part
+of an answer and not in another.
 
 `rateLimits.current` are the limits that the application was given, null where it has none; they are shown, not
 enforced. Alerts look at the figures as they are shown, the most urgent first: utilization over 80 % (90: high),
@@ -145,6 +152,12 @@ def _listing() -> list[Json]:
             "1: the answer says which share of what senders captured is stored.",
             {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
             "1",
+        ),
+        query_parameter(
+            "compare",
+            "previous: the answer also has the period of the same length before. Not with `timeframe=all`.",
+            {"type": "string", "enum": list(COMPARISONS)},
+            "previous",
         ),
     ]
 

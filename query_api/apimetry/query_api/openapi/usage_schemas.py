@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimetry.query_api.error_types import ERROR_TYPES
 from apimetry.query_api.openapi.parts import COUNT, Json, array, closed, schema
-from apimetry.query_api.usage import MAX_ROWS
+from apimetry.query_api.usage_read import MAX_ROWS
 
 TIME: Json = {"type": "string", "format": "date-time"}
 PERCENT: Json = {"type": "number", "minimum": 0, "maximum": 100}
@@ -13,6 +13,21 @@ MILLISECONDS: Json = {**NUMBER, "description": "Milliseconds, one decimal."}
 BYTES: Json = {**COUNT, "description": "Bytes of requests and responses."}
 TEXT: Json = {"type": "string"}
 _STATUS: Json = {"type": "integer", "minimum": 0, "maximum": 65_535}
+_TOTALS: Json = {
+    "totalRequests": COUNT,
+    "successfulRequests": {**COUNT, "description": "Status below 400."},
+    "failedRequests": COUNT,
+    "successRate": {**PERCENT, "description": "Percent; 100 without requests."},
+    "averageLatency": MILLISECONDS,
+    "peakLatency": MILLISECONDS,
+    "requestsPerMinute": NUMBER,
+    "requestsPerHour": NUMBER,
+    "requestsPerDay": NUMBER,
+    "peakRequestsPerMinute": {**COUNT, "description": "The most in any clock minute."},
+    "peakRequestsPerHour": {**COUNT, "description": "The most in any clock hour."},
+    "dataTransferred": BYTES,
+    "averageDataPerRequest": COUNT,
+}
 
 
 def schemas() -> Json:
@@ -21,19 +36,20 @@ def schemas() -> Json:
         "Usage": closed(
             {
                 "success": {"const": True},
-                "usage": schema("UsageTotals"),
-                "timeSeries": array(schema("UsagePoint")),
-                "breakdown": _breakdown(),
-                "errors": _errors(),
+                **_figures(),
                 "rateLimits": _rate_limits(),
                 "alerts": array(schema("Alert")),
                 "pagination": schema("Pagination"),
                 "timestamp": TIME,
+                "previous": schema("PreviousUsage"),
                 "completeness": schema("Completeness"),
             },
-            optional=("completeness",),
+            optional=("previous", "completeness"),
         ),
-        "UsageTotals": _totals(),
+        "UsageBreakdown": _breakdown(),
+        "UsageErrors": _errors(),
+        "PreviousUsage": _previous(),
+        "UsageTotals": closed(_TOTALS),
         "UsagePoint": _point(),
         "Endpoint": _endpoint(),
         "Rates": _rates({**NUMBER, "description": "Averages over the whole window, one decimal."}),
@@ -52,24 +68,33 @@ def schemas() -> Json:
     }
 
 
-def _totals() -> Json:
-    return closed(
-        {
-            "totalRequests": COUNT,
-            "successfulRequests": {**COUNT, "description": "Status below 400."},
-            "failedRequests": COUNT,
-            "successRate": {**PERCENT, "description": "Percent; 100 without requests."},
-            "averageLatency": MILLISECONDS,
-            "peakLatency": MILLISECONDS,
-            "requestsPerMinute": NUMBER,
-            "requestsPerHour": NUMBER,
-            "requestsPerDay": NUMBER,
-            "peakRequestsPerMinute": {**COUNT, "description": "The most in any clock minute."},
-            "peakRequestsPerHour": {**COUNT, "description": "The most in any clock hour."},
-            "dataTransferred": BYTES,
-            "averageDataPerRequest": COUNT,
-        }
-    )
+def _figures() -> Json:
+    return {
+        "usage": schema("UsageTotals"),
+        "timeSeries": array(schema("UsagePoint")),
+        "breakdown": schema("UsageBreakdown"),
+        "errors": schema("UsageErrors"),
+    }
+
+
+def _previous() -> Json:
+    change: Json = {"type": ["number", "null"]}
+    return {
+        **closed(
+            {
+                "start": {**TIME, "description": "The asked start minus the asked span."},
+                "end": {**TIME, "description": "The asked start."},
+                **_figures(),
+                "changePercent": {
+                    **closed(dict.fromkeys(_TOTALS, change)),
+                    "description": "By how many percent each figure of `usage`, as it is shown, differs from the "
+                    "same one here; one decimal; null where that is 0.",
+                },
+            }
+        ),
+        "description": "With `compare=previous`: the period before. `timeSeries` has the same buckets as the asked "
+        "one in the same order, each with what was counted one span earlier. Lists are the period's own.",
+    }
 
 
 def _point() -> Json:

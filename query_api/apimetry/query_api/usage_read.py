@@ -1,0 +1,222 @@
+"""Reads from the store what a usage answer is made of, so that its parts agree.
+
+A usage answer takes several statements, and an insert between two of them, or one that has reached the events and not
+yet every rollup, makes their figures differ. So what must agree (api.md, section 4) is compared, and read again where
+it does not: at most MOST_READS times. Under inserts that never pause longer than an answer takes, what was inserted
+within these moments may be in some parts of the last reading and not in others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from apimetry.query_api import usage_sql as sql
+from apimetry.query_api.buckets import Buckets
+from apimetry.query_api.figures import Measures
+from apimetry.query_api.usage_params import UsageQuery, Window
+from apimetry.query_api.usage_sql import Dimension, Order, Scope, Statement
+from apimetry.web.errors import BadRequest
+
+Rows = Sequence[tuple[Any, ...]]
+Ask = Callable[[str, dict[str, object]], Rows]
+"""Runs one statement, within the service's limits on time and memory; blocks."""
+
+Group = tuple[Any, Measures]
+"""The value of a dimension, and what its requests add up to."""
+
+MAX_ROWS = 100
+"""Rows in each list (api.md, section 3.2)."""
+
+MAX_SORTED_BUCKETS = 1_000_000
+"""Buckets that are sorted by something else than time: nearly two years of minutes."""
+
+MOST_READS = 4
+"""How often what must agree is read until it does."""
+
+# Every status there can be: the lists of errors are made of them, and must miss none.
+_ALL_STATUSES = 65_536
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The first rows of a list, and the requests of all its groups, also of those beyond."""
+
+    rows: tuple[Group, ...] = ()
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Breakdowns:
+    """Totals, and the lists that must add up to them."""
+
+    total: Measures
+    peaks: tuple[int, int]
+    """The most requests in a clock minute, and in a clock hour."""
+
+    statuses: tuple[Group, ...]
+    """All of them."""
+
+    routes: Groups
+    percentiles: Mapping[str, Sequence[int]]
+    """Latency in microseconds at each of PERCENTILES, of each route in the list."""
+
+    methods: Groups
+    consumers: Groups
+    failed_routes: Groups
+    """Of failed requests alone."""
+
+    @property
+    def agree(self) -> bool:
+        """Whether every list adds up to the totals."""
+        added = reduce(Measures.plus, (measures for _, measures in self.statuses), Measures())
+        lists = {self.routes.requests, self.methods.requests, self.consumers.requests}
+        return (
+            added == self.total
+            and lists == {self.total.requests}
+            and self.failed_routes.requests == self.total.errors
+            and all(route in self.percentiles for route, _ in self.routes.rows)
+        )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything that a usage answer says about one scope."""
+
+    found: Breakdowns
+    series: tuple[tuple[int, Measures], ...]
+    """The page's buckets by index, also the empty ones."""
+
+    is_whole: bool
+    """Whether the page has all buckets."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether its parts are of the same events, as far as their sums tell."""
+        in_series = sum(measures.requests for _, measures in self.series)
+        total = self.found.total.requests
+        return self.found.agree and (in_series == total if self.is_whole else in_series <= total)
+
+
+def scope_of(window: Window, application: str, ask: Ask) -> Scope:
+    """Return the events of `window`; from the second of the first one on where it has no start, if there is any."""
+    start = window.start
+    if start is None:
+        first = asked(ask, sql.first_event(application))
+        start = min(first[0][0] // 1_000_000, window.end) if first else window.end
+    return Scope(application, start, window.end, window.filters)
+
+
+def read_usage(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> Reading:
+    """Return what `query` asks about `scope`, whose parts agree unless inserts never paused.
+
+    Raises:
+        BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS.
+    """
+
+    def read() -> Reading:
+        series = series_rows(scope, buckets, query, ask)
+        return Reading(breakdowns(scope, query.list_order, ask), tuple(series), len(series) == buckets.count)
+
+    return until_agreed(read)
+
+
+def read_usage_before(scope: Scope, buckets: Buckets, indexes: Sequence[int], query: UsageQuery, ask: Ask) -> Reading:
+    """Return the same about `scope`, an earlier period, in the asked period's buckets `indexes`, moved to it."""
+
+    def read() -> Reading:
+        series = _counterparts(scope, buckets, indexes, ask)
+        return Reading(breakdowns(scope, query.list_order, ask), tuple(series), len(series) == buckets.count)
+
+    return until_agreed(read)
+
+
+def until_agreed(read: Callable[[], Reading]) -> Reading:
+    """Return the first reading that agrees; else the last of MOST_READS, or one that reading again did not change."""
+    reading = read()
+    for _ in range(MOST_READS - 1):
+        if reading.agrees:
+            break
+        reading, before = read(), reading
+        if reading == before:
+            break
+    return reading
+
+
+def breakdowns(scope: Scope, order: Order, ask: Ask) -> Breakdowns:
+    """Return totals and lists, read once."""
+    total, peaks = totals(scope, ask)
+    statuses = groups(scope, "status_code", Order("requests", descending=True), ask, limit=_ALL_STATUSES)
+    routes = _groups(asked(ask, sql.groups(scope, "route", order, limit=MAX_ROWS)))
+    failed = Groups()
+    if any(status >= 400 for status, _ in statuses):
+        failed = _groups(asked(ask, sql.groups(scope, "route", order, limit=MAX_ROWS, failed=True)))
+    return Breakdowns(
+        total,
+        peaks,
+        tuple(statuses),
+        routes,
+        percentiles(scope, [route for route, _ in routes.rows], ask),
+        _groups(asked(ask, sql.groups(scope, "method", order, limit=MAX_ROWS))),
+        _groups(asked(ask, sql.groups(scope, "consumer_id", order, limit=MAX_ROWS))),
+        failed,
+    )
+
+
+def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
+    """Return what all requests add up to, and the most of them in a clock minute and in a clock hour."""
+    ((*measures, minute, hour),) = asked(ask, sql.totals(scope))
+    return Measures(*measures), (minute, hour)
+
+
+def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit: int = MAX_ROWS) -> list[Group]:
+    """Return the first `limit` groups of requests in `order`."""
+    return list(_groups(asked(ask, sql.groups(scope, dimension, order, limit=limit))).rows)
+
+
+def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequence[int]]:
+    """Return each route's latency in microseconds at each of PERCENTILES."""
+    return {route: found_us for route, found_us, *_ in (asked(ask, sql.percentiles(scope, routes)) if routes else ())}
+
+
+def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> list[tuple[int, Measures]]:
+    """Return the page of buckets that `query` asks for, each with its index: also the empty ones."""
+    order, total = query.series_order, buckets.count
+    rows = range(query.offset, query.offset + query.limit)
+    if order.sort != "timestamp":
+        if total > MAX_SORTED_BUCKETS:
+            raise BadRequest(
+                f"sortBy is {order.sort!r} and there are {total} buckets; at most {MAX_SORTED_BUCKETS} can be sorted:"
+                " ask for a coarser granularity, a shorter range, or sortBy=timestamp"
+            )
+        indexes = range(total)
+    else:
+        # The page's own buckets are known: nothing else is read.
+        indexes = range(total)[rows.start : rows.stop]
+        if order.descending:
+            indexes = range(max(0, total - rows.stop), max(0, total - rows.start))
+        rows = range(len(indexes))
+    if not indexes or rows.start >= total:
+        return []
+    found = asked(ask, sql.series(scope, buckets, indexes, order, rows))
+    return [(index, Measures(*measures)) for index, *measures in found]
+
+
+def asked(ask: Ask, statement: Statement) -> Rows:
+    """Return the rows of one statement."""
+    return ask(statement.sql, statement.parameters)
+
+
+def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> list[tuple[int, Measures]]:
+    """Return the events of an earlier period in the buckets `indexes` of a later one, moved by the time between."""
+    if not indexes:
+        return []
+    statement = sql.counterparts(scope, buckets, indexes)
+    found = {index: Measures(*measures) for index, *measures in asked(ask, statement)}
+    return [(index, found.get(index, Measures())) for index in indexes]
+
+
+def _groups(rows: Rows) -> Groups:
+    return Groups(tuple((key, Measures(*measures)) for key, *measures, _ in rows), rows[0][-1] if rows else 0)
