@@ -14,8 +14,10 @@ from pathlib import Path
 
 from apimetry.collector.failpoints import NAMES
 from apimetry.store.client import Store
+from apimetry.store.intent import read_intent
 from tests.support.oracle import Load, Oracle
 from tests.support.ports import free_port
+from tests.support.power import cut_power
 from tests.support.processes import BOOTSTRAP, Service
 
 STORE_FAULTS = (
@@ -124,6 +126,7 @@ class Torture:
         self.load = Load(self.oracle, lambda: target.url, pause_s=pause_s, seed=seed)
         self.points = Counter()
         self.faults = Counter()
+        self.power = Counter()
 
     def begin(self):
         self.target.start()
@@ -132,6 +135,19 @@ class Torture:
     def kill_at_random(self):
         time.sleep(self.rng.uniform(0, 1.5))
         self.target.kill()
+        self.target.start()
+
+    def power_cut(self):
+        """Die while the embedded store is inserting, and lose of it what was not synced."""
+        store = self.target.data_dir / "store"
+        deadline = time.monotonic() + 20
+        while not read_intent(store) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(self.rng.uniform(0, 0.1))
+        self.target.kill()
+        self.power["inserts under way"] += bool(read_intent(store))
+        lines, parts = cut_power(store, self.rng)
+        self.power.update(lines=lines, parts=parts, cuts=1)
         self.target.start()
 
     def kill_at_a_point(self, name=None):

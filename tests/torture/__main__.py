@@ -23,7 +23,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.torture import Target, Torture
 
 # Of a hundred faults, how many of which kind.
-EMBEDDED = {"kill_at_random": 55, "kill_at_a_point": 35, "sigterm": 10}
+EMBEDDED = {"kill_at_random": 40, "kill_at_a_point": 30, "power_cut": 20, "sigterm": 10}
 SERVER = {"kill_at_random": 35, "kill_at_a_point": 25, "sigterm": 5, "store_fault": 25, "store_away": 10}
 SOAK_PAUSE_S = 0.02
 KILL_EACH_S = 60.0
@@ -73,6 +73,7 @@ def hurt(kind, seed, seconds):
         print(f"\r{kind}: {events} events stored once after {faults} faults, {kills} kills in {seconds:.0f} s")
         print(f"  points      {dict(torture.points)}")
         print(f"  store       {dict(torture.faults)}")
+        print(f"  power       {dict(torture.power)}")
         print(f"  ends        {dict(torture.target.done)}")
         print(f"  clients     {dict(torture.load.counts)}")
         assert torture.load.counts["cut"], "no request was under way at any kill: the run proves nothing"

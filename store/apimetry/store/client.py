@@ -20,6 +20,7 @@ from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.connections import embedded_client, http_client
 from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, ROW_COLUMNS, clear_insert_files, insert_into
+from apimetry.store.intent import Intents, fed_tables, undo
 from apimetry.store.ownership import Ownership, take_ownership
 from apimetry.store.repair import forget_lost_blocks
 from apimetry.store.senders import SENDER_COLUMNS, SENDER_REPORTS
@@ -40,13 +41,17 @@ QUERY_LIMITS: Final[Mapping[str, int]] = {
     "max_result_rows": 1_000_000,
     "max_result_bytes": 512 * 1024**2,
 }
+_TABLES: Final = (
+    "SELECT name, dependencies_table, data_paths FROM system.tables WHERE database = {database:String} ORDER BY name"
+)
 _OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "result_overflow_mode": "throw"}
 
 
 class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
-    Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`.
+    Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`, and
+    `_fed` (tables by what feeds them), which is replaced as a whole.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Store:
         self._idle: list[Client] = []
         self._opened = False
         self._ownership: Ownership | None = None
+        self._intents: Intents | None = None
+        self._fed: dict[str, list[Path]] = {}
         self._executor: ThreadPoolExecutor | None = None
         self._reserved: ThreadPoolExecutor | None = None
 
@@ -88,6 +95,7 @@ class Store:
         try:
             if self.address.path is not None:
                 self._ownership = _prepare_directory(self.address.path)
+                self._intents = Intents(self.address.path)
             # Kept from the start: chDB's engine runs as long as it has a client.
             self._idle.append(self._first_client())
         except BaseException:
@@ -149,6 +157,13 @@ class Store:
         """Run one statement for its effect. It is sent once: a lost answer is the caller's to resolve."""
         with self._borrowed(inserting=False) as client:
             client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+        self._fed = {}  # it may have made a table, or a view
+
+    @contextlib.contextmanager
+    def inserts_held(self) -> Iterator[None]:
+        """Around whatever else gives the tables of an embedded store new parts; elsewhere it does nothing."""
+        with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
+            yield
 
     def insert_rows(self, token: str, body: bytes | memoryview, columns: Sequence[str] = ROW_COLUMNS) -> None:
         """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
@@ -191,8 +206,17 @@ class Store:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
     def _insert(self, token: str, body: bytes | memoryview, table: str, columns: Sequence[str]) -> None:
-        with self._borrowed(inserting=True) as client:
+        with self._intent_of(table), self._borrowed(inserting=True) as client:
             insert_into(client, (table, columns), token, body, directory=self.address.path)
+
+    def _intent_of(self, table: str) -> contextlib.AbstractContextManager[None]:
+        if self._intents is None:
+            return contextlib.nullcontext()
+        fed = self._fed
+        if table not in fed:
+            rows = self.query(_TABLES, {"database": self.database})
+            fed[table] = fed_tables([(name, views, paths) for name, views, paths in rows], table)
+        return self._intents.insert(fed[table])
 
     @contextlib.contextmanager
     def _borrowed(self, *, inserting: bool) -> Iterator[Client]:
@@ -246,6 +270,9 @@ class Store:
             clients, self._idle = self._idle, []
         for client in clients:
             client.close()
+        if self._intents is not None:
+            self._intents.close()
+            self._intents = None
         if self._ownership is not None:
             self._ownership.release()
             self._ownership = None
@@ -257,6 +284,7 @@ def _prepare_directory(directory: Path) -> Ownership:
         ownership = take_ownership(directory)
         try:
             clear_insert_files(directory)
+            undo(directory)
             forget_lost_blocks(directory)
         except BaseException:
             ownership.release()

@@ -145,8 +145,9 @@ def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait)
             if not inserts_paused(store, layout):
                 return
             bound = _bound(application, list(of_day))
-            for statement in fill_statements(layout, _EVENTS_OF_HOURS).values():
-                store.command(statement, bound, settings=_FILL_SETTINGS)
+            with store.inserts_held():
+                for statement in fill_statements(layout, _EVENTS_OF_HOURS).values():
+                    store.command(statement, bound, settings=_FILL_SETTINGS)
     finally:
         resume_inserts(store, layout)
 

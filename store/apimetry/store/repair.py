@@ -7,11 +7,9 @@ the engine itself does when a part is dropped. Each table has its own log, so a 
 by the same retry. (A server has the same gap of microseconds; ReplicatedMergeTree, which commits both at once, has
 not.)
 
-A power cut differs in one point. An insert is answered when every file of each part, the part's directory and the
-table's are fsync'd (`fsync_after_insert`, `fsync_part_directory`; seen with strace on chDB 26.9), and a segment is
-unlinked after that: nothing acknowledged is lost. The log alone is not fsync'd, so that the tokens of the last half
-minute can be missing beside their parts. That matters only for a segment that is still in the spool, which is the one
-whose insert was under way: its retry can then be stored a second time.
+A power cut differs in one point: the engine fsyncs each part with its directory before it answers an insert
+(`fsync_after_insert`, `fsync_part_directory`; seen with strace on chDB 26.9), and the log never. `intent` makes up
+for that; what a power cut leaves behind the log's last whole line is removed here.
 
 The log's lines: `1` (added) or `2` (dropped), the part's name and the block's id, separated by tabs.
 """
@@ -21,19 +19,43 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 logger = logging.getLogger(__name__)
 
+LOGS: Final = "deduplication_logs"
 _PART = re.compile(r"([^_]+)_(\d+)_(\d+)_\d+(?:_\d+)?")
+_LINE = re.compile(rb"([12])\t([^\t\n\0]+)\t([^\t\n\0]+)\n")
 _ADDED: Final = "1"
 _DROPPED: Final = "2"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part on disk, or one that was: its partition and the block numbers that it holds."""
+
+    path: Path
+    partition: str
+    first: int
+    last: int
+
+    def covers(self, other: Part) -> bool:
+        """Whether it holds every block of the other."""
+        return self.partition == other.partition and self.first <= other.first and other.last <= self.last
+
+
+def parts_of(table: Path) -> list[Part]:
+    """The parts of a table's directory, merged ones and their sources."""
+    parts = (_part_at(path) for path in table.iterdir() if path.is_dir())
+    return [part for part in parts if part is not None]
+
+
 def forget_lost_blocks(directory: Path) -> int:
     """Take back every token of the data directory whose rows are missing; returns how many."""
-    return sum(_mend_table(logs) for logs in directory.glob("store/*/*/deduplication_logs"))
+    return sum(_mend_table(logs) for logs in directory.glob(f"store/*/*/{LOGS}"))
 
 
 def _mend_table(logs: Path) -> int:
@@ -45,8 +67,10 @@ def _mend_table(logs: Path) -> int:
                 remembered[block] = part
             else:
                 remembered.pop(block, None)
-    ranges = _part_ranges(logs.parent)
-    lost = {block: part for block, part in remembered.items() if not _is_covered(part, ranges)}
+    by_partition: dict[str, list[Part]] = {}
+    for found in parts_of(logs.parent):
+        by_partition.setdefault(found.partition, []).append(found)
+    lost = {block: part for block, part in remembered.items() if not _is_covered(part, by_partition)}
     if lost:
         _append(files[-1], [f"{_DROPPED}\t{part}\t{block}\n" for block, part in lost.items()])
         logger.info("the tokens of %d inserted blocks that have no rows were taken back", len(lost))
@@ -54,31 +78,28 @@ def _mend_table(logs: Path) -> int:
 
 
 def _records(file: Path) -> list[tuple[str, str, str]]:
-    """The file's whole lines; what a power cut tore off its end is removed from it."""
+    """The file's whole lines; what follows them, torn or never written by the engine, is removed from it."""
     text = file.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        os.truncate(file, len(whole))
-    fields = (line.split("\t") for line in whole.decode().splitlines())
-    return [(line[0], line[1], line[2]) for line in fields if len(line) == 3]
+    records, end = [], 0
+    while line := _LINE.match(text, end):
+        records.append((line[1].decode(), line[2].decode(), line[3].decode()))
+        end = line.end()
+    if end < len(text):
+        os.truncate(file, end)
+    return records
 
 
-def _part_ranges(table: Path) -> dict[str, list[tuple[int, int]]]:
-    """The block numbers that parts on disk hold, by partition."""
-    ranges: dict[str, list[tuple[int, int]]] = {}
-    for path in table.iterdir():
-        found = _PART.fullmatch(path.name)
-        if found and path.is_dir():
-            ranges.setdefault(found[1], []).append((int(found[2]), int(found[3])))
-    return ranges
+def _part_at(path: Path) -> Part | None:
+    found = _PART.fullmatch(path.name)
+    return Part(path, found[1], int(found[2]), int(found[3])) if found else None
 
 
-def _is_covered(part: str, ranges: dict[str, list[tuple[int, int]]]) -> bool:
-    found = _PART.fullmatch(part)
-    if found is None:
+def _is_covered(name: str, by_partition: dict[str, list[Part]]) -> bool:
+    part = _part_at(Path(name))
+    if part is None:
         return True
-    first, last = int(found[2]), int(found[3])
-    return any(low <= first and last <= high for low, high in ranges.get(found[1], ()))
+    others: Iterable[Part] = by_partition.get(part.partition, ())
+    return any(other.covers(part) for other in others)
 
 
 def _append(file: Path, lines: list[str]) -> None:

@@ -1,0 +1,185 @@
+"""Makes each insert into an embedded store whole or none, also when the power fails in the middle of it.
+
+An insert makes parts in its table and in every rollup that the table feeds. The engine fsyncs each part with its
+directory, but not the deduplication logs in which it notes their tokens: a power cut could leave rows whose token is
+forgotten, and the retry would count them twice. So an embedded insert goes like this, one at a time:
+
+1. The intent is written and fsync'd: of each table that will get parts, the highest block number it has on disk.
+2. The engine inserts; the new parts have higher numbers.
+3. The tables' deduplication logs are fsync'd, and then the intent is emptied, fsync'd, and the insert answered.
+
+A start that finds an intent knows of an insert that was never answered, so that its segment is still in the spool.
+`undo` removes the parts with higher numbers before the engine runs, `repair` takes back their tokens, and the retry
+begins from nothing. A part merged from old and new ones goes too: its sources stay on disk for eight minutes (the
+engine's `old_parts_lifetime`) and count again. Whatever else gives such tables new parts holds inserts meanwhile
+(`Intents.hold`).
+
+The file has a line of JSON, `{table's directory: block number}`, and a line with its CRC-32 in hex; a torn one is of
+an insert that had not begun.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from apimetry.store.errors import StoreUnavailable
+from apimetry.store.repair import LOGS, Part, parts_of
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "insert.intent"
+PATIENCE_S: Final = 1.0
+"""How long an insert waits for another one, or for who holds inserts, before it is refused for now."""
+
+TableRow = tuple[str, Sequence[str], Sequence[str]]
+"""Of `system.tables`: name, the views that feed on it, data paths; a view has its target's paths."""
+
+
+class Intents:
+    """The intents of one data directory, which this process owns; safe from several threads.
+
+    Mutable state, under `_lock`: the file, and `_failed`.
+    """
+
+    def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
+        self._handle = os.open(directory / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._directory = directory
+        self._patience_s = patience_s
+        self._lock = threading.Lock()
+        self._failed = False
+
+    def close(self) -> None:
+        """Release the file; an intent in it stays."""
+        os.close(self._handle)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let nobody insert meanwhile; waits for the insert under way."""
+        with self._lock:
+            yield
+
+    @contextmanager
+    def insert(self, tables: Sequence[Path]) -> Iterator[None]:
+        """Around an insert that gives `tables` (directories) parts; raises OSError or StoreUnavailable."""
+        if not self._lock.acquire(timeout=self._patience_s):
+            raise StoreUnavailable("inserts are held for now")
+        try:
+            if self._failed:
+                raise StoreUnavailable("the store's disk refused an fsync: inserts go on after a restart")
+            self._write(encode_intent(self._directory, tables))
+            try:
+                yield
+            finally:
+                self._settle(tables)
+        finally:
+            self._lock.release()
+
+    def _settle(self, tables: Sequence[Path]) -> None:
+        try:
+            for table in tables:
+                _sync_logs(table)
+            self._write(b"")
+        except OSError:
+            # The next fsync would succeed and say nothing about these bytes: the intent must outlive this process.
+            self._failed = True
+            raise
+
+    def _write(self, data: bytes) -> None:
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, data, 0)
+        os.fsync(self._handle)
+
+
+def fed_tables(rows: Iterable[TableRow], table: str) -> list[Path]:
+    """The directories of `table` and of every table that its views fill, over any number of steps."""
+    known = list(rows)
+    views = {name: dependencies for name, dependencies, _ in known}
+    paths = {name: Path(data_paths[0]) for name, _, data_paths in known if data_paths}
+    found = [paths[table]]
+    for path in found:  # grows
+        names = [name for name in paths if paths[name] == path]
+        targets = (paths[view] for name in names for view in views[name] if view in paths)
+        found += dict.fromkeys(target for target in targets if target not in found)
+    return found
+
+
+def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
+    """What is written before an insert into `tables`."""
+    blocks = {
+        os.path.relpath(table, directory): max((part.last for part in parts_of(table)), default=0) for table in tables
+    }
+    line = json.dumps(blocks).encode()
+    return b"%s\n%08x\n" % (line, zlib.crc32(line))
+
+
+def read_intent(directory: Path) -> Mapping[Path, int]:
+    """The highest block number of each table before the insert that was not answered; empty if there is none."""
+    try:
+        lines = (directory / NAME).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    if len(lines) != 3 or lines[1] != b"%08x" % zlib.crc32(lines[0]):
+        return {}
+    return {directory / table: block for table, block in json.loads(lines[0]).items()}
+
+
+def undo(directory: Path) -> int:
+    """Remove what an insert left that was not answered; returns the number of parts. Before the engine starts."""
+    removed = 0
+    for table, block in read_intent(directory).items():
+        if table.is_dir():
+            removed += _remove_above(table, block)
+    with (directory / NAME).open("ab") as file:
+        file.truncate(0)
+        os.fsync(file.fileno())
+    if removed:
+        logger.info("%d parts of an insert that was cut off were removed; its segment comes again", removed)
+    return removed
+
+
+def _remove_above(table: Path, block: int) -> int:
+    parts = parts_of(table)
+    above = [part for part in parts if part.last > block]
+    for part in above:
+        if part.first <= block and not _has_sources(part, parts):
+            logger.error(
+                "%s cannot be taken back: its sources are gone; one segment may be counted twice", part.path.name
+            )
+            return 0
+    for part in above:
+        # Under a name that the engine clears by itself, were this cut off too.
+        gone = part.path.with_name(f"tmp_undone_{part.path.name}")
+        part.path.rename(gone)
+        shutil.rmtree(gone)
+    _sync(table)
+    return len(above)
+
+
+def _has_sources(merged: Part, parts: Iterable[Part]) -> bool:
+    """Whether the parts it was merged from are there: the first and the last one, since they go together."""
+    inside = [part for part in parts if part != merged and merged.covers(part)]
+    return any(part.first == merged.first for part in inside) and any(part.last == merged.last for part in inside)
+
+
+def _sync_logs(table: Path) -> None:
+    logs = table / LOGS
+    for file in logs.iterdir():
+        _sync(file)
+    _sync(logs)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
