@@ -58,7 +58,7 @@ def counted(store, application="shop"):
     tables = ["sum(sample_weight)) FROM events"] + [
         f"sum(requests)) FROM {table}" for table in TABLES if table != "hourly_totals"
     ]
-    tables.append("sum(requests) / 3) FROM hourly_totals")
+    tables.append("sum(requests) / 4) FROM hourly_totals")
     where = "WHERE application = {a:String}"
     return {int(store.query(f"SELECT toUInt64({each} {where}", {"a": application})[0][0]) for each in tables}
 

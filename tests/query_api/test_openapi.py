@@ -5,10 +5,14 @@ import time
 from urllib.parse import quote
 
 import jsonschema
+import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from apimetry.collector.app import PATHS as COLLECTOR_PATHS
+from apimetry.collector.events import JSONEvent
 from apimetry.query_api import usage_params
+from apimetry.query_api.openapi import collector
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.params import PARAMETERS
 from apimetry.query_api.settings import QuerySettings
@@ -54,7 +58,20 @@ def test_every_route_is_in_the_document_and_nothing_else(document, embedded_serv
         for route in embedded_service.app.router.routes()
         if route.method != "HEAD"
     }
-    assert {(path, method) for path, method, _, _ in operations(document)} == routes
+    of_both = {(path, method) for path, method, _, _ in operations(document)}
+    assert of_both - {(path, "post") for path in collector.PATHS} == routes
+
+
+def test_the_collectors_paths_are_those_that_it_serves(document):
+    assert collector.PATHS == COLLECTOR_PATHS
+    assert all(document["paths"][path]["servers"] for path in COLLECTOR_PATHS)
+
+
+def test_an_event_has_the_fields_that_the_collector_reads_and_needs_the_same(document):
+    event = document["components"]["schemas"]["Event"]
+    assert set(event["properties"]) == set(JSONEvent.__struct_fields__)
+    required = [each.name for each in msgspec.structs.fields(JSONEvent) if each.required]
+    assert sorted(event["required"]) == sorted(required)
 
 
 def test_every_component_is_used(document):
@@ -113,7 +130,8 @@ def requests_of(document, ids):
     def order(each):
         return each[1] == "delete", "applications" in each[0], each[0] == "/api/applications/{id}"
 
-    for path, method, operation, _ in sorted(operations(document), key=order):
+    own = (each for each in operations(document) if each[0] not in collector.PATHS)
+    for path, method, operation, _ in sorted(own, key=order):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
         if path == "/api/applications" and body:
             body = {**body, "id": "another"}

@@ -8,7 +8,7 @@ from apimetry.store.rollups import LAST_HOUR_S, ROLLUPS, Rollup
 
 HOUR, DAY = 3600, 86400
 WEEK = Granularity(7 * DAY, -3 * DAY)
-ALL, METHODS, STATUSES, ROUTES, ORIGINS, CONSUMERS = ROLLUPS
+ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
 START, END = 20_000 * DAY, 20_030 * DAY
 
 
@@ -29,7 +29,8 @@ def only(field, *values):
         ({"group": "status_code"}, STATUSES),
         ({"filters": only("status_code", 404)}, STATUSES),
         ({"group": "method", "filters": only("method", "GET")}, METHODS),
-        ({"group": "method", "filters": only("status_code", 404)}, ROUTES),
+        ({"group": "method", "filters": only("status_code", 404)}, COMBINATIONS),
+        ({"group": "route", "filters": only("status_code", 404)}, COMBINATIONS),
         ({"group": "route"}, ROUTES),
         ({"filters": only("route", "/")}, ROUTES),
         ({"filters": (Filter("route", ("/",), excludes=True),)}, ROUTES),
@@ -48,6 +49,7 @@ def only(field, *values):
         ({"aggregation": "percentile_95", "value": "ttfb_us", "group": "status_code"}, STATUSES),
         ({"aggregation": "percentile_95", "group": "route"}, ROUTES),
         ({"aggregation": "percentile_95", "group": "source"}, None),
+        ({"aggregation": "percentile_95", "group": "route", "filters": only("method", "GET")}, None),
         ({"aggregation": "mean", "group": "consumer_id"}, CONSUMERS),
         ({"aggregation": "sum", "value": "response_bytes", "group": "consumer_id"}, CONSUMERS),
         ({"aggregation": "max", "value": "response_bytes", "group": "consumer_id"}, None),
@@ -73,12 +75,13 @@ def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, 
         ({"granularity": Granularity(60)}, ALL),
         ({"granularity": Granularity(5400)}, ALL),
         ({"granularity": Granularity(60), "group": "route"}, ROUTES),
+        ({"granularity": Granularity(60), "group": "route", "filters": only("method", "GET")}, None),
         ({"granularity": Granularity(60), "group": "source"}, None),
         ({"granularity": Granularity(60), "group": "consumer_id"}, None),
         ({"granularity": Granularity(60), "aggregation": "max"}, None),
     ],
 )
-def test_minutes_are_kept_for_counts_by_route_method_and_status(question, rollup):
+def test_minutes_are_kept_for_counts_by_route_method_or_status(question, rollup):
     plan_ = asked(**question)
     assert (plan_.rollup, plan_.by_minute) == (rollup, rollup is not None)
 

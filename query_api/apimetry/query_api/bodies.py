@@ -20,7 +20,7 @@ MAX_APPLICATIONS = 2**32 - 1
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 # 2^63 - 1 is what a signed 64-bit offset of any client can hold; a list that long does not exist.
-_MAX_OFFSET = 2**63 - 1
+MAX_OFFSET = 2**63 - 1
 
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
 RequestLimit = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -125,7 +125,7 @@ def page_of(request: web.Request, rows: Sequence[object], member: str) -> dict[s
         if value and name not in known:
             raise BadRequest(f"a parameter's name is {name[:80]!r}; allowed: {', '.join(sorted(known))}")
     limit = _number(request, "limit", DEFAULT_PAGE, range(1, MAX_PAGE + 1))
-    offset = _number(request, "offset", 0, range(_MAX_OFFSET))
+    offset = _number(request, "offset", 0, range(MAX_OFFSET))
     return {
         member: rows[offset : offset + limit],
         "pagination": {

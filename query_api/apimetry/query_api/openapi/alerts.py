@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, MAX_FILTERS
 from apimetry.query_api.openapi.parts import COUNT, Json, answer, array, closed, errors, json_content, operation, ref
 from apimetry.query_api.openapi.parts import schema as schema_ref
+from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
 from apimetry.store.alert_records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
@@ -172,7 +173,7 @@ def schemas() -> Json:
         }
     )
     secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
-    inputs = {"application": text, **settable}
+    inputs = {"application": {"type": "string", "minLength": 1}, **settable}
     return {
         "AlertRule": rule,
         "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
@@ -203,7 +204,12 @@ def _event() -> Json:
 
 def _settable() -> Json:
     filters = array(
-        {"type": "string", "maxLength": MAX_FILTER_CHARACTERS, "description": "field:value, as in a timeseries."},
+        {
+            "type": "string",
+            "maxLength": MAX_FILTER_CHARACTERS,
+            "pattern": FILTER_PATTERN,
+            "description": "field:value, as in a timeseries.",
+        },
         maxItems=MAX_FILTERS,
     )
     return {
@@ -218,6 +224,7 @@ def _settable() -> Json:
         "threshold": {
             "type": ["number", "null"],
             "minimum": 0,
+            "maximum": 1e15,
             "description": "Percent, milliseconds or requests; null for `no_data`, and only for it.",
         },
         "direction": {
@@ -228,7 +235,12 @@ def _settable() -> Json:
         "include": filters,
         "exclude": filters,
         "windowS": {"type": "integer", **_WINDOW, "default": DEFAULT_WINDOW_S},
-        "minimumRequests": {**COUNT, "default": 0, "description": "For rates and latencies alone."},
+        "minimumRequests": {
+            **COUNT,
+            "maximum": 2**63 - 1,
+            "default": 0,
+            "description": "For rates and latencies alone.",
+        },
         "cooldownS": {"type": "integer", "minimum": 0, "maximum": MAX_COOLDOWN_S, "default": DEFAULT_COOLDOWN_S},
         "webhookUrl": {
             "type": ["string", "null"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_PAGE
-from apimetry.query_api.openapi import alerts, export, jobs, management, overview, timeseries, usage
+from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
+from apimetry.query_api.openapi import alerts, collector, export, jobs, management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
@@ -14,7 +14,10 @@ _DESCRIPTION = """Self-hosted analytics for HTTP APIs: questions about the event
 
 A key may be sent in three ways, on every endpoint: `X-API-Key: KEY`, `Authorization: Bearer KEY`, or
 `X-Auth-User: APPLICATION_ID` with `X-Auth-Key: KEY`. Read keys query one application; admin keys may do everything in
-their organization, and name the application with `?application=ID` where an endpoint is about one."""
+their organization, and name the application with `?application=ID` where an endpoint is about one.
+
+Whole numbers are written without a fraction (5, not 5.0), names are of printable characters, and an empty parameter
+counts as absent."""
 
 _ERRORS = {
     "BadRequest": (
@@ -26,13 +29,20 @@ _ERRORS = {
     "NotFound": ("Nothing of that name in this organization.", "No application 'x' in this organization"),
     "Conflict": ("It exists already, or its state forbids the change.", "'shop' exists already"),
     "PayloadTooLarge": ("The body is over the limit.", "The request body is too large"),
-    "UnsupportedMediaType": ("The body is not JSON.", "Content-Type is 'text/plain'; allowed: application/json"),
+    "TooSlow": ("The body did not arrive in time.", "The body was not complete after 30 s"),
+    "TooManyRequests": ("Over the limit of this key.", "This key sends more events than it may"),
+    "UnsupportedMediaType": (
+        "The body is of no known type.",
+        "Content-Type is 'text/plain'; allowed: application/json",
+    ),
     "Unavailable": ("Try again after Retry-After seconds.", "The store is not available"),
 }
 _REASONS = {
     "BadRequest": "Bad Request",
     "NotFound": "Not Found",
     "PayloadTooLarge": "Request Entity Too Large",
+    "TooManyRequests": "Too Many Requests",
+    "TooSlow": "Request Timeout",
     "UnsupportedMediaType": "Unsupported Media Type",
     "Unavailable": "Service Unavailable",
 }
@@ -52,6 +62,7 @@ def build_document(settings: QuerySettings) -> Json:
         "servers": [{"url": "/"}],
         "security": [{"apiKey": []}, {"bearer": []}, {"authUser": [], "authKey": []}],
         "tags": [
+            {"name": "Events", "description": "What the collector takes; write keys."},
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
             {"name": "Alerts", "description": "Rules that are evaluated every minute; admin keys only."},
@@ -59,6 +70,7 @@ def build_document(settings: QuerySettings) -> Json:
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
         "paths": {
+            **collector.paths(),
             **timeseries.paths(settings),
             **export.paths(),
             **usage.paths(),
@@ -81,7 +93,7 @@ def _error(name: str) -> Json:
     description, message = _ERRORS[name]
     example = {"error": _REASONS.get(name, name), "message": message}
     response = answer(description, json_content("Error", example=example))
-    if name == "Unavailable":
+    if name in ("Unavailable", "TooManyRequests"):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return response
 
@@ -105,6 +117,7 @@ def _parameters() -> Json:
             "in": where,
             "required": where == "path",
             "description": description,
+            **({"allowEmptyValue": True} if where == "query" else {}),
             "schema": shape,
             "example": example,
         }
@@ -127,7 +140,11 @@ def _parameters() -> Json:
             100,
         ),
         "Offset": parameter(
-            "offset", "query", "Rows before the page.", {"type": "integer", "minimum": 0, "default": 0}, 0
+            "offset",
+            "query",
+            "Rows before the page.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET - 1, "default": 0},
+            0,
         ),
     }
 

@@ -26,8 +26,16 @@ def array(items: Json, **more: object) -> Json:
 
 
 def query_parameter(name: str, description: str, shape: Json, example: object, **more: object) -> Json:
-    """Return a parameter of a query string."""
-    return {"name": name, "in": "query", "description": description, "schema": shape, "example": example, **more}
+    """Return a parameter of a query string; an empty one counts as absent."""
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "allowEmptyValue": True,
+        "schema": shape,
+        "example": example,
+        **more,
+    }
 
 
 def ref(kind: str, name: str) -> Json:
@@ -70,9 +78,11 @@ STATUS_OF = {
     "Unauthorized": "401",
     "Forbidden": "403",
     "NotFound": "404",
+    "TooSlow": "408",
     "Conflict": "409",
     "PayloadTooLarge": "413",
     "UnsupportedMediaType": "415",
+    "TooManyRequests": "429",
     "Unavailable": "503",
 }
 PUBLIC: list[object] = []

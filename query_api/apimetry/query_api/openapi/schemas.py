@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview, usage_schemas
+from apimetry.query_api.openapi import alerts, collector, insights_schemas, jobs, overview, usage_schemas
 from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
 from apimetry.store.accounts import KeyKind
 from apimetry.store.records import MAX_RETENTION_DAYS
@@ -11,7 +11,7 @@ from apimetry.store.records import MAX_RETENTION_DAYS
 _TIME: Json = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
 _ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
-_LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "description": "Null: no limit."}
+_LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "maximum": 2**63 - 1, "description": "Null: no limit."}
 _KIND: Json = {"type": "string", "enum": [kind.value for kind in KeyKind]}
 _NAME: Json = {"type": "string", "minLength": 1, "maxLength": 200}
 _DAYS: Json = {"type": "integer", "minimum": 1, "maximum": MAX_RETENTION_DAYS}
@@ -29,6 +29,7 @@ def all_schemas() -> Json:
             },
             optional=("success", "details"),
         ),
+        **collector.schemas(),
         **_timeseries(),
         **usage_schemas.schemas(),
         **insights_schemas.schemas(),
@@ -165,7 +166,11 @@ def _keys() -> Json:
         "KeyInput": closed(
             {
                 "kind": _KIND,
-                "application": {"type": "string", "description": "Its id; needed unless the kind is admin."},
+                "application": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "Its id; needed unless the kind is admin.",
+                },
                 "name": {"type": "string", "maxLength": 200},
             },
             optional=("application", "name"),

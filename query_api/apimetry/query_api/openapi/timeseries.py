@@ -9,6 +9,7 @@ from apimetry.query_api.params import (
     FILLS,
     FLAGS,
     NAMED_GRANULARITIES,
+    NUMERIC_DIMENSIONS,
     SIMPLE_AGGREGATIONS,
     VALUES,
 )
@@ -31,6 +32,9 @@ value, and never above the true maximum.
 No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
 An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out."""
 
+_TEXTS = "|".join(name for name in DIMENSIONS if name not in NUMERIC_DIMENSIONS)
+_NUMBERS = "|".join(sorted(NUMERIC_DIMENSIONS))
+FILTER_PATTERN = f"^(({_TEXTS}):|({_NUMBERS}):[0-9]{{1,5}}$)"
 _EXAMPLES = {
     "One bucket": {
         "groups": {"app": [[1412605036, 15420]]},
@@ -160,7 +164,7 @@ def filter_parameter(name: str, description: str, example: str) -> Json:
         "explode": True,
         "schema": {
             "type": "array",
-            "items": {"type": "string", "pattern": f"^({'|'.join(DIMENSIONS)}):"},
+            "items": {"type": "string", "pattern": FILTER_PATTERN},
         },
         "example": [example],
     }
