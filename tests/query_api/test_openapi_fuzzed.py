@@ -120,9 +120,10 @@ def meant(case, services):
     if "id" in case.path_parameters:
         case.path_parameters["id"] = services.id_for(case.operation)
     for values in (case.path_parameters, case.query):
-        if values.get("start") and values.get("end"):
-            values["start"], values["end"] = sorted((int(values["start"]), int(values["end"]) + 1))
-    if case.query.get("start"):
+        if not is_empty(values.get("start")) and not is_empty(values.get("end")):
+            start, end = sorted((int(values["start"]), int(values["end"])))
+            values["start"], values["end"] = start, max(end, start + 1)
+    if not is_empty(case.query.get("start")):
         case.query.pop("timeframe", None)
     elif "timeframe" in case.query:
         case.query.pop("end", None)
