@@ -3,9 +3,9 @@
 1. The events are deleted by a mutation: their rows are gone from the disk when it is done, not merely hidden.
 2. Hours are found in which a rollup counts other than the events do. Nothing is remembered for it, so that a
    deletion that was killed at any point, and begun again, ends like one that was not.
-3. Those hours are made again, week by week: inserts pause as they do for a migration (`migrations.backfill`; the
-   spool keeps what comes), the rollups' rows of the hours are deleted, and filled from the events that are left. That
-   is exact, for every measure and dimension, whatever is inserted before and after.
+3. Those hours are made again, week by week: inserts pause (`migrations.pausing`; the spool keeps what comes), the
+   rollups' rows of the hours are deleted, and filled from the events that are left. That is exact, for every measure
+   and dimension, whatever is inserted before and after.
 4. Until there are no such hours.
 
 Counters of what an application ever sent (`counters`) stay. Events that wait in a spool arrive afterwards and are
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind
-from apimetry.store.migrations.backfill import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.migrations.layout import Layout
 from apimetry.store.migrations.m0003_rollups import fill_statements
+from apimetry.store.migrations.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, ROLLUPS
 
 if TYPE_CHECKING:

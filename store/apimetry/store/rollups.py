@@ -21,7 +21,7 @@ _VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
 _COUNTED: Final = frozenset(
     {"requests", *(f"{value}_{name}" for value in _VALUES for name in ("weight", "sum", "min", "max"))}
 )
-_COUNTED_WITH_BUCKETS: Final = _COUNTED | {"minutes"} | {f"{value}_buckets" for value in _VALUES}
+_TOTALLED: Final = _COUNTED | {"errors", "minutes"} | {f"{value}_buckets" for value in _VALUES}
 _CONSUMED: Final = frozenset(
     {
         *("requests", "errors", "response_us_weight", "response_us_sum", "response_us_min", "response_us_max"),
@@ -41,7 +41,7 @@ class Rollup:
 
     def column(self, measure: str) -> str:
         """The expression of a measure in one row, to be summed, or the least or greatest taken of."""
-        if measure == "errors" and "status_code" in self.dimensions:
+        if measure == "errors" and measure not in self.measures:
             return "if(status_code >= 400, requests, 0)"
         # A latency is never null: every request has one.
         return "requests" if measure == "response_us_weight" else measure
@@ -55,10 +55,11 @@ class Rollup:
 _ROUTE: Final = frozenset({"route", "method", "status_code"})
 # The fewest rows first.
 ROLLUPS: Final[tuple[Rollup, ...]] = (
-    Rollup("hourly_totals", frozenset(), _COUNTED_WITH_BUCKETS, "dimension = 'all'"),
-    Rollup("hourly_totals", frozenset({"method"}), _COUNTED_WITH_BUCKETS, "dimension = 'method'"),
-    Rollup("hourly_totals", frozenset({"status_code"}), _COUNTED_WITH_BUCKETS, "dimension = 'status_code'"),
-    Rollup("hourly_routes", _ROUTE, _COUNTED_WITH_BUCKETS),
+    Rollup("hourly_totals", frozenset(), _TOTALLED, "dimension = 'all'"),
+    Rollup("hourly_totals", frozenset({"method"}), _TOTALLED, "dimension = 'method'"),
+    Rollup("hourly_totals", frozenset({"status_code"}), _TOTALLED, "dimension = 'status_code'"),
+    Rollup("hourly_totals", frozenset({"route"}), _TOTALLED, "dimension = 'route'"),
+    Rollup("hourly_routes", _ROUTE, _COUNTED),
     Rollup("hourly_origins", _ROUTE | {"function", "source", "version", "error_type"}, _COUNTED),
     Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED),
 )

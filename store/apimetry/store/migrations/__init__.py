@@ -4,7 +4,7 @@
 - A migration is recorded after its last statement. Two processes that migrate at once run the same repeatable
   statements and leave the same record.
 - An applied migration is never changed; a new one follows it.
-- Rollups over events that are there already are filled while inserts pause (`backfill`).
+- Rollups come with the events: a view counts what is inserted after it was made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import SchemaError, StoreRejected
 from apimetry.store.migrations import (
-    backfill,
     m0001_events,
     m0002_accounts,
     m0003_rollups,
@@ -27,6 +26,7 @@ from apimetry.store.migrations import (
     m0007_jobs,
 )
 from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
+from apimetry.store.migrations.pausing import inserts_paused, resume_inserts
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -36,13 +36,12 @@ logger = logging.getLogger(__name__)
 _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0001_events", m0001_events.statements),
     ("0002_accounts", m0002_accounts.statements),
-    (backfill.MIGRATION, m0003_rollups.statements),
+    ("0003_rollups", m0003_rollups.statements),
     ("0004_counters", m0004_counters.statements),
     ("0005_sender_reports", m0005_sender_reports.statements),
     ("0006_alerts", m0006_alerts.statements),
     ("0007_jobs", m0007_jobs.statements),
 )
-_FIRST: Final = _ALL[0][0]
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
 _REPLICATED_WINDOW = re.compile(r"\breplicated_deduplication_window = (\d+)")
@@ -80,18 +79,12 @@ def migrate(store: Store) -> list[str]:
     _refuse_newer(done)
     applied = []
     for migration in pending(store):
-        # Nobody can have inserted events into a database that had no table for them.
-        fills_rollups = migration.name == backfill.MIGRATION and _FIRST in done
-        if fills_rollups:
-            backfill.pause_inserts(store, layout)
         for statement in migration.statements:
             store.command(statement)
-        if fills_rollups:
-            backfill.fill_rollups(store, layout)
         _record(store, migration)
         applied.append(migration.name)
-    if backfill.inserts_paused(store, layout):
-        backfill.resume_inserts(store, layout)
+    if inserts_paused(store, layout):
+        resume_inserts(store, layout)
     return applied
 
 
@@ -103,8 +96,8 @@ def check(store: Store) -> None:
     if missing:
         raise SchemaError(f"the schema lacks {', '.join(missing)}: run `apimetry migrate`")
     _check_windows(store)
-    if backfill.inserts_paused(store, _layout(store)):
-        raise SchemaError("a migration that was not finished has paused inserts: run `apimetry migrate`")
+    if inserts_paused(store, _layout(store)):
+        raise SchemaError("a deletion that was not finished has paused inserts: run `apimetry migrate`")
 
 
 def _layout(store: Store) -> Layout:

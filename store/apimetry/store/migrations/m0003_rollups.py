@@ -2,13 +2,14 @@
 
 Four tables, each an hour by some dimensions, filled by materialized views as events are inserted:
 
-- `hourly_routes`: route, method and status; all measures.
-- `hourly_totals`: the same measures of the whole application, of each method, and of each status (`dimension` says
-  which), summed from the rows that enter `hourly_routes`: some dozen rows an hour.
-- `hourly_origins`: route, method, status, function, source, version and error type; no latency buckets.
+- `hourly_totals`: the whole application, each route, each method, and each status (`dimension` says which); all
+  measures: some dozen rows an hour.
+- `hourly_origins`: route, method, status, function, source, version and error type; no buckets.
+- `hourly_routes`: the same by route, method and status, summed from the rows that enter `hourly_origins`.
 - `hourly_consumers`: consumer alone; requests, errors, latency and bytes.
 
-URLs and combinations with consumers have no rollup: nearly every event would be a row of its own.
+URLs and combinations with consumers have no rollup: nearly every event would be a row of its own. Neither have
+percentiles of a combination of route, method and status: their buckets would take most of an insert's time.
 
 Invariants:
 - Every count is a sum of `sample_weight`. A null (time to first byte, sizes) is in no measure of its value:
@@ -16,10 +17,14 @@ Invariants:
 - `X_buckets` maps bucket b = floor(18 * log2(X + 1)) to the requests in it. 18 buckets double the value, so each is
   2^(1/18) = 1.0393 wide, and 2lh / (l + h) of its lowest and highest whole number is within (h - l) / (h + l) of
   both: 1.93 % for large values, 1.96 % at worst (25 and 26 share a bucket). Below 25 each value has its own bucket.
-  64-bit values have 1,152 buckets; a request's latency rarely leaves some hundred.
+  The last bucket has everything from 2^40 on: twelve days, or a terabyte.
 - `minutes` maps the minute of the hour, 0 to 59, to its requests.
 - Rows of one key are merged by the engine some time later: whoever reads sums them.
 - A row goes when the last of its events has gone: the longest retention in it, and the hour itself.
+
+Cost is what shaped them. Each event is grouped once for each table that feeds on events, and each group then costs
+its columns: so buckets are counted in arrays, where an event costs an addition, and only for the few groups of
+`hourly_totals`. As a part of the grouping key, or as a map for each event, they cost several times the insert itself.
 """
 
 from __future__ import annotations
@@ -37,14 +42,18 @@ _MIN: Final = "SimpleAggregateFunction(min, UInt64)"
 _MAX: Final = "SimpleAggregateFunction(max, UInt64)"
 _BUCKETS: Final = "SimpleAggregateFunction(sumMap, Map(UInt16, UInt64))"
 _MINUTES: Final = "SimpleAggregateFunction(sumMap, Map(UInt8, UInt64))"
-_DIMENSIONS: Final = "Enum8('all' = 0, 'method' = 1, 'status_code' = 2)"
+_DIMENSIONS: Final = "Enum8('all' = 0, 'method' = 1, 'status_code' = 2, 'route' = 3)"
+_LAST_BUCKET: Final = 18 * 40
 
-_SIMPLE: Final = tuple((f"{value}_{name}", name) for value in _VALUES for name in ("weight", "sum", "min", "max"))
 _TYPES: Final = {"weight": _SUM, "sum": _SUM, "min": _MIN, "max": _MAX}
 # Column and type of each table's measures.
-_COUNTED: Final = (("requests", _SUM), *((column, _TYPES[kind]) for column, kind in _SIMPLE))
-_COUNTED_WITH_BUCKETS: Final = (
+_COUNTED: Final = (
+    ("requests", _SUM),
+    *((f"{value}_{name}", kind) for value in _VALUES for name, kind in _TYPES.items()),
+)
+_TOTALLED: Final = (
     *_COUNTED,
+    ("errors", _SUM),
     ("minutes", _MINUTES),
     *((f"{value}_buckets", _BUCKETS) for value in _VALUES),
 )
@@ -62,22 +71,15 @@ _CONSUMED: Final = (
 
 _LINES: Final = ",\n  "
 _HOUR: Final = "toStartOfHour(toDateTime(timestamp, 'UTC'))"
-_ORIGIN: Final = ("route", "method", "status_code", "function", "source", "version", "error_type")
+_ROUTE: Final = ("route", "method", "status_code")
+_ORIGIN: Final = (*_ROUTE, "function", "source", "version", "error_type")
+_ERRORS: Final = "sumIf(sample_weight, status_code >= 400) AS errors"
 
 
-def _of_kind(kind: int, value: str) -> str:
-    """The measures of one value from rows of (kind, bucket) that count any of the four."""
-    return f"""sumIf(weight, kind = {kind}) AS {value}_weight,
-  sumIf(total, kind = {kind}) AS {value}_sum,
-  min(if(kind = {kind}, low, {_NOTHING_IS_LESS})) AS {value}_min,
-  max(if(kind = {kind}, high, 0)) AS {value}_max,
-  sumMapIf(map(bucket, weight), kind = {kind}) AS {value}_buckets"""
-
-
-def _of_events(value: str, columns: tuple[str, ...] = ("weight", "sum", "min", "max")) -> str:
+def _of_events(value: str, columns: tuple[str, ...] = tuple(_TYPES)) -> str:
     """The measures of one value, null or not, straight from events."""
     measures = {
-        "weight": f"sum(if(isNull({value}), 0, sample_weight)) AS {value}_weight",
+        "weight": f"sum({_weight(value)}) AS {value}_weight",
         "sum": f"sum(ifNull({value}, 0) * sample_weight) AS {value}_sum",
         "min": f"min(ifNull({value}, {_NOTHING_IS_LESS})) AS {value}_min",
         "max": f"max(ifNull({value}, 0)) AS {value}_max",
@@ -85,51 +87,61 @@ def _of_events(value: str, columns: tuple[str, ...] = ("weight", "sum", "min", "
     return _LINES.join(measures[column] for column in columns)
 
 
-# Buckets first, then what they make up: a map for each event would cost several times the insert itself.
-_ROUTES_SELECT: Final = f"""SELECT application, time, route, method, status_code, max(kept) AS retention_days,
-  sumIf(weight, kind = 0) AS requests,
-  sumMapIf(map(minute, weight), kind = 0) AS minutes,
-  {_LINES.join(_of_kind(kind, value) for kind, value in enumerate(_VALUES))}
-FROM (
-  SELECT application, {_HOUR} AS time, route, method, status_code, kind,
-    toUInt16(18 * log2(assumeNotNull(measured) + 1.0)) AS bucket,
-    if(kind = 0, toMinute(timestamp), 0) AS minute,
-    max(retention_days) AS kept,
-    sum(sample_weight) AS weight,
-    sum(assumeNotNull(measured) * sample_weight) AS total,
-    min(assumeNotNull(measured)) AS low,
-    max(assumeNotNull(measured)) AS high
-  FROM {{source}}
-  ARRAY JOIN [toNullable(response_us), ttfb_us, request_bytes, response_bytes] AS measured, [0, 1, 2, 3] AS kind
-  WHERE measured IS NOT NULL{{condition}}
-  GROUP BY application, time, route, method, status_code, kind, bucket, minute
-)
-GROUP BY application, time, route, method, status_code"""  # noqa: S608 - our own columns
+def _weight(value: str) -> str:
+    return f"if(isNull({value}), 0, sample_weight)"
 
-_FUNCTIONS: Final = {_SUM: "sum", _MIN: "min", _MAX: "max", _BUCKETS: "sumMap", _MINUTES: "sumMap"}
-_TOTALS_SELECT: Final = f"""SELECT application, dimension, time,
-  if(dimension = 'method', a_method, '') AS method,
-  if(dimension = 'status_code', a_status_code, 0) AS status_code,
-  max(retention_days) AS retention_days,
-  {_LINES.join(f"{_FUNCTIONS[kind]}({column}) AS {column}" for column, kind in _COUNTED_WITH_BUCKETS)}
+
+def _counts(value: str) -> str:
+    """The requests in each bucket, as an array."""
+    bucket = f"toUInt16(least(18 * log2(assumeNotNull({value}) + 1.0), {_LAST_BUCKET}))"
+    return f"sumResample(0, {_LAST_BUCKET + 1}, 1)({_weight(value)}, {bucket}) AS {value}_counts"
+
+
+def _as_map(counts: str, length: int, kind: str) -> str:
+    """An array of counts by position as a map of those that are not 0."""
+    return f"mapFilter((position, count) -> count > 0, mapFromArrays(range(to{kind}({length})), {counts}))"
+
+
+_TOTALS_SELECT: Final = f"""SELECT application, dimension, time, route, method, status_code, retention_days, requests,
+  {_LINES.join(column for column, _ in _COUNTED[1:])}, errors,
+  {_as_map("minute_counts", 60, "UInt8")} AS minutes,
+  {_LINES.join(f"{_as_map(f'{value}_counts', _LAST_BUCKET + 1, 'UInt16')} AS {value}_buckets" for value in _VALUES)}
 FROM (
-  SELECT * EXCEPT (method, status_code), method AS a_method, status_code AS a_status_code FROM {{source}}
-)
-ARRAY JOIN CAST(['all', 'method', 'status_code'], $$Array({_DIMENSIONS})$$) AS dimension
-GROUP BY application, dimension, time, method, status_code"""  # noqa: S608 - our own columns
+  SELECT application, {_HOUR} AS time, route, method, status_code,
+    CAST(multiIf(grouping(method) = 0, 1, grouping(status_code) = 0, 2, grouping(route) = 0, 3, 0), $${_DIMENSIONS}$$)
+      AS dimension,
+    max(retention_days) AS retention_days,
+    sum(sample_weight) AS requests,
+    {_ERRORS},
+    sumResample(0, 60, 1)(sample_weight, toMinute(timestamp)) AS minute_counts,
+    {_LINES.join(map(_of_events, _VALUES))},
+    {_LINES.join(map(_counts, _VALUES))}
+  FROM {{source}}
+  WHERE 1{{condition}}
+  GROUP BY GROUPING SETS (
+    (application, time), (application, time, method), (application, time, status_code), (application, time, route)
+  )
+)"""  # noqa: S608 - our own columns
 
 _ORIGINS_SELECT: Final = f"""SELECT application, {_HOUR} AS time, {", ".join(_ORIGIN)},
   max(retention_days) AS retention_days,
   sum(sample_weight) AS requests,
-  {_LINES.join(_of_events(value) for value in _VALUES)}
+  {_LINES.join(map(_of_events, _VALUES))}
 FROM {{source}}
 WHERE 1{{condition}}
 GROUP BY application, time, {", ".join(_ORIGIN)}"""  # noqa: S608 - our own columns
 
+_FUNCTIONS: Final = {_SUM: "sum", _MIN: "min", _MAX: "max"}
+_ROUTES_SELECT: Final = f"""SELECT application, time, {", ".join(_ROUTE)},
+  max(retention_days) AS retention_days,
+  {_LINES.join(f"{_FUNCTIONS[kind]}({column}) AS {column}" for column, kind in _COUNTED)}
+FROM {{source}}
+GROUP BY application, time, {", ".join(_ROUTE)}"""  # noqa: S608 - our own columns
+
 _CONSUMERS_SELECT: Final = f"""SELECT application, consumer_id, {_HOUR} AS time,
   max(retention_days) AS retention_days,
   sum(sample_weight) AS requests,
-  sumIf(sample_weight, status_code >= 400) AS errors,
+  {_ERRORS},
   {_of_events("response_us", ("sum", "min", "max"))},
   {_of_events("request_bytes", ("weight", "sum"))},
   {_of_events("response_bytes", ("weight", "sum"))}
@@ -145,30 +157,23 @@ class _Rollup:
     key: tuple[str, ...]
     measures: tuple[tuple[str, str], ...]
     select: str
-    # Rows with buckets take kilobytes: few to a granule, or a question for one route would read all of them.
+    # Rows with buckets take kilobytes: few to a granule, or a question about one route would read all of them.
     granule_rows: int = 8192
 
 
-_ROUTES: Final = _Rollup(
-    "hourly_routes",
-    "events",
-    ("route", "time", "method", "status_code"),
-    _COUNTED_WITH_BUCKETS,
-    _ROUTES_SELECT,
-    granule_rows=256,
-)
 _TOTALS: Final = _Rollup(
     "hourly_totals",
-    "hourly_routes",
-    ("dimension", "time", "method", "status_code"),
-    _COUNTED_WITH_BUCKETS,
+    "events",
+    ("dimension", *_ROUTE, "time"),
+    _TOTALLED,
     _TOTALS_SELECT,
     granule_rows=128,
 )
+_ROUTES: Final = _Rollup("hourly_routes", "hourly_origins", ("time", *_ROUTE), _COUNTED, _ROUTES_SELECT)
 _ORIGINS: Final = _Rollup("hourly_origins", "events", ("time", *_ORIGIN), _COUNTED, _ORIGINS_SELECT)
 _CONSUMERS: Final = _Rollup("hourly_consumers", "events", ("consumer_id", "time"), _CONSUMED, _CONSUMERS_SELECT)
-# The totals' view is there before anything enters `hourly_routes`.
-_ROLLUPS: Final = (_TOTALS, _ROUTES, _ORIGINS, _CONSUMERS)
+# The routes' view is there before anything enters `hourly_origins`.
+_ROLLUPS: Final = (_ROUTES, _TOTALS, _ORIGINS, _CONSUMERS)
 
 
 def statements(layout: Layout) -> list[str]:
@@ -188,7 +193,7 @@ def statements(layout: Layout) -> list[str]:
 
 
 def fill_statements(layout: Layout, condition: str) -> dict[str, str]:
-    """What fills each rollup that feeds on events from those under `condition`, by table; the totals follow."""
+    """What fills each rollup that feeds on events from those under `condition`, by table; the routes follow."""
     return {
         rollup.name: _fill(layout.database, rollup, condition) for rollup in _ROLLUPS if rollup.source == "events"
     }
