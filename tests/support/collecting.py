@@ -63,11 +63,20 @@ class MemoryStore:
         self.lose_answers = 0
         self.poison = None
         self.hold = None
+        self.questions = 0
 
     async def run_reserved(self, function, *args):
         if self.hold is not None and function == self.insert_rows:
             await self.hold.wait()
         return await asyncio.to_thread(function, *args)
+
+    def query(self, sql, parameters=None):
+        """Answers the one question of the collector: the calls of the month."""
+        assert "FROM counters" in sql
+        self.questions += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        return [(ORGANIZATION, len(self.rows))]
 
     def insert_sender_reports(self, token, body):
         self.reports.setdefault(token, body)
@@ -92,11 +101,12 @@ class MemoryStore:
 class MemoryAccounts:
     """The records that a Directory reads."""
 
-    def __init__(self, store):
+    def __init__(self, store, plan=None):
         self.store = store
+        self.plan = plan or Plan()
 
     def organizations(self):
-        return [Organization(ORGANIZATION, "default", Plan(), NOW)]
+        return [Organization(ORGANIZATION, "default", self.plan, NOW)]
 
     def applications(self):
         return [Application(name, ORGANIZATION, name, 90, RequestLimits(), NOW) for name in ("shop", "blog")]
@@ -151,10 +161,10 @@ class Collector:
 
 
 @asynccontextmanager
-async def collecting(directory, store=None, *, spool=None, **settings):
+async def collecting(directory, store=None, *, spool=None, plan=None, **settings):
     """A collector whose spool is in `directory`."""
     store = store or MemoryStore()
-    accounts = Directory(MemoryAccounts(store))
+    accounts = Directory(MemoryAccounts(store, plan))
     spool = {"segment_age_s": 0.02, **(spool or {})}
     made = CollectorSettings(spool=SpoolSettings(directory=directory, **spool), min_backoff_s=0.01, **settings)
     app = create_app(store, accounts, made)

@@ -106,7 +106,11 @@ def collector_settings(settings: Settings) -> CollectorSettings:
         max_bytes=settings.spool_max_bytes,
         fsync=FsyncPolicy(settings.fsync),
     )
-    return CollectorSettings(spool=spool, events_per_s_per_key=settings.events_per_s_per_key)
+    return CollectorSettings(
+        spool=spool,
+        events_per_s_per_key=settings.events_per_s_per_key,
+        hard_call_limit=settings.hard_call_limit,
+    )
 
 
 def query_settings(settings: Settings) -> QuerySettings:

@@ -82,6 +82,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     events_per_s_per_key: Annotated[
         int, Meta(description="events a second that one key may send on average; 0 is no limit", ge=0, le=10**9)
     ] = 0
+    hard_call_limit: Annotated[
+        bool,
+        Meta(description="events beyond the calls per month of an organization's plan are refused (429)"),
+    ] = False
     allowed_origins: Annotated[
         str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
     ] = "*"

@@ -5,12 +5,13 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
 
+from apimetry.collector.calls import CallLimit
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.handler import EventsHandler, expect_nothing
 from apimetry.collector.metrics import Metrics
@@ -20,6 +21,7 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
+from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.web.errors import error_middleware
@@ -66,8 +68,9 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     inserts = Inserts(
         partial(store.run_reserved, store.insert_rows), partial(store.run_reserved, store.insert_sender_reports)
     )
-    writer = Writer(spool, inserts, settings, metrics=metrics)
-    handler = EventsHandler(directory, spool, settings, metrics)
+    calls = CallLimit(partial(store.run_reserved, calls_of_month, store)) if settings.hard_call_limit else None
+    writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)
+    handler = EventsHandler(directory, spool, settings, metrics, calls=calls)
     app = web.Application(
         middlewares=[metrics_middleware(registry, "collector"), error_middleware],
         # Bodies are inflated here, with a limit; aiohttp would do it without one.
@@ -83,9 +86,12 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
         await spool.start()
         _say_what_was_found(journal)
         metrics.watch(journal)
+        if calls is not None:
+            calls.recovered(sealed.token for sealed in journal.sealed())
         task = asyncio.create_task(writer.run(), name="apimetry-writer")
         try:
-            yield
+            async with _counting(calls):
+                yield
         finally:
             await _stop(spool, writer, task, settings.drain_timeout_s)
 
@@ -93,6 +99,21 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     app.cleanup_ctx.append(lifetime)
     app[CONTROL] = Control(journal, handler)
     return app
+
+
+@asynccontextmanager
+async def _counting(calls: CallLimit | None) -> AsyncIterator[None]:
+    """Keep the limit's knowledge fresh, where there is one."""
+    if calls is None:
+        yield
+        return
+    task = asyncio.create_task(calls.run(), name="apimetry-calls")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from apimetry.collector import decode
 from apimetry.collector.body import BodyReader, content_type_of, encoding_of
+from apimetry.collector.calls import CallLimit
 from apimetry.collector.decode import Batch
 from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
 from apimetry.collector.limits import RateLimiter
@@ -20,7 +21,7 @@ from apimetry.collector.spool.segment import Entry, Meta
 from apimetry.collector.spool.spool import Spool
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.web.credentials import authorize_application
+from apimetry.web.credentials import ApplicationAccess, authorize_application
 from apimetry.web.errors import (
     APIError,
     BadRequest,
@@ -37,15 +38,17 @@ CONCURRENT_DECODES = 2
 class EventsHandler:
     """Takes batches; one instance serves every request of an application."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that it is wired from
         self,
         directory: Directory,
         spool: Spool,
         settings: CollectorSettings,
         metrics: Metrics,
         *,
+        calls: CallLimit | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._calls = calls
         self._directory = directory
         self._spool = spool
         self._settings = settings
@@ -72,6 +75,7 @@ class EventsHandler:
             request, self._directory, KeyKind.write, KeyKind.admin, purpose="send events"
         )
         key = access.principal.key_id
+        self._check_calls(access)
         content_type, encoding = content_type_of(request), encoding_of(request)
         header_id = _batch_id(request)
         wait_s = self._limiter.wait_s(key)
@@ -83,7 +87,15 @@ class EventsHandler:
             batch = await self._decode(body, content_type, access.application)
             self._limiter.spend(key, batch.accepted + batch.rejected_total)
             # Within the block: rows that wait for a slow disk are still paid for.
-            return await self._take(batch, access.application.id, batch.batch_id or header_id)
+            return await self._take(batch, access, batch.batch_id or header_id)
+
+    def _check_calls(self, access: ApplicationAccess) -> None:
+        wait_s = self._calls.wait_s(access.organization) if self._calls is not None else 0.0
+        if wait_s:
+            limit = access.organization.plan.max_calls_per_month
+            raise TooManyRequests(
+                f"The organization has used the {limit} calls of its plan for this month", retry_after_s=wait_s
+            )
 
     async def _decode(self, body: bytes, content_type: str, application: Application) -> Batch:
         target = make_target(
@@ -106,17 +118,14 @@ class EventsHandler:
         read = decode.decode_json if content_type == "application/json" else decode.decode_msgpack
         return read(body, target, max_events=self._settings.max_batch_events)
 
-    async def _take(self, batch: Batch, application: str, batch_id: bytes | None) -> web.Response:
-        new = True
+    async def _take(self, batch: Batch, access: ApplicationAccess, batch_id: bytes | None) -> web.Response:
+        new, application = True, access.application.id
         if batch.accepted:
             key = batch_key(application, batch_id) if batch_id else None
             entry = Entry(
                 Meta(key, application, self._clock_us(), make_report(batch)), batch.accepted, batch.row_bytes
             )
-            try:
-                new = await self._spool.append(entry)
-            except SpoolError as error:
-                raise self._unavailable(str(error)) from error
+            new = await self._append(entry, access.organization.id)
         self._metrics.took(batch, new=new)
         self._metrics.heard(application, batch.sender)
         if batch.rejected_total and not batch.accepted:
@@ -125,6 +134,24 @@ class EventsHandler:
         if batch.details:
             answer["details"] = batch.details
         return json_response(answer)
+
+    async def _append(self, entry: Entry, organization: str) -> bool:
+        new = False
+        # Before it is in the spool, which the writer may empty before this goes on; undone where it is not taken.
+        # A cancelled sender's batch is.
+        if self._calls is not None:
+            self._calls.took(organization, entry.meta.application, entry.rows)
+        try:
+            new = await self._spool.append(entry)
+        except SpoolError as error:
+            raise self._unavailable(str(error)) from error
+        except asyncio.CancelledError:
+            new = True
+            raise
+        finally:
+            if self._calls is not None and not new:
+                self._calls.took(organization, entry.meta.application, -entry.rows)
+        return new
 
     def _unavailable(self, message: str) -> Unavailable:
         return Unavailable(message, retry_after_s=self._settings.retry_after_s)

@@ -62,6 +62,8 @@ class CollectorSettings:
     """Larger bodies are decoded outside the event loop."""
     events_per_s_per_key: float = 0.0
     """What one key may send on average, with bursts of ten seconds' worth; 0: no limit."""
+    hard_call_limit: bool = False
+    """Whether an organization over its plan's calls per month is refused; otherwise its plan only shows them."""
     retry_after_s: int = 5
     """What a refused sender is told to wait."""
     max_ahead_s: int = 24 * 3600

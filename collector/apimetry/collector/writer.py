@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from apimetry.collector.calls import CallLimit
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
 from apimetry.collector.rows import ROW_SCHEMAS
@@ -54,12 +55,14 @@ class Writer:
         settings: CollectorSettings,
         *,
         metrics: Metrics,
+        calls: CallLimit | None = None,
         row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._spool = spool
         self._insert = inserts.rows
         self._insert_reports = inserts.reports
+        self._calls = calls
         self._row_schemas = row_schemas
         self._settings = settings
         self._metrics = metrics
@@ -97,14 +100,18 @@ class Writer:
         put_aside = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
         await self._store_reports(contents, put_aside)
         rejected = put_aside.total()
-        # Counted once, when the segment goes: until then everything above may have to be repeated.
-        count = partial(
-            self._metrics.finished,
-            stored=contents.whole.rows - rejected,
-            rejected=rejected,
-            damaged=contents.damaged_rows,
-            pieces=contents.damaged_pieces,
-        )
+
+        def count() -> None:
+            """Once, when the segment goes: until then everything above may have to be repeated."""
+            self._metrics.finished(
+                stored=contents.whole.rows - rejected,
+                rejected=rejected,
+                damaged=contents.damaged_rows,
+                pieces=contents.damaged_pieces,
+            )
+            if self._calls is not None:
+                self._calls.left_spool(contents.token, contents.records)
+
         await asyncio.to_thread(self._spool.finish, sealed, contents.keys, count)
         if not self._spool.journal.waiting:
             self._drained.set()

@@ -30,7 +30,10 @@ _ERRORS = {
     "Conflict": ("It exists already, or its state forbids the change.", "'shop' exists already"),
     "PayloadTooLarge": ("The body is over the limit.", "The request body is too large"),
     "TooSlow": ("The body did not arrive in time.", "The body was not complete after 30 s"),
-    "TooManyRequests": ("Over the limit of this key.", "This key sends more events than it may"),
+    "TooManyRequests": (
+        "Over the limit of this key, or over the calls per month of its organization's plan.",
+        "This key sends more events than it may",
+    ),
     "UnsupportedMediaType": (
         "The body is of no known type.",
         "Content-Type is 'text/plain'; allowed: application/json",

@@ -1,0 +1,101 @@
+"""The hard limit on an organization's calls in a UTC month; off unless the setting says so.
+
+What was used is what the store has counted, read anew every five seconds, and what this collector has acknowledged
+and not yet stored. So an organization can get over its limit by the batches under way when it is reached, by what
+other collectors took in the last five seconds or hold in their spools, and by what an earlier process left in this
+one's. It can be refused early, for five seconds, by a segment that was stored while the store was asked. An event
+counts as one until it is stored, and by its weight from then on; a store that is away counts nothing more, but what
+this collector takes meanwhile is known.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import date, datetime, timezone
+
+from apimetry.collector.spool.segment import Record
+from apimetry.store.accounts import Organization
+from apimetry.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+REFRESH_INTERVAL_S = 5.0
+MAX_WAIT_S = 3600.0
+"""What a refused sender is told to wait at most: the limit may be raised before the month ends."""
+
+Load = Callable[[date], Awaitable[Mapping[str, int]]]
+"""Calls of the month that begins then, by organization."""
+
+
+class CallLimit:
+    """One collector's knowledge of what was used; for the event loop, `left_spool` for the writer's thread."""
+
+    def __init__(self, load: Load, *, clock_s: Callable[[], float] = time.time) -> None:
+        self._load = load
+        self._clock_s = clock_s
+        self._month: date | None = None
+        self._counted: Mapping[str, int] = {}
+        self._organizations: dict[str, str] = {}
+        self._recovered: frozenset[str] = frozenset()
+        self._accepted: Counter[str] = Counter()
+        self._stored: Counter[str] = Counter()
+        # Of `_stored`, what was there before the store was asked, and so is in its answer.
+        self._settled: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Read the store's counters until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(REFRESH_INTERVAL_S)
+
+    async def refresh(self) -> None:
+        """Read them now; while the store is away the last ones hold."""
+        month, settled = month_of(self._clock_s()), self._stored.copy()
+        try:
+            self._counted = await self._load(month)
+        except StoreError as error:
+            log.debug("the calls of the month cannot be read: %s", error)
+            return
+        self._month, self._settled = month, settled
+
+    def wait_s(self, organization: Organization) -> float:
+        """How long it has to wait; 0 while it may send."""
+        limit = organization.plan.max_calls_per_month
+        now_s = self._clock_s()
+        if limit is None or self._month != month_of(now_s) or self.used(organization.id) < limit:
+            return 0.0
+        return min(MAX_WAIT_S, next_month_s(now_s) - now_s)
+
+    def used(self, organization_id: str) -> int:
+        """Calls of this month, as far as they are known here."""
+        waiting = self._accepted[organization_id] - self._settled[organization_id]
+        return self._counted.get(organization_id, 0) + waiting
+
+    def took(self, organization_id: str, application_id: str, events: int) -> None:
+        """Events are going into the spool; less than none, where they did not get there."""
+        self._organizations[application_id] = organization_id
+        self._accepted[organization_id] += events
+
+    def recovered(self, tokens: Iterable[str]) -> None:
+        """Segments of an earlier process, whose events this one did not take."""
+        self._recovered = frozenset(tokens)
+
+    def left_spool(self, token: str, records: Iterable[Record]) -> None:
+        """A segment is stored."""
+        if token not in self._recovered:
+            for record in records:
+                self._stored[self._organizations[record.meta.application]] += record.rows
+
+
+def month_of(now_s: float) -> date:
+    """The first day of the UTC month."""
+    return datetime.fromtimestamp(now_s, timezone.utc).date().replace(day=1)
+
+
+def next_month_s(now_s: float) -> float:
+    """When the next UTC month begins, in seconds since the epoch."""
+    first = month_of(now_s)
+    year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
+    return datetime(year, month, 1, tzinfo=timezone.utc).timestamp()
