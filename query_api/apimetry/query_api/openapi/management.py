@@ -124,8 +124,8 @@ def _organization() -> Json:
             _WRITE_ERRORS,
             description="What the body leaves out stays. `plan` is replaced as a whole: a limit left out is none, and"
             " what exists already and exceeds a smaller plan stays. A service that is run for others keeps plans to"
-            " itself (`plan_changes` among its settings): a plan is then a 403. `maxApiCalls` is shown; collectors hold"
-            " it only if they are told to (`hard_call_limit`), and then refuse events beyond it with 429.",
+            " itself (`plan_changes` among its settings): a plan is then a 403. `maxApiCalls` is shown; collectors"
+            " hold it only if they are told to (`hard_call_limit`), and then refuse events beyond it with 429.",
             requestBody=_body("OrganizationChange", {"name": "My Organization"}),
         ),
     }
