@@ -118,11 +118,11 @@ class Target:
 class Torture:
     """A target under load; each method is one kind of fault. `settle` proves that nothing came of any."""
 
-    def __init__(self, target, *, seed, server=None, name="t", pause_s=0.0):
+    def __init__(self, target, *, seed, server=None, name="t", pause_s=0.0, rows_per_batch=5):
         self.target = target
         self.server = server
         self.rng = random.Random(seed)
-        self.oracle = Oracle(name)
+        self.oracle = Oracle(name, rows_per_batch)
         self.load = Load(self.oracle, lambda: target.url, pause_s=pause_s, seed=seed)
         self.points = Counter()
         self.faults = Counter()
