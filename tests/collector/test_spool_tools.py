@@ -12,6 +12,7 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.inspection import status_of, verify
 from apimetry.collector.spool.replay import replay
 from apimetry.collector.spool.segment import HEADER_BYTES
+from tests.collector.test_reports import unpack_reports
 from tests.support.collecting import MemoryStore, collecting, envelope, wire_row
 
 WIRE = "application/msgpack"
@@ -119,6 +120,43 @@ async def test_rows_that_are_still_refused_come_back_to_the_quarantine(tmp_path)
         await collector.drained()
     assert stored_urls(store) == [f"/v1/scores/{i}" for i in (0, 2, 3, 4)]
     assert status_of(tmp_path).quarantine_pieces == status_of(tmp_path).quarantine_rows == 1
+
+
+async def test_replayed_rows_are_stored_ones_of_their_sender(tmp_path):
+    """What was `unaccounted` is stored then; nothing is captured or sent a second time."""
+    store = await quarantined(tmp_path)
+    before = merged_reports(store)
+    assert (before["sent"], before["stored"]) == (8, 3)
+    replay(tmp_path, RealFiles())
+    store.poison = lambda row: row["url"] == "/v1/scores/1"  # and one of them is refused again
+    async with collecting(tmp_path, store) as collector:
+        await collector.drained()
+    assert merged_reports(store) == {**before, "stored": 4}
+    store.poison = None
+    replay(tmp_path, RealFiles())
+    async with collecting(tmp_path, store) as collector:
+        await collector.drained()
+    assert merged_reports(store) == {**before, "stored": 5}
+
+
+def merged_reports(store):
+    """The one row that the store merges all reports of the tests' sender to."""
+    rows = [row for body in store.reports.values() for row in unpack_reports(body)]
+    assert len({(row["application"], row["minute"], row["instance"]) for row in rows}) == 1
+    merge = {"captured": max, "sent_before": min, "sent": max, "stored": sum}
+    return {name: function(row[name] for row in rows) for name, function in merge.items()}
+
+
+async def test_quarantine_of_an_earlier_version_is_replayed_without_a_sender(tmp_path):
+    store = await quarantined(tmp_path)
+    for note in (tmp_path / "quarantine").glob("*.json"):
+        kept = json.loads(note.read_text())
+        note.write_text(json.dumps({name: kept[name] for name in ("reason", "rows", "bytes", "at", "columns")}))
+    replay(tmp_path, RealFiles())
+    async with collecting(tmp_path, store) as collector:
+        await collector.drained()
+    assert len(store.rows) == 5
+    assert merged_reports(store)["stored"] == 3
 
 
 @pytest.mark.parametrize(

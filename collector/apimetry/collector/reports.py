@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from apimetry.collector.decode import Batch
-from apimetry.collector.spool.segment import Record, Report
+from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Record, Report
 
 MAX_REASONS = 16
 MAX_REASON_CHARACTERS = 40
@@ -53,7 +53,7 @@ def _bounded(dropped: Mapping[str, int]) -> Counter[str]:
 @dataclass(slots=True)
 class _Sum:
     captured: int = 0
-    sent_before: int = 2**63
+    sent_before: int = NOTHING_SENT_BEFORE
     sent: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     stored: int = 0

@@ -21,6 +21,7 @@ from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
 from apimetry.collector.rows import ROW_SCHEMAS
 from apimetry.collector.settings import CollectorSettings
+from apimetry.collector.spool.quarantine import Origin
 from apimetry.collector.spool.segment import Sealed
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.unpack import Contents, Part, load, split
@@ -142,17 +143,17 @@ class Writer:
                 if halves:
                     parts += reversed(halves)
                 else:
-                    await asyncio.to_thread(self._quarantine, part, contents.columns, error)
+                    await asyncio.to_thread(self._quarantine, part, contents, error)
                     put_aside[part.first if part.record is None else part.record] += part.rows
         return put_aside
 
-    def _quarantine(self, part: Part, columns: tuple[str, ...], error: StoreRejected) -> None:
+    def _quarantine(self, part: Part, contents: Contents, error: StoreRejected) -> None:
         kept = self._spool.journal.quarantine.keep(
             f"{part.token}.rows",
             bytes(part.body),
             reason=f"the store rejected it: {error}",
             rows=part.rows,
-            columns=columns,
+            origin=_origin_of(part, contents),
         )
         if kept:
             log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
@@ -199,3 +200,12 @@ class Writer:
             return
         log.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - our own constants
         self._logged_s, self._suppressed = now_s, 0
+
+
+def _origin_of(part: Part, contents: Contents) -> Origin:
+    """Whose rows these are; a part that is put aside lies within one record."""
+    meta = contents.records[part.first if part.record is None else part.record].meta
+    instance = meta.report.instance if meta.report else ""
+    return Origin(
+        columns=contents.columns, application=meta.application, received_us=meta.received_us, instance=instance
+    )

@@ -1,8 +1,8 @@
 """Bytes that will not be inserted, kept for a person: damaged records, and rows that the store refuses.
 
 Each piece is a file of its own named after its segment and place, with a `.json` beside it that says why, how many
-rows and when. Writing the same piece again changes nothing, so that a retry counts once. All pieces together never
-exceed `max_bytes`: beyond it a piece is dropped, and the log says so, because what waits behind it matters more.
+rows, when, and whose. Writing the same piece again changes nothing, so that a retry counts once. All pieces together
+never exceed `max_bytes`: beyond it a piece is dropped, and the log says so; what waits behind it matters more.
 """
 
 import logging
@@ -17,6 +17,16 @@ from apimetry.collector.spool.files import Files, write_new
 log = logging.getLogger(__name__)
 
 NOTE = ".json"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows were: their columns, whose batch, received when. Notes of earlier versions have columns only."""
+
+    columns: tuple[str, ...] = ()
+    application: str = ""
+    received_us: int = 0
+    instance: str = ""
+    """Of the sender; empty for one that reports no counts."""
 
 
 class Quarantine:
@@ -36,14 +46,13 @@ class Quarantine:
         self._known = set(self._files.names(self._folder))
         self._size_bytes = sum(self._files.size(self._folder / name) for name in self._known)
 
-    def keep(self, name: str, data: bytes, *, reason: str, rows: int, columns: tuple[str, ...] = ()) -> bool:
+    def keep(self, name: str, data: bytes, *, reason: str, rows: int = 0, origin: Origin | None = None) -> bool:
         """Put bytes aside; False if this piece was there already, or there is no room for it.
 
-        `columns` are those of rows, so that they can be put back.
+        `origin` is that of rows, so that they can be put back.
         """
-        note = msgspec.json.encode(
-            {"reason": reason, "rows": rows, "bytes": len(data), "at": int(time.time()), "columns": columns}
-        )
+        about = {"reason": reason, "rows": rows, "bytes": len(data), "at": int(time.time())}
+        note = msgspec.json.encode({**about, **(msgspec.structs.asdict(origin) if origin else {})})
         if f"{name}{NOTE}" in self._known:
             return False
         size = len(data) + len(note)

@@ -2,7 +2,8 @@
 
 A piece's segment has a token that is derived from the piece's name, and the same bytes each time: a replay that was
 killed after it had made the segment can be repeated, before or after a collector has stored it, and the store takes
-the rows once.
+the rows once. Its record carries a report of the sender that counts nothing anew: with the rows the sender's `stored`
+grows, in the minute in which they were received.
 """
 
 import json
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
+
 from apimetry.collector.errors import SpoolError, SpoolLockedError
 from apimetry.collector.rows import ROW_FIELDS, ROW_SCHEMAS, row_schema
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.files import Files, write_new
 from apimetry.collector.spool.inspection import status_of
-from apimetry.collector.spool.quarantine import NOTE
+from apimetry.collector.spool.quarantine import NOTE, Origin
 from apimetry.collector.spool.recovery import Folders
-from apimetry.collector.spool.segment import Entry, Meta, Sealed
+from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Entry, Meta, Report, Sealed
 
 ROWS = ".rows"
 
@@ -51,19 +54,25 @@ def _replay_piece(folders: Folders, files: Files, name: str) -> Replayed:
     path, note_path = folders.quarantine / name, folders.quarantine / f"{name}{NOTE}"
     try:
         note = json.loads(files.read(note_path))
-        rows, columns = int(note["rows"]), tuple(note.get("columns") or ROW_FIELDS)
+        rows, origin = int(note["rows"]), msgspec.convert(note, Origin)
     except (ValueError, KeyError, TypeError):
         return Replayed(name, 0, "its note cannot be read")
     if not name.endswith(ROWS):
         return Replayed(name, rows, "it is damaged bytes, not rows")
-    schema = row_schema(columns)
+    schema = row_schema(origin.columns or ROW_FIELDS)
     if schema not in ROW_SCHEMAS:
         return Replayed(name, rows, "its rows have columns that this version does not know")
-    _write_segment(folders, files, name, Entry(Meta(None, "", 0), rows, bytes(files.read(path))), schema)
+    _write_segment(folders, files, name, Entry(_meta(origin), rows, bytes(files.read(path))), schema)
     files.remove(note_path)
     files.remove(path)
     files.sync_folder(folders.quarantine)
     return Replayed(name, rows)
+
+
+def _meta(origin: Origin) -> Meta:
+    # Captured and sent merge by their maximum, sent_before by its minimum, stored by its sum.
+    report = Report(origin.instance, 0, NOTHING_SENT_BEFORE, 0, {}) if origin.instance else None
+    return Meta(None, origin.application, origin.received_us, report)
 
 
 def _write_segment(folders: Folders, files: Files, piece: str, entry: Entry, schema: int) -> None:

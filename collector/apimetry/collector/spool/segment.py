@@ -32,6 +32,7 @@ RECORD_HEADER_BYTES = _RECORD.size + _CRC.size
 # At most: a key of 16 bytes, an application of 64 and an instance of 64 characters, and five numbers.
 META_BYTES = 512
 REASON_BYTES = 64
+NOTHING_SENT_BEFORE = 2**63
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
