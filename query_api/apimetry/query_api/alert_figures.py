@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from apimetry.query_api.usage_read import Ask
 
 _DAY_S = 86400
-_RULES = """SELECT count() FROM alert_rules FINAL
-WHERE organization_id = {organization:String} AND deleted = 0
-  AND application_id IN (SELECT id FROM applications FINAL WHERE deleted = 0)"""
-_FIRED = """SELECT toUnixTimestamp(maxOrNull(at)), countIf(at > fromUnixTimestamp({since:Int64}))
+_SQL = """SELECT toUnixTimestamp(maxOrNull(at)), countIf(at > fromUnixTimestamp({since:Int64})), (
+    SELECT count() FROM alert_rules FINAL
+    WHERE organization_id = {organization:String} AND deleted = 0
+      AND application_id IN (SELECT id FROM applications FINAL WHERE deleted = 0)
+  )
 FROM alert_events FINAL
 WHERE organization_id = {organization:String} AND kind = 'firing'"""
 
@@ -26,6 +27,5 @@ class AlertFigures:
 
 def alert_figures(organization_id: str, *, ask: Ask, now: int) -> AlertFigures:
     """Return the figures at `now`; what a deleted rule triggered counts on."""
-    ((rules,),) = ask(_RULES, {"organization": organization_id})
-    ((last, recent),) = ask(_FIRED, {"organization": organization_id, "since": now - _DAY_S})
+    ((last, recent, rules),) = ask(_SQL, {"organization": organization_id, "since": now - _DAY_S})
     return AlertFigures(rules, last, recent)

@@ -53,8 +53,8 @@ def answer_overview(account: Account, place: Place, *, ask: Ask, now: int) -> Js
     ids = [each.id for each in account.applications]
     month = datetime.fromtimestamp(now, timezone.utc).date().replace(day=1)
     ((calls, sources, last_us),) = asked(ask, sql.ever_sent(organization.id, ids, month))
-    ((rows, requests, recent),) = asked(ask, sql.stored(organization.id, ids, now - DAY_S, now))
-    ((disk_bytes, all_rows),) = asked(ask, sql.disk(place.database, place.cluster))
+    ((requests, recent),) = asked(ask, sql.stored(ids, now - DAY_S, now))
+    ((disk_bytes, all_rows, rows),) = asked(ask, sql.disk(organization.id, place.database, place.cluster))
     alerts = alert_figures(organization.id, ask=ask, now=now)
     return {
         "overview": {

@@ -1,7 +1,10 @@
 """Figures of a whole organization as SQL. Pure; values are bound by the server.
 
 `counters` has what was ever sent, which neither retention nor deletion lowers, also of applications that were deleted
-since; `events` has what is stored now.
+since. What is stored now comes from the rollup that counts an application's hours, and for the last day from events
+at its edges: the same rows, chosen by the same planner, as those of a timeseries count, so that the two agree at any
+moment. An hour that reaches its retention leaves the rollup when the engine next merges it, after the last of its
+events expired; until then both count it.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from apimetry.query_api.partials import range_parameters
+from apimetry.query_api.planner import Needs, plan
 from apimetry.query_api.usage_sql import Statement
+from apimetry.store.rollups import LAST_HOUR_S, Rollup
 
 # Every version of an application's record has the same organization: no FINAL. Deleted ones are among them.
 _EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
@@ -17,19 +23,35 @@ _EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
   toUnixTimestamp64Micro(maxOrNull(last_seen))
 FROM counters
 WHERE application IN (SELECT id FROM applications WHERE organization_id = {organization:String})"""
-_STORED = """SELECT count(),
-  sumIf(sample_weight, has({applications:Array(String)}, application)),
-  sumIf(sample_weight, has({applications:Array(String)}, application)
-    AND timestamp >= fromUnixTimestamp64Micro({since_us:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({until_us:Int64}, 'UTC'))
-FROM events
-WHERE application IN (SELECT id FROM applications WHERE organization_id = {organization:String})"""
-_DISK = """SELECT sum(bytes_on_disk), (SELECT count() FROM events)
+_STORED = """SELECT sum(requests), sum(recent)
+FROM (
+  SELECT {requests} AS requests,
+    if(time >= toDateTime({{middle_start_s:UInt32}}, 'UTC') AND time < toDateTime({{middle_end_s:UInt32}}, 'UTC'),
+      {requests}, 0) AS recent
+  FROM {table}
+  WHERE application IN {{applications:Array(String)}}{condition}
+  UNION ALL
+  SELECT 0 AS requests, toUInt64(sample_weight) AS recent
+  FROM events
+  WHERE application IN {{applications:Array(String)}}
+    AND ((timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({{middle_start_us:Int64}}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({{middle_end_us:Int64}}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC')))
+)"""
+_STORED_BY_APPLICATION = """SELECT application, sum({requests})
+FROM {table}
+WHERE application IN {{applications:Array(String)}}{condition}
+GROUP BY application"""
+# Rows are counted from the primary index: the order of `events` begins with the application.
+_DISK = """SELECT sum(bytes_on_disk), (SELECT count() FROM events), (
+    SELECT count()
+    FROM events WHERE application IN (SELECT id FROM applications WHERE organization_id = {{organization:String}})
+  )
 FROM {parts} WHERE active AND database = {{database:String}}"""
 _SENT_BY_APPLICATION = """SELECT application, uniqExact(source), toUnixTimestamp64Micro(max(last_seen))
 FROM counters WHERE application IN {applications:Array(String)} GROUP BY application"""
-_STORED_BY_APPLICATION = """SELECT application, sum(sample_weight)
-FROM events WHERE application IN {applications:Array(String)} GROUP BY application"""
+_REQUESTS = frozenset({"requests"})
 
 
 def ever_sent(organization: str, applications: Sequence[str], month: date) -> Statement:
@@ -37,30 +59,39 @@ def ever_sent(organization: str, applications: Sequence[str], month: date) -> St
     return Statement(_EVER_SENT, {"organization": organization, "applications": list(applications), "month": month})
 
 
-def stored(organization: str, applications: Sequence[str], since: int, until: int) -> Statement:
-    """Return what answers one row: stored rows, requests of `applications`, and those in `[since, until)` seconds."""
+def stored(applications: Sequence[str], since: int, until: int) -> Statement:
+    """Return what answers one row: requests of `applications` stored now, and those in `[since, until)` seconds.
+
+    The range is of two hours or more: of less than that, the planner knows no hours in its middle.
+    """
+    chosen = plan(Needs(frozenset(), _REQUESTS, since, until))
     return Statement(
-        _STORED,
-        {
-            "organization": organization,
-            "applications": list(applications),
-            "since_us": since * 1_000_000,
-            "until_us": until * 1_000_000,
-        },
+        _of_hours(_STORED, chosen.rollup), {**range_parameters(chosen), "applications": list(applications)}
     )
 
 
-def disk(database: str, cluster: str | None) -> Statement:
-    """Return what answers one row: bytes of the database's parts (one replica of each shard), all stored rows."""
+def stored_by_application(applications: Sequence[str]) -> Statement:
+    """Return what answers rows of (application, requests stored now)."""
+    source = plan(Needs(frozenset(), _REQUESTS, 0, LAST_HOUR_S)).rollup
+    return Statement(_of_hours(_STORED_BY_APPLICATION, source), {"applications": list(applications)})
+
+
+def _of_hours(sql: str, source: Rollup | None) -> str:
+    if source is None:
+        raise LookupError("no rollup counts the requests of an application")
+    condition = f" AND {source.condition}" if source.condition else ""
+    return sql.format(table=source.table, requests=source.column("requests"), condition=condition)
+
+
+def disk(organization: str, database: str, cluster: str | None) -> Statement:
+    """Return what answers one row: bytes of the database's parts (one replica of each shard), and rows of events.
+
+    All of them, and the organization's, also of its deleted applications; whatever their weight.
+    """
     parts = f"cluster('{cluster}', system.parts)" if cluster else "system.parts"
-    return Statement(_DISK.format(parts=parts), {"database": database})
+    return Statement(_DISK.format(parts=parts), {"database": database, "organization": organization})
 
 
 def sent_by_application(applications: Sequence[str]) -> Statement:
     """Return what answers rows of (application, data sources ever seen, the last event's µs)."""
     return Statement(_SENT_BY_APPLICATION, {"applications": list(applications)})
-
-
-def stored_by_application(applications: Sequence[str]) -> Statement:
-    """Return what answers rows of (application, requests stored now)."""
-    return Statement(_STORED_BY_APPLICATION, {"applications": list(applications)})

@@ -26,10 +26,12 @@ _LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "description": "Null:
 
 _OVERVIEW = """The organization's figures at a glance; buckets are its applications.
 
-`dataSources` are distinct sources ever seen in the buckets, `dataPoints` the requests stored now, `apiKeys` those not
-revoked. `apiCallsThisMonth` are the requests of this UTC calendar month as they were recorded, also those that were
-deleted since or whose application was; without a limit the limit is null and the percentage 0. `storageUsedBytes` is
-the organization's share, by rows, of what the database has on disk."""
+`dataSources` are distinct sources ever seen in the buckets, `dataPoints` the requests stored now, `apiKeys` those
+not revoked. `dataPoints` is what a timeseries counts over all time; an hour that reaches its retention leaves both
+when the engine next cleans up, within some hours. `apiCallsThisMonth` are the requests of this UTC calendar month
+as they were recorded, also those that were deleted since or whose application was; without a limit the limit is
+null and the percentage 0. `storageUsedBytes` is the organization's share, by rows, of what the database has on
+disk."""
 
 _BUCKET = """Figures of one bucket over a period until now: totals, a series by hour (24h) or by day, and the routes,
 consumers, methods, statuses and sources with the most requests. A read key may ask about its own application."""
