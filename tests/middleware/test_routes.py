@@ -321,6 +321,20 @@ def test_includes_classes_rest_framework_and_ninja_of_django(method, path, route
     assert (event["route"], event["function"].rpartition("more_urls.")[2]) == (route, function)
 
 
+def test_methods_of_one_ninja_path_keep_their_own_functions(fake_collector):
+    configure_django()
+    pytest.importorskip("ninja")
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.test.utils import override_settings
+
+    with override_settings(APIMETRY=fake_collector.options, ROOT_URLCONF="tests.middleware.django_more_urls"):
+        handler = WSGIHandler()
+        for method in ("GET", "POST", "GET"):
+            call_wsgi(handler, method, "/ninja/scores/7", b"", {})
+    found = [e["function"].rpartition(".")[2] for e in fake_collector.wait_for_events(3)]
+    assert found == ["ninja_score", "ninja_post", "ninja_score"]
+
+
 JSON_RENDERER = "rest_framework.renderers.JSONRenderer"
 
 

@@ -129,7 +129,7 @@ class _Exchange:
                 self._client_ip() if recorder.takes_client_ip else "",
                 headers.get("User-Agent", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
                 1,
-                recorder.data(request, extra) if recorder.calls_data else extra,
+                recorder.data(request, extra),
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
@@ -31,7 +31,7 @@ class ASGIMiddleware:
 
     def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
         self.app = app
-        self.recorder = Recorder(options, notices_any_fork=False)
+        self.recorder = Recorder(options)
         self.names = NameCache()
         self.router = find_router(app)
 
@@ -41,17 +41,13 @@ class ASGIMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
-        kind = scope["type"]
-        if kind == "lifespan":
-            send = _FlushAtShutdown(self.recorder, send)
-        exchange: _Exchange
-        if kind == "http" and not self.recorder.skips(scope["path"]):
-            exchange = _Exchange(self, scope, receive, send)
-        elif kind == "websocket" and not self.recorder.skips(scope["path"]):
-            exchange = _Socket(self, scope, receive, send)
-        else:
+        kind, recorder = scope["type"], self.recorder
+        if kind not in _RECORDED or recorder.skips(scope["path"]):
+            if kind == "lifespan":
+                send = _FlushAtShutdown(recorder, send)
             await self.app(scope, receive, send)
             return
+        exchange = _RECORDED[kind](self, scope, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
@@ -59,18 +55,15 @@ class ASGIMiddleware:
             raise
         if not exchange.is_recorded:
             exchange.finish()
-        if self.recorder.host.is_stopping:
-            await flush_before_end(self.recorder)
+        if recorder.host.is_stopping:
+            await flush_before_end(recorder)
 
 
 class _Exchange:
     """One HTTP request and its response. State of one task, but for a server that sends from another."""
 
     __slots__ = (
-        "_error_type",
-        "_headers",
         "_is_client_gone",
-        "_is_complete",
         "_is_streamed",
         "_middleware",
         "_path",
@@ -80,6 +73,7 @@ class _Exchange:
         "_response_ns",
         "_scope",
         "_send",
+        "_start",
         "_started_ns",
         "_status",
         "_timestamp_ns",
@@ -93,11 +87,11 @@ class _Exchange:
         self._path: str = scope["path"]  # now: some frameworks move it on
         self._receive = receive
         self._send = send
-        self._status = self._request_bytes = self._response_bytes = self._response_ns = 0
+        self._status = self._request_bytes = self._response_bytes = 0
         self._ttfb_ns: int | None = None
-        self._headers: Any = ()
-        self._error_type = ""
-        self._is_client_gone = self._is_complete = self.is_recorded = self._is_streamed = False
+        self._response_ns: int | None = None  # once the last body part is handed over
+        self._start: Message | None = None
+        self._is_client_gone = self.is_recorded = self._is_streamed = False
         self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
@@ -106,14 +100,18 @@ class _Exchange:
         message = await self._receive()
         if message["type"] == "http.request":
             self._request_bytes += len(message.get("body") or b"")
-        elif not self._is_complete:
+        elif self._response_ns is None:
             self._is_client_gone = True
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
         """Time the response's start and end, and count its body."""
         kind = message["type"]
-        if kind == "http.response.body":
+        if kind == "http.response.start":
+            self._start = message
+            self._status = message["status"]
+            self._ttfb_ns = perf_counter_ns() - self._started_ns
+        elif kind == "http.response.body":
             body = message.get("body")
             if body:
                 self._response_bytes += len(body)
@@ -121,10 +119,6 @@ class _Exchange:
                 self._is_streamed = True
                 return self._send_part(message)
             return self._send_last(message)
-        if kind == "http.response.start":
-            self._status = message["status"]
-            self._headers = message.get("headers")
-            self._ttfb_ns = perf_counter_ns() - self._started_ns
         elif kind == "http.response.pathsend":
             return self._send_last(message)
         return self._send(message)
@@ -142,55 +136,60 @@ class _Exchange:
         except OSError:
             self._is_client_gone = True
             raise
-        if not self._is_complete:
+        if self._response_ns is None:
             self._response_ns = perf_counter_ns() - self._started_ns
-            self._is_complete = True
             if self._status < 500:
                 self._record()  # now: a background task is no part of the response
             # else: the exception behind it may still come by
 
     def fail(self, error: BaseException) -> None:
         """Record a request whose application raised."""
-        if self._is_complete:
-            self._error_type = error_name(error)
-        elif self._is_client_gone or is_cancellation(error):
-            self._is_client_gone = True
-        else:
-            self._status, self._error_type = 500, error_name(error)
-        self.finish()
+        error_type = error_name(error)
+        if self._response_ns is None:
+            if self._is_client_gone or is_cancellation(error):
+                self._is_client_gone, error_type = True, ""
+            else:
+                self._status = 500
+        self.finish(error_type)
 
-    def finish(self) -> None:
-        """Record a request whose application has returned, unless its last body part did so already."""
+    def finish(self, error_type: str = "") -> None:
+        """Record a request whose application has returned or raised, unless its last body part did so already."""
         if self.is_recorded:
             return
-        if not self._is_complete:
+        if self._response_ns is None:
             self._response_ns = perf_counter_ns() - self._started_ns
             if self._is_client_gone and not self._is_event_stream():
                 self._status = CLIENT_CLOSED
             elif not self._is_client_gone:
                 self._status = 500  # the server answers so, or cuts the response off
-        self._record()
+        self._record(error_type)
 
-    def _record(self) -> None:
+    def _record(self, error_type: str = "") -> None:
         self.is_recorded = True
-        recorder = self._middleware.recorder
+        middleware, scope = self._middleware, self._scope
+        recorder = middleware.recorder
         try:
-            scope = self._scope
             method = scope.get("method", "GET")
-            consumer: str | bytes = ""
-            user_agent = ""
-            if recorder.takes_headers or method != "GET":
-                consumer, user_agent = self._read_headers()
-            if recorder.calls_consumer:
-                consumer = recorder.consumer(scope)
-            response_ns, ttfb_ns, extra = self._response_ns, self._ttfb_ns, None
-            if self._is_streamed and ttfb_ns is not None and self._is_event_stream():
+            headers = self._find_headers(recorder.wanted_headers) if recorder.takes_headers or method != "GET" else {}
+            consumer: str | bytes = headers.get(recorder.consumer_header_bytes, b"")
+            length = headers.get(b"content-length", b"")
+            response_ns, extra = self._response_ns or 0, None
+            if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
-                response_ns, extra = ttfb_ns, {"connection_us": str(response_ns // 1000)}
-            names = asgi_names(self._middleware.names, scope)
+                response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
+            names = asgi_names(middleware.names, scope)
             if names is UNMATCHED_NAMES and self._status != 404:
                 is_websocket = scope["type"] == "websocket"
-                names = ask_router(self._middleware.router, self._path, method, websocket=is_websocket)
+                names = ask_router(middleware.router, self._path, method, websocket=is_websocket)
+            client_ip: str | tuple[str, str, str] = ""
+            user_agent = ""
+            if recorder.takes_more:
+                if recorder.calls_consumer:
+                    consumer = recorder.consumer(scope)
+                extra = recorder.data(scope, extra)
+                client_ip = self._client_ip() if recorder.takes_client_ip else ""
+                if recorder.takes_user_agent:
+                    user_agent = headers.get(b"user-agent", b"")[:MAX_STRING_CHARACTERS].decode("latin-1")
             recorder.record(
                 (
                     self._timestamp_ns,
@@ -200,19 +199,22 @@ class _Exchange:
                     names,
                     self._status,
                     response_ns,
-                    response_ns if ttfb_ns is None else ttfb_ns,
-                    self._request_bytes,
-                    self._response_bytes if method != "HEAD" else 0,
+                    self._ttfb_ns,
+                    length.decode("latin-1") if length.isdigit() else self._request_bytes,
+                    self._response_bytes,
                     consumer,
-                    self._error_type,
-                    self._client_ip() if recorder.takes_client_ip else "",
+                    error_type,
+                    client_ip,
                     user_agent,
                     1,
-                    recorder.data(scope, extra) if recorder.calls_data else extra,
+                    extra,
                 )
             )
         except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
             recorder.report_fault("asgi", error)
+
+    def _find_headers(self, wanted: frozenset[bytes]) -> dict[bytes, bytes]:
+        return {name: value for name, value in self._scope["headers"] if name in wanted}
 
     def _client_ip(self) -> str | tuple[str, str, str]:
         client = self._scope.get("client")
@@ -224,23 +226,8 @@ class _Exchange:
         forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:].decode("latin-1") for value in said)
         return peer, forwarded_for, forwarded
 
-    def _read_headers(self) -> tuple[bytes, str]:
-        """Take Content-Length, and the consumer's and the agent's header as far as they are wanted."""
-        recorder = self._middleware.recorder
-        wanted = recorder.wanted_headers
-        consumer, user_agent = b"", ""
-        for name, value in self._scope["headers"]:
-            if name in wanted:
-                if name == recorder.consumer_header_bytes:
-                    consumer = value
-                if name == b"content-length" and value.isdigit():
-                    self._request_bytes = int(value)
-                elif name == b"user-agent" and recorder.takes_user_agent:
-                    user_agent = value[:MAX_STRING_CHARACTERS].decode("latin-1")
-        return consumer, user_agent
-
     def _is_event_stream(self) -> bool:
-        for name, value in self._headers or ():
+        for name, value in (self._start or {}).get("headers") or ():
             if name.lower() == b"content-type":
                 return bool(value.startswith(b"text/event-stream"))
         return False
@@ -275,22 +262,27 @@ class _Socket(_Exchange):
 
     def fail(self, error: BaseException) -> None:
         """Record a connection whose application raised; a client that left is no failure of it."""
-        if not self._is_client_gone and not is_cancellation(error):
-            self._status, self._error_type = 500, error_name(error)
-        self.finish()
+        if self._is_client_gone or is_cancellation(error):
+            self.finish()
+        else:
+            self._status = 500
+            self.finish(error_name(error))
 
-    def finish(self) -> None:
+    def finish(self, error_type: str = "") -> None:
         """Record a connection that has ended."""
         if self.is_recorded:
             return
         if self._status == 0:
             self._status = CLIENT_CLOSED if self._is_client_gone else 500
-        self._is_complete = self._is_streamed = True
+        self._is_streamed = True
         self._response_ns = perf_counter_ns() - self._started_ns
-        self._record()
+        self._record(error_type)
 
     def _is_event_stream(self) -> bool:
         return True
+
+
+_RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
 
 
 class _FlushAtShutdown:

@@ -5,8 +5,9 @@ Invariants:
   the same instant. Bytes are counted in slots of `SLOT_BYTES`: an ordinary event takes one, so that for it the one
   comparison of lengths is all; a large one takes more. What is taken but not yet delivered counts until `release`.
 - a full buffer drops the newest event and counts it.
-- `add` takes no lock unless the buffer is full or the event large: a deque's append is atomic. So it is safe in
-  signal handlers and in finalizers that interrupt another `add`.
+- most events are not added here: `Exporter.submit` appends an ordinary one to `queue` itself while there are fewer
+  than `calm[0]`. A deque's append is atomic, so it takes no lock, and is safe in signal handlers and in finalizers
+  that interrupt another `add`. In a forked process `calm[0]` is 0: it notices, however it was forked.
 - an idle exporter sleeps until `add` wakes it: no event waits for a timer that started before it.
 """
 
@@ -16,7 +17,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from apimetry.middleware.event import SLOT_BYTES, SLOT_CHARACTERS, count_slots
+from apimetry.middleware.event import SLOT_BYTES, count_slots
+from apimetry.middleware.forks import make_mark
 
 if TYPE_CHECKING:
     from apimetry.middleware.event import RawEvent
@@ -26,71 +28,63 @@ class Buffer:
     """Events waiting for delivery. `add` from any thread; everything else from the exporter's thread.
 
     Mutable state: the deque (atomic operations only); `_extra_slots` (of large events that wait), `_held_slots` and
-    what follows from them, `_room` and `_calm`, and `_full_total`, all under `_lock`, which is reentrant because a
-    finalizer may add an event while its own thread holds it; `_is_idle`, set by the exporter alone, which looks at
+    what follows from them, `_room` and `calm`, and `_full_total`, all under `_lock`, which is reentrant because a
+    finalizer may add an event while its own thread holds it; `is_idle`, set by the exporter alone, which looks at
     the deque once more after setting it.
+
+    Attributes:
+        queue: the events, oldest first.
+        calm: under index 0, how many events may wait before the next one takes `add`; 0 in another process.
+        is_idle: whether the exporter sleeps until there is an event: who adds one must `wake` it.
     """
 
     __slots__ = (
-        "_calm",
         "_extra_slots",
         "_full_total",
         "_held_events",
         "_held_slots",
-        "_is_idle",
         "_lock",
         "_max_slots",
-        "_queue",
         "_room",
         "_taken_total",
         "_wake",
         "_wake_at",
+        "calm",
+        "is_idle",
+        "queue",
     )
 
     def __init__(self, *, max_events: int, max_bytes: int, wake_at: int) -> None:
-        self._queue: deque[RawEvent] = deque()
+        self.queue: deque[RawEvent] = deque()
         self._max_slots = max(min(max_events, max_bytes // SLOT_BYTES), 1)
         self._wake_at = min(wake_at, self._max_slots)
         self._extra_slots = self._held_slots = self._held_events = self._taken_total = self._full_total = 0
-        self._is_idle = False
+        self.is_idle = False
         self._lock = threading.RLock()
         # A lock as a binary semaphore: releasing it wakes the exporter, never blocks and may interrupt itself.
         self._wake = threading.Lock()
         self._wake.acquire()
+        self.calm = make_mark()
         self._measure_room()
 
     def add(self, event: RawEvent) -> bool:
-        """Append an event and return True, or drop it, count it and return False. Never blocks."""
-        queue = self._queue
-        if (
-            len(queue) >= self._calm
-            or event[15] is not None
-            or len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
-        ):
-            return self._add_measured(event)
-        queue.append(event)
-        if self._is_idle:
-            self.wake()
-        return True
-
-    def _add_measured(self, event: RawEvent) -> bool:
-        """Add an event that is large, or that fills a batch or the buffer."""
+        """Append an event and return True, or drop it, count it and return False."""
         extra = count_slots(event) - 1
         with self._lock:
-            if len(self._queue) + extra >= self._room:
+            if len(self.queue) + extra >= self._room:
                 self._full_total += 1
                 return False
-            self._queue.append(event)
+            self.queue.append(event)
             if extra:
                 self._extra_slots += extra
                 self._measure_room()
-        if self._is_idle or len(self._queue) >= self._wake_at:
+        if self.is_idle or len(self.queue) >= self._wake_at:
             self.wake()
         return True
 
     def _measure_room(self) -> None:
         self._room = self._max_slots - self._held_slots - self._extra_slots
-        self._calm = min(self._room, self._wake_at - 1)
+        self.calm[0] = max(min(self._room, self._wake_at - 1), 0)
 
     def wake(self) -> None:
         """Let `wait` return at once."""
@@ -106,14 +100,14 @@ class Buffer:
 
     def wait_for_first(self, timeout_s: float) -> None:
         """Wait until there is an event, or `wake`, or the timeout."""
-        self._is_idle = True
-        if not self._queue:
+        self.is_idle = True
+        if not self.queue:
             self._wake.acquire(timeout=timeout_s)
-        self._is_idle = False
+        self.is_idle = False
 
     def take(self, max_events: int, max_bytes: int) -> list[RawEvent]:
         """Take a batch, oldest first. It counts against the bounds until `release`."""
-        queue, max_slots, slots = self._queue, max_bytes // SLOT_BYTES, 0
+        queue, max_slots, slots = self.queue, max_bytes // SLOT_BYTES, 0
         batch: list[RawEvent] = []
         while queue and len(batch) < max_events and (not batch or slots < max_slots):
             event = queue.popleft()
@@ -133,12 +127,12 @@ class Buffer:
             self._measure_room()
 
     def __len__(self) -> int:
-        return len(self._queue) + self._held_events
+        return len(self.queue) + self._held_events
 
     @property
     def has_batch(self) -> bool:
         """Whether a full batch waits."""
-        return len(self._queue) >= self._wake_at
+        return len(self.queue) >= self._wake_at
 
     @property
     def full_total(self) -> int:
@@ -148,4 +142,4 @@ class Buffer:
     @property
     def captured_total(self) -> int:
         """Events offered: taken, waiting or dropped."""
-        return self._taken_total + len(self._queue) + self._full_total
+        return self._taken_total + len(self.queue) + self._full_total

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from apimetry.middleware.options import Options
 
 GZIP_FROM_BYTES: Final = 1024
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+"""Hosts that are reached without a network: compressing for them costs the host's processor and saves nothing."""
 MAX_RETRY_AFTER_S: Final = 600.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 
@@ -50,6 +52,7 @@ class Connection:
         self._is_tls = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
         self._path = parts.path.rstrip("/") + INGEST_PATH
+        self._is_remote = self._host not in _LOOPBACK
         self._key = options.write_key
         self._http: http.client.HTTPConnection | None = None
 
@@ -61,7 +64,7 @@ class Connection:
             "X-Batch-Id": batch_id.hex(),
             "User-Agent": "apimetry-python",
         }
-        if len(body) >= GZIP_FROM_BYTES:
+        if self._is_remote and len(body) >= GZIP_FROM_BYTES:
             # mtime=0: a retry is the same bytes.
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["Content-Encoding"] = "gzip"

@@ -10,10 +10,9 @@ from django.conf import settings  # type: ignore[import-untyped]  # it ships no 
 
 from apimetry.middleware.asgi import flush_before_end
 from apimetry.middleware.errors import error_name, is_cancellation
-from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import NameCache, django_names
-from apimetry.middleware.wsgi import read_client
+from apimetry.middleware.wsgi import read_client, read_user_agent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -82,7 +81,6 @@ class _Exchange:
     """One request and its response."""
 
     __slots__ = (
-        "_error_type",
         "_is_event_stream",
         "_is_recorded",
         "_middleware",
@@ -100,7 +98,6 @@ class _Exchange:
         self._status = 0
         self._response_bytes: int | None = 0
         self._ttfb_ns: int | None = None
-        self._error_type = ""
         self._is_event_stream = self._is_recorded = False
         self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
@@ -135,8 +132,8 @@ class _Exchange:
         if isinstance(error, GeneratorExit) or is_cancellation(error):
             self.leave()
         else:
-            self._status, self._error_type = 500, error_name(error)
-            self.finish()
+            self._status = 500
+            self.finish(error_name(error))
 
     def leave(self) -> None:
         """Record a request whose client left before the last byte, which is how a stream of events ends."""
@@ -144,22 +141,31 @@ class _Exchange:
             self._status = CLIENT_CLOSED
         self.finish()
 
-    def finish(self) -> None:
+    def finish(self, error_type: str = "") -> None:
         """Record the request, once."""
         if self._is_recorded:
             return
         self._is_recorded = True
         response_ns = perf_counter_ns() - self._started_ns
-        ttfb_ns, extra = self._ttfb_ns, None
-        if ttfb_ns is None:
-            ttfb_ns = response_ns
-        middleware, request = self._middleware, self._request
+        middleware, request, status = self._middleware, self._request, self._status
         recorder = middleware.recorder
         try:
+            extra: dict[str, str] | None = None
             if self._is_event_stream:
-                response_ns, extra = ttfb_ns, {"connection_us": str(response_ns // 1000)}
+                extra = {"connection_us": str(response_ns // 1000)}
+                response_ns = response_ns if self._ttfb_ns is None else self._ttfb_ns
             meta, method = request.META, request.method
-            length = meta.get("CONTENT_LENGTH")
+            if status >= 500:
+                error_type = error_type or getattr(request, _ERROR_ATTRIBUTE, "")
+            key = recorder.consumer_environ_key
+            consumer = str(meta.get(key, "")) if key else ""
+            client: str | tuple[str, str, str] = ""
+            user_agent = ""
+            if recorder.takes_more:
+                client, user_agent = read_client(meta, recorder), read_user_agent(meta, recorder)
+                if recorder.calls_consumer:
+                    consumer = recorder.consumer(request)
+                extra = recorder.data(request, extra)
             recorder.record(
                 (
                     self._timestamp_ns,
@@ -167,28 +173,21 @@ class _Exchange:
                     request.path,
                     meta.get("QUERY_STRING", ""),
                     django_names(middleware.names, getattr(request, "resolver_match", None), method),
-                    self._status,
+                    status,
                     response_ns,
-                    ttfb_ns,
-                    (int(length) if str(length).isdigit() else None) if length else 0,
-                    self._response_bytes if method != "HEAD" else 0,
-                    self._consumer() if recorder.takes_consumer else "",
-                    self._error_type or (getattr(request, _ERROR_ATTRIBUTE, "") if self._status >= 500 else ""),
-                    read_client(meta, recorder) if recorder.takes_client_ip else "",
-                    meta.get("HTTP_USER_AGENT", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
+                    self._ttfb_ns,
+                    str(meta.get("CONTENT_LENGTH") or ""),
+                    self._response_bytes,
+                    consumer,
+                    error_type,
+                    client,
+                    user_agent,
                     1,
-                    recorder.data(request, extra) if recorder.calls_data else extra,
+                    extra,
                 )
             )
         except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
             recorder.report_fault("django", error)
-
-    def _consumer(self) -> str | bytes:
-        recorder = self._middleware.recorder
-        if recorder.calls_consumer:
-            return recorder.consumer(self._request)
-        value = self._request.META.get(recorder.consumer_environ_key, "")
-        return str(value).encode("latin-1", "replace")
 
 
 class _Stream:

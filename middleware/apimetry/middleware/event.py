@@ -18,10 +18,10 @@ RawEvent: TypeAlias = tuple[
     "tuple[str, str]",  # route and function, shared by all requests to them
     int,  # status_code
     int,  # response_ns: up to the last body byte
-    "int | None",  # ttfb_ns
-    "int | None",  # request_bytes
-    "int | None",  # response_bytes
-    "str | bytes",  # consumer: an id, or a header's bytes to hash
+    "int | None",  # ttfb_ns; None: the response came in one piece, at its end
+    "int | str | None",  # request_bytes; or a Content-Length as it came
+    "int | None",  # response_bytes; an answer to HEAD may have those that were held back
+    "str | bytes",  # consumer: what the host's callable said, or a header's value, to be hashed
     str,  # error_type
     "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, with X-Forwarded-For and Forwarded as they came
     str,  # user_agent

@@ -3,7 +3,8 @@
 - The thread starts with the first event of a process, so that a server which forks its workers (gunicorn, uWSGI)
   never forks a running exporter that has work to do in the parent.
 - After a fork the child has a fresh buffer, thread and instance id: by `os.register_at_fork`, and for forks that
-  Python does not see (uWSGI) by comparing process ids at each event. What the parent had buffered stays the parent's.
+  Python does not see (uWSGI) by a mark in memory, read at each event, that a fork wipes out. What the parent had
+  buffered stays the parent's.
 - At exit, delivery has `exit_timeout_s` in all (2 s at most). `threading._register_atexit` runs before non-daemon
   threads are joined and in children of `multiprocessing`, `atexit` after them: both flush, from one budget.
 """
@@ -17,6 +18,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from apimetry.middleware.event import SLOT_CHARACTERS
 from apimetry.middleware.worker import Worker
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from apimetry.middleware.event import RawEvent
     from apimetry.middleware.host import Host
     from apimetry.middleware.options import Options
-
-_getpid = os.getpid
 
 
 class Exporter:
@@ -53,16 +53,25 @@ class Exporter:
     def submit(self, event: RawEvent) -> None:
         """Hand over an event: it is sent, or dropped and counted. Returns at once."""
         buffer = self._buffer
-        if buffer is None:
-            buffer = self._start()
-        if buffer is not None and not buffer.add(event):
-            self._faults.report("full", "the buffer is full, events are dropped")
+        if (
+            buffer is None
+            or len(buffer.queue) >= buffer.calm[0]
+            or event[15] is not None
+            or len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
+        ):
+            self._submit_carefully(event)
+            return
+        buffer.queue.append(event)
+        if buffer.is_idle:
+            buffer.wake()
 
-    def submit_after_any_fork(self, event: RawEvent) -> None:
-        """Hand over an event where the server may have forked without Python's knowledge, as uWSGI does."""
-        if self._pid != _getpid():
-            self._buffer = None
-        self.submit(event)
+    def _submit_carefully(self, event: RawEvent) -> None:
+        """Hand over an event that is large, fills a batch or the buffer, or is the first of its process."""
+        buffer = self._buffer
+        if buffer is None or self._pid != os.getpid():
+            buffer = self._start()
+        if not buffer.add(event):
+            self._faults.report("full", "the buffer is full, events are dropped")
 
     def flush(self, timeout_s: float) -> bool:
         """Send what is buffered; True when nothing was left within the timeout. From any thread, blocking."""
@@ -103,7 +112,7 @@ class Exporter:
         worker = self._worker
         return worker if worker is not None and worker.pid == os.getpid() else None
 
-    def _start(self) -> Buffer | None:
+    def _start(self) -> Buffer:
         """Return this process's buffer, and see that its thread runs."""
         pid = os.getpid()
         worker = self._workers.get(pid)

@@ -28,9 +28,10 @@ class Recorder:
         enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
         skips: tells whether requests to a path are not recorded. The collector's own endpoint never is: a collector
             that carries the middleware must not feed itself.
-        takes_client_ip, takes_forwarded, takes_user_agent, takes_consumer, takes_headers: whether the adapter need
-            look for them.
+        takes_client_ip, takes_forwarded, takes_user_agent, takes_headers: whether the adapter need look for them.
         calls_consumer, calls_data, calls_host: whether there is a callable; either one.
+        takes_more: whether there is a callable, or anything to look for but the consumer's header: one question
+            for what few hosts ask for.
         consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
         wanted_headers: the request headers an ASGI adapter looks for.
@@ -38,13 +39,7 @@ class Recorder:
         host: what is known of the host's server.
     """
 
-    def __init__(
-        self,
-        arguments: Mapping[str, Any],
-        environment: Mapping[str, str] | None = None,
-        *,
-        notices_any_fork: bool = True,
-    ) -> None:
+    def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
         options = make_options(arguments, environment)
         self.options = options
         self.enabled = bool(options.write_key)
@@ -57,17 +52,17 @@ class Recorder:
         self.consumer_environ_key = (
             "HTTP_" + self.consumer_header.upper().replace("-", "_") if self.consumer_header else ""
         )
-        self.wanted_headers = frozenset(
-            [b"content-length", self.consumer_header_bytes] + [b"user-agent"] * options.user_agent
-        )
         self._consumer: Callable[[Any], object] | None = (
             None if isinstance(options.consumer, str) else options.consumer
         )
         self._data = options.data
         self.calls_consumer = self._consumer is not None
         self.calls_host = self.calls_consumer or self._data is not None
-        self.takes_consumer = self.calls_consumer or bool(self.consumer_header)
+        self.wanted_headers = frozenset(
+            [b"content-length", self.consumer_header_bytes] + [b"user-agent"] * options.user_agent
+        )
         self.calls_data = self._data is not None
+        self.takes_more = self.calls_host or self.takes_client_ip or self.takes_user_agent
         self.skips: Callable[[str], bool] = (
             compile_exclude((*options.exclude, INGEST_PATH)) if self.enabled else _skip_all
         )
@@ -76,9 +71,6 @@ class Recorder:
         self.host = Host()
         self._exporter = _make_exporter(options, self._faults, self.host) if self.enabled else None
         self._submit = _ignore if self._exporter is None else self._exporter.submit
-        # ASGI servers fork through Python, if at all, which tells us; asking the system costs a tenth of a request.
-        if self._exporter is not None and notices_any_fork:
-            self._submit = self._exporter.submit_after_any_fork
         # The adapters catch what it raises; one call less on the way of every request.
         self.record: Callable[[RawEvent], None] = self._submit if options.sample == 1 else self._sample
         if not self.enabled:

@@ -31,24 +31,21 @@ _GROUP_NAME: Final = re.compile(r"\?P<(\w+)>")
 
 
 class NameCache:
-    """Names by what a framework keeps of a route, so that a request costs one look-up.
+    """Names by what a framework keeps of a route, so that a request costs one look-up in `entries`.
 
-    A key is a route's id, or has it in a tuple; the values hold the route, so that no id comes back as another's.
-    Names that depend on the request's method have None under the plain key. Mutable state: one dictionary, used
-    through atomic operations, and emptied when it has grown beyond what routes explain.
+    A key is a route's id, or has it in a tuple. Names that depend on the request's method are under the key and the
+    method instead. Mutable state: one dictionary, used through atomic operations, and replaced when it has grown
+    beyond what routes explain.
     """
 
     __slots__ = ("entries",)
 
     def __init__(self) -> None:
-        self.entries: dict[object, tuple[object, Names | None]] = {}
+        self.entries = _Entries()
 
     def find(self, key: object, method: str) -> Names | None:
         """Return the names under a key, or under the key and the method."""
-        found = self.entries.get(key)
-        if found is not None and found[1] is None:
-            found = self.entries.get((key, method))
-        return None if found is None else found[1]
+        return self.entries.get(key) or self.entries.get((key, method))
 
     def put(self, key: object, anchor: object, template: str, handler: tuple[Any, str]) -> Names:
         """Keep a route's names for as long as the cache lives, and the object whose id is in the key.
@@ -60,16 +57,24 @@ class NameCache:
             handler: what answered, or None, and the request's method.
         """
         if len(self.entries) >= _MAX_NAMES:
-            self.entries.clear()
+            self.entries = _Entries()
         endpoint, method = handler
-        function = "" if endpoint is None else function_name(endpoint)
-        of_method = function if endpoint is None else function_name(endpoint, method)
-        names = (sys.intern(template[:MAX_STRING_CHARACTERS]), sys.intern(of_method[:MAX_STRING_CHARACTERS]))
-        if endpoint is not None and _is_by_method(endpoint):
-            self.entries[key] = (anchor, None)
-            key = (key, method)
-        self.entries[key] = (anchor, names)
+        function = "" if endpoint is None else function_name(endpoint, method)
+        names = (sys.intern(template[:MAX_STRING_CHARACTERS]), sys.intern(function[:MAX_STRING_CHARACTERS]))
+        entries = self.entries
+        entries.anchors[id(anchor)] = anchor
+        entries[(key, method) if endpoint is not None and _is_by_method(endpoint) else key] = names
         return names
+
+
+class _Entries(dict[object, Names]):
+    """Names by key, and the objects whose ids are in the keys: alive, so that no id comes back as another's."""
+
+    __slots__ = ("anchors",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchors: dict[int, object] = {}
 
 
 def function_name(endpoint: Any, method: str = "") -> str:
@@ -113,21 +118,21 @@ def _is_by_method(endpoint: Any) -> bool:
 def asgi_names(cache: NameCache, scope: Mapping[str, Any]) -> Names:
     """Return route and function of a scope that its application has routed."""
     route = scope.get("route")
-    if route is None or "app_root_path" in scope:
+    if "app_root_path" in scope:
         return _asgi_names_apart(cache, scope)
-    fastapi = scope.get("fastapi")
-    if fastapi is not None:
+    if "fastapi" in scope:
         # FastAPI includes routers lazily: the route knows its own path, this context the whole one.
-        context = fastapi.get("effective_route_context")
+        context = scope["fastapi"].get("effective_route_context")
         if context is not None and context.original_route is route:
             route = context
-    found = cache.entries.get(id(route))
-    if found is not None and found[1] is not None:
-        return found[1]
+    names = cache.entries.get(id(route))
+    if names is not None:
+        return names
+    if route is None:
+        return _asgi_names_apart(cache, scope)
     method = scope.get("method", "GET")
-    if found is not None and (found := cache.entries.get((id(route), method))) is not None:
-        return found[1] or UNMATCHED_NAMES
-    return cache.put(id(route), route, _template_of(route) or UNMATCHED, (scope.get("endpoint"), method))
+    template = _template_of(route) or UNMATCHED
+    return cache.find(id(route), method) or cache.put(id(route), route, template, (scope.get("endpoint"), method))
 
 
 def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
@@ -235,9 +240,9 @@ def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -
         return _refused_names(environ, request, script_name)
     mounted = environ.get("SCRIPT_NAME", "")
     key: object = id(rule) if mounted == script_name else (id(rule), mounted)
-    found = cache.entries.get(key)
-    if found is not None and found[1] is not None:
-        return found[1]
+    names = cache.entries.get(key)
+    if names is not None:
+        return names
     return cache.find(key, environ["REQUEST_METHOD"]) or _put_rule(cache, key, rule, environ, script_name)
 
 
@@ -291,10 +296,16 @@ def django_names(cache: NameCache, match: Any, method: str) -> Names:
         return UNMATCHED_NAMES
     view, route = match.func, match.route
     key = (id(view), route)
-    found = cache.entries.get(key)
-    if found is not None and found[1] is not None:
-        return found[1]
-    return cache.find(key, method) or cache.put(key, view, django_template(route), (ninja_view(view, method), method))
+    names = cache.entries.get(key)
+    if names is not None:
+        return names
+    names = cache.entries.get((key, method))
+    if names is None:
+        handler = ninja_view(view, method)
+        # Ninja's view serves every method of a path by another function.
+        own_key = key if handler is view else (key, method)
+        names = cache.put(own_key, view, django_template(route), (handler, method))
+    return names
 
 
 def ninja_view(view: Any, method: str) -> Any:
@@ -343,9 +354,9 @@ def aiohttp_names(cache: NameCache, match: Any) -> Names:
     if match is None or getattr(match, "http_exception", None) is not None:
         return UNMATCHED_NAMES
     route = match.route
-    found = cache.entries.get(id(route))
-    if found is not None and found[1] is not None:
-        return found[1]
+    names = cache.entries.get(id(route))
+    if names is not None:
+        return names
     resource = route.resource
     template = UNMATCHED if resource is None else BRACE.sub(r"{\1}", resource.canonical)
     method = route.method

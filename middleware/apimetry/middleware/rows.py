@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
@@ -13,38 +13,72 @@ if TYPE_CHECKING:
     from apimetry.middleware.options import Options
 
 Row: TypeAlias = tuple[object, ...]
+_MAX_LENGTH: Final = 1 << 53
+"""The collector refuses more, and it is no length but somebody's joke."""
 
 
 def make_row(event: RawEvent, options: Options) -> Row:
     """Turn a raw event into a row of the wire: private parts masked, trailing defaults left out."""
-    query = event[3]
+    (
+        timestamp_ns,
+        method,
+        path,
+        query,
+        (route, function),
+        status_code,
+        response_ns,
+        ttfb_ns,
+        request_bytes,
+        response_bytes,
+        consumer,
+        error_type,
+        client,
+        user_agent,
+        weight,
+        data,
+    ) = event
     if isinstance(query, bytes):
         query = query.decode("ascii", "replace")
-    consumer = event[10]
-    if isinstance(consumer, bytes):
-        consumer = hash_consumer(consumer, options.write_key) if consumer else ""
-    client = event[12]
-    if isinstance(client, tuple):
-        client = resolve_client(*client, tuple(options.trusted_proxies))
+    if isinstance(request_bytes, str):
+        request_bytes = _read_length(request_bytes)
+    if not consumer:
+        consumer = ""
+    elif isinstance(options.consumer, str):
+        value = consumer if isinstance(consumer, bytes) else consumer.encode("latin-1", "replace")
+        consumer = hash_consumer(value, options.write_key)
+    if client:
+        if isinstance(client, tuple):
+            client = resolve_client(*client, tuple(options.trusted_proxies))
+        client = public_address(client, options.client_ip)
+    response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
-        event[0] // 1000,
-        event[1][:32],
-        public_url(event[2], query, options.url),
-        event[4][0],
-        event[4][1],
-        event[5],
-        max(event[6] // 1000, 0),
-        None if event[7] is None else max(event[7] // 1000, 0),
-        event[8],
-        event[9],
+        timestamp_ns // 1000,
+        method[:32],
+        public_url(path, query, options.url),
+        route,
+        function,
+        status_code,
+        response_us,
+        response_us if ttfb_ns is None else max(ttfb_ns // 1000, 0),
+        request_bytes,
+        response_bytes if method != "HEAD" else 0,
         consumer[:MAX_STRING_CHARACTERS],
-        event[11][:MAX_STRING_CHARACTERS],
-        public_address(client, options.client_ip),
-        event[13][:MAX_STRING_CHARACTERS],
-        event[14],
-        event[15],
+        error_type[:MAX_STRING_CHARACTERS],
+        client,
+        user_agent[:MAX_STRING_CHARACTERS],
+        weight,
+        data,
     )
     end = len(row)
     while row[end - 1] == EVENT_DEFAULTS[end - 1]:
         end -= 1
     return row[:end]
+
+
+def _read_length(header: str) -> int | None:
+    """Return what a request's Content-Length says; None where it says nothing that one could believe."""
+    if not header:
+        return 0
+    if not header.isdecimal() or len(header) > len(str(_MAX_LENGTH)):
+        return None
+    return int(header) if int(header) <= _MAX_LENGTH else None

@@ -188,22 +188,34 @@ class Worker:
         if not rows:
             return
         batch_id = uuid.uuid4().bytes
-        body = encode_batch(batch_id, self._sender(), rows)
+        body, events = self._encode(batch_id, rows)
+        if not events:
+            return
         attempt = 0
         # While the collector is away, and at an exit that may cut the first attempt off, the disk comes first.
-        if (self._has_kept or self._deadline is not None) and self._keep(batch_id, body, len(rows)):
+        if (self._has_kept or self._deadline is not None) and self._keep(batch_id, body, events):
             return
         while True:
             answer = self._connection.post(body, batch_id, self._timeout_s())
-            if self._settle(answer, len(rows)):
+            if self._settle(answer, events):
                 return
-            if self._keep(batch_id, body, len(rows)):
+            if self._keep(batch_id, body, events):
                 self._postpone(answer)
                 return
             if not self._back_off(attempt, answer):
-                self._dropped[DropReason.shutdown] += len(rows)
+                self._dropped[DropReason.shutdown] += events
                 return
             attempt += 1
+
+    def _encode(self, batch_id: bytes, rows: list[Row]) -> tuple[bytes, int]:
+        """Encode a batch, without the events that cannot be: one odd value costs no other event."""
+        try:
+            return encode_batch(batch_id, self._sender(), rows), len(rows)
+        except (ValueError, TypeError, OverflowError):
+            sound = [row for row in rows if _is_encodable(batch_id, row)]
+            self._dropped[DropReason.invalid] += len(rows) - len(sound)
+            self._faults.report("invalid", "an event could not be encoded and was dropped")
+            return encode_batch(batch_id, self._sender(), sound), len(sound)
 
     def _settle(self, answer: Answer, events: int) -> bool:
         """Count a batch that was taken or refused for good; False: it is to be posted again."""
@@ -302,6 +314,14 @@ class Worker:
             "started_us": self._started_us,
             **self.counters(),
         }
+
+
+def _is_encodable(batch_id: bytes, row: Row) -> bool:
+    try:
+        encode_batch(batch_id, {}, [row])
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
 
 
 def _make_overflow(options: Options, instance: str) -> Overflow | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import types
 import weakref
 from time import perf_counter_ns, time_ns
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from apimetry.middleware.errors import error_name
@@ -51,13 +51,12 @@ class WSGIMiddleware:
         """Pass the request on and record it."""
         if not self._is_settled:
             self._settle()
-        owner, call = self._owner, self._call
-        if self._owner_ref is not None:
-            owner = self._owner_ref()
-            call = call.__get__(owner)
+        call, owner_ref = self._call, self._owner_ref
+        if owner_ref is not None:
+            call = MethodType(call, owner_ref())
         if self.recorder.skips(environ.get("PATH_INFO", "")):
             return call(environ, start_response)  # type: ignore[no-any-return]
-        exchange = _Exchange(self, environ, start_response, owner)
+        exchange = _Exchange(self, environ, start_response)
         try:
             body = call(environ, exchange.start_response)
         except BaseException as error:
@@ -65,13 +64,15 @@ class WSGIMiddleware:
             raise
         return exchange.wrap(body)
 
+    def find_router(self) -> Any:  # noqa: ANN401  # an application of any framework
+        """Return what can be asked for a route that the application left nothing of, or None."""
+        return find_router(self._owner if self._owner_ref is None else self._owner_ref())
+
     def read_status(self, status: str) -> int:
-        """Return the number of a status line."""
-        number = self.statuses.get(status)
-        if number is None:
-            number = int(status[:3])
-            if len(self.statuses) < _MAX_STATUSES:
-                self.statuses[status] = number
+        """Return the number of a status line, and keep it for the next one."""
+        number = int(status[:3])
+        if len(self.statuses) < _MAX_STATUSES:
+            self.statuses[status] = number
         return number
 
     def _settle(self) -> None:
@@ -82,7 +83,7 @@ class WSGIMiddleware:
         """
         self._is_settled = True
         call, owner = self._call, self._owner
-        if not isinstance(call, types.MethodType) or not self._is_held_by(owner):
+        if not isinstance(call, MethodType) or not self._is_held_by(owner):
             return
         try:
             self._owner_ref = weakref.ref(owner)
@@ -107,14 +108,12 @@ class _Exchange:
         "_body",
         "_chunks",
         "_environ",
-        "_error_type",
         "_headers",
         "_host_said",
         "_is_recorded",
         "_iterator",
         "_middleware",
         "_names",
-        "_owner",
         "_path",
         "_response_bytes",
         "_script_name",
@@ -126,21 +125,16 @@ class _Exchange:
         "_write",
     )
 
-    def __init__(
-        self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse, owner: object
-    ) -> None:
+    def __init__(self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse) -> None:
+        self._body: Any
         self._middleware = middleware
         self._environ = environ
         self._start_response = start_response
-        self._owner = owner
-        self._body: Any = ()
         # Taken now: applications that dispatch to others move the script's name and the path.
         self._script_name = environ.get("SCRIPT_NAME", "")
         self._path = environ.get("PATH_INFO", "")
         self._names = UNMATCHED_NAMES
-        self._host_said: tuple[str, dict[str, str] | None] | None = None
         self._headers: Any = ()
-        self._error_type = ""
         self._status = self._chunks = self._response_bytes = 0
         self._ttfb_ns: int | None = None
         self._is_recorded = False
@@ -153,7 +147,8 @@ class _Exchange:
         """Note the status, and route and function while the framework's context is alive."""
         middleware = self._middleware
         try:
-            self._status, self._headers = middleware.read_status(status), headers
+            self._status = middleware.statuses.get(status) or middleware.read_status(status)
+            self._headers = headers
             self._names = wsgi_names(middleware.names, self._environ, self._script_name)
             if middleware.recorder.calls_host:
                 self._host_said = self._ask_host()
@@ -174,7 +169,7 @@ class _Exchange:
     def wrap(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Return the body the server gets: this object, or the body itself where a wrapper would harm it."""
         wrapper = self._environ.get("wsgi.file_wrapper")
-        if isinstance(wrapper, type) and isinstance(body, wrapper):
+        if wrapper is not None and isinstance(wrapper, type) and isinstance(body, wrapper):
             # The server sends the file by itself if it sees its own wrapper.
             self._response_bytes = self._content_length() or 0
             self._record()
@@ -223,8 +218,8 @@ class _Exchange:
         """Record a request whose application raised."""
         if self._is_recorded:
             return
-        self._status, self._error_type = 500, error_name(error)
-        self._record()
+        self._status = 500
+        self._record(error_name(error))
 
     def _leave(self) -> None:
         """Record a body that was not read to its end."""
@@ -249,48 +244,55 @@ class _Exchange:
 
     def _content_length(self) -> int | None:
         for name, value in self._headers:
-            if name.lower() == "content-length" and str(value).isdigit():
+            if name.lower() == "content-length" and str(value).isdecimal():
                 return int(value)
         return None
 
-    def _record(self) -> None:
+    def _record(self, error_type: str = "") -> None:
         if self._is_recorded:
             return
         self._is_recorded = True
         response_ns = perf_counter_ns() - self._started_ns
-        recorder, environ = self._middleware.recorder, self._environ
+        middleware, environ, status, names = self._middleware, self._environ, self._status, self._names
+        recorder = middleware.recorder
         try:
-            extra = None
+            extra: dict[str, str] | None = None
             if self._chunks > 1 and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
-                self._status = 200 if self._status == CLIENT_CLOSED else self._status
-            consumer: str | bytes = self._consumer() if recorder.consumer_environ_key else ""
-            if recorder.calls_host:
-                said, data = self._host_said or self._ask_host()
-                consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
+                status = 200 if status == CLIENT_CLOSED else status
             method = environ["REQUEST_METHOD"]
-            length = environ.get("CONTENT_LENGTH")
-            names = self._names
-            if names is UNMATCHED_NAMES and self._status != 404:
+            if names is UNMATCHED_NAMES and status != 404:
                 # An exception that Flask passed on, when its context was gone; or Falcon, which leaves nothing.
-                names = ask_router(find_router(self._owner), self._path, method)
+                names = ask_router(middleware.find_router(), self._path, method)
+            if status >= 500 or not status:
+                status, error_type = status or 500, error_type or environ.get(_ERROR_KEY, "")
+            path = self._script_name + self._path
+            key = recorder.consumer_environ_key
+            consumer = environ.get(key, "") if key else ""
+            client: str | tuple[str, str, str] = ""
+            user_agent = ""
+            if recorder.takes_more:
+                client, user_agent = read_client(environ, recorder), read_user_agent(environ, recorder)
+                if recorder.calls_host:
+                    said, data = getattr(self, "_host_said", None) or self._ask_host()
+                    consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
             recorder.record(
                 (
                     self._timestamp_ns,
                     method,
-                    _text(self._script_name + self._path),
+                    path if path.isascii() else _text(path),
                     environ.get("QUERY_STRING", ""),
                     names,
-                    self._status or 500,
+                    status,
                     response_ns,
-                    response_ns if self._ttfb_ns is None else self._ttfb_ns,
-                    (int(length) if length.isdigit() else None) if length else 0,
-                    self._response_bytes if method != "HEAD" else 0,
+                    self._ttfb_ns,
+                    environ.get("CONTENT_LENGTH") or 0,
+                    self._response_bytes,
                     consumer,
-                    self._error_type or (environ.get(_ERROR_KEY, "") if self._status >= 500 else ""),
-                    read_client(environ, recorder) if recorder.takes_client_ip else "",
-                    self._user_agent() if recorder.takes_user_agent else "",
+                    error_type,
+                    client,
+                    user_agent,
                     1,
                     extra,
                 )
@@ -303,14 +305,6 @@ class _Exchange:
         recorder, environ = self._middleware.recorder, self._environ
         consumer = recorder.consumer(environ) if recorder.calls_consumer else ""
         return consumer, recorder.data(environ) if recorder.calls_data else None
-
-    def _consumer(self) -> bytes:
-        value: str = self._environ.get(self._middleware.recorder.consumer_environ_key, "")
-        return value.encode("latin-1", "replace")
-
-    def _user_agent(self) -> str:
-        agent: str = self._environ.get("HTTP_USER_AGENT", "")
-        return agent[:MAX_STRING_CHARACTERS]
 
     def _is_event_stream(self) -> bool:
         for name, value in self._headers:
@@ -336,7 +330,9 @@ class _SizedExchange:
 
 
 def read_client(environ: Environ, recorder: Recorder) -> str | tuple[str, str, str]:
-    """Return the peer's address, and what it says of others where that may be believed."""
+    """Return the peer's address, and what it says of others where that may be believed; empty when not wanted."""
+    if not recorder.takes_client_ip:
+        return ""
     peer: str = environ.get("REMOTE_ADDR") or ""
     if not recorder.takes_forwarded:
         return peer
@@ -344,9 +340,15 @@ def read_client(environ: Environ, recorder: Recorder) -> str | tuple[str, str, s
     return peer, *said
 
 
+def read_user_agent(environ: Environ, recorder: Recorder) -> str:
+    """Return the User-Agent header; empty when not wanted."""
+    agent: str = environ.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else ""
+    return agent[:MAX_STRING_CHARACTERS]
+
+
 def _text(path: str) -> str:
     """Undo PEP 3333's latin-1 disguise of a UTF-8 path."""
-    return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _listen_to_flask(owner: object) -> None:
