@@ -187,3 +187,10 @@ async def test_the_service_answers_with_its_prices_and_refuses_with_no_success(e
 def test_prices_that_are_none_are_refused(name, price):
     with pytest.raises(ValueError, match=name):
         QuerySettings(**{name: price})
+
+
+def test_batching_is_looked_for_in_the_last_day_among_the_busiest(embedded_store):
+    busiest = [at(NOW - 9, consumer_id=f"c{i:03}", sample_weight=1000 + i) for i in range(120)]
+    insert_events(embedded_store, [*busiest, at(NOW - 3 * DAY, consumer_id="former", sample_weight=5000)])
+    found = insights(embedded_store, ("timeframe", "7d"))["optimization"]["batching"]
+    assert [row["keyId"] for row in found] == [f"c{i:03}" for i in range(119, 109, -1)]

@@ -375,7 +375,7 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
             usage_sql.groups(scope, "route", most, limit=9, failed=True),
             usage_sql.percentiles(scope, values),
             usage_sql.halves(scope, NOW),
-            usage_sql.chatty_consumers(scope, least_per_minute=3, limit=9),
+            usage_sql.chatty_consumers(scope, values, least_per_minute=3, limit=9),
         ]
 
     hostile, harmless = all_of(application, values), all_of("app", ("x",))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from apimetry.query_api import advice, usage_sql
 from apimetry.query_api.figures import Measures, iso_time
-from apimetry.query_api.forecast import Halves, Prices, capacity, costs, projected_utilization, trends
+from apimetry.query_api.forecast import DAY_S, Halves, Prices, capacity, costs, projected_utilization, trends
 from apimetry.query_api.params import Filter
 from apimetry.query_api.usage_alerts import alerts, limits_json, utilizations
 from apimetry.query_api.usage_json import Json
@@ -90,7 +90,13 @@ def _reads(scope: Scope, ask: Ask) -> list[Group]:
 
 
 def _chatty(scope: Scope, ask: Ask) -> Rows:
+    """Return who could batch requests, of a day at most: no rollup has the minutes of a consumer."""
+    day = scope.within(max(scope.start, scope.end - DAY_S), scope.end)
+    busiest = groups(day, "consumer_id", Order("requests", descending=True), ask)
+    consumers = [consumer for consumer, _ in busiest if consumer]
+    if not consumers:
+        return []
     statement = usage_sql.chatty_consumers(
-        scope, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=advice.MAX_CANDIDATES
+        day, consumers, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=advice.MAX_CANDIDATES
     )
     return asked(ask, statement)

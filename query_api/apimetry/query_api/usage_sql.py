@@ -104,7 +104,7 @@ _CHATTY = """SELECT consumer_id, route, {measures},
   WHERE application = {{application:String}}
     AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
-    AND consumer_id != ''
+    AND consumer_id IN {{consumers:Array(String)}}
 GROUP BY consumer_id, route
 HAVING requests >= {{least_per_minute:UInt64}} * minutes
 ORDER BY requests DESC, consumer_id, route
@@ -272,15 +272,23 @@ def halves(scope: Scope, middle: int) -> Statement:
     return Statement(_HALVES.format(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
 
 
-def chatty_consumers(scope: Scope, *, least_per_minute: int, limit: int) -> Statement:
+def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
     """Return what answers rows of (consumer, route, five measures, clock minutes with any request).
 
-    Of the pairs with the most requests, those with `least_per_minute` on average in the minutes in which they came at
-    all.
+    Of the pairs of `consumers` and routes with the most requests, those with `least_per_minute` on average in the
+    minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
     """
     conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
     sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
-    return Statement(sql, {**scope.parameters, "least_per_minute": least_per_minute, "row_limit": limit})
+    return Statement(
+        sql,
+        {
+            **scope.parameters,
+            "consumers": list(consumers),
+            "least_per_minute": least_per_minute,
+            "row_limit": limit,
+        },
+    )
 
 
 def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:

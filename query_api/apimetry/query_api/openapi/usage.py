@@ -67,8 +67,8 @@ that failed, and reads that a cache could answer.
 
 `capacity.projected` is the next window of the same length, should the trends go on. Candidates for `caching` are
 endpoints whose reads take at least 5 % of all response time; for `batching`, consumers that ask one endpoint at least
-30 times a minute, in the minutes in which they ask at all; `rateLimiting` names limits that a clock minute or hour
-went over."""
+30 times a minute, in the minutes in which they ask at all, among the hundred busiest of the window's last day;
+`rateLimiting` names limits that a clock minute or hour went over."""
 
 
 def paths() -> Json:
