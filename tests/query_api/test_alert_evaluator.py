@@ -261,3 +261,18 @@ def test_a_minute_that_was_evaluated_already_changes_nothing():
     last = AlertEvent("e", "rule1", "o", "shop", 1, Transition.firing, T0, T0, 1.0, 5.0)
     assert decide(rule, last, holds=False, now=T0) is None
     assert decide(rule, last, holds=False, now=T0 + timedelta(minutes=1)) is Transition.resolved
+
+
+def test_a_clock_that_was_ahead_delays_nothing_once_it_is_right():
+    rule = rule_of("o", cooldown_s=600)
+
+    def event(kind, at):
+        return AlertEvent("e", "rule1", "o", "shop", 1, kind, at, at, 1.0, 5.0)
+
+    ahead = T0 + timedelta(days=365)
+    assert decide(rule, event(Transition.firing, ahead), holds=True, now=T0) is None
+    assert decide(rule, event(Transition.firing, ahead), holds=False, now=T0) is Transition.resolved
+    assert decide(rule, event(Transition.resolved, ahead), holds=True, now=T0) is Transition.firing
+    # Clocks of two services are rarely the same: what the faster one wrote holds.
+    slightly = event(Transition.resolved, T0 + timedelta(minutes=1))
+    assert decide(rule, slightly, holds=True, now=T0) is None

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from aiohttp.test_utils import TestServer
 
-from apimetry.query_api.alerting.addresses import is_public
+from apimetry.query_api.alerting.addresses import check_host, is_public
 from apimetry.query_api.alerting.webhooks import ATTEMPTS, Webhooks, webhook_session, worth_another_try
 from apimetry.store.accounts import Application, RequestLimits
 from apimetry.store.alert_records import AlertEvent, AlertRule, Metric, Transition, new_webhook_secret
@@ -225,6 +225,8 @@ async def test_a_name_is_resolved_once_for_each_connection_and_refused_when_it_t
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("::127.0.0.1", False),
         ("2001:0:53aa:64c::1", False),
         ("nonsense", False),
     ],
@@ -248,3 +250,15 @@ async def test_neither_secret_nor_address_is_logged(caplog):
 @pytest.mark.parametrize("outcome", [aiohttp.ServerDisconnectedError(), TimeoutError(), OSError()])
 def test_a_broken_connection_is_worth_another_try(outcome):
     assert worth_another_try(outcome)
+
+
+@pytest.mark.parametrize(
+    "host", ["0177.0.0.1", "127.1", "2130706433", "0x7f.1", "0X7F000001", "127.0.0.1.", "1.2.3.08"]
+)
+async def test_an_address_in_another_form_is_refused_whatever_it_stands_for(host):
+    assert (await deliver(f"http://{host}:1/", allow_private=False))[:2] == ("failed", 1)
+
+
+@pytest.mark.parametrize("host", ["hooks.example.com", "1.example", "a1", "8.8.8.8", "2606:4700::1111"])
+def test_names_and_public_addresses_pass(host):
+    check_host(host)

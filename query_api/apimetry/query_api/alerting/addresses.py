@@ -2,12 +2,14 @@
 
 A name is resolved once for each connection, and the addresses that pass the check are the ones connected to: a name
 that answers differently the second time (DNS rebinding) gains nothing. An address written into the URL does not
-pass through a resolver, so it is checked before the call.
+pass through a resolver, so it is checked before the call; one in a form that only the system's old functions know
+(0177.0.0.1, 127.1, 2130706433, 0x7f.1) is refused whatever it stands for.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# No name ends like this (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+_ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?", re.DOTALL)
 
 
 class AddressRefused(OSError):
@@ -35,7 +39,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if found.is_site_local or found.teredo is not None:
+        if found.is_site_local or found.is_reserved or found.teredo is not None:
             return False
     return found.is_global and not found.is_multicast
 
@@ -45,8 +49,10 @@ def check_host(host: str) -> None:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return
-    if not is_public(host):
+        is_refused = _ENDS_IN_A_NUMBER.fullmatch(host) is not None
+    else:
+        is_refused = not is_public(host)
+    if is_refused:
         raise AddressRefused("the webhook's address is private")
 
 

@@ -6,6 +6,8 @@
 - Too few requests to judge (fewer than the minimum, or none for a rate or a latency) change nothing: they are no
   evidence of either.
 - A rule about no data is not judged before it is one window old.
+- An event from more than MAX_AHEAD in the future was written by a clock that has been set right since: it says what
+  the rule's state is, and delays nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from apimetry.store.alert_records import AlertEvent, AlertRule, Direction, Metric, Transition
+
+MAX_AHEAD = timedelta(minutes=5)
+"""How far the clocks of services over one store may be apart."""
 
 
 def judge(rule: AlertRule, value: float | None, now: datetime) -> bool | None:
@@ -28,11 +33,15 @@ def judge(rule: AlertRule, value: float | None, now: datetime) -> bool | None:
 
 def decide(rule: AlertRule, last: AlertEvent | None, *, holds: bool | None, now: datetime) -> Transition | None:
     """Return what happens to a rule at `now` whose last event is `last`; None where nothing does."""
-    # An event of this minute or a later one is another service's, which was faster.
-    if holds is None or (last is not None and last.at >= now):
+    # An event of this minute or a slightly later one is another service's, which was faster.
+    if holds is None or (last is not None and now <= last.at <= now + MAX_AHEAD):
         return None
     if last is not None and last.kind is Transition.firing:
         return None if holds else Transition.resolved
-    if not holds or (last is not None and now < last.fired_at + timedelta(seconds=rule.cooldown_s)):
+    if not holds or (last is not None and _is_cooling(rule, last, now)):
         return None
     return Transition.firing
+
+
+def _is_cooling(rule: AlertRule, last: AlertEvent, now: datetime) -> bool:
+    return last.fired_at - MAX_AHEAD <= now < last.fired_at + timedelta(seconds=rule.cooldown_s)
