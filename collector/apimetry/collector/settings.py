@@ -36,10 +36,10 @@ class SpoolSettings:
     """The most that a power loss takes under `interval`; without meaning under `always`."""
     quarantine_max_bytes: int = 256 * MIB
     """What is put aside for a person; beyond it bytes are dropped, counted and logged."""
-    batch_window_s: float = 600.0
+    batch_window_s: float = 86_400.0
     """A repeated batch id is recognized for this long after it was acknowledged."""
-    batch_window_ids: int = 500_000
-    """At most this many ids are remembered (the newest); about 150 bytes of memory each."""
+    batch_window_ids: int = 1_000_000
+    """At least this many ids are remembered (the newest) within that time; about 20 bytes of memory each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
