@@ -170,9 +170,10 @@ class _Exchange:
         recorder = middleware.recorder
         try:
             method = scope.get("method", "GET")
-            headers = self._find_headers(recorder.wanted_headers) if recorder.takes_headers or method != "GET" else {}
-            consumer: str | bytes = headers.get(recorder.consumer_header_bytes, b"")
-            length = headers.get(b"content-length", b"")
+            consumer: str | bytes = ""
+            request_bytes: int | str = self._request_bytes
+            if recorder.takes_headers or method != "GET":
+                consumer, request_bytes = self._read_headers()
             response_ns, extra = self._response_ns or 0, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
@@ -188,8 +189,7 @@ class _Exchange:
                     consumer = recorder.consumer(scope)
                 extra = recorder.data(scope, extra)
                 client_ip = self._client_ip() if recorder.takes_client_ip else ""
-                if recorder.takes_user_agent:
-                    user_agent = headers.get(b"user-agent", b"")[:MAX_STRING_CHARACTERS].decode("latin-1")
+                user_agent = self._user_agent() if recorder.takes_user_agent else ""
             recorder.record(
                 (
                     self._timestamp_ns,
@@ -200,7 +200,7 @@ class _Exchange:
                     self._status,
                     response_ns,
                     self._ttfb_ns,
-                    length.decode("latin-1") if length.isdigit() else self._request_bytes,
+                    request_bytes,
                     self._response_bytes,
                     consumer,
                     error_type,
@@ -213,8 +213,23 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
             recorder.report_fault("asgi", error)
 
-    def _find_headers(self, wanted: frozenset[bytes]) -> dict[bytes, bytes]:
-        return {name: value for name, value in self._scope["headers"] if name in wanted}
+    def _read_headers(self) -> tuple[bytes, int | str]:
+        """Return the consumer's header, and Content-Length or what was counted."""
+        recorder = self._middleware.recorder
+        wanted = recorder.wanted_headers
+        consumer, request_bytes = b"", self._request_bytes
+        for name, value in self._scope["headers"]:
+            if name in wanted:
+                if name == b"content-length":
+                    if value.isdigit():
+                        request_bytes = value.decode("latin-1")
+                else:
+                    consumer = value
+        return consumer, request_bytes
+
+    def _user_agent(self) -> str:
+        agents: list[bytes] = [value for name, value in self._scope["headers"] if name == b"user-agent"]
+        return agents[-1][:MAX_STRING_CHARACTERS].decode("latin-1") if agents else ""
 
     def _client_ip(self) -> str | tuple[str, str, str]:
         client = self._scope.get("client")
