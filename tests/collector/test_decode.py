@@ -11,7 +11,6 @@ from apimetry.collector import events, rows
 from apimetry.collector.decode import decode_json, decode_msgpack
 from apimetry.collector.errors import DecodeError, TooManyEventsError
 from apimetry.middleware import wire
-from apimetry.store.events import ROW_COLUMNS
 from tests.support.collecting import envelope, event, unpack_rows, wire_row
 
 NOW_US = int(time.time() * 1e6)
@@ -25,10 +24,6 @@ def read_json(sent, **options):
 
 def read_wire(*sent, **changes):
     return decode_msgpack(envelope(list(sent), **changes), TARGET, max_events=10_000)
-
-
-def test_rows_have_the_stores_columns_in_its_order():
-    assert rows.ROW_FIELDS == ROW_COLUMNS
 
 
 def test_wire_event_has_the_middlewares_fields_in_its_order():

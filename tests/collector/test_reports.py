@@ -7,19 +7,9 @@ from apimetry.collector.decode import Batch
 from apimetry.collector.events import Sender
 from apimetry.collector.reports import MAX_REASONS, encode_reports, make_report
 from apimetry.collector.spool.segment import Entry, Meta, Record, Report
-from apimetry.store.senders import SENDER_COLUMNS
-from tests.support.collecting import collecting, envelope, wire_row
+from tests.support.collecting import collecting, envelope, unpack_rows, wire_row
 
 MINUTE_US = 60_000_000
-
-
-def unpack_reports(body):
-    unpacker = msgpack.Unpacker()
-    unpacker.feed(body)
-    values = list(unpacker)
-    width = len(SENDER_COLUMNS)
-    rows = [values[i : i + width] for i in range(0, len(values), width)]
-    return [dict(zip(SENDER_COLUMNS, row, strict=True)) for row in rows]
 
 
 def record(report, received_us=0, rows=10, application="shop"):
@@ -65,7 +55,7 @@ def test_reports_of_a_segment_are_one_row_for_each_instance_and_minute():
         record(Report("a", 1, 0, 1, {}), 5, rows=1, application="blog"),
         record(None, 5),
     ]
-    assert unpack_reports(encode_reports(records, {1: 3})) == [
+    assert unpack_rows(encode_reports(records, {1: 3})) == [
         {"application": "shop", "minute": 0, "instance": "a", "captured": 90, "sent_before": 0, "sent": 20,
          "dropped": {"full": 1, "invalid": 4}, "stored": 17},
         {"application": "shop", "minute": 60, "instance": "a", "captured": 95, "sent_before": 20, "sent": 30,
@@ -89,7 +79,7 @@ async def test_report_of_a_repeated_batch_counts_once_and_a_restart_keeps_the_ot
     store.away = False
     async with collecting(tmp_path, store) as collector:
         await collector.drained()
-    rows = [row for body in store.reports.values() for row in unpack_reports(body)]
+    rows = [row for body in store.reports.values() for row in unpack_rows(body)]
     assert sum(row["stored"] for row in rows) == 4 == len(store.rows)
     assert {row["instance"] for row in rows} == {"a" * 32}
 
@@ -102,4 +92,4 @@ async def test_rows_that_the_store_refuses_are_not_reported_as_stored(tmp_path):
         assert response.status == 200
         await collector.drained()
         (reports,) = collector.store.reports.values()
-        assert [row["stored"] for row in unpack_reports(reports)] == [4]
+        assert [row["stored"] for row in unpack_rows(reports)] == [4]

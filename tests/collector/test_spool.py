@@ -35,7 +35,7 @@ def entry(number, size=20, key=True):
 
 def make_spool(directory, files=None, **settings):
     made = SpoolSettings(directory=directory, **{"segment_age_s": 60.0, **settings})
-    return Spool(Journal(made, files or RealFiles(), row_schema=1, clock_ns=lambda: 10**18))
+    return Spool(Journal(made, files or RealFiles(), clock_ns=lambda: 10**18))
 
 
 def records_of(spool):

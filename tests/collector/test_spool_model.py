@@ -55,7 +55,6 @@ class SpoolModel(RuleBasedStateMachine):
         self.journal = Journal(
             SpoolSettings(directory=ROOT, max_bytes=MAX_BYTES, segment_bytes=4000, segment_records=8),
             self.files,
-            row_schema=7,
             clock_ns=self.tick,
         )
         self.journal.open()
@@ -224,7 +223,7 @@ test_spool_keeps_what_it_acknowledged = SpoolModel.TestCase
 
 def test_full_disk_is_a_full_spool():
     files = FaultyFiles()
-    journal = Journal(SpoolSettings(directory=ROOT), files, row_schema=7, clock_ns=lambda: 10**18)
+    journal = Journal(SpoolSettings(directory=ROOT), files, clock_ns=lambda: 10**18)
     journal.open()
     files.capacity = files.used
     entry = Entry(Meta(b"k" * 16, "shop", 1), 1, b"row")

@@ -2,22 +2,12 @@ import asyncio
 import contextlib
 import logging
 
-import msgpack
 import pytest
 from prometheus_client import CollectorRegistry
 
 from apimetry.collector.events import JSONEvent
 from apimetry.collector.metrics import Metrics
-from apimetry.collector.rows import (
-    ROW_FIELDS,
-    ROW_SCHEMA,
-    ROW_SCHEMAS,
-    Rows,
-    add_json_events,
-    encode_rows,
-    make_target,
-    row_schema,
-)
+from apimetry.collector.rows import encode_json_events, make_target
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.files import RealFiles
@@ -26,9 +16,11 @@ from apimetry.collector.spool.segment import Entry, Meta
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.store.errors import StoreRejected, StoreUnavailable
+from apimetry.store.native import decode_block, encode_block
 from tests.support.collecting import MemoryStore, eventually
 from tests.support.faulty_files import FaultyFiles
 
+DICTIONARY_FLAGS = (1 << 9 | 1 << 10).to_bytes(8, "little")
 NOW_US = 1_790_000_000_000_000
 TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
 
@@ -38,10 +30,8 @@ def clock_ns():
 
 
 def entry(batch, urls):
-    rows = Rows()
-    made = [JSONEvent(NOW_US / 1e6, "GET", url, 5, 200) for url in urls]
-    add_json_events(rows, enumerate(made), TARGET)
-    return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), rows.count, encode_rows(rows))
+    rows = encode_json_events([JSONEvent(NOW_US / 1e6, "GET", url, 5, 200) for url in urls], TARGET)
+    return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), rows.count, rows.block)
 
 
 class Rig:
@@ -53,16 +43,12 @@ class Rig:
         store,
         files=None,
         *,
-        row_schema=ROW_SCHEMA,
-        row_schemas=ROW_SCHEMAS,
         quarantine_max_bytes=2**20,
         **settings,
     ):
         spool = {"quarantine_max_bytes": quarantine_max_bytes}
         spool_settings = SpoolSettings(directory=directory, segment_age_s=0.0, **spool)
-        self.journal = Journal(
-            spool_settings, files or RealFiles(), row_schema=row_schema, former_schemas=row_schemas, clock_ns=clock_ns
-        )
+        self.journal = Journal(spool_settings, files or RealFiles(), clock_ns=clock_ns)
         self.spool = Spool(self.journal)
         self.store = store
         self.slept = []
@@ -73,15 +59,14 @@ class Rig:
             Inserts(self.insert),
             CollectorSettings(spool=spool_settings, **settings),
             metrics=self.metrics,
-            row_schemas=row_schemas,
             sleep=self.sleep,
         )
 
-    async def insert(self, token, body, columns):
-        await self.insert_now(token, body, columns)
+    async def insert(self, token, body):
+        await self.insert_now(token, body)
 
-    async def insert_now(self, token, body, columns):
-        await self.store.run_reserved(self.store.insert_rows, token, body, columns)
+    async def insert_now(self, token, body):
+        await self.store.run_reserved(self.store.insert_rows, token, body)
 
     async def sleep(self, seconds):
         self.slept.append(seconds)
@@ -176,11 +161,11 @@ async def test_bisection_is_the_same_after_a_restart(tmp_path):
     original = store.insert_rows
     budget = [4]
 
-    def failing(token, body, columns):
+    def failing(token, body):
         budget[0] -= 1
         if budget[0] < 0:
             raise StoreUnavailable("away")
-        original(token, body, columns)
+        original(token, body)
 
     store.insert_rows = failing
     async with writing(tmp_path, store) as rig:
@@ -229,10 +214,10 @@ async def test_unexpected_failure_of_the_store_is_tried_again(tmp_path):
     failures = [RuntimeError("a bug"), KeyError("another")]
     original = store.insert_rows
 
-    def failing(token, body, columns):
+    def failing(token, body):
         if failures:
             raise failures.pop()
-        original(token, body, columns)
+        original(token, body)
 
     store.insert_rows = failing
     async with writing(tmp_path, store) as rig:
@@ -247,8 +232,8 @@ async def writing_to(directory, store, lose_answers=0):
     rig = Rig(directory, None)
     lost = [lose_answers]
 
-    async def insert(token, body, columns):
-        await store.run_reserved(store.insert_rows, token, body, columns)
+    async def insert(token, body):
+        await store.run_reserved(store.insert_rows, token, body)
         if lost[0]:
             lost[0] -= 1
             raise StoreUnavailable("the answer was lost")
@@ -299,34 +284,41 @@ async def test_faults_of_a_real_server_change_no_count(tmp_path, server_store, c
 
 
 async def test_real_store_gets_everything_but_the_poison(tmp_path, store):
-    bad = entry("bad", ["/x", "/y", "/z"])
-    poison = bad.row_bytes.replace(msgpack.packb(200), b"\xa3abc", 1)
-    assert poison != bad.row_bytes
+    store.command("ALTER TABLE events ADD CONSTRAINT wholesome CHECK NOT startsWith(url, '/poison')")
     async with writing_to(tmp_path / "spool", store) as rig:
         await rig.spool.append(entry("good", ["/1", "/2"]))
-        await rig.spool.append(Entry(bad.meta, bad.rows, poison))
+        await rig.spool.append(entry("bad", ["/x", "/poison1", "/y", "/z", "/poison2"]))
         await rig.spool.append(entry("after", ["/3"]))
         await rig.drained()
-        assert rig.count("quarantined_events", reason="rejected") == 1
+        assert rig.count("quarantined_events", reason="rejected") == 2
     rows = await store.fetch("SELECT url FROM events ORDER BY url")
-    assert [url for (url,) in rows] == ["/1", "/2", "/3", "/y", "/z"]
+    assert [url for (url,) in rows] == ["/1", "/2", "/3", "/x", "/y", "/z"]
 
 
-FORMER = tuple(field for field in ROW_FIELDS if field != "version")
-ALL_SCHEMAS = {ROW_SCHEMA: ROW_FIELDS, row_schema(FORMER): FORMER}
+async def test_block_that_nobody_can_read_goes_to_the_quarantine_as_a_whole(tmp_path, store):
+    bad = entry("bad", ["/x", "/y", "/z"])
+    damaged = bad.row_bytes.replace(DICTIONARY_FLAGS, b"\xff" * 8)
+    async with writing_to(tmp_path / "spool", store) as rig:
+        await rig.spool.append(entry("good", ["/1", "/2"]))
+        await rig.spool.append(Entry(bad.meta, bad.rows, damaged))
+        await rig.spool.append(entry("after", ["/3"]))
+        await rig.drained()
+        assert rig.count("quarantined_events", reason="rejected") == 3
+    rows = await store.fetch("SELECT url FROM events ORDER BY url")
+    assert [url for (url,) in rows] == ["/1", "/2", "/3"]
 
 
 def former_entry(batch, urls):
+    """As a version wrote it whose table had no `version` yet."""
     made = entry(batch, urls)
-    unpacker = msgpack.Unpacker()
-    unpacker.feed(made.row_bytes)
-    values = [value for i, value in enumerate(unpacker) if ROW_FIELDS[i % len(ROW_FIELDS)] in FORMER]
-    return Entry(made.meta, made.rows, b"".join(map(msgpack.packb, values)))
+    columns = [column for column in decode_block(made.row_bytes) if column.name != "version"]
+    block = encode_block({each.name: each.type for each in columns}, [each.values for each in columns])
+    return Entry(made.meta, made.rows, block)
 
 
 @pytest.mark.parametrize("damaged_header", [False, True])
 async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_path, store, damaged_header):
-    async with writing(tmp_path, row_schema=row_schema(FORMER), row_schemas=ALL_SCHEMAS) as rig:
+    async with writing(tmp_path) as rig:
         rig.store.away = True
         await rig.spool.append(former_entry("old", ["/old/1", "/old/2"]))
     (path,) = (tmp_path / "segments").iterdir()
@@ -335,20 +327,17 @@ async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_p
         data[15] ^= 1
         path.write_bytes(data)
     poisoned = [True]
+    async with writing_to(tmp_path, store) as rig:
+        insert_now = rig.insert_now
 
-    async def insert(token, body, columns):
-        if poisoned.pop() if poisoned else False:
-            raise StoreRejected("it is halved under its own columns, too")
-        await store.run_reserved(store.insert_rows, token, body, columns)
+        async def insert(token, body):
+            if poisoned.pop() if poisoned else False:
+                raise StoreRejected("it is halved under its own columns, too")
+            await insert_now(token, body)
 
-    rig = Rig(tmp_path, None, row_schemas=ALL_SCHEMAS)
-    rig.insert_now = insert
-    await rig.spool.start()
-    task = asyncio.create_task(rig.writer.run())
-    await rig.spool.append(entry("new", ["/new"]))
-    await rig.drained()
-    task.cancel()
-    await rig.spool.close()
+        rig.insert_now = insert
+        await rig.spool.append(entry("new", ["/new"]))
+        await rig.drained()
     rows = await store.fetch("SELECT url, function, version FROM events ORDER BY url")
     assert rows == [("/new", "unknown", ""), ("/old/1", "unknown", ""), ("/old/2", "unknown", "")]
 

@@ -12,12 +12,12 @@ import msgpack
 from aiohttp.test_utils import TestClient, TestServer
 
 from apimetry.collector.app import create_app
-from apimetry.collector.rows import ROW_FIELDS
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.middleware import wire
 from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreRejected, StoreUnavailable
+from apimetry.store.native import decode_blocks
 from apimetry.store.records import hash_key
 
 if sys.version_info >= (3, 14):
@@ -35,14 +35,14 @@ OTHER_WRITE_KEY = "apimetry_w_" + "V" * 37
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def unpack_rows(body, columns=ROW_FIELDS):
+def unpack_rows(body):
     """Rows of an insert's body, as dicts."""
-    unpacker = msgpack.Unpacker(max_buffer_size=2**31, strict_map_key=False)
-    unpacker.feed(body)
-    values = list(unpacker)
-    width = len(columns)
-    assert len(values) % width == 0
-    return [dict(zip(columns, values[i : i + width], strict=True)) for i in range(0, len(values), width)]
+    rows = []
+    for columns in decode_blocks(body):
+        names = [column.name for column in columns]
+        values = [column.values for column in columns]
+        rows += [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    return rows
 
 
 async def eventually(condition):
@@ -81,11 +81,11 @@ class MemoryStore:
     def insert_sender_reports(self, token, body):
         self.reports.setdefault(token, body)
 
-    def insert_rows(self, token, body, columns=ROW_FIELDS):
+    def insert_rows(self, token, body):
         self.attempts.append(token)
         if self.away:
             raise StoreUnavailable("away")
-        rows = unpack_rows(body, columns)
+        rows = unpack_rows(body)
         if self.poison is not None and any(self.poison(row) for row in rows):
             raise StoreRejected("poison")
         if token in self.bodies:

@@ -34,7 +34,7 @@ class FileStore:
     def insert_sender_reports(self, token, body):
         """Not asked for by any test of kills."""
 
-    def insert_rows(self, token, body, columns):
+    def insert_rows(self, token, body):
         os.write(self._handle, msgpack.packb([token, bytes(body)]))
         os.fsync(self._handle)
 

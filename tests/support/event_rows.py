@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-import msgpack
-
 from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import encode_block
 
 DEFAULTS: dict[str, object] = {
     "application": "shop",
@@ -38,12 +37,16 @@ def now_us() -> int:
 
 
 def encode_row(**values: object) -> bytes:
-    """One row of MsgPack values, now unless it has a timestamp."""
-    row = {**DEFAULTS, "timestamp": now_us(), **values}
-    return b"".join(msgpack.packb(row[column]) for column in ROW_COLUMNS)
+    """A block of one row, now unless it has a timestamp."""
+    return _encode([{"timestamp": now_us(), **values}])
 
 
 def encode_rows(count: int, **values: object) -> bytes:
-    """`count` rows with `url` /0, /1, …: each is told apart."""
+    """A block of `count` rows with `url` /0, /1, …: each is told apart."""
     values = {"timestamp": now_us(), **values}
-    return b"".join(encode_row(url=f"/{number}", **values) for number in range(count))
+    return _encode([{"url": f"/{number}", **values} for number in range(count)])
+
+
+def _encode(rows: list[dict[str, object]]) -> bytes:
+    whole = [{**DEFAULTS, **row} for row in rows]
+    return encode_block(ROW_COLUMNS, [[row[column] for row in whole] for column in ROW_COLUMNS])

@@ -5,9 +5,8 @@ from collections import defaultdict
 from dataclasses import astuple, dataclass, field, fields
 from fractions import Fraction
 
-import msgspec
-
 from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import encode_block
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Event:
     retention_days: int = 20_000
 
 
-assert tuple(each.name for each in fields(Event)) == ROW_COLUMNS
+assert tuple(each.name for each in fields(Event)) == tuple(ROW_COLUMNS)
 
 
 def insert_events(store, events, token="token"):
-    store.insert_rows(token, b"".join(msgspec.msgpack.encode(value) for e in events for value in astuple(e)))
+    store.insert_rows(token, encode_block(ROW_COLUMNS, zip(*map(astuple, events), strict=True)))
 
 
 def random_events(seed, count, start_s, end_s):

@@ -15,7 +15,6 @@ from apimetry.collector.calls import CallLimit
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.handler import EventsHandler, expect_nothing
 from apimetry.collector.metrics import Metrics
-from apimetry.collector.rows import ROW_SCHEMA, ROW_SCHEMAS
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
@@ -56,14 +55,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     registry = new_registry()
     metrics = Metrics(registry)
     failpoints = Failpoints(os.environ.get("APIMETRY_FAILPOINTS"))
-    journal = Journal(
-        settings.spool,
-        RealFiles(),
-        row_schema=ROW_SCHEMA,
-        former_schemas=ROW_SCHEMAS,
-        clock_ns=time.time_ns,
-        failpoints=failpoints,
-    )
+    journal = Journal(settings.spool, RealFiles(), clock_ns=time.time_ns, failpoints=failpoints)
     spool = Spool(journal)
     inserts = Inserts(
         partial(store.run_reserved, store.insert_rows), partial(store.run_reserved, store.insert_sender_reports)

@@ -6,7 +6,7 @@ other is reported. Nothing here does I/O. Of duplicate keys the last one holds.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -45,10 +45,11 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """What a body held: encoded rows, and counts of everything else."""
+    """What a body held: rows as a block, and counts of everything else."""
 
     accepted: int = 0
     row_bytes: bytes = b""
+    """The rows to store as one block; empty if there are none."""
     batch_id: bytes | None = None
     sender: Sender | None = None
     rejected: Counter[str] = field(default_factory=Counter)
@@ -87,9 +88,11 @@ def decode_json(body: bytes, target: rows.Target, *, max_events: int) -> Batch:
     """Decode an array of objects; raises DecodeError or TooManyEventsError."""
     if body.count(b",") > max_events * COMMAS_PER_EVENT:
         raise _too_many(max_events)
-    batch, out = Batch(), rows.Rows()
-    rows.add_json_events(out, _read_events(JSON, body, batch, max_events), target)
-    return _finish(batch, out, target)
+    batch = Batch()
+    events, indexes = _read_events(JSON, body, batch, max_events)
+    out = rows.encode_json_events(events, target)
+    times_s = [(indexes[position], events[position].timestamp) for position in out.left_out]
+    return _finish(batch, out, times_s, target)
 
 
 def decode_msgpack(body: bytes, target: rows.Target, *, max_events: int) -> Batch:
@@ -99,12 +102,13 @@ def decode_msgpack(body: bytes, target: rows.Target, *, max_events: int) -> Batc
         raise DecodeError("The msgpack body has no `events`")
     if _array_length(bytes(memoryview(envelope.events)[:5])) > max_events:
         raise _too_many(max_events)
-    batch, out = Batch(batch_id=envelope.id), rows.Rows()
+    batch = Batch(batch_id=envelope.id)
     batch.sender = _read_sender(envelope)
     sender = _cut_sender(batch)
-    events = _read_events(WIRE, envelope.events, batch, max_events)
-    rows.add_wire_events(out, events, target, sender)
-    return _finish(batch, out, target)
+    events, indexes = _read_events(WIRE, envelope.events, batch, max_events)
+    out = rows.encode_wire_events(events, target, sender)
+    times_s = [(indexes[each], events[each].timestamp_us / rows.US_PER_S) for each in out.left_out]
+    return _finish(batch, out, times_s, target)
 
 
 def _too_many(max_events: int) -> TooManyEventsError:
@@ -165,8 +169,8 @@ def _cut_sender(batch: Batch) -> Sender:
 
 def _read_events(
     form: Format[Strict, Lenient], body: bytes | Raw, batch: Batch, max_events: int
-) -> Iterable[tuple[int, Strict | Lenient]]:
-    """Numbered events, all that can be stored; the others are reported to the batch."""
+) -> tuple[Sequence[Strict | Lenient], Sequence[int]]:
+    """All events that can be stored, and their indexes; the others are reported to the batch."""
     if len(memoryview(body)) > MAX_EVENT_BYTES:
         raws = _read_raws(form, body, max_events)
         if any(len(memoryview(raw)) > MAX_EVENT_BYTES for raw in raws):
@@ -177,7 +181,7 @@ def _read_events(
         return _read_each(form, _read_raws(form, body, max_events), batch)
     if len(events) > max_events:
         raise _too_many(max_events)
-    return enumerate(events)
+    return events, range(len(events))
 
 
 def _read_raws(form: Format[Strict, Lenient], body: bytes | Raw, max_events: int) -> list[Raw]:
@@ -192,15 +196,20 @@ def _read_raws(form: Format[Strict, Lenient], body: bytes | Raw, max_events: int
 
 def _read_each(
     form: Format[Strict, Lenient], raws: list[Raw], batch: Batch
-) -> Iterator[tuple[int, Strict | Lenient]]:
+) -> tuple[list[Strict | Lenient], list[int]]:
+    events: list[Strict | Lenient] = []
+    indexes = []
     for index, raw in enumerate(raws):
+        event: Strict | Lenient | None
         try:
             _check_size(raw)
-            yield index, form.decode_strict(raw)
+            event = form.decode_strict(raw)
         except UNREADABLE:
             event = _read_leniently(form, index, raw, batch)
-            if event is not None:
-                yield index, event
+        if event is not None:
+            events.append(event)
+            indexes.append(index)
+    return events, indexes
 
 
 def _check_size(raw: Raw) -> None:
@@ -225,8 +234,8 @@ def _read_leniently(form: Format[Strict, Lenient], index: int, raw: Raw, batch: 
     return event
 
 
-def _finish(batch: Batch, out: rows.Rows, target: rows.Target) -> Batch:
-    for index, timestamp_s in out.out_of_range:
+def _finish(batch: Batch, out: rows.Rows, out_of_range: list[tuple[int, float]], target: rows.Target) -> Batch:
+    for index, timestamp_s in out_of_range:
         reason, message = _explain(timestamp_s, target)
         batch.rejected[reason] += 1
         # Details are first in the order of the batch, and these come on top of up to 100 invalid ones.
@@ -234,7 +243,7 @@ def _finish(batch: Batch, out: rows.Rows, target: rows.Target) -> Batch:
             batch.details.append(Detail(index, "timestamp", message))
     batch.details.sort(key=attrgetter("index"))
     del batch.details[MAX_DETAILS:]
-    batch.accepted, batch.row_bytes = out.count, rows.encode_rows(out) if out.count else b""
+    batch.accepted, batch.row_bytes = out.count, out.block
     return batch
 
 

@@ -15,18 +15,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import msgspec
-
 from apimetry.collector.decode import Batch
 from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Record, Report
+from apimetry.store.native import encode_block
+from apimetry.store.senders import SENDER_COLUMNS
 
 MAX_REASONS = 16
 MAX_REASON_CHARACTERS = 40
 OTHER_REASONS = "other"
 REJECTED = "rejected"
 MINUTE_US = 60_000_000
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 def make_report(batch: Batch) -> Report | None:
@@ -60,7 +58,7 @@ class _Sum:
 
 
 def encode_reports(records: list[Record], put_aside: Mapping[int, int]) -> bytes:
-    """Rows of the store's SENDER_COLUMNS for one segment, as MsgPack; b"" if no sender reported.
+    """A block of the store's SENDER_COLUMNS for one segment; b"" if no sender reported.
 
     `put_aside` says how many rows of which record the store refused.
     """
@@ -81,4 +79,4 @@ def encode_reports(records: list[Record], put_aside: Mapping[int, int]) -> bytes
         (*key, total.captured, total.sent_before, total.sent, total.dropped, total.stored)
         for key, total in sums.items()
     )
-    return b"".join(_encoder.encode(value) for row in rows for value in row)
+    return encode_block(SENDER_COLUMNS, zip(*rows, strict=True)) if sums else b""

@@ -1,46 +1,27 @@
-"""Events to rows of ClickHouse's `MsgPack` format: values one after another, without a header per row.
+"""Events to a block of the events table: columns at once, without a step for each event.
 
-All values of a batch are encoded by one call as one flat array, whose single header is then cut off.
-Timestamps out of range are the one check that types cannot make; it is made here, beside the arithmetic.
+Timestamps out of range are the one check that types cannot make; it is made here, where a batch's are a column.
 """
 
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from apimetry.collector.events import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
-
-ROW_FIELDS = (
-    "application", "timestamp", "method", "url", "route", "function", "status_code", "response_us", "ttfb_us",
-    "request_bytes", "response_bytes", "consumer_id", "error_type", "client_ip", "user_agent",
-    "sample_weight", "data", "source", "version", "retention_days",
-)  # fmt: skip
-"""The order of values written here; a test compares it with the store's `ROW_COLUMNS`."""
-
-FORMER_ROW_FIELDS: tuple[tuple[str, ...], ...] = ()
-"""What earlier versions wrote, newest first: a spool that they left is inserted under the columns it has. Whoever
-changes ROW_FIELDS adds the former ones here."""
+from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import Values, encode_block
 
 UNKNOWN_FUNCTION = "unknown"
 NO_DATA: dict[str, str] = {}
 US_PER_S = 1_000_000
 US_PER_DAY = 86_400 * US_PER_S
 
-
-def row_schema(fields: tuple[str, ...]) -> int:
-    """Stands for a list of columns in a segment's header: rows of unknown columns are not inserted by mistake."""
-    return zlib.crc32(",".join(fields).encode())
-
-
-ROW_SCHEMA = row_schema(ROW_FIELDS)
-ROW_SCHEMAS: Mapping[int, tuple[str, ...]] = {
-    row_schema(fields): fields for fields in (ROW_FIELDS, *FORMER_ROW_FIELDS)
-}
-"""Every list of columns that this version can insert, by its number."""
-
-_encoder = msgspec.msgpack.Encoder()
+Columns = dict[str, Values]
+WIRE_COLUMNS = ("timestamp", *WireEvent.__struct_fields__[1:])
+"""What the fields of the msgpack format are called in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,53 +42,63 @@ def make_target(application: str, retention_days: int, *, now_us: int, max_ahead
 
 @dataclass(slots=True)
 class Rows:
-    """A growing batch: flat values, and the indexes of the events left out for their timestamps."""
+    """A batch as one block (none for no rows), and the positions of the events left out for their timestamps."""
 
-    values: list[object] = field(default_factory=list)
+    block: bytes = b""
     count: int = 0
-    out_of_range: list[tuple[int, float]] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
 
 
-def add_wire_events(
-    rows: Rows, events: Iterable[tuple[int, WireEvent | LenientWireEvent]], target: Target, sender: Sender
-) -> None:
-    """Append numbered events of the msgpack format."""
-    values, application, days = rows.values, target.application, target.retention_days
-    earliest, latest, source, version = target.earliest_us, target.latest_us, sender.source, sender.version
-    for index, e in events:
-        if not earliest <= e.timestamp_us <= latest:
-            rows.out_of_range.append((index, e.timestamp_us / US_PER_S))
-            continue
-        rows.count += 1
-        values += (
-            application, e.timestamp_us, e.method, e.url, e.route, e.function or UNKNOWN_FUNCTION,
-            e.status_code, e.response_us, e.ttfb_us, e.request_bytes, e.response_bytes, e.consumer_id,
-            e.error_type, e.client_ip, e.user_agent, e.sample_weight, e.data or NO_DATA, source, version,
-            days,
-        )  # fmt: skip
+def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: Target, sender: Sender) -> Rows:
+    """Events of the msgpack format as rows."""
+    rows, columns = _in_range(_columns(WIRE_COLUMNS, events), target)
+    if rows.count:
+        columns["source"] = (sender.source,) * rows.count
+        columns["version"] = (sender.version,) * rows.count
+        _encode(rows, columns, target)
+    return rows
 
 
-def add_json_events(rows: Rows, events: Iterable[tuple[int, JSONEvent | LenientJSONEvent]], target: Target) -> None:
-    """Append numbered events of the JSON format."""
-    values, application, days = rows.values, target.application, target.retention_days
-    earliest, latest = target.earliest_us, target.latest_us
-    for index, e in events:
-        timestamp_us = e.timestamp * US_PER_S
-        if not earliest <= timestamp_us <= latest:
-            rows.out_of_range.append((index, e.timestamp))
-            continue
-        rows.count += 1
-        values += (
-            application, round(timestamp_us), e.method, e.url, e.route or "", e.function or UNKNOWN_FUNCTION,
-            e.status_code, e.response_us, e.ttfb_us, e.request_bytes, e.response_bytes, e.consumer_id or "",
-            e.error_type or "", e.client_ip or "", e.user_agent or "", e.sample_weight or 1,
-            e.data or NO_DATA, e.source or "", e.version or "", days,
-        )  # fmt: skip
+def encode_json_events(events: Sequence[JSONEvent | LenientJSONEvent], target: Target) -> Rows:
+    """Events of the JSON format as rows."""
+    columns = _columns(JSONEvent.__struct_fields__, events)
+    if events:
+        columns["timestamp"] = [seconds * US_PER_S for seconds in columns["timestamp"]]
+    rows, columns = _in_range(columns, target)
+    if rows.count:
+        columns["timestamp"] = list(map(round, columns["timestamp"]))
+        for name in ("route", "consumer_id", "error_type", "client_ip", "user_agent", "source", "version"):
+            columns[name] = _filled(columns[name], "")
+        columns["sample_weight"] = _filled(columns["sample_weight"], 1)
+        _encode(rows, columns, target)
+    return rows
 
 
-def encode_rows(rows: Rows) -> bytes:
-    """The rows' values, one after another."""
-    encoded = _encoder.encode(rows.values)
-    # An array's header is 1 byte up to 15 elements, 3 up to 65,535, 5 beyond.
-    length = len(rows.values)
-    return encoded[1 if length < 16 else 3 if length < 65_536 else 5 :]
+def _columns(names: Sequence[str], events: Sequence[Struct]) -> Columns:
+    return dict(zip(names, zip(*map(astuple, events), strict=True), strict=True)) if events else {}
+
+
+def _in_range(columns: Columns, target: Target) -> tuple[Rows, Columns]:
+    """The columns without the rows whose timestamps are out of range, which are noted."""
+    timestamps, earliest, latest = columns.get("timestamp", ()), target.earliest_us, target.latest_us
+    if not timestamps or (earliest <= min(timestamps) and max(timestamps) <= latest):
+        return Rows(count=len(timestamps)), columns
+    kept = [earliest <= each <= latest for each in timestamps]
+    left_out = [position for position, keep in enumerate(kept) if not keep]
+    columns = {name: list(compress(values, kept)) for name, values in columns.items()}
+    return Rows(count=kept.count(True), left_out=left_out), columns
+
+
+def _encode(rows: Rows, columns: Columns, target: Target) -> None:
+    columns["function"] = _filled(columns["function"], UNKNOWN_FUNCTION)
+    columns["data"] = _filled(columns["data"], NO_DATA)
+    columns["application"] = (target.application,) * rows.count
+    columns["retention_days"] = (target.retention_days,) * rows.count
+    rows.block = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])
+
+
+def _filled(values: Values, default: object) -> Values:
+    """The values, with a default in place of empty and absent ones."""
+    if all(values):
+        return values
+    return [value or default for value in values] if any(values) else (default,) * len(values)

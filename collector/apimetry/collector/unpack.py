@@ -1,13 +1,10 @@
 """Segments to what an insert sends, and an insert that was rejected to smaller ones."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import msgpack  # type: ignore[import-untyped]  # it ships no stubs
-
-from apimetry.collector.rows import ROW_FIELDS, ROW_SCHEMAS
 from apimetry.collector.spool.journal import Journal
-from apimetry.collector.spool.segment import Damage, Record, Sealed, read_header, scan
+from apimetry.collector.spool.segment import Damage, Record, Sealed, scan
+from apimetry.store.native import NativeError, slice_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,6 @@ class Contents:
     """A segment as it was read: what is whole, what is lost, and its batch ids."""
 
     token: str
-    columns: tuple[str, ...]
     records: list[Record]
     whole: Part
     keys: list[tuple[bytes, int]]
@@ -39,7 +35,7 @@ class Contents:
     damaged_rows: int
 
 
-def load(journal: Journal, sealed: Sealed, row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS) -> Contents:
+def load(journal: Journal, sealed: Sealed) -> Contents:
     """Read and verify a segment, and put damaged bytes aside; blocking, raises OSError."""
     data = journal.read(sealed)
     records, damages = scan(data, sealed.token)
@@ -52,24 +48,9 @@ def load(journal: Journal, sealed: Sealed, row_schemas: Mapping[int, tuple[str, 
     keys = [
         (record.meta.batch_key, record.meta.received_us) for record in records if record.meta.batch_key is not None
     ]
-    columns = columns_of(data, records, row_schemas)
     body, records = _join_in_place(data, records)
     whole = Part(sealed.token, body, rows, 0, len(records))
-    return Contents(sealed.token, columns, records, whole, keys, len(damages), lost)
-
-
-def columns_of(
-    data: bytes | bytearray, records: list[Record], row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS
-) -> tuple[str, ...]:
-    """The columns of a segment's rows: as its header says, or where that is damaged, as many as its rows have."""
-    header = read_header(data)
-    if header is not None:
-        return row_schemas.get(header[1], ROW_FIELDS)
-    former = [fields for fields in row_schemas.values() if fields != ROW_FIELDS]
-    if records and former:
-        values = count_values(records[0].row_bytes)
-        return next((each for each in former if len(each) * records[0].rows == values), ROW_FIELDS)
-    return ROW_FIELDS
+    return Contents(sealed.token, records, whole, keys, len(damages), lost)
 
 
 def _put_aside(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:
@@ -98,7 +79,7 @@ def _join(records: list[Record]) -> bytes:
 
 
 def split(part: Part, contents: Contents) -> list[Part]:
-    """Two halves of a rejected part, in order; none of a single row."""
+    """Two halves of a rejected part, in order; none of a single row, or of a block that cannot be read."""
     if part.rows <= 1:
         return []
     if part.record is None and part.last - part.first > 1:
@@ -107,8 +88,10 @@ def split(part: Part, contents: Contents) -> list[Part]:
     record = part.first if part.record is None else part.record
     first, last = (0, part.rows) if part.record is None else (part.first, part.last)
     middle = (first + last) // 2
-    ends = row_ends(contents.records[record].row_bytes, len(contents.columns))
-    return [_rows(contents, record, ends, (first, middle)), _rows(contents, record, ends, (middle, last))]
+    try:
+        return [_rows(contents, record, first, middle), _rows(contents, record, middle, last)]
+    except NativeError:
+        return []
 
 
 def _records(contents: Contents, first: int, last: int) -> Part:
@@ -117,24 +100,6 @@ def _records(contents: Contents, first: int, last: int) -> Part:
     return Part(f"{contents.token}-b{first}-{last}", _join(records), rows, first, last)
 
 
-def _rows(contents: Contents, record: int, ends: list[int], span: tuple[int, int]) -> Part:
-    first, last = span
-    body = contents.records[record].row_bytes[ends[first] : ends[last]]
+def _rows(contents: Contents, record: int, first: int, last: int) -> Part:
+    body = slice_block(contents.records[record].row_bytes, first, last)
     return Part(f"{contents.token}-b{record}-r{first}-{last}", body, last - first, first, last, record)
-
-
-def count_values(row_bytes: memoryview) -> int:
-    """How many msgpack values there are."""
-    return len(row_ends(row_bytes, 1)) - 1
-
-
-def row_ends(row_bytes: memoryview, width: int) -> list[int]:
-    """Where each row of `width` values begins, and where the last one ends."""
-    unpacker = msgpack.Unpacker(max_buffer_size=len(row_bytes))
-    unpacker.feed(row_bytes)
-    ends = [0]
-    while ends[-1] < len(row_bytes):
-        for _ in range(width):
-            unpacker.skip()
-        ends.append(unpacker.tell())
-    return ends

@@ -19,7 +19,6 @@ from functools import partial
 from apimetry.collector.calls import CallLimit
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
-from apimetry.collector.rows import ROW_SCHEMAS
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.quarantine import Origin
 from apimetry.collector.spool.segment import Sealed
@@ -31,10 +30,10 @@ log = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 10.0
 REPORTS_SUFFIX = "-senders"
-Insert = Callable[[str, bytes | memoryview, tuple[str, ...]], Awaitable[None]]
-"""Token, rows, and the columns that they have."""
+Insert = Callable[[str, bytes | memoryview], Awaitable[None]]
+"""Token, and blocks of rows."""
 InsertReports = Callable[[str, bytes], Awaitable[None]]
-"""Token, and rows of the store's SENDER_COLUMNS."""
+"""Token, and a block of the store's SENDER_COLUMNS."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -57,14 +56,12 @@ class Writer:
         *,
         metrics: Metrics,
         calls: CallLimit | None = None,
-        row_schemas: Mapping[int, tuple[str, ...]] = ROW_SCHEMAS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._spool = spool
         self._insert = inserts.rows
         self._insert_reports = inserts.reports
         self._calls = calls
-        self._row_schemas = row_schemas
         self._settings = settings
         self._metrics = metrics
         self._sleep = sleep
@@ -97,7 +94,7 @@ class Writer:
             await self._drained.wait()
 
     async def _store(self, sealed: Sealed) -> None:
-        contents = await asyncio.to_thread(load, self._spool.journal, sealed, self._row_schemas)
+        contents = await asyncio.to_thread(load, self._spool.journal, sealed)
         put_aside = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
         await self._store_reports(contents, put_aside)
         rejected = put_aside.total()
@@ -137,7 +134,7 @@ class Writer:
         while parts:
             part = parts.pop()
             try:
-                await self._insert_rows(part, contents.columns)
+                await self._insert_rows(part)
             except StoreRejected as error:
                 halves = split(part, contents)
                 if halves:
@@ -158,11 +155,11 @@ class Writer:
         if kept:
             log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
 
-    async def _insert_rows(self, part: Part, columns: tuple[str, ...]) -> None:
+    async def _insert_rows(self, part: Part) -> None:
         async def insert() -> None:
             self._failpoints.hit("before_insert")
             began_s = time.monotonic()
-            await self._insert(part.token, part.body, columns)
+            await self._insert(part.token, part.body)
             self._failpoints.hit("after_insert")
             self._metrics.inserted(time.monotonic() - began_s, len(part.body))
 
@@ -206,6 +203,4 @@ def _origin_of(part: Part, contents: Contents) -> Origin:
     """Whose rows these are; a part that is put aside lies within one record."""
     meta = contents.records[part.first if part.record is None else part.record].meta
     instance = meta.report.instance if meta.report else ""
-    return Origin(
-        columns=contents.columns, application=meta.application, received_us=meta.received_us, instance=instance
-    )
+    return Origin(application=meta.application, received_us=meta.received_us, instance=instance)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,11 +19,11 @@ from clickhouse_connect.driver.client import Client
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.connections import embedded_client, http_client
 from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
-from apimetry.store.events import EVENTS, ROW_COLUMNS, clear_insert_files, insert_into
+from apimetry.store.events import EVENTS, clear_insert_files, insert_into
 from apimetry.store.intent import Intents, fed_tables, undo
 from apimetry.store.ownership import Ownership, take_ownership
 from apimetry.store.repair import forget_lost_blocks
-from apimetry.store.senders import SENDER_COLUMNS, SENDER_REPORTS
+from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.streaming import Statement, StreamFormat, stream_from_engine, stream_from_server
 
 T = TypeVar("T")
@@ -165,18 +165,18 @@ class Store:
         with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
             yield
 
-    def insert_rows(self, token: str, body: bytes | memoryview, columns: Sequence[str] = ROW_COLUMNS) -> None:
+    def insert_rows(self, token: str, body: bytes | memoryview) -> None:
         """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
 
-        `body` holds MsgPack values one after another in the order of `columns`. Raises StoreUnavailable when the
-        outcome is unknown or the store away (call again with the same token and bytes), StoreRejected when the bytes
-        will never be taken.
+        `body` holds Native blocks one after another, of which each names its columns; what it lacks takes the table's
+        defaults. Raises StoreUnavailable when the outcome is unknown or the store away (call again with the same
+        token and bytes), StoreRejected when the bytes will never be taken.
         """
-        self._insert(token, body, EVENTS, columns)
+        self._insert(token, body, EVENTS)
 
     def insert_sender_reports(self, token: str, body: bytes) -> None:
-        """As `insert_rows`, rows of SENDER_COLUMNS of the table `sender_reports`."""
-        self._insert(token, body, SENDER_REPORTS, SENDER_COLUMNS)
+        """As `insert_rows`, blocks of SENDER_COLUMNS for the table `sender_reports`."""
+        self._insert(token, body, SENDER_REPORTS)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call in the store's own bounded threads."""
@@ -205,9 +205,9 @@ class Store:
             raise StoreUnavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
-    def _insert(self, token: str, body: bytes | memoryview, table: str, columns: Sequence[str]) -> None:
+    def _insert(self, token: str, body: bytes | memoryview, table: str) -> None:
         with self._intent_of(table), self._borrowed(inserting=True) as client:
-            insert_into(client, (table, columns), token, body, directory=self.address.path)
+            insert_into(client, table, token, body, directory=self.address.path)
 
     def _intent_of(self, table: str) -> contextlib.AbstractContextManager[None]:
         if self._intents is None:

@@ -96,6 +96,7 @@ _DATA_CODES: Final = frozenset(
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
         349,  # CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
         407,  # DECIMAL_OVERFLOW
+        469,  # VIOLATED_CONSTRAINT: a check that an operator added to the table
     }
 )
 _LIMIT_CODES: Final = frozenset(

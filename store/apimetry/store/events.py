@@ -1,19 +1,19 @@
-"""The events table's columns, and the insert that stores a segment exactly once.
+"""The events table's columns, and the insert that stores a segment's blocks exactly once.
 
 Exactly once rests on four things, and each insert states them all, because servers and chDB differ in their defaults:
 
 - the segment's name is the `insert_deduplication_token`, and the same token always comes with the same bytes;
 - the tables keep a window of the last 10,000 blocks (`migrations.check` refuses one that does not);
 - `deduplicate_blocks_in_dependent_materialized_views` carries the token into every rollup;
-- the bytes are cut into blocks alike each time: one thread, and block sizes given here. A segment of up to 4,000,000
-  rows and 1 GiB in memory is one block for each partition.
+- the blocks sent are joined alike each time: one thread, and block sizes given here. A segment of up to 4,000,000
+  rows and 1 GiB in memory is one part for each partition, of however many blocks it was sent.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -24,28 +24,29 @@ from apimetry.store.errors import StoreRejected
 EVENTS: Final = "events"
 INSERT_FILE_PREFIX: Final = "insert-"
 
-ROW_COLUMNS: Final[tuple[str, ...]] = (
-    "application",
-    "timestamp",
-    "method",
-    "url",
-    "route",
-    "function",
-    "status_code",
-    "response_us",
-    "ttfb_us",
-    "request_bytes",
-    "response_bytes",
-    "consumer_id",
-    "error_type",
-    "client_ip",
-    "user_agent",
-    "sample_weight",
-    "data",
-    "source",
-    "version",
-    "retention_days",
-)
+ROW_COLUMNS: Final[Mapping[str, str]] = {
+    "application": "LowCardinality(String)",
+    "timestamp": "DateTime64(6, 'UTC')",
+    "method": "LowCardinality(String)",
+    "url": "String",
+    "route": "LowCardinality(String)",
+    "function": "LowCardinality(String)",
+    "status_code": "UInt16",
+    "response_us": "UInt64",
+    "ttfb_us": "Nullable(UInt64)",
+    "request_bytes": "Nullable(UInt64)",
+    "response_bytes": "Nullable(UInt64)",
+    "consumer_id": "String",
+    "error_type": "LowCardinality(String)",
+    "client_ip": "String",
+    "user_agent": "String",
+    "sample_weight": "UInt32",
+    "data": "Map(LowCardinality(String), String)",
+    "source": "LowCardinality(String)",
+    "version": "LowCardinality(String)",
+    "retention_days": "UInt16",
+}
+"""The columns that the collector writes, in its order, and their types: those of the table."""
 
 _BLOCK_ROWS: Final = 4_000_000
 _BLOCK_BYTES: Final = 1024**3
@@ -62,10 +63,13 @@ INSERT_SETTINGS: Final[Mapping[str, int]] = {
     # Weekly partitions: the collector refuses what is older than the retention, which bounds them. A limit here would
     # be answered as TOO_MANY_PARTS, which looks like an overload and would be tried again for ever.
     "max_partitions_per_insert_block": 0,
-    "input_format_allow_errors_num": 0,
-    "input_format_allow_errors_ratio": 0,
-    # A nil where a value must be is a fault, not a zero.
+    # A null where a value must be is a fault, not a zero; so are a column that the table lacks, which would be left
+    # out, and a type other than the column's, whose numbers would be cut to fit.
     "input_format_null_as_default": 0,
+    "input_format_skip_unknown_fields": 0,
+    "input_format_native_allow_types_conversion": 0,
+    # A block written before the table got a column takes its default.
+    "input_format_defaults_for_omitted_fields": 1,
     # Through a Distributed table: answer when every shard has its rows, so that a retry finds the same shards.
     "distributed_foreground_insert": 1,
     "max_execution_time": 0,
@@ -80,11 +84,8 @@ def insert_settings(client: Client, token: str) -> dict[str, object]:
     return {**INSERT_SETTINGS, **newer, "insert_deduplication_token": token}
 
 
-def insert_into(
-    client: Client, target: tuple[str, Sequence[str]], token: str, body: bytes | memoryview, *, directory: Path | None
-) -> None:
-    """Send rows to a table and its columns, once for each token; `directory` is that of an embedded store."""
-    table, columns = target
+def insert_into(client: Client, table: str, token: str, body: bytes | memoryview, *, directory: Path | None) -> None:
+    """Send Native blocks to a table, once for each token; `directory` is that of an embedded store."""
     if not token:
         raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
     settings = insert_settings(client, token)
@@ -93,18 +94,18 @@ def insert_into(
         # clickhouse-connect does not send it again by itself after a reset, as it would with bytes.
         client.raw_insert(
             table,
-            list(columns),
+            None,
             memoryview(body),  # type: ignore[arg-type] # urllib3 takes any buffer; the hint does not say so
             {**settings, "wait_end_of_query": 1},
-            "MsgPack",
+            "Native",
         )
         return
     clause = ", ".join(f"{name} = {_quoted(str(value))}" for name, value in settings.items())
-    _insert_from_file(client, f"{table} ({', '.join(columns)})", clause, body, directory)
+    _insert_from_file(client, table, clause, body, directory)
 
 
-def _insert_from_file(client: Client, target: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
-    """Rows reach chDB as a file only.
+def _insert_from_file(client: Client, table: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
+    """Blocks reach chDB as a file only.
 
     clickhouse-connect's own way leaves its file in the temporary directory after a kill; one of ours in the data
     directory is private, on the disk that was chosen for data, and cleared at the next start.
@@ -113,7 +114,7 @@ def _insert_from_file(client: Client, target: str, settings: str, body: bytes | 
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(body)
-        client.command(f"INSERT INTO {target} FROM INFILE {_quoted(name)} SETTINGS {settings} FORMAT MsgPack")
+        client.command(f"INSERT INTO {table} FROM INFILE {_quoted(name)} SETTINGS {settings} FORMAT Native")
     finally:
         Path(name).unlink()
 

@@ -7,16 +7,18 @@ rows of one key merge by their maximum; `sent_before` is what had been sent befo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 SENDER_REPORTS: Final = "sender_reports"
-SENDER_COLUMNS: Final[tuple[str, ...]] = (
-    "application",
-    "minute",
-    "instance",
-    "captured",
-    "sent_before",
-    "sent",
-    "dropped",
-    "stored",
-)
+SENDER_COLUMNS: Final[Mapping[str, str]] = {
+    "application": "LowCardinality(String)",
+    "minute": "DateTime('UTC')",
+    "instance": "String",
+    "captured": "UInt64",
+    "sent_before": "UInt64",
+    "sent": "UInt64",
+    "dropped": "Map(String, UInt64)",
+    "stored": "UInt64",
+}
+"""The columns of a row in the collector's order, and what a value of each is."""

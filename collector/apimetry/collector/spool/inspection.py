@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apimetry.collector.errors import SpoolError, SpoolVersionError
-from apimetry.collector.rows import ROW_SCHEMAS
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.batch_ids import ENTRY_BYTES
 from apimetry.collector.spool.quarantine import NOTE
@@ -109,13 +108,9 @@ def check_segment(path: Path, *, growing: bool = False) -> Checked:
 
 
 def _problem(data: bytes) -> str:
-    header = segment.read_header(data)
-    if header is None:
-        return ""  # the records tell, as they do for the collector
-    version, schema = header
-    if version != segment.VERSION:
-        return f"format version {version} is unknown here"
-    return "" if schema in ROW_SCHEMAS else f"its rows have another schema ({schema:08x})"
+    version = segment.read_version(data)
+    # None is a damaged header: the records tell, as they do for the collector.
+    return "" if version in (None, *segment.READABLE_VERSIONS) else f"format version {version} is unknown here"
 
 
 def _folders(directory: Path) -> Folders:

@@ -15,7 +15,7 @@ Invariants:
 """
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -34,13 +34,11 @@ from apimetry.collector.spool.segment import Entry, Sealed
 class Journal:
     """Appends and seals in one thread; `read` and `remove` may run in another."""
 
-    def __init__(  # noqa: PLR0913 - everything that it is wired from
+    def __init__(
         self,
         settings: SpoolSettings,
         files: Files,
         *,
-        row_schema: int,
-        former_schemas: Collection[int] = (),
         clock_ns: Callable[[], int],
         failpoints: Failpoints | None = None,
     ) -> None:
@@ -51,8 +49,6 @@ class Journal:
         )
         self.quarantine = Quarantine(files, self.folders.quarantine, max_bytes=settings.quarantine_max_bytes)
         self._files = files
-        self._row_schema = row_schema
-        self._readable = dict.fromkeys((row_schema, *former_schemas))
         self._clock_ns = clock_ns
         self.failpoints = failpoints or Failpoints()
         self._growing: Growing | None = None
@@ -66,7 +62,7 @@ class Journal:
     def open(self) -> None:
         """Take the directory, and find what an earlier process left; raises SpoolError or OSError."""
         window_ns = int((self.settings.batch_window_s + self.settings.segment_age_s) * 1e9)
-        recovered = recover(self.folders, self._files, self._readable, since_ns=self._clock_ns() - window_ns)
+        recovered = recover(self.folders, self._files, since_ns=self._clock_ns() - window_ns)
         self._lock_handle = recovered.lock_handle
         self.quarantine.open()
         for found in recovered.segments:
@@ -251,7 +247,7 @@ class Journal:
         growing = Growing(token, path, handle, now_s, now_s)
         self._growing = growing
         try:
-            self._write(growing, segment.encode_header(self._row_schema, created_ns))
+            self._write(growing, segment.encode_header(created_ns))
             self._files.sync_folder(self.folders.segments)
         except OSError as error:
             growing.abandoned = True

@@ -20,9 +20,8 @@ NOTE = ".json"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows were: their columns, whose batch, received when. Notes of earlier versions have columns only."""
+    """What rows were: of whose batch, received when. Notes of earlier versions do not say."""
 
-    columns: tuple[str, ...] = ()
     application: str = ""
     received_us: int = 0
     instance: str = ""

@@ -9,7 +9,7 @@ batch id found in them is answered with 200.
 import errno
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Recovered:
     keys: list[tuple[bytes, int]]
 
 
-def recover(folders: Folders, files: Files, row_schemas: Collection[int], *, since_ns: int) -> Recovered:
+def recover(folders: Folders, files: Files, *, since_ns: int) -> Recovered:
     """Take the directory and make it whole; raises SpoolError or OSError.
 
     Batch keys are read from segments begun after `since_ns`; older ones are outside the window.
@@ -58,7 +58,7 @@ def recover(folders: Folders, files: Files, row_schemas: Collection[int], *, sin
     except BlockingIOError as error:
         raise SpoolLockedError(f"The spool belongs to another process: {error}") from error
     try:
-        _check_format(folders, files, row_schemas)
+        _check_format(folders, files)
         files.make_folder(folders.segments)
         write_new(files, folders.format, FORMAT)
         files.sync_folder(folders.directory)
@@ -83,23 +83,19 @@ def write_reserve(files: Files, path: Path) -> None:
         write_new(files, path, bytes(RESERVE_BYTES))
 
 
-def _check_format(folders: Folders, files: Files, row_schemas: Collection[int]) -> None:
+def _check_format(folders: Folders, files: Files) -> None:
     """Refuse what this version cannot read before anything is changed."""
     with suppress(FileNotFoundError):
         found = files.read(folders.format)
         if found and found != FORMAT:
             raise SpoolVersionError(f"{folders.directory} is {found[:60]!r}; this version reads {FORMAT!r}")
     for path in _segment_files(folders, files):
-        header = segment.read_header(files.read(path, segment.HEADER_BYTES))
-        if header is None:
-            continue  # torn or damaged, of which the records' own checksums tell the rest
-        version, schema = header
-        if version != segment.VERSION:
-            raise SpoolVersionError(f"{path.name} has format version {version}; this version reads 1")
-        if schema not in row_schemas:
-            known = ", ".join(f"{each:08x}" for each in row_schemas)
+        version = segment.read_version(files.read(path, segment.HEADER_BYTES))
+        # None is torn or damaged, of which the records' own checksums tell the rest.
+        if version not in (None, *segment.READABLE_VERSIONS):
+            readable = ", ".join(map(str, segment.READABLE_VERSIONS))
             raise SpoolVersionError(
-                f"{path.name} holds rows of another schema ({schema:08x}; this version reads {known}); "
+                f"{path.name} has format version {version}; this version reads {readable}; "
                 "let the version that wrote it drain the spool"
             )
 

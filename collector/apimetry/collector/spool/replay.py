@@ -15,13 +15,13 @@ from pathlib import Path
 import msgspec
 
 from apimetry.collector.errors import SpoolError, SpoolLockedError
-from apimetry.collector.rows import ROW_FIELDS, ROW_SCHEMAS, row_schema
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.files import Files, write_new
 from apimetry.collector.spool.inspection import status_of
 from apimetry.collector.spool.quarantine import NOTE, Origin
 from apimetry.collector.spool.recovery import Folders
 from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Entry, Meta, Report, Sealed
+from apimetry.store.native import NativeError, decode_block
 
 ROWS = ".rows"
 
@@ -59,10 +59,12 @@ def _replay_piece(folders: Folders, files: Files, name: str) -> Replayed:
         return Replayed(name, 0, "its note cannot be read")
     if not name.endswith(ROWS):
         return Replayed(name, rows, "it is damaged bytes, not rows")
-    schema = row_schema(origin.columns or ROW_FIELDS)
-    if schema not in ROW_SCHEMAS:
-        return Replayed(name, rows, "its rows have columns that this version does not know")
-    _write_segment(folders, files, name, Entry(_meta(origin), rows, bytes(files.read(path))), schema)
+    body = bytes(files.read(path))
+    try:
+        decode_block(body)
+    except NativeError as error:
+        return Replayed(name, rows, f"it is no block that this version reads: {error}")
+    _write_segment(folders, files, name, Entry(_meta(origin), rows, body))
     files.remove(note_path)
     files.remove(path)
     files.sync_folder(folders.quarantine)
@@ -75,10 +77,10 @@ def _meta(origin: Origin) -> Meta:
     return Meta(None, origin.application, origin.received_us, report)
 
 
-def _write_segment(folders: Folders, files: Files, piece: str, entry: Entry, schema: int) -> None:
+def _write_segment(folders: Folders, files: Files, piece: str, entry: Entry) -> None:
     created_ns = int(piece[:20]) if piece[:20].isdigit() else 0
     token = f"{created_ns:020d}-{blake2b(piece.encode(), digest_size=16).hexdigest()}"
-    header = segment.encode_header(schema, created_ns)
+    header = segment.encode_header(created_ns)
     data = header + segment.encode_record(entry, token, len(header))
     sealed = Sealed(token, len(data), entry.rows, len(data))
     copy = folders.segments / f"{token}.copy"

@@ -2,9 +2,11 @@
 
 Numbers, all big-endian:
 
-- A file is a header of 24 bytes and then records without gaps. Header: magic `APIMSPOL`, version u16, reserved
-  u16, row schema u32 (CRC of the column names), created_ns >> 32 as u32, CRC-32 of the preceding 20 bytes.
-- A record is a header of 22 bytes, a meta part and the rows. Header: magic A5 `REC`, length u32 of meta and
+- A file is a header of 24 bytes and then records without gaps. Header: magic `APIMSPOL`, version u16, six reserved
+  bytes, created_ns >> 32 as u32, CRC-32 of the preceding 20 bytes.
+- A record is a header of 22 bytes, a meta part and the rows: one block of ClickHouse's Native format, which names its
+  columns and their types, so that a later version inserts it as it is. What an earlier version could not insert, a
+  new column above all, makes a new format version. The header: magic A5 `REC`, length u32 of meta and
   rows, row count u32, meta length u16, CRC-32 of meta and rows, CRC-32 of the preceding 18 bytes. Both CRCs
   start from the CRC of the segment's token and the record's offset, so that a record in a wrong place is none.
 - The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`; a report is
@@ -21,10 +23,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
+READABLE_VERSIONS = (VERSION,)
+"""Version 1, of which no release wrote any, had rows of MsgPack."""
 MAGIC = b"APIMSPOL"
 RECORD_MAGIC = b"\xa5REC"
-_HEADER = struct.Struct(">8sHHII")
+_HEADER = struct.Struct(">8sH6xI")
 _RECORD = struct.Struct(">4sIIHI")
 _CRC = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size + _CRC.size
@@ -56,7 +60,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A batch on its way to the disk: `rows` encoded rows in `row_bytes`."""
+    """A batch on its way to the disk: `rows` rows as a block in `row_bytes`."""
 
     meta: Meta
     rows: int
@@ -126,18 +130,18 @@ def parse_sealed(name: str, file_bytes: int) -> Sealed | None:
     return Sealed(parts[0], int(parts[1]), int(parts[2]), file_bytes)
 
 
-def encode_header(row_schema: int, created_ns: int) -> bytes:
+def encode_header(created_ns: int) -> bytes:
     """A segment's first bytes."""
-    header = _HEADER.pack(MAGIC, VERSION, 0, row_schema, created_ns >> 32 & 0xFFFFFFFF)
+    header = _HEADER.pack(MAGIC, VERSION, created_ns >> 32 & 0xFFFFFFFF)
     return header + _CRC.pack(zlib.crc32(header))
 
 
-def read_header(data: bytes | bytearray) -> tuple[int, int] | None:
-    """Version and row schema; None if the header is torn or damaged."""
+def read_version(data: bytes | bytearray) -> int | None:
+    """The format's version; None if the header is torn or damaged."""
     if len(data) < HEADER_BYTES or zlib.crc32(data[: _HEADER.size]) != _CRC.unpack_from(data, _HEADER.size)[0]:
         return None
-    magic, version, _, row_schema, _ = _HEADER.unpack_from(data)
-    return (version, row_schema) if magic == MAGIC else None
+    magic, version, _ = _HEADER.unpack_from(data)
+    return int(version) if magic == MAGIC else None
 
 
 def encode_record(entry: Entry, token: str, offset: int) -> bytes:
