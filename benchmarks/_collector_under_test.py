@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -21,7 +20,6 @@ from apimetry.store.bootstrap import bootstrap
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.events import ROW_COLUMNS
 from apimetry.web.service import json_response
 
 APPLICATION = "bench"
@@ -31,9 +29,9 @@ WRITE_KEY = "apimetry_w_" + "W" * 37
 class NoStore(Store):
     """Takes every insert at once: what is left is the collector's own share."""
 
-    def insert_rows(self, token: str, body: bytes | memoryview, columns: Sequence[str] = ROW_COLUMNS) -> None:
+    def insert_rows(self, token: str, body: bytes | memoryview) -> None:
         """See Store."""
-        del token, body, columns
+        del token, body
 
     def insert_sender_reports(self, token: str, body: bytes) -> None:
         """See Store."""
@@ -43,9 +41,9 @@ class NoStore(Store):
 class AwayStore(Store):
     """Takes no insert: everything stays in the spool."""
 
-    def insert_rows(self, token: str, body: bytes | memoryview, columns: Sequence[str] = ROW_COLUMNS) -> None:
+    def insert_rows(self, token: str, body: bytes | memoryview) -> None:
         """See Store."""
-        del token, body, columns
+        del token, body
         raise StoreUnavailable("away")
 
 

@@ -1,6 +1,6 @@
 """What the engine does with the same rows when nothing stands before it: the limits of `collector_ingest.py`.
 
-    python benchmarks/_engine_alone.py {msgpack,json} DIRECTORY EVENTS BATCH
+    python benchmarks/_engine_alone.py {msgpack,native,json} DIRECTORY EVENTS BATCH
 
 Prints the seconds and the CPU seconds of one insert into the same tables, all rollups included.
 """
@@ -11,11 +11,15 @@ import json
 import os
 import sys
 import time
+from itertools import chain
 from pathlib import Path
+
+import msgspec
 
 from apimetry.collector.decode import decode_msgpack
 from apimetry.collector.rows import make_target
 from apimetry.store.events import ROW_COLUMNS, insert_settings
+from apimetry.store.native import decode_block
 from benchmarks._collector_under_test import APPLICATION, store_of
 from benchmarks._ingest_events import batches, rows
 
@@ -26,11 +30,9 @@ def main() -> None:
     target = make_target(APPLICATION, 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400)
     warm = decode_msgpack(batches(batch, batch, "msgpack")[0], target, max_events=batch).row_bytes
     store.insert_rows("warm", warm)
-    if form == "msgpack":
-        body = b"".join(decode_msgpack(b, target, max_events=batch).row_bytes for b in batches(events, batch, form))
-        began_s, cpu_s = time.perf_counter(), time.process_time()
-        store.insert_rows("one-ready-body", body)
-    else:
+    with store._borrowed(inserting=True) as client:  # noqa: SLF001 - the same settings as the collector's insert
+        settings = ", ".join(f"{name} = '{value}'" for name, value in insert_settings(client, form).items())
+    if form == "json":
         path = directory / "events.json"
         with path.open("w") as file:
             kinds = [rows(batch, seed) for seed in range(min(100, events // batch))]
@@ -40,14 +42,30 @@ def main() -> None:
                     names["timestamp"] = round(row[0] / 1e6, 6)
                     file.write(json.dumps({"application": APPLICATION, "retention_days": 90, **names}) + "\n")
         columns = ", ".join(("application", "retention_days", *JSON_FIELDS))
-        with store._borrowed(inserting=True) as client:  # noqa: SLF001 - the same settings as the collector's insert
-            settings = ", ".join(f"{name} = '{value}'" for name, value in insert_settings(client, "json").items())
         began_s, cpu_s = time.perf_counter(), time.process_time()
         store.command(f"INSERT INTO events ({columns}) FROM INFILE '{path}' SETTINGS {settings} FORMAT JSONEachRow")
+    else:
+        sent = batches(events, batch, "msgpack")
+        blocks = [decode_msgpack(each, target, max_events=batch).row_bytes for each in sent]
+        body = b"".join(blocks if form == "native" else map(as_msgpack, blocks))
+        began_s, cpu_s = time.perf_counter(), time.process_time()
+        if form == "native":
+            store.insert_rows("one-ready-body", body)
+        else:
+            path = directory / "events.msgpack"
+            path.write_bytes(body)
+            columns = ", ".join(ROW_COLUMNS)
+            store.command(f"INSERT INTO events ({columns}) FROM INFILE '{path}' SETTINGS {settings} FORMAT MsgPack")
     print(time.perf_counter() - began_s, time.process_time() - cpu_s)
     sys.stdout.flush()
     store.close()
     os._exit(0)
+
+
+def as_msgpack(block: bytes) -> bytes:
+    """The rows of a block as values of MsgPack one after another."""
+    columns = [column.values for column in decode_block(block)]
+    return b"".join(map(msgspec.msgpack.encode, chain.from_iterable(zip(*columns, strict=True))))
 
 
 JSON_FIELDS = tuple(

@@ -4,10 +4,10 @@
 
 Everything shares the machine's cores: sender, collector and engine. Only the ratios of one run mean something, and
 where others use the machine too, the CPU time per event more than the rates. Parts: `limits` (one insert of the same
-rows as one ready MsgPack body, and as JSONEachRow), `msgpack` and `json` (through the collector), `paced` (half of
-that rate: acknowledgement and freshness), `collector` (without a store), `server` (over ClickHouse's HTTP interface:
-memory), `outage` (a store that is away: cost and memory with an empty and a full spool), `others` (a time series
-database that is installed: the same number of points).
+rows: as one ready MsgPack body, as the collector's Native blocks, and as JSONEachRow), `msgpack` and `json` (through
+the collector), `paced` (half of that rate: acknowledgement and freshness), `collector` (without a store), `server`
+(over ClickHouse's HTTP interface: memory), `outage` (a store that is away: cost and memory with an empty and a full
+spool), `others` (a time series database that is installed: the same number of points).
 """
 
 from __future__ import annotations
@@ -265,9 +265,10 @@ def main() -> None:
     ready = (0.0, 0.0)
     rates = {}
     if asked & {"limits", "msgpack", "json"}:
-        ready, text = alone("msgpack", options), alone("json", options)
+        ready, native, text = (alone(form, options) for form in ("msgpack", "native", "json"))
         print(f"the engine alone, {options.events:,} events in one insert")
         print(f"  MsgPack     {ready[0]:>9,.0f}/s, CPU {ready[1]:.2f} us/event")
+        print(f"  Native      {native[0]:>9,.0f}/s, CPU {native[1]:.2f} us/event")
         print(f"  JSONEachRow {text[0]:>9,.0f}/s, CPU {text[1]:.2f} us/event", flush=True)
     print(f"through a collector, batches of {options.batch}, {options.clients} clients", flush=True)
     for form in ("msgpack", "json"):
@@ -275,7 +276,7 @@ def main() -> None:
             rates[form] = through(form, "embedded", options)
             rate, cpu = rates[form]
             print(
-                f"             {rate / ready[0]:.2f} of one ready body; {cpu / ready[1]:.2f} times its CPU",
+                f"             {rate / ready[0]:.2f} of one ready MsgPack body; {cpu / ready[1]:.2f} times its CPU",
                 flush=True,
             )
     if "collector" in asked:

@@ -13,22 +13,26 @@ import tempfile
 import time
 import uuid
 
-import msgpack
-
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import encode_block
 
 ROUTES = [f"/v1/{noun}/{{id}}{tail}" for noun in ("items", "users", "scores", "orders") for tail in ("", "/notes")]
 AGENTS = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0" for n in range(100, 140)]
 
 
 def make_segment(rows: int, rng: random.Random) -> bytes:
-    """Realistic rows of the last hour: a few routes, many URLs and consumers, mostly successes."""
-    pack = msgpack.Packer().pack
+    """Realistic rows of the last hour in blocks of 500: few routes, many URLs and consumers, mostly successes."""
+    made = make_rows(rows, rng)
+    batches = (made[first : first + 500] for first in range(0, rows, 500))
+    return b"".join(encode_block(ROW_COLUMNS, zip(*batch, strict=True)) for batch in batches)
+
+
+def make_rows(rows: int, rng: random.Random) -> list[tuple[object, ...]]:
     now = time.time_ns() // 1000
-    parts = []
-    for number in range(rows):
+    made = []
+    for _ in range(rows):
         route = rng.choice(ROUTES)
         latency = int(rng.lognormvariate(9, 1))
         values = (
@@ -38,9 +42,8 @@ def make_segment(rows: int, rng: random.Random) -> bytes:
             *(rng.randrange(20_000), f"consumer-{rng.randrange(5_000)}", "", "", rng.choice(AGENTS), 1, {}),
             *("web-1", "1.4.2", 90),
         )
-        assert number or len(values) == len(ROW_COLUMNS)
-        parts.append(b"".join(map(pack, values)))
-    return b"".join(parts)
+        made.append(values)
+    return made
 
 
 def measure(url: str, segments: list[bytes], rows: int, *, fsync: bool) -> float:
