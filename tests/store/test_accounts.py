@@ -319,3 +319,41 @@ def test_bootstraps_of_several_processes_at_once_make_one_set_of_records(store: 
         "read",
         "write",
     ]
+
+
+class Meanwhile:
+    """A clock during whose next reading another process does something."""
+
+    def __init__(self) -> None:
+        self.action = lambda: None
+
+    def __call__(self) -> datetime:
+        action, self.action = self.action, lambda: None
+        action()
+        return START
+
+
+def test_two_processes_never_make_more_applications_than_the_plan_allows(store: Store):
+    clock = Meanwhile()
+    ours, theirs = Accounts(store, now=clock), Accounts(store)
+    organization = ours.create_organization("O", Plan("one", max_applications=1))
+    clock.action = lambda: theirs.create_application(organization.id, "Theirs")
+    with pytest.raises(PlanLimitExceeded, match="allows 1 applications"):
+        ours.create_application(organization.id, "Ours")
+    assert [each.name for each in ours.applications(organization.id)] == ["Theirs"]
+
+
+def test_two_processes_never_revoke_the_last_two_admin_keys(store: Store):
+    clock = Meanwhile()
+    ours, theirs = Accounts(store, now=clock), Accounts(store)
+    organization = ours.create_organization("O")
+    first, second = (ours.create_key(organization.id, KeyKind.admin)[0] for _ in range(2))
+
+    def check_passed() -> None:
+        # Read once more by the check, and then by the change itself.
+        clock.action = lambda: setattr(clock, "action", lambda: theirs.revoke_key_but_the_last(second.id))
+
+    clock.action = check_passed
+    with pytest.raises(AccountConflict, match="last admin key"):
+        ours.revoke_key_but_the_last(first.id)
+    assert [key.id for key in ours.keys(organization.id) if key.revoked_at is None] == [first.id]

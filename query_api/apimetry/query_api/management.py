@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 from typing import TypeVar
 
 import msgspec
@@ -32,7 +31,7 @@ from apimetry.query_api.reading import collect, one_of, single
 from apimetry.query_api.refusals import refusals_answered
 from apimetry.store.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.store.errors import AccountConflict, AccountNotFound
+from apimetry.store.errors import AccountNotFound
 from apimetry.web.credentials import Access, authorize
 from apimetry.web.errors import BadRequest, Forbidden
 from apimetry.web.service import json_response
@@ -180,7 +179,7 @@ class Management:
         """Revoke a key, but never the organization's last admin key: nobody could make another."""
         access = await self._authorize(request)
         async with self._change():
-            await self._run(lambda: self._revoke(self._key(request, access)))
+            await self._run(lambda: self._accounts.revoke_key_but_the_last(self._key(request, access).id))
         return web.Response(status=204)
 
     async def _authorize(self, request: web.Request) -> Access:
@@ -219,15 +218,3 @@ class Management:
             retention_days=None if body.retention_days is unset else body.retention_days,
             limits=None if body.limits is unset else body.limits.as_limits(),
         )
-
-    def _revoke(self, key: Key) -> None:
-        now = datetime.now(timezone.utc)
-        if key.kind is KeyKind.admin and key.is_valid(now):
-            lasting = {
-                each.id
-                for each in self._accounts.keys(key.organization_id)
-                if each.kind is KeyKind.admin and each.is_valid(now) and each.expires_at is None
-            }
-            if not lasting - {key.id}:
-                raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
-        self._accounts.revoke_key(key.id)

@@ -77,7 +77,9 @@ class Accounts:
     """The account records of one store: blocking, safe from several threads.
 
     Mutable state: the last version written, under `_lock`, which also makes each read-and-change one step within this
-    process; between processes the last change wins.
+    process; between processes the last change wins. What must never be exceeded (a plan's number of applications) or
+    lost (an organization's last admin key) is looked at again after the change, and the change taken back where
+    another process made its own at the same moment: then both may be refused, and neither goes through.
     """
 
     def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
@@ -152,8 +154,7 @@ class Accounts:
         """
         with self._lock:
             plan = self.organization(organization_id).plan
-            if plan.max_applications is not None and len(self.applications(organization_id)) >= plan.max_applications:
-                raise PlanLimitExceeded(f"the plan {plan.name!r} allows {plan.max_applications} applications")
+            self._check_applications(organization_id, plan, more=1)
             if application_id is not None:
                 self._check_new_id(application_id)
             application = Application(
@@ -165,6 +166,11 @@ class Accounts:
                 self._stamp(),
             )
             self._write_application(application)
+            try:
+                self._check_applications(organization_id, plan)
+            except PlanLimitExceeded:
+                self._write_application(application, deleted=True)
+                raise
             return application
 
     def update_application(
@@ -273,6 +279,21 @@ class Accounts:
                 self._write_key(key, sha256)
             return key
 
+    def revoke_key_but_the_last(self, key_id: str) -> Key:
+        """As `revoke_key`; raises AccountConflict for the last admin key that does not expire by itself."""
+        with self._lock:
+            key, sha256 = self._key_and_hash(key_id)
+            if key.kind is not KeyKind.admin or not key.is_valid(self._now()):
+                return self.revoke_key(key_id)
+            self._check_other_admin_key(key)
+            revoked = self.revoke_key(key_id)
+            try:
+                self._check_other_admin_key(key)
+            except AccountConflict:
+                self._write_key(key, sha256)
+                raise
+            return revoked
+
     def record_use(self, uses: Mapping[str, datetime]) -> None:
         """Note when keys were last used, by key id; meant for every minute or so, not for every request."""
         if uses:
@@ -295,6 +316,19 @@ class Accounts:
             "SELECT maxOrNull(last_used_at) FROM key_uses WHERE key_id = {id:String}", {"id": key_id}
         )
         return key_of(rows[0], used[0][0]), rows[0][9]
+
+    def _check_applications(self, organization_id: str, plan: Plan, *, more: int = 0) -> None:
+        most = plan.max_applications
+        if most is not None and len(self.applications(organization_id)) + more > most:
+            raise PlanLimitExceeded(f"the plan {plan.name!r} allows {most} applications")
+
+    def _check_other_admin_key(self, key: Key) -> None:
+        now = self._now()
+        for other in self.keys(key.organization_id):
+            lasts = other.kind is KeyKind.admin and other.is_valid(now) and other.expires_at is None
+            if lasts and other.id != key.id:
+                return
+        raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
 
     def _check_new_id(self, application_id: str) -> None:
         if self._application_row(checked_application_id(application_id)) is not None:
