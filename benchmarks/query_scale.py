@@ -242,12 +242,13 @@ def print_sizes(store: Store) -> None:
 def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list[bytes]:
     """Segments of five seconds each, as the collector's spool holds them."""
     segments = []
-    columns = ", ".join(f"toUnixTimestamp64Micro({c})" if c == "timestamp" else c for c in ROW_COLUMNS)
+    types = {name: each.replace("'", "\\'") for name, each in ROW_COLUMNS.items()}
+    columns = ", ".join(f"CAST({name}, '{each}') AS {name}" for name, each in types.items())
     for number in range(count):
         file = directory / f"segment-{number}"
         values = event_rows(time.time() - 100, 5, rows * 1000, range(number * rows, (number + 1) * rows))
         values |= {"step_us": 5e6 / rows, "start_us": values["start_us"] - int(number * rows * 5e6 / rows)}
-        store.command(f"SELECT {columns} FROM ({ROWS}) INTO OUTFILE '{file}' FORMAT MsgPack", values)
+        store.command(f"SELECT {columns} FROM ({ROWS}) INTO OUTFILE '{file}' FORMAT Native", values)
         segments.append(file.read_bytes())
     return segments
 
