@@ -193,12 +193,23 @@ def test_intent_lasts_exactly_as_long_as_its_insert(tmp_path: Path, table: Path)
 
 def test_failed_fsync_keeps_the_intent_and_refuses_inserts_until_a_restart(tmp_path: Path, table: Path):
     intents = Intents(tmp_path)
-    with pytest.raises(OSError, match="No such file"), intents.insert([table]):
+    with pytest.raises(StoreUnavailable, match="No such file"), intents.insert([table]):
         shutil.rmtree(table)
     table.mkdir(parents=True)
     with pytest.raises(StoreUnavailable, match="after a restart"), intents.insert([table]):
         pass
     assert read_intent(tmp_path) == {table: 0}
+    intents.close()
+
+
+def test_insert_that_cannot_be_noted_has_not_begun_and_may_be_tried_again(tmp_path: Path, table: Path):
+    intents = Intents(tmp_path)
+    moved = table.rename(tmp_path / "moved")
+    with pytest.raises(StoreUnavailable, match="noted"), intents.insert([table]):
+        pytest.fail("it began")
+    moved.rename(table)
+    with intents.insert([table]):
+        assert read_intent(tmp_path) == {table: 0}
     intents.close()
 
 

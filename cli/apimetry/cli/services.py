@@ -88,15 +88,16 @@ class Services:
             log.warning("the settings are not reloaded: %s", error)
             return
         changed = [name for name in fresh.__struct_fields__ if getattr(fresh, name) != getattr(self.settings, name)]
-        logs.set_level(fresh.log_level)
-        if self.collector is not None:
-            self.collector[CONTROL].apply(collector_settings(fresh))
         taken = sorted(RELOADABLE.intersection(changed))
+        # Of the others the running ones stay: a new data directory is not even made.
+        self.settings = msgspec.structs.replace(self.settings, **{name: getattr(fresh, name) for name in taken})
+        logs.set_level(self.settings.log_level)
+        if self.collector is not None:
+            self.collector[CONTROL].apply(collector_settings(self.settings))
         log.info("the settings were reloaded; changed: %s", ", ".join(taken) or "nothing")
         left = sorted(set(changed) - RELOADABLE)
         if left:
             log.warning("changed settings that need a restart: %s", ", ".join(left))
-        self.settings = msgspec.structs.replace(self.settings, **{name: getattr(fresh, name) for name in taken})
 
 
 def collector_settings(settings: Settings) -> CollectorSettings:

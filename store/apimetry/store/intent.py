@@ -69,13 +69,13 @@ class Intents:
 
     @contextmanager
     def insert(self, tables: Sequence[Path]) -> Iterator[None]:
-        """Around an insert that gives `tables` (directories) parts; raises OSError or StoreUnavailable."""
+        """Around an insert that gives `tables` (directories) parts; raises StoreUnavailable, also after it."""
         if not self._lock.acquire(timeout=self._patience_s):
             raise StoreUnavailable("inserts are held for now")
         try:
             if self._failed:
                 raise StoreUnavailable("the store's disk refused an fsync: inserts go on after a restart")
-            self._write(encode_intent(self._directory, tables))
+            self._begin(tables)
             try:
                 yield
             finally:
@@ -83,15 +83,21 @@ class Intents:
         finally:
             self._lock.release()
 
+    def _begin(self, tables: Sequence[Path]) -> None:
+        try:
+            self._write(encode_intent(self._directory, tables))
+        except OSError as error:
+            raise StoreUnavailable(f"an insert cannot be noted: {error.strerror}") from error
+
     def _settle(self, tables: Sequence[Path]) -> None:
         try:
             for table in tables:
                 _sync_logs(table)
             self._write(b"")
-        except OSError:
+        except OSError as error:
             # The next fsync would succeed and say nothing about these bytes: the intent must outlive this process.
             self._failed = True
-            raise
+            raise StoreUnavailable(f"an insert cannot be brought to the disk: {error.strerror}") from error
 
     def _write(self, data: bytes) -> None:
         os.ftruncate(self._handle, 0)

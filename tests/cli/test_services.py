@@ -1,0 +1,33 @@
+"""A reload takes what can change, and nothing of the rest."""
+
+import msgspec
+import pytest
+
+from apimetry.cli.services import Services, collector_settings
+from apimetry.cli.settings import Settings
+from apimetry.collector.app import CONTROL, create_app
+from apimetry.store.accounts import Accounts
+from apimetry.store.client import Store
+from apimetry.store.directory import Directory
+
+
+@pytest.fixture
+def services(tmp_path):
+    settings = Settings(data_dir=str(tmp_path / "data"))
+    store = Store(f"chdb://{tmp_path}/store")  # it is never opened
+    app = create_app(store, Directory(Accounts(store)), collector_settings(settings))
+    return Services(settings, collector=app)
+
+
+def test_reload_beside_a_data_directory_that_cannot_be_made_takes_the_others(services, tmp_path):
+    (tmp_path / "file").touch()
+    changed = {"data_dir": str(tmp_path / "file" / "below"), "spool_max_bytes": 2**30}
+    before = services.settings
+    services.reload(lambda: msgspec.structs.replace(before, **changed))
+    assert services.settings == msgspec.structs.replace(before, spool_max_bytes=2**30)
+    assert services.collector[CONTROL].journal.settings.max_bytes == 2**30
+
+
+def test_reload_makes_no_other_data_directory(services, tmp_path):
+    services.reload(lambda: msgspec.structs.replace(services.settings, data_dir=str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
