@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib.metadata
+
 import msgpack
 import pytest
 
-from apimetry.middleware.wire import EVENT_DEFAULTS, EVENT_FIELDS, VERSION, encode_batch
+from apimetry.middleware.wire import EVENT_DEFAULTS, EVENT_FIELDS, LIBRARY_VERSION, VERSION, encode_batch
 
 ROW = (
     1_700_000_000_000_000,
@@ -33,6 +35,10 @@ def test_batch_is_one_map_that_msgpack_reads_back():
         "sender": {"source": "web", "captured": 3},
         "events": [list(ROW), list(ROW)],
     }
+
+
+def test_version_is_the_distributions():
+    assert importlib.metadata.version("apimetry") == LIBRARY_VERSION
 
 
 def test_every_field_has_a_default():

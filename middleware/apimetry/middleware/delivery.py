@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import email.utils
-import gzip
 import http.client
 import json
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -65,8 +65,7 @@ class Connection:
             "User-Agent": "apimetry-python",
         }
         if self._is_remote and len(body) >= GZIP_FROM_BYTES:
-            # mtime=0: a retry is the same bytes.
-            body = gzip.compress(body, compresslevel=1, mtime=0)
+            body = compress(body)
             headers["Content-Encoding"] = "gzip"
         was_open = self._http is not None
         answer = self._exchange(body, headers, timeout_s)
@@ -105,6 +104,12 @@ class Connection:
         elif self._http.sock is not None:
             self._http.sock.settimeout(timeout_s)
         return self._http
+
+
+def compress(body: bytes) -> bytes:
+    """Compress as gzip does, level 1, without a time: a retry is the same bytes."""
+    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return compressor.compress(body) + compressor.flush()
 
 
 def parse_retry_after(value: str | None, now_s: float) -> float | None:

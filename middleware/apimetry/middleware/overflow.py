@@ -48,9 +48,9 @@ class Overflow:
     Mutable state: `_lock`, the descriptor that holds the folder's lock; `_own_ids`, of the batches made here.
     """
 
-    def __init__(self, folder: Path, instance: str, *, max_bytes: int, max_age_s: float) -> None:
-        self._root = folder
-        self._own = folder / instance
+    def __init__(self, folder: str | os.PathLike[str], instance: str, *, max_bytes: int, max_age_s: float) -> None:
+        self._root = Path(folder)
+        self._own = self._root / instance
         self._max_bytes = max_bytes
         self._max_age_ns = int(max_age_s * 1e9)
         self._lock: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,6 +148,8 @@ def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
     # event: an import that a fork interrupts never ends in the child.
     from apimetry.middleware.exporter import Exporter  # noqa: PLC0415
 
+    if options.buffer_dir:
+        importlib.import_module("apimetry.middleware.overflow")
     if lacks_threads():
         faults.report("uwsgi", "uWSGI runs without --enable-threads: no event will be sent")
     return Exporter(options, faults, host)

@@ -12,22 +12,20 @@ import random
 import threading
 import time
 import uuid
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apimetry.middleware.buffer import Buffer
 from apimetry.middleware.delivery import Answer, Connection
 from apimetry.middleware.event import DropReason
-from apimetry.middleware.overflow import Overflow
 from apimetry.middleware.rows import make_row
-from apimetry.middleware.wire import encode_batch
+from apimetry.middleware.wire import LIBRARY_VERSION, encode_batch
 
 if TYPE_CHECKING:
     from apimetry.middleware.errors import Faults
     from apimetry.middleware.event import RawEvent
     from apimetry.middleware.host import Host
     from apimetry.middleware.options import Options
+    from apimetry.middleware.overflow import Overflow
     from apimetry.middleware.rows import Row
 
 FIRST_BACKOFF_S: Final = 0.25
@@ -65,7 +63,7 @@ class Worker:
         self._retry_at = self._asked_until = self._next_adoption = -math.inf
         self._attempts = 0
         self._started_us = time.time_ns() // 1000
-        self._library = f"apimetry-python/{_library_version()}"
+        self._library = f"apimetry-python/{LIBRARY_VERSION}"
         self._sent = 0
         self._dropped = {reason: 0 for reason in DropReason if reason is not DropReason.buffer_full}
         self._waiters: dict[threading.Event, None] = {}
@@ -175,10 +173,12 @@ class Worker:
         self._last_drain = time.monotonic()
 
     def _rows(self, batch: list[RawEvent]) -> list[Row]:
+        """Make rows of events, which are given up one by one: both at once would take twice the memory."""
         rows = []
-        for event in batch:
+        batch.reverse()
+        while batch:
             try:
-                rows.append(make_row(event, self._options))
+                rows.append(make_row(batch.pop(), self._options))
             except Exception:  # noqa: BLE001  # whatever a host's callable returned, the others are sent
                 self._dropped[DropReason.invalid] += 1
                 self._faults.report("invalid", "an event could not be encoded and was dropped")
@@ -327,16 +327,11 @@ def _is_encodable(batch_id: bytes, row: Row) -> bool:
 def _make_overflow(options: Options, instance: str) -> Overflow | None:
     if not options.buffer_dir:
         return None
+    from apimetry.middleware.overflow import Overflow  # noqa: PLC0415  # the recorder has imported it
+
     return Overflow(
-        Path(options.buffer_dir),
+        options.buffer_dir,
         instance,
         max_bytes=options.buffer_dir_max_bytes,
         max_age_s=options.buffer_dir_max_age_s,
     )
-
-
-def _library_version() -> str:
-    try:
-        return version("apimetry")
-    except PackageNotFoundError:  # a vendored copy
-        return "0"

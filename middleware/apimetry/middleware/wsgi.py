@@ -261,7 +261,7 @@ class _Exchange:
                 # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
                 status = 200 if status == CLIENT_CLOSED else status
-            method = environ["REQUEST_METHOD"]
+            method = environ.get("REQUEST_METHOD", "")
             if names is UNMATCHED_NAMES and status != 404:
                 # An exception that Flask passed on, when its context was gone; or Falcon, which leaves nothing.
                 names = ask_router(middleware.find_router(), self._path, method)
