@@ -157,6 +157,14 @@ def test_old_batches_are_dropped_and_counted(tmp_path, make, fake_collector, cap
     assert batches(tmp_path) == []
 
 
+def test_no_batch_waits_longer_than_collectors_recognize_it(tmp_path):
+    from apimetry.collector.settings import SpoolSettings
+    from apimetry.middleware.options import Options
+
+    an_hour_s = 3600
+    assert Options.buffer_dir_max_age_s <= SpoolSettings(directory=tmp_path).batch_window_s - an_hour_s
+
+
 def test_files_are_the_owners_alone_and_foreign_files_are_no_matter(tmp_path, make, fake_collector):
     folder = tmp_path / "deep" / "buffer"
     overflow = Overflow(folder, "a", max_bytes=10**6, max_age_s=60)

@@ -427,3 +427,18 @@ def test_other_frameworks_tell_their_routes_through_the_generic_adapters(framewo
     assert middleware.flush(10)
     seen = [(e["route"], e["function"].rpartition("<locals>.")[2], e["status_code"]) for e in fake_collector.events]
     assert seen == [("/v1/scores/{identity}", function, 200), ("(unmatched)", "", 404)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(("framework", "make"), [("litestar", make_litestar), ("bottle", make_bottle)])
+def test_method_that_a_path_does_not_have_keeps_the_route(framework, make, fake_collector):
+    pytest.importorskip(framework)
+    from apimetry.middleware.asgi import ASGIMiddleware
+    from apimetry.middleware.wsgi import WSGIMiddleware
+
+    app, call = make()
+    middleware = (ASGIMiddleware if call is call_asgi else WSGIMiddleware)(app, **fake_collector.options)
+    call(middleware, "DELETE", "/v1/scores/17", b"", {})
+    assert middleware.flush(10)
+    seen = [(e["route"], e["function"], e["status_code"]) for e in fake_collector.events]
+    assert seen == [("/v1/scores/{identity}", "", 405)]

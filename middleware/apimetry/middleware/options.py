@@ -71,7 +71,9 @@ class Options:
         buffer_dir: a folder for batches that the collector does not take; empty: they stay in memory. What a killed
             process has there, the next one delivers.
         buffer_dir_max_bytes: bytes in that folder, of all processes together.
-        buffer_dir_max_age_s: how long a batch may wait there, seconds; older ones are dropped and counted.
+        buffer_dir_max_age_s: how long a batch may wait there, seconds; older ones are dropped and counted. 23 hours:
+            the collector recognizes a batch that comes again for a day after it took it, whose answer may have been
+            lost. A longer wait trades batches lost for batches that may count twice.
     """
 
     collector_url: str = DEFAULT_COLLECTOR_URL
@@ -96,7 +98,7 @@ class Options:
     max_batch_bytes: int = 1024 * 1024
     buffer_dir: str | os.PathLike[str] = ""
     buffer_dir_max_bytes: int = 64 * 1024 * 1024
-    buffer_dir_max_age_s: float = 86_400.0
+    buffer_dir_max_age_s: float = 82_800.0
 
     def __post_init__(self) -> None:
         _check_collector_url(self.collector_url)

@@ -9,8 +9,8 @@ Invariants:
 - a batch older than `max_age_s` is removed and counted.
 
 A killed process loses nothing that is here. A power loss may: nothing is fsync'd, the collector's spool is for that.
-A batch whose acknowledgement a kill cut off is recognized by the collector within its window for batch ids (10
-minutes by default); posted later than that, it counts twice.
+A batch whose acknowledgement got lost (a kill, a hang-up, a time-out) is recognized by the collector within its
+window for batch ids, a day by default. `max_age_s` is an hour less by default, so that no batch comes after it.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None,
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
     # A parameter is one segment; only where that leaves none may it span several.
     for parameter in ("[^/]+", ".+"):
-        fitting = [template for template in templates if _fits(template, path, parameter)]
+        fitting = [template for template in templates if fits(template, path, parameter)]
         if len(fitting) == 1:
             return fitting[0] or "/", False
     own = _template_of(anchor)
@@ -205,7 +205,8 @@ def _template_of(route: Any) -> str | None:
     return template or "/" if isinstance(template, str) else None
 
 
-def _fits(template: str, path: str, parameter: str) -> bool:
+def fits(template: str, path: str, parameter: str) -> bool:
+    """Tell whether a path may be one of a template, whose parameters match the pattern given."""
     pieces = re.split(r"{[^{}]*}", template)
     return re.fullmatch(parameter.join(map(re.escape, pieces)), path) is not None
 
@@ -270,7 +271,7 @@ def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name:
     route = environ.get("bottle.route")
     if route is not None:
         prefix, method = environ.get("SCRIPT_NAME", "").removeprefix(script_name), environ["REQUEST_METHOD"]
-        template = prefix + werkzeug_template(_bottle_filters(route.rule))
+        template = prefix + werkzeug_template(bottle_filters(route.rule))
         key = (id(route), prefix)
         return cache.find(key, method) or cache.put(key, route, template, (route.callback, method))
     return UNMATCHED_NAMES
@@ -282,7 +283,7 @@ def werkzeug_template(rule: str) -> str:
     return _ANGLE.sub(r"{\1}", rule)
 
 
-def _bottle_filters(rule: str) -> str:
+def bottle_filters(rule: str) -> str:
     """Turn Bottle's ``<name:filter:config>`` into Werkzeug's order."""
     return re.sub(r"<([A-Za-z_]\w*)(?::(?:[^<>\\]|\\.)*)?>", r"<\1>", rule)
 
