@@ -2,6 +2,8 @@ import asyncio
 import gzip
 import json
 import os
+import random
+from collections import Counter
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -127,6 +129,47 @@ async def test_bomb_is_a_413_and_is_never_inflated_past_the_limit(tmp_path, enco
         for bomb in bombs:
             assert "300000" in await refusal(await collector.post(bomb, Content_Encoding=encoding), 413)
         assert await collector.reconcile() == 0
+
+
+async def test_mutated_requests_never_break_the_collector_and_all_are_accounted_for(tmp_path):
+    rng = random.Random(18)
+    forms = {
+        "application/json": body_of(event(data={"a": "b"}), event()),
+        "application/msgpack": envelope([wire_row(1), wire_row(2)], batch_id=None),
+    }
+    compressors = {"": bytes, "gzip": gzip.compress, "zstd": zstd.compress}
+    statuses = Counter()
+    async with collecting(tmp_path) as collector:
+        for _ in range(400):
+            content_type, whole = rng.choice(list(forms.items()))
+            encoding, compress = rng.choice(list(compressors.items()))
+            early = mutated(whole, rng) if rng.random() < 0.7 else whole
+            body = compress(early)
+            response = await collector.post(
+                mutated(body, rng) if rng.random() < 0.3 else body,
+                Content_Type=rng.choice([content_type, content_type, *forms]),
+                Content_Encoding=encoding or None,
+            )
+            statuses[response.status] += 1
+        await collector.drained()
+        await collector.reconcile()
+        assert set(statuses) <= {200, 400, 413}
+        assert min(statuses[200], statuses[400]) > 20
+        assert await collector.total("stored_events_total") == len(collector.store.rows)
+
+
+def mutated(body, rng):
+    """The body with a byte changed, taken out or put in, or a piece of it doubled, or its end cut off."""
+    at, value = rng.randrange(len(body)), bytes([rng.choice([0, 0x7F, 0xC1, 0xDD, 0xFF, rng.randrange(256)])])
+    return rng.choice(
+        [
+            body[:at] + value + body[at + 1 :],
+            body[:at] + body[at + 1 :],
+            body[:at] + value + body[at:],
+            body[: at + 8] + body[at:],
+            body[: at + 1],
+        ]
+    )
 
 
 async def test_key_is_checked_before_a_byte_of_the_body_is_read(tmp_path):

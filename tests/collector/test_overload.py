@@ -1,6 +1,7 @@
 """Many large and many slow bodies at once."""
 
 import asyncio
+import gzip
 import io
 import json
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from apimetry.store.accounts import KeyKind
-from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, event
+from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, event, zstd
 from tests.support.collector_process import CollectorProcess
 
 MIB = 1024 * 1024
@@ -47,6 +48,37 @@ async def test_memory_is_bounded_under_200_concurrent_large_bodies(tmp_path, req
     assert growth < 192 * MIB
     assert statuses[200]
     assert set(statuses) <= {200, 503, "cut"}
+
+
+async def test_bombs_of_every_kind_are_refused_within_the_memory_bound(tmp_path, request):
+    """The bound: what may be inflated, and 16 MiB."""
+    collector = await asyncio.to_thread(CollectorProcess, tmp_path)
+    request.addfinalizer(collector.close)
+    async with aiohttp.ClientSession(headers={"X-API-Key": KEYS[KeyKind.write]}) as session:
+
+        async def post(encoding, body):
+            headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+            async with session.post(f"{collector.url}/1/event/", data=body, headers=headers) as response:
+                return response.status
+
+        async def in_chunks(body):
+            for start in range(0, len(body), 1000):
+                yield body[start : start + 1000]
+
+        compressors = {"gzip": gzip.compress, "zstd": zstd.compress}
+        for encoding, compress in compressors.items():
+            assert await post(encoding, compress(b"[]")) == 200
+        before = peak_memory_bytes(collector.process.pid)
+        for encoding, compress in compressors.items():
+            bomb, shell = compress(bytes(64 * MIB)), compress(compress(bytes(64 * MIB)))
+            assert len(bomb) * 900 < 64 * MIB
+            assert await post(encoding, bomb) == 413
+            assert await post(encoding, compress(bytes(MIB)) * 40) == 413
+            assert await post(encoding, in_chunks(bomb)) == 413
+            assert await post(encoding, bomb[: len(bomb) // 8]) == 400
+            assert await post(encoding, shell) == 400
+        growth = peak_memory_bytes(collector.process.pid) - before
+    assert growth < 32 * MIB
 
 
 async def test_slow_senders_are_cut_off_and_harm_nobody(tmp_path):

@@ -74,6 +74,13 @@ def test_flipped_bit_anywhere_loses_its_record_only_and_changes_none():
         assert len(damages) == (not in_header)
 
 
+def test_tokens_differ_even_within_one_tick_of_a_clock_that_stands_still():
+    """So they do after a step of the clock, a wiped spool, and among collectors: nothing else is in a token."""
+    tokens = {segment.new_token(CREATED_NS) for _ in range(1000)}
+    assert len(tokens) == 1000
+    assert {token[:20] for token in tokens} == {f"{CREATED_NS:020d}"}
+
+
 def test_record_of_another_segment_or_place_is_not_taken():
     data, ends = make_segment(2)
     assert scan(data, segment.new_token(1))[0] == []
