@@ -5,7 +5,7 @@ OLDEST := .venv-oldest/bin
 ROOMS := middleware store web collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
 
-.PHONY: run test torture check fmt bench build clean
+.PHONY: run test torture host-suites check fmt bench build clean
 
 run: .venv/installed
 	@$(BIN)/apimetry serve
@@ -18,6 +18,10 @@ test: .venv/installed-dev .venv-oldest/installed
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
 torture: .venv/installed-dev
 	$(BIN)/python -m tests.torture --seconds $(or $(SECONDS),600) --soak $(or $(SOAK),0) $(SEED:%=--seed %)
+
+# The frameworks' own test suites, bare and with the middleware around every application; they come from the index.
+host-suites: .venv/installed-dev
+	$(BIN)/python -m tests.host_suites
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
