@@ -14,6 +14,13 @@ import os
 import runpy
 import sys
 
+OPTIONS = {
+    "collector_url": os.environ["APIMETRY_COLLECTOR_URL"],
+    "write_key": os.environ["APIMETRY_WRITE_KEY"],
+    "exclude": [],
+}
+"""Read now: tests of the command line empty the environment."""
+
 
 def wrap_starlette() -> None:
     from apimetry.middleware.asgi import ASGIMiddleware
@@ -23,7 +30,7 @@ def wrap_starlette() -> None:
         with contextlib.suppress(ImportError):
             kind = getattr(importlib.import_module(module), attribute)
             if "build_middleware_stack" in vars(kind):
-                patch(kind, "build_middleware_stack", lambda build, self: ASGIMiddleware(build(self), exclude=[]))
+                patch(kind, "build_middleware_stack", lambda build, self: ASGIMiddleware(build(self), **OPTIONS))
 
 
 def wrap_flask() -> None:
@@ -34,7 +41,7 @@ def wrap_flask() -> None:
 
         def make(initialize, self, *arguments, **options) -> None:
             initialize(self, *arguments, **options)
-            self.wsgi_app = WSGIMiddleware(self.wsgi_app, exclude=[])
+            self.wsgi_app = WSGIMiddleware(self.wsgi_app, **OPTIONS)
 
         patch(Flask, "__init__", make)
 
@@ -47,7 +54,7 @@ def wrap_werkzeug() -> None:
         from apimetry.middleware.wsgi import WSGIMiddleware
 
         def run(run_wsgi_app, app, *arguments, **options):
-            return run_wsgi_app(WSGIMiddleware(app, exclude=[]), *arguments, **options)
+            return run_wsgi_app(WSGIMiddleware(app, **OPTIONS), *arguments, **options)
 
         if os.environ.get("APIMETRY_SUITE") == "werkzeug":
             patch(werkzeug.test, "run_wsgi_app", run)

@@ -69,7 +69,7 @@ HOSTS: dict[str, Callable[[int], list[str]]] = {
     "fastapi-gunicorn-asgi": lambda port: _gunicorn("fastapi_app:app", port, "--worker-class", _asgi_worker()),
     "flask-gunicorn": lambda port: _gunicorn("flask_app:app", port),
     "flask-gunicorn-gthread": lambda port: _gunicorn("flask_app:app", port, "--threads", "2", "--preload"),
-    "flask-gunicorn-gevent": lambda port: _gunicorn("flask_app:app", port, "--worker-class", "gevent"),
+    "flask-gunicorn-gevent": lambda port: _gunicorn("flask_app:app", port, "--worker-class", "gevent", "--preload"),
     "flask-granian": lambda port: _granian("flask_app:app", port, "wsgi"),
     "flask-uwsgi": lambda port: _uwsgi("flask_app:app", port),
     "django-wsgi-gunicorn": lambda port: _gunicorn("django_app:application", port, "--threads", "2"),
