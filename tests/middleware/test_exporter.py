@@ -348,7 +348,7 @@ def test_fork_that_python_did_not_see_is_noticed_at_the_next_event(make, fake_co
         # What a C fork leaves: the parent's state, and another process id.
         recorder._exporter._worker, recorder._exporter._pid = parents, parents.pid
         recorder._exporter._buffer = parents.buffer
-        recorder._exporter._workers = {parents.pid: parents}
+        recorder._exporter.workers = {parents.pid: parents}
         assert recorder.counters()["captured"] == 0
         recorder.record(event("/child"))
         assert recorder.flush(20)
@@ -445,6 +445,20 @@ def test_exit_by_an_unhandled_exception_delivers(fake_collector):
     done = run_script(fake_collector, "recorder.record(event())\nraise LookupError('the host')\n")
     assert done.returncode == 1
     assert done.stderr.rstrip().endswith("LookupError: the host")
+    assert len(fake_collector.events) == 1
+
+
+def test_exit_delivers_what_a_host_that_is_gone_has_left(fake_collector):
+    done = run_script(
+        fake_collector,
+        """
+        def serve():
+            Recorder({"flush_interval_s": 60}).record(event())
+
+        serve()
+        """,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(fake_collector.events) == 1
 
 

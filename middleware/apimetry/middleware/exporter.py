@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import threading
 import time
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class Exporter:
     """Takes events from any thread or event loop, and never blocks or raises for it.
 
-    Mutable state: `_worker`, `_buffer` and `_pid`, which follow `_workers`, where the first thread of a process that
+    Mutable state: `_worker`, `_buffer` and `_pid`, which follow `workers`, where the first thread of a process that
     needs a worker puts one, atomically.
     """
 
@@ -46,8 +47,8 @@ class Exporter:
         self._buffer: Buffer | None = None
         self._pid = 0
         # Process id → its worker. Not a lock: a lock that is held during a fork stays locked for ever.
-        self._workers: dict[int, Worker] = {}
-        self._exit_budget_s = options.exit_timeout_s
+        self.workers: dict[int, Worker] = {}
+        self.exit_timeout_s = self._exit_budget_s = options.exit_timeout_s
         _at_fork_and_exit(self)
 
     def submit(self, event: RawEvent) -> None:
@@ -89,7 +90,7 @@ class Exporter:
             self._worker.abandon()
         self._worker = self._buffer = None
         self._pid = 0
-        self._workers = {}
+        self.workers.clear()
         self._exit_budget_s = self._options.exit_timeout_s
 
     def flush_at_exit(self, *, is_last: bool) -> None:
@@ -115,10 +116,11 @@ class Exporter:
     def _start(self) -> Buffer:
         """Return this process's buffer, and see that its thread runs."""
         pid = os.getpid()
-        worker = self._workers.get(pid)
+        worker = self.workers.get(pid)
         if worker is None:
             # Of several threads that come here at once, all go on with the worker of the first.
-            worker = self._workers.setdefault(pid, Worker(self._options, self._faults, self._host))
+            worker = self.workers.setdefault(pid, Worker(self._options, self._faults, self._host))
+            worker.at_end = functools.partial(self.workers.pop, pid, None)
         if self._worker is not None and self._worker is not worker:
             self._worker.abandon()  # a parent's, after a fork that Python did not see
         self._worker = worker
@@ -138,20 +140,23 @@ class Exporter:
 
 
 def _at_fork_and_exit(exporter: Exporter) -> None:
-    """Hook an exporter into fork and exit without keeping it alive."""
-    reference = weakref.ref(exporter)
+    """Hook an exporter into fork and exit without keeping it alive: only its workers, until their threads end."""
+    reference, workers, timeout_s = weakref.ref(exporter), exporter.workers, exporter.exit_timeout_s
 
     def after_fork() -> None:
         if (living := reference()) is not None:
             living.forget_parent()
+        else:
+            workers.clear()
 
-    def before_join() -> None:
+    def flush_at_exit(*, is_last: bool) -> None:
         if (living := reference()) is not None:
-            living.flush_at_exit(is_last=False)
+            living.flush_at_exit(is_last=is_last)
+        elif (worker := workers.get(os.getpid())) is not None and worker.thread.is_alive():
+            worker.stop(timeout_s)  # its host is gone, and it may still be delivering
 
-    def at_exit() -> None:
-        if (living := reference()) is not None:
-            living.flush_at_exit(is_last=True)
+    before_join = functools.partial(flush_at_exit, is_last=False)
+    at_exit = functools.partial(flush_at_exit, is_last=True)
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=after_fork)

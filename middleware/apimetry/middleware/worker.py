@@ -21,6 +21,8 @@ from apimetry.middleware.rows import make_row
 from apimetry.middleware.wire import LIBRARY_VERSION, encode_batch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apimetry.middleware.errors import Faults
     from apimetry.middleware.event import RawEvent
     from apimetry.middleware.host import Host
@@ -74,6 +76,7 @@ class Worker:
         self._urgent = threading.Lock()
         self._urgent.acquire()
         self.is_started = threading.Lock()
+        self.at_end: Callable[[], object] = bool
         self.thread = threading.Thread(target=self._run, name="apimetry-exporter", daemon=True)
 
     def counters(self) -> dict[str, object]:
@@ -137,6 +140,7 @@ class Worker:
                 self._connection.close()
                 if self._overflow is not None:
                     self._overflow.close()
+                self.at_end()
                 return
 
     def _gather(self) -> None:
