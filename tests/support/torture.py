@@ -140,10 +140,14 @@ class Torture:
     def power_cut(self):
         """Die while the embedded store is inserting, and lose of it what was not synced."""
         store = self.target.data_dir / "store"
-        deadline = time.monotonic() + 20
-        while not read_intent(store) and time.monotonic() < deadline:
+        deadline, after_s = time.monotonic() + 20, self.rng.uniform(0, 0.1)
+        while time.monotonic() < deadline:
+            if read_intent(store):
+                time.sleep(after_s)
+                if read_intent(store):
+                    break
+                after_s /= 2
             time.sleep(0.001)
-        time.sleep(self.rng.uniform(0, 0.1))
         self.target.kill()
         self.power["inserts under way"] += bool(read_intent(store))
         lines, parts = cut_power(store, self.rng)
