@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -225,6 +226,11 @@ async def test_stored_events_follow_a_new_retention(service):
     for table in ("events", *TABLES):
         assert kept(store, table) == [(90,)], table
     assert counted(store) == {2}
+    # What was accepted before the change and came out of the spool after it: the same change again reaches it.
+    insert_events(store, [Event(timestamp=now_us, retention_days=365)], token="late")
+    await change(90)
+    for table in ("events", *TABLES):
+        assert kept(store, table) == [(90,)], table
     assert store.query("SELECT DISTINCT retention_days FROM events WHERE application = 'other'") == [(365,)]
 
 
@@ -276,3 +282,24 @@ async def test_what_is_not_to_be_deleted_is_refused(embedded_service):
     theirs = await deleted(embedded_service, "theirs/events?start=1&end=5", key="their admin")
     await assert_error(await embedded_service.get(f"/api/jobs/{theirs['id']}", "admin"), 404, theirs["id"])
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
+
+
+async def test_a_job_that_the_store_cannot_do_says_why_and_ends_when_it_can(embedded_service, caplog):
+    store = embedded_service.accounts.store
+    insert_events(store, [Event(timestamp=START * 1_000_000, consumer_id="acme")])
+    store.command("ALTER TABLE events UPDATE sample_weight = throwIf(1) WHERE 1", settings={"mutations_sync": 0})
+    jobs, application = Jobs(store), embedded_service.accounts.application("shop")
+    job = jobs.add(replace(jobs.create(application, JobKind.delete_consumer), consumer_id="acme"))
+    rewriting = []
+    while not rewriting or rewriting[0]["error"] is None:
+        await asyncio.sleep(0.05)
+        rewriting = (await embedded_service.answer(f"/api/jobs/{job.id}", "admin"))["job"]["rewriting"]
+    assert [(each["table"], each["partsLeft"] > 0) for each in rewriting] == [("events", True)]
+    assert rewriting[0]["error"] == "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"
+    Runner(jobs, NOW.timestamp, owner="x")._report()
+    assert "rewrite events" in caplog.text
+    assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in caplog.text
+    store.command("KILL MUTATION WHERE command LIKE '%throwIf%'")
+    done = await ended(embedded_service, {"id": job.id, "state": "running"})
+    assert done["rewriting"] == []
+    assert counted(store) == {0}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
 from apimetry.store.errors import AccountNotFound
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
+from apimetry.store.mutations import Unfinished, unfinished_mutations
 from apimetry.web.credentials import Access, authorize
 from apimetry.web.errors import BadRequest, NotFound
 from apimetry.web.service import json_response
@@ -81,29 +82,36 @@ class Deletions:
         while job.state is not JobState.done and loop.time() < deadline:
             await asyncio.sleep(_POLL_S)
             job = await self._run(functools.partial(self._jobs.job, job.id))
+        (shown,) = await self._run(lambda: self._shown([job]))
         if job.state is JobState.done:
-            return json_response({"job": job_json(job)})
-        return json_response({"job": job_json(job)}, status=202, headers={"Location": f"/api/jobs/{job.id}"})
+            return json_response({"job": shown})
+        return json_response({"job": shown}, status=202, headers={"Location": f"/api/jobs/{job.id}"})
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         """Answer one page of the organization's jobs, the last first."""
         access = await self._authorize(request)
         wanted = access.application.id if access.application else None
         found = await self._run(lambda: self._jobs.jobs(access.organization.id))
-        rows = [job_json(job) for job in found if wanted in (None, job.application_id)]
-        return json_response(page_of(request, rows, "jobs"))
+        ours = [job for job in found if wanted in (None, job.application_id)]
+        return json_response(page_of(request, await self._run(lambda: self._shown(ours)), "jobs"))
 
     async def get_job(self, request: web.Request) -> web.Response:
         """Answer one job."""
         access = await self._authorize(request)
 
-        def find() -> Job:
+        def find() -> dict[str, object]:
             job = self._jobs.job(request.match_info["id"])
             if job.organization_id != access.organization.id:
                 raise AccountNotFound(f"there is no job with the id {job.id!r}")
-            return job
+            return self._shown([job])[0]
 
-        return json_response({"job": job_json(await self._run(find))})
+        return json_response({"job": await self._run(find)})
+
+    def _shown(self, jobs: Sequence[Job]) -> list[dict[str, object]]:
+        """Return jobs as they are shown; blocks while the store says what the running ones wait for."""
+        is_any_running = any(job.state is JobState.running for job in jobs)
+        rewriting = unfinished_mutations(self._jobs.store) if is_any_running else []
+        return [job_json(job, rewriting if job.state is JobState.running else ()) for job in jobs]
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="delete data")
@@ -132,8 +140,8 @@ def _range(parameters: Iterable[tuple[str, str]]) -> tuple[int, int]:
     return start, end
 
 
-def job_json(job: Job) -> dict[str, object]:
-    """Return a job as it is shown."""
+def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> dict[str, object]:
+    """Return a job as it is shown, with what the store is still rewriting for running ones."""
     is_range = job.kind is JobKind.delete_range
     return {
         "id": job.id,
@@ -146,4 +154,8 @@ def job_json(job: Job) -> dict[str, object]:
         "state": job.state.value,
         "createdAt": iso_or_none(job.created_at),
         "finishedAt": iso_or_none(job.finished_at),
+        "rewriting": [
+            {"table": each.table, "since": iso_or_none(each.since), "partsLeft": each.parts, "error": each.error}
+            for each in rewriting
+        ],
     }

@@ -3,6 +3,9 @@
 The services take turns by the minute (`store.turns`). Who works takes the next minute's turn ahead of time, before
 each step, so that a job goes on where it is; when it dies, another takes over with the first minute that nobody has
 taken, two minutes later at most, and begins the job again. A service that lost its turn stops before its next step.
+
+A job waits for the engine as long as that takes; every REPORT_EVERY_S the log says what it waits for, and with which
+error the engine tries again.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from collections.abc import Callable
 from apimetry.store.erasure import carry_out
 from apimetry.store.errors import StoreError
 from apimetry.store.jobs import Job, Jobs, JobState
+from apimetry.store.mutations import unfinished_mutations
 from apimetry.store.turns import take_turn
 
 log = logging.getLogger(__name__)
 
 PURPOSE = "jobs"
 POLL_S = 5.0
+REPORT_EVERY_S = 60.0
 
 
 class Interrupted(Exception):
@@ -31,8 +36,8 @@ class Interrupted(Exception):
 class Runner:
     """One service's runner; `owner` tells it apart from the others, `clock` returns seconds since the epoch.
 
-    `_stopping` is set on the event loop and read in the worker thread; `_turn`, the last minute taken, is the
-    worker's alone.
+    `_stopping` is set on the event loop and read in the worker thread. The worker alone has `_turn`, the last minute
+    taken, and `_reported`, when the log last said something.
     """
 
     def __init__(self, jobs: Jobs, clock: Callable[[], float], *, owner: str) -> None:
@@ -41,6 +46,7 @@ class Runner:
         self._owner = owner
         self._stopping = threading.Event()
         self._turn = -1
+        self._reported = 0.0
         self._waking = asyncio.Event()
 
     def wake(self) -> None:
@@ -72,6 +78,7 @@ class Runner:
                 if job.state is JobState.waiting:
                     self._jobs.begin(job)
                 log.info("job %s begins: %s of application %s", job.id, job.kind.value, job.application_id)
+                self._reported = self._clock()
                 self._do(job)
         except Interrupted:
             return
@@ -89,10 +96,12 @@ class Runner:
         """Wait between two steps, and keep the turn; raises Interrupted where there is none any more."""
         if self._stopping.wait(seconds):
             raise Interrupted
+        self._report()
         minute = int(self._clock()) // 60
-        if self._turn > minute:
+        if self._turn == minute + 1:
             return
-        if self._turn < minute and not self._take(minute):
+        # A later turn than that was taken before the clock was set back, and is worth nothing.
+        if self._turn != minute and not self._take(minute):
             raise Interrupted
         self._take(minute + 1)
 
@@ -101,3 +110,13 @@ class Runner:
             return False
         self._turn = minute
         return True
+
+    def _report(self) -> None:
+        if self._clock() < self._reported + REPORT_EVERY_S:
+            return
+        self._reported = self._clock()
+        for each in unfinished_mutations(self._jobs.store):
+            log.warning(
+                "jobs wait for the store to rewrite %s since %s: %d parts are left, the last error was %s",
+                each.table, each.since, each.parts, each.error or "none",
+            )  # fmt: skip

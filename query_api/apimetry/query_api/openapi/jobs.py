@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.openapi.parts import (
+    COUNT,
     Json,
     answer,
     array,
@@ -29,6 +30,7 @@ _JOB = {
     "state": "done",
     "createdAt": "2026-01-20T14:00:00Z",
     "finishedAt": "2026-01-20T14:00:02Z",
+    "rewriting": [],
 }
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
 _WHAT_GOES = """The events go from the disk, and every figure that they were counted in is made again from those that
@@ -39,7 +41,8 @@ made again, inserts pause for moments; nothing is lost by it."""
 
 def answers() -> Json:
     """Return the two ways in which a deletion is answered."""
-    running = {**_JOB, "state": "running", "finishedAt": None}
+    rewriting = {"table": "events", "since": "2026-01-20T14:00:00Z", "partsLeft": 12, "error": None}
+    running = {**_JOB, "state": "running", "finishedAt": None, "rewriting": [rewriting]}
     return {
         "200": answer("Done.", json_content("OneJob", example={"job": _JOB})),
         "202": answer("It goes on; ask its job.", json_content("OneJob", example={"job": running})),
@@ -101,6 +104,10 @@ def schemas() -> Json:
     text: Json = {"type": "string"}
     time: Json = {"type": "string", "format": "date-time"}
     number: Json = {"type": ["integer", "null"]}
+    error: Json = {
+        "type": ["string", "null"],
+        "description": "Why the store could not go on when it last tried; it tries again by itself.",
+    }
     job = closed(
         {
             "id": text,
@@ -113,6 +120,10 @@ def schemas() -> Json:
             "state": {"type": "string", "enum": [each.value for each in JobState]},
             "createdAt": time,
             "finishedAt": {**time, "type": ["string", "null"]},
+            "rewriting": {
+                **array(closed({"table": text, "since": time, "partsLeft": COUNT, "error": error})),
+                "description": "What the store is still rewriting while the job runs; none before and after.",
+            },
         }
     )
     return {
