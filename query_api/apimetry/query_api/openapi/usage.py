@@ -43,9 +43,9 @@ unless `sortBy` is given; `pagination` counts its buckets. Lists have at most 10
 The percentiles of `byEndpoint` are exact in windows of up to two hours. In longer ones they may be estimates from
 logarithmic buckets: within 2 % of the exact value, and never above the true maximum.
 
-The sums of all lists, and of the series, are the totals. Where an insert comes in between, the service reads again,
-up to four times, until they are; under inserts that never pause, what came within the last moment may be in one part
-of an answer and not in another.
+The sums of all lists, and of the series, are the totals. Where an insert comes in between, the service reads again
+until they are, three times in all; under inserts that never pause, what came within the last moment may be in one
+part of an answer and not in another.
 
 `rateLimits.current` are the limits that the application was given, null where it has none; they are shown, not
 enforced. Alerts look at the figures as they are shown, the most urgent first: utilization over 80 % (90: high),
