@@ -30,8 +30,8 @@ def counted(events, query, shift_s=0, key=lambda event: "shop"):
 
 
 @pytest.mark.parametrize("granularity", [None, "minute", "hour", "day", "week", "7000"])
-async def test_each_point_of_the_period_before_lies_under_its_counterpart(service, granularity):
-    insert_events(service.accounts.store, EVENTS)
+async def test_each_point_of_the_period_before_lies_under_its_counterpart(embedded_service, granularity):
+    insert_events(embedded_service.accounts.store, EVENTS)
     sizes = None
     if granularity is not None:
         sizes = Granularity(int(granularity)) if granularity.isdigit() else named_granularity(granularity)
@@ -39,7 +39,7 @@ async def test_each_point_of_the_period_before_lies_under_its_counterpart(servic
     start, end = START + 17, START + SPAN - 100
     query = TimeseriesQuery(start, end, granularity=sizes)
     asked = f"&granularity={granularity}" if granularity else ""
-    answer = await service.answer(f"/1/timeseries/{start}/{end}/?compare=previous{asked}")
+    answer = await embedded_service.answer(f"/1/timeseries/{start}/{end}/?compare=previous{asked}")
     assert answer["groups"] == counted(EVENTS, query)
     assert answer["previous"] == {
         "groups": counted(EVENTS, query, end - start),
@@ -48,10 +48,10 @@ async def test_each_point_of_the_period_before_lies_under_its_counterpart(servic
     }
 
 
-async def test_groups_are_compared_with_themselves(service):
-    insert_events(service.accounts.store, EVENTS)
+async def test_groups_are_compared_with_themselves(embedded_service):
+    insert_events(embedded_service.accounts.store, EVENTS)
     query = TimeseriesQuery(START, START + SPAN)
-    answer = await service.answer(
+    answer = await embedded_service.answer(
         f"/1/timeseries/{query.start}/{query.end}/?compare=previous&group=status_code&limit=2&include=method:GET"
     )
     before = counted(
@@ -61,24 +61,26 @@ async def test_groups_are_compared_with_themselves(service):
     assert answer["previous"]["groups"] == {key: before[key] for key in answer["groups"]}
 
 
-async def test_a_group_that_is_new_has_a_series_without_points_and_one_that_is_gone_has_its_own(service):
+async def test_a_group_that_is_new_has_a_series_without_points_and_one_that_is_gone_has_its_own(embedded_service):
     insert_events(
-        service.accounts.store,
+        embedded_service.accounts.store,
         [
             Event(timestamp=(START + 5) * 1_000_000, consumer_id="new"),
             Event(timestamp=(START - 5) * 1_000_000, consumer_id="gone"),
         ],
     )
     path = f"/1/timeseries/{START}/{START + 60}/?compare=previous&group=consumer_id&granularity=30"
-    assert (await service.answer(path))["previous"]["groups"] == {"new": [], "gone": [[START + 30, 1]]}
-    filled = (await service.answer(f"{path}&fill=zero"))["previous"]["groups"]
+    assert (await embedded_service.answer(path))["previous"]["groups"] == {"new": [], "gone": [[START + 30, 1]]}
+    filled = (await embedded_service.answer(f"{path}&fill=zero"))["previous"]["groups"]
     assert filled == {"new": [[START, 0], [START + 30, 0]], "gone": [[START, 0], [START + 30, 1]]}
 
 
-async def test_nothing_is_compared_with_nothing(service):
-    answer = await service.answer(f"/1/timeseries/{START}/{START + 60}/?compare=previous&group=route&limit=5")
+async def test_nothing_is_compared_with_nothing(embedded_service):
+    answer = await embedded_service.answer(
+        f"/1/timeseries/{START}/{START + 60}/?compare=previous&group=route&limit=5"
+    )
     assert answer["previous"]["groups"] == {}
-    answer = await service.answer(f"/1/timeseries/{START}/{START + 60}/?compare=previous")
+    answer = await embedded_service.answer(f"/1/timeseries/{START}/{START + 60}/?compare=previous")
     assert answer["previous"]["groups"] == {"shop": [[START, 0]]}
 
 

@@ -118,9 +118,9 @@ def test_a_busy_day(store):
     ]
 
 
-def test_alerts_lead_the_recommendations(store):
-    insert_events(store, [at(NOW - 5, status_code=500, response_us=2_000_000, sample_weight=4000)])
-    found = insights(store)
+def test_alerts_lead_the_recommendations(embedded_store):
+    insert_events(embedded_store, [at(NOW - 5, status_code=500, response_us=2_000_000, sample_weight=4000)])
+    found = insights(embedded_store)
     assert [row["type"] for row in found["alerts"]] == ["rate_limit_approaching", "error_rate_high", "latency_high"]
     assert [row["action"] for row in found["recommendations"][:3]] == [
         "upgrade_plan",
@@ -130,9 +130,9 @@ def test_alerts_lead_the_recommendations(store):
     assert found["bottlenecks"][-1]["type"] == "rate_limit_approaching"
 
 
-def test_without_events_there_is_nothing_to_do(store):
+def test_without_events_there_is_nothing_to_do(embedded_store):
     for parameters in [(), (("timeframe", "all"),), (("method", "GET"),)]:
-        found = insights(store, *parameters)
+        found = insights(embedded_store, *parameters)
         assert found["bottlenecks"] == found["alerts"] == found["recommendations"] == []
         assert set(found["optimization"]) == {"caching", "batching", "rateLimiting"}
         assert not any(found["optimization"].values())
@@ -140,14 +140,17 @@ def test_without_events_there_is_nothing_to_do(store):
         assert set(found["costs"]["projected"].values()) == {0}
 
 
-def test_filters_hold_for_every_part(store):
-    insert_events(store, busy_day())
-    found = insights(store, ("consumer_id", "b"))
+def test_filters_hold_for_every_part(embedded_store):
+    insert_events(embedded_store, busy_day())
+    found = insights(embedded_store, ("consumer_id", "b"))
     assert found["overview"]["totalRequests"] == 494
     assert [row["endpoint"] for row in found["optimization"]["caching"]] == ["/slow"]
     assert {row["keyId"] for row in found["optimization"]["batching"]} == {"b"}
-    assert insights(store, ("method", "POST"))["optimization"]["caching"] == []
-    assert insights(store, ("method", "GET"), ("method", "POST"))["optimization"]["caching"][0]["requests"] == 300
+    assert insights(embedded_store, ("method", "POST"))["optimization"]["caching"] == []
+    assert (
+        insights(embedded_store, ("method", "GET"), ("method", "POST"))["optimization"]["caching"][0]["requests"]
+        == 300
+    )
 
 
 def test_slow_and_failing_endpoints_are_found_among_thousands(embedded_store):
@@ -162,9 +165,9 @@ def test_slow_and_failing_endpoints_are_found_among_thousands(embedded_store):
     assert [row["endpoint"] for row in found["bottlenecks"]] == ["/slow", "/failing"]
 
 
-def test_both_halves_are_the_whole(store):
-    insert_events(store, random_events(5, 500, START, NOW))
-    found = insights(store, ("start", str(START)), ("end", str(NOW)))
+def test_both_halves_are_the_whole(embedded_store):
+    insert_events(embedded_store, random_events(5, 500, START, NOW))
+    found = insights(embedded_store, ("start", str(START)), ("end", str(NOW)))
     requests = found["trends"]["requests"]
     assert (requests["firstHalf"] + requests["secondHalf"]) * 12 == pytest.approx(
         found["overview"]["totalRequests"], abs=2

@@ -66,28 +66,30 @@ async def test_a_key_works_from_when_it_is_made_until_it_is_revoked(service):
     assert {row["application"] for row in rows} == {"shop"}
 
 
-async def test_a_rotated_key_overlaps_with_its_successor_as_long_as_asked(service):
-    old = await made(service, "/api/keys", kind="read", application="shop")
-    new = await made(service, f"/api/keys/{old['key']['id']}/rotate", overlapS=3600)
+async def test_a_rotated_key_overlaps_with_its_successor_as_long_as_asked(embedded_service):
+    old = await made(embedded_service, "/api/keys", kind="read", application="shop")
+    new = await made(embedded_service, f"/api/keys/{old['key']['id']}/rotate", overlapS=3600)
     for answer in (old, new):
-        assert (await service.get("/1/timeseries/0/10/", answer["secret"])).status == 200
-    last = await made(service, f"/api/keys/{new['key']['id']}/rotate", overlapS=0)
-    await assert_error(await service.get("/1/timeseries/0/10/", new["secret"]), 401)
-    assert (await service.get("/1/timeseries/0/10/", last["secret"])).status == 200
-    response = await service.request("POST", f"/api/keys/{new['key']['id']}/rotate", json={})
+        assert (await embedded_service.get("/1/timeseries/0/10/", answer["secret"])).status == 200
+    last = await made(embedded_service, f"/api/keys/{new['key']['id']}/rotate", overlapS=0)
+    await assert_error(await embedded_service.get("/1/timeseries/0/10/", new["secret"]), 401)
+    assert (await embedded_service.get("/1/timeseries/0/10/", last["secret"])).status == 200
+    response = await embedded_service.request("POST", f"/api/keys/{new['key']['id']}/rotate", json={})
     await assert_error(response, 409, "expired")
 
 
-async def test_the_last_lasting_admin_key_cannot_be_revoked(service):
-    (first,) = [k for k in service.accounts.keys(service.organization_id) if k.application_id is None]
-    await assert_error(await service.request("DELETE", f"/api/keys/{first.id}"), 409, "last admin key")
-    second = await made(service, f"/api/keys/{first.id}/rotate", overlapS=600)
+async def test_the_last_lasting_admin_key_cannot_be_revoked(embedded_service):
+    (first,) = [
+        k for k in embedded_service.accounts.keys(embedded_service.organization_id) if k.application_id is None
+    ]
+    await assert_error(await embedded_service.request("DELETE", f"/api/keys/{first.id}"), 409, "last admin key")
+    second = await made(embedded_service, f"/api/keys/{first.id}/rotate", overlapS=600)
     # The first key still works, but it will end: the second must stay.
     path = f"/api/keys/{second['key']['id']}"
-    await assert_error(await service.request("DELETE", path), 409, "last admin key")
-    assert (await service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
-    await assert_error(await service.request("DELETE", path, second["secret"]), 409, "last admin key")
-    assert (await service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
+    await assert_error(await embedded_service.request("DELETE", path), 409, "last admin key")
+    assert (await embedded_service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
+    await assert_error(await embedded_service.request("DELETE", path, second["secret"]), 409, "last admin key")
+    assert (await embedded_service.request("DELETE", f"/api/keys/{first.id}", second["secret"])).status == 204
 
 
 async def test_two_admin_keys_revoked_at_once_leave_one(service):
@@ -99,15 +101,15 @@ async def test_two_admin_keys_revoked_at_once_leave_one(service):
     assert second["secret"]
 
 
-async def test_the_plan_limits_applications_and_retention(service):
-    await made(service, "/api/applications", name="Second")
+async def test_the_plan_limits_applications_and_retention(embedded_service):
+    await made(embedded_service, "/api/applications", name="Second")
     results = await asyncio.gather(
-        *(service.request("POST", "/api/applications", json={"name": f"Third {i}"}) for i in range(4))
+        *(embedded_service.request("POST", "/api/applications", json={"name": f"Third {i}"}) for i in range(4))
     )
     assert sorted(result.status for result in results) == [201, 403, 403, 403]
-    response = await service.request("POST", "/api/applications", json={"name": "Fourth"})
+    response = await embedded_service.request("POST", "/api/applications", json={"name": "Fourth"})
     await assert_error(response, 403, "3 applications")
-    response = await service.request("PATCH", "/api/applications/shop", json={"retentionDays": 366})
+    response = await embedded_service.request("PATCH", "/api/applications/shop", json={"retentionDays": 366})
     await assert_error(response, 400, "365 days", "366")
 
 

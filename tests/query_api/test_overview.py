@@ -32,8 +32,15 @@ def at(second, application="shop", **fields):
 
 
 @pytest.fixture
-async def march(store):
+async def march(embedded_store):
     """The service in March."""
+    async with running_query_service(embedded_store, clock=lambda: NOW) as running:
+        yield running
+
+
+@pytest.fixture
+async def march_both_ways(store):
+    """The same, embedded and over HTTP."""
     async with running_query_service(store, clock=lambda: NOW) as running:
         yield running
 
@@ -82,9 +89,9 @@ async def test_an_organization_without_events_has_zeros_and_nulls(march):
     }
 
 
-async def test_everything_counts_weights_and_no_other_organization(march):
+async def test_everything_counts_weights_and_no_other_organization(march_both_ways):
     insert_events(
-        march.accounts.store,
+        march_both_ways.accounts.store,
         [
             at(MARCH - 1, source="old", sample_weight=7),
             at(MARCH, source="web", sample_weight=20),
@@ -94,14 +101,14 @@ async def test_everything_counts_weights_and_no_other_organization(march):
             at(NOW - 1, "theirs", source="theirs", sample_weight=1000),
         ],
     )
-    await patched(march, plan={"name": "Tiny", "maxApiCalls": 1000})
-    found = await overview(march)
+    await patched(march_both_ways, plan={"name": "Tiny", "maxApiCalls": 1000})
+    found = await overview(march_both_ways)
     assert found["totals"] == {"buckets": 1, "dataSources": 3, "dataPoints": 31, "alertRules": 0, "apiKeys": 3}
     usage = found["usage"]
     assert (usage["apiCallsThisMonth"], usage["apiCallsLimit"], usage["apiCallsPercentage"]) == (24, 1000, 2.4)
     assert found["recentActivity"]["lastDataIngestion"] == iso(NOW - 1)
     assert found["recentActivity"]["dataPointsLast24h"] == 3
-    everything = await march.answer("/1/timeseries/0/9999999999/")
+    everything = await march_both_ways.answer("/1/timeseries/0/9999999999/")
     assert everything["groups"] == {"shop": [[0, found["totals"]["dataPoints"]]]}
 
 
@@ -237,23 +244,23 @@ async def test_a_bucket_is_seen_by_its_own_keys_and_its_organizations_admin(embe
     assert (await embedded_service.get(f"{path}?period=")).status == 200
 
 
-async def test_an_organization_is_shown_renamed_and_given_another_plan(service):
-    shown = (await service.answer("/api/organization", "admin"))["organization"]
+async def test_an_organization_is_shown_renamed_and_given_another_plan(embedded_service):
+    shown = (await embedded_service.answer("/api/organization", "admin"))["organization"]
     assert shown == {
-        "id": service.organization_id,
+        "id": embedded_service.organization_id,
         "name": "Ours",
         "plan": {"name": "small", "maxBuckets": 3, "maxRetentionDays": 365, "maxApiCalls": None},
         "createdAt": shown["createdAt"],
     }
-    assert await patched(service, name="  Ours Ltd ") == {**shown, "name": "Ours Ltd"}
+    assert await patched(embedded_service, name="  Ours Ltd ") == {**shown, "name": "Ours Ltd"}
     plan = {"name": "one", "maxBuckets": 1, "maxRetentionDays": None, "maxApiCalls": 5}
-    assert (await patched(service, plan=plan))["plan"] == plan
-    response = await service.request("POST", "/api/applications", json={"name": "Second"})
+    assert (await patched(embedded_service, plan=plan))["plan"] == plan
+    response = await embedded_service.request("POST", "/api/applications", json={"name": "Second"})
     await assert_error(response, 403, "'one' allows 1 applications")
     # A limit that is left out is none.
-    assert (await patched(service, plan={"name": "free"}))["plan"] == {**dict.fromkeys(plan), "name": "free"}
-    assert (await overview(service))["organization"]["name"] == "Ours Ltd"
-    assert (await overview(service, "their admin"))["organization"]["name"] == "Theirs"
+    assert (await patched(embedded_service, plan={"name": "free"}))["plan"] == {**dict.fromkeys(plan), "name": "free"}
+    assert (await overview(embedded_service))["organization"]["name"] == "Ours Ltd"
+    assert (await overview(embedded_service, "their admin"))["organization"]["name"] == "Theirs"
 
 
 async def test_a_service_run_for_others_keeps_plans_to_itself(embedded_store):

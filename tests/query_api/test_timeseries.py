@@ -127,30 +127,32 @@ def test_every_aggregation_granularity_group_and_filter_agrees_with_counting(sto
         assert_same(answered(store, query), expected_answer(events, query), query)
 
 
-def test_every_percentile_is_exact_also_where_floating_point_is_not(store):
+def test_every_percentile_is_exact_also_where_floating_point_is_not(embedded_store):
     weighted = [(value, weight) for value in range(1, 101) for weight in (1, 3)]
-    insert_events(store, [Event(timestamp=START * 1_000_000, response_us=v, sample_weight=w) for v, w in weighted])
+    insert_events(
+        embedded_store, [Event(timestamp=START * 1_000_000, response_us=v, sample_weight=w) for v, w in weighted]
+    )
     for number in range(1, 100):
-        answer = answered(store, parsed(("aggregation", f"percentile_{number}"), end=START + 60))
+        answer = answered(embedded_store, parsed(("aggregation", f"percentile_{number}"), end=START + 60))
         assert answer["groups"] == {"shop": [(START, percentile(weighted, number))]}, number
 
 
-def test_start_counts_and_end_does_not_to_the_microsecond(store):
+def test_start_counts_and_end_does_not_to_the_microsecond(embedded_store):
     first, last = START * 1_000_000, (START + 10) * 1_000_000
     times = [first - 1, first, last - 1, last]
-    insert_events(store, [Event(timestamp=time, response_us=i) for i, time in enumerate(times)])
+    insert_events(embedded_store, [Event(timestamp=time, response_us=i) for i, time in enumerate(times)])
     for name, value in [("count", 2), ("sum", 3), ("min", 1), ("max", 2)]:
-        answer = answered(store, parsed(("aggregation", name), end=START + 10))
+        answer = answered(embedded_store, parsed(("aggregation", name), end=START + 10))
         assert answer["groups"] == {"shop": [(START, value)]}
 
 
-def test_the_first_bucket_is_floored_and_counts_from_start_only(store):
+def test_the_first_bucket_is_floored_and_counts_from_start_only(embedded_store):
     monday = 1_413_158_400
-    insert_events(store, [Event(timestamp=t * 1_000_000) for t in (START - 1, START, START + 60)])
+    insert_events(embedded_store, [Event(timestamp=t * 1_000_000) for t in (START - 1, START, START + 60)])
     query = parsed(("granularity", "week"), start=START)
-    assert answered(store, query)["groups"] == {"shop": [(monday, 2)]}
+    assert answered(embedded_store, query)["groups"] == {"shop": [(monday, 2)]}
     query = parsed(("granularity", "604800"), start=START)
-    assert answered(store, query)["groups"] == {"shop": [(START // 604800 * 604800, 2)]}
+    assert answered(embedded_store, query)["groups"] == {"shop": [(START // 604800 * 604800, 2)]}
 
 
 def test_values_and_sums_beyond_32_bits_are_exact(store):
@@ -179,15 +181,17 @@ NO_DATA = [
 ]
 
 
-def test_no_data_has_its_exact_answers(store):
+def test_no_data_has_its_exact_answers(embedded_store):
     # Events of another application, of another time, and without the value are no data either.
-    insert_events(store, [Event(application="other", timestamp=START * 1_000_000), Event(timestamp=END * 1_000_000)])
+    insert_events(
+        embedded_store, [Event(application="other", timestamp=START * 1_000_000), Event(timestamp=END * 1_000_000)]
+    )
     for parameters, groups in NO_DATA:
-        assert answered(store, parsed(*parameters))["groups"] == groups, parameters
-    assert answered(store, parsed(("group", "method"), ("limit", "5")))["omitted_groups"] == 0
-    insert_events(store, [Event(timestamp=START * 1_000_000, ttfb_us=None)], token="second")
+        assert answered(embedded_store, parsed(*parameters))["groups"] == groups, parameters
+    assert answered(embedded_store, parsed(("group", "method"), ("limit", "5")))["omitted_groups"] == 0
+    insert_events(embedded_store, [Event(timestamp=START * 1_000_000, ttfb_us=None)], token="second")
     query = parsed(("aggregation", "sum"), ("value", "ttfb_us"))
-    assert answered(store, query)["groups"] == {"shop": [(START, 0)]}
+    assert answered(embedded_store, query)["groups"] == {"shop": [(START, 0)]}
 
 
 def test_hostile_strings_are_only_data(store):
@@ -204,40 +208,40 @@ def test_hostile_strings_are_only_data(store):
         assert answered(store, parsed(), application=name)["groups"] == {name: [(START, 0)]}
 
 
-def test_an_answer_over_a_limit_is_refused_with_its_size(store):
+def test_an_answer_over_a_limit_is_refused_with_its_size(embedded_store):
     events = [
         Event(timestamp=(START + second) * 1_000_000, consumer_id=str(consumer))
         for second in range(10)
         for consumer in range(5)
     ]
-    insert_events(store, events)
+    insert_events(embedded_store, events)
     by_second = (("granularity", "second"), ("group", "consumer_id"))
     few_points, few_groups = Limits(49, 10), Limits(100, 4)
     with pytest.raises(BadRequest, match="50 points in 5 groups; at most 49 points"):
-        answered(store, parsed(*by_second), limits=few_points)
+        answered(embedded_store, parsed(*by_second), limits=few_points)
     with pytest.raises(BadRequest, match=r"40 points in 4 groups; at most 39 points"):
-        answered(store, parsed(*by_second, ("limit", "4")), limits=Limits(39, 10))
+        answered(embedded_store, parsed(*by_second, ("limit", "4")), limits=Limits(39, 10))
     with pytest.raises(BadRequest, match=r"5 points in 5 groups; .* 4 groups"):
-        answered(store, parsed(("group", "consumer_id")), limits=few_groups)
+        answered(embedded_store, parsed(("group", "consumer_id")), limits=few_groups)
     with pytest.raises(BadRequest, match="55 points in 5 groups"):
-        answered(store, parsed(*by_second, ("fill", "zero"), end=START + 11), limits=few_points)
+        answered(embedded_store, parsed(*by_second, ("fill", "zero"), end=START + 11), limits=few_points)
     with pytest.raises(BadRequest, match="259200 points in 1 groups"):
-        answered(store, parsed(("granularity", "second"), ("fill", "zero")))
-    assert len(answered(store, parsed(*by_second), limits=Limits(50, 5))["groups"]) == 5
+        answered(embedded_store, parsed(("granularity", "second"), ("fill", "zero")))
+    assert len(answered(embedded_store, parsed(*by_second), limits=Limits(50, 5))["groups"]) == 5
 
 
-def test_limit_keeps_the_largest_groups_by_weight_over_the_whole_range(store):
+def test_limit_keeps_the_largest_groups_by_weight_over_the_whole_range(embedded_store):
     weights = {"a": [1, 1, 1, 1], "b": [100], "c": [3], "d": [2, 2]}
     events = [
         Event(timestamp=(START + 3600 * i) * 1_000_000, consumer_id=name, sample_weight=weight)
         for name, each in weights.items()
         for i, weight in enumerate(each)
     ]
-    insert_events(store, events)
-    answer = answered(store, parsed(("group", "consumer_id"), ("limit", "3"), ("granularity", "hour")))
+    insert_events(embedded_store, events)
+    answer = answered(embedded_store, parsed(("group", "consumer_id"), ("limit", "3"), ("granularity", "hour")))
     assert set(answer["groups"]) == {"a", "b", "d"}
     assert answer["omitted_groups"] == 1
-    answer = answered(store, parsed(("group", "consumer_id"), ("limit", "1"), ("aggregation", "max")))
+    answer = answered(embedded_store, parsed(("group", "consumer_id"), ("limit", "1"), ("aggregation", "max")))
     assert (set(answer["groups"]), answer["omitted_groups"]) == ({"b"}, 3)
 
 
