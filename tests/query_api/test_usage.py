@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apimetry.query_api import usage_sql
+from apimetry.query_api import overview_sql, usage_sql
 from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.params import Filter, TimeseriesQuery
 from apimetry.query_api.timeseries import Limits, answer_timeseries
@@ -87,9 +87,9 @@ def sample_events():
     ]
 
 
-def test_the_sample_of_the_seed_has_its_figures_where_those_are_right(store):
-    insert_events(store, sample_events())
-    answer = usage(store, application=SHOP)
+def test_the_sample_of_the_seed_has_its_figures_where_those_are_right(embedded_store):
+    insert_events(embedded_store, sample_events())
+    answer = usage(embedded_store, application=SHOP)
     assert answer["usage"] == {
         "totalRequests": 15_420,
         "successfulRequests": 15_080,
@@ -175,19 +175,19 @@ def shape(value, path=""):
     return {path: kinds[type(value)]}
 
 
-def test_every_field_of_the_seed_is_there_with_its_type(store):
-    insert_events(store, sample_events())
-    found = shape(usage(store, application=SHOP))
+def test_every_field_of_the_seed_is_there_with_its_type(embedded_store):
+    insert_events(embedded_store, sample_events())
+    found = shape(usage(embedded_store, application=SHOP))
     assert {path: found.get(path) for path in shape(SEED)} == shape(SEED)
     assert set(found) - set(shape(SEED)) == {
         f".breakdown.byEndpoint[].{name}" for name in ("errors", "p50", "p95", "p99")
     }
 
 
-def test_without_events_every_field_is_there(store):
-    insert_events(store, [at(START, application="other")])
+def test_without_events_every_field_is_there(embedded_store):
+    insert_events(embedded_store, [at(START, application="other")])
     for parameters in [(), (("timeframe", "1y"), ("granularity", "month")), (("timeframe", "all"),)]:
-        answer = usage(store, *parameters)
+        answer = usage(embedded_store, *parameters)
         assert set(shape(SEED)) <= set(shape(answer)) | {p for p in shape(SEED) if "[]" in p}
         zeros = dict.fromkeys(answer["usage"], 0)
         assert answer["usage"] == {**zeros, "successRate": 100.0}
@@ -207,25 +207,25 @@ def test_without_events_every_field_is_there(store):
     assert answer["pagination"] == {"total": 0, "limit": 100, "offset": 0, "hasMore": False}
 
 
-def test_the_window_rolls_to_the_second_and_its_first_bucket_is_clipped(store):
+def test_the_window_rolls_to_the_second_and_its_first_bucket_is_clipped(embedded_store):
     at_edges = [START - 1, START, NOW - 1, NOW]
-    insert_events(store, [at(second) for second in at_edges])
-    answer = usage(store)
+    insert_events(embedded_store, [at(second) for second in at_edges])
+    answer = usage(embedded_store)
     assert answer["usage"]["totalRequests"] == 2
     points = answer["timeSeries"]
     assert [points[0]["timestamp"], points[-1]["timestamp"]] == ["2024-01-19T15:00:00Z", "2024-01-20T15:00:00Z"]
     assert [point["requests"] for point in points] == [1, *[0] * 23, 1]
 
 
-def test_all_is_from_the_second_of_the_first_event_until_now(store):
-    insert_events(store, [at(NOW - 400 * DAY), at(NOW - 5, method="POST"), at(NOW + 60)])
-    answer = usage(store, ("timeframe", "all"), ("granularity", "month"))
+def test_all_is_from_the_second_of_the_first_event_until_now(embedded_store):
+    insert_events(embedded_store, [at(NOW - 400 * DAY), at(NOW - 5, method="POST"), at(NOW + 60)])
+    answer = usage(embedded_store, ("timeframe", "all"), ("granularity", "month"))
     assert answer["usage"]["totalRequests"] == 2
     assert answer["usage"]["requestsPerDay"] == 0.0
     assert answer["pagination"]["total"] == len(answer["timeSeries"]) == 14
     assert answer["timeSeries"][0]["timestamp"] == "2022-12-01T00:00:00Z"
     # A filter does not move the window: figures of two consumers are over the same time.
-    answer = usage(store, ("timeframe", "all"), ("granularity", "month"), ("method", "POST"))
+    answer = usage(embedded_store, ("timeframe", "all"), ("granularity", "month"), ("method", "POST"))
     assert (answer["usage"]["totalRequests"], answer["pagination"]["total"]) == (1, 14)
 
 
@@ -342,7 +342,16 @@ def test_whatever_was_sent_counting_agrees(store):
         insert_events(store, events, token=name)
         asked = [("start", str(NOW - 40 * DAY)), ("end", str(NOW)), ("granularity", granularity)]
         answer = usage(store, *asked, application=replace(UNLIMITED, id=name))
-        assert answer["usage"] == expected_totals(events, 40 * DAY)
+        figures = answer["usage"]
+        assert figures == expected_totals(events, 40 * DAY)
+        for aggregation, shown in (("count", "totalRequests"), ("mean", "averageLatency"), ("max", "peakLatency")):
+            query = TimeseriesQuery(NOW - 40 * DAY, NOW, aggregation)
+            ((_, found),) = answer_timeseries(query, name, ask=store.query, limits=LIMITS)["groups"][name]
+            # Milliseconds with one decimal, against microseconds.
+            bounds = (found, 0) if aggregation == "count" else (found / 1000, 0.0501)
+            assert figures[shown] == pytest.approx(bounds[0], rel=0, abs=bounds[1])
+        overview = overview_sql.stored_by_application([name])
+        assert store.query(overview.sql, overview.parameters) == [(name, figures["totalRequests"])]
         assert answer["timeSeries"] == expected_series(events, granularity, NOW - 40 * DAY, NOW)
         assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))
         for row in answer["errors"]["byType"]:
@@ -427,15 +436,15 @@ def test_a_million_minutes_come_in_pages_and_more_are_not_sorted(embedded_store)
     assert year["timeSeries"][0]["requests"] == 1
 
 
-async def test_the_service_answers_about_the_time_until_its_clock(store):
-    insert_events(store, [at(NOW - 1, sample_weight=3), at(NOW - DAY - 1)])
-    async with running_query_service(store, clock=lambda: NOW - 0.25) as service:
+async def test_the_service_answers_about_the_time_until_its_clock(embedded_store):
+    insert_events(embedded_store, [at(NOW - 1, sample_weight=3), at(NOW - DAY - 1)])
+    async with running_query_service(embedded_store, clock=lambda: NOW - 0.25) as service:
         for path in ("/v1/developer/usage", "/v1/developer/usage?timeframe=&consumer_id=&sortBy="):
             answer = await service.answer(path)
             assert answer["usage"]["totalRequests"] == 3
             assert answer["timestamp"] == iso(NOW)
         response = await service.get("/v1/developer/usage")
-        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Cache-Control"] == "no-embedded_store"
         answer = await service.answer("/v1/developer/usage?application=shop", "admin")
         assert answer["usage"]["totalRequests"] == 3
 
