@@ -444,7 +444,7 @@ async def test_the_service_answers_about_the_time_until_its_clock(embedded_store
             assert answer["usage"]["totalRequests"] == 3
             assert answer["timestamp"] == iso(NOW)
         response = await service.get("/v1/developer/usage")
-        assert response.headers["Cache-Control"] == "no-embedded_store"
+        assert response.headers["Cache-Control"] == "no-store"
         answer = await service.answer("/v1/developer/usage?application=shop", "admin")
         assert answer["usage"]["totalRequests"] == 3
 
