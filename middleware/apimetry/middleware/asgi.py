@@ -12,7 +12,7 @@ from apimetry.middleware.routers import ask_router, find_router
 from apimetry.middleware.routes import UNMATCHED_NAMES, NameCache, asgi_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from typing import TypeAlias
 
     Message: TypeAlias = MutableMapping[str, Any]
@@ -170,10 +170,10 @@ class _Exchange:
         recorder = middleware.recorder
         try:
             method = scope.get("method", "GET")
-            consumer: str | bytes = ""
-            request_bytes: int | str = self._request_bytes
-            if recorder.takes_headers or method != "GET":
-                consumer, request_bytes = self._read_headers()
+            consumer: str | bytes = b""
+            if recorder.consumer_header_bytes:
+                consumer = _find_header(scope["headers"], recorder.consumer_header_bytes)
+            request_bytes = self._request_bytes if method == "GET" else self._content_length()
             response_ns, extra = self._response_ns or 0, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
@@ -213,23 +213,13 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
             recorder.report_fault("asgi", error)
 
-    def _read_headers(self) -> tuple[bytes, int | str]:
-        """Return the consumer's header, and Content-Length or what was counted."""
-        recorder = self._middleware.recorder
-        wanted = recorder.wanted_headers
-        consumer, request_bytes = b"", self._request_bytes
-        for name, value in self._scope["headers"]:
-            if name in wanted:
-                if name == b"content-length":
-                    if value.isdigit():
-                        request_bytes = value.decode("latin-1")
-                else:
-                    consumer = value
-        return consumer, request_bytes
+    def _content_length(self) -> int | str:
+        length = _find_header(self._scope["headers"], b"content-length")
+        return length.decode("latin-1") if length.isdigit() else self._request_bytes
 
     def _user_agent(self) -> str:
-        agents: list[bytes] = [value for name, value in self._scope["headers"] if name == b"user-agent"]
-        return agents[-1][:MAX_STRING_CHARACTERS].decode("latin-1") if agents else ""
+        agent = _find_header(self._scope["headers"], b"user-agent")
+        return agent[:MAX_STRING_CHARACTERS].decode("latin-1")
 
     def _client_ip(self) -> str | tuple[str, str, str]:
         client = self._scope.get("client")
@@ -326,6 +316,13 @@ async def flush_before_end(recorder: Recorder) -> None:
         recorder.flush(timeout_s)
     else:
         await loop.run_in_executor(None, recorder.flush, timeout_s)
+
+
+def _find_header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return b""
 
 
 def _message_bytes(message: Message) -> int:

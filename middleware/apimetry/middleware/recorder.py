@@ -30,13 +30,11 @@ class Recorder:
         skips: tells whether requests to a path are not recorded. The collector's own endpoint never is: a collector
             that carries the middleware must not feed itself.
         takes_client_ip, takes_forwarded, takes_user_agent: whether the adapter need look for them.
-        takes_headers: whether ASGI's headers have the consumer's.
         calls_consumer, calls_data, calls_host: whether there is a callable; either one.
         takes_more: whether there is a callable, or anything to look for but the consumer's header: one question
             for what few hosts ask for.
         consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
-        wanted_headers: Content-Length and the consumer's header, for ASGI.
         record: takes a finished event; never blocks.
         host: what is known of the host's server.
     """
@@ -49,7 +47,6 @@ class Recorder:
         self.takes_user_agent = options.user_agent
         self.consumer_header = options.consumer.lower() if isinstance(options.consumer, str) else ""
         self.takes_forwarded = self.takes_client_ip and bool(options.trusted_proxies)
-        self.takes_headers = bool(self.consumer_header)
         self.consumer_header_bytes = self.consumer_header.encode("latin-1", "replace")
         self.consumer_environ_key = (
             "HTTP_" + self.consumer_header.upper().replace("-", "_") if self.consumer_header else ""
@@ -60,7 +57,6 @@ class Recorder:
         self._data = options.data
         self.calls_consumer = self._consumer is not None
         self.calls_host = self.calls_consumer or self._data is not None
-        self.wanted_headers = frozenset((b"content-length", self.consumer_header_bytes))
         self.calls_data = self._data is not None
         self.takes_more = self.calls_host or self.takes_client_ip or self.takes_user_agent
         self.skips: Callable[[str], bool] = (
