@@ -105,7 +105,7 @@ async def test_key_far_over_its_limit_is_refused_unread_and_takes_nothing_from_a
     """The other key is never refused, and of the greedy one no more bodies are read than its limit allows."""
     batch = json.dumps([event() for _ in range(100)]).encode()
     rate, times = 100.0, 20
-    async with collecting(tmp_path, events_per_s_per_key=rate) as collector:
+    async with collecting(tmp_path, events_per_s_per_key=rate, hold_back_s=0.0) as collector:
         began_s = time.monotonic()
         statuses = {KeyKind.write: Counter(), "other": Counter()}
 
@@ -127,3 +127,14 @@ async def test_key_far_over_its_limit_is_refused_unread_and_takes_nothing_from_a
         # A burst of ten seconds, what dripped in meanwhile, and a batch of overdraft for each that was under way.
         assert stored["shop"] <= rate * (10 + elapsed_s) + 8 * 100
         assert await collector.total("received_events_total") == stored["shop"] + 900
+
+
+async def test_refusal_of_a_key_over_its_rate_is_held_back_and_holds_up_nobody(tmp_path):
+    batch = json.dumps([event() for _ in range(200)]).encode()
+    async with collecting(tmp_path, events_per_s_per_key=1.0, hold_back_s=3600.0) as collector:
+        assert (await collector.post(batch)).status == 200
+        refused = asyncio.create_task(collector.post(batch))
+        for _ in range(3):
+            assert (await collector.post(b"[]", key=OTHER_WRITE_KEY)).status == 200
+        assert not refused.done()
+        refused.cancel()

@@ -80,6 +80,7 @@ class EventsHandler:
         header_id = _batch_id(request)
         wait_s = self._limiter.wait_s(key)
         if wait_s:
+            await asyncio.sleep(min(wait_s, self._settings.hold_back_s))
             raise TooManyRequests("This key sends more events than it may", retry_after_s=wait_s)
         if not self._spool.has_room:
             raise self._unavailable("The spool is full")

@@ -62,6 +62,8 @@ class CollectorSettings:
     """Larger bodies are decoded outside the event loop."""
     events_per_s_per_key: float = 0.0
     """What one key may send on average, with bursts of ten seconds' worth; 0: no limit."""
+    hold_back_s: float = 0.5
+    """How long a refusal over that rate is held back: who does not heed it sends no faster, and costs the less."""
     hard_call_limit: bool = False
     """Whether an organization over its plan's calls per month is refused; otherwise its plan only shows them."""
     retry_after_s: int = 5
