@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
-from apimetry.middleware.wire import EVENT_DEFAULTS
 
 if TYPE_CHECKING:
     from apimetry.middleware.event import RawEvent
@@ -18,7 +17,7 @@ _MAX_LENGTH: Final = 1 << 53
 
 
 def make_row(event: RawEvent, options: Options) -> Row:
-    """Turn a raw event into a row of the wire: private parts masked, trailing defaults left out."""
+    """Turn a raw event into a row of the wire: private parts masked, what few events have left out."""
     (
         timestamp_ns,
         method,
@@ -46,10 +45,6 @@ def make_row(event: RawEvent, options: Options) -> Row:
     elif isinstance(options.consumer, str):
         value = consumer if isinstance(consumer, bytes) else consumer.encode("latin-1", "replace")
         consumer = hash_consumer(value, options.write_key)
-    if client:
-        if isinstance(client, tuple):
-            client = resolve_client(*client, tuple(options.trusted_proxies))
-        client = public_address(client, options.client_ip)
     response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
         timestamp_ns // 1000,
@@ -59,20 +54,23 @@ def make_row(event: RawEvent, options: Options) -> Row:
         function,
         status_code,
         response_us,
-        response_us if ttfb_ns is None else max(ttfb_ns // 1000, 0),
+        response_us if ttfb_ns is None else ttfb_ns // 1000 if ttfb_ns > 0 else 0,
         request_bytes,
         response_bytes if method != "HEAD" else 0,
         consumer[:MAX_STRING_CHARACTERS],
+    )
+    if not (error_type or client or user_agent or data or weight != 1):
+        return row
+    if isinstance(client, tuple):
+        client = resolve_client(*client, tuple(options.trusted_proxies))
+    return (
+        *row,
         error_type[:MAX_STRING_CHARACTERS],
-        client,
+        public_address(client, options.client_ip),
         user_agent[:MAX_STRING_CHARACTERS],
         weight,
         data,
     )
-    end = len(row)
-    while row[end - 1] == EVENT_DEFAULTS[end - 1]:
-        end -= 1
-    return row[:end]
 
 
 def _read_length(header: str) -> int | None:
