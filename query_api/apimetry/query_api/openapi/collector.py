@@ -22,9 +22,9 @@ without a valid event is a 400 with the same details, and nothing of it is store
 Strings over their limits are cut, unknown fields are ignored. A timestamp more than a day ahead, or older than the
 application's retention, is rejected.
 
-Send `X-Batch-Id`, and the batch is stored once, however often it comes within ten minutes. `application/msgpack` is
-the middleware's own format. Bodies may be compressed with gzip or zstd; over 8 MiB as they are sent, over 16 MiB
-inflated, or with over 10,000 events they are a 413."""
+Send `X-Batch-Id`, and the batch is stored once, however often it comes within a day (or as long as its id is
+among the newest million). `application/msgpack` is the middleware's own format. Bodies may be compressed with
+gzip or zstd; over 8 MiB as they are sent, over 16 MiB inflated, or with over 10,000 events they are a 413."""
 _EVENT: Json = {
     "timestamp": 1413378000,
     "consumer_id": "acme",
