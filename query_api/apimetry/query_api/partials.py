@@ -100,6 +100,13 @@ def weight(plan: Plan, measure: str = "requests") -> Column:
     return Column("weight", "toUInt64(sample_weight)", plan.rollup.column(measure) if plan.rollup else "")
 
 
+def group_key(plan: Plan, field: str, name: str = "key") -> Column:
+    """Return a text dimension to group by."""
+    # Of two types the engine would make a third: a String for each row of a rollup that holds its texts once.
+    shared = plan.rollup is not None and field == "consumer_id"
+    return Column(name, f"toLowCardinality({field})" if shared else field, field)
+
+
 def seconds(plan: Plan) -> str:
     """Return the expression of a rollup's time in seconds since the epoch: of its hours or minutes."""
     return "toInt64(toUnixTimestamp(time))" + (" + 60 * minute" if plan.by_minute else "")

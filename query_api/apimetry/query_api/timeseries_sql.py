@@ -20,6 +20,7 @@ from apimetry.query_api.partials import (
     bucket_columns,
     filter_condition,
     filter_name,
+    group_key,
     middle_of_bucket,
     partial_rows,
     range_parameters,
@@ -129,7 +130,7 @@ def _key(query: TimeseriesQuery) -> str:
 def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
     keys = []
     if query.group:
-        keys.append(Column("key", _key(query), _key(query)))
+        keys.append(group_key(plan, _key(query)))
     if query.granularity:
         keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.format(seconds=seconds(plan))))
     return keys

@@ -23,6 +23,7 @@ from apimetry.query_api.partials import (
     bucket_columns,
     filter_condition,
     filter_name,
+    group_key,
     middle_of_bucket,
     partial_rows,
     range_parameters,
@@ -240,7 +241,7 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, fail
     """
     source = scope.plan(dimension, *(["status_code"] if failed else []))
     more = ("status_code >= 400",) if failed else ()
-    rows = _rows(scope, source, Column("key", dimension, dimension), more)
+    rows = _rows(scope, source, group_key(source, dimension), more)
     sql = _GROUPS.format(sums=_SUMS, rows=rows, order=order.clause("key"))
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 

@@ -11,7 +11,7 @@ from apimetry.store.migrations.layout import Layout
 
 _COLUMNS = """
     application LowCardinality(String),
-    timestamp DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    timestamp DateTime64(6, 'UTC') CODEC(T64, ZSTD(1)),
     method LowCardinality(String),
     url String CODEC(ZSTD(1)),
     route LowCardinality(String),

@@ -212,9 +212,8 @@ def _fill(database: str, rollup: _Rollup, condition: str) -> str:
 def _table(layout: Layout, rollup: _Rollup) -> list[str]:
     types = {
         "dimension": _DIMENSIONS,
-        "time": "DateTime('UTC') CODEC(DoubleDelta, ZSTD(1))",
+        "time": "DateTime('UTC')",
         "status_code": "UInt16",
-        "consumer_id": "String CODEC(ZSTD(1))",
     }
     columns = (
         f"application {_TEXT}",
