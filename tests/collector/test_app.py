@@ -90,6 +90,7 @@ async def test_batch_of_invalid_events_only_is_a_400_with_the_same_details(tmp_p
         (b"[]", {"X_Batch_Id": "x" * 129}),
         (b"[" * 100_000, {}),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 async def test_unreadable_body_is_a_400_and_stores_nothing(tmp_path, body, headers):
     async with collecting(tmp_path) as collector:
