@@ -74,16 +74,32 @@ def test_budget_refuses_what_exceeds_the_whole_or_a_keys_half():
 def test_rate_limiter_lets_bursts_through_and_makes_debtors_wait():
     now = [0.0]
     limiter = RateLimiter(100.0, lambda: now[0])
-    limiter.spend("a", 1500)
+    limiter.settle("a", limiter.charge("a"), 1500)
     assert (limiter.wait_s("a"), limiter.wait_s("b")) == (5.0, 0.0)
     now[0] = 5.0
     assert limiter.wait_s("a") == 0.0
     now[0] = 1000.0
-    limiter.spend("a", 1000)
+    limiter.settle("a", limiter.charge("a"), 1000)
     assert limiter.wait_s("a") == 0.0
     unlimited = RateLimiter(0.0)
-    unlimited.spend("a", 10**9)
+    unlimited.settle("a", unlimited.charge("a"), 10**9)
     assert unlimited.wait_s("a") == 0.0
+
+
+def test_after_a_debt_one_batch_is_let_through_and_the_others_wait_behind_it():
+    now = [0.0]
+    limiter = RateLimiter(100.0, lambda: now[0])
+    limiter.settle("a", limiter.charge("a"), 1500)
+    now[0] = 6.0
+    charged = limiter.charge("a")
+    assert (charged, limiter.wait_s("a")) == (1500, 14.0)
+    # It held less, or could not be read at all: the rest is given back, and what the next one is charged stays.
+    limiter.settle("a", charged, 600)
+    assert limiter.wait_s("a") == 5.0
+    now[0] = 12.0
+    charged = limiter.charge("a")
+    limiter.settle("a", charged, 0)
+    assert (charged, limiter.wait_s("a"), limiter.charge("a")) == (600, 0.0, 600)
 
 
 def test_misspelt_failpoint_stops_the_start():

@@ -82,13 +82,17 @@ class EventsHandler:
         if wait_s:
             await asyncio.sleep(min(wait_s, self._settings.hold_back_s))
             raise TooManyRequests("This key sends more events than it may", retry_after_s=wait_s)
-        if not self._spool.has_room:
-            raise self._unavailable("The spool is full")
-        async with self._bodies.read(request, key, encoding) as body:
-            batch = await self._decode(body, content_type, access.application)
-            self._limiter.spend(key, batch.accepted + batch.rejected_total)
-            # Within the block: rows that wait for a slow disk are still paid for.
-            return await self._take(batch, access, batch.batch_id or header_id)
+        charged, events = self._limiter.charge(key), 0
+        try:
+            if not self._spool.has_room:
+                raise self._unavailable("The spool is full")
+            async with self._bodies.read(request, key, encoding) as body:
+                batch = await self._decode(body, content_type, access.application)
+                events = batch.accepted + batch.rejected_total
+                # Within the block: rows that wait for a slow disk are still paid for.
+                return await self._take(batch, access, batch.batch_id or header_id)
+        finally:
+            self._limiter.settle(key, charged, events)
 
     def _check_calls(self, access: ApplicationAccess) -> None:
         wait_s = self._calls.wait_s(access.organization) if self._calls is not None else 0.0
