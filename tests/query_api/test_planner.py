@@ -110,6 +110,14 @@ def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, m
     assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
 
 
+def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():
+    by_url = {"aggregation": "percentile_95", "group": "url"}
+    assert not asked(START, START + DAY, **by_url).estimates
+    assert asked(START, START + DAY + 1, **by_url).estimates
+    assert asked(START, START + DAY, "percentile_95").estimates
+    assert not asked(START, START + 2 * HOUR, "percentile_95").estimates
+
+
 def test_rollups_are_sorted_by_their_rows_and_the_first_that_can_answers():
     tiny = Rollup("tiny", frozenset({"method"}), frozenset({"requests"}))
     large = Rollup("large", frozenset({"method", "url"}), frozenset({"requests", "errors"}))

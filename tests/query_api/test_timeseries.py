@@ -77,7 +77,7 @@ def tolerance(query):
     """How far the answer may be off: floating point, or the width of a rollup's buckets."""
     if query.aggregation == "mean":
         return 1e-12
-    return 0.02 if query.percentile is not None and plan(timeseries_needs(query)).rollup else None
+    return 0.02 if query.percentile is not None and plan(timeseries_needs(query)).estimates else None
 
 
 def assert_same(got, expected, query):

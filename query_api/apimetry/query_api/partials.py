@@ -3,7 +3,7 @@
 Invariants: values are bound by the server; what is spliced into the text comes from closed sets. A row of either kind
 counts `weight` requests; the statement around it groups and adds up, so that it need not know where rows come from.
 
-Percentiles over a rollup: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
+Percentiles from buckets: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
 middle of its bucket, within 2 % of every value in it (`store.migrations.m0003_rollups` has the arithmetic), but at
 most the maximum.
 """
@@ -114,7 +114,7 @@ def seconds(plan: Plan) -> str:
 
 def bucket_columns(plan: Plan, value: str) -> list[Column]:
     """Return what `percentile_of_buckets` needs: of each row the buckets, their weights, and the largest value."""
-    if plan.rollup is None:
+    if not plan.estimates:
         return []
     kept = f"{value}_buckets"
     bucket = f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull({value}) + 1.0))"

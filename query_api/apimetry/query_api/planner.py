@@ -18,6 +18,9 @@ from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollu
 SHORT_S = 2 * HOUR_S
 """Ranges up to this come from events: as fast, and percentiles are exact."""
 
+EXACT_S = 24 * HOUR_S
+"""Ranges over this have estimated percentiles also where events answer: exact ones keep every value in memory."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -44,6 +47,11 @@ class Plan:
     def reads_events(self) -> bool:
         """Whether any of the range is left to events."""
         return self.rollup is None or self.middle != (self.start, self.end)
+
+    @property
+    def estimates(self) -> bool:
+        """Whether percentiles come from latency buckets, and not from the values themselves."""
+        return self.rollup is not None or self.end - self.start > EXACT_S
 
 
 def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:

@@ -3,9 +3,9 @@
 Invariants: values are bound by the server; what is spliced into the text comes from the closed sets of `params`.
 Every count is a sum of `sample_weight`. An event that lacks the asked value (a null) is not there for that question.
 
-Percentiles of raw events are exact: percentile p is the smallest value such that at least p % of the weight is at or
-below it (the inverted cumulative distribution), so it is always a value that was measured, never above the maximum.
-`partials` says how those over a rollup are found.
+Percentile p is the smallest value such that at least p % of the weight is at or below it (the inverted cumulative
+distribution): always a value that was measured, never above the maximum. Over up to a day of raw events it is exact;
+`partials` says how others are estimated.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _values(query: TimeseriesQuery, plan: Plan) -> list[Column]:
 
 
 def _aggregate(query: TimeseriesQuery, plan: Plan) -> str:
-    if query.percentile is not None and plan.rollup is None:
+    if query.percentile is not None and not plan.estimates:
         return "quantileExactWeighted({level:Float64})(part.value, part.weight)"
     if query.percentile is not None:
         bucket = "quantileExactWeightedArray({level:Float64})(part.buckets, part.weights)"

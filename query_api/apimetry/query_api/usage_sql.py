@@ -249,14 +249,14 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, fail
 def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
     """Return what answers rows of (route, [PERCENTILES of the latency in microseconds], …).
 
-    Measured values, exact, where events answer; within 2 % of them, and at most the maximum, where a rollup does.
+    Measured values, exact, or within 2 % of them, and at most the maximum: see `Plan.estimates`.
     """
     needed = frozenset({"response_us_buckets", "response_us_max"})
     source = scope.plan("route", measures=needed)
     values = bucket_columns(source, "response_us") or [Column("value", "response_us", ""), weight(source)]
     conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"))
     sql = _PERCENTILES.format(
-        percentiles=_OF_BUCKETS if source.rollup else _EXACT,
+        percentiles=_OF_BUCKETS if source.estimates else _EXACT,
         rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
     )
     parameters = {**scope.parameters, **range_parameters(source), **_LEVEL_VALUES}
