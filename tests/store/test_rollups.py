@@ -14,6 +14,7 @@ from apimetry.store.migrations.pausing import pause_inserts
 from tests.store.test_repair import remove_newest_part, with_store
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.event_rows import encode_row, encode_rows, now_us
+from tests.support.query_events import insert_events, random_events
 
 ROLLUPS = ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")
 HOUR_US = 3_600_000_000
@@ -38,6 +39,21 @@ def test_a_token_counts_once_in_every_rollup(store: Store):
         store.insert_rows("segment-1", rows)
     store.insert_rows("segment-2", encode_rows(10, timestamp=now_us() - 8 * 24 * HOUR_US))
     assert_all_count(store, 3_010)
+
+
+def test_a_token_of_many_groups_and_weeks_counts_once_and_fills_a_rollup_that_lacks_it(store: Store):
+    now_s = now_us() // 1_000_000
+    events = random_events(3, 600, now_s - 30 * 86_400, now_s)
+    insert_events(store, events, token="segment")
+    expected = sum(event.sample_weight for event in events)
+    assert_all_count(store, expected)
+    for table in ROLLUPS:
+        # Its rows and their tokens are gone, as if a kill had come before its parts.
+        store.command(f"TRUNCATE TABLE {table}")
+        insert_events(store, events, token="segment")
+        assert_all_count(store, expected)
+    insert_events(store, events, token="segment")
+    assert_all_count(store, expected)
 
 
 def test_lost_answers_count_once_in_every_rollup(server_store: Store, clickhouse_server: ClickHouseServer):

@@ -25,8 +25,8 @@ class SpoolSettings:
     max_bytes: int = 4 * GIB
     """All segments together; a batch that would exceed it is refused with 503."""
     segment_bytes: int = 32 * MIB
-    """A segment is sealed when its next record would exceed this. Of ~300,000 events, whose insert costs the engine
-    about half as much per event as one of a tenth of it: every insert makes rows of its own in each rollup."""
+    """A segment is sealed when its next record would exceed this: some 300,000 events. Every insert makes rows of its
+    own in each rollup, so that a large one costs less per event."""
     segment_records: int = 32_768
     """A segment is sealed at this many batches, so that their ids fit in the spool's 1 MiB reserve."""
     segment_age_s: float = 0.5
