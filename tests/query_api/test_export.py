@@ -16,7 +16,8 @@ from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service
 
 START_US = 1_413_295_200_000_000
-NASTY = "a\"b'c\\d,\n\r\t\0ü😀</script>{x:Int}"
+NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"
+BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT events."}
 EVENTS = [
     Event(timestamp=START_US + 1, url=NASTY, data={NASTY: NASTY, "": ""}, user_agent=NASTY, sample_weight=7),
     Event(timestamp=START_US + 123_456, request_bytes=2**53, response_us=2**40 - 1, consumer_id="acme", source="a:b"),
@@ -182,7 +183,7 @@ async def body_of(service, path, **arguments):
 async def test_an_error_in_the_middle_is_not_the_end_of_a_file(clickhouse_server, server_store, form, encoding):
     insert_events(server_store, random_events(3, 500, 1_413_295_200, 1_413_300_000))
     async with running_query_service(server_store) as service:
-        clickhouse_server.fault("broken", statement="SELECT toDecimal64" if form != "parquet" else "SELECT events.")
+        clickhouse_server.fault("broken", statement=BEGINNINGS[form])
         with pytest.raises(aiohttp.ClientError):
             await body_of(service, f"/v1/export/events?format={form}", headers={"Accept-Encoding": encoding})
 
@@ -190,7 +191,7 @@ async def test_an_error_in_the_middle_is_not_the_end_of_a_file(clickhouse_server
 async def test_an_error_in_the_middle_resets_a_connection_of_http_1_0(clickhouse_server, server_store):
     insert_events(server_store, random_events(3, 500, 1_413_295_200, 1_413_300_000))
     async with running_query_service(server_store) as service:
-        clickhouse_server.fault("broken", statement="SELECT toDecimal64")
+        clickhouse_server.fault("broken", statement=BEGINNINGS["ndjson"])
         reader, writer = await asyncio.open_connection("127.0.0.1", service.client.port)
         writer.write(f"GET /v1/export/events HTTP/1.0\r\nX-API-Key: {service.keys['read']}\r\n\r\n".encode())
         with pytest.raises(ConnectionResetError):

@@ -2,10 +2,14 @@
 
 Values are bound by the server; what is spliced into the text comes from the closed sets of `params`. Rows come in the
 order of time, which is how they lie: nothing is sorted, so memory does not grow with the range.
+
+Lines of JSON are made by the statement, column by column: the engine's own JSONEachRow, which goes row by row, takes
+twice as long for the same bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apimetry.query_api.export_params import ExportQuery
@@ -19,9 +23,13 @@ WHERE events.application = {{application:String}}
   AND events.timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
   AND events.timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
 ORDER BY events.timestamp"""
-_FORMS: dict[str, StreamFormat] = {"ndjson": "JSONEachRow", "csv": "CSV", "parquet": "Parquet"}
+_FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
 # Seconds with microseconds, as a number that is written exactly: a float of ours is read back to the microsecond.
 _SECONDS = "toDecimal64(events.timestamp, 6)"
+_NUMBERS = frozenset({"response_us", "status_code", "sample_weight"})
+_NULLABLE_NUMBERS = frozenset({"ttfb_us", "request_bytes", "response_bytes"})
+_DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat(toJSONString(name), ':',
+    toJSONString(text)), mapKeys(events.data), mapValues(events.data)), ','), '}')"""
 
 
 @dataclass(frozen=True)
@@ -36,13 +44,9 @@ class Export:
 
 def make_export(query: ExportQuery, application: str) -> Export:
     """Return what to ask about `application`."""
-    columns = [f"{_column(name, query.format)} AS {name}" for name in query.fields]
-    if query.format == "csv":
-        # The store tells a whole CSV by its last column's quotes.
-        last = query.fields[-1]
-        columns[-1] = f"ifNull(toString({_column(last, query.format)}), '') AS {last}"
+    columns = {"ndjson": _line, "csv": _csv_columns, "parquet": _parquet_columns}[query.format](query.fields)
     return Export(
-        _SELECT.format(columns=", ".join(columns), conditions="".join(map(_condition, query.filters))),
+        _SELECT.format(columns=columns, conditions="".join(map(_condition, query.filters))),
         _FORMS[query.format],
         {
             "application": application,
@@ -54,12 +58,31 @@ def make_export(query: ExportQuery, application: str) -> Export:
     )
 
 
-def _column(name: str, form: str) -> str:
-    if name == "timestamp" and form != "parquet":
-        return _SECONDS
-    if name == "data" and form == "csv":
-        return "toJSONString(events.data)"
-    return f"events.{name}"
+def _line(fields: Sequence[str]) -> str:
+    members = ", ',".join(f'"{name}":\', {_json(name)}' for name in fields)
+    return f"concat('{{{members}, '}}\n') AS line"
+
+
+def _json(name: str) -> str:
+    if name == "timestamp":
+        return f"toString({_SECONDS})"
+    if name == "data":
+        return _DATA_AS_JSON
+    if name in _NULLABLE_NUMBERS:
+        return f"ifNull(toString(events.{name}), 'null')"
+    return f"toString(events.{name})" if name in _NUMBERS else f"toJSONString(events.{name})"
+
+
+def _csv_columns(fields: Sequence[str]) -> str:
+    special = {"timestamp": _SECONDS, "data": "toJSONString(events.data)"}
+    columns = [special.get(name, f"events.{name}") for name in fields]
+    # The store tells a whole CSV by its last column's quotes.
+    columns[-1] = f"ifNull(toString({columns[-1]}), '')"
+    return ", ".join(columns)
+
+
+def _parquet_columns(fields: Sequence[str]) -> str:
+    return ", ".join(f"events.{name} AS {name}" for name in fields)
 
 
 def _name(each: Filter) -> str:

@@ -1,6 +1,6 @@
 """The rows of one SELECT as bytes of a file, formatted by the engine, in constant memory both ways.
 
-- Embedded, chDB streams a block at a time: some 10,000 rows of lines of JSON or CSV. clickhouse-connect would
+- Embedded, chDB streams a block at a time: some 10,000 rows of text. clickhouse-connect would
   collect the whole result wherever settings come with it, so a stream has a handle of chDB's own, which carries its
   settings. A block is no Parquet file, so Parquet's blocks come as Arrow and are written here, as row groups.
 - Over HTTP the server writes the file. A fault in its middle is text in the answer's body, so what a stream ends
@@ -28,7 +28,8 @@ from apimetry.store.errors import StoreUnavailable, map_error
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no stubs
 
-StreamFormat = Literal["JSONEachRow", "CSV", "Parquet"]
+StreamFormat = Literal["RawBLOB", "CSV", "Parquet"]
+"""RawBLOB is for a statement that makes the file itself: texts of one column, each of which ends with `}` and a line."""
 
 # A stream may last as long as its reader likes. It gets one thread and little memory: questions come first.
 STREAM_SETTINGS: Final[Mapping[str, int | str]] = {
@@ -38,8 +39,6 @@ STREAM_SETTINGS: Final[Mapping[str, int | str]] = {
     "max_result_bytes": 0,
     "max_threads": 1,
     "max_block_size": 16_384,
-    "output_format_json_quote_64bit_integers": 0,
-    "output_format_json_quote_decimals": 0,
     "output_format_json_escape_forward_slashes": 0,
     # An empty field, as every reader of CSV takes it.
     "format_csv_null_representation": "",
@@ -56,7 +55,7 @@ _SERVER_SETTINGS: Final[Mapping[str, int | str]] = {
     "cancel_http_readonly_queries_on_client_close": 1,
 }
 # No error message of ClickHouse ends like this: it ends with its version, or with a tag.
-_ENDINGS: Final[Mapping[StreamFormat, bytes]] = {"JSONEachRow": b"}\n", "CSV": b'"\n', "Parquet": b"PAR1"}
+_ENDINGS: Final[Mapping[StreamFormat, bytes]] = {"RawBLOB": b"}\n", "CSV": b'"\n', "Parquet": b"PAR1"}
 _READ_BYTES: Final = 1024**2
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
