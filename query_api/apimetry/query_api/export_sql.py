@@ -74,7 +74,7 @@ def _json(name: str) -> str:
 
 
 def _csv_columns(fields: Sequence[str]) -> str:
-    special = {"timestamp": _SECONDS, "data": "toJSONString(events.data)"}
+    special = {"timestamp": _SECONDS, "data": _DATA_AS_JSON}
     columns = [special.get(name, f"events.{name}") for name in fields]
     # The store tells a whole CSV by its last column's quotes.
     columns[-1] = f"ifNull(toString({columns[-1]}), '')"

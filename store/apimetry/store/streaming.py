@@ -1,8 +1,8 @@
 """The rows of one SELECT as bytes of a file, formatted by the engine, in constant memory both ways.
 
-- Embedded, chDB streams a block at a time: some 10,000 rows of text. clickhouse-connect would
-  collect the whole result wherever settings come with it, so a stream has a handle of chDB's own, which carries its
-  settings. A block is no Parquet file, so Parquet's blocks come as Arrow and are written here, as row groups.
+- Embedded, chDB streams a block at a time: some 10,000 rows of text. clickhouse-connect would collect the whole
+  result wherever settings come with it, so a stream has a handle of chDB's own, which carries its settings. A block
+  is no Parquet file, so Parquet's blocks come as Arrow and are written here, as row groups.
 - Over HTTP the server writes the file. A fault in its middle is text in the answer's body, so what a stream ends
   with is checked: half a file never looks like a whole one.
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no stubs
 
 StreamFormat = Literal["RawBLOB", "CSV", "Parquet"]
-"""RawBLOB is for a statement that makes the file itself: texts of one column, each of which ends with `}` and a line."""
+"""RawBLOB is for a statement that makes the lines itself: texts of one column, each of which ends with `}` and LF."""
 
 # A stream may last as long as its reader likes. It gets one thread and little memory: questions come first.
 STREAM_SETTINGS: Final[Mapping[str, int | str]] = {
