@@ -303,3 +303,24 @@ async def test_a_job_that_the_store_cannot_do_says_why_and_ends_when_it_can(embe
     done = await ended(embedded_service, {"id": job.id, "state": "running"})
     assert done["rewriting"] == []
     assert counted(store) == {0}
+
+
+@pytest.mark.parametrize("kind", [JobKind.delete_consumer, JobKind.change_retention])
+async def test_a_job_whose_mutation_was_killed_is_begun_again(store, kind):
+    insert_events(store, [Event(timestamp=START * 1_000_000, consumer_id=each) for each in "ab"])
+    # A mutation that cannot be done keeps those after it waiting, until an operator kills one too many.
+    store.command("ALTER TABLE events UPDATE sample_weight = throwIf(1) WHERE 1", settings={"mutations_sync": 0})
+
+    def clear_up(_):
+        store.command("KILL MUTATION WHERE table = 'events' AND command NOT LIKE '%throwIf%'")
+        store.command("KILL MUTATION WHERE table = 'events'")
+
+    job = job_of(kind, consumer_id="a", retention_days=30000)
+    with pytest.raises(StoreUnavailable, match="killed"):
+        carry_out(store, job, clear_up)
+    assert counted(store) == {2}
+    carry_out(store, job, no_wait)
+    if kind is JobKind.delete_consumer:
+        assert counted(store) == {1}
+    else:
+        assert kept(store, "events") == [(30000,)]

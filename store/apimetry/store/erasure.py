@@ -14,7 +14,6 @@ stored: they were not there to be deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -23,18 +22,15 @@ from apimetry.store.jobs import Job, JobKind
 from apimetry.store.migrations.layout import Layout
 from apimetry.store.migrations.m0003_rollups import fill_statements
 from apimetry.store.migrations.pausing import inserts_paused, pause_inserts, resume_inserts
+from apimetry.store.mutations import Wait, mutate, unfinished_mutations
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, ROLLUPS
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
 
-Wait = Callable[[float], None]
-"""Waits so many seconds; raises to break the work off, which may be begun again at any time."""
-
 TABLES: Final = tuple(sorted({rollup.table for rollup in ROLLUPS}))
 _MOST_ROUNDS: Final = 10
-_FIRST_WAIT_S: Final = 0.02
-_LONGEST_WAIT_S: Final = 1.0
+_WAIT_S: Final = 0.1
 _MONDAY_S: Final = -3 * 86400
 _DAY_S: Final = 86400
 _WEEK_S: Final = 7 * _DAY_S
@@ -100,7 +96,7 @@ def carry_out(store: Store, job: Job, wait: Wait) -> None:
         "end_us": job.end_us,
         "consumer": job.consumer_id,
     }
-    _mutate(store, {"events": f"DELETE WHERE {_CONDITIONS[job.kind]}"}, parameters, wait)
+    mutate(store, {"events": f"DELETE WHERE {_CONDITIONS[job.kind]}"}, parameters, wait)
     if job.kind is JobKind.delete_range:
         start = job.start_us // 1_000_000 // HOUR_S * HOUR_S
         end = min(-(-job.end_us // 1_000_000 // HOUR_S) * HOUR_S, LAST_HOUR_S)
@@ -108,7 +104,7 @@ def carry_out(store: Store, job: Job, wait: Wait) -> None:
         start, end = 0, LAST_HOUR_S
     if job.kind is JobKind.delete_application:
         everything = dict.fromkeys((*TABLES, "sender_reports"), f"DELETE WHERE {_CONDITIONS[job.kind]}")
-        _mutate(store, everything, {"application": job.application_id}, wait)
+        mutate(store, everything, {"application": job.application_id}, wait)
     repair_rollups(store, job.application_id, (start, end), wait)
     # Whoever was killed while they paused left them so. No migration pauses them any more where there are jobs.
     if inserts_paused(store, _layout(store)):
@@ -120,7 +116,7 @@ def repair_rollups(store: Store, application: str, hours: tuple[int, int], wait:
 
     Raises StoreUnavailable when they still do not, after ten times.
     """
-    _finish_mutations(store, TABLES, wait)
+    _finish_mutations(store, wait)
     for _ in range(_MOST_ROUNDS):
         different = _different_hours(store, application, hours)
         if not different:
@@ -139,7 +135,7 @@ def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait)
         different = _different_hours(store, application, hours)
         if not different:
             return
-        _mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_HOURS}"), _bound(application, different), wait)
+        mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_HOURS}"), _bound(application, different), wait)
         for _, of_day in groupby(different, lambda hour: hour // _DAY_S):
             # A service that starts, and migrates, resumes them: what is counted twice then, the next round finds.
             if not inserts_paused(store, layout):
@@ -156,7 +152,7 @@ def _change_retention(store: Store, job: Job, wait: Wait) -> None:
     """Give every stored row the new retention; what has outlived it goes with the same mutation."""
     change = f"UPDATE retention_days = {{days:UInt16}} WHERE {_RETENTION}"
     parameters = {"application": job.application_id, "days": job.retention_days}
-    _mutate(store, dict.fromkeys(("events", *TABLES), change), parameters, wait)
+    mutate(store, dict.fromkeys(("events", *TABLES), change), parameters, wait)
 
 
 def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> list[int]:
@@ -170,28 +166,11 @@ def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> 
     return [hour for (hour,) in store.query(sql, {"application": application, "start": hours[0], "end": hours[1]})]
 
 
-def _mutate(store: Store, changes: Mapping[str, str], parameters: Mapping[str, object], wait: Wait) -> None:
-    """Change tables by mutations, and wait until they are done: the engine does them, also after a restart."""
-    layout = _layout(store)
-    for table, change in changes.items():
-        store.command(layout.alter_stored(table, change), parameters, settings={"mutations_sync": 0})
-    _finish_mutations(store, tuple(changes), wait)
-
-
-def _finish_mutations(store: Store, tables: tuple[str, ...], wait: Wait) -> None:
-    layout = _layout(store)
-    mutations = "system.mutations"
-    if layout.cluster is not None:
-        mutations = f"clusterAllReplicas('{layout.cluster}', system.mutations)"
-    unfinished = (
-        f"SELECT count() FROM {mutations} WHERE database = {{database:String}}"  # noqa: S608 - one of the two above
-        " AND table IN {tables:Array(String)} AND NOT is_done"
-    )
-    asked = {"database": layout.database, "tables": [layout.stored(table) for table in tables]}
-    wait_s = _FIRST_WAIT_S
-    while store.query(unfinished, asked)[0][0]:
-        wait(wait_s)
-        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+def _finish_mutations(store: Store, wait: Wait) -> None:
+    """Wait for what an attempt that was broken off had begun."""
+    stored = {_layout(store).stored(table) for table in TABLES}
+    while any(each.table in stored for each in unfinished_mutations(store)):
+        wait(_WAIT_S)
 
 
 def _bound(application: str, hours: list[int]) -> dict[str, object]:

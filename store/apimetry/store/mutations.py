@@ -1,20 +1,43 @@
-"""Mutations that the engine has not finished: rewrites of stored parts, which it goes on with by itself."""
+"""Mutations: rewrites of stored parts, which the engine does by itself, also after a restart.
+
+A mutation that an operator killed is not marked as such: it is gone, as if it had never been. So each of ours carries
+a mark in its condition, and is done when it is found done; one that cannot be found was killed.
+"""
 
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from apimetry.store.errors import StoreUnavailable
+from apimetry.store.migrations.layout import Layout
+
 if TYPE_CHECKING:
     from apimetry.store.client import Store
 
-_SQL: Final = """SELECT table, min(create_time), argMax(latest_fail_reason, latest_fail_time), sum(parts_to_do)
+Wait = Callable[[float], None]
+"""Waits so many seconds; raises to break the work off, which may be begun again at any time."""
+
+_FIRST_WAIT_S: Final = 0.02
+_LONGEST_WAIT_S: Final = 1.0
+# A replica learns of a mutation a moment after it was asked for.
+_PATIENCE_S: Final = 5.0
+
+_UNFINISHED: Final = """SELECT table, min(create_time), argMax(latest_fail_reason, latest_fail_time), sum(parts_to_do)
 FROM {mutations}
 WHERE database = {{database:String}} AND NOT is_done
 GROUP BY table
 ORDER BY table"""
+_MARKED: Final = """SELECT countIf(NOT is_done), count(), (
+    SELECT count() FROM {tables} WHERE database = {{database:String}} AND name IN {{tables:Array(String)}}
+  )
+FROM {mutations}
+WHERE database = {{database:String}} AND table IN {{tables:Array(String)}}
+  AND position(command, {{mark:String}}) > 0"""
 # The name of the engine's error, without the text around it, which may have values in it.
 _ERROR = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
 
@@ -29,11 +52,47 @@ class Unfinished:
     error: str | None
 
 
+def mutate(store: Store, changes: Mapping[str, str], parameters: Mapping[str, object], wait: Wait) -> None:
+    """Change tables, by name, each with a statement that ends with its condition; blocks until it is done.
+
+    Raises what `wait` raises, and StoreUnavailable where a mutation was killed.
+    """
+    layout = Layout(database=store.database, cluster=store.cluster)
+    mark = secrets.token_hex(8)
+    for table, change in changes.items():
+        store.command(
+            layout.alter_stored(table, f"{change} AND {{mark:String}} != ''"),
+            {**parameters, "mark": mark},
+            settings={"mutations_sync": 0},
+        )
+    _await_marked(store, [layout.stored(table) for table in changes], mark, wait)
+
+
+def _await_marked(store: Store, tables: list[str], mark: str, wait: Wait) -> None:
+    sql = _MARKED.format(mutations=_everywhere(store, "mutations"), tables=_everywhere(store, "tables"))
+    wait_s, missed_s = _FIRST_WAIT_S, 0.0
+    while True:
+        ((unfinished, found, expected),) = store.query(
+            sql, {"database": store.database, "tables": tables, "mark": mark}
+        )
+        if found >= expected and not unfinished:
+            return
+        if found < expected:
+            if missed_s >= _PATIENCE_S:
+                raise StoreUnavailable(f"a mutation of {' or '.join(tables)} was killed before it was done")
+            missed_s += wait_s
+        wait(wait_s)
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+
 def unfinished_mutations(store: Store) -> list[Unfinished]:
     """Return what the engine is still rewriting, by table; blocks."""
-    mutations = f"clusterAllReplicas('{store.cluster}', system.mutations)" if store.cluster else "system.mutations"
-    rows = store.query(_SQL.format(mutations=mutations), {"database": store.database})
+    rows = store.query(_UNFINISHED.format(mutations=_everywhere(store, "mutations")), {"database": store.database})
     return [Unfinished(table, since, parts, _error_in(reason)) for table, since, reason, parts in rows]
+
+
+def _everywhere(store: Store, table: str) -> str:
+    return f"clusterAllReplicas('{store.cluster}', system.{table})" if store.cluster else f"system.{table}"
 
 
 def _error_in(reason: str) -> str | None:
