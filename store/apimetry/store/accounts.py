@@ -1,19 +1,28 @@
 """Who may do what: organizations, their applications and their keys, as records in the store.
 
-Of a key only its SHA-256 is stored; the key itself is returned once, when it is made. A change writes the whole
-record again under a higher version, so that the last change wins and a repeated one is harmless.
+Of a key only its SHA-256 is stored; the key itself is returned once, when it is made. Changes are as `versions` says.
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.store.account_rows import (
+    APPLICATIONS,
+    KEYS,
+    ORGANIZATIONS,
+    application_columns,
+    application_of,
+    key_columns,
+    key_of,
+    organization_columns,
+    organization_of,
+)
 from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
 from apimetry.store.records import (
     KEY_PREFIXES,
@@ -24,7 +33,6 @@ from apimetry.store.records import (
     Organization,
     Plan,
     RequestLimits,
-    application_of,
     check_key,
     checked_application_id,
     checked_limits,
@@ -33,9 +41,8 @@ from apimetry.store.records import (
     derived_id,
     generate_key,
     hash_key,
-    key_of,
-    organization_of,
 )
+from apimetry.store.versions import APPEND, Versions
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -52,41 +59,25 @@ __all__ = [
     "RequestLimits",
 ]
 
-_TIME: Final = "DateTime64(3, 'UTC')"
-
 
 def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-_ORGANIZATIONS: Final = (
-    "SELECT id, name, plan, max_applications, max_retention_days, max_calls_per_month, created_at"
-    " FROM organizations FINAL"
-)
-_APPLICATIONS: Final = (
-    "SELECT id, organization_id, name, retention_days, per_minute, per_hour, per_day, created_at, deleted"
-    " FROM applications FINAL"
-)
-_KEYS: Final = (
-    "SELECT id, kind, organization_id, application_id, name, first_characters, created_at, expires_at, revoked_at,"
-    " toString(sha256) AS sha256 FROM keys FINAL"
-)
-
-
 class Accounts:
     """The account records of one store: blocking, safe from several threads.
 
-    Mutable state: the last version written, under `_lock`, which also makes each read-and-change one step within this
-    process; between processes the last change wins. What must never be exceeded (a plan's number of applications) or
-    lost (an organization's last admin key) is looked at again after the change, and the change taken back where
-    another process made its own at the same moment: then both may be refused, and neither goes through.
+    `_lock` makes each read-and-change one step within this process; between processes the last change wins. What must
+    never be exceeded (a plan's number of applications) or lost (an organization's last admin key) is looked at again
+    after the change, and the change taken back where another process made its own at the same moment: then both may
+    be refused, and neither goes through.
     """
 
     def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
         self._store: Final = store
         self._now = now
         self._lock = threading.RLock()
-        self._last_version = 0
+        self._versions: Final = Versions(store)
 
     @property
     def store(self) -> Store:
@@ -95,11 +86,11 @@ class Accounts:
 
     def organizations(self) -> list[Organization]:
         """Every organization, oldest first."""
-        return [organization_of(row) for row in self._store.query(f"{_ORGANIZATIONS} ORDER BY created_at, id")]
+        return [organization_of(row) for row in self._store.query(f"{ORGANIZATIONS} ORDER BY created_at, id")]
 
     def organization(self, organization_id: str) -> Organization:
         """One organization; raises AccountNotFound."""
-        rows = self._store.query(f"{_ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
+        rows = self._store.query(f"{ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
         if not rows:
             raise AccountNotFound(f"there is no organization {organization_id!r}")
         return organization_of(rows[0])
@@ -125,7 +116,7 @@ class Accounts:
     def applications(self, organization_id: str | None = None) -> list[Application]:
         """The applications of one organization (of all: None), oldest first."""
         rows = self._store.query(
-            f"{_APPLICATIONS} WHERE deleted = 0 AND ({{organization:String}} = '' OR organization_id ="
+            f"{APPLICATIONS} WHERE deleted = 0 AND ({{organization:String}} = '' OR organization_id ="
             " {organization:String}) ORDER BY created_at, id",
             {"organization": organization_id or ""},
         )
@@ -211,7 +202,7 @@ class Accounts:
         """As `keys`, each with its SHA-256: for authentication only."""
         uses = dict(self._store.query("SELECT key_id, max(last_used_at) FROM key_uses GROUP BY key_id"))
         rows = self._store.query(
-            f"{_KEYS} WHERE {{organization:String}} = '' OR organization_id = {{organization:String}}"
+            f"{KEYS} WHERE {{organization:String}} = '' OR organization_id = {{organization:String}}"
             " ORDER BY created_at, id",
             {"organization": organization_id or ""},
         )
@@ -298,18 +289,19 @@ class Accounts:
         """Note when keys were last used, by key id; meant for every minute or so, not for every request."""
         if uses:
             self._store.command(
-                "INSERT INTO key_uses (key_id, last_used_at) SETTINGS async_insert = 0, insert_deduplicate = 0"
-                " SELECT used.1, used.2 FROM (SELECT arrayJoin(arrayZip({ids:Array(String)},"
+                "INSERT INTO key_uses (key_id, last_used_at) SELECT used.1, used.2"
+                " FROM (SELECT arrayJoin(arrayZip({ids:Array(String)},"
                 " {times:Array(DateTime64(3, 'UTC'))})) AS used)",
                 {"ids": list(uses), "times": list(uses.values())},
+                settings=APPEND,
             )
 
     def _application_row(self, application_id: str) -> tuple[Any, ...] | None:
-        rows = self._store.query(f"{_APPLICATIONS} WHERE id = {{id:String}}", {"id": application_id})
+        rows = self._store.query(f"{APPLICATIONS} WHERE id = {{id:String}}", {"id": application_id})
         return rows[0] if rows else None
 
     def _key_and_hash(self, key_id: str) -> tuple[Key, str]:
-        rows = self._store.query(f"{_KEYS} WHERE id = {{id:String}}", {"id": key_id})
+        rows = self._store.query(f"{KEYS} WHERE id = {{id:String}}", {"id": key_id})
         if not rows:
             raise AccountNotFound(f"there is no key with the id {key_id!r}")
         used = self._store.query(
@@ -349,74 +341,14 @@ class Accounts:
         now = self._now()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
-    def _next_version(self, table: str, record_id: str) -> int:
-        """Above every version of the record, also one that another process wrote under a clock that runs ahead."""
-        found = self._store.query(
-            f"SELECT max(version) FROM {table} WHERE id = {{id:String}}",  # noqa: S608 - our own table's name
-            {"id": record_id},
-        )
-        self._last_version = max(time.time_ns(), self._last_version + 1, found[0][0] + 1)
-        return self._last_version
-
     def _write_organization(self, organization: Organization) -> None:
-        plan = organization.plan
-        self._write(
-            "organizations",
-            {
-                "id": ("String", organization.id),
-                "name": ("String", organization.name),
-                "plan": ("String", plan.name),
-                "max_applications": ("Nullable(UInt32)", plan.max_applications),
-                "max_retention_days": ("Nullable(UInt16)", plan.max_retention_days),
-                "max_calls_per_month": ("Nullable(UInt64)", plan.max_calls_per_month),
-                "created_at": (_TIME, organization.created_at),
-            },
-        )
+        self._versions.write("organizations", organization_columns(organization))
 
     def _write_application(self, application: Application, *, deleted: bool = False) -> None:
-        self._write(
-            "applications",
-            {
-                "id": ("String", application.id),
-                "organization_id": ("String", application.organization_id),
-                "name": ("String", application.name),
-                "retention_days": ("UInt16", application.retention_days),
-                "per_minute": ("Nullable(UInt64)", application.limits.per_minute),
-                "per_hour": ("Nullable(UInt64)", application.limits.per_hour),
-                "per_day": ("Nullable(UInt64)", application.limits.per_day),
-                "created_at": (_TIME, application.created_at),
-                "deleted": ("UInt8", int(deleted)),
-            },
-        )
+        self._versions.write("applications", application_columns(application, deleted=deleted))
 
     def _write_key(self, key: Key, sha256: str) -> None:
-        self._write(
-            "keys",
-            {
-                "id": ("String", key.id),
-                "kind": ("String", key.kind.value),
-                "organization_id": ("String", key.organization_id),
-                "application_id": ("String", key.application_id or ""),
-                "name": ("String", key.name),
-                "sha256": ("String", sha256),
-                "first_characters": ("String", key.first_characters),
-                "created_at": (_TIME, key.created_at),
-                "expires_at": (f"Nullable({_TIME})", key.expires_at),
-                "revoked_at": (f"Nullable({_TIME})", key.revoked_at),
-            },
-        )
-
-    def _write(self, table: str, record: Mapping[str, tuple[str, object]]) -> None:
-        """Write one record under the next version; column names and types are ours, values are bound."""
-        with self._lock:
-            version = self._next_version(table, str(record["id"][1]))
-            columns = {**record, "version": ("UInt64", version)}
-            values = ", ".join(f"{{{name}:{kind}}}" for name, (kind, _) in columns.items())
-            self._store.command(
-                f"INSERT INTO {table} ({', '.join(columns)})"
-                f" SETTINGS async_insert = 0, insert_deduplicate = 0 SELECT {values}",
-                {name: value for name, (_, value) in columns.items()},
-            )
+        self._versions.write("keys", key_columns(key, sha256))
 
 
 def _new_id() -> str:

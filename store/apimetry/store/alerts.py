@@ -1,6 +1,6 @@
 """The alert rules of a store, and the log of what they did.
 
-A rule is a record like the accounts': a change writes it whole under a higher version. An event of a rule, its n-th,
+A rule is a record like the accounts'; its changes are as `versions` says. An event of a rule, its n-th,
 is written once, whoever tries: see `turns` for how. So a rule fires once for all services, even when two of them
 evaluate it at the same time.
 """
@@ -8,7 +8,6 @@ evaluate it at the same time.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -25,6 +24,7 @@ from apimetry.store.alert_records import (
 )
 from apimetry.store.errors import AccountNotFound, PlanLimitExceeded
 from apimetry.store.turns import FIRST_WINS
+from apimetry.store.versions import APPEND, Columns, Versions
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 MAX_RULES: Final = 1000
 """Rules of one organization: all of them are evaluated within a minute."""
 
-_APPEND: Final = {"async_insert": 0, "insert_deduplicate": 0}
 _RULES: Final = (
     "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
     " exclude, window_s, direction, threshold, minimum_requests, cooldown_s, webhook_url, paused"
@@ -73,14 +72,13 @@ _ADD_DELIVERY: Final = (
 class Alerts:
     """The alert rules and events of one store: blocking, safe from several threads.
 
-    Mutable state: the last version written, under `_lock`, which also makes each read-and-change one step within this
-    process; between processes the last change wins.
+    `_lock` makes each read-and-change one step within this process; between processes the last change wins.
     """
 
     def __init__(self, store: Store) -> None:
         self._store: Final = store
         self._lock = threading.RLock()
-        self._last_version = 0
+        self._versions: Final = Versions(store)
 
     @property
     def store(self) -> Store:
@@ -140,7 +138,7 @@ class Alerts:
             self._store.command(
                 _ADD_MEASUREMENTS,
                 {"rules": list(values), "values": list(values.values()), "at": at},
-                settings=_APPEND,
+                settings=APPEND,
             )
 
     def record_event(self, event: AlertEvent) -> bool:
@@ -174,8 +172,8 @@ class Alerts:
         """Note how an event's webhook stands: pending, delivered or failed."""
         self._store.command(
             _ADD_DELIVERY,
-            {"id": event_id, "state": state, "attempts": attempts, "at": at, "version": self._next(0)},
-            settings=_APPEND,
+            {"id": event_id, "state": state, "attempts": attempts, "at": at, "version": self._versions.next()},
+            settings=APPEND,
         )
 
     def pending_deliveries(self, *, since: datetime, before: datetime) -> list[AlertEvent]:
@@ -184,28 +182,11 @@ class Alerts:
         return [_event(row) for row in rows]
 
     def _write(self, rule: AlertRule, *, deleted: bool = False) -> None:
-        with self._lock:
-            ((version,),) = self._store.query(
-                "SELECT max(version) FROM alert_rules WHERE id = {id:String}", {"id": rule.id}
-            )
-            columns = {**_columns(rule), "deleted": ("UInt8", int(deleted))}
-            columns["version"] = ("UInt64", self._next(version + 1))
-            values = ", ".join(f"{{{name}:{kind}}}" for name, (kind, _) in columns.items())
-            self._store.command(
-                f"INSERT INTO alert_rules ({', '.join(columns)}) SELECT {values}",
-                {name: value for name, (_, value) in columns.items()},
-                settings=_APPEND,
-            )
-
-    def _next(self, least: int) -> int:
-        """A version above every one that this process has used, and at least `least`."""
-        with self._lock:
-            self._last_version = max(time.time_ns(), self._last_version + 1, least)
-            return self._last_version
+        self._versions.write("alert_rules", _columns(rule, deleted=deleted))
 
 
-def _columns(rule: AlertRule) -> dict[str, tuple[str, object]]:
-    """The columns of a rule's record: type and value."""
+def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
+    """The columns of a rule."""
     return {
         "id": ("String", rule.id),
         "organization_id": ("String", rule.organization_id),
@@ -224,6 +205,7 @@ def _columns(rule: AlertRule) -> dict[str, tuple[str, object]]:
         "webhook_secret": ("String", rule.webhook_secret),
         "paused": ("UInt8", int(rule.paused)),
         "created_at": ("DateTime64(3, 'UTC')", rule.created_at.astimezone(timezone.utc)),
+        "deleted": ("UInt8", int(deleted)),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.store.errors import AccountNotFound
 from apimetry.store.records import Application
+from apimetry.store.versions import Columns, Versions
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -55,24 +55,6 @@ _JOBS: Final = (
     "SELECT id, organization_id, application_id, kind, created_at, start_us, end_us, consumer_id, retention_days,"
     " state, finished_at FROM jobs FINAL"
 )
-_TYPES: Final = {
-    "id": "String",
-    "organization_id": "String",
-    "application_id": "String",
-    "kind": "String",
-    "start_us": "Int64",
-    "end_us": "Int64",
-    "consumer_id": "String",
-    "retention_days": "UInt16",
-    "created_at": "DateTime64(3, 'UTC')",
-    "state": "String",
-    "finished_at": "Nullable(DateTime64(3, 'UTC'))",
-}
-_ADD: Final = (
-    f"INSERT INTO jobs ({', '.join(_TYPES)}, version) SELECT "
-    + ", ".join(f"{{{name}:{kind}}}" for name, kind in _TYPES.items())
-    + ", {version:UInt64}"
-)
 
 
 def _utc_now() -> datetime:
@@ -85,6 +67,7 @@ class Jobs:
     def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
         self._store: Final = store
         self._now = now
+        self._versions: Final = Versions(store)
 
     @property
     def store(self) -> Store:
@@ -129,11 +112,23 @@ class Jobs:
         self._write(replace(job, state=JobState.done, finished_at=self._now()))
 
     def _write(self, job: Job) -> None:
-        self._store.command(
-            _ADD,
-            {**job.__dict__, "kind": job.kind.value, "state": job.state.value, "version": time.time_ns()},
-            settings={"async_insert": 0, "insert_deduplicate": 0},
-        )
+        self._versions.write("jobs", _columns(job))
+
+
+def _columns(job: Job) -> Columns:
+    return {
+        "id": ("String", job.id),
+        "organization_id": ("String", job.organization_id),
+        "application_id": ("String", job.application_id),
+        "kind": ("String", job.kind.value),
+        "start_us": ("Int64", job.start_us),
+        "end_us": ("Int64", job.end_us),
+        "consumer_id": ("String", job.consumer_id),
+        "retention_days": ("UInt16", job.retention_days),
+        "created_at": ("DateTime64(3, 'UTC')", job.created_at),
+        "state": ("String", job.state.value),
+        "finished_at": ("Nullable(DateTime64(3, 'UTC'))", job.finished_at),
+    }
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from apimetry.store.errors import AccountInvalid
 
@@ -165,29 +165,3 @@ def checked_limits(limits: RequestLimits) -> RequestLimits:
         if value is not None and not 1 <= value < 2**63:
             raise AccountInvalid(f"{name} must be at least 1, or absent for no limit")
     return limits
-
-
-def organization_of(row: tuple[Any, ...]) -> Organization:
-    """The organization of a row: id, name, plan, its three limits, created_at."""
-    return Organization(row[0], row[1], Plan(*row[2:6]), row[6])
-
-
-def application_of(row: tuple[Any, ...]) -> Application:
-    """The application of a row: id, organization, name, retention, the three limits, created_at."""
-    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7])
-
-
-def key_of(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
-    """The key of a row in the order of its fields, without the use, which is kept elsewhere."""
-    return Key(
-        id=row[0],
-        kind=KeyKind(row[1]),
-        organization_id=row[2],
-        application_id=row[3] or None,
-        name=row[4],
-        first_characters=row[5],
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=last_used_at,
-    )
