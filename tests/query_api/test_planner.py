@@ -110,6 +110,25 @@ def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, m
     assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "middle", "reads_events"),
+    [
+        (0, HOUR, (0, HOUR), False),
+        (1, HOUR + 59, (60, HOUR), True),
+        (0, 660, (0, 660), False),
+        # Ten minutes and less.
+        (0, 600, None, True),
+        (LAST_HOUR_S - HOUR, 9_999_999_999, (LAST_HOUR_S - HOUR, LAST_HOUR_S), True),
+    ],
+)
+def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_events(
+    start, end, middle, reads_events
+):
+    found = asked(start, end, granularity=Granularity(60))
+    assert (found.middle if found.by_minute else None, found.reads_events) == (middle, reads_events)
+    assert asked(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
+
+
 def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():
     by_url = {"aggregation": "percentile_95", "group": "url"}
     assert not asked(START, START + DAY, **by_url).estimates

@@ -30,8 +30,9 @@ _EDGES = """((timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC'
 _ROLLUP = """SELECT {columns}
   FROM {table}
   WHERE application = {{application:String}}
-    AND time >= toDateTime({{middle_start_s<tag>:UInt32}}, 'UTC')
+    AND time >= toStartOfHour(toDateTime({{middle_start_s<tag>:UInt32}}, 'UTC'))
     AND time < toDateTime({{middle_end_s<tag>:UInt32}}, 'UTC'){conditions}"""
+_WITHIN_MINUTES = "{seconds} BETWEEN {{middle_start_s<tag>:UInt32}} AND {{middle_end_s<tag>:UInt32}} - 1"
 _TAG = "<tag>"
 _BY_MINUTE = "{table} ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests"
 
@@ -57,14 +58,21 @@ class Conditions:
     of_events: tuple[str, ...] = ()
 
 
-def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions, *, tag: str = "") -> str:
+def partial_rows(
+    plan: Plan, columns: Sequence[Column], conditions: Conditions, *, events_by: str = "", tag: str = ""
+) -> str:
     """Return the SELECT of all rows of `plan`, for a FROM; it binds the application and `range_parameters`.
 
-    `tag` tells the ranges of one statement apart, where it has several.
+    `events_by` is what follows GROUP BY where `of_events` are aggregates. `tag` tells the ranges of one statement
+    apart, where it has several.
     """
     selects = []
     if plan.rollup is not None:
-        own = (*conditions.of_both, *([plan.rollup.condition] if plan.rollup.condition else ()))
+        own = (
+            *conditions.of_both,
+            *([plan.rollup.condition] if plan.rollup.condition else ()),
+            *([_WITHIN_MINUTES.format(seconds=seconds(plan))] if plan.by_minute else ()),
+        )
         selects.append(
             _ROLLUP.format(
                 columns=", ".join(f"{each.of_rollup} AS {each.name}" for each in columns),
@@ -79,6 +87,7 @@ def partial_rows(plan: Plan, columns: Sequence[Column], conditions: Conditions, 
                 range=_WHOLE_RANGE if plan.rollup is None else _EDGES,
                 conditions=_and((*conditions.of_both, *conditions.of_events)),
             )
+            + (f"\n  GROUP BY {events_by}" if events_by else "")
         )
     return "\n  UNION ALL\n  ".join(selects).replace(_TAG, tag)
 

@@ -1,8 +1,9 @@
 """Which tables answer a question: a rollup for the whole hours in the middle, events for the rest. Pure.
 
 The rollup with the fewest rows that has every dimension and measure the question needs answers for the hours that lie
-wholly in its range, if its buckets of time are whole hours (whole minutes, where requests are counted); the events of
-less than an hour at each edge make the answer exact for any start and end. Short ranges, other buckets, and questions
+wholly in its range, if its buckets of time are whole hours; the events of less than an hour at each edge make the
+answer exact for any start and end. Where requests are counted by minutes, it is minutes that take the place of hours:
+the last hour is then answered as fast at any traffic. Short ranges, other buckets, and questions
 about URLs or combinations with consumers are answered from events alone: what they may cost is limited by the
 engine's time and memory for one statement.
 """
@@ -17,6 +18,9 @@ from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollu
 
 SHORT_S = 2 * HOUR_S
 """Ranges up to this come from events: as fast, and percentiles are exact."""
+
+SHORT_MINUTES_S = 10 * MINUTE_S
+"""The same for counts by minute, for which a rollup knows all but the seconds at the edges."""
 
 EXACT_S = 24 * HOUR_S
 """Ranges over this have estimated percentiles also where events answer: exact ones keep every value in memory."""
@@ -35,7 +39,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Plan:
-    """Events answer for `[start, end)`, but for the whole hours of `middle`, for which `rollup` does."""
+    """Events answer for `[start, end)`, but for the whole hours, or minutes, of `middle`, for which `rollup` does."""
 
     start: int
     end: int
@@ -57,15 +61,13 @@ class Plan:
 def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
     """Return where the answer comes from; `rollups` are sorted, the one with the fewest rows first."""
     raw = Plan(needs.start, needs.end)
-    middle = _whole_hours(needs.start, needs.end)
-    if needs.end - needs.start <= SHORT_S or middle[0] >= middle[1]:
-        return raw
-    by_minute = not _are_whole(needs.granularity, HOUR_S)
-    measures = needs.measures
+    by_minute, measures = needs.measures == {"requests"} and not _are_whole(needs.granularity, HOUR_S), needs.measures
     if by_minute:
-        if not _are_whole(needs.granularity, MINUTE_S) or measures != {"requests"}:
-            return raw
         measures = frozenset({"minutes"})
+    unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
+    middle = _whole(needs.start, needs.end, unit_s)
+    if needs.end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
+        return raw
     for rollup in rollups:
         if rollup.tells(needs.dimensions, measures):
             return Plan(needs.start, needs.end, rollup, middle, by_minute)
@@ -85,8 +87,8 @@ def _measures(query: TimeseriesQuery) -> frozenset[str]:
     return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
 
 
-def _whole_hours(start: int, end: int) -> tuple[int, int]:
-    return -(-start // HOUR_S) * HOUR_S, min(end // HOUR_S * HOUR_S, LAST_HOUR_S)
+def _whole(start: int, end: int, unit_s: int) -> tuple[int, int]:
+    return -(-start // unit_s) * unit_s, min(end // unit_s * unit_s, LAST_HOUR_S)
 
 
 def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -43,9 +43,6 @@ MOST_READS = 3
 _AT_ONCE = 3
 """Statements of one reading that are asked at the same time."""
 
-# Every status there can be: the lists of errors are made of them, and must miss none.
-_ALL_STATUSES = 65_536
-
 
 @dataclass(frozen=True)
 class Groups:
@@ -53,6 +50,19 @@ class Groups:
 
     rows: tuple[Group, ...] = ()
     requests: int = 0
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The lists that one statement answers."""
+
+    methods: Groups
+    statuses: tuple[Group, ...]
+    """All of them."""
+
+    routes: Groups
+    failed_routes: Groups
+    """By failed requests alone, which of the measures have requests and errors; of no use sorted by latency."""
 
 
 @dataclass(frozen=True)
@@ -157,33 +167,34 @@ def breakdowns(
 ) -> tuple[Breakdowns, list[Group]]:
     """Return totals and lists, and what `series` returns, read once and at the same time."""
 
-    def of(dimension: Dimension, *, failed: bool = False) -> Groups:
-        return _groups(asked(ask, sql.groups(scope, dimension, order, limit=MAX_ROWS, failed=failed)))
+    def of_lists() -> tuple[Lists, Mapping[str, Sequence[int]]]:
+        found = _lists(asked(ask, sql.lists(scope, order, limit=MAX_ROWS)))
+        return found, percentiles(scope, [route for route, _ in found.routes.rows], ask)
 
-    def of_routes() -> tuple[Groups, Mapping[str, Sequence[int]]]:
-        routes = of("route")
-        return routes, percentiles(scope, [route for route, _ in routes.rows], ask)
+    def of_consumers() -> Groups:
+        return _groups(asked(ask, sql.groups(scope, "consumer_id", order, limit=MAX_ROWS, counted=True)))
+
+    def of_failed_routes() -> Groups:
+        return _groups(asked(ask, sql.groups(replace(scope, failed=True), "route", order, limit=MAX_ROWS)))
 
     with ThreadPoolExecutor(_AT_ONCE, "apimetry-usage") as threads:
-        by_route = threads.submit(of_routes)
-        by_consumer = threads.submit(of, "consumer_id")
+        by_list = threads.submit(of_lists)
+        by_consumer = threads.submit(of_consumers)
         total = threads.submit(totals, scope, ask)
         in_series = threads.submit(series)
-        by_failed_route = threads.submit(of, "route", failed=True)
-        by_method = threads.submit(of, "method")
-        most = Order("requests", descending=True)
-        by_status = threads.submit(groups, scope, "status_code", most, ask, limit=_ALL_STATUSES)
-        routes, latencies = by_route.result()
-        found = Breakdowns(
+        # Sorted by latency, routes are sorted by that of their failed requests alone, which the lists do not have.
+        by_failed_route = threads.submit(of_failed_routes) if order.sort == "latency" else None
+        found, latencies = by_list.result()
+        failed_routes = by_failed_route.result() if by_failed_route else found.failed_routes
+        return Breakdowns(
             *total.result(),
-            tuple(by_status.result()),
-            routes,
+            found.statuses,
+            found.routes,
             latencies,
-            by_method.result(),
+            found.methods,
             by_consumer.result(),
-            by_failed_route.result(),
-        )
-        return found, in_series.result()
+            failed_routes,
+        ), in_series.result()
 
 
 def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
@@ -241,3 +252,26 @@ def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: A
 
 def _groups(rows: Rows) -> Groups:
     return Groups(tuple((key, Measures(*measures)) for key, *measures, _ in rows), rows[0][-1] if rows else 0)
+
+
+def _lists(rows: Rows) -> Lists:
+    # By list: (key, measures, place, place by failed requests, requests of all, errors of all).
+    found: dict[str, list[tuple[Any, Measures, int, int, int, int]]] = {"method": [], "status_code": [], "route": []}
+    for name, method, status, route, *measures, place, failed_place, requests, errors in rows:
+        key = {"method": method, "status_code": status, "route": route}[name]
+        found[name].append((key, Measures(*measures), place, failed_place, requests, errors))
+
+    def in_place(name: str) -> Groups:
+        kept = [each for each in found[name] if each[2] <= MAX_ROWS]
+        return Groups(tuple(each[:2] for each in kept), kept[0][4] if kept else 0)
+
+    failed = sorted((each for each in found["route"] if 0 < each[3] <= MAX_ROWS), key=lambda each: each[3])
+    return Lists(
+        methods=in_place("method"),
+        statuses=tuple(each[:2] for each in found["status_code"]),
+        routes=in_place("route"),
+        failed_routes=Groups(
+            tuple((route, Measures(each.errors, each.errors)) for route, each, *_ in failed),
+            failed[0][5] if failed else 0,
+        ),
+    )

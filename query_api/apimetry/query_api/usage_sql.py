@@ -5,7 +5,8 @@ of `sample_weight`, every mean a weighted sum that Python divides. A request fai
 bytes that were not measured count as none.
 
 Each statement returns few rows: one, one for each listed group, or one for each bucket of a page. Inside, `part` is
-a row of a rollup or an event, with the same columns; `partials` makes them.
+a row of a rollup, an event, or what several events add up to, with the same columns; `partials` makes them. Most of a
+short statement's time goes to its analysis, so one that answers three lists is preferred to three.
 """
 
 from __future__ import annotations
@@ -31,17 +32,20 @@ from apimetry.query_api.partials import (
     weight,
 )
 from apimetry.query_api.planner import Needs, Plan, plan
-from apimetry.store.rollups import HOUR_S, MINUTE_S
+from apimetry.store.rollups import EACH_DIMENSION, HOUR_S
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 PERCENTILES = (50, 95, 99)
 
+_LISTED_DIMENSIONS = ("method", "status_code", "route")
+
+_FAILED = "status_code >= 400"
 # The five measures of an event, and where a rollup has them.
 _MEASURES = {
     "requests": ("toUInt64(sample_weight)", ("requests",)),
-    "errors": ("if(status_code >= 400, toUInt64(sample_weight), 0)", ("errors",)),
+    "errors": (f"if({_FAILED}, toUInt64(sample_weight), 0)", ("errors",)),
     "latency_us": ("response_us * sample_weight", ("response_us_sum",)),
     "peak_us": ("response_us", ("response_us_max",)),
     "bytes": (
@@ -50,30 +54,21 @@ _MEASURES = {
     ),
 }
 _NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in columns)
-_SUMS = """sum(part.requests) AS requests, sum(part.errors) AS errors, sum(part.latency_us) AS latency_us,
-  max(part.peak_us) AS peak_us, sum(part.bytes) AS bytes"""
-_NOTHING = "0 AS requests, 0 AS errors, 0 AS latency_us, 0 AS peak_us, 0 AS bytes"
-_RAW_MEASURES = ", ".join(
-    f"{'max' if name == 'peak_us' else 'sum'}({of_events}) AS {name}" for name, (of_events, _) in _MEASURES.items()
-)
+_ADDED = {name: "max" if name == "peak_us" else "sum" for name in _MEASURES}
+_SUMS = ", ".join(f"{added}(part.{name}) AS {name}" for name, added in _ADDED.items())
+_NOTHING = ", ".join(f"0 AS {name}" for name in _MEASURES)
+_OF_SEVERAL_EVENTS = {name: f"{_ADDED[name]}({of_events})" for name, (of_events, _) in _MEASURES.items()}
+_RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVENTS.items())
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
-# Minutes make up hours, hours make up the whole: one pass over the rows for the totals and both peaks.
-_TOTALS_OF_MINUTES = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
+# Minutes lie in hours, and hours make up the whole.
+_TOTALS = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
 FROM (
-  SELECT intDiv(part.minute, 60) AS hour, {sums}, max(part.requests) AS most
-  FROM (SELECT part.minute AS minute, {sums} FROM ({rows}) AS part GROUP BY minute) AS part
+  SELECT part.hour AS hour, {sums}, arrayMax(mapValues(sumMap(part.minutes))) AS most
+  FROM ({rows}) AS part
   GROUP BY hour
 ) AS part"""
-# A rollup has the minutes of its requests alone.
-_TOTALS_OF_HOURS = """SELECT {sums},
-  (
-    SELECT max(most)
-    FROM (SELECT part.minute AS minute, sum(part.weight) AS most FROM ({minutes}) AS part GROUP BY minute)
-  ) AS peak_minute,
-  max(part.requests) AS peak_hour
-FROM (SELECT part.hour AS hour, {sums} FROM ({rows}) AS part GROUP BY hour) AS part"""
 _SERIES = """SELECT part.bucket AS bucket, {sums}
 FROM (
   {rows}
@@ -93,6 +88,25 @@ FROM ({rows}) AS part
 GROUP BY key
 ORDER BY {order}
 LIMIT {{row_limit:UInt64}}"""
+# The places in a list are by all its requests, and by the failed ones alone, where there are any.
+_LISTS = """SELECT *
+FROM (
+  SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, {sums},
+    row_number() OVER (PARTITION BY list ORDER BY {order}) AS place,
+    if(errors = 0, 0, row_number() OVER (PARTITION BY list, errors = 0 ORDER BY errors {way}, route)) AS failed_place,
+    sum(requests) OVER (PARTITION BY list) AS all_requests,
+    sum(errors) OVER (PARTITION BY list) AS all_errors
+  FROM ({rows}) AS part
+  GROUP BY list, method, status_code, route
+)
+WHERE list = 'status_code' OR place <= {{row_limit:UInt64}} OR failed_place BETWEEN 1 AND {{row_limit:UInt64}}
+ORDER BY list, place"""
+_BY_LIST = "GROUPING SETS ((method), (status_code), (route))"
+_LIST = "multiIf(grouping(method) = 0, 'method', grouping(status_code) = 0, 'status_code', 'route')"
+_LISTED = """SELECT {list} AS list, part.method AS method, part.status_code AS status_code, part.route AS route,
+  {sums}
+FROM ({rows}) AS part
+GROUP BY {by_list}"""
 _PERCENTILES = """SELECT part.route AS route, {percentiles}
 FROM ({rows}) AS part
 GROUP BY route"""
@@ -111,8 +125,10 @@ HAVING requests >= {{least_per_minute:UInt64}} * minutes
 ORDER BY requests DESC, consumer_id, route
 LIMIT {{row_limit:UInt64}}"""
 
-_MINUTE_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 60000000)"
 _HOUR_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 3600000000)"
+_MINUTES_OF_EVENTS = (
+    "mapFromArrays(range(toUInt8(60)), sumResample(0, 60, 1)(toUInt64(sample_weight), toMinute(timestamp)))"
+)
 _INDEX_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
 _INDEX_OF_ROLLUP = "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}})"
 _MONTH_INDEX = "toInt64(toYear({time})) * 12 + toMonth({time}) - 1 - {{first_month:Int64}}"
@@ -139,19 +155,33 @@ class Order:
     sort: Sort
     descending: bool
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that rows are sorted by, beside requests."""
+        return {"errors": ("errors",), "latency": ("latency_us",)}.get(self.sort, ())
+
+    @property
+    def way(self) -> str:
+        """Its direction."""
+        return "DESC" if self.descending else "ASC"
+
     def clause(self, key: str) -> str:
         """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
-        return _ORDERS[self.sort].format(way="DESC" if self.descending else "ASC", key=key)
+        return _ORDERS[self.sort].format(way=self.way, key=key)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which events a question is about: of `application`, in `[start, end)` seconds, that pass all `filters`."""
+    """Which events a question is about: of `application`, in `[start, end)` seconds, that pass all `filters`.
+
+    Failed requests alone if `failed`.
+    """
 
     application: str
     start: int
     end: int
     filters: tuple[Filter, ...] = ()
+    failed: bool = False
 
     def within(self, start: int, end: int) -> Scope:
         """Return the same events, in another range."""
@@ -160,13 +190,14 @@ class Scope:
     @property
     def conditions(self) -> tuple[str, ...]:
         """Its filters, as expressions."""
-        return tuple(filter_condition(each) for each in self.filters)
+        return (*(filter_condition(each) for each in self.filters), *([_FAILED] if self.failed else []))
 
     def plan(
         self, *dimensions: str, measures: frozenset[str] = _NEEDED, granularity: Granularity | None = None
     ) -> Plan:
         """Return where rows with these dimensions and measures come from."""
-        needed = frozenset({*dimensions, *(each.field for each in self.filters)})
+        filtered = {*(each.field for each in self.filters), *(["status_code"] if self.failed else [])}
+        needed = frozenset({*dimensions, *filtered})
         return plan(Needs(needed, measures, self.start, self.end, granularity))
 
     @property
@@ -195,20 +226,11 @@ def first_event(application: str) -> Statement:
 
 def totals(scope: Scope) -> Statement:
     """Return what answers one row: the five measures, the most requests in a clock minute, and in a clock hour."""
-    hours = scope.plan()
-    if hours.rollup is None:
-        minute = Column("minute", _MINUTE_OF_EVENTS, "")
-        sql = _TOTALS_OF_MINUTES.format(sums=_SUMS, rows=_rows(scope, hours, minute))
-        return Statement(sql, scope.parameters)
-    minutes = scope.plan(measures=frozenset({"requests"}), granularity=Granularity(MINUTE_S))
-    hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(hours)}, {HOUR_S})")
-    minute = Column("minute", _MINUTE_OF_EVENTS, f"intDiv({seconds(minutes)}, {MINUTE_S})")
-    sql = _TOTALS_OF_HOURS.format(
-        sums=_SUMS,
-        rows=_rows(scope, hours, hour),
-        minutes=partial_rows(minutes, (minute, weight(minutes)), Conditions(scope.conditions)),
-    )
-    return Statement(sql, {**scope.parameters, **range_parameters(minutes), **range_parameters(hours)})
+    source = scope.plan(measures=_NEEDED | {"minutes"})
+    hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
+    minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
+    rows = _rows(scope, source, hour, minutes, *_measures(source, of_several_events=True), events_by="hour")
+    return Statement(_TOTALS.format(sums=_SUMS, rows=rows), {**scope.parameters, **range_parameters(source)})
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
@@ -234,15 +256,37 @@ def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Stat
     return Statement(_COUNTERPARTS.format(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
 
 
-def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, failed: bool = False) -> Statement:
+def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
     """Return what answers rows of (value of `dimension`, five measures, requests of all values).
 
-    Of failed requests alone if `failed`.
+    If `counted`, measures beside requests and what `order` sorts by are 0: of a dimension with many values, each
+    column that is not read saves time.
     """
-    source = scope.plan(dimension, *(["status_code"] if failed else []))
-    more = ("status_code >= 400",) if failed else ()
-    rows = _rows(scope, source, group_key(source, dimension), more)
+    read = frozenset({"requests", *order.measures}) if counted else frozenset(_MEASURES)
+    source = scope.plan(dimension)
+    rows = _rows(scope, source, group_key(source, dimension), *_measures(source, read=read))
     sql = _GROUPS.format(sums=_SUMS, rows=rows, order=order.clause("key"))
+    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
+
+
+def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
+    """Return what answers the rows of three lists, each in order: of methods, of statuses, and of routes.
+
+    A row is (list, method, status code, route, five measures, place in the list, place by failed requests alone or 0,
+    requests of the whole list, errors of the whole list). All statuses are there; of the others the first `limit` by
+    either place. Places by failed requests are of no use where `order` sorts by latency.
+    """
+    keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
+    if scope.filters:
+        source = scope.plan(*_LISTED_DIMENSIONS)
+        rows = _LISTED.format(
+            list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
+        )
+    else:
+        source = plan(Needs(frozenset(), _NEEDED, scope.start, scope.end), (EACH_DIMENSION,))
+        columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
+        rows = _rows(scope, source, *columns, events_by=_BY_LIST)
+    sql = _LISTS.format(sums=_SUMS, order=order.clause("method, status_code, route"), way=order.way, rows=rows)
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
@@ -268,7 +312,7 @@ def halves(scope: Scope, middle: int) -> Statement:
     parameters, rows = scope.parameters, []
     for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
         source = part.plan()
-        rows.append(_rows(part, source, Column("half", str(half), str(half)), tag=f"_{half}"))
+        rows.append(_rows(part, source, Column("half", str(half), str(half)), *_measures(source), tag=f"_{half}"))
         parameters |= range_parameters(source, tag=f"_{half}")
     return Statement(_HALVES.format(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
 
@@ -310,13 +354,27 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
             *(_MONTH_INDEX.format(time=f"addSeconds({time}, {{shift_s:Int64}})") for time in ("timestamp", "time")),
         )
         parameters = {"first_month": buckets.first_month, "shift_s": shift_s}
-    return _rows(page, source, bucket), {**page.parameters, **range_parameters(source), **parameters}
+    return _rows(page, source, bucket, *_measures(source)), {
+        **page.parameters,
+        **range_parameters(source),
+        **parameters,
+    }
 
 
-def _rows(scope: Scope, source: Plan, key: Column, more: tuple[str, ...] = (), *, tag: str = "") -> str:
-    """Return the rows of `key` and the five measures."""
-    measures = [
-        Column(name, of_events, " + ".join(source.rollup.column(each) for each in columns) if source.rollup else "")
-        for name, (of_events, columns) in _MEASURES.items()
-    ]
-    return partial_rows(source, (key, *measures), Conditions((*scope.conditions, *more)), tag=tag)
+def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag: str = "") -> str:
+    return partial_rows(source, columns, Conditions(scope.conditions), events_by=events_by, tag=tag)
+
+
+def _measures(
+    source: Plan, *, read: frozenset[str] = frozenset(_MEASURES), of_several_events: bool = False
+) -> list[Column]:
+    """Return the columns of the five measures; 0 for those not to be `read`."""
+    columns = []
+    for name, (of_event, of_rollup) in _MEASURES.items():
+        if name not in read:
+            columns.append(Column(name, "0", "0"))
+            continue
+        of_events = _OF_SEVERAL_EVENTS[name] if of_several_events else of_event
+        added = " + ".join(source.rollup.column(each) for each in of_rollup) if source.rollup else ""
+        columns.append(Column(name, of_events, added))
+    return columns

@@ -63,3 +63,8 @@ ROLLUPS: Final[tuple[Rollup, ...]] = (
     Rollup("hourly_origins", _ROUTE | {"function", "source", "version", "error_type"}, _COUNTED),
     Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED),
 )
+
+EACH_DIMENSION: Final = Rollup(
+    "hourly_totals", frozenset({"method", "status_code", "route"}), _TOTALLED, "dimension != 'all'"
+)
+"""The rows of each method, of each status and of each route, side by side, for who reads `dimension`."""
