@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from aiohttp import web
 
+from apimetry.query_api.body_refusals import refusal_of
 from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.records import MAX_RETENTION_DAYS, checked_name
 from apimetry.web.errors import BadRequest, UnsupportedMediaType
@@ -109,7 +110,7 @@ async def read_body(request: web.Request, shape: type[Body], *, may_be_empty: bo
     try:
         return msgspec.json.decode(content, type=shape)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The body is not as it must be: {error}") from error
+        raise refusal_of(error, content, shape) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not JSON: {error}") from error
 

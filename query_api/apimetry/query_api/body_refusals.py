@@ -1,0 +1,62 @@
+"""What is wrong with a JSON body, said as of any parameter: the member, its value and what is allowed. Pure."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from apimetry.web.errors import BadRequest
+
+_MAX_SHOWN_CHARACTERS = 80
+_PLACED = re.compile(r"(?P<what>.*) - at `\$\.(?P<path>[^`\[]+)`", re.DOTALL)
+_EXPECTED = re.compile(r"Expected (?P<allowed>.*?)(?:, got .*)?", re.DOTALL)
+_QUOTED = re.compile(r"`([a-z| ]+)`")
+_IN_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "an object",
+    "str": "a text",
+}
+
+
+def refusal_of(error: msgspec.ValidationError, content: bytes, shape: type[msgspec.Struct]) -> BadRequest:
+    """Return the answer to a body, `content`, that is JSON but not as `shape` says."""
+    placed = _PLACED.fullmatch(str(error))
+    if placed is not None:
+        names = placed["path"].split(".")
+        allowed = _allowed(placed["what"], names, shape)
+        if allowed is not None:
+            return BadRequest(f"{placed['path']} is {_shown(content, names)}; allowed: {allowed}")
+    elif "unknown field" in str(error):
+        return BadRequest(f"{error}; allowed: {', '.join(shape.__struct_encode_fields__)}")
+    return BadRequest(f"The body is not as it must be: {_in_words(str(error))}")
+
+
+def _allowed(what: str, names: list[str], shape: type[msgspec.Struct]) -> str | None:
+    if (expected := _EXPECTED.fullmatch(what)) is not None:
+        return _in_words(expected["allowed"])
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
+    for kind in getattr(fields.get(names[0]), "__args__", (fields.get(names[0]),)):
+        if len(names) == 1 and isinstance(kind, type) and issubclass(kind, Enum):
+            return ", ".join(str(each.value) for each in kind)
+    return None
+
+
+def _shown(content: bytes, names: list[str]) -> str:
+    value: Any = msgspec.json.decode(content)
+    for name in names:
+        value = value[name]
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
+
+
+def _in_words(text: str) -> str:
+    def words(match: re.Match[str]) -> str:
+        return " or ".join(_IN_WORDS.get(each, each) for each in match[1].split(" | "))
+
+    return _QUOTED.sub(words, text)
