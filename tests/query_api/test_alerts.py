@@ -49,11 +49,14 @@ async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
     assert rule["id"] in listed
     assert secret not in listed
     change = {"paused": True, "metric": "latency_percentile", "percentile": 99, "threshold": 250.5, "include": []}
+    change["minimumRequests"] = 7
     response = await service.request("PATCH", path, json=change)
     changed = {**rule, **change}
     assert await response.json() == {"alert": changed}
-    response = await service.request("PATCH", path, json={"metric": "no_data", "percentile": None})
-    changed = {**changed, "metric": "no_data", "percentile": None, "threshold": None, "direction": None}
+    response = await service.request("PATCH", path, json={"metric": "no_data"})
+    # What has no meaning for the new metric goes with the old one.
+    gone = {"percentile": None, "threshold": None, "direction": None, "minimumRequests": 0}
+    changed = {**changed, "metric": "no_data", **gone}
     assert await response.json() == {"alert": changed}
     rotated = await (await service.request("POST", f"{path}/rotate")).json()
     assert rotated["alert"] == changed
@@ -77,16 +80,16 @@ BAD_RULES = [
     ({"application": "theirs"}, 404, "theirs"),
     ({"application": "nobody"}, 404, "nobody"),
     ({"name": ""}, 400, "name"),
-    ({"metric": "sadness"}, 400, "$.metric"),
+    ({"metric": "sadness"}, 400, 'metric is "sadness"; allowed: error_rate, latency_mean'),
     ({"threshold": None}, 400, "threshold"),
-    ({"threshold": -1}, 400, "$.threshold"),
-    ({"threshold": "5"}, 400, "$.threshold"),
+    ({"threshold": -1}, 400, "threshold is -1; allowed: a number >= 0"),
+    ({"threshold": "5"}, 400, 'threshold is "5"; allowed: a number'),
     ({"metric": "no_data"}, 400, "no_data"),
     ({"metric": "no_data", "threshold": None, "direction": "below"}, 400, "no_data"),
-    ({"direction": "sideways"}, 400, "$.direction"),
+    ({"direction": "sideways"}, 400, "allowed: above, below"),
     ({"percentile": 99}, 400, "percentile"),
     ({"metric": "latency_percentile"}, 400, "percentile"),
-    ({"metric": "latency_percentile", "percentile": 100}, 400, "$.percentile"),
+    ({"metric": "latency_percentile", "percentile": 100}, 400, "percentile is 100; allowed: a whole number <= 99"),
     ({"metric": "request_count", "minimumRequests": 5}, 400, "minimumRequests"),
     ({"windowS": 90}, 400, "windowS"),
     ({"windowS": 0}, 400, "windowS"),
@@ -94,12 +97,13 @@ BAD_RULES = [
     ({"cooldownS": 604801}, 400, "cooldownS"),
     ({"include": ["colour:red"]}, 400, "colour:red"),
     ({"exclude": ["status_code:x"]}, 400, "status_code"),
-    ({"include": ["route:/"] * 51}, 400, "$.include"),
+    ({"include": ["route:/"] * 51}, 400, "allowed: a list of length <= 50"),
     ({"webhookUrl": "ftp://example.com"}, 400, "webhookUrl"),
     ({"webhookUrl": "https://"}, 400, "webhookUrl"),
     ({"webhookUrl": "https://exa mple.com/"}, 400, "webhookUrl"),
     ({"webhookUrl": "https://[::1/"}, 400, "webhookUrl"),
     ({"webhookSecret": "x"}, 400, "webhookSecret"),
+    ({"include": [5]}, 400, "a text, got a whole number"),
 ]
 
 

@@ -12,6 +12,7 @@ from apimetry.query_api.bodies import iso_or_none
 from apimetry.store.alert_records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
+    NEEDS_REQUESTS,
     AlertEvent,
     AlertRule,
     AlertState,
@@ -96,11 +97,21 @@ def changes_of(body: AlertChange, old: AlertRule) -> dict[str, Any]:
         allowed = ", ".join(field.encode_name for field in msgspec.structs.fields(AlertChange))
         raise BadRequest(f"The body names nothing to change; allowed: {allowed}")
     metric = changes.get("metric", old.metric)
-    if metric is Metric.no_data and old.metric is not Metric.no_data:
-        changes = {"threshold": None, "direction": None, **changes}
-    elif metric is not Metric.no_data and old.metric is Metric.no_data:
-        changes.setdefault("threshold", None)
-    return _side(changes, metric)
+    return _side(_without_meaning(old.metric, metric) | changes, metric)
+
+
+def _without_meaning(old: Metric, new: Metric) -> dict[str, Any]:
+    """Return what a rule's change of metric takes away, unless the change says otherwise."""
+    if new is old:
+        return {}
+    taken: dict[str, Any] = {} if new is Metric.latency_percentile else {"percentile": None}
+    if new not in NEEDS_REQUESTS:
+        taken["minimum_requests"] = 0
+    if Metric.no_data in (old, new):
+        taken["threshold"] = None
+    if new is Metric.no_data:
+        taken["direction"] = None
+    return taken
 
 
 def _side(fields: dict[str, Any], metric: Metric) -> dict[str, Any]:
