@@ -266,7 +266,7 @@ async def test_a_service_that_stops_leaves_its_job_to_the_next(embedded_store):
 async def test_what_is_not_to_be_deleted_is_refused(embedded_service):
     for path, status, named in [
         ("shop/events", 400, "start"),
-        ("shop/events?start=1", 400, "end"),
+        ("shop/events?start=1", 400, "Missing: end;"),
         ("shop/events?start=5&end=5", 400, "before"),
         ("shop/events?start=x&end=5", 400, "start"),
         ("shop/events?start=1&end=5&consumer=x", 400, "consumer"),

@@ -131,10 +131,13 @@ class Deletions:
 
 def _range(parameters: Iterable[tuple[str, str]]) -> tuple[int, int]:
     given = collect(parameters, ("start", "end"))
-    texts = [single(given, name) for name in ("start", "end")]
-    if None in texts:
-        raise BadRequest("start and end are missing: whole seconds since the epoch; events in [start, end) go")
-    start, end = time_s("start", texts[0] or ""), time_s("end", texts[1] or "")
+    texts = {name: single(given, name) for name in ("start", "end")}
+    missing = [name for name, text in texts.items() if text is None]
+    if missing:
+        raise BadRequest(
+            f"Missing: {' and '.join(missing)}; whole seconds since the epoch, events in [start, end) go"
+        )
+    start, end = (time_s(name, text or "") for name, text in texts.items())
     if start >= end:
         raise BadRequest(f"start must be before end: start is {start}, end is {end}")
     return start, end
