@@ -167,6 +167,13 @@ def test_wrong_usage_and_refusals_are_one_sentence(importing, arguments, environ
     assert message in importing(*arguments, status=status, **environment)
 
 
+def test_a_log_of_which_no_line_can_be_read_fails(importing, tmp_path):
+    log = tmp_path / "uvicorn.log"
+    log.write_text('INFO:     127.0.0.1:5000 - "GET /u HTTP/1.1" 200 OK\n' * 3)
+    result = importing(log, status=1)
+    assert (result["lines"], result["unreadable"], result["imported"]) == (3, 3, 0)
+
+
 def test_a_log_of_no_known_format_says_which_there_are(importing, tmp_path):
     log = tmp_path / "messages"
     log.write_text("hello\nworld\n")

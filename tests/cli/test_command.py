@@ -58,9 +58,9 @@ def test_an_application_is_created_listed_and_deleted(manage):
 
 def test_an_application_is_deleted_with_its_events(manage, serve):
     manage("applications", "create", "--name", "Short", "--id", "short")
-    assert manage("applications", "delete", "short", "--events") == {"deleted": "short"}
-    jobs = get_json(f"{serve.query_url}/api/jobs?limit=1", ADMIN_KEY)["jobs"]
-    assert [(job["kind"], job["application"]) for job in jobs] == [("delete_application", "short")]
+    deleted = manage("applications", "delete", "short", "--events")
+    job = get_json(f"{serve.query_url}/api/jobs/{deleted['job']}", ADMIN_KEY)["job"]
+    assert (job["kind"], job["application"], job["state"]) == ("delete_application", "short", deleted["state"])
 
 
 def test_an_alert_rule_is_created_listed_and_deleted(manage):

@@ -22,7 +22,17 @@ REQUEST_TIMEOUT_S = 30
 PAGE = 100
 
 APPLICATION_COLUMNS = ("id", "name", "retentionDays", "createdAt")
-KEY_COLUMNS = ("id", "kind", "application", "name", "firstCharacters", "createdAt", "lastUsedAt", "revokedAt")
+KEY_COLUMNS = (
+    "id",
+    "kind",
+    "application",
+    "name",
+    "firstCharacters",
+    "createdAt",
+    "lastUsedAt",
+    "expiresAt",
+    "revokedAt",
+)
 
 
 class Service:
@@ -137,10 +147,11 @@ def create_application(
 @click.option("--events", is_flag=True, help="delete its stored events, too")
 @with_service
 def delete_application(service: Service, *, application_id: str, events: bool, as_json: bool) -> None:
-    """Delete an application; its keys stop working."""
+    """Delete an application; its keys stop working. Events go by a job, which may still run when this returns."""
     query = "?events=true" if events else ""
-    service.call("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{query}")
-    print_record({"deleted": application_id}, as_json=as_json)
+    answer = service.call("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{query}")
+    job = {"job": answer["job"]["id"], "state": answer["job"]["state"]} if answer else {}
+    print_record({"deleted": application_id, **job}, as_json=as_json)
 
 
 @click.group()

@@ -88,6 +88,8 @@ def access_log(  # noqa: PLR0913 - the command's options
     damaged = _run(importer, files, form, time_zone, total)
     importer.settle()
     _print(importer.result, dry_run=dry_run, as_json=as_json)
+    if importer.result.lines and importer.result.unreadable == importer.result.lines:
+        damaged.append("no line could be read")
     if damaged:
         raise click.ClickException("; ".join(damaged))
 
