@@ -139,7 +139,8 @@ def _rule() -> Json:
             "Change, pause or resume an alert rule",
             {"200": answer("As it is now.", one)},
             _WRITE_ERRORS,
-            description="What the body leaves out stays. A paused rule is not evaluated and stays where it stands.",
+            description="What the body leaves out stays, unless it has no meaning for a changed metric."
+            " A paused rule is not evaluated and stays where it stands.",
             requestBody={"required": True, "content": json_content("AlertRuleChange", example={"paused": True})},
         ),
         "delete": _operation("deleteAlert", "Delete an alert rule", {"204": answer("Deleted.")}, _READ_ERRORS),
