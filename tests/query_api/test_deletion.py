@@ -3,20 +3,20 @@
 import asyncio
 import random
 import threading
-from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
 from apimetry.query_api.jobs.runner import Interrupted, Runner
 from apimetry.query_api.params import TimeseriesQuery
+from apimetry.query_api.settings import QuerySettings
 from apimetry.store.erasure import TABLES, _different_hours, carry_out
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.rollups import LAST_HOUR_S
 from tests.query_api.test_rollup_answers import assert_alike, from_both, random_question
 from tests.support.query_events import Event, expected_answer, insert_events, random_events
-from tests.support.query_service import assert_error
+from tests.support.query_service import assert_error, running_query_service
 
 START = 1_413_295_200
 HOUR = 3600
@@ -284,25 +284,27 @@ async def test_what_is_not_to_be_deleted_is_refused(embedded_service):
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
 
 
-async def test_a_job_that_the_store_cannot_do_says_why_and_ends_when_it_can(embedded_service, caplog):
-    store = embedded_service.accounts.store
-    insert_events(store, [Event(timestamp=START * 1_000_000, consumer_id="acme")])
-    store.command("ALTER TABLE events UPDATE sample_weight = throwIf(1) WHERE 1", settings={"mutations_sync": 0})
-    jobs, application = Jobs(store), embedded_service.accounts.application("shop")
-    job = jobs.add(replace(jobs.create(application, JobKind.delete_consumer), consumer_id="acme"))
-    rewriting = []
-    while not rewriting or rewriting[0]["error"] is None:
-        await asyncio.sleep(0.05)
-        rewriting = (await embedded_service.answer(f"/api/jobs/{job.id}", "admin"))["job"]["rewriting"]
-    assert [(each["table"], each["partsLeft"] > 0) for each in rewriting] == [("events", True)]
-    assert rewriting[0]["error"] == "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"
-    Runner(jobs, NOW.timestamp, owner="x")._report()
-    assert "rewrite events" in caplog.text
-    assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in caplog.text
-    store.command("KILL MUTATION WHERE command LIKE '%throwIf%'")
-    done = await ended(embedded_service, {"id": job.id, "state": "running"})
-    assert done["rewriting"] == []
-    assert counted(store) == {0}
+async def test_a_deletion_that_the_store_cannot_do_says_why_and_ends_when_it_can(embedded_store, caplog):
+    insert_events(embedded_store, [Event(timestamp=START * 1_000_000, consumer_id="acme")])
+    unable = "ALTER TABLE events UPDATE sample_weight = throwIf(1) WHERE 1"
+    embedded_store.command(unable, settings={"mutations_sync": 0})
+    settings = QuerySettings(evaluate_alerts=False, max_deletion_wait_s=0.2)
+    async with running_query_service(embedded_store, settings) as service:
+        response = await service.request("DELETE", "/api/applications/shop/consumers/acme")
+        job = (await response.json())["job"]
+        assert (response.status, response.headers["Location"]) == (202, f"/api/jobs/{job['id']}")
+        rewriting = []
+        while not rewriting or rewriting[0]["error"] is None:
+            await asyncio.sleep(0.05)
+            rewriting = (await service.answer(f"/api/jobs/{job['id']}", "admin"))["job"]["rewriting"]
+        assert [(each["table"], each["partsLeft"] > 0) for each in rewriting] == [("events", True)]
+        assert rewriting[0]["error"] == "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"
+        Runner(Jobs(embedded_store), NOW.timestamp, owner="x")._report()
+        assert "rewrite events" in caplog.text
+        assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in caplog.text
+        embedded_store.command("KILL MUTATION WHERE command LIKE '%throwIf%'")
+        assert (await ended(service, job))["rewriting"] == []
+        assert counted(embedded_store) == {0}
 
 
 @pytest.mark.parametrize("kind", [JobKind.delete_consumer, JobKind.change_retention])

@@ -63,7 +63,7 @@ def create_app(
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
     jobs = Jobs(store)
     runner = Runner(jobs, clock, owner=secrets.token_hex(8))
-    deletions = Deletions(jobs, directory, runner)
+    deletions = Deletions(jobs, directory, runner, max_wait_s=settings.max_deletion_wait_s)
     app.add_routes(deletions.routes())
     app.cleanup_ctx.append(running_jobs(runner))
     app.add_routes(Management(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())

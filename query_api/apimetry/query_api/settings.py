@@ -37,6 +37,9 @@ class QuerySettings:
     max_export_stall_s: float = 60.0
     """Time in which an export's client must take 256 KiB; one that does not is cut off."""
 
+    max_deletion_wait_s: float = 10.0
+    """Time in which a deletion is answered: when it is done, or at the latest then, while it goes on."""
+
     max_body_bytes: int = 64 * 1024
     """Body of a management request."""
 

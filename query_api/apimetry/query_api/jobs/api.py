@@ -1,6 +1,6 @@
 """Deletions over HTTP, and what became of them; for admin keys (api.md, section 3.5).
 
-A deletion is answered when it is done (200), or after some seconds while it still goes on (202): then its job tells.
+A deletion is answered when it is done (200), or after a while as it still goes on (202): then its job tells.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from apimetry.web.service import json_response
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0
 _POLL_S = 0.1
 
 
 class Deletions:
     """The handlers. Another organization's application or job is a 404."""
 
-    def __init__(self, jobs: Jobs, directory: Directory, runner: Runner) -> None:
+    def __init__(self, jobs: Jobs, directory: Directory, runner: Runner, *, max_wait_s: float) -> None:
         self._jobs = jobs
         self._directory = directory
         self._runner = runner
+        self._max_wait_s = max_wait_s
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of deletions and jobs."""
@@ -74,11 +74,11 @@ class Deletions:
         self._runner.wake()
 
     async def answer(self, job: Job) -> web.Response:
-        """Have `job` done, and answer when it is, or when PATIENCE_S are over."""
+        """Have `job` done, and answer when it is, or when it was waited for long enough."""
         await self._run(functools.partial(self._jobs.add, job))
         self._runner.wake()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
+        deadline = loop.time() + self._max_wait_s
         while job.state is not JobState.done and loop.time() < deadline:
             await asyncio.sleep(_POLL_S)
             job = await self._run(functools.partial(self._jobs.job, job.id))
