@@ -236,7 +236,7 @@ async def test_a_webhook_is_given_up_after_an_hour(embedded_service):
     assert 10 <= len(minutes.outbox.events) <= 25
 
 
-async def test_a_question_too_large_stops_one_rule_and_no_other(embedded_service, minutes):
+async def test_a_rule_whose_filters_are_unknown_stops_no_other(embedded_service, minutes):
     minutes.alerts.create(rule_of(embedded_service.organization_id, id="rule0", include=("nothing:x",)))
     minutes.alerts.create(rule_of(embedded_service.organization_id))
     assert await history(minutes, [BAD]) == "f"
