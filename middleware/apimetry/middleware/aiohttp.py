@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -59,7 +59,6 @@ class _Exchange:
         "_response_bytes",
         "_started_ns",
         "_status",
-        "_timestamp_ns",
         "_ttfb_ns",
     )
 
@@ -72,7 +71,6 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._error_type = ""
         self._is_connection = False
-        self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
         self._watch_prepare()
 
@@ -114,7 +112,7 @@ class _Exchange:
         headers, method = request.headers, request.method
         recorder.record(
             (
-                self._timestamp_ns,
+                self._started_ns,
                 method,
                 request.path,
                 request.query_string,

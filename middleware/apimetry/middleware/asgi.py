@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.middleware.errors import error_name, is_cancellation
@@ -76,7 +76,6 @@ class _Exchange:
         "_start",
         "_started_ns",
         "_status",
-        "_timestamp_ns",
         "_ttfb_ns",
         "is_recorded",
     )
@@ -92,7 +91,6 @@ class _Exchange:
         self._response_ns: int | None = None  # once the last body part is handed over
         self._start: Message | None = None
         self._is_client_gone = self.is_recorded = self._is_streamed = False
-        self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
     async def receive(self) -> Message:
@@ -192,7 +190,7 @@ class _Exchange:
                 user_agent = self._user_agent() if recorder.takes_user_agent else ""
             recorder.record(
                 (
-                    self._timestamp_ns,
+                    self._started_ns,
                     method,
                     self._path,
                     scope.get("query_string", b""),

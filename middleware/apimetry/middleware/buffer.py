@@ -74,10 +74,10 @@ class Buffer:
             if len(self.queue) + extra >= self._room:
                 self._full_total += 1
                 return False
-            self.queue.append(event)
             if extra:
-                self._extra_slots += extra
+                self._extra_slots += extra  # before `take` can see the event
                 self._measure_room()
+            self.queue.append(event)
         if self.is_idle or len(self.queue) >= self._wake_at:
             self.wake()
         return True
@@ -107,12 +107,15 @@ class Buffer:
 
     def take(self, max_events: int, max_bytes: int) -> list[RawEvent]:
         """Take a batch, oldest first. It counts against the bounds until `release`."""
-        queue, max_slots, slots = self.queue, max_bytes // SLOT_BYTES, 0
-        batch: list[RawEvent] = []
-        while queue and len(batch) < max_events and (not batch or slots < max_slots):
-            event = queue.popleft()
-            batch.append(event)
-            slots += count_slots(event)
+        popleft, max_slots = self.queue.popleft, max(max_bytes // SLOT_BYTES, 1)
+        slots = count = min(len(self.queue), max_events, max_slots)
+        if not self._extra_slots:  # looked at after `count`: none of these is large
+            batch = [popleft() for _ in range(count)]
+        else:  # some are large
+            batch, slots = [], 0
+            while len(batch) < count and slots < max_slots:
+                batch.append(popleft())
+                slots += count_slots(batch[-1])
         with self._lock:
             self._taken_total += len(batch)
             self._held_events, self._held_slots = len(batch), slots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -88,7 +88,6 @@ class _Exchange:
         "_response_bytes",
         "_started_ns",
         "_status",
-        "_timestamp_ns",
         "_ttfb_ns",
     )
 
@@ -99,7 +98,6 @@ class _Exchange:
         self._response_bytes: int | None = 0
         self._ttfb_ns: int | None = None
         self._is_event_stream = self._is_recorded = False
-        self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
     def answer(self, response: Any) -> None:  # noqa: ANN401  # Django has no types
@@ -168,7 +166,7 @@ class _Exchange:
                 extra = recorder.data(request, extra)
             recorder.record(
                 (
-                    self._timestamp_ns,
+                    self._started_ns,
                     method,
                     request.path,
                     meta.get("QUERY_STRING", ""),

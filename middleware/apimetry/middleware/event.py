@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 RawEvent: TypeAlias = tuple[
-    int,  # timestamp_ns: when the request came in, nanoseconds since the epoch
+    int,  # started_ns: when the request came in, by `time.perf_counter_ns`; the exporter knows the epoch
     str,  # method
     str,  # path
     "bytes | str",  # query

@@ -38,7 +38,7 @@ _POSITIVE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Options:
     """Everything the middleware can be told. Read-only; the write key prints as ``***``.
 
@@ -94,8 +94,8 @@ class Options:
     exit_timeout_s: float = 2.0
     max_buffer_events: int = 20_000
     max_buffer_bytes: int = 16 * 1024 * 1024
-    max_batch_events: int = 2_000
-    max_batch_bytes: int = 1024 * 1024
+    max_batch_events: int = 2000
+    max_batch_bytes: int = 2 * 1024 * 1024
     buffer_dir: str | os.PathLike[str] = ""
     buffer_dir_max_bytes: int = 64 * 1024 * 1024
     buffer_dir_max_age_s: float = 82_800.0

@@ -12,8 +12,10 @@ MASK: Final = "***"
 MAX_URL_CHARACTERS: Final = 2048
 _HASH_HEX_DIGITS: Final = 16
 
-# Only paths that have one of these make the patterns worth running; a path of short plain words passes by one search.
-_SUSPECT: Final = re.compile(r"[@%;+]|\d-\d|[A-Za-z0-9_\-]{15,}|eyJ")
+# What no secret looks like, short names; and what the patterns of secrets have in common.
+_MAX_PLAIN: Final = 14
+_PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~]{0,14})*")
+_SUSPECT: Final = re.compile(r"[@%;+]|\d-\d|(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]{15,}|eyJ")
 _SECRETS: Final = re.compile(
     r"""
       [^/@\s]{1,256}(?:@|%40)(?!\d+x\.)[^/@\s]{1,256}\.[^/@\s]+  # an e-mail address; user:password@host
@@ -53,7 +55,6 @@ _OPAQUE: Final = re.compile(
 )
 
 
-@lru_cache(maxsize=512)
 def mask_path(path: str) -> str:
     """Mask what looks like a secret in a path, by its pattern or by the name of the segment before it.
 
@@ -62,9 +63,24 @@ def mask_path(path: str) -> str:
     of letters and digits, six digits, or anything long. A UUID elsewhere stays: it names a resource far more often
     than it opens one.
     """
+    folder, _, name = path.rpartition("/")
+    # Most paths: a short name in a folder that has been seen before.
+    if name.isalnum() and len(name) <= _MAX_PLAIN and _is_plain(folder):
+        return path
+    return _search_path(path)
+
+
+@lru_cache(maxsize=512)
+def _is_plain(folder: str) -> bool:
+    """Tell whether nothing in a path is a secret, nor says that what follows is one."""
+    return _PLAIN.fullmatch(folder) is not None and _SECRET_NAMES.isdisjoint(_names(folder))
+
+
+@lru_cache(maxsize=512)
+def _search_path(path: str) -> str:
     if _SUSPECT.search(path) is not None:
         path = _SECRETS.sub(_mask_match, path)
-    names = path.lower().replace("_", "-").split("/")
+    names = _names(path)
     if not _SECRET_NAMES.isdisjoint(names):
         segments = path.split("/")
         for index in range(1, len(segments)):
@@ -72,6 +88,10 @@ def mask_path(path: str) -> str:
                 segments[index] = MASK
         path = "/".join(segments)
     return path
+
+
+def _names(path: str) -> list[str]:
+    return path.lower().replace("_", "-").split("/")
 
 
 def _mask_match(match: re.Match[str]) -> str:
@@ -99,7 +119,7 @@ def public_url(path: str, query: str, mode: str) -> str:
         url = mask_path(path)
         if query and mode == "masked":
             url = f"{url}?{mask_query(query)}"
-    return url[:MAX_URL_CHARACTERS]
+    return url if len(url) <= MAX_URL_CHARACTERS else url[:MAX_URL_CHARACTERS]
 
 
 def public_address(address: str, mode: str) -> str:

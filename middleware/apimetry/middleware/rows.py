@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
@@ -16,10 +17,24 @@ _MAX_LENGTH: Final = 1 << 53
 """The collector refuses more, and it is no length but somebody's joke."""
 
 
-def make_row(event: RawEvent, options: Options) -> Row:
-    """Turn a raw event into a row of the wire: private parts masked, what few events have left out."""
+def measure_epoch_ns() -> int:
+    """Measure what to add to `time.perf_counter_ns` for nanoseconds since the epoch.
+
+    The closest of three: each is too early by what came between its two clocks, such as another thread.
+    """
+    return max(time_ns() - perf_counter_ns() for _ in range(3))
+
+
+def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
+    """Turn a raw event into a row of the wire: private parts masked, what few events have left out.
+
+    Args:
+        event: of this process.
+        options: the middleware's.
+        epoch_ns: of `measure_epoch_ns`, not long after the event: a clock that is set moves it.
+    """
     (
-        timestamp_ns,
+        started_ns,
         method,
         path,
         query,
@@ -37,7 +52,7 @@ def make_row(event: RawEvent, options: Options) -> Row:
         data,
     ) = event
     if isinstance(query, bytes):
-        query = query.decode("ascii", "replace")
+        query = query.decode("ascii", "replace") if query else ""
     if isinstance(request_bytes, str):
         request_bytes = _read_length(request_bytes)
     if not consumer:
@@ -45,10 +60,12 @@ def make_row(event: RawEvent, options: Options) -> Row:
     elif isinstance(options.consumer, str):
         value = consumer if isinstance(consumer, bytes) else consumer.encode("latin-1", "replace")
         consumer = hash_consumer(value, options.write_key)
+    elif len(consumer) > MAX_STRING_CHARACTERS:
+        consumer = consumer[:MAX_STRING_CHARACTERS]
     response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
-        timestamp_ns // 1000,
-        method[:32],
+        (epoch_ns + started_ns) // 1000,
+        method if len(method) <= 32 else method[:32],
         public_url(path, query, options.url),
         route,
         function,
@@ -57,7 +74,7 @@ def make_row(event: RawEvent, options: Options) -> Row:
         response_us if ttfb_ns is None else ttfb_ns // 1000 if ttfb_ns > 0 else 0,
         request_bytes,
         response_bytes if method != "HEAD" else 0,
-        consumer[:MAX_STRING_CHARACTERS],
+        consumer,
     )
     if not (error_type or client or user_agent or data or weight != 1):
         return row

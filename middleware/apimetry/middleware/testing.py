@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from apimetry.middleware.recorder import Recorder
-from apimetry.middleware.rows import make_row
+from apimetry.middleware.rows import make_row, measure_epoch_ns
 from apimetry.middleware.wire import EVENT_DEFAULTS
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def record_events() -> Iterator[RecordedEvents]:
 
     def divert(recorder: Recorder) -> None:
         def take(event: RawEvent) -> None:
-            row = make_row(event, recorder.options)
+            row = make_row(event, recorder.options, measure_epoch_ns())
             values: Any = (*row, *EVENT_DEFAULTS[len(row) :])
             events.add(RecordedEvent(*values))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,6 @@ class _Exchange:
         "_start_response",
         "_started_ns",
         "_status",
-        "_timestamp_ns",
         "_ttfb_ns",
         "_write",
     )
@@ -138,7 +137,6 @@ class _Exchange:
         self._status = self._chunks = self._response_bytes = 0
         self._ttfb_ns: int | None = None
         self._is_recorded = False
-        self._timestamp_ns = time_ns()
         self._started_ns = perf_counter_ns()
 
     def start_response(
@@ -279,7 +277,7 @@ class _Exchange:
                     consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
             recorder.record(
                 (
-                    self._timestamp_ns,
+                    self._started_ns,
                     method,
                     path if path.isascii() else _text(path),
                     environ.get("QUERY_STRING", ""),
