@@ -107,7 +107,7 @@ async def _send(_message: object) -> None:
     return None
 
 
-async def call_asgi(app) -> int:
+async def call_asgi(app, path: str = "/v1/scores/17") -> int:
     """Send one request to an ASGI application; nanoseconds."""
     scope = {
         "type": "http",
@@ -115,8 +115,8 @@ async def call_asgi(app) -> int:
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": "/v1/scores/17",
-        "raw_path": b"/v1/scores/17",
+        "path": path,
+        "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
         "headers": _ASGI_HEADERS,
