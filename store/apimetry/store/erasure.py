@@ -1,7 +1,7 @@
 """Removes stored events for good, and makes the rollups agree with what is left.
 
-1. The events are deleted by a mutation: when it is done, no part that is read has their rows, not even hidden ones. The
-   engine removes the parts that had them from the disk some minutes later (`old_parts_lifetime`: 8).
+1. The events are deleted by a mutation: when it is done, no part that is read has their rows, not even hidden ones.
+   The engine removes the parts that had them from the disk some minutes later (`old_parts_lifetime`: 8).
 2. Hours are found in which a rollup counts other than the events do. Nothing is remembered for it, so that a
    deletion that was killed at any point, and begun again, ends like one that was not.
 3. Those hours are made again, week by week: inserts pause (`migrations.pausing`; the spool keeps what comes), the

@@ -33,10 +33,10 @@ _JOB = {
     "rewriting": [],
 }
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
-_WHAT_GOES = """The events go for good, from the disk some minutes after the job is done, and every figure that they were
-counted in is made again from those that are left; only the calls of this month, and the sources ever seen, stay. Events that a collector has
-accepted and not yet inserted arrive afterwards and are stored: wait some seconds, or delete again. While figures are
-made again, inserts pause for moments; nothing is lost by it."""
+_WHAT_GOES = """The events go for good, from the disk some minutes after the job is done, and every figure that they
+were counted in is made again from those that are left; only the calls of this month, and the sources ever seen, stay
+as they were. Events that a collector has accepted and not yet inserted arrive afterwards and are stored: wait some
+seconds, or delete again. While figures are made again, inserts pause for moments; nothing is lost by it."""
 
 
 def answers() -> Json:
