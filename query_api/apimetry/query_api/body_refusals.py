@@ -19,6 +19,7 @@ _IN_WORDS = {
     "bool": "true or false",
     "float": "a number",
     "int": "a whole number",
+    "null": "null",
     "object": "an object",
     "str": "a text",
 }
@@ -57,6 +58,8 @@ def _shown(content: bytes, names: list[str]) -> str:
 
 def _in_words(text: str) -> str:
     def words(match: re.Match[str]) -> str:
-        return " or ".join(_IN_WORDS.get(each, each) for each in match[1].split(" | "))
+        kinds = match[1].split(" | ")
+        # Not a type, but a member's name.
+        return " or ".join(map(_IN_WORDS.__getitem__, kinds)) if set(kinds) <= set(_IN_WORDS) else match[0]
 
     return _QUOTED.sub(words, text)
