@@ -12,8 +12,8 @@ ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
 START, END = 20_000 * DAY, 20_030 * DAY
 
 
-def asked(start=START, end=END, aggregation="count", value="response_us", **rest):
-    return plan(timeseries_needs(TimeseriesQuery(start, end, aggregation, value, **rest)))
+def asked(start=START, end=END, aggregation="count", value="response_us", now=None, **rest):
+    return plan(timeseries_needs(TimeseriesQuery(start, end, aggregation, value, **rest), now))
 
 
 def only(field, *values):
@@ -105,7 +105,7 @@ def test_minutes_are_kept_for_counts_by_route_method_or_status(question, rollup)
     ],
 )
 def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, middle, reads_events):
-    found = asked(start, end)
+    found = asked(start, end, "max")
     assert (found.start, found.end) == (start, end)
     assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
 
@@ -114,7 +114,8 @@ def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, m
     ("start", "end", "middle", "reads_events"),
     [
         (0, HOUR, (0, HOUR), False),
-        (1, HOUR + 59, (60, HOUR), True),
+        (1, HOUR + 59, (0, HOUR + 60), True),
+        (50, HOUR + 10, (60, HOUR), True),
         (0, 660, (0, 660), False),
         # Ten minutes and less.
         (0, 600, None, True),
@@ -127,6 +128,40 @@ def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_ev
     found = asked(start, end, granularity=Granularity(60))
     assert (found.middle if found.by_minute else None, found.reads_events) == (middle, reads_events)
     assert asked(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "now", "middle"),
+    [
+        (1, DAY - 1, None, (0, DAY)),
+        (HOUR - 1, DAY + 1, None, (HOUR, DAY)),
+        (0, DAY + 1800, None, (0, DAY)),
+        # Little can be later than now.
+        (0, DAY + 1, DAY + 1, (0, DAY + HOUR)),
+        (0, DAY + 1, DAY + 2, (0, DAY)),
+        (0, DAY + 10, DAY + 12, (0, DAY + HOUR)),
+        (0, DAY + 10, DAY - 9, (0, DAY + HOUR)),
+        (0, DAY + 10, 9 * DAY, (0, DAY)),
+        (0, DAY, DAY, (0, DAY)),
+    ],
+)
+@pytest.mark.parametrize("aggregation", ["count", "sum", "mean"])
+def test_what_adds_up_takes_the_side_of_an_edge_that_has_less_time_in_it(aggregation, start, end, now, middle):
+    found = asked(start, end, aggregation, now=now)
+    assert (found.start, found.end, found.middle) == (start, end, middle)
+    assert found.subtracts == (middle[0] < start or middle[1] > end)
+
+
+@pytest.mark.parametrize("aggregation", ["min", "max", "percentile_95"])
+def test_what_does_not_add_up_takes_no_hour_that_is_not_whole(aggregation):
+    found = asked(1, DAY - 1, aggregation, now=DAY - 1)
+    assert (found.middle, found.subtracts) == ((HOUR, DAY - HOUR), False)
+
+
+def test_an_hour_without_events_after_the_end_counts_as_whole():
+    needs = Needs(frozenset(), frozenset({"response_us_max"}), 1, DAY - 1, is_last=True)
+    assert plan(needs) == Plan(1, DAY, ALL, (HOUR, DAY))
+    assert plan(Needs(frozenset({"url"}), needs.measures, 1, DAY - 1, is_last=True)) == Plan(1, DAY - 1)
 
 
 def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():

@@ -392,6 +392,18 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
     assert [statement.sql for statement in hostile] == [statement.sql for statement in harmless]
 
 
+@pytest.mark.parametrize("later_s", [None, 0, 59, 899, 900])
+def test_the_hour_under_way_counts_up_to_the_end_of_the_range(embedded_store, later_s):
+    events = [replace(event, application="shop") for event in random_events(9, 150, START, NOW)]
+    later = [] if later_s is None else [at(NOW + later_s, response_us=10**9, route="/later", status_code=500)]
+    insert_events(embedded_store, events + later)
+    assert NOW % 3600 == 2700
+    answer = usage(embedded_store, ("granularity", "hour"))
+    assert answer["usage"] == expected_totals(events, DAY)
+    assert answer["timeSeries"] == expected_series(events, "hour", START, NOW)
+    assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))
+
+
 def test_pages_make_up_the_whole_series(embedded_store):
     insert_events(embedded_store, random_events(3, 60, START, NOW))
     for sort, order in itertools.product([None, "timestamp", "requests", "errors", "latency"], ["asc", "desc"]):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,41 @@ def test_insert_that_cannot_be_noted_has_not_begun_and_may_be_tried_again(tmp_pa
     moved.rename(table)
     with intents.insert([table]):
         assert read_intent(tmp_path) == {table: 0}
+    intents.close()
+
+
+def test_an_insert_waits_for_readers_and_later_readers_for_the_insert(tmp_path: Path, table: Path):
+    intents, order = Intents(tmp_path), []
+
+    def insert():
+        with intents.insert([table]):
+            order.append("insert")
+
+    def read_later():
+        with intents.reading():
+            order.append("later reader")
+
+    with ThreadPoolExecutor(2) as threads:
+        with intents.reading():
+            inserting = threads.submit(insert)
+            while not intents._lock.locked():
+                time.sleep(0.001)
+            reading = threads.submit(read_later)
+            order.append("reader")
+        inserting.result()
+        reading.result()
+    assert order == ["reader", "insert", "later reader"]
+    intents.close()
+
+
+def test_neither_an_insert_nor_a_reader_waits_for_the_other_for_long(tmp_path: Path, table: Path):
+    intents = Intents(tmp_path)
+    with intents.reading(), intents.insert([table]), intents.reading():
+        assert read_intent(tmp_path) == {table: 0}
+    with intents.hold(), intents.reading(), intents.reading():
+        pass
+    with intents.insert([table]):
+        pass
     intents.close()
 
 

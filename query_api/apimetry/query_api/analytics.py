@@ -79,14 +79,14 @@ class Analytics:
     def _answer(self, query: TimeseriesQuery, application: str) -> web.Response:
         """Ask and encode in the store's thread: a hundred thousand points take the event loop nothing."""
         return json_response(
-            answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits),
+            answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits, now=self._now()),
             headers={"Cache-Control": "no-store"},
         )
 
     def _usage(self, query: UsageQuery, application: Application, now: int) -> web.Response:
-        return json_response(
-            answer_usage(query, application, ask=self._engine.ask, now=now), headers={"Cache-Control": "no-store"}
-        )
+        with self._engine.between_inserts():
+            answer = answer_usage(query, application, ask=self._engine.ask, now=now)
+        return json_response(answer, headers={"Cache-Control": "no-store"})
 
     def _insights(self, window: Window, application: Application, now: int) -> web.Response:
         answer = answer_insights(window, application, prices=self._prices, ask=self._engine.ask, now=now)

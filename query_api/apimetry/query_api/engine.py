@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from apimetry.query_api.settings import QuerySettings
@@ -65,6 +66,10 @@ class Engine:
             StoreUnavailable: the store is away.
         """
         return self._store.query(sql, parameters, settings=self._statement_settings)
+
+    def between_inserts(self) -> AbstractContextManager[None]:
+        """Return what goes around statements whose answers should be about the same events; blocks, as `ask`."""
+        return self._store.between_inserts()
 
     async def unready_reasons(self) -> list[str]:
         """Return why questions cannot be answered now; empty when they can.

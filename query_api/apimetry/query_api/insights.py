@@ -11,7 +11,7 @@ from apimetry.query_api.params import Filter
 from apimetry.query_api.usage_alerts import alerts, limits_json, utilizations
 from apimetry.query_api.usage_json import Json
 from apimetry.query_api.usage_params import Window
-from apimetry.query_api.usage_read import Ask, Group, Rows, asked, groups, scope_of, totals
+from apimetry.query_api.usage_read import Ask, Group, Rows, as_last, asked, groups, scope_of, totals
 from apimetry.query_api.usage_sql import Order, Scope, Sort
 from apimetry.store.accounts import Application
 
@@ -22,7 +22,7 @@ _SORTS: tuple[Sort, ...] = ("requests", "errors", "latency")
 
 def answer_insights(window: Window, application: Application, *, prices: Prices, ask: Ask, now: int) -> Json:
     """Return the answer about `application` at `now`. Blocks while `ask` does."""
-    scope = scope_of(window, application.id, ask)
+    scope = as_last(scope_of(window, application.id, ask), ask, now)
     total, (peak_minute, peak_hour) = totals(scope, ask)
     halves = _halves(scope, ask)
     found = trends(halves)

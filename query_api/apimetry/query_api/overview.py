@@ -13,7 +13,7 @@ from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.figures import formatted_bytes, iso_time, percent, scaled
 from apimetry.query_api.usage_json import Json, counted_json, endpoints_json, points_json
 from apimetry.query_api.usage_params import UsageQuery, Window
-from apimetry.query_api.usage_read import Ask, asked, groups, percentiles, series_rows, totals
+from apimetry.query_api.usage_read import Ask, as_last, asked, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage_sql import Dimension, Order, Scope
 from apimetry.store.accounts import Application, Organization
 
@@ -103,7 +103,7 @@ def bucket_json(application: Application) -> Json:
 def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) -> Json:
     """Return the analytics of one bucket in one of PERIODS until `now`. Blocks while `ask` does."""
     span_s, granularity = PERIODS[period]
-    scope = Scope(application.id, now - span_s, now)
+    scope = as_last(Scope(application.id, now - span_s, now), ask, now)
     buckets = Buckets(granularity, scope.start, scope.end)
     query = UsageQuery(Window(scope.start, scope.end), granularity, limit=buckets.count)
     series = series_rows(scope, buckets, query, ask)

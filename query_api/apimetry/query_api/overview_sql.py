@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from apimetry.query_api.partials import range_parameters
+from apimetry.query_api.partials import edges, range_parameters, weight
 from apimetry.query_api.planner import Needs, plan
 from apimetry.query_api.usage_sql import Statement
 from apimetry.store.rollups import LAST_HOUR_S, Rollup
@@ -31,13 +31,10 @@ FROM (
   FROM {table}
   WHERE application IN {{applications:Array(String)}}{condition}
   UNION ALL
-  SELECT 0 AS requests, toUInt64(sample_weight) AS recent
+  SELECT 0 AS requests, {recent} AS recent
   FROM events
   WHERE application IN {{applications:Array(String)}}
-    AND ((timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({{middle_start_us:Int64}}, 'UTC'))
-      OR (timestamp >= fromUnixTimestamp64Micro({{middle_end_us:Int64}}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC')))
+    AND {edges}
 )"""
 _STORED_BY_APPLICATION = """SELECT application, sum({requests})
 FROM {table}
@@ -64,10 +61,9 @@ def stored(applications: Sequence[str], since: int, until: int) -> Statement:
 
     The range is of two hours or more: of less than that, the planner knows no hours in its middle.
     """
-    chosen = plan(Needs(frozenset(), _REQUESTS, since, until))
-    return Statement(
-        _of_hours(_STORED, chosen.rollup), {**range_parameters(chosen), "applications": list(applications)}
-    )
+    chosen = plan(Needs(frozenset(), _REQUESTS, since, until, subtracts=True, now=until))
+    sql = _of_hours(_STORED, chosen.rollup, recent=weight(chosen).of_events, edges=edges())
+    return Statement(sql, {**range_parameters(chosen), "applications": list(applications)})
 
 
 def stored_by_application(applications: Sequence[str]) -> Statement:
@@ -76,11 +72,11 @@ def stored_by_application(applications: Sequence[str]) -> Statement:
     return Statement(_of_hours(_STORED_BY_APPLICATION, source), {"applications": list(applications)})
 
 
-def _of_hours(sql: str, source: Rollup | None) -> str:
+def _of_hours(sql: str, source: Rollup | None, **parts: str) -> str:
     if source is None:
         raise LookupError("no rollup counts the requests of an application")
     condition = f" AND {source.condition}" if source.condition else ""
-    return sql.format(table=source.table, requests=source.column("requests"), condition=condition)
+    return sql.format(table=source.table, requests=source.column("requests"), condition=condition, **parts)
 
 
 def disk(organization: str, database: str, cluster: str | None) -> Statement:

@@ -23,10 +23,12 @@ _EVENTS = """SELECT {columns}
     AND {range}{conditions}"""
 _WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')"""
-_EDGES = """((timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({middle_start_us<tag>:Int64}, 'UTC'))
-      OR (timestamp >= fromUnixTimestamp64Micro({middle_end_us<tag>:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')))"""
+_EDGES = """((timestamp >= fromUnixTimestamp64Micro({first_edge_start_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({first_edge_end_us<tag>:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us<tag>:Int64}, 'UTC')))"""
+# Sums of UInt64 are modulo 2^64, where this is minus the value.
+_SIGNED = f"if({_WHOLE_RANGE.replace('<tag>', '')}, {{value}}, toUInt64(-toInt64({{value}})))"
 _ROLLUP = """SELECT {columns}
   FROM {table}
   WHERE application = {{application:String}}
@@ -98,15 +100,28 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
     if plan.rollup is not None:
         start, end = plan.middle
         parameters["middle_start_s"], parameters["middle_end_s"] = start, end
-        parameters["middle_start_us"], parameters["middle_end_us"] = start * 1_000_000, end * 1_000_000
+        for edge, times in (("first", (plan.start, start)), ("last", (plan.end, end))):
+            parameters[f"{edge}_edge_start_us"] = min(times) * 1_000_000
+            parameters[f"{edge}_edge_end_us"] = max(times) * 1_000_000
     return {f"{name}{tag}": value for name, value in parameters.items()}
 
 
 def weight(plan: Plan, measure: str = "requests") -> Column:
     """Return the column of the requests that a row stands for."""
+    of_events = signed(plan, "toUInt64(sample_weight)")
     if plan.by_minute:
-        return Column("weight", "toUInt64(sample_weight)", "minute_requests")
-    return Column("weight", "toUInt64(sample_weight)", plan.rollup.column(measure) if plan.rollup else "")
+        return Column("weight", of_events, "minute_requests")
+    return Column("weight", of_events, plan.rollup.column(measure) if plan.rollup else "")
+
+
+def edges() -> str:
+    """Return the condition of the events at the edges; it binds `range_parameters`, without a tag."""
+    return _EDGES.replace(_TAG, "")
+
+
+def signed(plan: Plan, value: str) -> str:
+    """Return what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
+    return _SIGNED.replace("{value}", value) if plan.subtracts else value
 
 
 def group_key(plan: Plan, field: str, name: str = "key") -> Column:

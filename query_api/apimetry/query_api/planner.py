@@ -2,10 +2,12 @@
 
 The rollup with the fewest rows that has every dimension and measure the question needs answers for the hours that lie
 wholly in its range, if its buckets of time are whole hours; the events of less than an hour at each edge make the
-answer exact for any start and end. Where requests are counted by minutes, it is minutes that take the place of hours:
-the last hour is then answered as fast at any traffic. Short ranges, other buckets, and questions
-about URLs or combinations with consumers are answered from events alone: what they may cost is limited by the
-engine's time and memory for one statement.
+answer exact for any start and end. What adds up is also taken off: of an hour that is nearly whole, or not over yet,
+only the events beyond the range are read, and subtracted. Where requests are counted by minutes, it is minutes that
+take the place of hours: the last hour is then answered as fast at any traffic.
+
+Short ranges, other buckets, and questions about URLs or combinations with consumers are answered from events alone:
+what they may cost is limited by the engine's time and memory for one statement.
 """
 
 from __future__ import annotations
@@ -35,11 +37,22 @@ class Needs:
     start: int
     end: int
     granularity: Granularity | None = None
+    subtracts: bool = False
+    """Whether what is asked adds up, so that the events of an edge may be taken off whole hours as well."""
+
+    now: int | None = None
+    """When it is asked: hardly an event is later. None: not known."""
+
+    is_last: bool = False
+    """Whether no event lies between `end` and the end of its hour."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Events answer for `[start, end)`, but for the whole hours, or minutes, of `middle`, for which `rollup` does."""
+    """Events answer for `[start, end)`, but for the whole hours, or minutes, of `middle`, for which `rollup` does.
+
+    Where `middle` reaches over the range, what events say beyond the range is subtracted.
+    """
 
     start: int
     end: int
@@ -51,6 +64,11 @@ class Plan:
     def reads_events(self) -> bool:
         """Whether any of the range is left to events."""
         return self.rollup is None or self.middle != (self.start, self.end)
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether some events count negative: those outside of the range."""
+        return self.rollup is not None and (self.middle[0] < self.start or self.middle[1] > self.end)
 
     @property
     def estimates(self) -> bool:
@@ -65,18 +83,23 @@ def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
     if by_minute:
         measures = frozenset({"minutes"})
     unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
-    middle = _whole(needs.start, needs.end, unit_s)
-    if needs.end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
+    end = _up(needs.end, HOUR_S) if needs.is_last else needs.end
+    middle = _nearest(needs, unit_s) if needs.subtracts else (_up(needs.start, unit_s), _down(end, unit_s))
+    middle = (middle[0], min(middle[1], LAST_HOUR_S))
+    if end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
         return raw
     for rollup in rollups:
         if rollup.tells(needs.dimensions, measures):
-            return Plan(needs.start, needs.end, rollup, middle, by_minute)
+            return Plan(needs.start, end, rollup, middle, by_minute)
     return raw
 
 
-def timeseries_needs(query: TimeseriesQuery) -> Needs:
-    """Return what a timeseries question needs."""
-    return Needs(query.dimensions, _measures(query), query.start, query.end, query.granularity)
+def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
+    """Return what a timeseries question needs, asked at `now`."""
+    adds_up = query.aggregation in ("count", "sum", "mean")
+    return Needs(
+        query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
+    )
 
 
 def _measures(query: TimeseriesQuery) -> frozenset[str]:
@@ -87,8 +110,21 @@ def _measures(query: TimeseriesQuery) -> frozenset[str]:
     return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
 
 
-def _whole(start: int, end: int, unit_s: int) -> tuple[int, int]:
-    return -(-start // unit_s) * unit_s, min(end // unit_s * unit_s, LAST_HOUR_S)
+def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:
+    """Return the middle whose edges have the least time in them, up to now, on either side."""
+    inner, outer = _up(needs.start, unit_s), _down(needs.start, unit_s)
+    start = outer if needs.start - outer < inner - needs.start else inner
+    inner, outer = _down(needs.end, unit_s), _up(needs.end, unit_s)
+    beyond = outer if needs.now is None else max(needs.end, min(outer, needs.now))
+    return start, outer if beyond - needs.end < needs.end - inner else inner
+
+
+def _up(time_s: int, unit_s: int) -> int:
+    return -(-time_s // unit_s) * unit_s
+
+
+def _down(time_s: int, unit_s: int) -> int:
+    return time_s // unit_s * unit_s
 
 
 def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:

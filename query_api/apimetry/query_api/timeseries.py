@@ -38,8 +38,10 @@ class Limits:
             )
 
 
-def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits) -> dict[str, object]:
-    """Return the answer about `application`. Blocks while `ask` does.
+def answer_timeseries(
+    query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits, now: int | None = None
+) -> dict[str, object]:
+    """Return the answer about `application`, asked at `now` if that is known. Blocks while `ask` does.
 
     With `limit`, the answer's `omitted_groups` says how many groups were left out; with `compare`, `previous` has the
     groups of the period before (see `comparison`).
@@ -49,7 +51,8 @@ def answer_timeseries(query: TimeseriesQuery, application: str, *, ask: Ask, lim
     """
     if query.fill:
         limits.check(_buckets(query), 1)
-    asked = statements(query, plan(timeseries_needs(query)), application=application, row_limit=limits.max_points + 1)
+    chosen = plan(timeseries_needs(query, now))
+    asked = statements(query, chosen, application=application, row_limit=limits.max_points + 1)
     rows = ask(asked.points, asked.parameters)
     if len(rows) > limits.max_points:
         ((points, groups_total),) = ask(asked.size, asked.parameters)

@@ -25,6 +25,7 @@ from apimetry.query_api.partials import (
     partial_rows,
     range_parameters,
     seconds,
+    signed,
     weight,
 )
 from apimetry.query_api.planner import Plan
@@ -146,10 +147,11 @@ def _values(query: TimeseriesQuery, plan: Plan) -> list[Column]:
     value = f"assumeNotNull({query.value})"
     if query.percentile is not None:
         return bucket_columns(plan, query.value) or [Column("value", value, "")]
+    total = Column("total", signed(plan, f"toUInt64({value}) * sample_weight"), f"{query.value}_sum")
     return {
         "count": [],
-        "sum": [Column("total", f"toUInt64({value}) * sample_weight", f"{query.value}_sum")],
-        "mean": [Column("total", f"toUInt64({value}) * sample_weight", f"{query.value}_sum")],
+        "sum": [total],
+        "mean": [total],
         "min": [Column("low", value, f"{query.value}_min")],
         "max": [Column("high", value, f"{query.value}_max")],
     }[query.aggregation]

@@ -9,7 +9,7 @@ from apimetry.query_api.figures import iso_time
 from apimetry.query_api.usage_alerts import alerts, average_rates, limits_json, utilizations
 from apimetry.query_api.usage_json import Json, breakdown_json, changes_json, errors_json, points_json, totals_json
 from apimetry.query_api.usage_params import UsageQuery
-from apimetry.query_api.usage_read import Ask, Reading, read_usage, read_usage_before, scope_of
+from apimetry.query_api.usage_read import Ask, Reading, as_last, read_usage, read_usage_before, scope_of
 from apimetry.query_api.usage_sql import Scope
 from apimetry.store.accounts import Application
 
@@ -21,7 +21,7 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
         BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the period before would begin
             before 1970.
     """
-    scope = scope_of(query.window, application.id, ask)
+    scope = as_last(scope_of(query.window, application.id, ask), ask, now)
     before = scope.within(*period_before(scope.start, scope.end)) if query.compare else None
     buckets = Buckets(query.granularity, scope.start, scope.end)
     reading = read_usage(scope, buckets, query, ask)

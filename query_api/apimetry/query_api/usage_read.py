@@ -22,6 +22,7 @@ from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.figures import Measures
 from apimetry.query_api.usage_params import UsageQuery, Window
 from apimetry.query_api.usage_sql import Dimension, Order, Scope, Statement
+from apimetry.store.rollups import HOUR_S
 from apimetry.web.errors import BadRequest
 
 Rows = Sequence[tuple[Any, ...]]
@@ -124,6 +125,15 @@ def scope_of(window: Window, application: str, ask: Ask) -> Scope:
         first = asked(ask, sql.first_event(application))
         start = min(first[0][0] // 1_000_000, window.end) if first else window.end
     return Scope(application, start, window.end, window.filters)
+
+
+def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
+    """Return `scope` with what is known of its end: the hour under way counts as whole while nothing is later.
+
+    Without that, all its events would be read, by every statement.
+    """
+    is_under_way = scope.end % HOUR_S and scope.end // HOUR_S >= now // HOUR_S
+    return replace(scope, is_last=not asked(ask, sql.later(scope))) if is_under_way else scope
 
 
 def read_usage(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> Reading:
@@ -233,7 +243,7 @@ def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> 
     if not indexes or rows.start >= total:
         return []
     found = asked(ask, sql.series(scope, buckets, indexes, order, rows))
-    return [(index, Measures(*measures)) for index, *measures in found]
+    return [(index, Measures(*measures)) for index, *measures in found if index in indexes]
 
 
 def asked(ask: Ask, statement: Statement) -> Rows:

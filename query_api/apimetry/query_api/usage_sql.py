@@ -32,7 +32,7 @@ from apimetry.query_api.partials import (
     weight,
 )
 from apimetry.query_api.planner import Needs, Plan, plan
-from apimetry.store.rollups import EACH_DIMENSION, HOUR_S
+from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 Sort = Literal["requests", "errors", "latency", "timestamp"]
@@ -62,6 +62,12 @@ _RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EV
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
+_LATER = """SELECT 1
+FROM events
+WHERE application = {application:String}
+  AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({hour_end_us:Int64}, 'UTC')
+LIMIT 1"""
 # Minutes lie in hours, and hours make up the whole.
 _TOTALS = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
 FROM (
@@ -174,7 +180,7 @@ class Order:
 class Scope:
     """Which events a question is about: of `application`, in `[start, end)` seconds, that pass all `filters`.
 
-    Failed requests alone if `failed`.
+    Failed requests alone if `failed`. With `is_last` no event of any kind lies between `end` and the end of its hour.
     """
 
     application: str
@@ -182,10 +188,11 @@ class Scope:
     end: int
     filters: tuple[Filter, ...] = ()
     failed: bool = False
+    is_last: bool = False
 
     def within(self, start: int, end: int) -> Scope:
         """Return the same events, in another range."""
-        return replace(self, start=start, end=end)
+        return replace(self, start=start, end=end, is_last=self.is_last and end == self.end)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -193,12 +200,16 @@ class Scope:
         return (*(filter_condition(each) for each in self.filters), *([_FAILED] if self.failed else []))
 
     def plan(
-        self, *dimensions: str, measures: frozenset[str] = _NEEDED, granularity: Granularity | None = None
+        self,
+        *dimensions: str,
+        measures: frozenset[str] = _NEEDED,
+        granularity: Granularity | None = None,
+        rollups: Sequence[Rollup] = ROLLUPS,
     ) -> Plan:
         """Return where rows with these dimensions and measures come from."""
         filtered = {*(each.field for each in self.filters), *(["status_code"] if self.failed else [])}
         needed = frozenset({*dimensions, *filtered})
-        return plan(Needs(needed, measures, self.start, self.end, granularity))
+        return plan(Needs(needed, measures, self.start, self.end, granularity, is_last=self.is_last), rollups)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -222,6 +233,13 @@ class Statement:
 def first_event(application: str) -> Statement:
     """Return what answers the time of the application's first event, in microseconds: one row, or none."""
     return Statement(_FIRST, {"application": application})
+
+
+def later(scope: Scope) -> Statement:
+    """Return what answers one row where the application has events between `end` and the end of its hour, or none."""
+    hour_end = -(-scope.end // HOUR_S) * HOUR_S
+    parameters = {"end_us": scope.end * 1_000_000, "hour_end_us": hour_end * 1_000_000}
+    return Statement(_LATER, {"application": scope.application, **parameters})
 
 
 def totals(scope: Scope) -> Statement:
@@ -283,7 +301,7 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
             list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
         )
     else:
-        source = plan(Needs(frozenset(), _NEEDED, scope.start, scope.end), (EACH_DIMENSION,))
+        source = scope.plan(rollups=(EACH_DIMENSION,))
         columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
         rows = _rows(scope, source, *columns, events_by=_BY_LIST)
     sql = _LISTS.format(sums=_SUMS, order=order.clause("method, status_code, route"), way=order.way, rows=rows)

@@ -168,6 +168,15 @@ class Store:
         with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
             yield
 
+    @contextlib.contextmanager
+    def between_inserts(self) -> Iterator[None]:
+        """Around several queries that should see the same events: an insert into an embedded store waits for them.
+
+        For `intent.READING_S` at most. It waits for the insert under way; elsewhere it does nothing.
+        """
+        with self._intents.reading() if self._intents is not None else contextlib.nullcontext():
+            yield
+
     def insert_rows(self, token: str, body: bytes | memoryview) -> None:
         """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
 

@@ -40,6 +40,9 @@ NAME: Final = "insert.intent"
 PATIENCE_S: Final = 1.0
 """How long an insert waits for another one, or for who holds inserts, before it is refused for now."""
 
+READING_S: Final = 0.5
+"""How long an insert waits for those who are reading."""
+
 TableRow = tuple[str, Sequence[str], Sequence[str]]
 """Of `system.tables`: name, the views that feed on it, data paths; a view has its target's paths."""
 
@@ -47,7 +50,7 @@ TableRow = tuple[str, Sequence[str], Sequence[str]]
 class Intents:
     """The intents of one data directory, which this process owns; safe from several threads.
 
-    Mutable state, under `_lock`: the file, and `_failed`.
+    Mutable state: the file and `_failed` under `_lock`, the number of those who read under `_reading`.
     """
 
     def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
@@ -56,6 +59,8 @@ class Intents:
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._failed = False
+        self._reading = threading.Condition()
+        self._readers = 0
 
     def close(self) -> None:
         """Release the file; an intent in it stays."""
@@ -68,6 +73,25 @@ class Intents:
             yield
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let an insert wait meanwhile, for READING_S at most.
+
+        Waits for the one that is under way or waits already, no longer than that either: then it lets none wait.
+        """
+        if not self._lock.acquire(timeout=READING_S):
+            yield
+            return
+        with self._reading:
+            self._readers += 1
+        self._lock.release()
+        try:
+            yield
+        finally:
+            with self._reading:
+                self._readers -= 1
+                self._reading.notify_all()
+
+    @contextmanager
     def insert(self, tables: Sequence[Path]) -> Iterator[None]:
         """Around an insert that gives `tables` (directories) parts; raises StoreUnavailable, also after it."""
         if not self._lock.acquire(timeout=self._patience_s):
@@ -75,6 +99,8 @@ class Intents:
         try:
             if self._failed:
                 raise StoreUnavailable("the store's disk refused an fsync: inserts go on after a restart")
+            with self._reading:
+                self._reading.wait_for(lambda: not self._readers, READING_S)
             self._begin(tables)
             try:
                 yield
