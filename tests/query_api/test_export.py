@@ -17,7 +17,7 @@ from tests.support.query_service import assert_error, running_query_service
 
 START_US = 1_413_295_200_000_000
 NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"
-BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT events."}
+BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT timestamp,"}
 EVENTS = [
     Event(timestamp=START_US + 1, url=NASTY, data={NASTY: NASTY, "": ""}, user_agent=NASTY, sample_weight=7),
     Event(timestamp=START_US + 123_456, request_bytes=2**53, response_us=2**40 - 1, consumer_id="acme", source="a:b"),

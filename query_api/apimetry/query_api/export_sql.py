@@ -13,23 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apimetry.query_api.export_params import ExportQuery
-from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter
+from apimetry.query_api.partials import filter_condition, filter_name
 from apimetry.store.streaming import StreamFormat
 
-# `events.` everywhere: a bare name would mean the SELECT's alias, where it has one.
 _SELECT = """SELECT {columns}
 FROM events
-WHERE events.application = {{application:String}}
-  AND events.timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
-  AND events.timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
-ORDER BY events.timestamp"""
+WHERE application = {{application:String}}
+  AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
+ORDER BY timestamp"""
 _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
 # Seconds with microseconds, as a number that is written exactly: a float of ours is read back to the microsecond.
-_SECONDS = "toDecimal64(events.timestamp, 6)"
+_SECONDS = "toDecimal64(timestamp, 6)"
 _NUMBERS = frozenset({"response_us", "status_code", "sample_weight"})
 _NULLABLE_NUMBERS = frozenset({"ttfb_us", "request_bytes", "response_bytes"})
 _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat(toJSONString(name), ':',
-    toJSONString(text)), mapKeys(events.data), mapValues(events.data)), ','), '}')"""
+    toJSONString(text)), mapKeys(data), mapValues(data)), ','), '}')"""
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,16 @@ class Export:
 
 def make_export(query: ExportQuery, application: str) -> Export:
     """Return what to ask about `application`."""
-    columns = {"ndjson": _line, "csv": _csv_columns, "parquet": _parquet_columns}[query.format](query.fields)
+    columns = {"ndjson": _line, "csv": _csv_columns, "parquet": ", ".join}[query.format](query.fields)
+    conditions = "".join(f"\n  AND {filter_condition(each)}" for each in query.filters)
     return Export(
-        _SELECT.format(columns=columns, conditions="".join(map(_condition, query.filters))),
+        _SELECT.format(columns=columns, conditions=conditions),
         _FORMS[query.format],
         {
             "application": application,
             "start_us": query.start * 1_000_000,
             "end_us": query.end * 1_000_000,
-            **{_name(each): list(each.values) for each in query.filters},
+            **{filter_name(each): list(each.values) for each in query.filters},
         },
         f"{','.join(query.fields)}\n".encode() if query.format == "csv" else b"",
     )
@@ -69,27 +69,13 @@ def _json(name: str) -> str:
     if name == "data":
         return _DATA_AS_JSON
     if name in _NULLABLE_NUMBERS:
-        return f"ifNull(toString(events.{name}), 'null')"
-    return f"toString(events.{name})" if name in _NUMBERS else f"toJSONString(events.{name})"
+        return f"ifNull(toString({name}), 'null')"
+    return f"toString({name})" if name in _NUMBERS else f"toJSONString({name})"
 
 
 def _csv_columns(fields: Sequence[str]) -> str:
     special = {"timestamp": _SECONDS, "data": _DATA_AS_JSON}
-    columns = [special.get(name, f"events.{name}") for name in fields]
+    columns = [special.get(name, name) for name in fields]
     # The store tells a whole CSV by its last column's quotes.
     columns[-1] = f"ifNull(toString({columns[-1]}), '')"
     return ", ".join(columns)
-
-
-def _parquet_columns(fields: Sequence[str]) -> str:
-    return ", ".join(f"events.{name} AS {name}" for name in fields)
-
-
-def _name(each: Filter) -> str:
-    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
-
-
-def _condition(each: Filter) -> str:
-    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
-    operator = "NOT IN" if each.excludes else "IN"
-    return f"\n  AND events.{each.field} {operator} {{{_name(each)}:Array({element})}}"

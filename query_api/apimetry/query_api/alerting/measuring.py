@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter, parse_timeseries
+from apimetry.query_api.params import Filter, parse_timeseries
+from apimetry.query_api.partials import filter_condition, filter_name
 from apimetry.store.accounts import RequestLimits
 from apimetry.store.alert_records import NEEDS_REQUESTS, AlertRule, Metric
 
@@ -53,11 +54,11 @@ def measurement(rule: AlertRule, end_s: int) -> Measurement:
         "application": rule.application_id,
         "start_us": (end_s - rule.window_s) * 1_000_000,
         "end_us": end_s * 1_000_000,
-        **{_name(each): list(each.values) for each in filters},
+        **{filter_name(each): list(each.values) for each in filters},
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * _BELOW
-    conditions = "".join(f"\n  AND {_condition(each)}" for each in filters)
+    conditions = "".join(f"\n  AND {filter_condition(each)}" for each in filters)
     return Measurement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), conditions=conditions), parameters)
 
 
@@ -80,12 +81,3 @@ def value_of(rule: AlertRule, requests: int, measure: float, limits: RequestLimi
     if rule.metric is Metric.error_rate:
         return 100 * measure / requests
     return measure / 1000 if rule.metric is Metric.latency_percentile else measure / requests / 1000
-
-
-def _name(each: Filter) -> str:
-    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
-
-
-def _condition(each: Filter) -> str:
-    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
-    return f"{each.field} {'NOT IN' if each.excludes else 'IN'} {{{_name(each)}:Array({element})}}"
