@@ -8,6 +8,7 @@ import click
 
 from apimetry.cli.manage import Service, with_service
 from apimetry.cli.output import print_record, print_rows
+from apimetry.store.alert_records import Direction, Metric
 
 COLUMNS = (
     "id",
@@ -21,7 +22,6 @@ COLUMNS = (
     "status",
     "lastValue",
 )
-METRICS = ("error_rate", "latency_mean", "latency_percentile", "request_count", "limit_utilization", "no_data")
 
 
 @click.group()
@@ -42,9 +42,11 @@ def list_alerts(service: Service, *, as_json: bool) -> None:
 @alerts.command("create")
 @click.option("--application", required=True, help="id of the application that it watches")
 @click.option("--name", required=True, help="what people call it")
-@click.option("--metric", type=click.Choice(METRICS), required=True, help="what it measures")
+@click.option("--metric", type=click.Choice([each.value for each in Metric]), required=True, help="what it measures")
 @click.option("--threshold", type=float, help="percent, milliseconds or requests; not for no_data")
-@click.option("--direction", type=click.Choice(["above", "below"]), help="the side that fires [default: above]")
+@click.option(
+    "--direction", type=click.Choice([each.value for each in Direction]), help="the side that fires [default: above]"
+)
 @click.option("--percentile", type=click.IntRange(1, 99), help="which one, for latency_percentile")
 @click.option("--include", multiple=True, metavar="FIELD:VALUE", help="only these events; repeatable")
 @click.option("--exclude", multiple=True, metavar="FIELD:VALUE", help="not these events; repeatable")

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from apimetry.cli.output import print_record, print_rows
+from apimetry.store.records import KeyKind
 
 DEFAULT_URL = "http://127.0.0.1:7778"
 REQUEST_TIMEOUT_S = 30
@@ -167,7 +168,7 @@ def list_keys(service: Service, *, as_json: bool) -> None:
 
 
 @keys.command("create")
-@click.option("--kind", type=click.Choice(["admin", "write", "read"]), required=True, help="what it may do")
+@click.option("--kind", type=click.Choice([each.value for each in KeyKind]), required=True, help="what it may do")
 @click.option("--application", help="id of the application that a write or read key is for")
 @click.option("--name", default="", help="what people call it")
 @with_service
