@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 
@@ -27,6 +28,20 @@ def rows(count: int, seed: int) -> list[tuple[object, ...]]:
 # Seed 001's event, and nothing of ours.
 SEED_FIELDS = ("timestamp", "consumer_id", "method", "url", "function", "response_us", "status_code")
 
+_SENDER = {"source": "bench", "version": "1", "instance": "b" * 32, "captured": 0, "sent": 0, "dropped": {}}
+
+
+def live_batches(events: int, batch: int, began_s: float, rate: float) -> list[bytes]:
+    """Distinct batches of events that happen one after the other, `rate` a second; each goes out after its last."""
+    kinds = [rows(batch, seed) for seed in range(100)]
+    bodies = []
+    for number in range(events // batch):
+        first_us, step_us = 1e6 * (began_s + number * batch / rate), 1e6 / rate
+        kind = kinds[number % len(kinds)]
+        timed = [(int(first_us + index * step_us), *row[1:]) for index, row in enumerate(kind)]
+        bodies.append(wire.encode_batch(number.to_bytes(8, "big") + os.urandom(8), _SENDER, timed))
+    return bodies
+
 
 def batches(events: int, batch: int, form: str, *, first: int = 0) -> list[bytes]:
     """Distinct batches; the events of a hundred of them repeat under other ids, to make them quickly."""
@@ -35,9 +50,8 @@ def batches(events: int, batch: int, form: str, *, first: int = 0) -> list[bytes
         objects = [[_object(row) for row in kind] for kind in kinds]
         texts = [json.dumps(each).encode() for each in objects]
         return [texts[number % len(texts)] for number in range(events // batch)]
-    sender = {"source": "bench", "version": "1", "instance": "b" * 32, "captured": 0, "sent": 0, "dropped": {}}
     return [
-        wire.encode_batch((first + number).to_bytes(16, "big"), sender, kinds[number % len(kinds)])
+        wire.encode_batch((first + number).to_bytes(16, "big"), _SENDER, kinds[number % len(kinds)])
         for number in range(events // batch)
     ]
 

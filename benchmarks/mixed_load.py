@@ -4,7 +4,7 @@
 
 DIR holds a store that `query_scale.py --directory` made; this adds to it. Questions are what a dashboard asks, sent
 at fixed times whatever became of the ones before; their times count from when they were due, at the client. A process
-of its own sends the events, msgpack in batches of 500, on the same machine.
+of its own sends the events as they happen, msgpack in batches of 500, on the same machine.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiohttp
 
-from benchmarks._ingest_events import batches
+from benchmarks._ingest_events import live_batches
 from tests.support.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
 
 DAY_S = 86_400
 BATCH = 500
+ENCODED_PER_S = 200  # batches, at least
 APPLICATION = "bench"
 
 REFUSED = "refused: too many wait already"
@@ -57,19 +58,21 @@ QUESTIONS = (
 
 
 def send_events(url: str, rate: float, seconds: float, acknowledged: multiprocessing.Queue) -> None:
-    """Send `rate` events a second.
+    """Send `rate` events a second, each batch when its last event has happened.
 
     Puts something before it begins, and then how many were acknowledged, with the p99 of that in milliseconds.
     """
     count = int(rate * seconds / BATCH)
-    bodies = batches(count * BATCH, BATCH, "msgpack", first=time.time_ns())
+    began_s = time.time() + 2 + count / ENCODED_PER_S
+    bodies = live_batches(count * BATCH, BATCH, began_s, rate)
+    time.sleep(began_s - time.time())
     acknowledged.put("ready")
     headers = {"X-API-Key": WRITE_KEY, "Content-Type": "application/msgpack"}
     times: list[float] = []
 
-    async def client(session: aiohttp.ClientSession, began_s: float, pending: itertools.count) -> None:
+    async def client(session: aiohttp.ClientSession, pending: itertools.count) -> None:
         while (number := next(pending)) < count:
-            if (wait_s := began_s + number * BATCH / rate - time.perf_counter()) > 0:
+            if (wait_s := began_s + (number + 1) * BATCH / rate - time.time()) > 0:
                 await asyncio.sleep(wait_s)
             sent_s = time.perf_counter()
             async with session.post(f"{url}/1/event/", data=bodies[number], headers=headers) as response:
@@ -78,8 +81,8 @@ def send_events(url: str, rate: float, seconds: float, acknowledged: multiproces
 
     async def everybody() -> None:
         async with aiohttp.ClientSession() as session:
-            began_s, pending = time.perf_counter(), itertools.count()
-            await asyncio.gather(*[client(session, began_s, pending) for _ in range(32)])
+            pending = itertools.count()
+            await asyncio.gather(*[client(session, pending) for _ in range(32)])
 
     asyncio.run(everybody())
     acknowledged.put((len(times) * BATCH, 1000 * statistics.quantiles(times, n=100)[98]))
