@@ -89,14 +89,58 @@ async def test_client_that_left_after_the_last_part_is_no_499(run, fake_collecto
     assert [e["status_code"] for e in fake_collector.events] == [200]
 
 
-@pytest.mark.parametrize("error", [OSError("gone"), asyncio.CancelledError()], ids=["send", "cancelled"])
-async def test_send_that_fails_or_is_cancelled_is_a_499(run, fake_collector, error):
+@pytest.mark.parametrize("more", [True, False], ids=["part", "last part"])
+async def test_send_that_fails_is_a_499(run, fake_collector, more):
     async def app(scope, receive, send):
+        await send(START)
+        await send(part(b"all", more))
+
+    await run(app, send_error=OSError("gone"), expect=OSError)
+    assert [e["status_code"] for e in fake_collector.events] == [499]
+
+
+@pytest.mark.parametrize(("more", "status"), [(True, 499), (False, 200)], ids=["part", "last part"])
+async def test_cancellation_is_a_499_only_before_the_last_part(run, fake_collector, more, status):
+    async def app(scope, receive, send):
+        await send(START)
+        await send(part(b"all", more))
+
+    await run(app, send_error=asyncio.CancelledError(), expect=asyncio.CancelledError)
+    (event,) = fake_collector.events
+    assert (event["status_code"], event["error_type"]) == (status, "")
+
+
+async def test_client_that_leaves_while_the_last_part_is_sent_is_no_499(fake_collector):
+    """Hypercorn on trio tells Starlette's listener so before `send` returns, and the listener cancels it."""
+    middleware = ASGIMiddleware(answer_and_listen, **fake_collector.options)
+    is_last_sent = asyncio.Event()
+
+    async def receive():
+        await is_last_sent.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message == part(b"all"):
+            is_last_sent.set()
+            await asyncio.Event().wait()
+
+    await middleware({"type": "http", "method": "GET", "path": "/a", "headers": []}, receive, send)
+    assert await asyncio.to_thread(middleware.flush, 10)
+    assert [e["status_code"] for e in fake_collector.events] == [200]
+
+
+async def answer_and_listen(scope, receive, send):
+    """Stream as Starlette does: whichever of the answer and the client's leaving is first ends the other."""
+
+    async def answer():
         await send(START)
         await send(part(b"all"))
 
-    await run(app, send_error=error, expect=type(error))
-    assert [e["status_code"] for e in fake_collector.events] == [499]
+    tasks = [asyncio.ensure_future(answer()), asyncio.ensure_future(receive())]
+    _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 async def test_applications_own_oserror_is_a_500(run, fake_collector):

@@ -65,6 +65,7 @@ class _Exchange:
     __slots__ = (
         "_is_client_gone",
         "_is_streamed",
+        "_is_whole",
         "_middleware",
         "_path",
         "_receive",
@@ -88,8 +89,9 @@ class _Exchange:
         self._send = send
         self._status = self._request_bytes = self._response_bytes = 0
         self._ttfb_ns: int | None = None
-        self._response_ns: int | None = None  # once the last body part is handed over
+        self._response_ns: int | None = None  # once the server has taken the last body part
         self._start: Message | None = None
+        self._is_whole = False  # once the last body part is handed over
         self._is_client_gone = self.is_recorded = self._is_streamed = False
         self._started_ns = perf_counter_ns()
 
@@ -98,7 +100,7 @@ class _Exchange:
         message = await self._receive()
         if message["type"] == "http.request":
             self._request_bytes += len(message.get("body") or b"")
-        elif self._response_ns is None:
+        elif not self._is_whole:
             self._is_client_gone = True
         return message
 
@@ -129,6 +131,7 @@ class _Exchange:
             raise
 
     async def _send_last(self, message: Message) -> None:
+        self._is_whole = True
         try:
             await self._send(message)
         except OSError:
@@ -144,8 +147,11 @@ class _Exchange:
         """Record a request whose application raised."""
         error_type = error_name(error)
         if self._response_ns is None:
-            if self._is_client_gone or is_cancellation(error):
-                self._is_client_gone, error_type = True, ""
+            is_cancelled = is_cancellation(error)
+            if is_cancelled and not self._is_whole:
+                self._is_client_gone = True
+            if is_cancelled or self._is_client_gone:
+                error_type = ""
             else:
                 self._status = 500
         self.finish(error_type)
@@ -158,7 +164,7 @@ class _Exchange:
             self._response_ns = perf_counter_ns() - self._started_ns
             if self._is_client_gone and not self._is_event_stream():
                 self._status = CLIENT_CLOSED
-            elif not self._is_client_gone:
+            elif not self._is_client_gone and not self._is_whole:
                 self._status = 500  # the server answers so, or cuts the response off
         self._record(error_type)
 
