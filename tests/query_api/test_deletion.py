@@ -234,6 +234,17 @@ async def test_stored_events_follow_a_new_retention(service):
     assert store.query("SELECT DISTINCT retention_days FROM events WHERE application = 'other'") == [(365,)]
 
 
+def test_an_hour_of_which_a_new_retention_leaves_a_part_counts_what_is_left(store):
+    now = int(datetime.now(timezone.utc).timestamp())
+    hour = (now - DAY) // HOUR * HOUR
+    insert_events(store, [Event(timestamp=(hour + minute * 60) * 1_000_000) for minute in range(60)])
+    for days in (1, 90):
+        carry_out(store, job_of(JobKind.change_retention, retention_days=days), no_wait)
+        ((left,),) = store.query("SELECT count() FROM events")
+        assert counted(store) == {left}
+        assert kept(store, "hourly_routes") == ([(days,)] if left else [])
+
+
 async def test_runners_that_find_the_same_job_do_it_one_at_a_time(embedded_store):
     jobs = Jobs(embedded_store)
     insert_events(embedded_store, [Event(timestamp=START * 10**6, consumer_id=each) for each in "ab"])

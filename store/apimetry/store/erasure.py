@@ -1,7 +1,8 @@
-"""Removes stored events for good, and makes the rollups agree with what is left.
+"""Removes stored events for good, or has them kept for other days, and makes the rollups agree with what is left.
 
-1. The events are deleted by a mutation: when it is done, no part that is read has their rows, not even hidden ones.
-   The engine removes the parts that had them from the disk some minutes later (`old_parts_lifetime`: 8).
+1. The events are deleted by a mutation, or given their new retention, which deletes those that have outlived it. When
+   it is done, no part that is read has deleted rows, not even hidden ones; the engine removes the parts that had them
+   from the disk some minutes later (`old_parts_lifetime`: 8).
 2. Hours are found in which a rollup counts other than the events do. Nothing is remembered for it, so that a
    deletion that was killed at any point, and begun again, ends like one that was not.
 3. Those hours are made again, week by week: inserts pause (`migrations.pausing`; the spool keeps what comes), the
@@ -90,23 +91,9 @@ def carry_out(store: Store, job: Job, wait: Wait) -> None:
     """
     if job.kind is JobKind.change_retention:
         _change_retention(store, job, wait)
-        return
-    parameters = {
-        "application": job.application_id,
-        "start_us": job.start_us,
-        "end_us": job.end_us,
-        "consumer": job.consumer_id,
-    }
-    mutate(store, {"events": f"DELETE WHERE {_CONDITIONS[job.kind]}"}, parameters, wait)
-    if job.kind is JobKind.delete_range:
-        start = job.start_us // 1_000_000 // HOUR_S * HOUR_S
-        end = min(-(-job.end_us // 1_000_000 // HOUR_S) * HOUR_S, LAST_HOUR_S)
     else:
-        start, end = 0, LAST_HOUR_S
-    if job.kind is JobKind.delete_application:
-        everything = dict.fromkeys((*TABLES, "sender_reports"), f"DELETE WHERE {_CONDITIONS[job.kind]}")
-        mutate(store, everything, {"application": job.application_id}, wait)
-    repair_rollups(store, job.application_id, (start, end), wait)
+        _delete(store, job, wait)
+    repair_rollups(store, job.application_id, _hours(job), wait)
     # Whoever was killed while they paused left them so. No migration pauses them any more where there are jobs.
     if inserts_paused(store, _layout(store)):
         resume_inserts(store, _layout(store))
@@ -149,11 +136,36 @@ def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait)
         resume_inserts(store, layout)
 
 
+def _delete(store: Store, job: Job, wait: Wait) -> None:
+    """Delete the job's events; of a whole application, everything but what it was ever sent."""
+    parameters = {
+        "application": job.application_id,
+        "start_us": job.start_us,
+        "end_us": job.end_us,
+        "consumer": job.consumer_id,
+    }
+    delete = f"DELETE WHERE {_CONDITIONS[job.kind]}"
+    mutate(store, {"events": delete}, parameters, wait)
+    if job.kind is JobKind.delete_application:
+        mutate(store, dict.fromkeys((*TABLES, "sender_reports"), delete), parameters, wait)
+
+
 def _change_retention(store: Store, job: Job, wait: Wait) -> None:
-    """Give every stored row the new retention; what has outlived it goes with the same mutation."""
+    """Give every stored row the new retention; what has outlived it goes with the same mutation.
+
+    Of an hour that is partly outlived the events go, but the rollups' rows stay: such hours differ now.
+    """
     change = f"UPDATE retention_days = {{days:UInt16}} WHERE {_RETENTION}"
     parameters = {"application": job.application_id, "days": job.retention_days}
     mutate(store, dict.fromkeys(("events", *TABLES), change), parameters, wait)
+
+
+def _hours(job: Job) -> tuple[int, int]:
+    """Return the whole hours that the job's events are of: where it starts and ends, in seconds."""
+    if job.kind is not JobKind.delete_range:
+        return 0, LAST_HOUR_S
+    end = -(-job.end_us // 1_000_000 // HOUR_S) * HOUR_S
+    return job.start_us // 1_000_000 // HOUR_S * HOUR_S, min(end, LAST_HOUR_S)
 
 
 def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> list[int]:
