@@ -38,7 +38,16 @@ REQUIREMENTS = [
     *("flask", "werkzeug", "starlette[full]", "fastapi[standard]", "django", "pytest", "pytest-timeout"),
     *("anyio[trio]", "httpx", "httpx2", "asgiref", "greenlet", "python-dotenv", "dirty-equals", "inline-snapshot"),
     *("pyjwt", "pwdlib[argon2]", "sqlmodel", "orjson", "blockbuster", "ephemeral-port-reserve", "cryptography"),
-    *("watchdog", "pyyaml", "strawberry-graphql", "pytest-codspeed", "importlib-metadata"),
+    *(
+        "watchdog",
+        "pyyaml",
+        "strawberry-graphql",
+        "pytest-codspeed",
+        "importlib-metadata",
+        "pytest-xdist",
+        "coverage",
+    ),
+    *("logfire", "opentelemetry-instrumentation-fastapi", "ujson", "a2wsgi"),
 ]
 # ``app.wsgi_app = WSGIMiddleware(app.wsgi_app)`` is a cycle until the first request shows that it is one, and this
 # test's application never gets a request: the cycle collector frees it. After a request, zero references do.
