@@ -60,19 +60,29 @@ def test_full_batch_wakes_the_waiter():
     assert not waiter.is_alive()
 
 
-@given(st.lists(st.one_of(st.just("add"), st.integers(1, 5)), max_size=60))
+@given(st.lists(st.one_of(st.sampled_from(["add", "add large"]), st.integers(1, 5)), max_size=60))
 def test_counters_add_up_and_bounds_hold(steps):
     buffer = Buffer(max_events=7, max_bytes=6 * SLOT_BYTES, wake_at=3)
     added = taken = 0
     for step in steps:
-        if step == "add":
+        if isinstance(step, str):
             added += 1
-            buffer.add(event())
+            buffer.add(event("x" * 500 if step == "add large" else "/a"))
         else:
             taken += len(buffer.take(step, 10**9))
             buffer.release()
         assert len(buffer) <= 6
         assert buffer.captured_total == added == taken + len(buffer) + buffer.full_total
+    buffer.take(6, 10**9)
+    buffer.release()
+    assert [buffer.add(event()) for _ in range(7)] == [True] * 6 + [False]
+
+
+def test_batch_of_small_and_large_events_is_bounded_in_bytes():
+    buffer = Buffer(max_events=100, max_bytes=10**9, wake_at=100)
+    for number in range(10):
+        buffer.add(event("x" * 500 if number == 2 else "/a"))
+    assert [len(buffer.take(100, 3 * SLOT_BYTES)) for _ in range(4)] == [3, 3, 3, 1]
 
 
 def test_threads_lose_no_event_and_no_count():

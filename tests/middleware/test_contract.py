@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import time
 
 import pytest
 
@@ -31,6 +32,7 @@ def record(make, fake_collector):
 
 
 def test_request_is_one_event_with_all_its_fields(record):
+    before_us = time.time_ns() // 1000
     answer, event = record("GET", "/v1/scores/17")
     assert (answer.status, event["status_code"], event["method"]) == (200, 200, "GET")
     assert (event["url"], event["route"]) == ("/v1/scores/17", "/v1/scores/{identity}")
@@ -38,7 +40,8 @@ def test_request_is_one_event_with_all_its_fields(record):
     assert event["response_bytes"] == len(answer.body) > 0
     assert event["request_bytes"] == 0
     assert 0 < event["ttfb_us"] <= event["response_us"] < 10_000_000
-    assert 1_600_000_000_000_000 < event["timestamp_us"] < 4_000_000_000_000_000
+    # A millisecond for what may come between the reads of two clocks.
+    assert before_us - 1000 < event["timestamp_us"] <= time.time_ns() // 1000 - event["response_us"] + 1
     assert (event["consumer_id"], event["client_ip"], event["user_agent"], event["data"]) == ("", "", "", None)
     assert (event["error_type"], event["sample_weight"]) == ("", 1)
 

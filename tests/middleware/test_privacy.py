@@ -29,6 +29,16 @@ def test_paths_of_plain_words_stay(path):
     assert mask_path(path) == path or any(len(segment) >= 24 for segment in path.split("/"))
 
 
+_SEGMENTS = st.sampled_from(["v1", "Token", "reset_password", "a" * 15, "eyJhbG.eyJzd.x", "é", ""]) | st.text(
+    alphabet="aB9-_.+@;=", max_size=16
+)
+
+
+@given(st.lists(_SEGMENTS, max_size=5).map("/".join))
+def test_slash_at_the_end_changes_nothing_of_what_is_masked(path):
+    assert mask_path(f"/{path}/") == mask_path(f"/{path}") + "/"
+
+
 @given(st.text(max_size=300))
 def test_masking_twice_is_masking_once(path):
     once = mask_path(path)
