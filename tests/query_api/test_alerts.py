@@ -84,6 +84,7 @@ BAD_RULES = [
     ({"threshold": None}, 400, "threshold"),
     ({"threshold": -1}, 400, "threshold is -1; allowed: a number >= 0"),
     ({"threshold": "5"}, 400, 'threshold is "5"; allowed: a number'),
+    ({"threshold": 100.5}, 400, "of error_rate is percent, 100 at most, not 100.5"),
     ({"metric": "no_data"}, 400, "no_data"),
     ({"metric": "no_data", "threshold": None, "direction": "below"}, 400, "no_data"),
     ({"direction": "sideways"}, 400, "allowed: above, below"),

@@ -138,6 +138,8 @@ def _check_threshold(rule: AlertRule) -> None:
             raise AccountInvalid("threshold and direction have no meaning for no_data: leave them out")
     elif not 0 <= rule.threshold < math.inf:
         raise AccountInvalid(f"threshold must be a number, at least 0, not {rule.threshold}")
+    elif rule.metric is Metric.error_rate and rule.threshold > 100:
+        raise AccountInvalid(f"threshold of error_rate is percent, 100 at most, not {rule.threshold:g}")
 
 
 def _check_url(url: str) -> None:
