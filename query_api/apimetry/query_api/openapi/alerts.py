@@ -226,7 +226,7 @@ def _settable() -> Json:
             "type": ["number", "null"],
             "minimum": 0,
             "maximum": 1e15,
-            "description": "Percent (of `error_rate` 100 at most), milliseconds or requests; null for `no_data` alone.",
+            "description": "Percent (`error_rate`: 100 at most), milliseconds or requests; null for `no_data` alone.",
         },
         "direction": {
             "type": ["string", "null"],
