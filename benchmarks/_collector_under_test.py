@@ -1,6 +1,8 @@
 """The processes that `collector_ingest.py` measures: a collector over a store of some kind, or the engine alone.
 
-python benchmarks/_collector_under_test.py {embedded,none,away,URL} DIRECTORY [--spool-mib N]
+python benchmarks/_collector_under_test.py {embedded,bare,none,away,URL} DIRECTORY [--spool-mib N]
+
+`bare` is an embedded store without rollups.
 """
 
 from __future__ import annotations
@@ -54,6 +56,9 @@ def store_of(kind: str, directory: Path) -> Store:
     store.open()
     migrations.migrate(store)
     bootstrap(Accounts(store), application=APPLICATION, write_key=WRITE_KEY)
+    if kind == "bare":
+        for view in ("hourly_totals_view", "hourly_origins_view", "hourly_consumers_view"):
+            store.command(f"DETACH TABLE {view}")
     return store
 
 

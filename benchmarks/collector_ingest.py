@@ -5,9 +5,10 @@
 Everything shares the machine's cores: sender, collector and engine. Only the ratios of one run mean something, and
 where others use the machine too, the CPU time per event more than the rates. Parts: `limits` (one insert of the same
 rows: as one ready MsgPack body, as the collector's Native blocks, and as JSONEachRow), `msgpack` and `json` (through
-the collector), `paced` (half of that rate: acknowledgement and freshness), `collector` (without a store), `server`
-(over ClickHouse's HTTP interface: memory), `outage` (a store that is away: cost and memory with an empty and a full
-spool), `others` (a time series database that is installed: the same number of points).
+the collector), `rollups` (the same with and without rollups, turn by turn), `paced` (half of that rate:
+acknowledgement and freshness), `collector` (without a store), `server` (over ClickHouse's HTTP interface: memory),
+`outage` (a store that is away: cost and memory with an empty and a full spool), `others` (a time series database that
+is installed: the same number of points).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,7 +36,7 @@ from benchmarks._collector_under_test import WRITE_KEY  # noqa: E402
 from benchmarks._ingest_events import batches, line_protocol, rows  # noqa: E402
 from tests.support.clickhouse_server import ClickHouseServer  # noqa: E402
 
-PARTS = ("limits", "msgpack", "json", "paced", "collector", "server", "outage", "others")
+PARTS = ("limits", "msgpack", "json", "rollups", "paced", "collector", "server", "outage", "others")
 TYPES = {"json": "application/json", "msgpack": wire.CONTENT_TYPE}
 
 
@@ -134,6 +135,13 @@ def through(form: str, kind: str, options: argparse.Namespace) -> tuple[float, f
             f" p99 {p99_ms(seconds):.0f} ms, memory {measured.memory_mib('VmHWM'):.0f} MiB at most"
         )
     return options.events / total_s, used_s / options.events * 1e6
+
+
+def rollups(options: argparse.Namespace) -> None:
+    """What all rollups cost of the rate: medians of three turns."""
+    turns = [(through("msgpack", "embedded", options)[0], through("msgpack", "bare", options)[0]) for _ in range(3)]
+    rate, bare = (median(rates) for rates in zip(*turns, strict=True))
+    print(f"  queryable {rate:,.0f}/s with rollups, {bare:,.0f}/s without: {100 * (1 - rate / bare):.0f} % less")
 
 
 def wait_for(measured: Measured, events: int) -> None:
@@ -279,6 +287,8 @@ def main() -> None:
                 f"             {rate / ready[0]:.2f} of one ready MsgPack body; {cpu / ready[1]:.2f} times its CPU",
                 flush=True,
             )
+    if "rollups" in asked:
+        rollups(options)
     if "collector" in asked:
         print("without a store: the collector's own share")
         through("msgpack", "none", options)
