@@ -94,7 +94,7 @@ class Options:
     exit_timeout_s: float = 2.0
     max_buffer_events: int = 20_000
     max_buffer_bytes: int = 16 * 1024 * 1024
-    max_batch_events: int = 2000
+    max_batch_events: int = 2_000
     max_batch_bytes: int = 2 * 1024 * 1024
     buffer_dir: str | os.PathLike[str] = ""
     buffer_dir_max_bytes: int = 64 * 1024 * 1024
