@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +32,7 @@ from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.records import Application, RequestLimits
+from apimetry.store.rollups import Rollup
 from apimetry.web.service import json_response
 
 DAY_S = 86_400
@@ -171,7 +172,8 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
 def without_rollups() -> Iterator[None]:
     """Plan everything from events, as if there were no rollups."""
 
-    def plan(needs: planner.Needs) -> planner.Plan:
+    def plan(needs: planner.Needs, rollups: Sequence[Rollup] = ()) -> planner.Plan:
+        del rollups
         return planner.plan(needs, ())
 
     planned = timeseries.plan, usage_sql.plan

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from aiohttp import web
+from msgspec.json import encode
 
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.forecast import Prices
@@ -18,7 +19,6 @@ from apimetry.query_api.usage_params import UsageQuery, Window, parse_usage, par
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
 from apimetry.web.credentials import ApplicationAccess, authorize_application
-from apimetry.web.service import json_response
 
 
 class Analytics:
@@ -51,21 +51,21 @@ class Analytics:
             request.query.items(),
             max_groups=self._limits.max_groups,
         )
-        return await self._engine.answer(self._answer, query, access.application.id)
+        return _response(await self._engine.answer_once(self._timeseries, query, access.application.id))
 
     async def usage(self, request: web.Request) -> web.Response:
         """Answer a usage question (api.md, section 3.2)."""
         access = await self._authorize(request)
         now = self._now()
         query = parse_usage(request.query.items(), now)
-        return await self._engine.answer(self._usage, query, access.application, now)
+        return _response(await self._engine.answer_once(self._usage, query, access.application, now))
 
     async def insights(self, request: web.Request) -> web.Response:
         """Answer what is to be made of the usage (api.md, section 3.2)."""
         access = await self._authorize(request)
         now = self._now()
         window = parse_window(request.query.items(), now)
-        return await self._engine.answer(self._insights, window, access.application, now)
+        return _response(await self._engine.answer_once(self._insights, window, access.application, now))
 
     async def _authorize(self, request: web.Request) -> ApplicationAccess:
         return await authorize_application(
@@ -76,18 +76,20 @@ class Analytics:
         """Return now, to the next whole second: what was stored a moment ago is before it."""
         return math.ceil(self._clock())
 
-    def _answer(self, query: TimeseriesQuery, application: str) -> web.Response:
-        """Ask and encode in the store's thread: a hundred thousand points take the event loop nothing."""
-        return json_response(
-            answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits, now=self._now()),
-            headers={"Cache-Control": "no-store"},
-        )
+    # Asked and encoded in the store's thread: a hundred thousand points take the event loop nothing.
 
-    def _usage(self, query: UsageQuery, application: Application, now: int) -> web.Response:
+    def _timeseries(self, query: TimeseriesQuery, application: str) -> bytes:
+        now = self._now()
+        return encode(answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits, now=now))
+
+    def _usage(self, query: UsageQuery, application: Application, now: int) -> bytes:
         with self._engine.between_inserts():
             answer = answer_usage(query, application, ask=self._engine.ask, now=now)
-        return json_response(answer, headers={"Cache-Control": "no-store"})
+        return encode(answer)
 
-    def _insights(self, window: Window, application: Application, now: int) -> web.Response:
-        answer = answer_insights(window, application, prices=self._prices, ask=self._engine.ask, now=now)
-        return json_response(answer, headers={"Cache-Control": "no-store"})
+    def _insights(self, window: Window, application: Application, now: int) -> bytes:
+        return encode(answer_insights(window, application, prices=self._prices, ask=self._engine.ask, now=now))
+
+
+def _response(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.client import Store
@@ -18,10 +18,19 @@ T = TypeVar("T")
 _RETRY_AFTER_S = 2
 
 
+class _Waiting:
+    """A question that has not begun; `askers` wait for its answer. Touched on the event loop alone."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Any] | None = None
+        self.askers = 0
+
+
 class Engine:
     """The store, as the handlers see it.
 
-    `under_way` is the only mutable state; it is touched on the event loop alone.
+    Mutable state: `under_way`, touched on the event loop alone, and `_waiting`, from which a question's thread takes
+    it as it begins.
     """
 
     def __init__(self, store: Store, settings: QuerySettings) -> None:
@@ -32,6 +41,7 @@ class Engine:
             "max_memory_usage": settings.max_query_memory_bytes,
         }
         self.under_way = 0
+        self._waiting: dict[tuple[object, ...], _Waiting] = {}
 
     async def answer(self, question: Callable[..., T], *args: object) -> T:
         """Return `question(*args)`, run in a thread of the store.
@@ -57,6 +67,37 @@ class Engine:
             ) from error
         finally:
             self.under_way -= 1
+
+    async def answer_once(self, question: Callable[..., T], *args: object) -> T:
+        """As `answer`, but who asks the same while it waits for a thread gets the same answer.
+
+        Each answer is read after it was asked for: a question that has begun is begun again for the next who asks.
+        When all who asked have left, it does not begin.
+        """
+        key = (question, *args)
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = _Waiting()
+            waiting.task = asyncio.ensure_future(self.answer(self._begin, key, waiting))
+            waiting.task.add_done_callback(lambda _: self._forget(key, waiting))
+        task = cast("asyncio.Task[T]", waiting.task)
+        waiting.askers += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            waiting.askers -= 1
+            if not waiting.askers:
+                self._forget(key, waiting)
+                task.cancel()
+
+    def _begin(self, key: tuple[Callable[..., T], Any], waiting: _Waiting) -> T:
+        self._forget(key, waiting)
+        question, *args = key
+        return question(*args)
+
+    def _forget(self, key: tuple[object, ...], waiting: _Waiting) -> None:
+        if self._waiting.get(key) is waiting:
+            del self._waiting[key]
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of one statement, within the limits; blocks, so it is for `answer`'s threads.
