@@ -1,9 +1,10 @@
 """Reads from the store what a usage answer is made of, so that its parts agree.
 
 A usage answer takes several statements, and an insert between two of them, or one that has reached the events and not
-yet every rollup, makes their figures differ. So what must agree (api.md, section 4) is compared, and read again where
-it does not: at most MOST_READS times. Under inserts that never pause longer than an answer takes, what was inserted
-within these moments may be in some parts of the last reading and not in others.
+yet every rollup, makes their figures differ. An embedded store's inserts wait while they are asked
+(`Store.between_inserts`). Elsewhere, and after half a second of waiting, what must agree (api.md, section 4) is
+compared, and read again where it does not: at most MOST_READS times. Under inserts that never pause longer than an
+answer takes, what was inserted within these moments may then be in some parts of the last reading and not in others.
 
 The statements of a reading are asked side by side: most of a short one's time goes to its analysis, which the engine
 does in one thread.
