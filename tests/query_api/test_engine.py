@@ -42,6 +42,15 @@ async def busy(engine):
         await asyncio.gather(*held)
 
 
+async def until_under_way(engine, questions):
+    """A question is under way some turns of the loop after its task was made."""
+    for _ in range(9):
+        if engine.under_way == questions:
+            return
+        await asyncio.sleep(0)
+    pytest.fail(f"{engine.under_way} questions are under way, not {questions}")
+
+
 async def test_the_same_question_that_waits_already_is_asked_once(store):
     engine, numbers = Engine(store, QuerySettings()), itertools.count()
 
@@ -50,8 +59,7 @@ async def test_the_same_question_that_waits_already_is_asked_once(store):
 
     async with busy(engine):
         asked = [asyncio.create_task(engine.answer_once(question, name)) for name in ("a", "b", "a", "a", "b")]
-        while engine.under_way < THREADS + 2:
-            await asyncio.sleep(0)
+        await until_under_way(engine, THREADS + 2)
     answers = await asyncio.gather(*asked)
     assert answers[0] == answers[2] == answers[3]
     assert answers[1] == answers[4]
@@ -86,8 +94,7 @@ async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
             for name in ("left", "kept")
             for number in range(2)
         }
-        while engine.under_way < THREADS + 2:
-            await asyncio.sleep(0)
+        await until_under_way(engine, THREADS + 2)
         for gone in (("left", 0), ("left", 1), ("kept", 0)):
             tasks[gone].cancel()
         await asyncio.wait([tasks["left", 0], tasks["left", 1], tasks["kept", 0]])
