@@ -96,8 +96,9 @@ class Engine:
         return question(*args)
 
     def _forget(self, key: tuple[object, ...], waiting: _Waiting) -> None:
+        # Its thread and the event loop may come here at once: whoever is second finds it gone.
         if self._waiting.get(key) is waiting:
-            del self._waiting[key]
+            self._waiting.pop(key, None)
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of one statement, within the limits; blocks, so it is for `answer`'s threads.

@@ -295,7 +295,7 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
     either place. Places by failed requests are of no use where `order` sorts by latency.
     """
     keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
-    if scope.filters:
+    if scope.conditions:
         source = scope.plan(*_LISTED_DIMENSIONS)
         rows = _LISTED.format(
             list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
