@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
-ROOMS := middleware store web collector query_api cli
+ROOMS := middleware store serving collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
 
 .PHONY: run test torture host-suites check fmt bench build clean

@@ -16,13 +16,13 @@ from aiohttp import web
 
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import MIB, CollectorSettings, SpoolSettings
+from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.accounts import Accounts
 from apimetry.store.bootstrap import bootstrap
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreUnavailable
-from apimetry.web.service import json_response
 
 APPLICATION = "bench"
 WRITE_KEY = "apimetry_w_" + "W" * 37

@@ -27,13 +27,13 @@ from apimetry.query_api.params import parse_timeseries
 from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.usage import answer_usage
 from apimetry.query_api.usage_params import parse_usage
+from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.records import Application, RequestLimits
 from apimetry.store.rollups import Rollup
-from apimetry.web.service import json_response
 
 DAY_S = 86_400
 DAYS = 30

@@ -16,9 +16,9 @@ import uuid
 
 from apimetry.query_api.params import parse_timeseries
 from apimetry.query_api.timeseries import Limits, answer_timeseries
+from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.client import Store
-from apimetry.web.service import json_response
 
 BUDGET_S = 90
 LIMITS = Limits(max_points=100_000, max_groups=10_000)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ["middleware", "store", "web", "collector", "query_api", "cli"]
+ROOMS = ["middleware", "store", "serving", "collector", "query_api", "cli"]
 
 
 def run(*command, cwd=None):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apimetry.query_api.comparison import change_percent, period_before
 from apimetry.query_api.params import Granularity, TimeseriesQuery, named_granularity
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error
 

@@ -3,7 +3,7 @@ import pytest
 from apimetry.query_api.export_params import FIELDS, ExportQuery, parse_export
 from apimetry.query_api.export_sql import make_export
 from apimetry.query_api.params import Filter
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 
 def test_without_parameters_everything_is_asked_for():

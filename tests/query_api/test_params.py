@@ -17,7 +17,7 @@ from apimetry.query_api.params import (
     parse_timeseries,
 )
 from apimetry.query_api.reading import MAX_TIME_S
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 
 def parse(*parameters, start="0", end="100", max_groups=1000):

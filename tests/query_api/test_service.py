@@ -10,8 +10,8 @@ from aiohttp import web
 from apimetry.query_api.app import create_app
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.errors import BadRequest, Unavailable
 from apimetry.store.errors import QueryLimitExceeded
-from apimetry.web.errors import BadRequest, Unavailable
 from tests.support.query_events import Event, insert_events
 from tests.support.query_service import assert_error, running_query_service
 

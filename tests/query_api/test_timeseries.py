@@ -18,7 +18,7 @@ from apimetry.query_api.params import (
 from apimetry.query_api.planner import Plan, plan, timeseries_needs
 from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.timeseries_sql import statements
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
 
 START = 1_413_295_200

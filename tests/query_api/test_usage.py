@@ -17,8 +17,8 @@ from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.usage import answer_usage
 from apimetry.query_api.usage_params import parse_usage
 from apimetry.query_api.usage_read import MAX_SORTED_BUCKETS
+from apimetry.serving.errors import BadRequest
 from apimetry.store.records import Application, RequestLimits
-from apimetry.web.errors import BadRequest
 from tests.query_api.test_timeseries import HOSTILE
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service

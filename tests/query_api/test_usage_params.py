@@ -11,7 +11,7 @@ from apimetry.query_api.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.params import Filter
 from apimetry.query_api.usage_params import PARAMETERS, UsageQuery, Window, parse_usage, parse_window
 from apimetry.query_api.usage_sql import Order
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 from tests.support.query_usage import bucket_starts
 
 NOW = 1_705_765_500

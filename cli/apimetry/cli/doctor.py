@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from apimetry.cli.access_logs.services import Collector, Endpoint
+from apimetry.cli.access_logs.targets import Collector, Endpoint
 from apimetry.cli.output import print_rows
 
 TIMEOUT_S = 10

@@ -14,7 +14,7 @@ from typing import Any
 try:
     import click
 
-    from apimetry.cli import alerts, doctor, logs, manage, services, spool, tail
+    from apimetry.cli import alerts, doctor, logs, manage, running, spool, tail
     from apimetry.cli.access_logs import command as access_logs
     from apimetry.cli.opening import StartError
     from apimetry.cli.settings import CONFIG_FILE, TABLE, SettingInfo, Settings, SettingsError, load
@@ -68,9 +68,9 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     )(wrapper)
 
 
-def _reload() -> services.Reload:
+def _reload() -> running.Reload:
     """What reads the running command's settings anew."""
-    reload: services.Reload = click.get_current_context().obj
+    reload: running.Reload = click.get_current_context().obj
     return reload
 
 
@@ -78,21 +78,21 @@ def _reload() -> services.Reload:
 @with_settings
 def serve(settings: Settings) -> None:
     """Run collector and query service in one process, over the embedded store or a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=True, query=True, reload=_reload()))
+    asyncio.run(running.run(settings, collector=True, query=True, reload=_reload()))
 
 
 @main.command()
 @with_settings
 def collector(settings: Settings) -> None:
     """Run a collector alone, against a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=True, query=False, reload=_reload()))
+    asyncio.run(running.run(settings, collector=True, query=False, reload=_reload()))
 
 
 @main.command()
 @with_settings
 def query(settings: Settings) -> None:
     """Run a query service alone, against a ClickHouse server."""
-    asyncio.run(services.run(settings, collector=False, query=True, reload=_reload()))
+    asyncio.run(running.run(settings, collector=False, query=True, reload=_reload()))
 
 
 @main.command()
@@ -101,7 +101,7 @@ def query(settings: Settings) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     """Bring the store's schema up to date."""
-    services.migrate(settings, dry_run=dry_run, as_json=as_json)
+    running.migrate(settings, dry_run=dry_run, as_json=as_json)
 
 
 main.add_command(manage.applications)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import click
 import msgspec
 
-from apimetry.cli.access_logs.services import Endpoint
+from apimetry.cli.access_logs.targets import Endpoint
 
 # An event is stored within two seconds of its batch, and its batch is sent when the request is over: what took longer
 # than this arrives unseen.

@@ -20,11 +20,11 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
+from apimetry.serving.errors import error_middleware
+from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
-from apimetry.web.errors import error_middleware
-from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from apimetry.collector.budget import BudgetExceeded, ByteBudget
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.inflate import ENCODINGS, Inflater
 from apimetry.collector.settings import CollectorSettings
-from apimetry.web.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
+from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 
 CONTENT_TYPES = ("application/json", "application/msgpack")
 GRACE_S = 5.0

@@ -19,17 +19,11 @@ from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.segment import Entry, Meta
 from apimetry.collector.spool.spool import Spool
+from apimetry.serving.credentials import ApplicationAccess, authorize_application
+from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, TooManyRequests, Unavailable
+from apimetry.serving.service import json_response
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.web.credentials import ApplicationAccess, authorize_application
-from apimetry.web.errors import (
-    APIError,
-    BadRequest,
-    PayloadTooLarge,
-    TooManyRequests,
-    Unavailable,
-)
-from apimetry.web.service import json_response
 
 MAX_BATCH_ID_CHARACTERS = 128
 CONCURRENT_DECODES = 2

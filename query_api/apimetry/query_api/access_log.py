@@ -7,7 +7,7 @@ import time
 
 from aiohttp import web
 
-from apimetry.web.errors import Handler
+from apimetry.serving.errors import Handler
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries import Limits, answer_timeseries
 from apimetry.query_api.usage import answer_usage
 from apimetry.query_api.usage_params import UsageQuery, Window, parse_usage, parse_window
+from apimetry.serving.credentials import ApplicationAccess, authorize_application
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
-from apimetry.web.credentials import ApplicationAccess, authorize_application
 
 
 class Analytics:

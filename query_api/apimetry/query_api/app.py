@@ -25,13 +25,13 @@ from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.organization import OrganizationAnalytics
 from apimetry.query_api.pages import Pages
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.errors import error_middleware
+from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
 from apimetry.store.accounts import Accounts
 from apimetry.store.alerts import Alerts
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.store.jobs import Jobs
-from apimetry.web.errors import error_middleware
-from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
 
 
 def create_app(

@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from apimetry.query_api.body_refusals import refusal_of
+from apimetry.serving.errors import BadRequest, UnsupportedMediaType
 from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.records import MAX_RETENTION_DAYS, checked_name
-from apimetry.web.errors import BadRequest, UnsupportedMediaType
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 _MAX_SHOWN_CHARACTERS = 80
 _PLACED = re.compile(r"(?P<what>.*) - at `\$\.(?P<path>[^`\[]+)`", re.DOTALL)

@@ -15,7 +15,7 @@ from typing import Any
 
 from apimetry.query_api.figures import rounded
 from apimetry.query_api.params import NUMERIC_DIMENSIONS, Filter, Granularity, TimeseriesQuery
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 
 def period_before(start: int, end: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from apimetry.web.errors import Handler
+from apimetry.serving.errors import Handler
 
 
 def compression_middleware(over_bytes: int) -> Middleware:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from apimetry.web.errors import Handler
+from apimetry.serving.errors import Handler
 
 REQUEST_HEADERS = ("X-API-Key", "Authorization", "X-Auth-User", "X-Auth-Key", "Content-Type")
 READ_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from apimetry.web.errors import Handler
+from apimetry.serving.errors import Handler
 
 PREFIX = "/v1/developer/"
 

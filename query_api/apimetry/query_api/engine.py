@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.errors import BadRequest, Unavailable
 from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded, StoreError
-from apimetry.web.errors import BadRequest, Unavailable
 
 T = TypeVar("T")
 

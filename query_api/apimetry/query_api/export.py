@@ -23,12 +23,12 @@ from apimetry.query_api.export_params import ExportQuery, parse_export
 from apimetry.query_api.export_sql import make_export
 from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.credentials import authorize_application
+from apimetry.serving.errors import Unavailable
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreError
-from apimetry.web.credentials import authorize_application
-from apimetry.web.errors import Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from apimetry.query_api.params import Filter, parse_filters
 from apimetry.query_api.reading import MAX_TIME_S, collect, one_of, refusal, single, time_s
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 FORMATS = ("ndjson", "csv", "parquet")
 FIELDS = (

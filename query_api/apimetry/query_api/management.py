@@ -29,12 +29,12 @@ from apimetry.query_api.bodies import (
 from apimetry.query_api.jobs.api import Deletions
 from apimetry.query_api.reading import collect, one_of, single
 from apimetry.query_api.refusals import refusals_answered
+from apimetry.serving.credentials import Access, authorize
+from apimetry.serving.errors import BadRequest, Forbidden
+from apimetry.serving.service import json_response
 from apimetry.store.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.directory import Directory
 from apimetry.store.errors import AccountNotFound
-from apimetry.web.credentials import Access, authorize
-from apimetry.web.errors import BadRequest, Forbidden
-from apimetry.web.service import json_response
 
 T = TypeVar("T")
 

@@ -21,11 +21,11 @@ from apimetry.query_api.overview import (
 )
 from apimetry.query_api.reading import collect, one_of, single
 from apimetry.query_api.usage_json import Json
+from apimetry.serving.credentials import authorize
+from apimetry.serving.errors import NotFound
+from apimetry.serving.service import json_response
 from apimetry.store.accounts import Accounts, Application, KeyKind, Organization
 from apimetry.store.directory import Directory
-from apimetry.web.credentials import authorize
-from apimetry.web.errors import NotFound
-from apimetry.web.service import json_response
 
 _NO_STORE = {"Cache-Control": "no-store"}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from apimetry.query_api.reading import WHOLE_NUMBER, collect, number_in, one_of, refusal, single, time_s
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
 VALUES = ("response_us", "ttfb_us", "request_bytes", "response_bytes")

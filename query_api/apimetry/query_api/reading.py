@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 # 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
 MAX_TIME_S = 9_999_999_999

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from apimetry.serving.errors import BadRequest, Conflict, Forbidden, NotFound
 from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
-from apimetry.web.errors import BadRequest, Conflict, Forbidden, NotFound
 
 
 @contextmanager

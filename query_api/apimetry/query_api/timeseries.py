@@ -12,7 +12,7 @@ from apimetry.query_api.completeness import completeness
 from apimetry.query_api.params import TimeseriesQuery
 from apimetry.query_api.planner import plan, timeseries_needs
 from apimetry.query_api.timeseries_sql import statements
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 Rows = Sequence[tuple[Any, ...]]
 Ask = Callable[[str, dict[str, object]], Rows]

@@ -12,7 +12,7 @@ from apimetry.query_api.buckets import GRANULARITIES
 from apimetry.query_api.params import COMPARISONS, Filter, flag, status_codes
 from apimetry.query_api.reading import collect, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.usage_sql import Order, Sort
-from apimetry.web.errors import BadRequest
+from apimetry.serving.errors import BadRequest
 
 ALL = "all"
 # A day has 86,400 s and a year 365 days here: the window rolls, it knows no calendar.

@@ -23,8 +23,8 @@ from apimetry.query_api.buckets import Buckets
 from apimetry.query_api.figures import Measures
 from apimetry.query_api.usage_params import UsageQuery, Window
 from apimetry.query_api.usage_sql import Dimension, Order, Scope, Statement
+from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
-from apimetry.web.errors import BadRequest
 
 Rows = Sequence[tuple[Any, ...]]
 Ask = Callable[[str, dict[str, object]], Rows]

@@ -19,7 +19,7 @@ from apimetry.cli.access_logs.files import DamagedLog, open_log, size_of
 from apimetry.cli.access_logs.formats import AUTO, FORMATS
 from apimetry.cli.access_logs.importer import Importer, Result
 from apimetry.cli.access_logs.lines import BadLine
-from apimetry.cli.access_logs.services import Collector, Endpoint, Stored
+from apimetry.cli.access_logs.targets import Collector, Endpoint, Stored
 from apimetry.cli.output import print_record
 
 _REPORT_EVERY_S = 5.0

@@ -23,7 +23,7 @@ from apimetry.cli.access_logs.events import HOUR_S, Choices, LineIds, make_event
 from apimetry.cli.access_logs.files import DamagedLog, Log, first_lines
 from apimetry.cli.access_logs.formats import AUTO, detect, parser_of
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser
-from apimetry.cli.access_logs.services import Collector, Stored
+from apimetry.cli.access_logs.targets import Collector, Stored
 
 BATCH_EVENTS = 2000
 SAMPLE_LINES = 50

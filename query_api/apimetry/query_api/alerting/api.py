@@ -19,14 +19,14 @@ from apimetry.query_api.alerting.bodies import (
 from apimetry.query_api.alerting.measuring import parse_filters
 from apimetry.query_api.bodies import page_of, read_body
 from apimetry.query_api.refusals import refusals_answered
+from apimetry.serving.credentials import Access, authorize
+from apimetry.serving.errors import NotFound
+from apimetry.serving.service import json_response
 from apimetry.store.accounts import KeyKind
 from apimetry.store.alert_records import AlertRule, AlertState, new_webhook_secret
 from apimetry.store.alerts import Alerts
 from apimetry.store.directory import Directory
 from apimetry.store.errors import AccountNotFound
-from apimetry.web.credentials import Access, authorize
-from apimetry.web.errors import NotFound
-from apimetry.web.service import json_response
 
 T = TypeVar("T")
 

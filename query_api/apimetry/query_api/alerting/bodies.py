@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from apimetry.query_api.bodies import iso_or_none
+from apimetry.serving.errors import BadRequest
 from apimetry.store.alert_records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
@@ -20,7 +21,6 @@ from apimetry.store.alert_records import (
     Metric,
     new_webhook_secret,
 )
-from apimetry.web.errors import BadRequest
 
 MAX_FILTERS = 50
 MAX_FILTER_CHARACTERS = 2000

@@ -17,14 +17,14 @@ from apimetry.query_api.bodies import iso_or_none, page_of
 from apimetry.query_api.jobs.runner import Runner
 from apimetry.query_api.reading import collect, single, time_s
 from apimetry.query_api.refusals import refusals_answered
+from apimetry.serving.credentials import Access, authorize
+from apimetry.serving.errors import BadRequest, NotFound
+from apimetry.serving.service import json_response
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory
 from apimetry.store.errors import AccountNotFound
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.mutations import Unfinished, unfinished_mutations
-from apimetry.web.credentials import Access, authorize
-from apimetry.web.errors import BadRequest, NotFound
-from apimetry.web.service import json_response
 
 T = TypeVar("T")
 

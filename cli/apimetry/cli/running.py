@@ -31,12 +31,12 @@ from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.listening import Listener, listen
 from apimetry.store import migrations
 from apimetry.store.accounts import Accounts
 from apimetry.store.bootstrap import Credentials
 from apimetry.store.client import Store
 from apimetry.store.directory import Directory
-from apimetry.web.listening import Listener, listen
 
 log = logging.getLogger(__name__)
 

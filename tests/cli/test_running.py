@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from apimetry.cli.services import Services, collector_settings
+from apimetry.cli.running import Services, collector_settings
 from apimetry.cli.settings import Settings
 from apimetry.collector.app import CONTROL, create_app
 from apimetry.store.accounts import Accounts

@@ -2,8 +2,8 @@ import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from apimetry.web.errors import error_middleware
-from apimetry.web.service import add_service_routes, metrics_middleware, new_registry
+from apimetry.serving.errors import error_middleware
+from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
 
 
 @pytest.fixture

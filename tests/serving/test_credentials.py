@@ -3,10 +3,10 @@ from datetime import datetime, timezone
 import pytest
 from aiohttp import web
 
+from apimetry.serving.credentials import authorize, authorize_application, key_in
+from apimetry.serving.errors import error_middleware
 from apimetry.store.accounts import Application, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.directory import Principal
-from apimetry.web.credentials import authorize, authorize_application, key_in
-from apimetry.web.errors import error_middleware
 
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 

@@ -3,8 +3,7 @@ import logging
 import pytest
 from aiohttp import web
 
-from apimetry.store.errors import QueryLimitExceeded, StoreRejected, StoreUnavailable
-from apimetry.web.errors import (
+from apimetry.serving.errors import (
     BadRequest,
     Conflict,
     Forbidden,
@@ -16,6 +15,7 @@ from apimetry.web.errors import (
     UnsupportedMediaType,
     error_middleware,
 )
+from apimetry.store.errors import QueryLimitExceeded, StoreRejected, StoreUnavailable
 
 
 @pytest.fixture

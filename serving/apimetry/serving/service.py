@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from apimetry.web.errors import Handler
+from apimetry.serving.errors import Handler
 
 Readiness = Callable[[], Awaitable[list[str]]]
 """Returns the reasons why the service cannot do its work now; empty when it can."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from apimetry.web.listening import listen
+from apimetry.serving.listening import listen
 
 
 @asynccontextmanager

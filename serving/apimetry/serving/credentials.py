@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from apimetry.serving.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from apimetry.store.accounts import Application, KeyKind, Organization
 from apimetry.store.directory import Directory, Principal
-from apimetry.web.errors import BadRequest, Forbidden, NotFound, Unauthorized
 
 
 @dataclass(frozen=True)
