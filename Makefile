@@ -5,7 +5,7 @@ OLDEST := .venv-oldest/bin
 ROOMS := middleware store serving collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
 
-.PHONY: run test torture host-suites check fmt bench build clean
+.PHONY: run test torture host-suites check lock fmt bench build clean
 
 run: .venv/installed
 	@$(BIN)/apimetry serve
@@ -28,6 +28,12 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
+	@PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py audit
+
+# The versions that the image is made of, anew from what pyproject.toml allows.
+lock: .venv/installed-dev
+	$(BIN)/pip install --quiet --group lock
+	PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py lock
 
 fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix-only .
