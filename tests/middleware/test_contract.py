@@ -174,7 +174,7 @@ def test_excluded_path_is_not_recorded(make, fake_collector):
 def test_without_a_key_nothing_is_sent_and_one_warning_says_so(make, fake_collector, caplog):
     adapter = make(write_key="")
     assert [adapter.call("GET", "/v1/scores/1", b"", {}).status for _ in range(3)] == [200] * 3
-    assert adapter.flush(1)
+    assert not adapter.flush(1)
     assert fake_collector.posts == []
     assert sum(r.name == "apimetry.middleware" for r in caplog.records) == 1
 

@@ -136,9 +136,9 @@ def test_connection_the_collector_closed_while_idle_costs_no_backoff(make, fake_
 def test_refused_batch_is_dropped_counted_and_logged_once(make, fake_collector, caplog, status):
     fake_collector.replies.extend([Reply(status), Reply(status)])
     recorder = make()
-    for _ in range(3):
+    for is_taken in (False, False, True):
         recorder.record(event())
-        assert recorder.flush(10)
+        assert recorder.flush(10) is is_taken
     assert recorder.counters() == {"captured": 3, "sent": 1, "dropped": {"rejected": 2}}
     assert fake_collector.posts[-1].batch["sender"]["dropped"] == {"rejected": 2}
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
@@ -149,8 +149,68 @@ def test_events_the_collector_rejects_are_counted(make, fake_collector):
     recorder = make()
     recorder.record(event())
     recorder.record(event())
-    assert recorder.flush(10)
+    assert not recorder.flush(10)
     assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"rejected": 1}}
+    assert recorder.flush(10)  # there is nothing new to tell of
+
+
+def test_flush_tells_of_a_refusal_that_came_before_it_until_something_is_taken(make, fake_collector):
+    fake_collector.replies.append(Reply(401))
+    recorder = make(flush_interval_s=0.01)
+    recorder.record(event())
+    fake_collector.wait_for_posts(1)
+    assert [recorder.flush(10) for _ in range(3)] == [False] * 3
+    recorder.record(event())
+    assert recorder.flush(10)
+
+
+def test_flush_without_a_key_says_that_nothing_is_sent(fake_collector):
+    recorder = Recorder({"collector_url": fake_collector.url}, {})
+    recorder.record(event())
+    assert not recorder.flush(10)
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (Reply(401, body=b'{"error": "unauthorized", "message": "Unknown key"}'), "events: status 401, Unknown key"),
+        (Reply(403, body=b"<h1>no</h1>"), "events: status 403, Forbidden"),
+        (Reply(404, body=b"[1]"), "events: status 404, Not Found"),
+        (Reply(400, body=b"[" * 60_000), "events: status 400, Bad Request"),
+        (Reply(400, body=b'{"message": 7}'), "events: status 400, Bad Request"),
+        (Reply(400, body=b'{"message": "no: KEY\\u001b[31m\\n!"}'), "events: status 400, no: *** [31m !"),
+        (
+            Reply(200, body=b'{"rejected": 1, "details": [{"index": 0, "message": "too old"}]}'),
+            "1 of 1 events: status 200, too old",
+        ),
+    ],
+)
+def test_log_line_of_a_refusal_names_address_status_and_reason_and_no_key(make, fake_collector, caplog, reply, said):
+    key = fake_collector.options["write_key"]
+    fake_collector.replies.append(Reply(reply.status, body=reply.body.replace(b"KEY", key.encode())))
+    recorder = make(collector_url=fake_collector.url.replace("://", "://user:password@"))
+    recorder.record(event())
+    assert not recorder.flush(10)
+    (line,) = (r.getMessage() for r in caplog.records)
+    assert line == f"apimetry: the collector at {fake_collector.url}/1/event/ refuses {said} (logged once)"
+
+
+def test_log_line_of_a_collector_that_is_away_names_its_address(make, fake_collector, caplog):
+    fake_collector.replies.append(Reply(503, body=b'{"message": "The spool is full"}'))
+    recorder = make()
+    recorder.record(event())
+    assert recorder.flush(10)
+    (line,) = (r.getMessage() for r in caplog.records)
+    assert f"{fake_collector.url}/1/event/ does not take events: status 503, The spool is full" in line
+
+
+@pytest.mark.parametrize("path", ["", "/", "/1/event", "/1/event/", "//1//event//", "/1/event/?a=b#c", "/ "])
+@pytest.mark.parametrize("prefix", ["", "/apimetry", "/a/b/"])
+def test_collector_url_may_have_a_prefix_and_may_name_the_endpoint(make, fake_collector, prefix, path):
+    recorder = make(collector_url=fake_collector.url + prefix + path)
+    recorder.record(event())
+    assert recorder.flush(10)
+    assert [post.path for post in fake_collector.posts] == [f"{prefix.rstrip('/')}/1/event/"]
 
 
 def test_full_buffer_drops_the_newest_and_reports_it_later(make, fake_collector):
@@ -174,7 +234,7 @@ def test_event_that_cannot_be_encoded_costs_itself_alone(make, fake_collector):
     recorder = make()
     recorder.record(("not", "an", "e", b"", ("v", "e"), "n", 1, 1, 1, 1, "", "", "", "", 1, None))
     recorder.record(event())
-    assert recorder.flush(10)
+    assert not recorder.flush(10)
     assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"invalid": 1}}
 
 
@@ -193,7 +253,7 @@ def test_value_that_the_wire_cannot_carry_costs_its_event_alone(make, fake_colle
     recorder = make()
     for status in (200, 1 << 70, object(), 201):
         recorder.record(event(status=status))
-    assert recorder.flush(10)
+    assert not recorder.flush(10)
     assert [e["status_code"] for e in fake_collector.events] == [200, 201]
     assert recorder.counters() == {"captured": 4, "sent": 2, "dropped": {"invalid": 2}}
 

@@ -30,8 +30,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Post:
-    """One request as it came: headers, raw body, decoded batch, and the status it got."""
+    """One request as it came: path, headers, raw body, decoded batch, and the status it got."""
 
+    path: str
     headers: dict[str, str]
     body: bytes
     batch: dict[str, Any]
@@ -135,7 +136,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         inflated = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
         headers = {name.lower(): value for name, value in self.headers.items()}
         # Before the answer: who has read the answer finds the post.
-        collector.add(Post(headers, body, msgpack.unpackb(inflated), reply.status))
+        collector.add(Post(self.path, headers, body, msgpack.unpackb(inflated), reply.status))
         if reply.status == 0:
             self.close_connection = True
         else:

@@ -36,7 +36,7 @@ class ASGIMiddleware:
         self.router = find_router(app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
+        """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
+import re
 import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from apimetry.middleware.options import INGEST_PATH
+from apimetry.middleware.options import locate_ingest
 from apimetry.middleware.wire import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -22,14 +23,16 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """Hosts that are reached without a network: compressing for them costs the host's processor and saves nothing."""
 MAX_RETRY_AFTER_S: Final = 600.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024
+_MAX_REASON_CHARACTERS: Final = 200
+_UNPRINTABLE: Final = re.compile(r"[^ -~]+")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: a status, or 0 and the transport's error."""
+    """What came back: a status and the reason for it, or 0 and the transport's error."""
 
     status: int
-    error: str = ""
+    reason: str = ""
     retry_after_s: float | None = None
     rejected: int = 0
 
@@ -45,13 +48,18 @@ class Answer:
 
 
 class Connection:
-    """A keep-alive connection to the collector. Not thread-safe; one per exporter thread."""
+    """A keep-alive connection to the collector. Not thread-safe; one per exporter thread.
+
+    Attributes:
+        address: where batches go, for people to read.
+    """
 
     def __init__(self, options: Options) -> None:
-        parts = urlsplit(options.collector_url)
+        self.address = locate_ingest(options.collector_url)
+        parts = urlsplit(self.address)
         self._is_tls = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
-        self._path = parts.path.rstrip("/") + INGEST_PATH
+        self._path = parts.path
         self._is_remote = self._host not in _LOOPBACK
         self._key = options.write_key
         self._http: http.client.HTTPConnection | None = None
@@ -88,14 +96,22 @@ class Connection:
                 content = response.read(_MAX_ANSWER_BYTES)
                 if not response.isclosed() or response.will_close:
                     self.close()
+                said = _read_json(content)
                 return Answer(
                     response.status,
-                    retry_after_s=parse_retry_after(response.headers.get("Retry-After"), time.time()),
-                    rejected=_rejected(content) if response.status < 300 else 0,
+                    self._clean(_find_reason(said) or response.reason),
+                    parse_retry_after(response.headers.get("Retry-After"), time.time()),
+                    _read_rejected(said) if response.status < 300 else 0,
                 )
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            return Answer(0, error=f"{type(error).__name__}: {error}")
+            return Answer(0, self._clean(f"{type(error).__name__}: {error}"))
+
+    def _clean(self, text: str) -> str:
+        """Make of what a stranger may have written a piece of a log line: printable, short, without the key."""
+        return _UNPRINTABLE.sub(" ", text[: 8 * _MAX_REASON_CHARACTERS].replace(self._key, "***"))[
+            :_MAX_REASON_CHARACTERS
+        ]
 
     def _open(self, timeout_s: float) -> http.client.HTTPConnection:
         if self._http is None:
@@ -126,9 +142,22 @@ def parse_retry_after(value: str | None, now_s: float) -> float | None:
     return min(max(delay_s, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _rejected(content: bytes) -> int:
+def _read_json(content: bytes) -> dict[str, object]:
     try:
-        rejected = json.loads(content).get("rejected", 0)
-    except (ValueError, AttributeError):
-        return 0
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _find_reason(said: dict[str, object]) -> str:
+    """Find what an answer gives as its reason: its message, or that of the first event it names."""
+    details = said.get("details")
+    first = details[0] if isinstance(details, list) and details and isinstance(details[0], dict) else {}
+    reason = said.get("message") or first.get("message")
+    return reason if isinstance(reason, str) else ""
+
+
+def _read_rejected(said: dict[str, object]) -> int:
+    rejected = said.get("rejected", 0)
     return rejected if isinstance(rejected, int) else 0

@@ -40,7 +40,7 @@ class DjangoMiddleware:
             markcoroutinefunction(self)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
+        """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
     def __call__(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types

@@ -75,7 +75,7 @@ class Exporter:
             self._faults.report("full", "the buffer is full, events are dropped")
 
     def flush(self, timeout_s: float) -> bool:
-        """Send what is buffered; True when nothing was left within the timeout. From any thread, blocking."""
+        """Send what is buffered; True when the collector took all of it in time. From any thread, blocking."""
         worker = self._own_worker()
         return worker is None or worker.flush(timeout_s)
 

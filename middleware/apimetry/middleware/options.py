@@ -43,7 +43,8 @@ class Options:
     """Everything the middleware can be told. Read-only; the write key prints as ``***``.
 
     Attributes:
-        collector_url: where the collector listens; environment ``APIMETRY_COLLECTOR_URL``.
+        collector_url: where the collector listens, under a path too, with or without ``/1/event/`` at its end;
+            environment ``APIMETRY_COLLECTOR_URL``.
         write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
         consumer: a callable on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
             request) that returns who called, or the name of a request header whose value is hashed.
@@ -172,12 +173,22 @@ def _join_predicates(
     return whole.__contains__
 
 
+def locate_ingest(collector_url: str) -> str:
+    """Return where batches go: scheme, host, port and whole path, without user and password.
+
+    The path that the option has may be a prefix, may end in a slash, and may be the endpoint itself already.
+    """
+    parts = urlsplit(collector_url.strip())
+    path = re.sub("/+", "/", parts.path).rstrip("/").removesuffix(INGEST_PATH.rstrip("/")).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{INGEST_PATH}"
+
+
 def _check_collector_url(url: object) -> None:
     problem = f"collector_url: {url!r}; allowed: http://host:port or https://host:port"
     if not isinstance(url, str):
         raise OptionError(problem)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url.strip())
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError as error:
         raise OptionError(problem) from error
@@ -204,8 +215,8 @@ def _check_scalars(options: Options) -> None:
     for name in ("source", "version", "write_key"):
         if not isinstance(getattr(options, name), str):
             raise OptionError(f"{name}: allowed: a string")
-    if not options.write_key.isascii() or any(c.isspace() for c in options.write_key):
-        raise OptionError("write_key: ***; allowed: ASCII without spaces")
+    if not (options.write_key.isascii() and options.write_key.isprintable()) or " " in options.write_key:
+        raise OptionError("write_key: ***; allowed: printable ASCII without spaces")
     for name in _POSITIVE:
         value = _number(getattr(options, name))
         if value is None or not 0 < value < math.inf:

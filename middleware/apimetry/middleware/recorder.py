@@ -113,8 +113,11 @@ class Recorder:
         self._faults.report(kind, "%s failed: %r", kind, error)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
-        return self._exporter is None or self._exporter.flush(timeout_s)
+        """Send what is buffered; True when the collector took all of it within the timeout. Blocks.
+
+        False without a write key, where nothing is sent; and where anything was refused since the last flush.
+        """
+        return self._exporter is not None and self._exporter.flush(timeout_s)
 
     def counters(self) -> dict[str, object]:
         """Return captured, sent and dropped by reason, cumulative for this process."""

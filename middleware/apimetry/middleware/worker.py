@@ -47,9 +47,9 @@ _LOOK_S: Final = 0.05
 class Worker:
     """One process's buffer, thread, connection and counters.
 
-    Mutable state: the buffer guards itself; `is_started`, a lock, is taken by who starts the thread; `_sent` and
-    `_dropped` belong to the thread; `_deadline` (set once, at exit) and `_waiters` (a dictionary used through atomic
-    operations) are how others speak to it.
+    Mutable state: the buffer guards itself; `is_started`, a lock, is taken by who starts the thread; `_sent`,
+    `_dropped` and `_is_refused` belong to the thread; `_deadline` (set once, at exit) and `_waiters` (a dictionary
+    used through atomic operations) are how others speak to it; `_told_lost` is what the last flush has told of.
     """
 
     def __init__(self, options: Options, faults: Faults, host: Host) -> None:
@@ -74,7 +74,8 @@ class Worker:
         self._dropped = {reason: 0 for reason in DropReason if reason is not DropReason.buffer_full}
         self._waiters: dict[threading.Event, None] = {}
         self._deadline: float | None = None
-        self._stopping = self._has_kept = False
+        self._stopping = self._has_kept = self._is_refused = False
+        self._told_lost = 0
         self._last_drain = -math.inf
         # Wakes a backoff; the buffer's own wake ends a wait for a full batch, which must not end a backoff.
         self._urgent = threading.Lock()
@@ -94,13 +95,17 @@ class Worker:
         }
 
     def flush(self, timeout_s: float) -> bool:
-        """Have everything that is buffered sent now; True when nothing was left within the timeout."""
-        done = threading.Event()
+        """Have everything that is buffered sent now; True when the collector took all of it within the timeout.
+
+        What was lost since the last flush makes it False too, and so does a last answer that was a refusal.
+        """
+        told_lost, done = self._told_lost, threading.Event()
         self._waiters[done] = None
         self._hurry()
-        delivered = done.wait(timeout_s)
+        is_sent = done.wait(timeout_s)
         self._waiters.pop(done, None)
-        return delivered and not self._has_kept
+        self._told_lost = lost = sum(self._dropped.values())
+        return is_sent and lost == told_lost and not (self._has_kept or self._is_refused)
 
     def stop(self, timeout_s: float) -> bool:
         """Deliver what is left within the timeout, then end the thread; True when nothing was left."""
@@ -218,17 +223,25 @@ class Worker:
 
     def _settle(self, answer: Answer, events: int) -> bool:
         """Count a batch that was taken or refused for good; False: it is to be posted again."""
+        address = self._connection.address
         if answer.is_success:
             rejected = min(max(answer.rejected, 0), events)
+            self._is_refused = False
             self._sent += events - rejected
             self._dropped[DropReason.rejected] += rejected
+            if rejected:
+                what = f"{rejected} of {events} events: status {answer.status}, {answer.reason}"
+                self._faults.report("rejected", "the collector at %s refuses %s", address, what)
             self._faults.forget("unreachable")
             return True
         if not answer.is_retryable:
+            self._is_refused = True
             self._dropped[DropReason.rejected] += events
-            self._faults.report("refused", "the collector refuses events: status %d", answer.status)
+            what = f"status {answer.status}, {answer.reason}"
+            self._faults.report("refused", "the collector at %s refuses events: %s", address, what)
             return True
-        self._faults.report("unreachable", "the collector does not take events: %s", answer.error or answer.status)
+        problem = f"status {answer.status}, {answer.reason}" if answer.status else answer.reason
+        self._faults.report("unreachable", "the collector at %s does not take events: %s", address, problem)
         return False
 
     def _open_overflow(self) -> None:

@@ -44,7 +44,7 @@ class WSGIMiddleware:
         _listen_to_flask(self._owner)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
-        """Send what is buffered; True when nothing was left within the timeout. Blocks."""
+        """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
