@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from apimetry.query_api import planner, timeseries, usage_sql
-from apimetry.query_api.params import parse_timeseries
-from apimetry.query_api.timeseries import Limits, answer_timeseries
-from apimetry.query_api.usage import answer_usage
-from apimetry.query_api.usage_params import parse_usage
+from apimetry.query_api.planning import planner
+from apimetry.query_api.timeseries import answer as timeseries
+from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.usage import sql as usage_sql
+from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.params import parse_usage
 from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.client import Store

@@ -14,8 +14,8 @@ import tempfile
 import time
 import uuid
 
-from apimetry.query_api.params import parse_timeseries
-from apimetry.query_api.timeseries import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.params import parse_timeseries
 from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.client import Store

@@ -9,13 +9,13 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.engine import Engine
-from apimetry.query_api.forecast import Prices
-from apimetry.query_api.insights import answer_insights
-from apimetry.query_api.params import TimeseriesQuery, parse_timeseries
+from apimetry.query_api.insights.answer import answer_insights
+from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.settings import QuerySettings
-from apimetry.query_api.timeseries import Limits, answer_timeseries
-from apimetry.query_api.usage import answer_usage
-from apimetry.query_api.usage_params import UsageQuery, Window, parse_usage, parse_window
+from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
+from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.params import UsageQuery, Window, parse_usage, parse_window
 from apimetry.serving.credentials import ApplicationAccess, authorize_application
 from apimetry.store.accounts import Application, KeyKind
 from apimetry.store.directory import Directory

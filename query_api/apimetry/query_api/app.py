@@ -8,22 +8,22 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from apimetry.query_api.access_log import access_log_middleware
 from apimetry.query_api.alerting.api import AlertRules
 from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.analytics import Analytics
 from apimetry.query_api.compression import compression_middleware
-from apimetry.query_api.cors import cors_marker, cors_middleware
+from apimetry.query_api.deletion.api import Deletions
+from apimetry.query_api.deletion.runner import Runner
+from apimetry.query_api.deletion.service import running_jobs
 from apimetry.query_api.developer_errors import developer_error_middleware
 from apimetry.query_api.engine import Engine
-from apimetry.query_api.export import Exports
-from apimetry.query_api.jobs.api import Deletions
-from apimetry.query_api.jobs.runner import Runner
-from apimetry.query_api.jobs.service import running_jobs
-from apimetry.query_api.management import Management
+from apimetry.query_api.export.api import Exports
+from apimetry.query_api.http.cors import cors_marker, cors_middleware
+from apimetry.query_api.http.middlewares import access_log_middleware
+from apimetry.query_api.management.api import Management
 from apimetry.query_api.openapi.document import build_document
-from apimetry.query_api.organization import OrganizationAnalytics
-from apimetry.query_api.pages import Pages
+from apimetry.query_api.overview.api import OrganizationAnalytics
+from apimetry.query_api.pages.pages import Pages
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry

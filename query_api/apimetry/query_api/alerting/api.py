@@ -17,8 +17,8 @@ from apimetry.query_api.alerting.bodies import (
     rule_json,
 )
 from apimetry.query_api.alerting.measuring import parse_filters
-from apimetry.query_api.bodies import page_of, read_body
-from apimetry.query_api.refusals import refusals_answered
+from apimetry.query_api.http.store_refusals import refusals_answered
+from apimetry.query_api.management.bodies import page_of, read_body
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.params import Filter, parse_timeseries
-from apimetry.query_api.partials import filter_condition, filter_name
+from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
+from apimetry.query_api.timeseries.params import Filter, parse_timeseries
 from apimetry.store.accounts import RequestLimits
 from apimetry.store.alert_records import NEEDS_REQUESTS, AlertRule, Metric
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from apimetry.query_api.bodies import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
+from apimetry.query_api.management.bodies import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
 from apimetry.query_api.openapi import alerts, collector, export, jobs, management, overview, timeseries, usage
 from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.advice import MAX_CANDIDATES
+from apimetry.query_api.insights.advice import MAX_CANDIDATES
 from apimetry.query_api.openapi.parts import COUNT, Json, array, closed, schema
 from apimetry.query_api.openapi.usage_schemas import MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 

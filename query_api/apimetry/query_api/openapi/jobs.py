@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.parts import (
     COUNT,
     Json,
@@ -15,7 +16,6 @@ from apimetry.query_api.openapi.parts import (
     ref,
     schema,
 )
-from apimetry.query_api.reading import MAX_TIME_S
 from apimetry.store.jobs import JobKind, JobState
 
 _TAGS = ["Deletion"]

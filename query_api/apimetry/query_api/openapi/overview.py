@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.bodies import MAX_APPLICATIONS
+from apimetry.query_api.management.bodies import MAX_APPLICATIONS
 from apimetry.query_api.openapi.parts import (
     COUNT,
     Json,
@@ -17,7 +17,7 @@ from apimetry.query_api.openapi.parts import (
     schema,
 )
 from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
-from apimetry.query_api.overview import DEFAULT_PERIOD, PERIODS, TOP_ROWS
+from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
 from apimetry.store.records import MAX_RETENTION_DAYS
 
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, query_parameter, ref
-from apimetry.query_api.params import (
+from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.timeseries.params import (
     COMPARISONS,
     DIMENSIONS,
     FILLS,
@@ -13,8 +15,6 @@ from apimetry.query_api.params import (
     SIMPLE_AGGREGATIONS,
     VALUES,
 )
-from apimetry.query_api.reading import MAX_TIME_S
-from apimetry.query_api.settings import QuerySettings
 
 PATH = "/1/timeseries/{start}/{end}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.buckets import GRANULARITIES
+from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.parts import (
     Json,
     answer,
@@ -13,9 +13,9 @@ from apimetry.query_api.openapi.parts import (
     ref,
 )
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
-from apimetry.query_api.params import COMPARISONS, FLAGS, MAX_STATUS_CODE
-from apimetry.query_api.reading import MAX_TIME_S
-from apimetry.query_api.usage_params import (
+from apimetry.query_api.planning.buckets import GRANULARITIES
+from apimetry.query_api.timeseries.params import COMPARISONS, FLAGS, MAX_STATUS_CODE
+from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
     DEFAULT_LIMIT,
     DEFAULT_TIMEFRAME,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.error_types import ERROR_TYPES
 from apimetry.query_api.openapi.parts import COUNT, Json, array, closed, schema
-from apimetry.query_api.usage_read import MAX_ROWS
+from apimetry.query_api.usage.error_types import ERROR_TYPES
+from apimetry.query_api.usage.reading import MAX_ROWS
 
 TIME: Json = {"type": "string", "format": "date-time"}
 PERCENT: Json = {"type": "number", "minimum": 0, "maximum": 100}

@@ -1,0 +1,1 @@
+"""Events as they were sent, page by page."""

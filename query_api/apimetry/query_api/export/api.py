@@ -1,0 +1,194 @@
+"""`GET /v1/export/events`: every stored event of one application as a file, in constant memory.
+
+Until the first rows are there an error is an answer like any other. After that the file has begun, and its only sign
+of failure is that it does not end: the connection is reset, also for clients of HTTP/1.0, to whom a closed connection
+would be a whole file. Each export has a thread of its own, outside those that questions wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+import zlib
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+
+from aiohttp import web
+
+from apimetry.query_api.export.params import ExportQuery, parse_export
+from apimetry.query_api.export.sql import make_export
+from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.credentials import authorize_application
+from apimetry.serving.errors import Unavailable
+from apimetry.store.accounts import Application, KeyKind
+from apimetry.store.client import Store
+from apimetry.store.directory import Directory
+from apimetry.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+Chunks = Generator[bytes, None, None]
+
+CONTENT_TYPES = {
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
+RETENTION_HEADER = "X-Apimetry-Retention-Days"
+# Parquet is compressed inside.
+_COMPRESSED = ("ndjson", "csv")
+_RETRY_AFTER_S = 10
+# What a client must take within the stall limit: at a minute, 4 KB a second.
+_PIECE_BYTES = 256 * 1024
+_GZIP_WBITS = 31
+
+
+class Exports:
+    """The handler. `_under_way` is the only mutable state; it is touched on the event loop alone."""
+
+    def __init__(self, store: Store, directory: Directory, settings: QuerySettings) -> None:
+        self._store = store
+        self._directory = directory
+        self._settings = settings
+        self._under_way = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of exports."""
+        return [web.get("/v1/export/events", self.events, allow_head=False)]
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Answer with a file of events (api.md, section 3.5)."""
+        access = await authorize_application(
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events"
+        )
+        query = parse_export(request.query.items())
+        if self._under_way >= self._settings.max_exports:
+            raise Unavailable(
+                f"{self._under_way} exports are under way, as many as are allowed", retry_after_s=_RETRY_AFTER_S
+            )
+        self._under_way += 1
+        try:
+            return await self._send(request, query, access.application)
+        finally:
+            self._under_way -= 1
+
+    async def _send(self, request: web.Request, query: ExportQuery, application: Application) -> web.StreamResponse:
+        response = web.StreamResponse(headers=_headers(query, application))
+        chunks = self._chunks(query, application.id)
+        if query.format in _COMPRESSED:
+            response.headers["Vary"] = "Accept-Encoding"
+            if _accepts_gzip(request):
+                response.headers["Content-Encoding"] = "gzip"
+                chunks = _gzipped(chunks)
+        async with contextlib.aclosing(_Ahead(chunks)) as ahead:
+            chunk = await ahead.next()
+            await response.prepare(request)
+            try:
+                while chunk is not None:
+                    await self._write(response, chunk)
+                    chunk = await ahead.next()
+            except (StoreError, asyncio.TimeoutError) as error:
+                log.warning("an export broke off: %s", str(error) or "its client took too long")
+                _reset(request)
+            except ConnectionError:
+                log.info("an export's client left")
+            except BaseException:
+                _reset(request)
+                raise
+        return response
+
+    def _chunks(self, query: ExportQuery, application: str) -> Chunks:
+        export = make_export(query, application)
+        chunks = self._store.stream(export.sql, export.parameters, form=export.form)
+        return _headed(export.heading, chunks) if export.heading else chunks
+
+    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            piece = view[start : start + _PIECE_BYTES]
+            await asyncio.wait_for(response.write(piece), self._settings.max_export_stall_s)
+
+
+class _Ahead:
+    """Reads chunks in a thread of its own, one ahead of what was asked for."""
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._thread = ThreadPoolExecutor(1, "apimetry-export")
+        self._coming = self._read()
+
+    async def next(self) -> bytes | None:
+        """Return the next chunk, None after the last."""
+        chunk = await asyncio.shield(self._coming)
+        if chunk is not None:
+            self._coming = self._read()
+        return chunk
+
+    async def aclose(self) -> None:
+        """End the query; returns when the store is done with it."""
+        closed = asyncio.get_running_loop().run_in_executor(self._thread, self._chunks.close)
+        self._thread.shutdown(wait=False)
+        await asyncio.gather(self._coming, closed, return_exceptions=True)
+
+    def _read(self) -> asyncio.Future[bytes | None]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, next, self._chunks, None)
+
+
+def _headers(query: ExportQuery, application: Application) -> dict[str, str]:
+    name = "-".join([application.id, "events", *_span(query)])
+    return {
+        "Content-Type": CONTENT_TYPES[query.format] + ("; charset=utf-8" if query.format in _COMPRESSED else ""),
+        "Content-Disposition": f'attachment; filename="{name}.{query.format}"',
+        "Cache-Control": "no-store",
+        RETENTION_HEADER: str(application.retention_days),
+    }
+
+
+def _span(query: ExportQuery) -> list[str]:
+    if (query.start, query.end) == (0, MAX_TIME_S):
+        return []
+    times = (datetime.fromtimestamp(each, timezone.utc) for each in (query.start, query.end))
+    return [time.strftime("%Y%m%dT%H%M%SZ") for time in times]
+
+
+def _accepts_gzip(request: web.Request) -> bool:
+    for part in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() == "gzip":
+            return weight.replace(" ", "").rstrip("0.") != "q="
+    return False
+
+
+def _headed(heading: bytes, chunks: Chunks) -> Chunks:
+    """Put the heading before the first rows: not before it is known that there is an answer."""
+    try:
+        yield heading + next(chunks, b"")
+        yield from chunks
+    finally:
+        chunks.close()
+
+
+def _gzipped(chunks: Chunks) -> Chunks:
+    compressor = zlib.compressobj(1, wbits=_GZIP_WBITS)
+    try:
+        for chunk in chunks:
+            yield compressor.compress(chunk)
+        yield compressor.flush()
+    finally:
+        chunks.close()
+
+
+def _reset(request: web.Request) -> None:
+    """End the connection with an RST, whatever the version of HTTP."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

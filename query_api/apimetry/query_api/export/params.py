@@ -1,0 +1,77 @@
+"""The parameters of an export: text in, one frozen `ExportQuery` out. Pure.
+
+Source of the rules: api.md, section 3.5. The fields are those that the collector's JSON format accepts, in its order:
+what was exported as ndjson can be posted again as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, refusal, single, time_s
+from apimetry.query_api.timeseries.params import Filter, parse_filters
+from apimetry.serving.errors import BadRequest
+
+FORMATS = ("ndjson", "csv", "parquet")
+FIELDS = (
+    "timestamp",
+    "consumer_id",
+    "method",
+    "url",
+    "function",
+    "response_us",
+    "status_code",
+    "route",
+    "ttfb_us",
+    "request_bytes",
+    "response_bytes",
+    "error_type",
+    "source",
+    "version",
+    "client_ip",
+    "user_agent",
+    "sample_weight",
+    "data",
+)
+PARAMETERS = ("start", "end", "format", "fields", "include", "exclude")
+
+
+@dataclass(frozen=True)
+class ExportQuery:
+    """Events in `[start, end)`, seconds since the epoch, UTC, that pass all `filters`."""
+
+    start: int = 0
+    end: int = MAX_TIME_S
+    format: str = "ndjson"
+    fields: tuple[str, ...] = FIELDS
+    filters: tuple[Filter, ...] = ()
+
+
+def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
+    """Return what a query string asks for: without parameters, everything.
+
+    Raises:
+        BadRequest: names the parameter, its value and what is allowed.
+    """
+    given = collect(parameters, PARAMETERS)
+    start, end = single(given, "start"), single(given, "end")
+    start_s = 0 if start is None else time_s("start", start)
+    end_s = MAX_TIME_S if end is None else time_s("end", end)
+    if start_s >= end_s:
+        raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
+    return ExportQuery(
+        start_s,
+        end_s,
+        one_of("format", single(given, "format"), FORMATS) or "ndjson",
+        _fields(given["fields"]),
+        parse_filters(given["include"], excludes=False) + parse_filters(given["exclude"], excludes=True),
+    )
+
+
+def _fields(texts: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in FIELDS:
+            raise refusal("fields", name, f"names separated by commas, of {', '.join(FIELDS)}")
+    return names or FIELDS

@@ -1,0 +1,1 @@
+"""What every handler of the query service reads and answers alike."""

@@ -1,0 +1,1 @@
+"""What the usage means, and what to do about it."""

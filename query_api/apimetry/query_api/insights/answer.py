@@ -1,0 +1,103 @@
+"""Answers what seed 002's sample client computes by hand: trends, bottlenecks, costs, capacity, what to improve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from apimetry.query_api.insights import advice
+from apimetry.query_api.insights.forecast import DAY_S, Halves, Prices, capacity, costs, projected_utilization, trends
+from apimetry.query_api.planning.figures import Measures, iso_time
+from apimetry.query_api.timeseries.params import Filter
+from apimetry.query_api.usage import sql as usage_sql
+from apimetry.query_api.usage.params import Window
+from apimetry.query_api.usage.reading import Ask, Group, Rows, as_last, asked, groups, scope_of, totals
+from apimetry.query_api.usage.shapes import Json
+from apimetry.query_api.usage.sql import Order, Scope, Sort
+from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
+from apimetry.store.accounts import Application
+
+# RFC 9110, section 9.2.3: what a cache may answer.
+_READS = ("GET", "HEAD")
+_SORTS: tuple[Sort, ...] = ("requests", "errors", "latency")
+
+
+def answer_insights(window: Window, application: Application, *, prices: Prices, ask: Ask, now: int) -> Json:
+    """Return the answer about `application` at `now`. Blocks while `ask` does."""
+    scope = as_last(scope_of(window, application.id, ask), ask, now)
+    total, (peak_minute, peak_hour) = totals(scope, ask)
+    halves = _halves(scope, ask)
+    found = trends(halves)
+    utilization = utilizations(application.limits, total.requests, scope.end - scope.start)
+    alarms = alerts(total, utilization)
+    cacheable = advice.caching(_reads(scope, ask), total)
+    optimization: dict[str, list[Json]] = {
+        "caching": advice.caching_json(cacheable, total),
+        "batching": advice.batching_json(_chatty(scope, ask)),
+        "rateLimiting": advice.rate_limiting_json(
+            limits_json(application.limits), {"requestsPerMinute": peak_minute, "requestsPerHour": peak_hour}
+        ),
+    }
+    projected = projected_utilization(utilization, found["requests"])
+    return {
+        "success": True,
+        "insights": {
+            "overview": _overview(total, peak_minute),
+            "trends": {name: trend.as_json() for name, trend in found.items()},
+            "bottlenecks": advice.bottlenecks(_endpoints(scope, ask), utilization),
+            "alerts": alarms,
+            "costs": costs(total, halves, prices, sum(each.requests for _, each in cacheable)),
+            "capacity": {
+                **capacity(total, found),
+                "utilization": utilization,
+                "projectedUtilization": projected,
+            },
+            "optimization": optimization,
+            "recommendations": advice.recommendations(alarms, found, projected, optimization),
+        },
+        "timestamp": iso_time(now),
+    }
+
+
+def _overview(total: Measures, peak_minute: int) -> Json:
+    return {
+        "totalRequests": total.requests,
+        "successRate": total.success_rate,
+        "averageLatency": total.mean_ms,
+        "peakRequests": peak_minute,
+    }
+
+
+def _halves(scope: Scope, ask: Ask) -> Halves:
+    middle = (scope.start + scope.end) // 2
+    statement = usage_sql.halves(scope, middle)
+    found = {half: Measures(*measures) for half, *measures in asked(ask, statement)}
+    return Halves(found.get(0, Measures()), found.get(1, Measures()), middle - scope.start, scope.end - middle)
+
+
+def _endpoints(scope: Scope, ask: Ask) -> list[Group]:
+    """Return the endpoints with the most requests, the most errors, and the longest times: a hundred of each."""
+    found: dict[str, Measures] = {}
+    for sort in _SORTS:
+        found.update(groups(scope, "route", Order(sort, descending=True), ask))
+    return list(found.items())
+
+
+def _reads(scope: Scope, ask: Ask) -> list[Group]:
+    asked = next((each.values for each in scope.filters if each.field == "method"), _READS)
+    reads = tuple(method for method in _READS if method in asked)
+    others = tuple(each for each in scope.filters if each.field != "method")
+    only = replace(scope, filters=(*others, Filter("method", reads)))
+    return groups(only, "route", Order("requests", descending=True), ask) if reads else []
+
+
+def _chatty(scope: Scope, ask: Ask) -> Rows:
+    """Return who could batch requests, of a day at most: no rollup has the minutes of a consumer."""
+    day = scope.within(max(scope.start, scope.end - DAY_S), scope.end)
+    busiest = groups(day, "consumer_id", Order("requests", descending=True), ask)
+    consumers = [consumer for consumer, _ in busiest if consumer]
+    if not consumers:
+        return []
+    statement = usage_sql.chatty_consumers(
+        day, consumers, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=advice.MAX_CANDIDATES
+    )
+    return asked(ask, statement)

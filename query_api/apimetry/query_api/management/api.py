@@ -1,0 +1,220 @@
+"""Organization, applications and keys over HTTP, for admin keys (api.md, section 3.4).
+
+An admin key sees and touches its own organization alone: another's application or key is a 404, like one that does
+not exist. Changes show in the accounts' snapshot before they are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from apimetry.query_api.deletion.api import Deletions
+from apimetry.query_api.http.query_string import collect, one_of, single
+from apimetry.query_api.http.store_refusals import refusals_answered
+from apimetry.query_api.management.bodies import (
+    ApplicationChange,
+    ApplicationInput,
+    KeyInput,
+    KeyRotation,
+    OrganizationChange,
+    application_json,
+    key_json,
+    organization_json,
+    page_of,
+    read_body,
+)
+from apimetry.serving.credentials import Access, authorize
+from apimetry.serving.errors import BadRequest, Forbidden
+from apimetry.serving.service import json_response
+from apimetry.store.accounts import Accounts, Application, Key, KeyKind
+from apimetry.store.directory import Directory
+from apimetry.store.errors import AccountNotFound
+
+T = TypeVar("T")
+
+
+class Management:
+    """The handlers.
+
+    `_changing` makes each change one step within this process; between processes the last change wins.
+    """
+
+    def __init__(self, accounts: Accounts, directory: Directory, deletions: Deletions, *, plan_changes: bool) -> None:
+        self._accounts = accounts
+        self._deletions = deletions
+        self._plan_changes = plan_changes
+        self._directory = directory
+        self._changing = asyncio.Lock()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of management."""
+        return [
+            web.get("/api/applications", self.list_applications),
+            web.post("/api/applications", self.create_application),
+            web.get("/api/applications/{id}", self.get_application),
+            web.patch("/api/applications/{id}", self.change_application),
+            web.delete("/api/applications/{id}", self.delete_application),
+            web.get("/api/organization", self.get_organization),
+            web.patch("/api/organization", self.change_organization),
+            web.get("/api/keys", self.list_keys),
+            web.post("/api/keys", self.create_key),
+            web.delete("/api/keys/{id}", self.revoke_key),
+            web.post("/api/keys/{id}/rotate", self.rotate_key),
+        ]
+
+    async def list_applications(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's applications, the oldest first."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._accounts.applications(access.organization.id))
+        return json_response(page_of(request, [application_json(each) for each in found], "applications"))
+
+    async def create_application(self, request: web.Request) -> web.Response:
+        """Make an application: 403 over the plan's number of them, 400 over its retention."""
+        access = await self._authorize(request)
+        body = await read_body(request, ApplicationInput)
+        async with self._change():
+            made = await self._run(
+                lambda: self._accounts.create_application(
+                    access.organization.id,
+                    body.name,
+                    application_id=body.id,
+                    retention_days=body.retention_days,
+                    limits=body.limits.as_limits(),
+                )
+            )
+        return json_response({"application": application_json(made)}, status=201)
+
+    async def get_application(self, request: web.Request) -> web.Response:
+        """Answer one application."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._application(request, access))
+        return json_response({"application": application_json(found)})
+
+    async def change_application(self, request: web.Request) -> web.Response:
+        """Change what the body names; stored events follow a new retention in the background."""
+        access = await self._authorize(request)
+        body = await read_body(request, ApplicationChange)
+        changes: dict[str, object] = {
+            name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET
+        }
+        if not changes:
+            raise BadRequest("The body names nothing to change; allowed: name, retentionDays, limits")
+        async with self._change():
+            changed = await self._run(lambda: self._changed(self._application(request, access), body))
+        if body.retention_days is not msgspec.UNSET:
+            await self._deletions.change_retention(changed)
+        return json_response({"application": application_json(changed)})
+
+    async def delete_application(self, request: web.Request) -> web.Response:
+        """Delete an application and revoke its keys; its events stay until their retention ends, unless asked for."""
+        access = await self._authorize(request)
+        given = collect(request.query.items(), ("events",))
+        takes_events = one_of("events", single(given, "events"), ("true", "false")) == "true"
+        async with self._change():
+            found = await self._run(lambda: self._application(request, access))
+            await self._run(lambda: self._accounts.delete_application(found.id))
+        return await self._deletions.delete_application(found) if takes_events else web.Response(status=204)
+
+    async def get_organization(self, request: web.Request) -> web.Response:
+        """Answer the key's organization, with its plan."""
+        access = await self._authorize(request)
+        found = await self._run(lambda: self._accounts.organization(access.organization.id))
+        return json_response({"organization": organization_json(found)})
+
+    async def change_organization(self, request: web.Request) -> web.Response:
+        """Change the organization's name; its plan too, where whoever runs the service leaves that to admin keys."""
+        access = await self._authorize(request)
+        body = await read_body(request, OrganizationChange)
+        if body.name is msgspec.UNSET and body.plan is msgspec.UNSET:
+            raise BadRequest("The body names nothing to change; allowed: name, plan")
+        if body.plan is not msgspec.UNSET and not self._plan_changes:
+            raise Forbidden("The plan is set by whoever runs this service")
+        async with self._change():
+            changed = await self._run(
+                lambda: self._accounts.update_organization(
+                    access.organization.id,
+                    name=None if body.name is msgspec.UNSET else body.name,
+                    plan=None if body.plan is msgspec.UNSET else body.plan.as_plan(),
+                )
+            )
+        return json_response({"organization": organization_json(changed)})
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's keys, of one application where the request names it."""
+        access = await self._authorize(request)
+        wanted = access.application.id if access.application else None
+        found = await self._run(lambda: self._accounts.keys(access.organization.id))
+        rows = [key_json(each) for each in found if wanted in (None, each.application_id)]
+        return json_response(page_of(request, rows, "keys"))
+
+    async def create_key(self, request: web.Request) -> web.Response:
+        """Make a key; the answer is the only place where it is ever shown."""
+        access = await self._authorize(request)
+        body = await read_body(request, KeyInput)
+        async with self._change():
+            key, secret = await self._run(
+                lambda: self._accounts.create_key(
+                    access.organization.id, body.kind, application_id=body.application, name=body.name
+                )
+            )
+        return json_response({"key": key_json(key), "secret": secret}, status=201)
+
+    async def rotate_key(self, request: web.Request) -> web.Response:
+        """Make a key like an old one, which goes on working for a while."""
+        access = await self._authorize(request)
+        body = await read_body(request, KeyRotation, may_be_empty=True)
+        async with self._change():
+            key, secret = await self._run(
+                lambda: self._accounts.rotate_key(self._key(request, access).id, body.overlap_s)
+            )
+        return json_response({"key": key_json(key), "secret": secret}, status=201)
+
+    async def revoke_key(self, request: web.Request) -> web.Response:
+        """Revoke a key, but never the organization's last admin key: nobody could make another."""
+        access = await self._authorize(request)
+        async with self._change():
+            await self._run(lambda: self._accounts.revoke_key_but_the_last(self._key(request, access).id))
+        return web.Response(status=204)
+
+    async def _authorize(self, request: web.Request) -> Access:
+        return await authorize(request, self._directory, KeyKind.admin, purpose="manage applications and keys")
+
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[None]:
+        async with self._changing:
+            yield
+            # The first call may have joined a refresh that began before the change.
+            await self._directory.refresh()
+            await self._directory.refresh()
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        """Return what `call` does in the store's threads, its refusals mapped to answers."""
+        with refusals_answered():
+            return await self._accounts.store.run_reserved(call)
+
+    def _application(self, request: web.Request, access: Access) -> Application:
+        found = self._accounts.application(request.match_info["id"])
+        if found.organization_id != access.organization.id:
+            raise AccountNotFound(f"there is no application {found.id!r}")
+        return found
+
+    def _key(self, request: web.Request, access: Access) -> Key:
+        found = self._accounts.key(request.match_info["id"])
+        if found.organization_id != access.organization.id:
+            raise AccountNotFound(f"there is no key with the id {found.id!r}")
+        return found
+
+    def _changed(self, application: Application, body: ApplicationChange) -> Application:
+        unset = msgspec.UNSET
+        return self._accounts.update_application(
+            application.id,
+            name=None if body.name is unset else body.name,
+            retention_days=None if body.retention_days is unset else body.retention_days,
+            limits=None if body.limits is unset else body.limits.as_limits(),
+        )

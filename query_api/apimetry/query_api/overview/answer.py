@@ -1,0 +1,165 @@
+"""An organization and its buckets, which is what seed 000 calls applications: the answers of api.md, section 3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from apimetry.query_api.management.bodies import iso_or_none, plan_json
+from apimetry.query_api.overview import sql
+from apimetry.query_api.overview.alert_figures import AlertFigures, alert_figures
+from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.figures import formatted_bytes, iso_time, percent, scaled
+from apimetry.query_api.usage.params import UsageQuery, Window
+from apimetry.query_api.usage.reading import Ask, as_last, asked, groups, percentiles, series_rows, totals
+from apimetry.query_api.usage.shapes import Json, counted_json, endpoints_json, points_json
+from apimetry.query_api.usage.sql import Dimension, Order, Scope
+from apimetry.store.accounts import Application, Organization
+
+DAY_S = 86_400
+# Seconds, and the granularity of the series.
+PERIODS = {
+    "24h": (DAY_S, "hour"),
+    "7d": (7 * DAY_S, "day"),
+    "30d": (30 * DAY_S, "day"),
+    "90d": (90 * DAY_S, "day"),
+}
+DEFAULT_PERIOD = "24h"
+TOP_ROWS = 10
+_MOST_FIRST = Order("requests", descending=True)
+
+
+@dataclass(frozen=True)
+class Account:
+    """An organization with what belongs to it; `keys` are those that were not revoked."""
+
+    organization: Organization
+    applications: Sequence[Application]
+    keys: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the store keeps its parts."""
+
+    database: str
+    cluster: str | None
+
+
+def answer_overview(account: Account, place: Place, *, ask: Ask, now: int) -> Json:
+    """Return the overview of an organization at `now`. Blocks while `ask` does."""
+    organization = account.organization
+    ids = [each.id for each in account.applications]
+    month = datetime.fromtimestamp(now, timezone.utc).date().replace(day=1)
+    ((calls, sources, last_us),) = asked(ask, sql.ever_sent(organization.id, ids, month))
+    ((requests, recent),) = asked(ask, sql.stored(ids, now - DAY_S, now))
+    ((disk_bytes, all_rows, rows),) = asked(ask, sql.disk(organization.id, place.database, place.cluster))
+    alerts = alert_figures(organization.id, ask=ask, now=now)
+    return {
+        "overview": {
+            "organization": {"_id": organization.id, "name": organization.name},
+            "totals": {
+                "buckets": len(ids),
+                "dataSources": sources,
+                "dataPoints": requests,
+                "alertRules": alerts.rules,
+                "apiKeys": account.keys,
+            },
+            # Parts are shared: an organization uses of them what its rows are of all rows.
+            "usage": _usage(calls, organization.plan.max_calls_per_month, scaled(disk_bytes * rows, all_rows, 1)),
+            "plan": plan_json(organization.plan),
+            "recentActivity": _activity(last_us, recent, alerts, now),
+        }
+    }
+
+
+def with_figures(buckets: Sequence[Json], *, ask: Ask, now: int) -> list[Json]:
+    """Return buckets with what is stored and was seen of each."""
+    ids = [str(each["_id"]) for each in buckets]
+    stored: dict[str, int] = dict(asked(ask, sql.stored_by_application(ids)))
+    sent = {application: (sources, last) for application, sources, last in asked(ask, sql.sent_by_application(ids))}
+    return [
+        {
+            **each,
+            "dataSources": sent.get(key, (0, None))[0],
+            "dataPoints": stored.get(key, 0),
+            "lastDataIngestion": _last(sent.get(key, (0, None))[1], now),
+        }
+        for key, each in zip(ids, buckets, strict=True)
+    ]
+
+
+def bucket_json(application: Application) -> Json:
+    """Return an application as a bucket."""
+    return {
+        "_id": application.id,
+        "name": application.name,
+        "retentionDays": application.retention_days,
+        "createdAt": iso_or_none(application.created_at),
+    }
+
+
+def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) -> Json:
+    """Return the analytics of one bucket in one of PERIODS until `now`. Blocks while `ask` does."""
+    span_s, granularity = PERIODS[period]
+    scope = as_last(Scope(application.id, now - span_s, now), ask, now)
+    buckets = Buckets(granularity, scope.start, scope.end)
+    query = UsageQuery(Window(scope.start, scope.end), granularity, limit=buckets.count)
+    series = series_rows(scope, buckets, query, ask)
+    total, _ = totals(scope, ask)
+
+    routes = groups(scope, "route", _MOST_FIRST, ask, limit=TOP_ROWS)
+
+    def top(name: str, dimension: Dimension) -> list[Json]:
+        return counted_json(name, groups(scope, dimension, _MOST_FIRST, ask, limit=TOP_ROWS), total)
+
+    return {
+        "analytics": {
+            "bucket": {"_id": application.id, "name": application.name},
+            "period": period,
+            "start": iso_time(scope.start),
+            "end": iso_time(scope.end),
+            "totals": {
+                "dataPoints": total.requests,
+                "successfulRequests": total.succeeded,
+                "failedRequests": total.errors,
+                "successRate": total.success_rate,
+                "errorRate": total.error_rate,
+                "averageLatency": total.mean_ms,
+                "peakLatency": total.peak_ms,
+                "dataTransferred": total.bytes,
+            },
+            "series": points_json(buckets, series),
+            "topRoutes": endpoints_json(routes, percentiles(scope, [route for route, _ in routes], ask)),
+            "topConsumers": top("keyId", "consumer_id"),
+            "methods": top("method", "method"),
+            "statusCodes": top("statusCode", "status_code"),
+            "dataSources": top("source", "source"),
+        }
+    }
+
+
+def _usage(calls: int, limit: int | None, storage_bytes: int) -> Json:
+    return {
+        "apiCallsThisMonth": calls,
+        "apiCallsLimit": limit,
+        "apiCallsPercentage": percent(calls, limit or 0),
+        "storageUsedBytes": storage_bytes,
+        "storageUsedFormatted": formatted_bytes(storage_bytes),
+    }
+
+
+def _activity(last_us: int | None, recent: int, alerts: AlertFigures, now: int) -> Json:
+    triggered = alerts.last_triggered_at
+    return {
+        "lastDataIngestion": _last(last_us, now),
+        "lastAlertTriggered": None if triggered is None else iso_time(triggered),
+        "dataPointsLast24h": recent,
+        "alertsTriggeredLast24h": alerts.triggered_last_24h,
+    }
+
+
+def _last(last_us: int | None, now: int) -> str | None:
+    """Return the time of the last data point; a sender's clock may run ahead of ours."""
+    return None if last_us is None else iso_time(min(last_us // 1_000_000, now))

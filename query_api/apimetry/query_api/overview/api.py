@@ -1,0 +1,95 @@
+"""The endpoints about an organization and its buckets (api.md, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from aiohttp import web
+
+from apimetry.query_api.engine import Engine
+from apimetry.query_api.http.query_string import collect, one_of, single
+from apimetry.query_api.management.bodies import page_of
+from apimetry.query_api.overview.answer import (
+    DEFAULT_PERIOD,
+    PERIODS,
+    Account,
+    Place,
+    answer_bucket,
+    answer_overview,
+    bucket_json,
+    with_figures,
+)
+from apimetry.query_api.usage.shapes import Json
+from apimetry.serving.credentials import authorize
+from apimetry.serving.errors import NotFound
+from apimetry.serving.service import json_response
+from apimetry.store.accounts import Accounts, Application, KeyKind, Organization
+from apimetry.store.directory import Directory
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class OrganizationAnalytics:
+    """The handlers. `clock` returns seconds since the epoch."""
+
+    def __init__(self, engine: Engine, accounts: Accounts, directory: Directory, clock: Callable[[], float]) -> None:
+        self._engine = engine
+        self._accounts = accounts
+        self._directory = directory
+        self._clock = clock
+        self._place = Place(accounts.store.database, accounts.store.cluster)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of organizations and buckets."""
+        return [
+            web.get("/api/analytics/overview", self.overview),
+            web.get("/api/analytics/buckets/{id}", self.bucket),
+            web.get("/api/buckets", self.buckets),
+        ]
+
+    async def overview(self, request: web.Request) -> web.Response:
+        """Answer the organization's figures at a glance (seed 000)."""
+        access = await authorize(request, self._directory, KeyKind.admin, purpose="access organization analytics")
+        collect(request.query.items(), ())
+        applications = self._directory.applications_of(access.organization.id)
+        answer = await self._engine.answer(self._overview, access.organization, applications, self._now())
+        return json_response(answer, headers=_NO_STORE)
+
+    async def buckets(self, request: web.Request) -> web.Response:
+        """Answer one page of the organization's buckets, the oldest first."""
+        access = await authorize(request, self._directory, KeyKind.admin, purpose="list buckets")
+        found = self._directory.applications_of(access.organization.id)
+        page = page_of(request, found, "buckets")
+        rows = await self._engine.answer(self._with_figures, page["buckets"], self._now())
+        return json_response({**page, "buckets": rows}, headers=_NO_STORE)
+
+    async def bucket(self, request: web.Request) -> web.Response:
+        """Answer one bucket's figures over a period; a read key sees its own alone."""
+        access = await authorize(
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="access bucket analytics"
+        )
+        given = collect(request.query.items(), ("period",))
+        period = one_of("period", single(given, "period"), tuple(PERIODS)) or DEFAULT_PERIOD
+        application = self._directory.application(request.match_info["id"])
+        if (
+            application is None
+            or application.organization_id != access.organization.id
+            or access.principal.application_id not in (None, application.id)
+        ):
+            raise NotFound(f"No bucket {request.match_info['id'][:80]!r} that this key may see")
+        answer = await self._engine.answer(self._bucket, application, period, self._now())
+        return json_response(answer, headers=_NO_STORE)
+
+    def _now(self) -> int:
+        return math.ceil(self._clock())
+
+    def _overview(self, organization: Organization, applications: list[Application], now: int) -> Json:
+        keys = sum(key.revoked_at is None for key in self._accounts.keys(organization.id))
+        return answer_overview(Account(organization, applications, keys), self._place, ask=self._engine.ask, now=now)
+
+    def _with_figures(self, applications: list[Application], now: int) -> list[Json]:
+        return with_figures([bucket_json(each) for each in applications], ask=self._engine.ask, now=now)
+
+    def _bucket(self, application: Application, period: str, now: int) -> Json:
+        return answer_bucket(application, period, ask=self._engine.ask, now=now)

@@ -1,0 +1,93 @@
+"""Figures of a whole organization as SQL. Pure; values are bound by the server.
+
+`counters` has what was ever sent, which neither retention nor deletion lowers, also of applications that were deleted
+since. What is stored now comes from the rollup that counts an application's hours, and for the last day from events
+at its edges: the same rows, chosen by the same planner, as those of a timeseries count, so that the two agree at any
+moment. An hour that reaches its retention leaves the rollup when the engine next merges it, after the last of its
+events expired; until then both count it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from apimetry.query_api.planning.planner import Needs, plan
+from apimetry.query_api.planning.rows_sql import edges, range_parameters, weight
+from apimetry.query_api.usage.sql import Statement
+from apimetry.store.rollups import LAST_HOUR_S, Rollup
+
+# Every version of an application's record has the same organization: no FINAL. Deleted ones are among them.
+_EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
+  uniqExactIf((application, source), has({applications:Array(String)}, application)),
+  toUnixTimestamp64Micro(maxOrNull(last_seen))
+FROM counters
+WHERE application IN (SELECT id FROM applications WHERE organization_id = {organization:String})"""
+_STORED = """SELECT sum(requests), sum(recent)
+FROM (
+  SELECT {requests} AS requests,
+    if(time >= toDateTime({{middle_start_s:UInt32}}, 'UTC') AND time < toDateTime({{middle_end_s:UInt32}}, 'UTC'),
+      {requests}, 0) AS recent
+  FROM {table}
+  WHERE application IN {{applications:Array(String)}}{condition}
+  UNION ALL
+  SELECT 0 AS requests, {recent} AS recent
+  FROM events
+  WHERE application IN {{applications:Array(String)}}
+    AND {edges}
+)"""
+_STORED_BY_APPLICATION = """SELECT application, sum({requests})
+FROM {table}
+WHERE application IN {{applications:Array(String)}}{condition}
+GROUP BY application"""
+# Rows are counted from the primary index: the order of `events` begins with the application.
+_DISK = """SELECT sum(bytes_on_disk), (SELECT count() FROM events), (
+    SELECT count()
+    FROM events WHERE application IN (SELECT id FROM applications WHERE organization_id = {{organization:String}})
+  )
+FROM {parts} WHERE active AND database = {{database:String}}"""
+_SENT_BY_APPLICATION = """SELECT application, uniqExact(source), toUnixTimestamp64Micro(max(last_seen))
+FROM counters WHERE application IN {applications:Array(String)} GROUP BY application"""
+_REQUESTS = frozenset({"requests"})
+
+
+def ever_sent(organization: str, applications: Sequence[str], month: date) -> Statement:
+    """Return what answers one row: requests in `month`, sources of `applications`, the last event's µs or None."""
+    return Statement(_EVER_SENT, {"organization": organization, "applications": list(applications), "month": month})
+
+
+def stored(applications: Sequence[str], since: int, until: int) -> Statement:
+    """Return what answers one row: requests of `applications` stored now, and those in `[since, until)` seconds.
+
+    The range is of two hours or more: of less than that, the planner knows no hours in its middle.
+    """
+    chosen = plan(Needs(frozenset(), _REQUESTS, since, until, subtracts=True, now=until))
+    sql = _of_hours(_STORED, chosen.rollup, recent=weight(chosen).of_events, edges=edges())
+    return Statement(sql, {**range_parameters(chosen), "applications": list(applications)})
+
+
+def stored_by_application(applications: Sequence[str]) -> Statement:
+    """Return what answers rows of (application, requests stored now)."""
+    source = plan(Needs(frozenset(), _REQUESTS, 0, LAST_HOUR_S)).rollup
+    return Statement(_of_hours(_STORED_BY_APPLICATION, source), {"applications": list(applications)})
+
+
+def _of_hours(sql: str, source: Rollup | None, **parts: str) -> str:
+    if source is None:
+        raise LookupError("no rollup counts the requests of an application")
+    condition = f" AND {source.condition}" if source.condition else ""
+    return sql.format(table=source.table, requests=source.column("requests"), condition=condition, **parts)
+
+
+def disk(organization: str, database: str, cluster: str | None) -> Statement:
+    """Return what answers one row: bytes of the database's parts (one replica of each shard), and rows of events.
+
+    All of them, and the organization's, also of its deleted applications; whatever their weight.
+    """
+    parts = f"cluster('{cluster}', system.parts)" if cluster else "system.parts"
+    return Statement(_DISK.format(parts=parts), {"database": database, "organization": organization})
+
+
+def sent_by_application(applications: Sequence[str]) -> Statement:
+    """Return what answers rows of (application, data sources ever seen, the last event's µs)."""
+    return Statement(_SENT_BY_APPLICATION, {"applications": list(applications)})

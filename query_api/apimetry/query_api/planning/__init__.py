@@ -1,0 +1,1 @@
+"""Which tables answer a query, and the rows that every feature adds up."""

@@ -1,0 +1,132 @@
+"""Which tables answer a question: a rollup for the whole hours in the middle, events for the rest. Pure.
+
+The rollup with the fewest rows that has every dimension and measure the question needs answers for the hours that lie
+wholly in its range, if its buckets of time are whole hours; the events of less than an hour at each edge make the
+answer exact for any start and end. What adds up is also taken off: of an hour that is nearly whole, or not over yet,
+only the events beyond the range are read, and subtracted. Where requests are counted by minutes, it is minutes that
+take the place of hours: the last hour is then answered as fast at any traffic.
+
+Short ranges, other buckets, and questions about URLs or combinations with consumers are answered from events alone:
+what they may cost is limited by the engine's time and memory for one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.timeseries.params import Granularity, TimeseriesQuery
+from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
+
+SHORT_S = 2 * HOUR_S
+"""Ranges up to this come from events: as fast, and percentiles are exact."""
+
+SHORT_MINUTES_S = 10 * MINUTE_S
+"""The same for counts by minute, for which a rollup knows all but the seconds at the edges."""
+
+EXACT_S = 24 * HOUR_S
+"""Ranges over this have estimated percentiles also where events answer: exact ones keep every value in memory."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a question needs of a table: `measures` as columns of rollups, over `[start, end)` seconds."""
+
+    dimensions: frozenset[str]
+    measures: frozenset[str]
+    start: int
+    end: int
+    granularity: Granularity | None = None
+    subtracts: bool = False
+    """Whether what is asked adds up, so that the events of an edge may be taken off whole hours as well."""
+
+    now: int | None = None
+    """When it is asked: hardly an event is later. None: not known."""
+
+    is_last: bool = False
+    """Whether no event lies between `end` and the end of its hour."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Events answer for `[start, end)`, but for the whole hours, or minutes, of `middle`, for which `rollup` does.
+
+    Where `middle` reaches over the range, what events say beyond the range is subtracted.
+    """
+
+    start: int
+    end: int
+    rollup: Rollup | None = None
+    middle: tuple[int, int] = (0, 0)
+    by_minute: bool = False
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether any of the range is left to events."""
+        return self.rollup is None or self.middle != (self.start, self.end)
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether some events count negative: those outside of the range."""
+        return self.rollup is not None and (self.middle[0] < self.start or self.middle[1] > self.end)
+
+    @property
+    def estimates(self) -> bool:
+        """Whether percentiles come from latency buckets, and not from the values themselves."""
+        return self.rollup is not None or self.end - self.start > EXACT_S
+
+
+def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
+    """Return where the answer comes from; `rollups` are sorted, the one with the fewest rows first."""
+    raw = Plan(needs.start, needs.end)
+    by_minute, measures = needs.measures == {"requests"} and not _are_whole(needs.granularity, HOUR_S), needs.measures
+    if by_minute:
+        measures = frozenset({"minutes"})
+    unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
+    end = _up(needs.end, HOUR_S) if needs.is_last else needs.end
+    middle = _nearest(needs, unit_s) if needs.subtracts else (_up(needs.start, unit_s), _down(end, unit_s))
+    middle = (middle[0], min(middle[1], LAST_HOUR_S))
+    if end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
+        return raw
+    for rollup in rollups:
+        if rollup.tells(needs.dimensions, measures):
+            return Plan(needs.start, end, rollup, middle, by_minute)
+    return raw
+
+
+def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
+    """Return what a timeseries question needs, asked at `now`."""
+    adds_up = query.aggregation in ("count", "sum", "mean")
+    return Needs(
+        query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
+    )
+
+
+def _measures(query: TimeseriesQuery) -> frozenset[str]:
+    if query.aggregation == "count":
+        return frozenset({"requests"})
+    columns = {"mean": {"sum"}, "sum": {"sum"}, "min": {"min"}, "max": {"max"}}
+    needed = columns.get(query.aggregation, {"buckets", "max"})
+    return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
+
+
+def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:
+    """Return the middle whose edges have the least time in them, up to now, on either side."""
+    inner, outer = _up(needs.start, unit_s), _down(needs.start, unit_s)
+    start = outer if needs.start - outer < inner - needs.start else inner
+    inner, outer = _down(needs.end, unit_s), _up(needs.end, unit_s)
+    beyond = outer if needs.now is None else max(needs.end, min(outer, needs.now))
+    return start, outer if beyond - needs.end < needs.end - inner else inner
+
+
+def _up(time_s: int, unit_s: int) -> int:
+    return -(-time_s // unit_s) * unit_s
+
+
+def _down(time_s: int, unit_s: int) -> int:
+    return time_s // unit_s * unit_s
+
+
+def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:
+    """Tell whether no `unit_s` straddles the edge of a bucket."""
+    return granularity is None or (granularity.seconds % unit_s == 0 and granularity.origin_s % unit_s == 0)

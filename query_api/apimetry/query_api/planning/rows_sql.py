@@ -1,0 +1,172 @@
+"""Rows of a rollup and of events under one set of columns, as the FROM of a statement that adds them up. Pure.
+
+Invariants: values are bound by the server; what is spliced into the text comes from closed sets. A row of either kind
+counts `weight` requests; the statement around it groups and adds up, so that it need not know where rows come from.
+
+Percentiles from buckets: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
+middle of its bucket, within 2 % of every value in it (`store.migrations.m0003_rollups` has the arithmetic), but at
+most the maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.planning.planner import Plan
+from apimetry.query_api.timeseries.params import NUMERIC_DIMENSIONS, Filter
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING
+
+_EVENTS = """SELECT {columns}
+  FROM events
+  WHERE application = {{application:String}}
+    AND {range}{conditions}"""
+_WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')"""
+_EDGES = """((timestamp >= fromUnixTimestamp64Micro({first_edge_start_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({first_edge_end_us<tag>:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us<tag>:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us<tag>:Int64}, 'UTC')))"""
+# Sums of UInt64 are modulo 2^64, where this is minus the value.
+_SIGNED = f"if({_WHOLE_RANGE.replace('<tag>', '')}, {{value}}, toUInt64(-toInt64({{value}})))"
+_ROLLUP = """SELECT {columns}
+  FROM {table}
+  WHERE application = {{application:String}}
+    AND time >= toStartOfHour(toDateTime({{middle_start_s<tag>:UInt32}}, 'UTC'))
+    AND time < toDateTime({{middle_end_s<tag>:UInt32}}, 'UTC'){conditions}"""
+_WITHIN_MINUTES = "{seconds} BETWEEN {{middle_start_s<tag>:UInt32}} AND {{middle_end_s<tag>:UInt32}} - 1"
+_TAG = "<tag>"
+_BY_MINUTE = "{table} ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests"
+
+# The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
+# next value. Four units in the last place below the level, no product of up to 10^13 requests passes a whole number.
+BELOW = 1 - 2**-51
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of both kinds of rows; `of_rollup` says how, from the columns of the rollup."""
+
+    name: str
+    of_events: str
+    of_rollup: str
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Which rows count, beside their application and time; each condition an expression."""
+
+    of_both: tuple[str, ...] = ()
+    of_events: tuple[str, ...] = ()
+
+
+def partial_rows(
+    plan: Plan, columns: Sequence[Column], conditions: Conditions, *, events_by: str = "", tag: str = ""
+) -> str:
+    """Return the SELECT of all rows of `plan`, for a FROM; it binds the application and `range_parameters`.
+
+    `events_by` is what follows GROUP BY where `of_events` are aggregates. `tag` tells the ranges of one statement
+    apart, where it has several.
+    """
+    selects = []
+    if plan.rollup is not None:
+        own = (
+            *conditions.of_both,
+            *([plan.rollup.condition] if plan.rollup.condition else ()),
+            *([_WITHIN_MINUTES.format(seconds=seconds(plan))] if plan.by_minute else ()),
+        )
+        selects.append(
+            _ROLLUP.format(
+                columns=", ".join(f"{each.of_rollup} AS {each.name}" for each in columns),
+                table=_BY_MINUTE.format(table=plan.rollup.table) if plan.by_minute else plan.rollup.table,
+                conditions=_and(own),
+            )
+        )
+    if plan.reads_events:
+        selects.append(
+            _EVENTS.format(
+                columns=", ".join(f"{each.of_events} AS {each.name}" for each in columns),
+                range=_WHOLE_RANGE if plan.rollup is None else _EDGES,
+                conditions=_and((*conditions.of_both, *conditions.of_events)),
+            )
+            + (f"\n  GROUP BY {events_by}" if events_by else "")
+        )
+    return "\n  UNION ALL\n  ".join(selects).replace(_TAG, tag)
+
+
+def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
+    """Return the values of the time range that `partial_rows` binds."""
+    parameters: dict[str, object] = {"start_us": plan.start * 1_000_000, "end_us": plan.end * 1_000_000}
+    if plan.rollup is not None:
+        start, end = plan.middle
+        parameters["middle_start_s"], parameters["middle_end_s"] = start, end
+        for edge, times in (("first", (plan.start, start)), ("last", (plan.end, end))):
+            parameters[f"{edge}_edge_start_us"] = min(times) * 1_000_000
+            parameters[f"{edge}_edge_end_us"] = max(times) * 1_000_000
+    return {f"{name}{tag}": value for name, value in parameters.items()}
+
+
+def weight(plan: Plan, measure: str = "requests") -> Column:
+    """Return the column of the requests that a row stands for."""
+    of_events = signed(plan, "toUInt64(sample_weight)")
+    if plan.by_minute:
+        return Column("weight", of_events, "minute_requests")
+    return Column("weight", of_events, plan.rollup.column(measure) if plan.rollup else "")
+
+
+def edges() -> str:
+    """Return the condition of the events at the edges; it binds `range_parameters`, without a tag."""
+    return _EDGES.replace(_TAG, "")
+
+
+def signed(plan: Plan, value: str) -> str:
+    """Return what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
+    return _SIGNED.replace("{value}", value) if plan.subtracts else value
+
+
+def group_key(plan: Plan, field: str, name: str = "key") -> Column:
+    """Return a text dimension to group by."""
+    # Of two types the engine would make a third: a String for each row of a rollup that holds its texts once.
+    shared = plan.rollup is not None and field == "consumer_id"
+    return Column(name, f"toLowCardinality({field})" if shared else field, field)
+
+
+def seconds(plan: Plan) -> str:
+    """Return the expression of a rollup's time in seconds since the epoch: of its hours or minutes."""
+    return "toInt64(toUnixTimestamp(time))" + (" + 60 * minute" if plan.by_minute else "")
+
+
+def bucket_columns(plan: Plan, value: str) -> list[Column]:
+    """Return what `percentile_of_buckets` needs: of each row the buckets, their weights, and the largest value."""
+    if not plan.estimates:
+        return []
+    kept = f"{value}_buckets"
+    bucket = f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull({value}) + 1.0))"
+    return [
+        Column("buckets", f"[{bucket}]", f"mapKeys({kept})"),
+        Column("weights", "[toUInt64(sample_weight)]", f"mapValues({kept})"),
+        Column("high", f"assumeNotNull({value})", f"{value}_max"),
+    ]
+
+
+def middle_of_bucket(bucket: str) -> str:
+    """Return the expression of the value that stands for all of a bucket: 2lh / (l + h) of its whole numbers."""
+    lowest = f"(ceil(exp2({bucket} / {BUCKETS_PER_DOUBLING})) - 1)"
+    highest = f"(ceil(exp2(({bucket} + 1) / {BUCKETS_PER_DOUBLING})) - 2)"
+    return f"2 * {lowest} * {highest} / greatest({lowest} + {highest}, 1)"
+
+
+def filter_condition(each: Filter) -> str:
+    """Return the condition of a filter, on events and rollups alike; it binds `filter_name`."""
+    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
+    operator = "NOT IN" if each.excludes else "IN"
+    return f"{each.field} {operator} {{{filter_name(each)}:Array({element})}}"
+
+
+def filter_name(each: Filter) -> str:
+    """Return the name of the parameter that holds a filter's values."""
+    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
+
+
+def _and(conditions: Sequence[str]) -> str:
+    return "".join(f"\n    AND {condition}" for condition in conditions)

@@ -1,0 +1,113 @@
+"""Answers a timeseries question: asks the store, and makes of its rows the shape of api.md, section 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from apimetry.query_api.planning.completeness import completeness
+from apimetry.query_api.planning.planner import plan, timeseries_needs
+from apimetry.query_api.timeseries.comparison import previous
+from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.sql import statements
+from apimetry.serving.errors import BadRequest
+
+Rows = Sequence[tuple[Any, ...]]
+Ask = Callable[[str, dict[str, object]], Rows]
+"""Runs one statement, within the service's limits on time and memory; blocks."""
+
+Point = tuple[int, "int | float | None"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest answer."""
+
+    max_points: int
+    max_groups: int
+
+    def check(self, points: int, groups: int) -> None:
+        """Raise BadRequest, with all four numbers, where an answer of this size is too large."""
+        if points > self.max_points or groups > self.max_groups:
+            raise BadRequest(
+                f"The answer would have {points} points in {groups} groups;"
+                f" at most {self.max_points} points and {self.max_groups} groups are allowed:"
+                " ask for a coarser granularity, a shorter range, or fewer groups with limit"
+            )
+
+
+def answer_timeseries(
+    query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits, now: int | None = None
+) -> dict[str, object]:
+    """Return the answer about `application`, asked at `now` if that is known. Blocks while `ask` does.
+
+    With `limit`, the answer's `omitted_groups` says how many groups were left out; with `compare`, `previous` has the
+    groups of the period before (see `comparison`).
+
+    Raises:
+        BadRequest: the answer would be over `limits`.
+    """
+    if query.fill:
+        limits.check(_buckets(query), 1)
+    chosen = plan(timeseries_needs(query, now))
+    asked = statements(query, chosen, application=application, row_limit=limits.max_points + 1)
+    rows = ask(asked.points, asked.parameters)
+    if len(rows) > limits.max_points:
+        ((points, groups_total),) = ask(asked.size, asked.parameters)
+        filled = _buckets(query) * groups_total if query.fill else points
+        # Events may have gone in between; the rows that came are too many in any case.
+        limits.check(max(filled, len(rows)), groups_total)
+    groups = _grouped(rows, query, application)
+    limits.check(_buckets(query) * len(groups) if query.fill else len(rows), len(groups))
+    answer: dict[str, object] = {
+        "groups": {key: _filled(points, query) for key, points in groups.items()},
+        "start": query.start,
+        "end": query.end,
+        "granularity": query.granularity_ms,
+    }
+    if query.limit is not None:
+        answer["omitted_groups"] = rows[0][3] - len(groups) if rows and query.group else 0
+    if query.completeness:
+        answer["completeness"] = completeness(application, query.start, query.end, ask=ask)
+    if query.compare:
+        of_period = partial(answer_timeseries, application=application, ask=ask, limits=limits)
+        answer["previous"] = previous(query, groups, of_period)
+    return answer
+
+
+def _buckets(query: TimeseriesQuery) -> int:
+    return len(query.granularity.starts(query.start, query.end)) if query.granularity else 1
+
+
+def _grouped(rows: Rows, query: TimeseriesQuery, application: str) -> dict[str, list[Point]]:
+    if query.group is None:
+        return {application: [(bucket, value) for _, bucket, value, _ in rows]}
+    groups: dict[str, list[Point]] = {}
+    for key, bucket, value, _ in rows:
+        points = groups.get(key)
+        if points is None:
+            points = groups[key] = []
+        points.append((bucket, value))
+    return groups
+
+
+def _filled(points: list[Point], query: TimeseriesQuery) -> list[Point]:
+    """Return the points with those of the empty buckets, where the question or the contract wants them."""
+    if query.granularity is None:
+        return points or [(query.start, _of_nothing(query))]
+    if query.fill is None:
+        return points
+    series: dict[int, int | float | None] = dict.fromkeys(
+        query.granularity.starts(query.start, query.end), _of_nothing(query)
+    )
+    series.update(points)
+    return list(series.items())
+
+
+def _of_nothing(query: TimeseriesQuery) -> int | None:
+    """Return the value of a bucket without events: as `fill` says, else 0 for what is counted or added up."""
+    if query.fill is None:
+        return 0 if query.aggregation in ("count", "sum") else None
+    return 0 if query.fill == "zero" else None

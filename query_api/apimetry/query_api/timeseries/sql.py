@@ -1,0 +1,193 @@
+"""A timeseries question as SQL over rollups and events, whichever the plan says. Pure.
+
+Invariants: values are bound by the server; what is spliced into the text comes from the closed sets of `params`.
+Every count is a sum of `sample_weight`. An event that lacks the asked value (a null) is not there for that question.
+
+Percentile p is the smallest value such that at least p % of the weight is at or below it (the inverted cumulative
+distribution): always a value that was measured, never above the maximum. Over up to a day of raw events it is exact;
+`planning.rows_sql` says how others are estimated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apimetry.query_api.planning.planner import Plan
+from apimetry.query_api.planning.rows_sql import (
+    BELOW,
+    Column,
+    Conditions,
+    bucket_columns,
+    filter_condition,
+    filter_name,
+    group_key,
+    middle_of_bucket,
+    partial_rows,
+    range_parameters,
+    seconds,
+    signed,
+    weight,
+)
+from apimetry.query_api.timeseries.params import NUMERIC_DIMENSIONS, TimeseriesQuery
+
+# The largest groups, and how many there are, in one pass over the group's column; the points then take a second pass.
+_LARGEST = """WITH (
+  SELECT (groupArray(key), max(groups))
+  FROM (
+    SELECT key, count() OVER () AS groups
+    FROM (SELECT key, sum(weight) AS total FROM ({rows}) GROUP BY key HAVING total > 0)
+    ORDER BY total DESC, key
+    LIMIT {{group_limit:UInt64}}
+  )
+) AS largest
+"""
+_POINTS = """{largest}SELECT {key} AS key, {bucket} AS bucket, {aggregate} AS value, {groups} AS groups
+FROM ({rows}) AS part
+{group_by}HAVING sum(part.weight) > 0
+ORDER BY key, bucket
+LIMIT {{row_limit:UInt64}}"""
+# Without a granularity each group is one row: one pass ranks and answers. Not for percentiles, whose states hold
+# every value, so that only the largest groups may have one.
+_TOP = """SELECT key, bucket, value, groups
+FROM (
+  SELECT {key} AS key, {bucket} AS bucket, {aggregate} AS value,
+    sum(part.weight) AS total, count() OVER () AS groups
+  FROM ({rows}) AS part
+  {group_by}HAVING total > 0
+  ORDER BY total DESC, key
+  LIMIT {{group_limit:UInt64}}
+)
+ORDER BY key
+LIMIT {{row_limit:UInt64}}"""
+_SIZE = """{largest}SELECT count(), uniqExact(key)
+FROM (
+  SELECT {key} AS key, {bucket} AS bucket
+  FROM ({rows}) AS part
+  {group_by}HAVING sum(part.weight) > 0
+)"""
+_IN_LARGEST = "{key} IN (SELECT arrayJoin(largest.1))"
+
+_BUCKET_OF_EVENTS = (
+    "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64}) * {bucket_s:Int64}"
+    " + {origin_s:Int64}"
+)
+_BUCKET_OF_ROLLUP = (
+    "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}}) * {{bucket_s:Int64}} + {{origin_s:Int64}}"
+)
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The statements that answer one question, and the values that they share."""
+
+    points: str
+    """Rows of (key, bucket, value, groups): ascending; `groups` counts all groups, also those beyond `limit`."""
+
+    size: str
+    """One row: how many points and how many groups `points` has without its row limit."""
+
+    parameters: dict[str, object]
+
+
+def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limit: int) -> Statements:
+    """Return what to ask about `application`; `points` ends after `row_limit` rows."""
+    is_limited = query.group is not None and query.limit is not None
+    is_top = is_limited and query.granularity is None and query.percentile is None
+    keys, weights, conditions = _keys(query, plan), _weight(query, plan), _conditions(query)
+    grouped = [each.name for each in keys]
+    parts = {
+        "largest": "",
+        "key": "part.key" if query.group else "{application:String}",
+        "bucket": "part.bucket" if query.granularity else "{start_s:Int64}",
+        "aggregate": _aggregate(query, plan),
+        "groups": "largest.2" if is_limited else "0",
+        "group_by": f"GROUP BY {', '.join(f'part.{name}' for name in grouped)}\n" if grouped else "",
+    }
+    columns = (*keys, weights, *_values(query, plan))
+    all_rows = partial_rows(plan, columns, conditions)
+    rows = all_rows
+    if is_limited:
+        ranked = (*(each for each in keys if each.name == "key"), weights)
+        parts["largest"] = _LARGEST.format(rows=partial_rows(plan, ranked, conditions))
+        within = (*conditions.of_both, _IN_LARGEST.format(key=_key(query)))
+        rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
+    return Statements(
+        points=_TOP.format(**parts, rows=all_rows) if is_top else _POINTS.format(**parts, rows=rows),
+        size=_SIZE.format(**parts, rows=rows),
+        parameters={
+            **_parameters(query, application),
+            **range_parameters(plan),
+            **{filter_name(each): list(each.values) for each in query.filters},
+            "row_limit": row_limit,
+        },
+    )
+
+
+def _key(query: TimeseriesQuery) -> str:
+    # Group keys are strings (api.md, section 3.1).
+    return f"toString({query.group})" if query.group in NUMERIC_DIMENSIONS else str(query.group)
+
+
+def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
+    keys = []
+    if query.group:
+        keys.append(group_key(plan, _key(query)))
+    if query.granularity:
+        keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.format(seconds=seconds(plan))))
+    return keys
+
+
+def _weight(query: TimeseriesQuery, plan: Plan) -> Column:
+    return weight(plan, "requests" if query.aggregation == "count" else f"{query.value}_weight")
+
+
+def _values(query: TimeseriesQuery, plan: Plan) -> list[Column]:
+    """Return the columns that the aggregation is made of, beside the weight."""
+    # Nulls are filtered out: the type without them is faster, and has no third truth value.
+    value = f"assumeNotNull({query.value})"
+    if query.percentile is not None:
+        return bucket_columns(plan, query.value) or [Column("value", value, "")]
+    total = Column("total", signed(plan, f"toUInt64({value}) * sample_weight"), f"{query.value}_sum")
+    return {
+        "count": [],
+        "sum": [total],
+        "mean": [total],
+        "min": [Column("low", value, f"{query.value}_min")],
+        "max": [Column("high", value, f"{query.value}_max")],
+    }[query.aggregation]
+
+
+def _aggregate(query: TimeseriesQuery, plan: Plan) -> str:
+    if query.percentile is not None and not plan.estimates:
+        return "quantileExactWeighted({level:Float64})(part.value, part.weight)"
+    if query.percentile is not None:
+        bucket = "quantileExactWeightedArray({level:Float64})(part.buckets, part.weights)"
+        return f"least(toFloat64(max(part.high)), {middle_of_bucket(bucket)})"
+    return {
+        "count": "sum(part.weight)",
+        "sum": "sum(part.total)",
+        "mean": "sum(part.total) / sum(part.weight)",
+        "min": "min(part.low)",
+        "max": "max(part.high)",
+    }[query.aggregation]
+
+
+def _conditions(query: TimeseriesQuery) -> Conditions:
+    measured = () if query.aggregation == "count" else (f"{query.value} IS NOT NULL",)
+    return Conditions(tuple(filter_condition(each) for each in query.filters), measured)
+
+
+def _parameters(query: TimeseriesQuery, application: str) -> dict[str, object]:
+    parameters: dict[str, object] = {"application": application}
+    if query.granularity is None:
+        parameters["start_s"] = query.start
+    else:
+        parameters["bucket_s"] = query.granularity.seconds
+        parameters["bucket_us"] = query.granularity.seconds * 1_000_000
+        parameters["origin_s"] = query.granularity.origin_s
+        parameters["origin_us"] = query.granularity.origin_s * 1_000_000
+    if query.percentile is not None:
+        parameters["level"] = query.percentile / 100 * BELOW
+    if query.limit is not None:
+        parameters["group_limit"] = query.limit
+    return parameters

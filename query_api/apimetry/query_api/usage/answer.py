@@ -1,0 +1,72 @@
+"""Answers a usage question in the shape of seed 002 (api.md, section 3.2)."""
+
+from __future__ import annotations
+
+from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.completeness import completeness
+from apimetry.query_api.planning.figures import iso_time
+from apimetry.query_api.timeseries.comparison import period_before
+from apimetry.query_api.usage.params import UsageQuery
+from apimetry.query_api.usage.reading import Ask, Reading, as_last, read_usage, read_usage_before, scope_of
+from apimetry.query_api.usage.shapes import Json, breakdown_json, changes_json, errors_json, points_json, totals_json
+from apimetry.query_api.usage.sql import Scope
+from apimetry.query_api.usage.warnings import alerts, average_rates, limits_json, utilizations
+from apimetry.store.accounts import Application
+
+
+def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: int) -> Json:
+    """Return the answer about `application` at `now`. Blocks while `ask` does.
+
+    Raises:
+        BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the period before would begin
+            before 1970.
+    """
+    scope = as_last(scope_of(query.window, application.id, ask), ask, now)
+    before = scope.within(*period_before(scope.start, scope.end)) if query.compare else None
+    buckets = Buckets(query.granularity, scope.start, scope.end)
+    reading = read_usage(scope, buckets, query, ask)
+    total, span_s = reading.found.total, scope.end - scope.start
+    utilization = utilizations(application.limits, total.requests, span_s)
+    answer = {
+        "success": True,
+        **_figures(reading, span_s, buckets, query),
+        "rateLimits": {
+            "current": limits_json(application.limits),
+            "usage": average_rates(total.requests, span_s),
+            "utilization": utilization,
+        },
+        "alerts": alerts(total, utilization),
+        "pagination": {
+            "total": buckets.count,
+            "limit": query.limit,
+            "offset": query.offset,
+            "hasMore": query.offset + query.limit < buckets.count,
+        },
+        "timestamp": iso_time(now),
+    }
+    if before is not None:
+        answer["previous"] = _previous(before, reading, buckets, query, ask)
+    if query.completeness:
+        answer["completeness"] = completeness(application.id, scope.start, scope.end, ask=ask)
+    return answer
+
+
+def _figures(reading: Reading, span_s: int, buckets: Buckets, query: UsageQuery) -> Json:
+    return {
+        "usage": totals_json(reading.found, span_s),
+        "timeSeries": points_json(buckets, reading.series),
+        "breakdown": breakdown_json(reading.found, query.list_order),
+        "errors": errors_json(reading.found, query.list_order),
+    }
+
+
+def _previous(scope: Scope, asked: Reading, buckets: Buckets, query: UsageQuery, ask: Ask) -> Json:
+    """Return the same figures of the period before, its series laid over the asked one."""
+    span_s = scope.end - scope.start
+    reading = read_usage_before(scope, buckets, [index for index, _ in asked.series], query, ask)
+    return {
+        "start": iso_time(scope.start),
+        "end": iso_time(scope.end),
+        **_figures(reading, span_s, buckets, query),
+        "changePercent": changes_json(totals_json(asked.found, span_s), totals_json(reading.found, span_s)),
+    }

@@ -1,0 +1,153 @@
+"""The parameters of a usage question: text in, one frozen `UsageQuery` out. Pure.
+
+Source of the rules: api.md, section 3.2 (seed 002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, single, time_s
+from apimetry.query_api.planning.buckets import GRANULARITIES
+from apimetry.query_api.timeseries.params import COMPARISONS, Filter, flag, status_codes
+from apimetry.query_api.usage.sql import Order, Sort
+from apimetry.serving.errors import BadRequest
+
+ALL = "all"
+# A day has 86,400 s and a year 365 days here: the window rolls, it knows no calendar.
+TIMEFRAMES_S = {
+    "1h": 3600,
+    "24h": 86_400,
+    "7d": 7 * 86_400,
+    "30d": 30 * 86_400,
+    "90d": 90 * 86_400,
+    "1y": 365 * 86_400,
+}
+TIMEFRAMES = (*TIMEFRAMES_S, ALL)
+SORTS: tuple[Sort, ...] = ("requests", "errors", "latency", "timestamp")
+ORDERS = ("desc", "asc")
+FILTERS = ("consumer_id", "route", "method", "status_code")
+WINDOW_PARAMETERS = ("timeframe", "start", "end", *FILTERS)
+PARAMETERS = (
+    "timeframe",
+    "granularity",
+    "sortBy",
+    "order",
+    "limit",
+    "offset",
+    "start",
+    "end",
+    *FILTERS,
+    "completeness",
+    "compare",
+)
+
+DEFAULT_TIMEFRAME = "24h"
+DEFAULT_GRANULARITY = "hour"
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+MAX_OFFSET = 9_999_999_999
+
+
+@dataclass(frozen=True)
+class Window:
+    """The events that a question is about: in `[start, end)`, seconds since the epoch, and passing all `filters`."""
+
+    start: int | None
+    """None: from the first event on."""
+
+    end: int
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True)
+class UsageQuery:
+    """One question about an application's usage."""
+
+    window: Window
+    granularity: str = DEFAULT_GRANULARITY
+    sort: Sort | None = None
+    """What was asked for; None: lists by requests, the series by time."""
+
+    descending: bool = True
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    completeness: bool = False
+    """Whether the answer says which share of the captured requests is stored."""
+
+    compare: bool = False
+    """Whether the answer also has the period of the same length before."""
+
+    @property
+    def list_order(self) -> Order:
+        """How lists are sorted. Their rows have no time: asked for that, they come with the most requests first."""
+        if self.sort == "timestamp":
+            return Order("requests", descending=True)
+        return Order(self.sort or "requests", self.descending)
+
+    @property
+    def series_order(self) -> Order:
+        """How the series is sorted: ascending in time unless something was asked for."""
+        return Order(self.sort, self.descending) if self.sort else Order("timestamp", descending=False)
+
+
+def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
+    """Return the question that a query string asks at `now`, seconds since the epoch.
+
+    Raises:
+        BadRequest: names the parameter, its value and what is allowed.
+    """
+    given = collect(parameters, PARAMETERS)
+    order = one_of("order", single(given, "order"), ORDERS) or "desc"
+    compare = one_of("compare", single(given, "compare"), COMPARISONS)
+    window = _window(given, now)
+    if compare and window.start is None:
+        raise BadRequest(f"compare is {compare!r} and timeframe is {ALL!r}, before which there is nothing")
+    return UsageQuery(
+        window=window,
+        granularity=one_of("granularity", single(given, "granularity"), GRANULARITIES) or DEFAULT_GRANULARITY,
+        sort=_sort(single(given, "sortBy")),
+        descending=order == "desc",
+        limit=number_in("limit", single(given, "limit") or str(DEFAULT_LIMIT), range(1, MAX_LIMIT + 1)),
+        offset=number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1)),
+        completeness=flag(given, "completeness"),
+        compare=compare is not None,
+    )
+
+
+def parse_window(parameters: Iterable[tuple[str, str]], now: int) -> Window:
+    """Return the window that a query string of WINDOW_PARAMETERS alone asks about.
+
+    Raises:
+        BadRequest: names the parameter, its value and what is allowed.
+    """
+    return _window(collect(parameters, WINDOW_PARAMETERS), now)
+
+
+def _window(given: dict[str, list[str]], now: int) -> Window:
+    timeframe = one_of("timeframe", single(given, "timeframe"), TIMEFRAMES)
+    start, end = single(given, "start"), single(given, "end")
+    filters = tuple(_filter(field, given[field]) for field in FILTERS if given[field])
+    if start is None and end is None:
+        asked = timeframe or DEFAULT_TIMEFRAME
+        return Window(None if asked == ALL else now - TIMEFRAMES_S[asked], now, filters)
+    if timeframe is not None:
+        raise refusal("timeframe", timeframe, "either timeframe or start and end")
+    if start is None:
+        raise BadRequest(f"end is {end!r} and start is missing; allowed: start alone (until now), or both")
+    start_s, end_s = time_s("start", start), now if end is None else time_s("end", end)
+    if start_s >= end_s:
+        raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
+    return Window(start_s, end_s, filters)
+
+
+def _sort(value: str | None) -> Sort | None:
+    one_of("sortBy", value, SORTS)
+    return next((sort for sort in SORTS if sort == value), None)
+
+
+def _filter(field: str, values: list[str]) -> Filter:
+    if field == "status_code":
+        return Filter(field, status_codes(field, values))
+    return Filter(field, tuple(dict.fromkeys(values)))

@@ -1,0 +1,398 @@
+"""Usage as SQL over rollups and events, whichever the planner says. Pure.
+
+Invariants: values are bound by the server; what is spliced into the text comes from closed sets. Every count is a sum
+of `sample_weight`, every mean a weighted sum that Python divides. A request failed when its status is 400 or above;
+bytes that were not measured count as none.
+
+Each statement returns few rows: one, one for each listed group, or one for each bucket of a page. Inside, `part` is
+a row of a rollup, an event, or what several events add up to, with the same columns; `rows_sql` makes them. Most of a
+short statement's time goes to its analysis, so one that answers three lists is preferred to three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.planner import Needs, Plan, plan
+from apimetry.query_api.planning.rows_sql import (
+    BELOW,
+    Column,
+    Conditions,
+    bucket_columns,
+    filter_condition,
+    filter_name,
+    group_key,
+    middle_of_bucket,
+    partial_rows,
+    range_parameters,
+    seconds,
+    weight,
+)
+from apimetry.query_api.timeseries.params import Filter, Granularity
+from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
+
+Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
+Sort = Literal["requests", "errors", "latency", "timestamp"]
+
+PERCENTILES = (50, 95, 99)
+
+_LISTED_DIMENSIONS = ("method", "status_code", "route")
+
+_FAILED = "status_code >= 400"
+# The five measures of an event, and where a rollup has them.
+_MEASURES = {
+    "requests": ("toUInt64(sample_weight)", ("requests",)),
+    "errors": (f"if({_FAILED}, toUInt64(sample_weight), 0)", ("errors",)),
+    "latency_us": ("response_us * sample_weight", ("response_us_sum",)),
+    "peak_us": ("response_us", ("response_us_max",)),
+    "bytes": (
+        "(ifNull(request_bytes, 0) + ifNull(response_bytes, 0)) * sample_weight",
+        ("request_bytes_sum", "response_bytes_sum"),
+    ),
+}
+_NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in columns)
+_ADDED = {name: "max" if name == "peak_us" else "sum" for name in _MEASURES}
+_SUMS = ", ".join(f"{added}(part.{name}) AS {name}" for name, added in _ADDED.items())
+_NOTHING = ", ".join(f"0 AS {name}" for name in _MEASURES)
+_OF_SEVERAL_EVENTS = {name: f"{_ADDED[name]}({of_events})" for name, (of_events, _) in _MEASURES.items()}
+_RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVENTS.items())
+
+_FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
+FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
+_LATER = """SELECT 1
+FROM events
+WHERE application = {application:String}
+  AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({hour_end_us:Int64}, 'UTC')
+LIMIT 1"""
+# Minutes lie in hours, and hours make up the whole.
+_TOTALS = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
+FROM (
+  SELECT part.hour AS hour, {sums}, arrayMax(mapValues(sumMap(part.minutes))) AS most
+  FROM ({rows}) AS part
+  GROUP BY hour
+) AS part"""
+_SERIES = """SELECT part.bucket AS bucket, {sums}
+FROM (
+  {rows}
+  UNION ALL
+  SELECT toInt64(number) + {{first_bucket:Int64}} AS bucket, {nothing} FROM numbers({{bucket_count:UInt64}})
+) AS part
+GROUP BY bucket
+ORDER BY {order}
+LIMIT {{row_limit:UInt64}} OFFSET {{row_offset:UInt64}}"""
+_COUNTERPARTS = """SELECT part.bucket AS bucket, {sums}
+FROM ({rows}) AS part
+WHERE bucket IN {{buckets:Array(Int64)}}
+GROUP BY bucket"""
+# The sum over all groups is taken before the limit.
+_GROUPS = """SELECT part.key AS key, {sums}, sum(requests) OVER () AS all_requests
+FROM ({rows}) AS part
+GROUP BY key
+ORDER BY {order}
+LIMIT {{row_limit:UInt64}}"""
+# The places in a list are by all its requests, and by the failed ones alone, where there are any.
+_LISTS = """SELECT *
+FROM (
+  SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, {sums},
+    row_number() OVER (PARTITION BY list ORDER BY {order}) AS place,
+    if(errors = 0, 0, row_number() OVER (PARTITION BY list, errors = 0 ORDER BY errors {way}, route)) AS failed_place,
+    sum(requests) OVER (PARTITION BY list) AS all_requests,
+    sum(errors) OVER (PARTITION BY list) AS all_errors
+  FROM ({rows}) AS part
+  GROUP BY list, method, status_code, route
+)
+WHERE list = 'status_code' OR place <= {{row_limit:UInt64}} OR failed_place BETWEEN 1 AND {{row_limit:UInt64}}
+ORDER BY list, place"""
+_BY_LIST = "GROUPING SETS ((method), (status_code), (route))"
+_LIST = "multiIf(grouping(method) = 0, 'method', grouping(status_code) = 0, 'status_code', 'route')"
+_LISTED = """SELECT {list} AS list, part.method AS method, part.status_code AS status_code, part.route AS route,
+  {sums}
+FROM ({rows}) AS part
+GROUP BY {by_list}"""
+_PERCENTILES = """SELECT part.route AS route, {percentiles}
+FROM ({rows}) AS part
+GROUP BY route"""
+_HALVES = """SELECT part.half AS half, {sums}
+FROM ({rows}) AS part
+GROUP BY half"""
+_CHATTY = """SELECT consumer_id, route, {measures},
+    uniqExact(intDiv(toUnixTimestamp64Micro(timestamp), 60000000)) AS minutes
+  FROM events
+  WHERE application = {{application:String}}
+    AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
+    AND consumer_id IN {{consumers:Array(String)}}
+GROUP BY consumer_id, route
+HAVING requests >= {{least_per_minute:UInt64}} * minutes
+ORDER BY requests DESC, consumer_id, route
+LIMIT {{row_limit:UInt64}}"""
+
+_HOUR_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 3600000000)"
+_MINUTES_OF_EVENTS = (
+    "mapFromArrays(range(toUInt8(60)), sumResample(0, 60, 1)(toUInt64(sample_weight), toMinute(timestamp)))"
+)
+_INDEX_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
+_INDEX_OF_ROLLUP = "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}})"
+_MONTH_INDEX = "toInt64(toYear({time})) * 12 + toMonth({time}) - 1 - {{first_month:Int64}}"
+_ORDERS: dict[Sort, str] = {
+    "requests": "requests {way}, {key}",
+    "errors": "errors {way}, requests {way}, {key}",
+    "latency": "if(requests = 0, 0, latency_us / requests) {way}, requests {way}, {key}",
+    "timestamp": "{key} {way}",
+}
+_LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
+_LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
+_EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
+# Whole microseconds, which round to the tenth of a millisecond that is shown.
+_OF_BUCKETS = f"""arrayMap(
+    bucket -> toUInt64(round(least(toFloat64(high), {middle_of_bucket("bucket")}))),
+    quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)
+  ), max(part.high) AS high"""
+
+
+@dataclass(frozen=True)
+class Order:
+    """How rows are sorted; by `timestamp` is for buckets alone."""
+
+    sort: Sort
+    descending: bool
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures that rows are sorted by, beside requests."""
+        return {"errors": ("errors",), "latency": ("latency_us",)}.get(self.sort, ())
+
+    @property
+    def way(self) -> str:
+        """Its direction."""
+        return "DESC" if self.descending else "ASC"
+
+    def clause(self, key: str) -> str:
+        """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
+        return _ORDERS[self.sort].format(way=self.way, key=key)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which events a question is about: of `application`, in `[start, end)` seconds, that pass all `filters`.
+
+    Failed requests alone if `failed`. With `is_last` no event of any kind lies between `end` and the end of its hour.
+    """
+
+    application: str
+    start: int
+    end: int
+    filters: tuple[Filter, ...] = ()
+    failed: bool = False
+    is_last: bool = False
+
+    def within(self, start: int, end: int) -> Scope:
+        """Return the same events, in another range."""
+        return replace(self, start=start, end=end, is_last=self.is_last and end == self.end)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Its filters, as expressions."""
+        return (*(filter_condition(each) for each in self.filters), *([_FAILED] if self.failed else []))
+
+    def plan(
+        self,
+        *dimensions: str,
+        measures: frozenset[str] = _NEEDED,
+        granularity: Granularity | None = None,
+        rollups: Sequence[Rollup] = ROLLUPS,
+    ) -> Plan:
+        """Return where rows with these dimensions and measures come from."""
+        filtered = {*(each.field for each in self.filters), *(["status_code"] if self.failed else [])}
+        needed = frozenset({*dimensions, *filtered})
+        return plan(Needs(needed, measures, self.start, self.end, granularity, is_last=self.is_last), rollups)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What its conditions bind."""
+        return {
+            "application": self.application,
+            "start_us": self.start * 1_000_000,
+            "end_us": self.end * 1_000_000,
+            **{filter_name(each): list(each.values) for each in self.filters},
+        }
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement and the values that it binds."""
+
+    sql: str
+    parameters: dict[str, object]
+
+
+def first_event(application: str) -> Statement:
+    """Return what answers the time of the application's first event, in microseconds: one row, or none."""
+    return Statement(_FIRST, {"application": application})
+
+
+def later(scope: Scope) -> Statement:
+    """Return what answers one row where the application has events between `end` and the end of its hour, or none."""
+    hour_end = -(-scope.end // HOUR_S) * HOUR_S
+    parameters = {"end_us": scope.end * 1_000_000, "hour_end_us": hour_end * 1_000_000}
+    return Statement(_LATER, {"application": scope.application, **parameters})
+
+
+def totals(scope: Scope) -> Statement:
+    """Return what answers one row: the five measures, the most requests in a clock minute, and in a clock hour."""
+    source = scope.plan(measures=_NEEDED | {"minutes"})
+    hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
+    minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
+    rows = _rows(scope, source, hour, minutes, *_measures(source, of_several_events=True), events_by="hour")
+    return Statement(_TOTALS.format(sums=_SUMS, rows=rows), {**scope.parameters, **range_parameters(source)})
+
+
+def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
+    """Return what answers `rows`, (bucket, five measures), of the buckets `indexes`, among them the empty ones."""
+    part, parameters = _bucket_rows(scope, buckets, indexes)
+    parameters |= {
+        "first_bucket": indexes.start,
+        "bucket_count": len(indexes),
+        "row_limit": len(rows),
+        "row_offset": rows.start,
+    }
+    sql = _SERIES.format(sums=_SUMS, rows=part, nothing=_NOTHING, order=order.clause("bucket"))
+    return Statement(sql, parameters)
+
+
+def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Statement:
+    """Return what answers rows of (bucket, five measures) of the buckets `indexes` that are not empty.
+
+    `buckets` are those of a later range than that of `scope`, moved to it.
+    """
+    between = range(min(indexes), max(indexes) + 1)
+    part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
+    return Statement(_COUNTERPARTS.format(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
+
+
+def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
+    """Return what answers rows of (value of `dimension`, five measures, requests of all values).
+
+    If `counted`, measures beside requests and what `order` sorts by are 0: of a dimension with many values, each
+    column that is not read saves time.
+    """
+    read = frozenset({"requests", *order.measures}) if counted else frozenset(_MEASURES)
+    source = scope.plan(dimension)
+    rows = _rows(scope, source, group_key(source, dimension), *_measures(source, read=read))
+    sql = _GROUPS.format(sums=_SUMS, rows=rows, order=order.clause("key"))
+    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
+
+
+def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
+    """Return what answers the rows of three lists, each in order: of methods, of statuses, and of routes.
+
+    A row is (list, method, status code, route, five measures, place in the list, place by failed requests alone or 0,
+    requests of the whole list, errors of the whole list). All statuses are there; of the others the first `limit` by
+    either place. Places by failed requests are of no use where `order` sorts by latency.
+    """
+    keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
+    if scope.conditions:
+        source = scope.plan(*_LISTED_DIMENSIONS)
+        rows = _LISTED.format(
+            list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
+        )
+    else:
+        source = scope.plan(rollups=(EACH_DIMENSION,))
+        columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
+        rows = _rows(scope, source, *columns, events_by=_BY_LIST)
+    sql = _LISTS.format(sums=_SUMS, order=order.clause("method, status_code, route"), way=order.way, rows=rows)
+    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
+
+
+def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
+    """Return what answers rows of (route, [PERCENTILES of the latency in microseconds], …).
+
+    Measured values, exact, or within 2 % of them, and at most the maximum: see `Plan.estimates`.
+    """
+    needed = frozenset({"response_us_buckets", "response_us_max"})
+    source = scope.plan("route", measures=needed)
+    values = bucket_columns(source, "response_us") or [Column("value", "response_us", ""), weight(source)]
+    conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"))
+    sql = _PERCENTILES.format(
+        percentiles=_OF_BUCKETS if source.estimates else _EXACT,
+        rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
+    )
+    parameters = {**scope.parameters, **range_parameters(source), **_LEVEL_VALUES}
+    return Statement(sql, {**parameters, "routes": list(routes)})
+
+
+def halves(scope: Scope, middle: int) -> Statement:
+    """Return what answers rows of (0 before `middle` or 1 from it on, five measures); an empty half has none."""
+    parameters, rows = scope.parameters, []
+    for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
+        source = part.plan()
+        rows.append(_rows(part, source, Column("half", str(half), str(half)), *_measures(source), tag=f"_{half}"))
+        parameters |= range_parameters(source, tag=f"_{half}")
+    return Statement(_HALVES.format(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
+
+
+def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
+    """Return what answers rows of (consumer, route, five measures, clock minutes with any request).
+
+    Of the pairs of `consumers` and routes with the most requests, those with `least_per_minute` on average in the
+    minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
+    """
+    conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
+    sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
+    return Statement(
+        sql,
+        {
+            **scope.parameters,
+            "consumers": list(consumers),
+            "least_per_minute": least_per_minute,
+            "row_limit": limit,
+        },
+    )
+
+
+def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:
+    """Return rows of `bucket` and the five measures, and what they bind; buckets lie `shift_s` later than rows."""
+    start, end = buckets.clip(indexes)
+    page = scope.within(start - shift_s, end - shift_s)
+    if buckets.size_s:
+        origin_s = buckets.starts_at(0) - shift_s
+        source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
+        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.format(seconds=seconds(source)))
+        parameters: dict[str, object] = {"origin_s": origin_s, "bucket_s": buckets.size_s}
+        parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
+    else:
+        # An hour of a rollup is moved as a whole, into one month.
+        source = page.plan(granularity=Granularity(HOUR_S, -shift_s % HOUR_S))
+        bucket = Column(
+            "bucket",
+            *(_MONTH_INDEX.format(time=f"addSeconds({time}, {{shift_s:Int64}})") for time in ("timestamp", "time")),
+        )
+        parameters = {"first_month": buckets.first_month, "shift_s": shift_s}
+    return _rows(page, source, bucket, *_measures(source)), {
+        **page.parameters,
+        **range_parameters(source),
+        **parameters,
+    }
+
+
+def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag: str = "") -> str:
+    return partial_rows(source, columns, Conditions(scope.conditions), events_by=events_by, tag=tag)
+
+
+def _measures(
+    source: Plan, *, read: frozenset[str] = frozenset(_MEASURES), of_several_events: bool = False
+) -> list[Column]:
+    """Return the columns of the five measures; 0 for those not to be `read`."""
+    columns = []
+    for name, (of_event, of_rollup) in _MEASURES.items():
+        if name not in read:
+            columns.append(Column(name, "0", "0"))
+            continue
+        of_events = _OF_SEVERAL_EVENTS[name] if of_several_events else of_event
+        added = " + ".join(source.rollup.column(each) for each in of_rollup) if source.rollup else ""
+        columns.append(Column(name, of_events, added))
+    return columns

@@ -1,0 +1,205 @@
+"""Your data out: every event, exactly, or an error that cannot be taken for a file."""
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+
+import aiohttp
+import pyarrow.parquet
+import pytest
+
+from apimetry.query_api.export.params import FIELDS
+from apimetry.query_api.settings import QuerySettings
+from tests.support.query_events import Event, insert_events, random_events
+from tests.support.query_service import assert_error, running_query_service
+
+START_US = 1_413_295_200_000_000
+NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"
+BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT timestamp,"}
+EVENTS = [
+    Event(timestamp=START_US + 1, url=NASTY, data={NASTY: NASTY, "": ""}, user_agent=NASTY, sample_weight=7),
+    Event(timestamp=START_US + 123_456, request_bytes=2**53, response_us=2**40 - 1, consumer_id="acme", source="a:b"),
+    Event(timestamp=START_US + 2_000_000, status_code=599, error_type="E", ttfb_us=0, response_bytes=0, version="1"),
+    Event("theirs", START_US + 3),
+]
+OURS = EVENTS[:3]
+
+
+def as_object(event):
+    values = {name: getattr(event, name) for name in FIELDS}
+    return {**values, "timestamp": event.timestamp / 1_000_000}
+
+
+async def test_ndjson_is_every_event_of_the_application_with_all_its_fields(service):
+    insert_events(service.accounts.store, EVENTS)
+    response = await service.get("/v1/export/events?start=1413295200&end=1413295203")
+    assert response.headers["Content-Type"] == "application/x-ndjson; charset=utf-8"
+    assert response.headers["Content-Disposition"] == (
+        'attachment; filename="shop-events-20141014T140000Z-20141014T140003Z.ndjson"'
+    )
+    assert response.headers["X-Apimetry-Retention-Days"] == "365"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    lines = (await response.text()).split("\n")
+    assert lines.pop() == ""
+    assert [json.loads(line) for line in lines] == [as_object(event) for event in OURS]
+    assert [list(json.loads(line)) for line in lines] == [list(FIELDS)] * 3
+
+
+async def test_csv_is_every_event_with_a_heading(service):
+    insert_events(service.accounts.store, EVENTS)
+    response = await service.get("/v1/export/events?format=csv")
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="shop-events.csv"'
+    rows = list(csv.DictReader(io.StringIO((await response.read()).decode(), newline="")))
+    assert [json.loads(row["data"]) for row in rows] == [event.data for event in OURS]
+    assert [row["url"] for row in rows] == [event.url for event in OURS]
+    assert [row["timestamp"] for row in rows] == ["1413295200.000001", "1413295200.123456", "1413295202"]
+    assert [row["ttfb_us"] for row in rows] == ["", "", "0"]
+
+
+async def test_parquet_is_every_event_with_its_types(service):
+    insert_events(service.accounts.store, EVENTS)
+    response = await service.get("/v1/export/events?format=parquet", headers={"Accept-Encoding": "gzip"})
+    assert response.content_type == "application/vnd.apache.parquet"
+    assert "Content-Encoding" not in response.headers
+    table = pyarrow.parquet.read_table(io.BytesIO(await response.read()))
+    assert table.column_names == list(FIELDS)
+    assert [int(time.timestamp() * 1e6 + 0.5) for time in table["timestamp"].to_pylist()] == [
+        event.timestamp for event in OURS
+    ]
+    assert [dict(pairs) for pairs in table["data"].to_pylist()] == [event.data for event in OURS]
+    assert table["url"].to_pylist() == [event.url for event in OURS]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+async def test_without_events_the_file_is_empty_and_whole(service, form):
+    body = await (await service.get(f"/v1/export/events?format={form}")).read()
+    if form == "parquet":
+        assert pyarrow.parquet.read_table(io.BytesIO(body)).num_rows == 0
+    else:
+        assert body.decode().splitlines() == ([",".join(FIELDS)] if form == "csv" else [])
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+async def test_a_client_that_accepts_gzip_gets_it_and_another_one_does_not(embedded_service, form):
+    insert_events(embedded_service.accounts.store, EVENTS)
+    plain, packed, refused = [
+        await embedded_service.client.get(
+            f"/v1/export/events?format={form}",
+            headers={"X-API-Key": embedded_service.keys["read"], "Accept-Encoding": accepted},
+            auto_decompress=False,
+        )
+        for accepted in ("identity", "br, GZIP;q=0.8", "gzip;q=0.0, identity")
+    ]
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in {**plain.headers, **refused.headers}
+    body = await plain.read()
+    assert gzip.decompress(await packed.read()) == body == await refused.read()
+
+
+async def test_fields_and_filters_narrow_what_is_exported(service):
+    insert_events(service.accounts.store, EVENTS)
+    response = await service.get("/v1/export/events?include=source:a:b&fields=consumer_id,timestamp")
+    assert await response.text() == '{"consumer_id":"acme","timestamp":1413295200.123456}\n'
+    response = await service.get("/v1/export/events?exclude=status_code:200&fields=timestamp,status_code&format=csv")
+    assert await response.text() == 'timestamp,status_code\n1413295202,"599"\n'
+
+
+async def test_many_events_come_all_and_in_the_order_of_time(service):
+    events = [
+        event for event in random_events(7, 20_000, 1_413_295_200, 1_413_900_000) if event.application == "shop"
+    ]
+    for part in range(3):
+        insert_events(service.accounts.store, events[part::3], f"part {part}")
+    lines = (await (await service.get("/v1/export/events?fields=timestamp")).text()).splitlines()
+    times = [round(json.loads(line)["timestamp"] * 1_000_000) for line in lines]
+    assert times == sorted(event.timestamp for event in events)
+
+
+async def test_a_bad_parameter_is_a_400(embedded_service):
+    await assert_error(await embedded_service.get("/v1/export/events?format=xls"), 400, "format", "xls", "parquet")
+
+
+async def test_an_admin_key_names_the_application(embedded_service):
+    await assert_error(await embedded_service.get("/v1/export/events", "admin"), 400, "?application=ID")
+    assert (await embedded_service.get("/v1/export/events?application=shop", "admin")).status == 200
+
+
+@pytest.fixture
+async def large(embedded_store):
+    """A service that allows one export at a time, over more events than fit in the sockets' buffers."""
+    embedded_store.command(
+        "INSERT INTO events (application, timestamp, url, response_us, retention_days)"
+        " SELECT 'shop', fromUnixTimestamp64Micro(toInt64(1413295200000000 + number)), randomPrintableASCII(1000), 1,"
+        " 20000"
+        " FROM numbers(60000)"
+    )
+    async with running_query_service(embedded_store, QuerySettings(max_exports=1, max_export_stall_s=0.5)) as running:
+        yield running
+
+
+async def test_one_export_more_than_allowed_is_refused_and_a_question_is_not(large):
+    response = await large.get("/v1/export/events")
+    refused = await large.get("/v1/export/events")
+    assert refused.headers["Retry-After"]
+    await assert_error(refused, 503, "1 exports are under way")
+    assert (await large.answer("/1/timeseries/1413295200/1413295201/"))["groups"] == {"shop": [[1413295200, 60_000]]}
+    assert (await response.read()).count(b"\n") == 60_000
+    assert (await large.get("/v1/export/events?fields=url")).status == 200
+
+
+async def until_free(service):
+    """Return the first export that is not refused."""
+    for _ in range(400):
+        response = await service.get("/v1/export/events?fields=timestamp")
+        if response.status == 200:
+            return response
+        await asyncio.sleep(0.05)
+    raise AssertionError("the export's place was never free again")
+
+
+async def test_a_client_that_leaves_ends_its_export(large):
+    response = await large.get("/v1/export/events")
+    await response.content.readexactly(100_000)
+    response.close()
+    assert (await (await until_free(large)).read()).count(b"\n") == 60_000
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(large):
+    response = await large.get("/v1/export/events")
+    assert (await (await until_free(large)).read()).count(b"\n") == 60_000
+    with pytest.raises(aiohttp.ClientError):
+        await response.read()
+
+
+async def body_of(service, path, **arguments):
+    return await (await service.get(path, **arguments)).read()
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_error_in_the_middle_is_not_the_end_of_a_file(clickhouse_server, server_store, form, encoding):
+    insert_events(server_store, random_events(3, 500, 1_413_295_200, 1_413_300_000))
+    async with running_query_service(server_store) as service:
+        clickhouse_server.fault("broken", statement=BEGINNINGS[form])
+        with pytest.raises(aiohttp.ClientError):
+            await body_of(service, f"/v1/export/events?format={form}", headers={"Accept-Encoding": encoding})
+
+
+async def test_an_error_in_the_middle_resets_a_connection_of_http_1_0(clickhouse_server, server_store):
+    insert_events(server_store, random_events(3, 500, 1_413_295_200, 1_413_300_000))
+    async with running_query_service(server_store) as service:
+        clickhouse_server.fault("broken", statement=BEGINNINGS["ndjson"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.client.port)
+        writer.write(f"GET /v1/export/events HTTP/1.0\r\nX-API-Key: {service.keys['read']}\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
+async def test_an_error_before_the_first_event_is_an_answer(clickhouse_server, server_store):
+    async with running_query_service(server_store) as service:
+        clickhouse_server.fault("status", status=503, code=203, statement="SELECT toDecimal64")
+        await assert_error(await service.get("/v1/export/events?format=csv"), 503, "store is not available")

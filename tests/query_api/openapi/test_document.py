@@ -1,0 +1,213 @@
+"""The OpenAPI document is valid, complete and true."""
+
+import json
+import time
+from urllib.parse import quote
+
+import jsonschema
+import msgspec
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from apimetry.collector.app import PATHS as COLLECTOR_PATHS
+from apimetry.collector.events import JSONEvent
+from apimetry.query_api.openapi import collector
+from apimetry.query_api.openapi.document import build_document
+from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.timeseries.params import PARAMETERS
+from apimetry.query_api.usage import params as usage_params
+from tests.support.query_events import Event, insert_events
+
+METHODS = ("get", "post", "patch", "delete", "put")
+START = 1_413_295_200
+
+
+@pytest.fixture(scope="module")
+def document():
+    # As a client sees it: tuples and other Python things are JSON by then.
+    return json.loads(json.dumps(build_document(QuerySettings())))
+
+
+def operations(document):
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield path, method, item[method], item.get("parameters", [])
+
+
+def resolved(document, part):
+    while "$ref" in part:
+        _, kind, name = part["$ref"].removeprefix("#/").split("/")
+        part = document["components"][kind][name]
+    return part
+
+
+def validator(document, schema):
+    return jsonschema.Draft202012Validator(
+        {**schema, "components": document["components"]}, format_checker=jsonschema.FormatChecker()
+    )
+
+
+def test_the_document_is_valid_openapi(document):
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_is_in_the_document_and_nothing_else(document, embedded_service):
+    routes = {
+        (route.resource.canonical, route.method.lower())
+        for route in embedded_service.app.router.routes()
+        if route.method != "HEAD"
+    }
+    of_both = {(path, method) for path, method, _, _ in operations(document)}
+    assert of_both - {(path, "post") for path in collector.PATHS} == routes
+
+
+def test_the_collectors_paths_are_those_that_it_serves(document):
+    assert collector.PATHS == COLLECTOR_PATHS
+    assert all(document["paths"][path]["servers"] for path in COLLECTOR_PATHS)
+
+
+def test_an_event_has_the_fields_that_the_collector_reads_and_needs_the_same(document):
+    event = document["components"]["schemas"]["Event"]
+    assert set(event["properties"]) == set(JSONEvent.__struct_fields__)
+    required = [each.name for each in msgspec.structs.fields(JSONEvent) if each.required]
+    assert sorted(event["required"]) == sorted(required)
+
+
+def test_every_component_is_used(document):
+    text = json.dumps(document)
+    for kind in ("schemas", "responses", "parameters"):
+        for name in document["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text, name
+
+
+def test_every_example_is_of_its_schema(document):
+    checked = 0
+    for _, _, operation, shared in operations(document):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in (resolved(document, each) for each in bodies):
+            for content in body.get("content", {}).values():
+                examples = [each["value"] for each in content.get("examples", {}).values()]
+                examples += [content["example"]] if "example" in content else []
+                for example in examples:
+                    validator(document, content["schema"]).validate(example)
+                    checked += 1
+        for parameter in (resolved(document, each) for each in (*shared, *operation.get("parameters", []))):
+            validator(document, parameter["schema"]).validate(parameter["example"])
+            checked += 1
+    assert checked > 50
+
+
+def test_the_parser_knows_the_documented_parameters_and_no_others(document):
+    described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
+    names = {resolved(document, each)["name"] for each in described}
+    assert names == {*PARAMETERS, "application"}
+
+
+def documented_values(document):
+    """Every value that the document says each parameter may have, and every bound."""
+    described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
+    for parameter in (resolved(document, each) for each in described):
+        for schema in parameter["schema"].get("oneOf", [parameter["schema"]]):
+            bounds = [schema[name] for name in ("minimum", "maximum") if name in schema]
+            values = schema.get("enum") or bounds or parameter["example"]
+            for value in [values] if isinstance(values, str) else values:
+                yield parameter["name"], str(value)
+
+
+async def test_every_documented_value_is_accepted_and_its_answer_of_its_schema(document, embedded_service):
+    events = [Event(timestamp=(START + i) * 1_000_000, ttfb_us=None) for i in range(3)]
+    insert_events(embedded_service.accounts.store, events)
+    schema = validator(document, {"$ref": "#/components/schemas/Timeseries"})
+    for name, value in documented_values(document):
+        answer = await embedded_service.answer(f"/1/timeseries/{START}/{START + 100}/?{name}={quote(value, safe='')}")
+        schema.validate(answer)
+
+
+def requests_of(document, ids):
+    """Every documented operation with its example body: first what deletes nothing, the application last."""
+
+    def order(each):
+        return each[1] == "delete", "applications" in each[0], each[0] == "/api/applications/{id}"
+
+    own = (each for each in operations(document) if each[0] not in collector.PATHS)
+    for path, method, operation, _ in sorted(own, key=order):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        if path == "/api/applications" and body:
+            body = {**body, "id": "another"}
+        kind = next((each for each in ids if f"/{each}s/" in path), "application")
+        yield method.upper(), path.format(start=0, end=10, consumer="acme", id=ids[kind]), operation, body
+
+
+def needed(document, operation):
+    """The query parameters that an operation cannot do without."""
+    described = [resolved(document, each) for each in operation.get("parameters", [])]
+    return {each["name"]: each["example"] for each in described if each["in"] == "query" and each.get("required")}
+
+
+async def test_every_operation_answers_as_documented(document, embedded_service):
+    key = embedded_service.accounts.keys(embedded_service.organization_id)[1].id
+    rule = {"application": "shop", "name": "Silence", "metric": "no_data"}
+    response = await embedded_service.request("POST", "/api/alerts", json=rule)
+    alert = (await response.json())["alert"]["id"]
+    response = await embedded_service.request("DELETE", "/api/applications/shop/events?start=0&end=1")
+    job = (await response.json())["job"]["id"]
+    ids = {"application": "shop", "key": key, "alert": alert, "job": job}
+    for method, path, operation, body in requests_of(document, ids):
+        for sender in ("nobody", "admin"):
+            params = {"application": "shop", **needed(document, operation)}
+            response = await embedded_service.request(method, path, sender, json=body, params=params)
+            works = sender == "admin" or operation.get("security") == []
+            assert (response.status < 300) is works, (method, path)
+            described = resolved(document, operation["responses"][str(response.status)])
+            if response.content_type == "application/json" and "content" in described:
+                schema = described["content"]["application/json"]["schema"]
+                validator(document, schema).validate(await response.json())
+            else:
+                assert response.content_type in described.get("content", {"application/octet-stream": {}})
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("/v1/developer/usage", usage_params.PARAMETERS), ("/v1/developer/insights", usage_params.WINDOW_PARAMETERS)],
+)
+async def test_usage_and_insights_take_what_is_documented_and_answer_as_documented(
+    document, embedded_service, path, names
+):
+    now = int(time.time())
+    events = [
+        Event(
+            timestamp=(now - 60 * i) * 1_000_000, status_code=200 + 100 * (i % 4), response_us=10**6, consumer_id="a"
+        )
+        for i in range(9)
+    ]
+    insert_events(embedded_service.accounts.store, events)
+    operation = document["paths"][path]["get"]
+    described = [resolved(document, each) for each in operation["parameters"]]
+    assert {each["name"] for each in described} == {*names, "application"}
+    schema = validator(document, operation["responses"]["200"]["content"]["application/json"]["schema"])
+    asked = [{}]
+    for each in described:
+        if each["name"] not in ("application", "end"):
+            shape, example = each["schema"], each["example"]
+            bounds = [shape[name] for name in ("minimum", "maximum") if name in shape and each["name"] != "start"]
+            values = shape.get("enum") or bounds or (example if isinstance(example, list) else [example])
+            asked += [{each["name"]: value} for value in values]
+    asked.append({"start": now - 99, "end": now + 1})
+    for params in asked:
+        response = await embedded_service.get(path, params={name: str(value) for name, value in params.items()})
+        assert response.status == 200, (params, await response.text())
+        schema.validate(await response.json())
+
+
+async def test_organization_answers_are_of_their_schema_with_events_too(document, embedded_service):
+    insert_events(embedded_service.accounts.store, [Event(timestamp=(int(time.time()) - 5) * 1_000_000)])
+    for path in ("/api/analytics/overview", "/api/buckets", "/api/analytics/buckets/{id}", "/api/organization"):
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        answer = await embedded_service.answer(path.format(id="shop"), "admin")
+        validator(document, schema).validate(answer)
+
+
+async def test_the_document_is_served_as_it_is_built(document, embedded_service):
+    response = await embedded_service.client.get("/openapi.json")
+    assert await response.json() == document

@@ -1,0 +1,190 @@
+"""Which tables answer."""
+
+import pytest
+
+from apimetry.query_api.planning.planner import Needs, Plan, plan, timeseries_needs
+from apimetry.query_api.timeseries.params import Filter, Granularity, TimeseriesQuery
+from apimetry.store.rollups import LAST_HOUR_S, ROLLUPS, Rollup
+
+HOUR, DAY = 3600, 86400
+WEEK = Granularity(7 * DAY, -3 * DAY)
+ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
+START, END = 20_000 * DAY, 20_030 * DAY
+
+
+def asked(start=START, end=END, aggregation="count", value="response_us", now=None, **rest):
+    return plan(timeseries_needs(TimeseriesQuery(start, end, aggregation, value, **rest), now))
+
+
+def only(field, *values):
+    return (Filter(field, values),)
+
+
+@pytest.mark.parametrize(
+    ("question", "rollup"),
+    [
+        # Dimensions of groups and filters.
+        ({}, ALL),
+        ({"group": "method"}, METHODS),
+        ({"group": "status_code"}, STATUSES),
+        ({"filters": only("status_code", 404)}, STATUSES),
+        ({"group": "method", "filters": only("method", "GET")}, METHODS),
+        ({"group": "method", "filters": only("status_code", 404)}, COMBINATIONS),
+        ({"group": "route", "filters": only("status_code", 404)}, COMBINATIONS),
+        ({"group": "route"}, ROUTES),
+        ({"filters": only("route", "/")}, ROUTES),
+        ({"filters": (Filter("route", ("/",), excludes=True),)}, ROUTES),
+        ({"group": "version"}, ORIGINS),
+        ({"group": "source", "filters": only("route", "/")}, ORIGINS),
+        ({"group": "function"}, ORIGINS),
+        ({"filters": only("error_type", "ValueError")}, ORIGINS),
+        ({"group": "consumer_id"}, CONSUMERS),
+        ({"filters": only("consumer_id", "a")}, CONSUMERS),
+        ({"group": "consumer_id", "filters": only("method", "GET")}, None),
+        ({"group": "url"}, None),
+        ({"group": "method", "filters": only("url", "/")}, None),
+        # Measures.
+        ({"aggregation": "mean", "value": "ttfb_us"}, ALL),
+        ({"aggregation": "max", "value": "response_bytes", "group": "source"}, ORIGINS),
+        ({"aggregation": "percentile_95", "value": "ttfb_us", "group": "status_code"}, STATUSES),
+        ({"aggregation": "percentile_95", "group": "route"}, ROUTES),
+        ({"aggregation": "percentile_95", "group": "source"}, None),
+        ({"aggregation": "percentile_95", "group": "route", "filters": only("method", "GET")}, None),
+        ({"aggregation": "mean", "group": "consumer_id"}, CONSUMERS),
+        ({"aggregation": "sum", "value": "response_bytes", "group": "consumer_id"}, CONSUMERS),
+        ({"aggregation": "max", "value": "response_bytes", "group": "consumer_id"}, None),
+        ({"aggregation": "mean", "value": "ttfb_us", "group": "consumer_id"}, None),
+        ({"aggregation": "count", "value": "ttfb_us", "group": "consumer_id"}, CONSUMERS),
+        # Buckets of time.
+        ({"granularity": Granularity(HOUR)}, ALL),
+        ({"granularity": Granularity(7 * HOUR)}, ALL),
+        ({"granularity": WEEK}, ALL),
+        ({"granularity": Granularity(HOUR, 60), "aggregation": "mean"}, None),
+        ({"granularity": Granularity(5400), "aggregation": "mean"}, None),
+        ({"granularity": Granularity(1)}, None),
+        ({"granularity": Granularity(90)}, None),
+    ],
+)
+def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, rollup):
+    assert asked(**question) == (Plan(START, END, rollup, (START, END)) if rollup else Plan(START, END))
+
+
+@pytest.mark.parametrize(
+    ("question", "rollup"),
+    [
+        ({"granularity": Granularity(60)}, ALL),
+        ({"granularity": Granularity(5400)}, ALL),
+        ({"granularity": Granularity(60), "group": "route"}, ROUTES),
+        ({"granularity": Granularity(60), "group": "route", "filters": only("method", "GET")}, None),
+        ({"granularity": Granularity(60), "group": "source"}, None),
+        ({"granularity": Granularity(60), "group": "consumer_id"}, None),
+        ({"granularity": Granularity(60), "aggregation": "max"}, None),
+    ],
+)
+def test_minutes_are_kept_for_counts_by_route_method_or_status(question, rollup):
+    plan_ = asked(**question)
+    assert (plan_.rollup, plan_.by_minute) == (rollup, rollup is not None)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "middle", "reads_events"),
+    [
+        (0, DAY, (0, DAY), False),
+        (1, DAY, (HOUR, DAY), True),
+        (0, DAY + 1, (0, DAY), True),
+        (HOUR - 1, DAY - 1, (HOUR, DAY - HOUR), True),
+        (HOUR, 4 * HOUR, (HOUR, 4 * HOUR), False),
+        (HOUR - 1, 3 * HOUR, (HOUR, 3 * HOUR), True),
+        # Two hours and less, or none that is whole.
+        (0, 2 * HOUR, None, True),
+        (HOUR + 1, 3 * HOUR, None, True),
+        (5, 6, None, True),
+        # Rollups end with DateTime, questions do not.
+        (LAST_HOUR_S - DAY, 9_999_999_999, (LAST_HOUR_S - DAY, LAST_HOUR_S), True),
+        (LAST_HOUR_S, 9_999_999_999, None, True),
+    ],
+)
+def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, middle, reads_events):
+    found = asked(start, end, "max")
+    assert (found.start, found.end) == (start, end)
+    assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "middle", "reads_events"),
+    [
+        (0, HOUR, (0, HOUR), False),
+        (1, HOUR + 59, (0, HOUR + 60), True),
+        (50, HOUR + 10, (60, HOUR), True),
+        (0, 660, (0, 660), False),
+        # Ten minutes and less.
+        (0, 600, None, True),
+        (LAST_HOUR_S - HOUR, 9_999_999_999, (LAST_HOUR_S - HOUR, LAST_HOUR_S), True),
+    ],
+)
+def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_events(
+    start, end, middle, reads_events
+):
+    found = asked(start, end, granularity=Granularity(60))
+    assert (found.middle if found.by_minute else None, found.reads_events) == (middle, reads_events)
+    assert asked(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "now", "middle"),
+    [
+        (1, DAY - 1, None, (0, DAY)),
+        (HOUR - 1, DAY + 1, None, (HOUR, DAY)),
+        (0, DAY + 1800, None, (0, DAY)),
+        # Little can be later than now.
+        (0, DAY + 1, DAY + 1, (0, DAY + HOUR)),
+        (0, DAY + 1, DAY + 2, (0, DAY)),
+        (0, DAY + 10, DAY + 12, (0, DAY + HOUR)),
+        (0, DAY + 10, DAY - 9, (0, DAY + HOUR)),
+        (0, DAY + 10, 9 * DAY, (0, DAY)),
+        (0, DAY, DAY, (0, DAY)),
+    ],
+)
+@pytest.mark.parametrize("aggregation", ["count", "sum", "mean"])
+def test_what_adds_up_takes_the_side_of_an_edge_that_has_less_time_in_it(aggregation, start, end, now, middle):
+    found = asked(start, end, aggregation, now=now)
+    assert (found.start, found.end, found.middle) == (start, end, middle)
+    assert found.subtracts == (middle[0] < start or middle[1] > end)
+
+
+@pytest.mark.parametrize("aggregation", ["min", "max", "percentile_95"])
+def test_what_does_not_add_up_takes_no_hour_that_is_not_whole(aggregation):
+    found = asked(1, DAY - 1, aggregation, now=DAY - 1)
+    assert (found.middle, found.subtracts) == ((HOUR, DAY - HOUR), False)
+
+
+def test_an_hour_without_events_after_the_end_counts_as_whole():
+    needs = Needs(frozenset(), frozenset({"response_us_max"}), 1, DAY - 1, is_last=True)
+    assert plan(needs) == Plan(1, DAY, ALL, (HOUR, DAY))
+    assert plan(Needs(frozenset({"url"}), needs.measures, 1, DAY - 1, is_last=True)) == Plan(1, DAY - 1)
+
+
+def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():
+    by_url = {"aggregation": "percentile_95", "group": "url"}
+    assert not asked(START, START + DAY, **by_url).estimates
+    assert asked(START, START + DAY + 1, **by_url).estimates
+    assert asked(START, START + DAY, "percentile_95").estimates
+    assert not asked(START, START + 2 * HOUR, "percentile_95").estimates
+
+
+def test_rollups_are_sorted_by_their_rows_and_the_first_that_can_answers():
+    tiny = Rollup("tiny", frozenset({"method"}), frozenset({"requests"}))
+    large = Rollup("large", frozenset({"method", "url"}), frozenset({"requests", "errors"}))
+    needs = Needs(frozenset({"method"}), frozenset({"requests"}), 0, DAY)
+    assert plan(needs, [tiny, large]).rollup is tiny
+    assert plan(Needs(frozenset({"url"}), frozenset({"requests"}), 0, DAY), [tiny, large]).rollup is large
+    assert plan(Needs(frozenset({"method"}), frozenset({"errors"}), 0, DAY), [tiny, large]).rollup is large
+    assert plan(needs, []).rollup is None
+
+
+def test_errors_are_counted_or_told_from_the_status_in_every_rollup():
+    for rollup in ROLLUPS:
+        assert rollup.tells(frozenset(), frozenset({"errors"}))
+    assert METHODS.column("errors") == CONSUMERS.column("errors") == "errors"
+    assert COMBINATIONS.column("errors") == ORIGINS.column("errors") == "if(status_code >= 400, requests, 0)"
+    assert not Rollup("tiny", frozenset(), frozenset({"requests"})).tells(frozenset(), frozenset({"errors"}))

@@ -1,0 +1,106 @@
+"""The period before, laid over the asked one: every point against a plain count."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apimetry.query_api.timeseries.comparison import change_percent, period_before
+from apimetry.query_api.timeseries.params import Granularity, TimeseriesQuery, named_granularity
+from apimetry.serving.errors import BadRequest
+from tests.support.query_events import Event, insert_events, random_events
+from tests.support.query_service import assert_error
+
+START = 1_413_295_200
+SPAN = 40_000
+EVENTS = [each for each in random_events(11, 3000, START - SPAN, START + SPAN) if each.application == "shop"]
+
+
+def counted(events, query, shift_s=0, key=lambda event: "shop"):
+    """Count events of `[start - shift, end - shift)` in the buckets of the asked period."""
+    groups = {}
+    for event in events:
+        time_s = event.timestamp / 1_000_000 + shift_s
+        if query.start <= time_s < query.end:
+            bucket = query.granularity.floor(int(time_s)) if query.granularity else query.start
+            series = groups.setdefault(key(event), {})
+            series[bucket] = series.get(bucket, 0) + event.sample_weight
+    return {key: sorted(map(list, series.items())) for key, series in groups.items()}
+
+
+@pytest.mark.parametrize("granularity", [None, "minute", "hour", "day", "week", "7000"])
+async def test_each_point_of_the_period_before_lies_under_its_counterpart(embedded_service, granularity):
+    insert_events(embedded_service.accounts.store, EVENTS)
+    sizes = None
+    if granularity is not None:
+        sizes = Granularity(int(granularity)) if granularity.isdigit() else named_granularity(granularity)
+    # A span that is no whole number of any bucket.
+    start, end = START + 17, START + SPAN - 100
+    query = TimeseriesQuery(start, end, granularity=sizes)
+    asked = f"&granularity={granularity}" if granularity else ""
+    answer = await embedded_service.answer(f"/1/timeseries/{start}/{end}/?compare=previous{asked}")
+    assert answer["groups"] == counted(EVENTS, query)
+    assert answer["previous"] == {
+        "groups": counted(EVENTS, query, end - start),
+        "start": start - (end - start),
+        "end": start,
+    }
+
+
+async def test_groups_are_compared_with_themselves(embedded_service):
+    insert_events(embedded_service.accounts.store, EVENTS)
+    query = TimeseriesQuery(START, START + SPAN)
+    answer = await embedded_service.answer(
+        f"/1/timeseries/{query.start}/{query.end}/?compare=previous&group=status_code&limit=2&include=method:GET"
+    )
+    before = counted(
+        [event for event in EVENTS if event.method == "GET"], query, SPAN, lambda event: str(event.status_code)
+    )
+    assert len(answer["groups"]) == 2
+    assert answer["previous"]["groups"] == {key: before[key] for key in answer["groups"]}
+
+
+async def test_a_group_that_is_new_has_a_series_without_points_and_one_that_is_gone_has_its_own(embedded_service):
+    insert_events(
+        embedded_service.accounts.store,
+        [
+            Event(timestamp=(START + 5) * 1_000_000, consumer_id="new"),
+            Event(timestamp=(START - 5) * 1_000_000, consumer_id="gone"),
+        ],
+    )
+    path = f"/1/timeseries/{START}/{START + 60}/?compare=previous&group=consumer_id&granularity=30"
+    assert (await embedded_service.answer(path))["previous"]["groups"] == {"new": [], "gone": [[START + 30, 1]]}
+    filled = (await embedded_service.answer(f"{path}&fill=zero"))["previous"]["groups"]
+    assert filled == {"new": [[START, 0], [START + 30, 0]], "gone": [[START, 0], [START + 30, 1]]}
+
+
+async def test_nothing_is_compared_with_nothing(embedded_service):
+    answer = await embedded_service.answer(
+        f"/1/timeseries/{START}/{START + 60}/?compare=previous&group=route&limit=5"
+    )
+    assert answer["previous"]["groups"] == {}
+    answer = await embedded_service.answer(f"/1/timeseries/{START}/{START + 60}/?compare=previous")
+    assert answer["previous"]["groups"] == {"shop": [[START, 0]]}
+
+
+async def test_what_cannot_be_compared_is_a_400(embedded_service):
+    await assert_error(await embedded_service.get("/1/timeseries/10/60/?compare=previous"), 400, "before 1970")
+    await assert_error(await embedded_service.get("/1/timeseries/10/60/?compare=next"), 400, "compare", "previous")
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**9))
+def test_periods_touch_and_are_of_one_length(start, span):
+    if span > start:
+        with pytest.raises(BadRequest):
+            period_before(start, start + span)
+    else:
+        assert period_before(start, start + span) == (start - span, start)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "percent"),
+    [(15, 10, 50), (5, 10, -50), (5, 0, None), (0, 5, -100), (2, 3, -33.3), (5, 3, 66.7)],
+)
+def test_change_is_in_percent_of_what_was(now, before, percent):
+    assert change_percent(Fraction(now), Fraction(before)) == percent
