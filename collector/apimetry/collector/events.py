@@ -39,7 +39,7 @@ Data = Annotated[dict[DataKey, DataValue], Meta(max_length=DATA_ENTRIES_LIMIT)]
 
 # Each range fits its column with room: UInt16, UInt64, UInt32.
 TimestampUs = Annotated[int, Meta(ge=0, le=2**53)]
-Status = Annotated[int, Meta(ge=100, le=599)]
+Status = Annotated[int, Meta(ge=100, le=999)]
 Microseconds = Annotated[int, Meta(ge=0, le=2**40 - 1)]
 Bytes = Annotated[int, Meta(ge=0, le=2**53)]
 Weight = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from apimetry.collector.events import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
+from apimetry.middleware.wire import METHODS, bound_method
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import Values, encode_block
 
@@ -92,9 +93,20 @@ def _in_range(columns: Columns, target: Target) -> tuple[Rows, Columns]:
 def _encode(rows: Rows, columns: Columns, target: Target) -> None:
     columns["function"] = _filled(columns["function"], UNKNOWN_FUNCTION)
     columns["data"] = _filled(columns["data"], NO_DATA)
+    if not METHODS.issuperset(columns["method"]):
+        _bound_methods(columns)
     columns["application"] = (target.application,) * rows.count
     columns["retention_days"] = (target.retention_days,) * rows.count
     rows.block = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])
+
+
+def _bound_methods(columns: Columns) -> None:
+    """Call a method that nobody knows `OTHER`, and keep its text in the event's data."""
+    bounded = [bound_method(method) for method in columns["method"]]
+    columns["method"] = [method for method, _ in bounded]
+    columns["data"] = [
+        {"method": text, **data} if text else data for (_, text), data in zip(bounded, columns["data"], strict=True)
+    ]
 
 
 def _filled(values: Values, default: object) -> Values:

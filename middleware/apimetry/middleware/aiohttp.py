@@ -31,7 +31,7 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if recorder.skips(request.path):
+        if _is_skipped(recorder, request):
             return await handler(request)
         exchange = _Exchange(recorder, names, request)
         try:
@@ -45,6 +45,26 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
     middleware.flush = recorder.flush  # type: ignore[attr-defined]  # a function may carry its own
     middleware.recorder = recorder  # type: ignore[attr-defined]  # likewise
     return middleware
+
+
+def _is_skipped(recorder: Recorder, request: web.Request) -> bool:
+    path, match = request.path, request.match_info
+    if recorder.skips(path):
+        return True
+    # The middleware of a sub-application: what its own routes see has no prefix.
+    prefix = "" if len(match.apps) == 1 else _find_prefix(match.apps, match.current_app)
+    return bool(prefix) and recorder.skips_under(prefix, path)
+
+
+def _find_prefix(applications: tuple[web.Application, ...], current: web.Application) -> str:
+    """Return what a sub-application is mounted under; a sub-application knows its whole prefix, its parents' too."""
+    if current is not applications[0]:
+        parent = applications[applications.index(current) - 1]
+        for resource in parent.router.resources():
+            info = resource.get_info()
+            if info.get("app") is current:
+                return info.get("prefix", "")
+    return ""
 
 
 class _Exchange:

@@ -42,7 +42,7 @@ class ASGIMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
         kind, recorder = scope["type"], self.recorder
-        if kind not in _RECORDED or recorder.skips(scope["path"]):
+        if kind not in _RECORDED or recorder.skips(scope["path"]) or _skips_under_prefix(recorder, scope):
             if kind == "lifespan":
                 send = _FlushAtShutdown(recorder, send)
             await self.app(scope, receive, send)
@@ -320,6 +320,11 @@ async def flush_before_end(recorder: Recorder) -> None:
         recorder.flush(timeout_s)
     else:
         await loop.run_in_executor(None, recorder.flush, timeout_s)
+
+
+def _skips_under_prefix(recorder: Recorder, scope: Scope) -> bool:
+    prefix: str = scope.get("root_path") or ""
+    return bool(prefix) and recorder.skips_under(prefix, scope["path"])
 
 
 def _find_header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:

@@ -47,7 +47,7 @@ class DjangoMiddleware:
         """Pass the request on and record it."""
         if self._is_async:
             return self._call_async(request)
-        if self.recorder.skips(request.path):
+        if _is_skipped(self.recorder, request):
             return self.get_response(request)
         exchange = _Exchange(self, request)
         try:
@@ -59,7 +59,7 @@ class DjangoMiddleware:
         return response
 
     async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
-        if self.recorder.skips(request.path):
+        if _is_skipped(self.recorder, request):
             return await self.get_response(request)
         exchange = _Exchange(self, request)
         try:
@@ -75,6 +75,11 @@ class DjangoMiddleware:
     def process_exception(self, request: Any, exception: BaseException) -> None:  # noqa: ANN401  # see above
         """Note the class of a view's exception, which Django turns into a response before we see it."""
         setattr(request, _ERROR_ATTRIBUTE, error_name(exception))
+
+
+def _is_skipped(recorder: Recorder, request: Any) -> bool:  # noqa: ANN401  # Django has no types
+    path, within = request.path, request.path_info
+    return recorder.skips(path) or (within != path and recorder.skips(within))
 
 
 class _Exchange:

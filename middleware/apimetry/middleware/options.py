@@ -48,8 +48,10 @@ class Options:
         write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
         consumer: a callable on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
             request) that returns who called, or the name of a request header whose value is hashed.
-        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns. In place of
-            `DEFAULT_EXCLUDE`; an empty list records everything.
+        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns, which are searched
+            for (``^`` and ``$`` tie them to the ends). Of an application under a prefix (``--root-path``, a
+            SCRIPT_NAME, a mount), the whole path is compared, and the path without the prefix: either one is enough.
+            In place of `DEFAULT_EXCLUDE`; an empty list records everything.
         source: which service, environment, host or worker speaks; the host's name unless given.
         version: the host application's version.
         url: ``path`` (no query), ``masked`` (parameter names without their values, secrets in the path
@@ -144,30 +146,32 @@ def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str],
     """Make one predicate on a path of the excluded paths and patterns.
 
     Whole paths and paths that end in their only ``*`` cost next to nothing, however many; each pattern costs its
-    search.
+    search. A compiled pattern may be found anywhere in the path; a path with wildcards is the whole path.
     """
     if isinstance(exclude, (str, re.Pattern)):
         raise OptionError(f"exclude: {exclude!r}; allowed: a list of paths or patterns")
-    whole, prefixes, patterns = set(), [], []
+    whole: set[str] = set()
+    prefixes: list[str] = []
+    searches: list[Callable[[str], object]] = []
     for entry in exclude:
         if isinstance(entry, re.Pattern):
-            patterns.append(entry)
+            searches.append(entry.search)
         elif not isinstance(entry, str):
             raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")
         elif not _WILDCARD.search(entry):
             whole.add(entry)
         elif _WILDCARD.search(entry[:-1]) or entry[-1] != "*":
-            patterns.append(re.compile(fnmatch.translate(entry)))
+            searches.append(re.compile(fnmatch.translate(entry)).match)
         else:
             prefixes.append(entry[:-1])
-    return _join_predicates(frozenset(whole), tuple(prefixes), tuple(pattern.match for pattern in patterns))
+    return _join_predicates(frozenset(whole), tuple(prefixes), tuple(searches))
 
 
 def _join_predicates(
-    whole: frozenset[str], prefixes: tuple[str, ...], matches: tuple[Callable[[str], object], ...]
+    whole: frozenset[str], prefixes: tuple[str, ...], searches: tuple[Callable[[str], object], ...]
 ) -> Callable[[str], bool]:
-    if matches:
-        return lambda path: path in whole or path.startswith(prefixes) or any(match(path) for match in matches)
+    if searches:
+        return lambda path: path in whole or path.startswith(prefixes) or any(search(path) for search in searches)
     if prefixes:
         return lambda path: path in whole or path.startswith(prefixes)
     return whole.__contains__

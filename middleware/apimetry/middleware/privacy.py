@@ -154,10 +154,12 @@ def resolve_client(peer: str, forwarded_for: str, forwarded: str, trusted: tuple
     Only a trusted peer is believed, and of what it says only the hops that it or another trusted one has added.
     X-Forwarded-For wins over Forwarded (RFC 7239): a proxy that sets Forwarded alone must remove the other.
     """
-    hops = forwarded_for.split(",") if forwarded_for else _FORWARDED_HOP.findall(forwarded)
+    hops = forwarded_for.split(",") if forwarded_for.strip(", ") else _FORWARDED_HOP.findall(forwarded)
     address = peer
     while hops and _is_trusted(address, trusted):
         hop = _HOP_PORT.sub(r"\1\2", hops.pop().strip().strip('"'))
+        if not hop:
+            continue  # an empty element of a list is none (RFC 9110, 5.6.1)
         if _parse_address(hop) is None:
             break  # "unknown", an obfuscated name, or garbage: what stands before it is worth no more
         address = hop

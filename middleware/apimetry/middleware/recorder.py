@@ -82,6 +82,12 @@ class Recorder:
 
         return restore
 
+    def skips_under(self, prefix: str, path: str) -> bool:
+        """Tell whether a path below a prefix, of which nobody says whether it includes it, is skipped either way."""
+        prefix = prefix.rstrip("/")
+        within = path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else None
+        return self.skips(prefix + path if within is None else within or "/")
+
     def consumer(self, request: object) -> str:
         """Return who called by the callable's answer."""
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
+from apimetry.middleware.wire import METHODS, bound_method
 
 if TYPE_CHECKING:
     from apimetry.middleware.event import RawEvent
@@ -62,10 +63,13 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         consumer = hash_consumer(value, options.write_key)
     elif len(consumer) > MAX_STRING_CHARACTERS:
         consumer = consumer[:MAX_STRING_CHARACTERS]
+    if method not in METHODS:
+        method, text = bound_method(method)
+        data = {"method": text, **(data or {})} if text else data
     response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
         (epoch_ns + started_ns) // 1000,
-        method if len(method) <= 32 else method[:32],
+        method,
         public_url(path, query, options.url),
         route,
         function,

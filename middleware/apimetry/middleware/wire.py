@@ -54,6 +54,26 @@ EVENT_FIELDS: Final = (
 )
 """The order of an event's values: in the middleware's tuple and in a row of the wire."""
 
+METHODS: Final = frozenset(
+    (
+        *("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"),
+        # WebDAV and its extensions: versions, order, access, calendars, search, bindings.
+        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "ACL"),
+        *("VERSION-CONTROL", "CHECKOUT", "CHECKIN", "UNCHECKOUT", "MKWORKSPACE", "UPDATE", "LABEL", "MERGE"),
+        *("BASELINE-CONTROL", "MKACTIVITY", "ORDERPATCH", "MKCALENDAR", "MKREDIRECTREF", "UPDATEREDIRECTREF"),
+        *("BIND", "REBIND", "UNBIND", "LINK", "UNLINK"),
+        # What caches, media servers and UPnP ask for.
+        *("PURGE", "BAN", "SOURCE", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "M-SEARCH"),
+    )
+)
+"""The methods that are kept as they are: RFC 9110, PATCH, QUERY, WebDAV, and a few that are in use without an RFC."""
+
+OTHER_METHOD: Final = "OTHER"
+"""What any other method is called: anybody can make one up, and each would be a group of its own."""
+
+METHOD_CHARACTERS: Final = 32
+"""How much of such a method's text is kept, under the key `method` of the event's data."""
+
 EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, 0, None, None, None, "", "", "", "", 1, None)
 """What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`."""
 
@@ -94,6 +114,17 @@ def join_rows(batch_id: bytes, sender: Mapping[str, object], rows: Sequence[byte
         packer.pack(value)
     packer.pack_array_header(len(rows))
     return b"".join((packer.bytes(), *rows))
+
+
+def bound_method(method: str) -> tuple[str, str]:
+    """Return what to call a method, and its text where that is another: ``("GET", "")``, ``("OTHER", "HACK")``.
+
+    A known method in small letters is that method; an empty one, of a request that could not be read, stays empty.
+    """
+    known = method if not method or method in METHODS else method.upper()
+    if not known or known in METHODS or known == OTHER_METHOD:
+        return known, ""
+    return OTHER_METHOD, method[:METHOD_CHARACTERS]
 
 
 def _make_packer(*, autoreset: bool = True) -> Any:  # noqa: ANN401  # msgpack has no types

@@ -54,7 +54,7 @@ class WSGIMiddleware:
         call, owner_ref = self._call, self._owner_ref
         if owner_ref is not None:
             call = MethodType(call, owner_ref())
-        if self.recorder.skips(environ.get("PATH_INFO", "")):
+        if _is_skipped(self.recorder, environ):
             return call(environ, start_response)  # type: ignore[no-any-return]
         exchange = _Exchange(self, environ, start_response)
         try:
@@ -325,6 +325,14 @@ class _SizedExchange:
 
     def __len__(self) -> int:
         return len(self._exchange._body)  # noqa: SLF001  # same module
+
+
+def _is_skipped(recorder: Recorder, environ: Environ) -> bool:
+    path: str = environ.get("PATH_INFO", "")
+    prefix: str = environ.get("SCRIPT_NAME", "")
+    if not path.isascii():
+        path = _text(path)
+    return recorder.skips(path) or (bool(prefix) and recorder.skips(_text(prefix) + path))
 
 
 def read_client(environ: Environ, recorder: Recorder) -> str | tuple[str, str, str]:

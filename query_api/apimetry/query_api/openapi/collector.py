@@ -111,15 +111,15 @@ def _fields() -> Json:
 
     return {
         "timestamp": {"type": "number", "description": "Seconds since the epoch."},
-        "method": {"type": "string"},
+        "method": {"type": "string", "description": "One that nobody knows is `OTHER`, its text `data.method`."},
         "url": {"type": "string"},
         "response_us": {"type": "integer", "minimum": 0, "maximum": _MAX_US, "description": "Microseconds."},
-        "status_code": {"type": "integer", "minimum": 100, "maximum": 599},
+        "status_code": {"type": "integer", "minimum": 100, "maximum": 999},
         "consumer_id": text,
         "function": {**text, "description": "`unknown` where it is missing."},
         "route": {**text, "description": "The template of the path."},
         "ttfb_us": optional(_MAX_US, "Until the first byte, microseconds."),
-        "request_bytes": optional(_MAX_BYTES, "Of the request's body."),
+        "request_bytes": optional(_MAX_BYTES, "Of the request's body; null: nobody counted."),
         "response_bytes": optional(_MAX_BYTES, "Of the answer's body."),
         "error_type": {**text, "description": "The class of the exception."},
         "source": {**text, "description": "Which service, host or worker sent it."},
