@@ -18,10 +18,10 @@ from apimetry.collector.app import create_app
 from apimetry.collector.settings import MIB, CollectorSettings, SpoolSettings
 from apimetry.serving.service import json_response
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import bootstrap
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreUnavailable
 
 APPLICATION = "bench"

@@ -23,10 +23,10 @@ from pathlib import Path
 from apimetry.query_api.app import create_app
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import bootstrap
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 
 START_S = 1_760_000_000
 FILL = """INSERT INTO events SELECT 'shop', fromUnixTimestamp64Micro(toInt64({start:Int64} + number * 300000), 'UTC'),

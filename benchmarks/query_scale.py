@@ -23,18 +23,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from apimetry.query_api.planning import planner
-from apimetry.query_api.timeseries import answer as timeseries
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer as timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage
 from apimetry.serving.service import json_response
 from apimetry.store import migrations
+from apimetry.store.accounts.records import Application, RequestLimits
 from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded
 from apimetry.store.events import ROW_COLUMNS
-from apimetry.store.records import Application, RequestLimits
 from apimetry.store.rollups import Rollup
 
 DAY_S = 86_400

@@ -6,9 +6,9 @@ import pytest
 from apimetry.cli.running import Services, collector_settings
 from apimetry.cli.settings import Settings
 from apimetry.collector.app import CONTROL, create_app
-from apimetry.store.accounts import Accounts
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from apimetry.collector.calls import MAX_WAIT_S, CallLimit, month_of, next_month_s
-from apimetry.store.accounts import Organization, Plan
+from apimetry.store.accounts.accounts import Organization, Plan
 from apimetry.store.errors import StoreUnavailable
 from tests.support.collecting import NOW, collecting, envelope, event, eventually, wire_row
 

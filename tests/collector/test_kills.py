@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from apimetry.collector.failpoints import NAMES
-from apimetry.store.accounts import KeyKind
+from apimetry.store.accounts.accounts import KeyKind
 from tests.support.collecting import KEYS, envelope, wire_row
 from tests.support.collector_process import CollectorProcess, stored_rows
 

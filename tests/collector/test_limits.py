@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.collector.budget import BudgetExceeded, ByteBudget
+from apimetry.collector.body.budget import BudgetExceeded, ByteBudget
+from apimetry.collector.body.inflate import PIECE_BYTES, Inflater
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.failpoints import Failpoints
-from apimetry.collector.inflate import PIECE_BYTES, Inflater
 from apimetry.collector.limits import RateLimiter
 from tests.support.collecting import zstd
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from apimetry.store.accounts import KeyKind
+from apimetry.store.accounts.accounts import KeyKind
 from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, event, zstd
 from tests.support.collector_process import CollectorProcess
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from apimetry.collector.errors import SpoolBrokenError, SpoolFullError, SpoolLockedError, SpoolVersionError
+from apimetry.collector.segments import load
 from apimetry.collector.settings import SpoolSettings
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Meta, encode_header, encode_record, scan
-from apimetry.collector.unpack import load
 from apimetry.store.events import ROW_COLUMNS
 from tests.support.faulty_files import FaultyFiles
 

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
-from apimetry.store.accounts import Accounts, KeyKind
+from apimetry.store.accounts.accounts import Accounts, KeyKind
 from apimetry.store.client import Store
 from tests.support.processes import BOOTSTRAP, WRITE_KEY, post_events, running
 

@@ -5,8 +5,8 @@ from aiohttp import web
 
 from apimetry.serving.credentials import authorize, authorize_application, key_in
 from apimetry.serving.errors import error_middleware
-from apimetry.store.accounts import Application, KeyKind, Organization, Plan, RequestLimits
-from apimetry.store.directory import Principal
+from apimetry.store.accounts.accounts import Application, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.directory import Principal
 
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 

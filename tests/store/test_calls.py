@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timezone
 
-from apimetry.store.accounts import Accounts
+from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from tests.support.event_rows import encode_row

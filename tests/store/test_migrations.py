@@ -13,7 +13,7 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import SchemaError
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 from tests.support.event_rows import encode_rows
 
 NAMES = [

@@ -9,9 +9,9 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import SchemaError, StoreUnavailable
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 from apimetry.store.migrations.pausing import pause_inserts
-from tests.store.test_repair import remove_newest_part, with_store
+from tests.store.embedded.test_repair import remove_newest_part, with_store
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.event_rows import encode_row, encode_rows, now_us
 from tests.support.query_events import insert_events, random_events

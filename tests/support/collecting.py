@@ -14,11 +14,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.middleware import wire
-from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.records import hash_key
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.native import decode_blocks
-from apimetry.store.records import hash_key
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd  # noqa: PLC0414 - exported

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.directory import Directory
 from tests.support.collecting import MemoryAccounts, unpack_rows
 
 ROOT = Path(__file__).parents[2]

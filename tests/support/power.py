@@ -10,8 +10,8 @@ import random
 import shutil
 from pathlib import Path
 
-from apimetry.store.intent import read_intent
-from apimetry.store.repair import LOGS, parts_of
+from apimetry.store.embedded.intent import read_intent
+from apimetry.store.embedded.repair import LOGS, parts_of
 
 
 def cut_power(directory: Path, rng: random.Random) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from apimetry.query_api.app import create_app
 from apimetry.query_api.settings import QuerySettings
-from apimetry.store.accounts import Accounts, KeyKind, Plan
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
+from apimetry.store.accounts.directory import Directory
 
 HEADER_STYLES = {
     "X-API-Key": lambda key, application: {"X-API-Key": key},

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from apimetry.collector.failpoints import NAMES
 from apimetry.store.client import Store
-from apimetry.store.intent import read_intent
+from apimetry.store.embedded.intent import read_intent
 from tests.support.oracle import Load, Oracle
 from tests.support.ports import free_port
 from tests.support.power import cut_power

@@ -8,7 +8,7 @@ import click
 
 from apimetry.cli.manage import Service, with_service
 from apimetry.cli.output import print_record, print_rows
-from apimetry.store.alert_records import Direction, Metric
+from apimetry.store.alerts.records import Direction, Metric
 
 COLUMNS = (
     "id",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from apimetry.cli.settings import Settings
-from apimetry.store.bootstrap import Credentials
+from apimetry.store.accounts.bootstrap import Credentials
 
 DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from apimetry.cli.output import print_record, print_rows
-from apimetry.store.records import KeyKind
+from apimetry.store.accounts.records import KeyKind
 
 DEFAULT_URL = "http://127.0.0.1:7778"
 REQUEST_TIMEOUT_S = 30

@@ -12,8 +12,8 @@ from pathlib import Path
 from apimetry.cli import banner
 from apimetry.cli.settings import Settings
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import Credentials, bootstrap
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.bootstrap import Credentials, bootstrap
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError, is_transient
 

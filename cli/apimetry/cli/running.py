@@ -33,10 +33,10 @@ from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.listening import Listener, listen
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts
-from apimetry.store.bootstrap import Credentials
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.bootstrap import Credentials
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, datetime, timezone
 
 from apimetry.collector.spool.segment import Record
-from apimetry.store.accounts import Organization
+from apimetry.store.accounts.accounts import Organization
 from apimetry.store.errors import StoreError
 
 log = logging.getLogger(__name__)

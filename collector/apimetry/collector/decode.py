@@ -25,7 +25,7 @@ from apimetry.collector.events import (
     Sender,
     WireEvent,
 )
-from apimetry.collector.repair import Detail, cut, describe, repair
+from apimetry.collector.formats.lenient import Detail, cut, describe, repair
 
 WIRE_VERSION = 1
 BATCH_ID_BYTES = 16

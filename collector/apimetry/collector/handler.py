@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.collector import decode
-from apimetry.collector.body import BodyReader, content_type_of, encoding_of
+from apimetry.collector.body.body import BodyReader, content_type_of, encoding_of
 from apimetry.collector.calls import CallLimit
 from apimetry.collector.decode import Batch
 from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
@@ -22,8 +22,8 @@ from apimetry.collector.spool.spool import Spool
 from apimetry.serving.credentials import ApplicationAccess, authorize_application
 from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, TooManyRequests, Unavailable
 from apimetry.serving.service import json_response
-from apimetry.store.accounts import Application, KeyKind
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Application, KeyKind
+from apimetry.store.accounts.directory import Directory
 
 MAX_BATCH_ID_CHARACTERS = 128
 CONCURRENT_DECODES = 2

@@ -19,11 +19,11 @@ from functools import partial
 from apimetry.collector.calls import CallLimit
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
+from apimetry.collector.segments import Contents, Part, load, split
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.quarantine import Origin
 from apimetry.collector.spool.segment import Sealed
 from apimetry.collector.spool.spool import Spool
-from apimetry.collector.unpack import Contents, Part, load, split
 from apimetry.store.errors import StoreRejected, is_transient
 
 log = logging.getLogger(__name__)

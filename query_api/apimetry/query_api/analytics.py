@@ -17,8 +17,8 @@ from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseri
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import UsageQuery, Window, parse_usage, parse_window
 from apimetry.serving.credentials import ApplicationAccess, authorize_application
-from apimetry.store.accounts import Application, KeyKind
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Application, KeyKind
+from apimetry.store.accounts.directory import Directory
 
 
 class Analytics:

@@ -27,10 +27,10 @@ from apimetry.query_api.pages.pages import Pages
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
-from apimetry.store.accounts import Accounts
-from apimetry.store.alerts import Alerts
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 from apimetry.store.jobs import Jobs
 
 

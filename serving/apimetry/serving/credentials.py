@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from apimetry.serving.errors import BadRequest, Forbidden, NotFound, Unauthorized
-from apimetry.store.accounts import Application, KeyKind, Organization
-from apimetry.store.directory import Directory, Principal
+from apimetry.store.accounts.accounts import Application, KeyKind, Organization
+from apimetry.store.accounts.directory import Directory, Principal
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from clickhouse_connect.driver.client import Client
 
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.connections import embedded_client, http_client
+from apimetry.store.embedded.intent import Intents, fed_tables, undo
+from apimetry.store.embedded.ownership import Ownership, take_ownership
+from apimetry.store.embedded.repair import forget_lost_blocks
 from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, clear_insert_files, insert_into
-from apimetry.store.intent import Intents, fed_tables, undo
-from apimetry.store.ownership import Ownership, take_ownership
-from apimetry.store.repair import forget_lost_blocks
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.streaming import Statement, StreamFormat, stream_from_engine, stream_from_server
 

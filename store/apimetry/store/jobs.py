@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.store.accounts.records import Application
 from apimetry.store.errors import AccountNotFound
-from apimetry.store.records import Application
 from apimetry.store.versions import Columns, Versions
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store

@@ -6,7 +6,7 @@ import time
 
 from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.settings import QuerySettings
-from apimetry.store.alerts import Alerts
+from apimetry.store.alerts.alerts import Alerts
 from tests.query_api.alerting.test_evaluator import Outbox, rule_of
 from tests.query_api.alerting.test_webhooks import Receiver
 from tests.support.query_events import Event, insert_events

@@ -8,8 +8,8 @@ import pytest
 
 from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.alerting.judging import decide, judge
-from apimetry.store.alert_records import AlertEvent, AlertRule, Direction, Metric, Transition
-from apimetry.store.alerts import Alerts
+from apimetry.store.alerts.alerts import Alerts
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Direction, Metric, Transition
 from apimetry.store.errors import StoreUnavailable
 from tests.support.query_events import Event, insert_events
 

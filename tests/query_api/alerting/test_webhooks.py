@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestServer
 
 from apimetry.query_api.alerting.addresses import check_host, is_public
 from apimetry.query_api.alerting.webhooks import ATTEMPTS, Webhooks, webhook_session, worth_another_try
-from apimetry.store.accounts import Application, RequestLimits
-from apimetry.store.alert_records import AlertEvent, AlertRule, Metric, Transition, new_webhook_secret
+from apimetry.store.accounts.accounts import Application, RequestLimits
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric, Transition, new_webhook_secret
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 SHOP = Application("shop", "o", "Shop", 30, RequestLimits(), NOW)

@@ -9,7 +9,7 @@ from apimetry.query_api.insights.answer import answer_insights
 from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.usage.params import parse_window
-from apimetry.store.records import Application, RequestLimits
+from apimetry.store.accounts.records import Application, RequestLimits
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service
 

@@ -19,7 +19,7 @@ from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage
 from apimetry.query_api.usage.reading import MAX_SORTED_BUCKETS
 from apimetry.serving.errors import BadRequest
-from apimetry.store.records import Application, RequestLimits
+from apimetry.store.accounts.records import Application, RequestLimits
 from tests.query_api.timeseries.test_answer import HOSTILE
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error, running_query_service

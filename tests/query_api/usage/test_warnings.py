@@ -4,7 +4,7 @@ import pytest
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage.warnings import alerts, average_rates, utilizations
-from apimetry.store.records import RequestLimits
+from apimetry.store.accounts.records import RequestLimits
 
 NONE = {"requestsPerMinute": None, "requestsPerHour": None, "requestsPerDay": None}
 

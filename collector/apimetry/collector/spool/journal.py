@@ -23,9 +23,9 @@ from apimetry.collector.errors import SpoolBrokenError, SpoolError
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.settings import FsyncPolicy, SpoolSettings
 from apimetry.collector.spool import segment
+from apimetry.collector.spool.active import NO_ROOM, Growing, refusal
 from apimetry.collector.spool.batch_ids import BatchIds
 from apimetry.collector.spool.files import Files
-from apimetry.collector.spool.growing import NO_ROOM, Growing, refusal
 from apimetry.collector.spool.quarantine import Quarantine
 from apimetry.collector.spool.recovery import Folders, recover, write_reserve
 from apimetry.collector.spool.segment import Entry, Sealed

@@ -22,10 +22,10 @@ from apimetry.query_api.management.bodies import page_of, read_body
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
-from apimetry.store.accounts import KeyKind
-from apimetry.store.alert_records import AlertRule, AlertState, new_webhook_secret
-from apimetry.store.alerts import Alerts
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import KeyKind
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.alerts.alerts import Alerts
+from apimetry.store.alerts.records import AlertRule, AlertState, new_webhook_secret
 from apimetry.store.errors import AccountNotFound
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import msgspec
 
 from apimetry.query_api.management.bodies import iso_or_none
 from apimetry.serving.errors import BadRequest
-from apimetry.store.alert_records import (
+from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
     NEEDS_REQUESTS,

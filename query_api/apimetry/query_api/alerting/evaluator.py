@@ -26,10 +26,10 @@ from apimetry.query_api.alerting.judging import decide, judge
 from apimetry.query_api.alerting.measuring import measurement, value_of
 from apimetry.query_api.alerting.webhooks import FAILED, PENDING, Webhooks
 from apimetry.serving.errors import BadRequest
-from apimetry.store.accounts import Application
-from apimetry.store.alert_records import AlertEvent, AlertRule, AlertState, Transition
-from apimetry.store.alerts import Alerts
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Application
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.alerts.alerts import Alerts
+from apimetry.store.alerts.records import AlertEvent, AlertRule, AlertState, Transition
 from apimetry.store.errors import StoreError, is_transient
 from apimetry.store.turns import take_turn
 

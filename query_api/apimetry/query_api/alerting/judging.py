@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from apimetry.store.alert_records import AlertEvent, AlertRule, Direction, Metric, Transition
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Direction, Metric, Transition
 
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clocks of services over one store may be apart."""

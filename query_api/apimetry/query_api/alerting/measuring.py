@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
 from apimetry.query_api.timeseries.params import Filter, parse_timeseries
-from apimetry.store.accounts import RequestLimits
-from apimetry.store.alert_records import NEEDS_REQUESTS, AlertRule, Metric
+from apimetry.store.accounts.accounts import RequestLimits
+from apimetry.store.alerts.records import NEEDS_REQUESTS, AlertRule, Metric
 
 _SQL = """SELECT sum(sample_weight), {measure}
 FROM events

@@ -13,8 +13,8 @@ from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.settings import QuerySettings
-from apimetry.store.alerts import Alerts
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.alerts.alerts import Alerts
 
 
 def evaluating(

@@ -28,8 +28,8 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
-from apimetry.store.accounts import Application
-from apimetry.store.alert_records import AlertEvent, AlertRule, Metric
+from apimetry.store.accounts.accounts import Application
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from apimetry.query_api.management.bodies import iso_or_none, page_of
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, NotFound
 from apimetry.serving.service import json_response
-from apimetry.store.accounts import Application, KeyKind
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Application, KeyKind
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.errors import AccountNotFound
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.mutations import Unfinished, unfinished_mutations

@@ -25,9 +25,9 @@ from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.credentials import authorize_application
 from apimetry.serving.errors import Unavailable
-from apimetry.store.accounts import Application, KeyKind
+from apimetry.store.accounts.accounts import Application, KeyKind
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreError
 
 log = logging.getLogger(__name__)

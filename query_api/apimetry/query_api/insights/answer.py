@@ -14,7 +14,7 @@ from apimetry.query_api.usage.reading import Ask, Group, Rows, as_last, asked, g
 from apimetry.query_api.usage.shapes import Json
 from apimetry.query_api.usage.sql import Order, Scope, Sort
 from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
-from apimetry.store.accounts import Application
+from apimetry.store.accounts.accounts import Application
 
 # RFC 9110, section 9.2.3: what a cache may answer.
 _READS = ("GET", "HEAD")

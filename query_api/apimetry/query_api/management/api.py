@@ -32,8 +32,8 @@ from apimetry.query_api.management.bodies import (
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, Forbidden
 from apimetry.serving.service import json_response
-from apimetry.store.accounts import Accounts, Application, Key, KeyKind
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Accounts, Application, Key, KeyKind
+from apimetry.store.accounts.directory import Directory
 from apimetry.store.errors import AccountNotFound
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from apimetry.query_api.http.body_refusals import refusal_of
 from apimetry.serving.errors import BadRequest, UnsupportedMediaType
-from apimetry.store.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
-from apimetry.store.records import MAX_RETENTION_DAYS, checked_name
+from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.records import MAX_RETENTION_DAYS, checked_name
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400

@@ -6,7 +6,7 @@ from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, MAX_FILTER
 from apimetry.query_api.openapi.parts import COUNT, Json, answer, array, closed, errors, json_content, operation, ref
 from apimetry.query_api.openapi.parts import schema as schema_ref
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
-from apimetry.store.alert_records import (
+from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
     MAX_COOLDOWN_S,

@@ -18,7 +18,7 @@ from apimetry.query_api.openapi.parts import (
 )
 from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
-from apimetry.store.records import MAX_RETENTION_DAYS
+from apimetry.store.accounts.records import MAX_RETENTION_DAYS
 
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}

@@ -15,7 +15,7 @@ from apimetry.query_api.usage.params import UsageQuery, Window
 from apimetry.query_api.usage.reading import Ask, as_last, asked, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage.shapes import Json, counted_json, endpoints_json, points_json
 from apimetry.query_api.usage.sql import Dimension, Order, Scope
-from apimetry.store.accounts import Application, Organization
+from apimetry.store.accounts.accounts import Application, Organization
 
 DAY_S = 86_400
 # Seconds, and the granularity of the series.

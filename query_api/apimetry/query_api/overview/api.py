@@ -24,8 +24,8 @@ from apimetry.query_api.usage.shapes import Json
 from apimetry.serving.credentials import authorize
 from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
-from apimetry.store.accounts import Accounts, Application, KeyKind, Organization
-from apimetry.store.directory import Directory
+from apimetry.store.accounts.accounts import Accounts, Application, KeyKind, Organization
+from apimetry.store.accounts.directory import Directory
 
 _NO_STORE = {"Cache-Control": "no-store"}
 

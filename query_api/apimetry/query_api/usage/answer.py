@@ -11,7 +11,7 @@ from apimetry.query_api.usage.reading import Ask, Reading, as_last, read_usage, 
 from apimetry.query_api.usage.shapes import Json, breakdown_json, changes_json, errors_json, points_json, totals_json
 from apimetry.query_api.usage.sql import Scope
 from apimetry.query_api.usage.warnings import alerts, average_rates, limits_json, utilizations
-from apimetry.store.accounts import Application
+from apimetry.store.accounts.accounts import Application
 
 
 def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: int) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.planning.figures import Measures, plain, scaled
-from apimetry.store.accounts import RequestLimits
+from apimetry.store.accounts.accounts import RequestLimits
 
 # Thresholds of api.md, section 3.2; each is exceeded, not met. They are compared with the figures as they are shown.
 UTILIZATION_PERCENT, URGENT_UTILIZATION_PERCENT = 80, 90

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.errors import SchemaError, StoreRejected
+from apimetry.store.layout import DEDUPLICATION_WINDOW, Layout
 from apimetry.store.migrations import (
     m0001_events,
     m0002_accounts,
@@ -25,7 +26,6 @@ from apimetry.store.migrations import (
     m0006_alerts,
     m0007_jobs,
 )
-from apimetry.store.migrations.layout import DEDUPLICATION_WINDOW, Layout
 from apimetry.store.migrations.pausing import inserts_paused, resume_inserts
 
 if TYPE_CHECKING:

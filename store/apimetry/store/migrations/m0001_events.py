@@ -7,7 +7,7 @@ acknowledged survives a power cut even after its segment left the spool.
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _COLUMNS = """
     application LowCardinality(String),

@@ -5,7 +5,7 @@ A key's last use has its own table, so that noting it can never undo a revocatio
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _TIME = "DateTime64(3, 'UTC')"
 

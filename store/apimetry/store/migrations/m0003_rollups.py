@@ -32,7 +32,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
 _NOTHING_IS_LESS: Final = 2**64 - 1

@@ -7,7 +7,7 @@ adds them up. Events that were stored before this migration are not in it.
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _COLUMNS = """
     application LowCardinality(String),

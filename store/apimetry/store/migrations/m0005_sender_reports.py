@@ -5,7 +5,7 @@ The table is coarse (a row for each process and minute), so it is kept longer th
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _COLUMNS = """
     application LowCardinality(String),

@@ -6,7 +6,7 @@ others are dropped, so that several services agree on who does what.
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _TIME = "DateTime64(3, 'UTC')"
 

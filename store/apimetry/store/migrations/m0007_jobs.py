@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.store.migrations.layout import Layout
+from apimetry.store.layout import Layout
 
 _COLUMNS = """
     id String,

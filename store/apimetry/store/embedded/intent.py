@@ -31,8 +31,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from apimetry.store.embedded.repair import LOGS, Part, parts_of
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.repair import LOGS, Part, parts_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from apimetry.collector.budget import BudgetExceeded, ByteBudget
+from apimetry.collector.body.budget import BudgetExceeded, ByteBudget
+from apimetry.collector.body.inflate import ENCODINGS, Inflater
 from apimetry.collector.errors import DecodeError
-from apimetry.collector.inflate import ENCODINGS, Inflater
 from apimetry.collector.settings import CollectorSettings
 from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 

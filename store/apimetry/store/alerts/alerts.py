@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from apimetry.store.alert_records import (
+from apimetry.store.alerts.records import (
     AlertEvent,
     AlertRule,
     AlertState,

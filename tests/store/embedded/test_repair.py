@@ -10,7 +10,7 @@ import pytest
 
 from apimetry.store import migrations
 from apimetry.store.client import Store
-from apimetry.store.repair import forget_lost_blocks
+from apimetry.store.embedded.repair import forget_lost_blocks
 from tests.store.test_events import add_rollup, counts
 from tests.support.event_rows import encode_rows
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from apimetry.store.client import Store
+from apimetry.store.embedded.intent import NAME, Intents, encode_intent, fed_tables, read_intent, undo
+from apimetry.store.embedded.repair import LOGS, parts_of
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.intent import NAME, Intents, encode_intent, fed_tables, read_intent, undo
-from apimetry.store.repair import LOGS, parts_of
+from tests.store.embedded.test_repair import with_store
 from tests.store.test_events import add_rollup, counts
-from tests.store.test_repair import with_store
 from tests.support.event_rows import encode_rows
 from tests.support.power import cut_power
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROWS = {token: encode_rows(100, consumer_id=token) for token in ("a", "b", "c")}
 
 

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from apimetry.store import migrations
-from apimetry.store.accounts import Accounts, KeyKind
-from apimetry.store.bootstrap import Credentials, bootstrap
+from apimetry.store.accounts.accounts import Accounts, KeyKind
+from apimetry.store.accounts.bootstrap import Credentials, bootstrap
+from apimetry.store.accounts.directory import USE_RESOLUTION, Directory, Principal
+from apimetry.store.accounts.records import generate_key
 from apimetry.store.client import Store
-from apimetry.store.directory import USE_RESOLUTION, Directory, Principal
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.records import generate_key
 from tests.support.clickhouse_server import ClickHouseServer
 
 
@@ -178,12 +178,12 @@ async def test_while_the_store_is_away_the_last_snapshot_holds(
     directory = made_by_hand(accounts, clock)
     await directory.start()
     clickhouse_server.kill()
-    with caplog.at_level(logging.WARNING, "apimetry.store.directory"):
+    with caplog.at_level(logging.WARNING, "apimetry.store.accounts.directory"):
         for second in range(2, 12, 2):
             clock.seconds = second
             assert await directory.find(generate_key(KeyKind.read)) is None
             assert await directory.find(credentials.write_key) is not None
-    ours = [record for record in caplog.records if record.name == "apimetry.store.directory"]
+    ours = [record for record in caplog.records if record.name == "apimetry.store.accounts.directory"]
     assert len(ours) == 1
     assert "the last ones hold" in ours[0].getMessage()
     clickhouse_server.restart()

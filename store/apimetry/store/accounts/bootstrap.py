@@ -10,9 +10,9 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from apimetry.store.accounts import Accounts, Application, KeyKind
+from apimetry.store.accounts.accounts import Accounts, Application, KeyKind
+from apimetry.store.accounts.records import check_key, derived_id, generate_key, hash_key
 from apimetry.store.errors import AccountConflict
-from apimetry.store.records import check_key, derived_id, generate_key, hash_key
 
 DEFAULT_NAME: Final = "default"
 

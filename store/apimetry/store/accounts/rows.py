@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from apimetry.store.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.versions import Columns
 
 _TIME: Final = "DateTime64(3, 'UTC')"

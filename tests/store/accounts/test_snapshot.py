@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from apimetry.store.accounts import Accounts, KeyKind, Plan, RequestLimits
+from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan, RequestLimits
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.records import generate_key
+from apimetry.store.accounts.snapshot import Snapshot, read_snapshot, write_snapshot
 from apimetry.store.client import Store
-from apimetry.store.directory import Directory
 from apimetry.store.errors import StoreUnavailable
-from apimetry.store.records import generate_key
-from apimetry.store.snapshot import Snapshot, read_snapshot, write_snapshot
 from tests.support.clickhouse_server import ClickHouseServer
 
 

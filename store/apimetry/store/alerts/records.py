@@ -11,8 +11,8 @@ from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
 
+from apimetry.store.accounts.records import checked_name
 from apimetry.store.errors import AccountInvalid
-from apimetry.store.records import checked_name
 
 MAX_WINDOW_S: Final = 86400
 MAX_COOLDOWN_S: Final = 7 * 86400

@@ -21,13 +21,13 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from apimetry.store.accounts import Application, Key, KeyKind, Organization
+from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization
+from apimetry.store.accounts.records import hash_key
+from apimetry.store.accounts.snapshot import Snapshot, read_snapshot, write_snapshot
 from apimetry.store.errors import StoreError, StoreUnavailable
-from apimetry.store.records import hash_key
-from apimetry.store.snapshot import Snapshot, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
-    from apimetry.store.accounts import Accounts
+    from apimetry.store.accounts.accounts import Accounts
 
 logger = logging.getLogger(__name__)
 

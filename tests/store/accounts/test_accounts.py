@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from apimetry.store import migrations
-from apimetry.store.accounts import KEY_PREFIXES, Accounts, KeyKind, Plan, RequestLimits
-from apimetry.store.bootstrap import bootstrap
+from apimetry.store.accounts.accounts import KEY_PREFIXES, Accounts, KeyKind, Plan, RequestLimits
+from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.accounts.records import check_key, generate_key, hash_key
 from apimetry.store.client import Store
 from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
-from apimetry.store.records import check_key, generate_key, hash_key
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=timezone.utc)
 

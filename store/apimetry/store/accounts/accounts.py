@@ -12,19 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from apimetry.store.account_rows import (
-    APPLICATIONS,
-    KEYS,
-    ORGANIZATIONS,
-    application_columns,
-    application_of,
-    key_columns,
-    key_of,
-    organization_columns,
-    organization_of,
-)
-from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
-from apimetry.store.records import (
+from apimetry.store.accounts.records import (
     KEY_PREFIXES,
     SHOWN_CHARACTERS,
     Application,
@@ -42,6 +30,18 @@ from apimetry.store.records import (
     generate_key,
     hash_key,
 )
+from apimetry.store.accounts.rows import (
+    APPLICATIONS,
+    KEYS,
+    ORGANIZATIONS,
+    application_columns,
+    application_of,
+    key_columns,
+    key_of,
+    organization_columns,
+    organization_of,
+)
+from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
 from apimetry.store.versions import APPEND, Versions
 
 if TYPE_CHECKING:

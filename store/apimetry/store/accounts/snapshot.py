@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from apimetry.store.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
 
 logger = logging.getLogger(__name__)
 

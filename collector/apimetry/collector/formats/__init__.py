@@ -1,0 +1,1 @@
+"""Bytes to a batch, one module for each content type."""
