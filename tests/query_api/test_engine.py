@@ -10,10 +10,27 @@ from contextlib import asynccontextmanager
 import pytest
 
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.queueing.askers import Client, ClientLeft
+from apimetry.query_api.queueing.fair_queue import Asker
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.client import Store
 
 THREADS = 2
+KEY, ANOTHER_KEY = Asker("ours", "one"), Asker("ours", "two")
+
+
+def client(asker=KEY, has_left=lambda: False):
+    return Client(asker, has_left)
+
+
+class Leaving:
+    """Whether a client has left, which its test decides."""
+
+    def __init__(self):
+        self.left = False
+
+    def __call__(self):
+        return self.left
 
 
 @pytest.fixture
@@ -26,14 +43,15 @@ def store(tmp_path):
 
 @asynccontextmanager
 async def busy(engine):
-    """All threads have a question, until the block is left."""
+    """All threads have a question, of others, until the block is left."""
     begun, end = threading.Barrier(THREADS + 1), threading.Event()
 
-    def hold(_number):
+    def hold(_ask):
         begun.wait(10)
         end.wait(10)
 
-    held = [asyncio.create_task(engine.answer(hold, number)) for number in range(THREADS)]
+    others = [client(Asker(f"other {number}", "key")) for number in range(THREADS)]
+    held = [asyncio.create_task(engine.answer(each, hold)) for each in others]
     await asyncio.to_thread(begun.wait, 10)
     try:
         yield
@@ -42,76 +60,184 @@ async def busy(engine):
         await asyncio.gather(*held)
 
 
-async def until_under_way(engine, questions):
-    """A question is under way some turns of the loop after its task was made."""
+async def until_waiting(engine, questions):
+    """A question waits some turns of the loop after its task was made."""
     for _ in range(9):
-        if engine.under_way == questions:
+        if engine.queue.waiting == questions:
             return
         await asyncio.sleep(0)
-    pytest.fail(f"{engine.under_way} questions are under way, not {questions}")
+    pytest.fail(f"{engine.queue.waiting} questions wait, not {questions}")
 
 
 async def test_the_same_question_that_waits_already_is_asked_once(store):
     engine, numbers = Engine(store, QuerySettings()), itertools.count()
 
-    def question(name):
+    def question(_ask, name):
         return name, next(numbers)
 
     async with busy(engine):
-        asked = [asyncio.create_task(engine.answer_once(question, name)) for name in ("a", "b", "a", "a", "b")]
-        await until_under_way(engine, THREADS + 2)
+        asked = [
+            asyncio.create_task(engine.answer_once(client(), question, name)) for name in ("a", "b", "a", "a", "b")
+        ]
+        await until_waiting(engine, 2)
     answers = await asyncio.gather(*asked)
     assert answers[0] == answers[2] == answers[3]
     assert answers[1] == answers[4]
     assert {name for name, _ in answers} == {"a", "b"}
     assert next(numbers) == 2
-    assert engine.under_way == 0
+    assert (engine.queue.running, engine.queue.waiting) == (0, 0)
+
+
+async def test_a_question_of_another_key_waits_in_no_other_s_queue(store):
+    engine, answered = Engine(store, QuerySettings()), []
+
+    def question(_ask, name):
+        answered.append(name)
+
+    async with busy(engine):
+        many = [asyncio.create_task(engine.answer_once(client(), question, number)) for number in range(5)]
+        await until_waiting(engine, 5)
+        last = asyncio.create_task(engine.answer_once(client(ANOTHER_KEY), question, 4))
+        await until_waiting(engine, 6)
+    await last
+    assert answered.count(4) in (1, 2)
+    assert len(answered) < 6
+    await asyncio.gather(*many)
+    assert sorted(answered) == [0, 1, 2, 3, 4, 4]
 
 
 async def test_a_question_that_has_begun_is_asked_again(store):
     engine = Engine(store, QuerySettings())
     numbers, begun, end = itertools.count(), threading.Semaphore(0), threading.Event()
 
-    def question():
+    def question(_ask):
         number = next(numbers)
         begun.release()
         end.wait(10)
         return number
 
-    first = asyncio.create_task(engine.answer_once(question))
+    first = asyncio.create_task(engine.answer_once(client(), question))
     await asyncio.to_thread(begun.acquire)
-    second = asyncio.create_task(engine.answer_once(question))
-    await asyncio.to_thread(begun.acquire)
+    second = asyncio.create_task(engine.answer_once(client(), question))
+    await until_waiting(engine, 1)
     end.set()
     assert [await first, await second] == [0, 1]
 
 
 async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
     engine, asked = Engine(store, QuerySettings()), []
+
+    def question(_ask, name):
+        asked.append(name)
+
     async with busy(engine):
         tasks = {
-            (name, number): asyncio.create_task(engine.answer_once(asked.append, name))
+            (name, number): asyncio.create_task(engine.answer_once(client(), question, name))
             for name in ("left", "kept")
             for number in range(2)
         }
-        await until_under_way(engine, THREADS + 2)
+        await until_waiting(engine, 2)
         for gone in (("left", 0), ("left", 1), ("kept", 0)):
             tasks[gone].cancel()
         await asyncio.wait([tasks["left", 0], tasks["left", 1], tasks["kept", 0]])
-        again = asyncio.create_task(engine.answer_once(asked.append, "kept"))
+        again = asyncio.create_task(engine.answer_once(client(), question, "kept"))
         await asyncio.sleep(0)
     await asyncio.gather(tasks["kept", 1], again)
     assert asked == ["kept"]
-    assert engine.under_way == 0
+    assert (engine.queue.running, engine.queue.waiting) == (0, 0)
+
+
+async def test_a_question_whose_client_left_while_it_waited_does_not_begin(store):
+    engine, asked, has_left = Engine(store, QuerySettings()), [], Leaving()
+
+    def question(_ask):
+        asked.append("left")
+
+    async with busy(engine):
+        waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+        await until_waiting(engine, 1)
+        has_left.left = True
+        with pytest.raises(ClientLeft):
+            await waiting
+        await until_waiting(engine, 0)
+    assert asked == []
+    assert engine.queue.left == 1
+
+
+async def test_a_statement_whose_client_left_is_ended_by_the_engine(store):
+    engine, has_left = Engine(store, QuerySettings()), Leaving()
+    begun, ended = threading.Event(), threading.Event()
+
+    def question(ask):
+        begun.set()
+        try:
+            # Each row sleeps; in all it would take minutes.
+            ask("SELECT sum(sleepEachRow(0.1)) FROM numbers(300) SETTINGS max_block_size = 1", {})
+        finally:
+            ended.set()
+
+    waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+    await asyncio.to_thread(begun.wait, 10)
+    while not store.query("SELECT 1 FROM system.processes WHERE Settings['log_comment'] LIKE 'apimetry-%'"):  # noqa: ASYNC110 - as an operator looks
+        await asyncio.sleep(0)
+    has_left.left = True
+    with pytest.raises(ClientLeft):
+        await waiting
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_a_question_whose_client_left_asks_no_further_statement(store):
+    engine, has_left = Engine(store, QuerySettings()), Leaving()
+    begun, go_on, outcome = threading.Event(), threading.Event(), []
+
+    def question(ask):
+        begun.set()
+        go_on.wait(10)
+        try:
+            outcome.extend(ask("SELECT 1", {}))
+        except ClientLeft as error:
+            outcome.append(error)
+            raise
+
+    waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+    await asyncio.to_thread(begun.wait, 10)
+    has_left.left = True
+    with pytest.raises(ClientLeft):
+        await waiting
+    # Its slot is held until its thread is free.
+    assert engine.queue.running == 1
+    go_on.set()
+    while engine.queue.running:  # noqa: ASYNC110 - likewise
+        await asyncio.sleep(0)
+    assert [type(each) for each in outcome] == [ClientLeft]
+
+
+async def test_beside_a_smaller_load_statements_get_one_thread_and_give_way(store):
+    engine = Engine(store, QuerySettings())
+
+    def settings(ask):
+        ((rank, threads),) = ask("SELECT getSetting('priority'), getSetting('max_threads')", {})
+        return rank, threads
+
+    alone = await engine.answer(client(), settings)
+    engine.queue._organizations["ours"].load = 2.0
+    heavy = await engine.answer(client(), settings)
+    light = await engine.answer(client(Asker("light", "key")), settings)
+    engine.queue._organizations["ours"].load = 2.0
+    beside = await engine.answer(client(), settings)
+    assert alone[0] < heavy[0]
+    assert light[0] < beside[0]
+    assert beside[1] == 1
+    assert heavy[1] == alone[1] == light[1]
 
 
 async def test_all_who_asked_get_the_error(store):
     engine = Engine(store, QuerySettings())
 
-    def question():
+    def question(_ask):
         raise ValueError("no")
 
     async with busy(engine):
-        asked = [asyncio.create_task(engine.answer_once(question)) for _ in range(3)]
-        await asyncio.sleep(0)
+        asked = [asyncio.create_task(engine.answer_once(client(), question)) for _ in range(3)]
+        await until_waiting(engine, 1)
     assert [str(error) for error in await asyncio.gather(*asked, return_exceptions=True)] == ["no"] * 3

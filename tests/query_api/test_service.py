@@ -9,6 +9,8 @@ from aiohttp import web
 
 from apimetry.query_api.app import create_app
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.queueing.askers import Client
+from apimetry.query_api.queueing.fair_queue import Asker
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import BadRequest, Unavailable
 from apimetry.store.errors import QueryLimitExceeded
@@ -185,6 +187,8 @@ async def test_many_questions_at_once_each_get_their_own_answer(service):
 class SlowStore:
     """A store whose calls wait for `may_end`."""
 
+    threads = 1
+
     def __init__(self):
         self.may_end = asyncio.Event()
 
@@ -194,23 +198,30 @@ class SlowStore:
 
 
 async def test_more_questions_than_may_wait_are_refused_at_once_and_leave_no_trace():
-    store = SlowStore()
-    engine = Engine(store, QuerySettings(max_waiting_queries=2))
-    waiting = [asyncio.create_task(engine.answer(int, "1")) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable) as refusal:
-        await engine.answer(int, "1")
+    store, client = SlowStore(), Client(Asker("o", "k"), has_left=lambda: False)
+    engine = Engine(store, QuerySettings(max_waiting_queries=4))
+
+    def number(_ask, text):
+        return int(text)
+
+    waiting = [asyncio.create_task(engine.answer(client, number, "1")) for _ in range(2)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="1 requests of this key are waiting") as refusal:
+        await engine.answer(client, number, "1")
     assert refusal.value.headers["Retry-After"] == "2"
     store.may_end.set()
     assert await asyncio.gather(*waiting) == [1, 1]
-    assert engine.under_way == 0
+    assert (engine.queue.running, engine.queue.waiting) == (0, 0)
     with pytest.raises(ValueError, match="x"):
-        await engine.answer(int, "x")
-    assert await engine.answer(int, "2") == 2
+        await engine.answer(client, number, "x")
+    assert await engine.answer(client, number, "2") == 2
 
 
 class HangingStore:
     """A store that never answers."""
+
+    threads = 1
 
     def query(self, sql):
         raise AssertionError("never reached")
@@ -228,11 +239,11 @@ async def test_a_question_that_takes_too_long_is_the_askers_to_change():
     store = SlowStore()
     store.may_end.set()
 
-    def slow():
+    def slow(_ask):
         raise QueryLimitExceeded("TIMEOUT_EXCEEDED (code 159)")
 
     with pytest.raises(BadRequest, match=r"30 s or 2048 MiB .* shorter range"):
-        await Engine(store, QuerySettings()).answer(slow)
+        await Engine(store, QuerySettings()).answer(Client(Asker("o", "k"), lambda: False), slow)
 
 
 async def test_pages_load_nothing_run_nothing_and_fit_their_policy(embedded_service):

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from aiohttp import web
 from msgspec.json import encode
 
-from apimetry.query_api.engine import Engine
+from apimetry.query_api.engine import Ask, Engine
 from apimetry.query_api.insights.answer import answer_insights
 from apimetry.query_api.insights.forecast import Prices
+from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
@@ -51,21 +52,24 @@ class Analytics:
             request.query.items(),
             max_groups=self._limits.max_groups,
         )
-        return _response(await self._engine.answer_once(self._timeseries, query, access.application.id))
+        client = client_of(request, access.principal)
+        return _response(await self._engine.answer_once(client, self._timeseries, query, access.application.id))
 
     async def usage(self, request: web.Request) -> web.Response:
         """Answer a usage question (api.md, section 3.2)."""
         access = await self._authorize(request)
         now = self._now()
         query = parse_usage(request.query.items(), now)
-        return _response(await self._engine.answer_once(self._usage, query, access.application, now))
+        client = client_of(request, access.principal)
+        return _response(await self._engine.answer_once(client, self._usage, query, access.application, now))
 
     async def insights(self, request: web.Request) -> web.Response:
         """Answer what is to be made of the usage (api.md, section 3.2)."""
         access = await self._authorize(request)
         now = self._now()
         window = parse_window(request.query.items(), now)
-        return _response(await self._engine.answer_once(self._insights, window, access.application, now))
+        client = client_of(request, access.principal)
+        return _response(await self._engine.answer_once(client, self._insights, window, access.application, now))
 
     async def _authorize(self, request: web.Request) -> ApplicationAccess:
         return await authorize_application(
@@ -78,17 +82,17 @@ class Analytics:
 
     # Asked and encoded in the store's thread: a hundred thousand points take the event loop nothing.
 
-    def _timeseries(self, query: TimeseriesQuery, application: str) -> bytes:
+    def _timeseries(self, ask: Ask, query: TimeseriesQuery, application: str) -> bytes:
         now = self._now()
-        return encode(answer_timeseries(query, application, ask=self._engine.ask, limits=self._limits, now=now))
+        return encode(answer_timeseries(query, application, ask=ask, limits=self._limits, now=now))
 
-    def _usage(self, query: UsageQuery, application: Application, now: int) -> bytes:
+    def _usage(self, ask: Ask, query: UsageQuery, application: Application, now: int) -> bytes:
         with self._engine.between_inserts():
-            answer = answer_usage(query, application, ask=self._engine.ask, now=now)
+            answer = answer_usage(query, application, ask=ask, now=now)
         return encode(answer)
 
-    def _insights(self, window: Window, application: Application, now: int) -> bytes:
-        return encode(answer_insights(window, application, prices=self._prices, ask=self._engine.ask, now=now))
+    def _insights(self, ask: Ask, window: Window, application: Application, now: int) -> bytes:
+        return encode(answer_insights(window, application, prices=self._prices, ask=ask, now=now))
 
 
 def _response(body: bytes) -> web.Response:

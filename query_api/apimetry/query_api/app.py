@@ -24,6 +24,8 @@ from apimetry.query_api.management.api import Management
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.overview.api import OrganizationAnalytics
 from apimetry.query_api.pages.pages import Pages
+from apimetry.query_api.queueing.askers import client_left_middleware
+from apimetry.query_api.queueing.metrics import QueueMetrics
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
@@ -52,13 +54,17 @@ def create_app(
             compression_middleware(settings.compress_over_bytes),
             developer_error_middleware,
             error_middleware,
+            client_left_middleware,
         ],
         client_max_size=settings.max_body_bytes,
     )
     app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
     app.add_routes(Analytics(engine, directory, settings, clock).routes())
-    app.add_routes(Exports(store, directory, settings).routes())
+    exports = Exports(store, directory, settings)
+    app.add_routes(exports.routes())
+    registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))
+    registry.register(exports.slow_readers)
     accounts = Accounts(store)
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
     jobs = Jobs(store)

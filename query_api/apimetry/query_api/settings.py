@@ -28,14 +28,27 @@ class QuerySettings:
     max_ready_time_s: float = 3.0
     """Time in which the store must answer for the service to be ready: less than a probe's patience."""
 
-    max_waiting_queries: int = 64
-    """Questions under way or waiting for a thread of the store; the next one is answered 503."""
+    max_waiting_queries: int = 256
+    """Questions that wait for a thread of the store: half of them of one organization, a quarter of one key. The next
+    one is answered 503."""
 
-    max_exports: int = 2
-    """Exports under way, each of which may keep a core busy; the next one is answered 503."""
+    max_queue_time_s: float = 60.0
+    """Time that a question may wait for a thread of the store before it is answered 503."""
 
-    max_export_stall_s: float = 60.0
-    """Time in which an export's client must take 256 KiB; one that does not is cut off."""
+    max_exports: int = 4
+    """Exports under way, each of which may keep a core busy; one organization has one less, one key half of them."""
+
+    max_waiting_exports: int = 32
+    """Exports that wait for one of these to end, shared out like the questions that wait."""
+
+    max_export_queue_time_s: float = 15.0
+    """Time that an export may wait before it is answered 503."""
+
+    min_export_bytes_per_s: int = 16 * 1024
+    """Rate at which an export's client must read. What it falls behind is counted in seconds."""
+
+    max_export_behind_s: float = 60.0
+    """Seconds that an export's client may fall behind that rate; one that does is cut off."""
 
     max_deletion_wait_s: float = 10.0
     """Time in which a deletion is answered: when it is done, or at the latest then, while it goes on."""
@@ -62,7 +75,8 @@ class QuerySettings:
     """What a byte of a request or an answer costs."""
 
     def __post_init__(self) -> None:
-        for name in ("max_points", "max_groups", "max_waiting_queries", "max_exports", "max_body_bytes"):
+        counts = ("max_points", "max_groups", "max_waiting_queries", "max_exports", "max_waiting_exports")
+        for name in (*counts, "min_export_bytes_per_s", "max_body_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("price_per_request", "price_per_byte"):

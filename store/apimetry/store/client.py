@@ -33,6 +33,8 @@ T = TypeVar("T")
 RECEIVE_TIMEOUT_S: Final = 60
 # Threads for what must not wait behind queries: inserts, and the accounts both services authenticate against.
 RESERVED_THREADS: Final = 2
+# Threads of `run` beyond `threads`: alert rules are evaluated while clients' queries occupy all of those.
+SERVICE_THREADS: Final = 1
 
 # What one query may use. A caller may ask for less, never for more.
 QUERY_LIMITS: Final[Mapping[str, int]] = {
@@ -41,6 +43,8 @@ QUERY_LIMITS: Final[Mapping[str, int]] = {
     "max_result_rows": 1_000_000,
     "max_result_bytes": 512 * 1024**2,
 }
+# A statement is found by its comment: an id would have to be new for each statement.
+_END_QUERIES: Final = "KILL QUERY{on_cluster} WHERE Settings['log_comment'] = {{comment:String}} ASYNC"
 _TABLES: Final = (
     "SELECT name, dependencies_table, data_paths FROM system.tables WHERE database = {database:String} ORDER BY name"
 )
@@ -67,7 +71,7 @@ class Store:
     ) -> None:
         self.address: Final[StoreAddress] = parse_address(url)
         self.cluster: Final = checked_cluster(cluster)
-        self._threads = threads
+        self.threads: Final = threads
         self._receive_timeout_s = receive_timeout_s
         self._lock = threading.Lock()
         self._idle: list[Client] = []
@@ -104,7 +108,7 @@ class Store:
         except BaseException:
             self._release()
             raise
-        self._executor = ThreadPoolExecutor(self._threads, "apimetry-store")
+        self._executor = ThreadPoolExecutor(self.threads + SERVICE_THREADS, "apimetry-store")
         self._reserved = ThreadPoolExecutor(RESERVED_THREADS, "apimetry-store-reserved")
         self._opened = True
 
@@ -161,6 +165,12 @@ class Store:
         with self._borrowed(inserting=False) as client:
             client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
         self._fed = {}  # it may have made a table, or a view
+
+    def end_queries(self, comment: str) -> None:
+        """End the statements that run with the setting `log_comment`; they raise StoreUnavailable where they run."""
+        on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
+        with self._borrowed(inserting=False) as client:
+            client.command(_END_QUERIES.format(on_cluster=on_cluster), parameters={"comment": comment})
 
     @contextlib.contextmanager
     def inserts_held(self) -> Iterator[None]:
@@ -247,7 +257,7 @@ class Store:
 
     def _give_back(self, client: Client) -> None:
         with self._lock:
-            if self._opened and len(self._idle) < self._threads + RESERVED_THREADS:
+            if self._opened and len(self._idle) < self.threads + SERVICE_THREADS + RESERVED_THREADS:
                 self._idle.append(client)
                 return
         client.close()

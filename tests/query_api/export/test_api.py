@@ -10,6 +10,7 @@ import aiohttp
 import pyarrow.parquet
 import pytest
 
+from apimetry.query_api.export.pace import Pace
 from apimetry.query_api.export.params import FIELDS
 from apimetry.query_api.settings import QuerySettings
 from tests.support.query_events import Event, insert_events, random_events
@@ -127,16 +128,24 @@ async def test_an_admin_key_names_the_application(embedded_service):
     assert (await embedded_service.get("/v1/export/events?application=shop", "admin")).status == 200
 
 
-@pytest.fixture
-async def large(embedded_store):
-    """A service that allows one export at a time, over more events than fit in the sockets' buffers."""
-    embedded_store.command(
+LARGE = QuerySettings(max_exports=1, max_export_queue_time_s=0.05, max_export_behind_s=0.5)
+
+
+def fill(store):
+    """Insert more events than fit in the sockets' buffers: 60 MB."""
+    store.command(
         "INSERT INTO events (application, timestamp, url, response_us, retention_days)"
         " SELECT 'shop', fromUnixTimestamp64Micro(toInt64(1413295200000000 + number)), randomPrintableASCII(1000), 1,"
         " 20000"
         " FROM numbers(60000)"
     )
-    async with running_query_service(embedded_store, QuerySettings(max_exports=1, max_export_stall_s=0.5)) as running:
+
+
+@pytest.fixture
+async def large(embedded_store):
+    """A service that allows one export at a time, over many events."""
+    fill(embedded_store)
+    async with running_query_service(embedded_store, LARGE) as running:
         yield running
 
 
@@ -144,10 +153,23 @@ async def test_one_export_more_than_allowed_is_refused_and_a_question_is_not(lar
     response = await large.get("/v1/export/events")
     refused = await large.get("/v1/export/events")
     assert refused.headers["Retry-After"]
-    await assert_error(refused, 503, "1 exports are under way")
+    await assert_error(refused, 503, "No slot was free", "0.05 s")
     assert (await large.answer("/1/timeseries/1413295200/1413295201/"))["groups"] == {"shop": [[1413295200, 60_000]]}
     assert (await response.read()).count(b"\n") == 60_000
     assert (await large.get("/v1/export/events?fields=url")).status == 200
+
+
+async def test_two_readers_of_one_key_who_take_nothing_leave_room_for_another_organization(embedded_store):
+    async with running_query_service(embedded_store, QuerySettings(max_export_queue_time_s=0.05)) as service:
+        fill(embedded_store)
+        held = [await service.get("/v1/export/events") for _ in range(2)]
+        assert [response.status for response in held] == [200, 200]
+        await assert_error(await service.get("/v1/export/events"), 503, "No slot was free")
+        assert (await service.get("/v1/export/events?application=shop", "admin")).status == 200
+        theirs = await service.get("/v1/export/events", "their read")
+        assert (theirs.status, await theirs.read()) == (200, b"")
+        for response in held:
+            response.close()
 
 
 async def until_free(service):
@@ -167,11 +189,47 @@ async def test_a_client_that_leaves_ends_its_export(large):
     assert (await (await until_free(large)).read()).count(b"\n") == 60_000
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(large):
+async def test_a_client_that_takes_nothing_is_cut_off_which_is_logged_and_counted(large, caplog):
     response = await large.get("/v1/export/events")
     assert (await (await until_free(large)).read()).count(b"\n") == 60_000
     with pytest.raises(aiohttp.ClientError):
         await response.read()
+    assert (
+        "an export of application shop was cut off: its reader fell 0.5 s behind 16384 bytes a second" in caplog.text
+    )
+    assert "apimetry_query_slow_readers_total 1.0" in await (await large.client.get("/metrics")).text()
+
+
+async def test_a_client_that_reads_slowly_and_steadily_gets_the_whole_file(embedded_store):
+    # Ten times as fast as it must be, and a hundred times as slow as it could: it is never behind.
+    settings = QuerySettings(min_export_bytes_per_s=1_000_000, max_export_behind_s=1.0)
+    fill(embedded_store)
+    async with running_query_service(embedded_store, settings) as service:
+        response = await service.get("/v1/export/events")
+        read = 0
+        async for piece in response.content.iter_chunked(64 * 1024):
+            read += piece.count(b"\n")
+            await asyncio.sleep(len(piece) / 12_000_000)
+    assert read == 60_000
+
+
+@pytest.mark.parametrize(
+    ("steps", "behind_s"),
+    [
+        # Bytes taken, and seconds that were waited for them, at 100 bytes a second.
+        ([(100, 1.0), (100, 1.0)], 0.0),
+        ([(100, 2.0)] * 5, 5.0),
+        ([(100, 3.0), (100, 0.5), (100, 0.5)], 1.0),
+        # Nothing is saved up.
+        ([(100_000, 0.0), (100, 4.0)], 3.0),
+    ],
+)
+def test_what_a_reader_is_behind_is_waited_time_beyond_the_smallest_rate(steps, behind_s):
+    pace = Pace(100, 10.0)
+    for size, waited_s in steps:
+        pace.took(size, waited_s)
+    assert pace.behind_s == pytest.approx(behind_s)
+    assert pace.patience_s(500) == pytest.approx(15.0 - behind_s)
 
 
 async def body_of(service, path, **arguments):

@@ -2,7 +2,8 @@
 
 Until the first rows are there an error is an answer like any other. After that the file has begun, and its only sign
 of failure is that it does not end: the connection is reset, also for clients of HTTP/1.0, to whom a closed connection
-would be a whole file. Each export has a thread of its own, outside those that questions wait for.
+would be a whole file. Each export has a thread of its own, outside those that questions wait for, and exports have a
+queue of their own. A reader that falls too far behind a smallest rate is cut off: it would hold a slot for ever.
 """
 
 from __future__ import annotations
@@ -12,25 +13,29 @@ import contextlib
 import logging
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 from aiohttp import web
+from prometheus_client import Counter
 
+from apimetry.query_api.export.pace import Pace
 from apimetry.query_api.export.params import ExportQuery, parse_export
 from apimetry.query_api.export.sql import make_export
 from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.queueing.askers import ClientLeft, client_of, until_left
+from apimetry.query_api.queueing.fair_queue import Asker, FairQueue
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.credentials import authorize_application
-from apimetry.serving.errors import Unavailable
 from apimetry.store.accounts.accounts import Application, KeyKind
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Chunks = Generator[bytes, None, None]
 
@@ -42,20 +47,27 @@ CONTENT_TYPES = {
 RETENTION_HEADER = "X-Apimetry-Retention-Days"
 # Parquet is compressed inside.
 _COMPRESSED = ("ndjson", "csv")
-_RETRY_AFTER_S = 10
-# What a client must take within the stall limit: at a minute, 4 KB a second.
-_PIECE_BYTES = 256 * 1024
+_PIECE_BYTES = 64 * 1024
+# What the kernel takes beyond what it has sent: with more of it a steady reader would seem to stop and to jump.
+_UNSENT_BYTES = 128 * 1024
 _GZIP_WBITS = 31
 
 
 class Exports:
-    """The handler. `_under_way` is the only mutable state; it is touched on the event loop alone."""
+    """The handler. The queue and the counter are its mutable state, touched on the event loop alone."""
 
     def __init__(self, store: Store, directory: Directory, settings: QuerySettings) -> None:
         self._store = store
         self._directory = directory
         self._settings = settings
-        self._under_way = 0
+        self.queue = FairQueue(
+            settings.max_exports,
+            max_waiting=settings.max_waiting_exports,
+            max_wait_s=settings.max_export_queue_time_s,
+        )
+        self.slow_readers = Counter(
+            "apimetry_query_slow_readers", "Exports whose reader was too slow and was cut off.", registry=None
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of exports."""
@@ -67,15 +79,23 @@ class Exports:
             request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events"
         )
         query = parse_export(request.query.items())
-        if self._under_way >= self._settings.max_exports:
-            raise Unavailable(
-                f"{self._under_way} exports are under way, as many as are allowed", retry_after_s=_RETRY_AFTER_S
-            )
-        self._under_way += 1
+        client = client_of(request, access.principal)
+        task = asyncio.ensure_future(self._in_turn(request, query, client.asker, access.application))
         try:
-            return await self._send(request, query, access.application)
+            return await until_left(client, task)
+        except ClientLeft:
+            self.queue.left += 1
+            logger.info("an export's client left")
+            raise
         finally:
-            self._under_way -= 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _in_turn(
+        self, request: web.Request, query: ExportQuery, asker: Asker, application: Application
+    ) -> web.StreamResponse:
+        async with self.queue.slot(asker):
+            return await self._send(request, query, application)
 
     async def _send(self, request: web.Request, query: ExportQuery, application: Application) -> web.StreamResponse:
         response = web.StreamResponse(headers=_headers(query, application))
@@ -87,31 +107,45 @@ class Exports:
                 chunks = _gzipped(chunks)
         async with contextlib.aclosing(_Ahead(chunks)) as ahead:
             chunk = await ahead.next()
+            _keep_little_unsent(request)
             await response.prepare(request)
+            pace = Pace(self._settings.min_export_bytes_per_s, self._settings.max_export_behind_s)
             try:
                 while chunk is not None:
-                    await self._write(response, chunk)
+                    await self._write(response, chunk, pace)
                     chunk = await ahead.next()
-            except (StoreError, asyncio.TimeoutError) as error:
-                log.warning("an export broke off: %s", str(error) or "its client took too long")
+            except StoreError as error:
+                logger.warning("an export broke off: %s", error)
                 _reset(request)
+            except asyncio.TimeoutError:
+                self._cut_off(request, application)
             except ConnectionError:
-                log.info("an export's client left")
+                logger.info("an export's client left")
             except BaseException:
                 _reset(request)
                 raise
         return response
+
+    def _cut_off(self, request: web.Request, application: Application) -> None:
+        self.slow_readers.inc()
+        logger.warning(
+            "an export of application %s was cut off: its reader fell %g s behind %d bytes a second",
+            application.id, self._settings.max_export_behind_s, self._settings.min_export_bytes_per_s,
+        )  # fmt: skip
+        _reset(request)
 
     def _chunks(self, query: ExportQuery, application: str) -> Chunks:
         export = make_export(query, application)
         chunks = self._store.stream(export.sql, export.parameters, form=export.form)
         return _headed(export.heading, chunks) if export.heading else chunks
 
-    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
+    async def _write(self, response: web.StreamResponse, chunk: bytes, pace: Pace) -> None:
         view = memoryview(chunk)
         for start in range(0, len(chunk), _PIECE_BYTES):
             piece = view[start : start + _PIECE_BYTES]
-            await asyncio.wait_for(response.write(piece), self._settings.max_export_stall_s)
+            began_s = time.monotonic()
+            await asyncio.wait_for(response.write(piece), pace.patience_s(len(piece)))
+            pace.took(len(piece), time.monotonic() - began_s)
 
 
 class _Ahead:
@@ -181,6 +215,14 @@ def _gzipped(chunks: Chunks) -> Chunks:
         yield compressor.flush()
     finally:
         chunks.close()
+
+
+def _keep_little_unsent(request: web.Request) -> None:
+    """Have the kernel take a piece when most of the last one is on its way, so that a reader's pace can be seen."""
+    connection = request.transport.get_extra_info("socket") if request.transport else None
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if connection is not None and option is not None and connection.family != getattr(socket, "AF_UNIX", None):
+        connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
 
 
 def _reset(request: web.Request) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from apimetry.query_api.engine import Engine
+from apimetry.query_api.engine import Ask, Engine
 from apimetry.query_api.http.query_string import collect, one_of, single
 from apimetry.query_api.management.bodies import page_of
 from apimetry.query_api.overview.answer import (
@@ -20,6 +20,7 @@ from apimetry.query_api.overview.answer import (
     bucket_json,
     with_figures,
 )
+from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.usage.shapes import Json
 from apimetry.serving.credentials import authorize
 from apimetry.serving.errors import NotFound
@@ -53,7 +54,8 @@ class OrganizationAnalytics:
         access = await authorize(request, self._directory, KeyKind.admin, purpose="access organization analytics")
         collect(request.query.items(), ())
         applications = self._directory.applications_of(access.organization.id)
-        answer = await self._engine.answer(self._overview, access.organization, applications, self._now())
+        client = client_of(request, access.principal)
+        answer = await self._engine.answer(client, self._overview, access.organization, applications, self._now())
         return json_response(answer, headers=_NO_STORE)
 
     async def buckets(self, request: web.Request) -> web.Response:
@@ -61,7 +63,8 @@ class OrganizationAnalytics:
         access = await authorize(request, self._directory, KeyKind.admin, purpose="list buckets")
         found = self._directory.applications_of(access.organization.id)
         page = page_of(request, found, "buckets")
-        rows = await self._engine.answer(self._with_figures, page["buckets"], self._now())
+        client = client_of(request, access.principal)
+        rows = await self._engine.answer(client, self._with_figures, page["buckets"], self._now())
         return json_response({**page, "buckets": rows}, headers=_NO_STORE)
 
     async def bucket(self, request: web.Request) -> web.Response:
@@ -78,18 +81,19 @@ class OrganizationAnalytics:
             or access.principal.application_id not in (None, application.id)
         ):
             raise NotFound(f"No bucket {request.match_info['id'][:80]!r} that this key may see")
-        answer = await self._engine.answer(self._bucket, application, period, self._now())
+        client = client_of(request, access.principal)
+        answer = await self._engine.answer(client, self._bucket, application, period, self._now())
         return json_response(answer, headers=_NO_STORE)
 
     def _now(self) -> int:
         return math.ceil(self._clock())
 
-    def _overview(self, organization: Organization, applications: list[Application], now: int) -> Json:
+    def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Json:
         keys = sum(key.revoked_at is None for key in self._accounts.keys(organization.id))
-        return answer_overview(Account(organization, applications, keys), self._place, ask=self._engine.ask, now=now)
+        return answer_overview(Account(organization, applications, keys), self._place, ask=ask, now=now)
 
-    def _with_figures(self, applications: list[Application], now: int) -> list[Json]:
-        return with_figures([bucket_json(each) for each in applications], ask=self._engine.ask, now=now)
+    def _with_figures(self, ask: Ask, applications: list[Application], now: int) -> list[Json]:
+        return with_figures([bucket_json(each) for each in applications], ask=ask, now=now)
 
-    def _bucket(self, application: Application, period: str, now: int) -> Json:
-        return answer_bucket(application, period, ask=self._engine.ask, now=now)
+    def _bucket(self, ask: Ask, application: Application, period: str, now: int) -> Json:
+        return answer_bucket(application, period, ask=ask, now=now)

@@ -1,0 +1,65 @@
+"""Who waits for an answer, and whether it still does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+
+from apimetry.query_api.queueing.fair_queue import Asker
+from apimetry.serving.errors import Handler
+from apimetry.store.accounts.directory import Principal
+
+T = TypeVar("T")
+
+POLL_S = 0.25
+"""How often a client is looked after while it waits."""
+
+# As proxies log it: nobody reads the answer.
+_CLIENT_CLOSED_REQUEST = 499
+
+
+class ClientLeft(Exception):
+    """The client's connection ended before the answer was there."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """One request's side: whom it counts for, and whether its connection has ended."""
+
+    asker: Asker
+    has_left: Callable[[], bool]
+
+
+def client_of(request: web.Request, principal: Principal) -> Client:
+    """Return the client of an authorized request."""
+
+    def has_left() -> bool:
+        return request.transport is None or request.transport.is_closing()
+
+    return Client(Asker(principal.organization_id, principal.key_id), has_left)
+
+
+async def until_left(client: Client, work: asyncio.Future[T]) -> T:
+    """Return what `work` returns; it goes on when the wait ends early.
+
+    Raises:
+        ClientLeft: the client has left, which is seen within POLL_S.
+    """
+    while not work.done():
+        if client.has_left():
+            raise ClientLeft
+        await asyncio.wait([work], timeout=POLL_S)
+    return work.result()
+
+
+@web.middleware
+async def client_left_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 499 where the client has left: for the log and the metrics alone."""
+    try:
+        return await handler(request)
+    except ClientLeft:
+        return web.Response(status=_CLIENT_CLOSED_REQUEST, reason="Client Closed Request")

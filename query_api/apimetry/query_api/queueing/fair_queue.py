@@ -1,0 +1,253 @@
+"""Shares a few slots among askers: first among organizations, then among the keys of each.
+
+Invariants:
+
+- One organization holds all slots but one at most, and one key half of them, so that nobody holds all (where there
+  are two slots or more).
+- A free slot goes to the organization that had the smallest load lately, in it to the key that had the smallest, and
+  for a key to the request that waits the longest.
+- At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue the
+  newest request of the organization with the most of them makes room for one of an organization with fewer.
+
+The load is the average number of slots held over about the last LOAD_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+
+from apimetry.serving.errors import Unavailable
+
+LOAD_S = 30.0
+# An asker is forgotten when its last request is this long ago, and its load is none.
+_REMEMBERED_S = 60.0
+_NO_LOAD = 0.01
+_LEAST_RETRY_S = 2
+_MOST_RETRY_S = 60
+
+
+class Refusal(str, Enum):
+    """Why a request got no slot."""
+
+    key = "key_queue_full"
+    organization = "organization_queue_full"
+    total = "queue_full"
+    time = "waited_too_long"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks: the ids of an organization and of one of its keys."""
+
+    organization: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a request stands beside others as it gets its slot: the lighter an asker's load, the lower its `rank`."""
+
+    rank: int
+    """From 0. An organization's load counts before a key's."""
+
+    is_heavier: bool
+    """Whether somebody with a clearly smaller load was here lately."""
+
+
+@dataclass(eq=False)
+class _Place:
+    """A request in the queue; `granted` gets its standing, or the refusal of one that had to make room."""
+
+    asker: Asker
+    since: float
+    granted: asyncio.Future[Standing]
+    is_running: bool = False
+
+
+@dataclass(eq=False)
+class _Share:
+    """What one organization, or one key, has of the slots."""
+
+    at: float
+    seen: float
+    load: float = 0.0
+    running: int = 0
+    waiting: deque[_Place] = field(default_factory=deque)
+    keys: dict[str, _Share] = field(default_factory=dict)
+
+    def advance(self, now: float) -> None:
+        """Bring the load up to `now`."""
+        kept = math.exp(-max(0.0, now - self.at) / LOAD_S)
+        self.load = self.load * kept + self.running * (1 - kept)
+        self.at = now
+
+    @property
+    def level(self) -> int:
+        """The load in powers of two, from 0: below a sixteenth of a slot."""
+        return int(self.load * 16).bit_length()
+
+    @property
+    def is_idle(self) -> bool:
+        is_long_ago = self.at - self.seen > _REMEMBERED_S
+        return not self.running and not self.waiting and is_long_ago and self.load < _NO_LOAD
+
+
+class FairQueue:
+    """Gives slots to askers; for one event loop, which alone touches its state.
+
+    Args:
+        slots: requests under way at once.
+        max_waiting: requests that wait for a slot.
+        max_wait_s: how long one may wait.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(
+        self, slots: int, *, max_waiting: int, max_wait_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._slots = slots
+        self._organization_slots = max(1, slots - 1)
+        self._key_slots = max(1, slots // 2)
+        self._max_waiting = max_waiting
+        self._max_wait_s = max_wait_s
+        self._clock = clock
+        self._organizations: dict[str, _Share] = {}
+        self.waiting = 0
+        self.running = 0
+        self.refused: Counter[Refusal] = Counter()
+        self.left = 0
+        """Requests whose client left before the answer; counted by whoever sees it leave."""
+
+    @asynccontextmanager
+    async def slot(self, asker: Asker) -> AsyncIterator[Standing]:
+        """Hold a slot within the block; who is cancelled while it waits leaves the queue.
+
+        Raises:
+            Unavailable: too many wait already, or none was free in time; it says when to come back.
+        """
+        place = self._enter(asker)
+        try:
+            await asyncio.wait([place.granted], timeout=self._max_wait_s)
+            if not place.granted.done():
+                raise self._refusal(Refusal.time, asker)
+            yield place.granted.result()
+        finally:
+            self._leave(place)
+
+    def _enter(self, asker: Asker) -> _Place:
+        now = self._clock()
+        self._advance(now)
+        organization, key = self._shares(asker, now)
+        organization.seen = key.seen = now
+        place = _Place(asker, now, asyncio.get_running_loop().create_future())
+        # A slot is free where one could begin at once: it does not wait.
+        if not self._may_begin(organization, key):
+            self._check_room(asker, organization, key)
+        organization.waiting.append(place)
+        key.waiting.append(place)
+        self.waiting += 1
+        self._grant()
+        return place
+
+    def _leave(self, place: _Place) -> None:
+        now = self._clock()
+        self._advance(now)
+        organization, key = self._shares(place.asker, now)
+        organization.seen = key.seen = now
+        if place.is_running:
+            self.running -= 1
+            organization.running -= 1
+            key.running -= 1
+        elif place in key.waiting:
+            self._take(place, organization, key)
+        self._grant()
+
+    def _grant(self) -> None:
+        while best := min(self._next(), key=lambda each: each[:3], default=None):
+            *_, organization, key = best
+            place = key.waiting[0]
+            self._take(place, organization, key)
+            self.running += 1
+            organization.running += 1
+            key.running += 1
+            place.is_running = True
+            place.granted.set_result(self._standing(organization, key))
+
+    def _next(self) -> Iterator[tuple[float, float, float, _Share, _Share]]:
+        """Yield the key of each asker that may begin, after what decides which of them does."""
+        for organization in self._organizations.values():
+            for key in organization.keys.values() if organization.waiting else ():
+                if key.waiting and self._may_begin(organization, key):
+                    yield organization.load, key.load, key.waiting[0].since, organization, key
+
+    def _may_begin(self, organization: _Share, key: _Share) -> bool:
+        return (
+            self.running < self._slots
+            and organization.running < self._organization_slots
+            and key.running < self._key_slots
+        )
+
+    def _check_room(self, asker: Asker, organization: _Share, key: _Share) -> None:
+        """Raise Unavailable where the asker has no room, and make some where others have too much of it."""
+        if len(key.waiting) >= max(1, self._max_waiting // 4):
+            raise self._refusal(Refusal.key, asker)
+        if len(organization.waiting) >= max(1, self._max_waiting // 2):
+            raise self._refusal(Refusal.organization, asker)
+        if self.waiting < self._max_waiting:
+            return
+        fullest = max(self._organizations.values(), key=lambda each: len(each.waiting))
+        if len(fullest.waiting) <= len(organization.waiting) + 1:
+            raise self._refusal(Refusal.total, asker)
+        newest = fullest.waiting[-1]
+        newest.granted.set_exception(self._refusal(Refusal.total, newest.asker))
+        # Read here: whoever waits for it may have been cancelled in this moment.
+        newest.granted.exception()
+        self._take(newest, fullest, fullest.keys[newest.asker.key])
+
+    def _take(self, place: _Place, organization: _Share, key: _Share) -> None:
+        organization.waiting.remove(place)
+        key.waiting.remove(place)
+        self.waiting -= 1
+
+    def _standing(self, organization: _Share, key: _Share) -> Standing:
+        others = [each.level for each in self._organizations.values() if each is not organization]
+        besides = [each.level for each in organization.keys.values() if each is not key]
+        is_heavier = min(others, default=organization.level) < organization.level
+        is_heavier = is_heavier or min(besides, default=key.level) < key.level
+        return Standing(organization.level * 16 + min(key.level, 15), is_heavier)
+
+    def _refusal(self, reason: Refusal, asker: Asker) -> Unavailable:
+        self.refused[reason] += 1
+        _, key = self._shares(asker, self._clock())
+        # Who waits the longest says best how long a wait takes now.
+        waited_s = self._clock() - key.waiting[0].since if key.waiting else 0.0
+        retry_s = min(max(waited_s, _LEAST_RETRY_S), _MOST_RETRY_S)
+        said = {
+            Refusal.key: f"{len(key.waiting)} requests of this key are waiting already, as many as are allowed",
+            Refusal.organization: "As many requests of this organization are waiting already as are allowed",
+            Refusal.total: f"{self.waiting} requests are waiting already, as many as are allowed",
+            Refusal.time: f"No slot was free for this request within {self._max_wait_s:g} s",
+        }
+        return Unavailable(said[reason], retry_after_s=retry_s)
+
+    def _shares(self, asker: Asker, now: float) -> tuple[_Share, _Share]:
+        organization = self._organizations.setdefault(asker.organization, _Share(now, now))
+        return organization, organization.keys.setdefault(asker.key, _Share(now, now))
+
+    def _advance(self, now: float) -> None:
+        """Bring all loads up to `now`, and forget who has none."""
+        for name, organization in [*self._organizations.items()]:
+            organization.advance(now)
+            for key_id, key in [*organization.keys.items()]:
+                key.advance(now)
+                if key.is_idle:
+                    del organization.keys[key_id]
+            if organization.is_idle:
+                del self._organizations[name]
