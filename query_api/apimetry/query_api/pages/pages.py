@@ -14,7 +14,7 @@ from aiohttp import web
 from apimetry.query_api.openapi.parts import Json
 from apimetry.query_api.pages.reference import reference_html
 
-_TEMPLATES = files("apimetry.query_api.pages.pages") / "templates"
+_TEMPLATES = files("apimetry.query_api.pages") / "templates"
 
 
 class Pages:
