@@ -1,0 +1,22 @@
+"""The type of a JSON object, and how times are written in one. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+Json = dict[str, object]
+"""A JSON object."""
+
+
+def iso_time(time_s: int) -> str:
+    """Return seconds since the epoch as ISO 8601 in UTC, with whole seconds and a Z."""
+    return _iso(datetime.fromtimestamp(time_s, timezone.utc))
+
+
+def iso_or_none(time: datetime | None) -> str | None:
+    """Return an aware time in the same form, or None."""
+    return None if time is None else _iso(time.astimezone(timezone.utc))
+
+
+def _iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

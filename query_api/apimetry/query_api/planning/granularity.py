@@ -1,0 +1,30 @@
+"""Buckets of equal length, and the lengths that have a name. Pure; all times are UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+# Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
+_MONDAY_S = -3 * 86400
+
+
+@dataclass(frozen=True)
+class Granularity:
+    """Buckets of `seconds`, one of which starts at `origin_s`."""
+
+    seconds: int
+    origin_s: int = 0
+
+    def floor(self, time_s: int) -> int:
+        """Return the start of the bucket that holds `time_s`."""
+        return (time_s - self.origin_s) // self.seconds * self.seconds + self.origin_s
+
+    def starts(self, start_s: int, end_s: int) -> range:
+        """Return the starts of all buckets that overlap `[start_s, end_s)`."""
+        return range(self.floor(start_s), end_s, self.seconds)
+
+
+def named_granularity(name: str) -> Granularity:
+    """Return one of NAMED_GRANULARITIES."""
+    return Granularity(NAMED_GRANULARITIES[name], _MONDAY_S if name == "week" else 0)
