@@ -6,18 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from apimetry.query_api.planning.planner import Plan, plan, timeseries_needs
+from apimetry.query_api.planning.filters import DIMENSIONS, Filter
+from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.planning.rows_sql import middle_of_bucket
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
-from apimetry.query_api.timeseries.params import (
-    DIMENSIONS,
-    SIMPLE_AGGREGATIONS,
-    VALUES,
-    Filter,
-    Granularity,
-    TimeseriesQuery,
-)
-from apimetry.query_api.timeseries.sql import statements
+from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery
+from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING, ROLLUPS
 from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
 

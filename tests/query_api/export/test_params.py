@@ -2,7 +2,7 @@ import pytest
 
 from apimetry.query_api.export.params import FIELDS, ExportQuery, parse_export
 from apimetry.query_api.export.sql import make_export
-from apimetry.query_api.timeseries.params import Filter
+from apimetry.query_api.planning.filters import Filter
 from apimetry.serving.errors import BadRequest
 
 

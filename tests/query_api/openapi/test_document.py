@@ -15,7 +15,7 @@ from apimetry.query_api.openapi import collector
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import PARAMETERS
-from apimetry.query_api.usage.answer import params as usage_params
+from apimetry.query_api.usage import params as usage_params
 from tests.support.query_events import Event, insert_events
 
 METHODS = ("get", "post", "patch", "delete", "put")

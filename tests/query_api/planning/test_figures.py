@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.query_api.planning.figures import Measures, formatted_bytes, iso_time, percent, plain, rounded, scaled
+from apimetry.query_api.http.json_values import iso_time
+from apimetry.query_api.planning.figures import Measures, formatted_bytes, percent, plain, rounded, scaled
 from apimetry.query_api.usage.error_types import ERROR_TYPES, error_type
 from tests.support.query_usage import half_up, type_of
 

@@ -2,8 +2,11 @@
 
 import pytest
 
-from apimetry.query_api.planning.planner import Needs, Plan, plan, timeseries_needs
-from apimetry.query_api.timeseries.params import Filter, Granularity, TimeseriesQuery
+from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.planner import Needs, Plan, plan
+from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.sql import timeseries_needs
 from apimetry.store.rollups import LAST_HOUR_S, ROLLUPS, Rollup
 
 HOUR, DAY = 3600, 86400

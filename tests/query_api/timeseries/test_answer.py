@@ -6,18 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.query_api.planning.planner import Plan, plan, timeseries_needs
+from apimetry.query_api.planning.filters import DIMENSIONS, Filter
+from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
+from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
-from apimetry.query_api.timeseries.params import (
-    DIMENSIONS,
-    NAMED_GRANULARITIES,
-    SIMPLE_AGGREGATIONS,
-    VALUES,
-    Filter,
-    TimeseriesQuery,
-    parse_timeseries,
-)
-from apimetry.query_api.timeseries.sql import statements
+from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery, parse_timeseries
+from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
 

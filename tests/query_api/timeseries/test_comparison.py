@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.query_api.timeseries.comparison import change_percent, period_before
-from apimetry.query_api.timeseries.params import Granularity, TimeseriesQuery, named_granularity
+from apimetry.query_api.planning.granularity import Granularity, named_granularity
+from apimetry.query_api.planning.period import change_percent, period_before
+from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.serving.errors import BadRequest
 from tests.support.query_events import Event, insert_events, random_events
 from tests.support.query_service import assert_error

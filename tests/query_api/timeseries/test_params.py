@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.timeseries.params import (
-    DIMENSIONS,
-    NAMED_GRANULARITIES,
-    PARAMETERS,
-    VALUES,
-    Filter,
-    Granularity,
-    TimeseriesQuery,
-    parse_timeseries,
-)
+from apimetry.query_api.planning.filters import DIMENSIONS, Filter
+from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity
+from apimetry.query_api.timeseries.params import PARAMETERS, VALUES, TimeseriesQuery, parse_timeseries
 from apimetry.serving.errors import BadRequest
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from apimetry.query_api.overview import sql as overview_sql
 from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
-from apimetry.query_api.timeseries.params import Filter, TimeseriesQuery
+from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage

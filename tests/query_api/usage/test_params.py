@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
-from apimetry.query_api.timeseries.params import Filter
+from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.usage.params import PARAMETERS, UsageQuery, Window, parse_usage, parse_window
 from apimetry.query_api.usage.sql import Order
 from apimetry.serving.errors import BadRequest

@@ -16,9 +16,10 @@ from apimetry.query_api.alerting.bodies import (
     new_rule,
     rule_json,
 )
-from apimetry.query_api.alerting.measuring import parse_filters
+from apimetry.query_api.http.json_body import read_body
+from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import refusals_answered
-from apimetry.query_api.management.bodies import page_of, read_body
+from apimetry.query_api.planning.filters import parse_filters
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
@@ -56,7 +57,7 @@ class AlertRules:
         access = await self._authorize(request)
         wanted = access.application.id if access.application else None
         rows = await self._run(lambda: self._shown(access.organization.id, wanted))
-        return json_response(page_of(request, rows, "alerts"))
+        return json_response(page_of(request.query.items(), rows, "alerts"))
 
     async def create_rule(self, request: web.Request) -> web.Response:
         """Make a rule; the answer is the only place where its webhook's secret is shown."""
@@ -108,7 +109,7 @@ class AlertRules:
         """Answer one page of what a rule did, the last first, of its last thousand events."""
         access = await self._authorize(request)
         found = await self._run(lambda: self._alerts.events(self._rule(request, access).id))
-        return json_response(page_of(request, [event_json(*each) for each in found], "events"))
+        return json_response(page_of(request.query.items(), [event_json(*each) for each in found], "events"))
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="manage alert rules")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from apimetry.query_api.management.bodies import iso_or_none
+from apimetry.query_api.http.json_values import iso_or_none
 from apimetry.serving.errors import BadRequest
 from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,

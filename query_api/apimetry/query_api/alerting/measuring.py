@@ -6,11 +6,10 @@ Invariants: values are bound by the server; field names come from the closed set
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
-from apimetry.query_api.timeseries.params import Filter, parse_timeseries
+from apimetry.query_api.planning.filters import parse_filters
+from apimetry.query_api.planning.rows_sql import BELOW, filter_condition, filter_name
 from apimetry.store.accounts.accounts import RequestLimits
 from apimetry.store.alerts.records import NEEDS_REQUESTS, AlertRule, Metric
 
@@ -24,8 +23,6 @@ _MEASURES = {
     Metric.latency_mean: "sum(response_us * sample_weight)",
     Metric.latency_percentile: "quantileExactWeighted({level:Float64})(response_us, sample_weight)",
 }
-# The engine rounds `level * weight` up; see timeseries_sql for why the level is a hair below p / 100.
-_BELOW = 1 - 2**-51
 _PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
 
 
@@ -35,16 +32,6 @@ class Measurement:
 
     sql: str
     parameters: dict[str, object]
-
-
-def parse_filters(include: Sequence[str], exclude: Sequence[str]) -> tuple[Filter, ...]:
-    """Return what `field:value` texts select, read as a timeseries question reads them.
-
-    Raises:
-        BadRequest: names the text and what is allowed.
-    """
-    texts = [*(("include", text) for text in include), *(("exclude", text) for text in exclude)]
-    return parse_timeseries("0", "1", texts, max_groups=1).filters
 
 
 def measurement(rule: AlertRule, end_s: int) -> Measurement:
@@ -57,7 +44,7 @@ def measurement(rule: AlertRule, end_s: int) -> Measurement:
         **{filter_name(each): list(each.values) for each in filters},
     }
     if rule.percentile is not None:
-        parameters["level"] = rule.percentile / 100 * _BELOW
+        parameters["level"] = rule.percentile / 100 * BELOW
     conditions = "".join(f"\n  AND {filter_condition(each)}" for each in filters)
     return Measurement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), conditions=conditions), parameters)
 

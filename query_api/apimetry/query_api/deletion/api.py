@@ -14,9 +14,10 @@ from typing import TypeVar
 from aiohttp import web
 
 from apimetry.query_api.deletion.runner import Runner
+from apimetry.query_api.http.json_values import iso_or_none
+from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, single, time_s
 from apimetry.query_api.http.store_refusals import refusals_answered
-from apimetry.query_api.management.bodies import iso_or_none, page_of
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, NotFound
 from apimetry.serving.service import json_response
@@ -93,7 +94,7 @@ class Deletions:
         wanted = access.application.id if access.application else None
         found = await self._run(lambda: self._jobs.jobs(access.organization.id))
         ours = [job for job in found if wanted in (None, job.application_id)]
-        return json_response(page_of(request, await self._run(lambda: self._shown(ours)), "jobs"))
+        return json_response(page_of(request.query.items(), await self._run(lambda: self._shown(ours)), "jobs"))
 
     async def get_job(self, request: web.Request) -> web.Response:
         """Answer one job."""

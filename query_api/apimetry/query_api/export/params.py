@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, refusal, single, time_s
-from apimetry.query_api.timeseries.params import Filter, parse_filters
+from apimetry.query_api.planning.filters import Filter, parse_filters
 from apimetry.serving.errors import BadRequest
 
 FORMATS = ("ndjson", "csv", "parquet")
@@ -65,7 +65,7 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
         end_s,
         one_of("format", single(given, "format"), FORMATS) or "ndjson",
         _fields(given["fields"]),
-        parse_filters(given["include"], excludes=False) + parse_filters(given["exclude"], excludes=True),
+        parse_filters(given["include"], given["exclude"]),
     )
 
 

@@ -14,11 +14,14 @@ from apimetry.serving.errors import BadRequest
 # 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
 MAX_TIME_S = 9_999_999_999
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+FLAGS = ("0", "1")
 # `application` is read where the key is checked. jQuery, which the dashboard of seed 001 uses, adds `_` to get past
 # caches.
 _READ_ELSEWHERE = frozenset({"application", "_"})
 # Long enough to recognize what was sent, short enough for a log line or a terminal.
 _SHOWN_CHARACTERS = 80
+# As many digits as a signed number of 64 bits has, and int() is quick with them.
+_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 def refusal(name: str, value: str, allowed: str) -> BadRequest:
@@ -59,6 +62,11 @@ def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     return value
 
 
+def flag(given: dict[str, list[str]], name: str) -> bool:
+    """Return whether a parameter that is 0 or 1 is 1; absent is 0."""
+    return one_of(name, single(given, name), FLAGS) == "1"
+
+
 def time_s(name: str, value: str) -> int:
     """Return a time in whole seconds since the epoch."""
     if not WHOLE_NUMBER.fullmatch(value):
@@ -68,6 +76,6 @@ def time_s(name: str, value: str) -> int:
 
 def number_in(name: str, value: str, allowed: range, meaning: str = "a whole number") -> int:
     """Return a whole number within `allowed`."""
-    if not WHOLE_NUMBER.fullmatch(value) or int(value) not in allowed:
+    if not _DIGITS.fullmatch(value) or int(value) not in allowed:
         raise refusal(name, value, f"{meaning}, {allowed.start} to {allowed.stop - 1}")
     return int(value)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.insights.forecast import Trend
 from apimetry.query_api.planning.figures import Measures, percent, plain, rounded
 from apimetry.query_api.usage.warnings import LATENCY_MS, UPGRADE, URGENT_SUCCESS_RATE_PERCENT, UTILIZATION_PERCENT
-
-Json = dict[str, object]
 
 MAX_CANDIDATES = 10
 # A cache helps where reads take a good part of all the time, and mostly succeed.

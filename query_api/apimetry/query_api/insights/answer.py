@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apimetry.query_api.http.json_values import Json, iso_time
 from apimetry.query_api.insights import advice
 from apimetry.query_api.insights.forecast import DAY_S, Halves, Prices, capacity, costs, projected_utilization, trends
-from apimetry.query_api.planning.figures import Measures, iso_time
-from apimetry.query_api.timeseries.params import Filter
+from apimetry.query_api.planning.figures import Measures
+from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.params import Window
 from apimetry.query_api.usage.reading import Ask, Group, Rows, as_last, asked, groups, scope_of, totals
-from apimetry.query_api.usage.shapes import Json
 from apimetry.query_api.usage.sql import Order, Scope, Sort
 from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.planning.figures import Measures, rounded, scaled
-
-Json = dict[str, object]
 
 DAY_S = 86_400
 MONTH_S = 30 * DAY_S

@@ -15,6 +15,8 @@ import msgspec
 from aiohttp import web
 
 from apimetry.query_api.deletion.api import Deletions
+from apimetry.query_api.http.json_body import read_body
+from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
 from apimetry.query_api.http.store_refusals import refusals_answered
 from apimetry.query_api.management.bodies import (
@@ -26,8 +28,6 @@ from apimetry.query_api.management.bodies import (
     application_json,
     key_json,
     organization_json,
-    page_of,
-    read_body,
 )
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, Forbidden
@@ -72,7 +72,9 @@ class Management:
         """Answer one page of the organization's applications, the oldest first."""
         access = await self._authorize(request)
         found = await self._run(lambda: self._accounts.applications(access.organization.id))
-        return json_response(page_of(request, [application_json(each) for each in found], "applications"))
+        return json_response(
+            page_of(request.query.items(), [application_json(each) for each in found], "applications")
+        )
 
     async def create_application(self, request: web.Request) -> web.Response:
         """Make an application: 403 over the plan's number of them, 400 over its retention."""
@@ -151,7 +153,7 @@ class Management:
         wanted = access.application.id if access.application else None
         found = await self._run(lambda: self._accounts.keys(access.organization.id))
         rows = [key_json(each) for each in found if wanted in (None, each.application_id)]
-        return json_response(page_of(request, rows, "keys"))
+        return json_response(page_of(request.query.items(), rows, "keys"))
 
     async def create_key(self, request: web.Request) -> web.Response:
         """Make a key; the answer is the only place where it is ever shown."""

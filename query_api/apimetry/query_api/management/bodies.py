@@ -1,16 +1,12 @@
-"""The JSON of management: what may be sent, how it is read, and how records are shown."""
+"""The JSON of management: what may be sent, and how records are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timezone
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
-from aiohttp import web
 
-from apimetry.query_api.http.body_refusals import refusal_of
-from apimetry.serving.errors import BadRequest, UnsupportedMediaType
+from apimetry.query_api.http.json_values import Json, iso_or_none
 from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.accounts.records import MAX_RETENTION_DAYS, checked_name
 
@@ -18,10 +14,6 @@ MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400
 # What the store's UInt32 holds.
 MAX_APPLICATIONS = 2**32 - 1
-MAX_PAGE = 1000
-DEFAULT_PAGE = 100
-# 2^63 - 1 is what a signed 64-bit offset of any client can hold; a list that long does not exist.
-MAX_OFFSET = 2**63 - 1
 
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
 RequestLimit = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -92,61 +84,7 @@ class KeyRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     overlap_s: OverlapSeconds = DEFAULT_OVERLAP_S
 
 
-Body = TypeVar("Body", bound=msgspec.Struct)
-
-
-async def read_body(request: web.Request, shape: type[Body], *, may_be_empty: bool = False) -> Body:
-    """Return the request's JSON body as `shape`. Authorize before calling it.
-
-    Raises:
-        BadRequest: not JSON, an unknown member, or a value that is not allowed; the message names it.
-        UnsupportedMediaType: the body says that it is not JSON.
-    """
-    content = await request.read()
-    if not content and may_be_empty:
-        return shape()
-    if request.content_type != "application/json":
-        raise UnsupportedMediaType(f"Content-Type is {request.content_type!r}; allowed: application/json")
-    try:
-        return msgspec.json.decode(content, type=shape)
-    except msgspec.ValidationError as error:
-        raise refusal_of(error, content, shape) from error
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not JSON: {error}") from error
-
-
-def page_of(request: web.Request, rows: Sequence[object], member: str) -> dict[str, object]:
-    """Return the page of `rows` that the query string asks for, under `member`, with `pagination`.
-
-    Raises:
-        BadRequest: names the parameter, its value and what is allowed.
-    """
-    known = {"limit", "offset", "application"}
-    for name, value in request.query.items():
-        if value and name not in known:
-            raise BadRequest(f"a parameter's name is {name[:80]!r}; allowed: {', '.join(sorted(known))}")
-    limit = _number(request, "limit", DEFAULT_PAGE, range(1, MAX_PAGE + 1))
-    offset = _number(request, "offset", 0, range(MAX_OFFSET))
-    return {
-        member: rows[offset : offset + limit],
-        "pagination": {
-            "total": len(rows),
-            "limit": limit,
-            "offset": offset,
-            "hasMore": offset + limit < len(rows),
-        },
-    }
-
-
-def _number(request: web.Request, name: str, default: int, allowed: range) -> int:
-    text = request.query.get(name) or str(default)
-    # Nineteen digits hold every allowed number, and int() is quick with them.
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) in allowed):
-        raise BadRequest(f"{name} is {text[:80]!r}; allowed: a whole number, {allowed.start} to {allowed.stop - 1}")
-    return int(text)
-
-
-def application_json(application: Application) -> dict[str, object]:
+def application_json(application: Application) -> Json:
     """Return an application as it is shown."""
     return {
         "id": application.id,
@@ -161,7 +99,7 @@ def application_json(application: Application) -> dict[str, object]:
     }
 
 
-def organization_json(organization: Organization) -> dict[str, object]:
+def organization_json(organization: Organization) -> Json:
     """Return an organization as it is shown."""
     return {
         "id": organization.id,
@@ -171,7 +109,7 @@ def organization_json(organization: Organization) -> dict[str, object]:
     }
 
 
-def plan_json(plan: Plan) -> dict[str, object]:
+def plan_json(plan: Plan) -> Json:
     """Return a plan as seed 000 shows it; None is no limit."""
     return {
         "name": plan.name,
@@ -181,7 +119,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
     }
 
 
-def key_json(key: Key) -> dict[str, object]:
+def key_json(key: Key) -> Json:
     """Return a key as it is shown: everything but the key itself."""
     return {
         "id": key.id,
@@ -194,10 +132,3 @@ def key_json(key: Key) -> dict[str, object]:
         "revokedAt": iso_or_none(key.revoked_at),
         "lastUsedAt": iso_or_none(key.last_used_at),
     }
-
-
-def iso_or_none(time: datetime | None) -> str | None:
-    """Return ISO 8601 with whole seconds and a Z, as the seeds write times."""
-    if time is None:
-        return None
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, MAX_FILTERS
-from apimetry.query_api.openapi.parts import COUNT, Json, answer, array, closed, errors, json_content, operation, ref
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.openapi.parts import COUNT, answer, array, closed, errors, json_content, operation, ref
 from apimetry.query_api.openapi.parts import schema as schema_ref
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
 from apimetry.store.alerts.records import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.openapi.parts import COUNT, Json, answer, array, closed, errors, json_content, operation, ref
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.openapi.parts import COUNT, answer, array, closed, errors, json_content, operation, ref
 from apimetry.query_api.openapi.parts import schema as schema_ref
 
 PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from apimetry.query_api.management.bodies import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
 from apimetry.query_api.openapi import alerts, collector, export, jobs, management, overview, timeseries, usage
-from apimetry.query_api.openapi.parts import PUBLIC, Json, answer, json_content, operation, schema
+from apimetry.query_api.openapi.parts import PUBLIC, answer, json_content, operation, schema
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
 
@@ -146,7 +147,7 @@ def _parameters() -> Json:
             "offset",
             "query",
             "Rows before the page.",
-            {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET - 1, "default": 0},
+            {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
             0,
         ),
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.insights.advice import MAX_CANDIDATES
-from apimetry.query_api.openapi.parts import COUNT, Json, array, closed, schema
+from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
 from apimetry.query_api.openapi.usage_schemas import MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 
 _FIGURE_OR_NULL: Json = {"type": ["number", "null"]}

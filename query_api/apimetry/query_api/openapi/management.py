@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi import jobs
-from apimetry.query_api.openapi.parts import Json, answer, errors, json_content, operation, query_parameter, ref
+from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
 
 _TAGS = ["Management"]
 _APPLICATION = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.management.bodies import MAX_APPLICATIONS
 from apimetry.query_api.openapi.parts import (
     COUNT,
-    Json,
     answer,
     array,
     closed,

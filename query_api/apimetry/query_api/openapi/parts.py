@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Json = dict[str, object]
-"""A piece of the document."""
+from apimetry.query_api.http.json_values import Json
 
 COUNT: Json = {"type": "integer", "minimum": 0}
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.management.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
 from apimetry.query_api.openapi import alerts, collector, insights_schemas, jobs, overview, usage_schemas
-from apimetry.query_api.openapi.parts import COUNT, Json, closed, schema
+from apimetry.query_api.openapi.parts import COUNT, closed, schema
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.records import MAX_RETENTION_DAYS
 

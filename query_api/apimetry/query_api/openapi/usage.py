@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.parts import (
-    Json,
-    answer,
-    errors,
-    json_content,
-    operation,
-    query_parameter,
-    ref,
-)
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
-from apimetry.query_api.timeseries.params import COMPARISONS, FLAGS, MAX_STATUS_CODE
+from apimetry.query_api.planning.filters import MAX_STATUS_CODE
+from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
     DEFAULT_LIMIT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.openapi.parts import Json
+from apimetry.query_api.http.json_values import Json
 
 _RATES: Json = {"requestsPerMinute": 10.7, "requestsPerHour": 642.5, "requestsPerDay": 15420.0}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.openapi.parts import COUNT, Json, array, closed, schema
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
 from apimetry.query_api.usage.error_types import ERROR_TYPES
 from apimetry.query_api.usage.reading import MAX_ROWS
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from apimetry.query_api.management.bodies import iso_or_none, plan_json
+from apimetry.query_api.http.json_values import Json, iso_or_none, iso_time
+from apimetry.query_api.management.bodies import plan_json
 from apimetry.query_api.overview import sql
 from apimetry.query_api.overview.alert_figures import AlertFigures, alert_figures
 from apimetry.query_api.planning.buckets import Buckets
-from apimetry.query_api.planning.figures import formatted_bytes, iso_time, percent, scaled
+from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
 from apimetry.query_api.usage.params import UsageQuery, Window
 from apimetry.query_api.usage.reading import Ask, as_last, asked, groups, percentiles, series_rows, totals
-from apimetry.query_api.usage.shapes import Json, counted_json, endpoints_json, points_json
+from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
 from apimetry.query_api.usage.sql import Dimension, Order, Scope
 from apimetry.store.accounts.accounts import Application, Organization
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.engine import Ask, Engine
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
-from apimetry.query_api.management.bodies import page_of
 from apimetry.query_api.overview.answer import (
     DEFAULT_PERIOD,
     PERIODS,
@@ -21,7 +22,6 @@ from apimetry.query_api.overview.answer import (
     with_figures,
 )
 from apimetry.query_api.queueing.askers import client_of
-from apimetry.query_api.usage.shapes import Json
 from apimetry.serving.credentials import authorize
 from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
@@ -62,7 +62,7 @@ class OrganizationAnalytics:
         """Answer one page of the organization's buckets, the oldest first."""
         access = await authorize(request, self._directory, KeyKind.admin, purpose="list buckets")
         found = self._directory.applications_of(access.organization.id)
-        page = page_of(request, found, "buckets")
+        page = page_of(request.query.items(), found, "buckets")
         client = client_of(request, access.principal)
         rows = await self._engine.answer(client, self._with_figures, page["buckets"], self._now())
         return json_response({**page, "buckets": rows}, headers=_NO_STORE)

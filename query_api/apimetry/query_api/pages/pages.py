@@ -11,7 +11,7 @@ from string import Template
 import msgspec
 from aiohttp import web
 
-from apimetry.query_api.openapi.parts import Json
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.pages.reference import reference_html
 
 _TEMPLATES = files("apimetry.query_api.pages") / "templates"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from apimetry.query_api.timeseries.params import NAMED_GRANULARITIES, Granularity, named_granularity
+from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
 
 MONTH = "month"
 GRANULARITIES = (*(name for name in NAMED_GRANULARITIES if name != "second"), MONTH)

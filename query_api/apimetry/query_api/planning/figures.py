@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import NamedTuple
 
 _LABELS = ("B", "KB", "MB", "GB", "TB")
@@ -22,11 +21,6 @@ def scaled(numerator: int, denominator: int, scale: int) -> int:
 def percent(part: int, whole: int) -> float:
     """Return the share in percent, one decimal; 0 of nothing."""
     return rounded(100 * part, whole, 1)
-
-
-def iso_time(time_s: int) -> str:
-    """Return ISO 8601 in UTC, as the seeds write times."""
-    return datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def plain(value: float) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.timeseries.params import Granularity, TimeseriesQuery
+from apimetry.query_api.planning.granularity import Granularity
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
 
 SHORT_S = 2 * HOUR_S
@@ -92,22 +92,6 @@ def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
         if rollup.tells(needs.dimensions, measures):
             return Plan(needs.start, end, rollup, middle, by_minute)
     return raw
-
-
-def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
-    """Return what a timeseries question needs, asked at `now`."""
-    adds_up = query.aggregation in ("count", "sum", "mean")
-    return Needs(
-        query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
-    )
-
-
-def _measures(query: TimeseriesQuery) -> frozenset[str]:
-    if query.aggregation == "count":
-        return frozenset({"requests"})
-    columns = {"mean": {"sum"}, "sum": {"sum"}, "min": {"min"}, "max": {"max"}}
-    needed = columns.get(query.aggregation, {"buckets", "max"})
-    return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
 
 
 def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
 from apimetry.query_api.planning.planner import Plan
-from apimetry.query_api.timeseries.params import NUMERIC_DIMENSIONS, Filter
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING
 
 _EVENTS = """SELECT {columns}

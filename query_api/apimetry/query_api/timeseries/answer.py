@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from apimetry.query_api.planning.completeness import completeness
-from apimetry.query_api.planning.planner import plan, timeseries_needs
+from apimetry.query_api.planning.planner import plan
 from apimetry.query_api.timeseries.comparison import previous
 from apimetry.query_api.timeseries.params import TimeseriesQuery
-from apimetry.query_api.timeseries.sql import statements
+from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 
 Rows = Sequence[tuple[Any, ...]]

@@ -10,32 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
-from apimetry.query_api.planning.figures import rounded
-from apimetry.query_api.timeseries.params import NUMERIC_DIMENSIONS, Filter, Granularity, TimeseriesQuery
-from apimetry.serving.errors import BadRequest
-
-
-def period_before(start: int, end: int) -> tuple[int, int]:
-    """Return the period of the same length that ends where `[start, end)` begins.
-
-    Raises:
-        BadRequest: it would begin before 1970.
-    """
-    before = start - (end - start)
-    if before < 0:
-        raise BadRequest(f"compare is 'previous'; the period before {start} to {end} would begin before 1970")
-    return before, start
-
-
-def change_percent(now: Fraction, before: Fraction) -> float | None:
-    """Return by how many percent a figure changed, one decimal, half up; None where it was 0 before."""
-    if not before:
-        return None
-    change = 100 * (now - before) / before
-    return rounded(change.numerator, change.denominator, 1)
+from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
+from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.period import period_before
+from apimetry.query_api.timeseries.params import TimeseriesQuery
 
 
 def previous(

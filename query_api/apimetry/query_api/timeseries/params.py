@@ -1,7 +1,7 @@
 """The parameters of a timeseries question: text in, one frozen `TimeseriesQuery` out. Pure.
 
 Source of the rules: api.md, section 3.1 (seed 001). Every name that can reach SQL as an identifier is in one of the
-closed sets here; everything else stays a value.
+closed sets here and in `planning.filters`; everything else stays a value.
 """
 
 from __future__ import annotations
@@ -10,27 +10,24 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apimetry.query_api.http.query_string import WHOLE_NUMBER, collect, number_in, one_of, refusal, single, time_s
+from apimetry.query_api.http.query_string import (
+    WHOLE_NUMBER,
+    collect,
+    flag,
+    number_in,
+    one_of,
+    refusal,
+    single,
+    time_s,
+)
+from apimetry.query_api.planning.filters import DIMENSIONS, Filter, parse_filters
+from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
+from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.serving.errors import BadRequest
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
 VALUES = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
-DIMENSIONS = (
-    "consumer_id",
-    "method",
-    "url",
-    "function",
-    "status_code",
-    "route",
-    "source",
-    "version",
-    "error_type",
-)
-NUMERIC_DIMENSIONS = frozenset({"status_code"})
-NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 FILLS = ("zero", "null")
-COMPARISONS = ("previous",)
-FLAGS = ("0", "1")
 PARAMETERS = (
     "aggregation",
     "value",
@@ -43,41 +40,7 @@ PARAMETERS = (
     "completeness",
     "compare",
 )
-
-MAX_STATUS_CODE = 65_535
-# Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
-_MONDAY_S = -3 * 86400
 _PERCENTILE = re.compile(r"percentile_([1-9][0-9]?)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Granularity:
-    """Buckets of `seconds`, one of which starts at `origin_s`."""
-
-    seconds: int
-    origin_s: int = 0
-
-    def floor(self, time_s: int) -> int:
-        """Return the start of the bucket that holds `time_s`."""
-        return (time_s - self.origin_s) // self.seconds * self.seconds + self.origin_s
-
-    def starts(self, start_s: int, end_s: int) -> range:
-        """Return the starts of all buckets that overlap `[start_s, end_s)`."""
-        return range(self.floor(start_s), end_s, self.seconds)
-
-
-def named_granularity(name: str) -> Granularity:
-    """Return one of NAMED_GRANULARITIES."""
-    return Granularity(NAMED_GRANULARITIES[name], _MONDAY_S if name == "week" else 0)
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Events whose `field` is one of `values`; or with `excludes`, the events whose field is none of them."""
-
-    field: str
-    values: tuple[str, ...] | tuple[int, ...]
-    excludes: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,8 +57,10 @@ class TimeseriesQuery:
     fill: str | None = None
     limit: int | None = None
     completeness: bool = False
-    compare: str | None = None
     """Whether the answer says which share of the captured events is stored."""
+
+    compare: str | None = None
+    """One of COMPARISONS where the answer also has another period; None: it has not."""
 
     @property
     def percentile(self) -> int | None:
@@ -140,17 +105,12 @@ def parse_timeseries(
         value=one_of("value", single(given, "value"), VALUES) or "response_us",
         granularity=_granularity(single(given, "granularity")),
         group=one_of("group", single(given, "group"), DIMENSIONS),
-        filters=parse_filters(given["include"], excludes=False) + parse_filters(given["exclude"], excludes=True),
+        filters=parse_filters(given["include"], given["exclude"]),
         fill=one_of("fill", single(given, "fill"), FILLS),
         limit=_limit(single(given, "limit"), max_groups),
         completeness=flag(given, "completeness"),
         compare=one_of("compare", single(given, "compare"), COMPARISONS),
     )
-
-
-def flag(given: dict[str, list[str]], name: str) -> bool:
-    """Return whether a parameter that is 0 or 1 is 1; absent is 0."""
-    return one_of(name, single(given, name), FLAGS) == "1"
 
 
 def _aggregation(value: str | None) -> str:
@@ -177,26 +137,3 @@ def _limit(value: str | None, max_groups: int) -> int | None:
     if value is None:
         return None
     return number_in("limit", value, range(1, max_groups + 1), "a whole number of groups")
-
-
-def parse_filters(texts: Iterable[str], *, excludes: bool) -> tuple[Filter, ...]:
-    """Return the filters that the values of `include` or `exclude` ask for, one for each field."""
-    name = "exclude" if excludes else "include"
-    values: dict[str, list[str]] = {}
-    for text in texts:
-        field, colon, value = text.partition(":")
-        if not colon or field not in DIMENSIONS:
-            raise refusal(name, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
-        values.setdefault(field, []).append(value)
-    return tuple(Filter(field, _distinct(name, field, given), excludes) for field, given in sorted(values.items()))
-
-
-def _distinct(name: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:
-    if field not in NUMERIC_DIMENSIONS:
-        return tuple(dict.fromkeys(values))
-    return status_codes(f"{name}={field}", values)
-
-
-def status_codes(name: str, values: list[str]) -> tuple[int, ...]:
-    """Return the distinct status codes that a parameter names."""
-    return tuple(dict.fromkeys(number_in(name, value, range(MAX_STATUS_CODE + 1)) for value in values))

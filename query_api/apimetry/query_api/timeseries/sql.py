@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apimetry.query_api.planning.planner import Plan
+from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS
+from apimetry.query_api.planning.planner import Needs, Plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
@@ -28,7 +29,7 @@ from apimetry.query_api.planning.rows_sql import (
     signed,
     weight,
 )
-from apimetry.query_api.timeseries.params import NUMERIC_DIMENSIONS, TimeseriesQuery
+from apimetry.query_api.timeseries.params import TimeseriesQuery
 
 # The largest groups, and how many there are, in one pass over the group's column; the points then take a second pass.
 _LARGEST = """WITH (
@@ -89,6 +90,14 @@ class Statements:
     parameters: dict[str, object]
 
 
+def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
+    """Return what a timeseries question needs, asked at `now`."""
+    adds_up = query.aggregation in ("count", "sum", "mean")
+    return Needs(
+        query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
+    )
+
+
 def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limit: int) -> Statements:
     """Return what to ask about `application`; `points` ends after `row_limit` rows."""
     is_limited = query.group is not None and query.limit is not None
@@ -121,6 +130,14 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
             "row_limit": row_limit,
         },
     )
+
+
+def _measures(query: TimeseriesQuery) -> frozenset[str]:
+    if query.aggregation == "count":
+        return frozenset({"requests"})
+    columns = {"mean": {"sum"}, "sum": {"sum"}, "min": {"min"}, "max": {"max"}}
+    needed = columns.get(query.aggregation, {"buckets", "max"})
+    return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
 
 
 def _key(query: TimeseriesQuery) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, single, time_s
+from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.planning.buckets import GRANULARITIES
-from apimetry.query_api.timeseries.params import COMPARISONS, Filter, flag, status_codes
+from apimetry.query_api.planning.filters import Filter, status_codes
+from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.usage.sql import Order, Sort
 from apimetry.serving.errors import BadRequest
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from apimetry.query_api.http.json_values import Json, iso_time
 from apimetry.query_api.planning.buckets import Buckets
-from apimetry.query_api.planning.figures import Measures, iso_time, percent, rounded, scaled
-from apimetry.query_api.timeseries.comparison import change_percent
+from apimetry.query_api.planning.figures import Measures, percent, rounded, scaled
+from apimetry.query_api.planning.period import change_percent
 from apimetry.query_api.usage.error_types import ErrorType, error_type
 from apimetry.query_api.usage.reading import MAX_ROWS, Breakdowns, Group
 from apimetry.query_api.usage.sql import PERCENTILES, Order
 from apimetry.query_api.usage.warnings import average_rates
-
-Json = dict[str, object]
 
 
 def totals_json(found: Breakdowns, span_s: int) -> Json:

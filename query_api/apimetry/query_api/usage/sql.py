@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
@@ -31,7 +33,6 @@ from apimetry.query_api.planning.rows_sql import (
     seconds,
     weight,
 )
-from apimetry.query_api.timeseries.params import Filter, Granularity
 from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]

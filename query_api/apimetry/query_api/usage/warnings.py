@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.planning.figures import Measures, plain, scaled
 from apimetry.store.accounts.accounts import RequestLimits
 
@@ -15,8 +16,6 @@ UPGRADE = "Consider upgrading your plan or optimizing requests"
 _PERIODS_S = {"requestsPerMinute": 60, "requestsPerHour": 3600, "requestsPerDay": 86_400}
 _ADJECTIVES = {"requestsPerMinute": "Per-minute", "requestsPerHour": "Hourly", "requestsPerDay": "Daily"}
 _PRIORITIES = ("high", "medium")
-
-Json = dict[str, object]
 
 
 def average_rates(requests: int, span_s: int) -> dict[str, float]:
