@@ -112,13 +112,13 @@ def test_no_service_is_one_sentence_and_exit_code_1():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        ran = apimetry("keys", "list", "--url", url, "--admin-key", ADMIN_KEY)
+        ran = apimetry("keys", "list", "--query-url", url, "--admin-key", ADMIN_KEY)
     assert ran.returncode == 1
-    assert ran.stderr.startswith(f"Error: no query service at {url}")
+    assert ran.stderr == f"Error: no query service at {url}: connection refused; nothing listens there\n"
 
 
 def test_a_table_is_printed_for_people(serve):
-    ran = apimetry("applications", "list", "--url", serve.query_url, "--admin-key", ADMIN_KEY)
+    ran = apimetry("applications", "list", "--query-url", serve.query_url, "--admin-key", ADMIN_KEY)
     heading, row = ran.stdout.splitlines()
     assert heading.split() == ["ID", "NAME", "RETENTIONDAYS", "CREATEDAT"]
     assert row.startswith(APPLICATION)
@@ -131,8 +131,12 @@ def test_a_table_is_printed_for_people(serve):
         (["serve"], {"APIMETRY_FSYNC": "never"}, "APIMETRY_FSYNC: 'never' is not one of always, interval"),
         (["serve", "--config", "absent.toml"], {}, "absent.toml: cannot be read"),
         (["keys", "create", "--kind", "root", "--admin-key", "x"], {}, "'root' is not one of"),
-        (["applications", "list"], {}, "--admin-key"),
-        (["applications", "list", "--admin-key", "x", "--url", "ftp://x"], {}, "is not an http:// or https://"),
+        (
+            ["applications", "list", "--data-dir", "/absent"],
+            {},
+            "no admin key: give --admin-key or set APIMETRY_ADMIN_KEY",
+        ),
+        (["applications", "list", "--admin-key", "x", "--query-url", "ftp://x"], {}, "is not an http:// or https://"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong_and_exits_with_2(arguments, environment, message):
@@ -174,7 +178,8 @@ def test_a_taken_port_is_named(tmp_path):
         port = taken.getsockname()[1]
         with running("serve", data_dir=tmp_path, **{**BOOTSTRAP, "APIMETRY_QUERY_PORT": str(port)}) as service:
             assert service.process.wait(30) == 1
-            assert f"cannot listen on 127.0.0.1:{port}" in service.output
+            assert f"cannot listen on 127.0.0.1:{port}: another program listens there" in service.output
+            assert "--query-port (APIMETRY_QUERY_PORT)" in service.output
 
 
 def test_interrupting_stops_with_exit_code_0_and_no_traceback(tmp_path):

@@ -16,7 +16,7 @@ async def service(aiohttp_client_of):
 
     registry = new_registry()
     app = web.Application(middlewares=[metrics_middleware(registry, "test"), error_middleware])
-    add_service_routes(app, registry, ready)
+    add_service_routes(app, registry, ready, service="collector")
     return await aiohttp_client_of(app), reasons
 
 
@@ -25,7 +25,8 @@ async def test_health_answers_while_the_process_serves(service):
     reasons.append("the store is away")
     response = await client.get("/health")
     assert response.status == 200
-    assert (await response.json())["status"] == "ok"
+    answer = await response.json()
+    assert (answer["status"], answer["service"]) == ("ok", "collector")
 
 
 async def test_ready_says_why_not(service):

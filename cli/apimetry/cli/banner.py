@@ -6,39 +6,61 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
+from apimetry.cli.data_dir import credentials_in
 from apimetry.cli.settings import Settings
 from apimetry.store.accounts.bootstrap import Credentials
+from apimetry.store.address import parse_address
 
+# What means every interface, and how this machine reaches it.
+UNSPECIFIED: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognized, not chosen
 DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 
 
-def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | None, credentials: Path) -> None:
+def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | None, *, away: bool) -> None:
     """Print addresses, and on the first start the keys and the lines to paste.
 
     Args:
         settings: say which store it is.
         addresses: base URL by service, "collector" and "query".
-        made: the keys that this start made; they are printed this once.
-        credentials: where they were left.
+        made: the keys that this start made; later ones name the file that keeps them.
+        away: whether the store was not reached until now.
     """
-    store = "the ClickHouse server" if settings.store else f"an embedded store in {settings.data_dir}"
-    print(f"apimetry {version('apimetry')} runs on {store}")
+    print(f"apimetry {version('apimetry')} runs on {_store(settings, away=away)}")
+    if settings.host in UNSPECIFIED:
+        print("  listening on every interface of this machine; from here:")
     if "query" in addresses:
         print(f"  query service  {addresses['query']}/")
     if "collector" in addresses:
         print(f"  collector      {addresses['collector']}/1/event/")
+    kept = credentials_in(settings.data_dir)
     if made is not None:
-        show_keys(made, credentials)
-    elif credentials.exists():
-        print(f"  keys           {credentials}")
+        show_keys(made, kept)
+    elif kept.exists():
+        print(f"  keys           `apimetry keys show` prints them; they are kept in {kept}")
     collector = addresses.get("collector")
     if made is not None and collector is not None:
         _show_lines(made, collector)
         if "query" in addresses:
             _show_question(made, addresses["query"])
     sys.stdout.flush()
+
+
+def reachable(url: str) -> str:
+    """Return the address by which this machine reaches a service that may listen on every interface."""
+    for every, one in UNSPECIFIED.items():
+        url = url.replace(f"//{every}:", f"//{one}:").replace(f"//[{every}]:", f"//[{one}]:")
+    return url
+
+
+def _store(settings: Settings, *, away: bool) -> str:
+    """Return which store it is, without user and password."""
+    address = parse_address(settings.store) if settings.store else None
+    if address is None or address.path is not None:
+        return f"an embedded store in {address.path if address else settings.data_dir}"
+    name = f"the ClickHouse server at {address}"
+    return f"{name}, which does not answer yet: events wait in the spool, questions are refused" if away else name
 
 
 def shown_credentials(made: Credentials) -> dict[str, str]:
@@ -86,9 +108,9 @@ Add one line to your app:
 def _show_question(made: Credentials, query: str) -> None:
     print(
         f"""
-and ask what it did in the last hour, a minute at a time:
+and ask what it did in the last hour, a minute at a time (`end` is exclusive):
 
   curl -H "X-API-Key: {made.read_key}" \\
-    "{query}/1/timeseries/$(($(date +%s) - 3600))/$(date +%s)/?granularity=minute&group=route"
+    "{query}/1/timeseries/$(($(date +%s) - 3600))/$(($(date +%s) + 1))/?granularity=minute&group=route"
 """
     )

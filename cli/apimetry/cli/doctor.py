@@ -1,26 +1,24 @@
 """`apimetry doctor`: walks app → collector → spool → store → query, and says which hop fails and what to do.
 
-It leaves nothing behind: the write key is tried with a batch without events.
+It leaves nothing behind: the write key is tried with a batch without events. A key goes only to a service that was
+recognized as ours.
 """
 
 from __future__ import annotations
 
 import email.utils
-import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from http.client import HTTPException
 from typing import Any
 
 import click
 
-from apimetry.cli.access_logs.targets import Collector, Endpoint
-from apimetry.cli.output import print_rows
+from apimetry.cli.client import COLLECTOR, QUERY, Client, Response, advice_on_address, identity_of
+from apimetry.cli.connection import JSON_OPTION, Connection, with_connection
+from apimetry.cli.output import one_line, print_json, say
 
-TIMEOUT_S = 10
+TIMEOUT_S = 10.0
 # Events further ahead than a day are refused; a minute is what makes "the last hour" wrong.
 MAX_CLOCK_SKEW_S = 60
 RECENT_S = 3600
@@ -37,109 +35,140 @@ class Finding:
     advice: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer of a service; status 0 where there was none."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
-
-    @property
-    def message(self) -> str:
-        """Return what an error says."""
-        return str(self.body.get("message", self.body)) if isinstance(self.body, dict) else str(self.body)
-
-
-def ask(url: str, key: str = "", body: bytes | None = None) -> Answer:
-    """Return a service's answer, whatever it is."""
-    headers = {"X-API-Key": key, "Content-Type": "application/json"} if key else {}
-    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310 - http only
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - likewise
-            return Answer(response.status, response.headers, _content(response.read()))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, dict(error.headers), _content(error.read()))
-    except (OSError, HTTPException, ValueError) as error:
-        return Answer(0, {}, str(getattr(error, "reason", error)))
-
-
-def examine(
-    collector_url: str, query_url: str, write_key: str, read_key: str, *, clock: Callable[[], float] = time.time
-) -> Iterator[Finding]:
+def examine(connection: Connection, *, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Yield what is found at each hop; what lies behind a hop that does not answer is left out."""
-    health = ask(f"{collector_url}/health")
-    yield _reachable("collector", collector_url, health, "APIMETRY_COLLECTOR_URL")
-    if health.status == 200:
-        yield _clock("collector", health, clock())
-        yield _ready("spool", ask(f"{collector_url}/ready"))
-        yield _key("write key", ask(f"{collector_url}/1/event/", write_key, b"[]"))
-        yield _drains(collector_url)
-    health = ask(f"{query_url}/health")
-    yield _reachable("query", query_url, health, "APIMETRY_QUERY_URL")
-    if health.status == 200:
-        yield _clock("query", health, clock())
-        yield _ready("store", ask(f"{query_url}/ready"))
-        yield _app(query_url, read_key, int(clock()))
+    collector, finding = _service(connection, COLLECTOR)
+    yield finding
+    if collector is not None:
+        yield _clock("collector", collector.ask("/health"), clock())
+        yield _ready("spool", collector.ask("/ready"))
+        yield _write_key(connection, collector)
+        yield _drains(collector)
+    query, finding = _service(connection, QUERY)
+    yield finding
+    if query is not None:
+        yield _clock("query", query.ask("/health"), clock())
+        yield _ready("store", query.ask("/ready"))
+        yield from _questions(connection, query, collector, int(clock()))
 
 
-def _reachable(hop: str, url: str, health: Answer, variable: str) -> Finding:
-    if health.status == 200:
-        return Finding(hop, ok=True, found=f"{url} answers")
-    found = f"{url}: {health.message}" if not health.status else f"{url} answers {health.status} to /health"
-    return Finding(hop, ok=False, found=found, advice=f"start it, or give its address in {variable}")
+def _service(connection: Connection, service: str) -> tuple[Client | None, Finding]:
+    """Return a client without a key where the service answers as itself, and what was found in any case."""
+    hop = "collector" if service == COLLECTOR else "query"
+    try:
+        client = Client(service, connection.url(f"{hop}_url"), timeout_s=TIMEOUT_S)
+    except click.UsageError as error:
+        return None, Finding(hop, ok=False, found=error.message, advice=advice_on_address(service))
+    health = client.ask("/health")
+    found = identity_of(health)
+    if found == service:
+        return client, Finding(hop, ok=True, found=f"{client.url} answers")
+    if not health.status:
+        advice = f"start it, or {advice_on_address(service)}"
+        return None, Finding(hop, ok=False, found=f"{client.url}: {health.message}", advice=advice)
+    what = f"is the {found}, not the {service}" if found else f"is not apimetry's {service}: {_foreign(health)}"
+    return None, Finding(hop, ok=False, found=f"{client.url} {what}", advice=advice_on_address(service))
 
 
-def _clock(hop: str, health: Answer, now_s: float) -> Finding:
-    sent = email.utils.parsedate_to_datetime(health.headers["Date"]).timestamp()
-    skew_s = round(sent - now_s)
+def _foreign(health: Response) -> str:
+    return "something else answers" if health.status == 200 else health.message
+
+
+def _clock(hop: str, health: Response, now_s: float) -> Finding:
+    try:
+        sent_s = email.utils.parsedate_to_datetime(health.headers.get("Date") or "").timestamp()
+    except ValueError:
+        return Finding(f"{hop} clock", ok=True, found="unknown: the answer carries no date")
+    skew_s = round(sent_s - now_s)
+    found = f"{skew_s:+d} s from this machine's"
     if abs(skew_s) <= MAX_CLOCK_SKEW_S:
-        return Finding(f"{hop} clock", ok=True, found=f"{skew_s:+d} s from this machine's")
+        return Finding(f"{hop} clock", ok=True, found=found)
     advice = "synchronize the clocks (NTP): events carry the time of their app's machine"
-    return Finding(f"{hop} clock", ok=False, found=f"{skew_s:+d} s from this machine's", advice=advice)
+    return Finding(f"{hop} clock", ok=False, found=found, advice=advice)
 
 
-def _ready(hop: str, ready: Answer) -> Finding:
+def _ready(hop: str, ready: Response) -> Finding:
     if ready.status == 200:
         return Finding(hop, ok=True, found="ready")
-    reasons = "; ".join(ready.body.get("reasons", [])) if isinstance(ready.body, dict) else ready.message
+    content = ready.content
+    reasons = content.get("reasons") if isinstance(content, dict) else None
     advice = {
         "spool": "free disk space, raise --spool-max-bytes, or bring the store back so that it drains",
         "store": "look at ClickHouse's log, and at APIMETRY_STORE of the query service",
     }[hop]
-    return Finding(hop, ok=False, found=reasons, advice=advice)
+    found = "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else ready.message
+    return Finding(hop, ok=False, found=found, advice=advice)
 
 
-def _key(hop: str, answer: Answer) -> Finding:
-    if answer.status == 200:
-        return Finding(hop, ok=True, found="accepted; nothing was stored")
+def _write_key(connection: Connection, collector: Client) -> Finding:
+    try:
+        key = connection.key("write_key")
+    except click.ClickException as error:
+        return Finding("write key", ok=False, found="none", advice=error.message)
+    answer = collector.ask("/1/event/", b"[]", {"X-API-Key": key})
+    if answer.status != 200:
+        return _refused("write key", answer)
+    return Finding("write key", ok=True, found="accepted; nothing was stored")
+
+
+def _refused(hop: str, answer: Response) -> Finding:
     advice = {
+        400: "give a key of one application: a write key for events, a read key for questions",
         401: "the key is unknown or revoked: make one with `apimetry keys create`",
         403: "the key is of another kind: events take a write key, questions a read key",
-    }.get(answer.status, "the collector's log has the reason")
+        429: "the key sends more than its limit, or the plan's calls are used up: see --events-per-s-per-key",
+        503: "it says so itself: see the hops before",
+    }.get(answer.status, "the service's log has the reason")
     return Finding(hop, ok=False, found=answer.message, advice=advice)
 
 
-def _drains(collector_url: str) -> Finding:
+def _drains(client: Client) -> Finding:
+    from apimetry.cli.access_logs.targets import Collector
+
     try:
-        Collector(Endpoint("no answer of the collector", collector_url, "")).wait_until_stored(_DRAIN_S)
+        Collector(client).wait_until_stored(_DRAIN_S)
     except click.ClickException as error:
         advice = "what is in the spool is safe; see whether ClickHouse takes inserts, and the collector's log"
         return Finding("spool to store", ok=False, found=error.message, advice=advice)
     return Finding("spool to store", ok=True, found="everything acknowledged is stored")
 
 
-def _app(query_url: str, read_key: str, now_s: int) -> Finding:
+def _questions(connection: Connection, query: Client, collector: Client | None, now_s: int) -> Iterator[Finding]:
+    try:
+        key = connection.key("read_key")
+    except click.ClickException as error:
+        yield Finding("read key", ok=False, found="none", advice=error.message)
+        return
     path = f"/1/timeseries/{now_s - RECENT_S}/{now_s + 60}/?completeness=1"
-    answer = ask(f"{query_url}{path}", read_key)
+    answer = query.ask(path, headers={"X-API-Key": key})
     if answer.status != 200:
-        return _key("read key", answer)
-    (((_, count),),) = answer.body["groups"].values()
+        yield _refused("read key" if answer.status in (400, 401, 403) else "app", answer)
+        return
+    content = answer.content
+    (application,) = content["groups"]
+    if collector is not None and _is_of_another(connection, collector, application):
+        found = f"it is for {application!r}, and the write key is for another application"
+        yield Finding("read key", ok=False, found=found, advice="use a write and a read key of one application")
+    yield _app(content)
+
+
+def _is_of_another(connection: Connection, collector: Client, application: str) -> bool:
+    """Return whether a write key that is good by itself is refused with the application's name beside it."""
+    try:
+        key = connection.key("write_key")
+    except click.ClickException:
+        return False
+    alone = collector.ask("/1/event/", b"[]", {"X-API-Key": key})
+    named = collector.ask("/1/event/", b"[]", {"X-Auth-Key": key, "X-Auth-User": application})
+    return alone.status == 200 and named.status == 401
+
+
+def _app(answer: dict[str, Any]) -> Finding:
+    (((_, count),),) = answer["groups"].values()
     if not count:
         advice = "send a request to your app; it needs the middleware's line, APIMETRY_COLLECTOR_URL and a write key"
         return Finding("app", ok=False, found="no request in the last hour", advice=advice)
-    lost = answer.body["completeness"].get("lost") or {}
+    lost = answer["completeness"].get("lost") or {}
     if any(lost.values()):
         reasons = ", ".join(f"{reason} {number}" for reason, number in lost.items() if number)
         advice = "buffer_full: raise max_buffer_events, or see why the collector is slow"
@@ -147,24 +176,23 @@ def _app(query_url: str, read_key: str, now_s: int) -> Finding:
     return Finding("app", ok=True, found=f"{count} requests in the last hour")
 
 
-def _content(body: bytes) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")[:200]
-
-
 @click.command()
-@click.option("--url", envvar="APIMETRY_COLLECTOR_URL", default="http://127.0.0.1:7998", show_default=True,
-              show_envvar=True, help="address of the collector")  # fmt: skip
-@click.option("--query-url", envvar="APIMETRY_QUERY_URL", default="http://127.0.0.1:7778", show_default=True,
-              show_envvar=True, help="address of the query service")  # fmt: skip
-@click.option("--write-key", envvar="APIMETRY_WRITE_KEY", required=True, show_envvar=True, help="a write key")
-@click.option("--read-key", envvar="APIMETRY_READ_KEY", required=True, show_envvar=True, help="a read key")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def doctor(url: str, *, query_url: str, write_key: str, read_key: str, as_json: bool) -> None:
+@with_connection("collector_url", "query_url", "write_key", "read_key")
+@JSON_OPTION
+def doctor(connection: Connection, *, as_json: bool) -> None:
     """Walk app, collector, spool, store and query; say which hop fails and what to do. Stores nothing."""
-    findings = list(examine(url.rstrip("/"), query_url.rstrip("/"), write_key, read_key))
-    print_rows([asdict(each) for each in findings], ("hop", "ok", "found", "advice"), as_json=as_json)
-    if not all(each.ok for each in findings):
+    findings = []
+    for finding in examine(connection):
+        findings.append(finding)
+        if not as_json:
+            say(_line(finding))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    if not all(finding.ok for finding in findings):
         raise click.exceptions.Exit(1)
+
+
+def _line(finding: Finding) -> str:
+    """Return a finding as it is printed while the others are still looked for."""
+    line = f"{'ok  ' if finding.ok else 'FAIL'}  {finding.hop:<15}  {one_line(finding.found)}"
+    return f"{line}\n{'':23}→ {one_line(finding.advice)}" if finding.advice else line

@@ -1,27 +1,25 @@
 """`apimetry applications` and `apimetry keys`: the management API from the shell.
 
-They talk to a running query service, since an embedded store has one owner.
+They ask a running query service, since an embedded store has one owner.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import urllib.error
+import shlex
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from apimetry.cli import data_dir
+from apimetry.cli.client import Client
+from apimetry.cli.connection import JSON_OPTION, Connection, with_connection
 from apimetry.cli.output import print_record, print_rows
-from apimetry.store.accounts.records import KeyKind
 
-DEFAULT_URL = "http://127.0.0.1:7778"
-REQUEST_TIMEOUT_S = 30
-PAGE = 100
-
+# Of `apimetry.store`, which a command that only asks a service does not import; a test compares them.
+KINDS = ("admin", "write", "read")
 APPLICATION_COLUMNS = ("id", "name", "retentionDays", "createdAt")
 KEY_COLUMNS = (
     "id",
@@ -36,85 +34,14 @@ KEY_COLUMNS = (
 )
 
 
-class Service:
-    """A running query service and the admin key to speak to it with."""
-
-    def __init__(self, url: str, admin_key: str) -> None:
-        self._url = url.rstrip("/")
-        self._admin_key = admin_key
-
-    def call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """Return the JSON answer of one call, None where there is no body.
-
-        Raises:
-            click.ClickException: the service cannot be reached, or refused; with its message.
-        """
-        request = urllib.request.Request(  # noqa: S310 - the scheme is checked by the option
-            f"{self._url}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"X-API-Key": self._admin_key, "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as response:  # noqa: S310 - likewise
-                content = response.read()
-        except urllib.error.HTTPError as error:
-            raise click.ClickException(_message_of(error)) from error
-        except OSError as error:
-            reason = getattr(error, "reason", error)
-            raise click.ClickException(f"no query service at {self._url}: {reason}") from error
-        return json.loads(content) if content else None
-
-    def rows(self, path: str, member: str) -> Iterator[dict[str, object]]:
-        """Yield every row of a paginated list."""
-        offset = 0
-        while True:
-            page = self.call("GET", f"{path}?limit={PAGE}&offset={offset}")
-            yield from page[member]
-            offset += PAGE
-            if not page["pagination"]["hasMore"]:
-                return
-
-
-def _message_of(error: urllib.error.HTTPError) -> str:
-    try:
-        answer = json.load(error)
-        return f"{answer['error']}: {answer['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"the service answered {error.code} {error.reason}"
-
-
-def _http_url(_: click.Context, __: click.Parameter, value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{value!r} is not an http:// or https:// address")
-    return value
-
-
-def with_service(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a `Service` as its first argument, and the option ``--json``."""
+def with_admin(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a client of the query service with an admin key, and the option ``--json``."""
 
     @functools.wraps(command)
-    def wrapper(url: str, admin_key: str, **arguments: object) -> None:
-        command(Service(url, admin_key), **arguments)
+    def wrapper(connection: Connection, **arguments: object) -> None:
+        command(connection.query("admin_key"), **arguments)
 
-    options = (
-        click.option(
-            "--url",
-            envvar="APIMETRY_QUERY_URL",
-            default=DEFAULT_URL,
-            show_default=True,
-            show_envvar=True,
-            callback=_http_url,
-            help="address of the query service",
-        ),
-        click.option(
-            "--admin-key", envvar="APIMETRY_ADMIN_KEY", required=True, show_envvar=True, help="an admin key"
-        ),
-        click.option("--json", "as_json", is_flag=True, help="print JSON"),
-    )
-    for option in options:
-        wrapper = option(wrapper)
-    return wrapper
+    return with_connection("query_url", "admin_key")(JSON_OPTION(wrapper))
 
 
 @click.group()
@@ -123,61 +50,81 @@ def applications() -> None:
 
 
 @applications.command("list")
-@with_service
-def list_applications(service: Service, *, as_json: bool) -> None:
+@with_admin
+def list_applications(query: Client, *, as_json: bool) -> None:
     """List the organization's applications."""
-    print_rows(list(service.rows("/api/applications", "applications")), APPLICATION_COLUMNS, as_json=as_json)
+    print_rows(list(query.rows("/api/applications", "applications")), APPLICATION_COLUMNS, as_json=as_json)
 
 
 @applications.command("create")
 @click.option("--name", required=True, help="what people call it")
 @click.option("--id", "application_id", help="its id [default: a generated one]")
 @click.option("--retention-days", type=click.IntRange(min=1), help="days after which its events are deleted")
-@with_service
+@with_admin
 def create_application(
-    service: Service, *, name: str, application_id: str | None, retention_days: int | None, as_json: bool
+    query: Client, *, name: str, application_id: str | None, retention_days: int | None, as_json: bool
 ) -> None:
     """Create an application."""
     body = {"name": name, "id": application_id, "retentionDays": retention_days}
     given = {member: value for member, value in body.items() if value is not None}
-    print_record(service.call("POST", "/api/applications", given)["application"], as_json=as_json)
+    print_record(query.call_json("POST", "/api/applications", given)["application"], as_json=as_json)
 
 
 @applications.command("delete")
 @click.argument("application_id", metavar="ID")
 @click.option("--events", is_flag=True, help="delete its stored events, too")
-@with_service
-def delete_application(service: Service, *, application_id: str, events: bool, as_json: bool) -> None:
+@with_admin
+def delete_application(query: Client, *, application_id: str, events: bool, as_json: bool) -> None:
     """Delete an application; its keys stop working. Events go by a job, which may still run when this returns."""
-    query = "?events=true" if events else ""
-    answer = service.call("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{query}")
+    suffix = "?events=true" if events else ""
+    answer = query.call_json("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{suffix}")
     job = {"job": answer["job"]["id"], "state": answer["job"]["state"]} if answer else {}
     print_record({"deleted": application_id, **job}, as_json=as_json)
 
 
 @click.group()
 def keys() -> None:
-    """List, create, rotate and delete the organization's API keys."""
+    """Show the first keys; list, create, rotate and delete the organization's keys."""
+
+
+@keys.command("show")
+@click.option("--export", is_flag=True, help='print lines for a shell: eval "$(apimetry keys show --export)"')
+@with_connection()
+@JSON_OPTION
+def show_keys(connection: Connection, *, export: bool, as_json: bool) -> None:
+    """Print the keys that the first start made, from credentials.json of the data directory. No service is asked."""
+    path = data_dir.credentials_in(connection.data_dir)
+    kept = data_dir.read(path)
+    if not kept:
+        raise click.ClickException(
+            f"there is no {path}: --data-dir or APIMETRY_DATA_DIR says where it lies; keys that were given by"
+            " bootstrap settings are kept nowhere else"
+        )
+    if export:
+        for name, value in {**kept, **data_dir.read(data_dir.addresses_in(connection.data_dir))}.items():
+            print(f"export APIMETRY_{name.upper()}={shlex.quote(value)}")
+        return
+    print_record(kept if as_json else {**kept, "kept in": str(path)}, as_json=as_json)
 
 
 @keys.command("list")
-@with_service
-def list_keys(service: Service, *, as_json: bool) -> None:
+@with_admin
+def list_keys(query: Client, *, as_json: bool) -> None:
     """List the organization's keys: what each may do, its first characters and its last use."""
-    print_rows(list(service.rows("/api/keys", "keys")), KEY_COLUMNS, as_json=as_json)
+    print_rows(list(query.rows("/api/keys", "keys")), KEY_COLUMNS, as_json=as_json)
 
 
 @keys.command("create")
-@click.option("--kind", type=click.Choice([each.value for each in KeyKind]), required=True, help="what it may do")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="what it may do")
 @click.option("--application", help="id of the application that a write or read key is for")
 @click.option("--name", default="", help="what people call it")
-@with_service
-def create_key(service: Service, *, kind: str, application: str | None, name: str, as_json: bool) -> None:
+@with_admin
+def create_key(query: Client, *, kind: str, application: str | None, name: str, as_json: bool) -> None:
     """Create a key and print it; it is shown this once."""
     body: dict[str, object] = {"kind": kind, "name": name}
     if application is not None:
         body["application"] = application
-    _print_new_key(service.call("POST", "/api/keys", body), as_json=as_json)
+    _print_new_key(query.call_json("POST", "/api/keys", body), as_json=as_json)
 
 
 @keys.command("rotate")
@@ -189,19 +136,19 @@ def create_key(service: Service, *, kind: str, application: str | None, name: st
     show_default=True,
     help="seconds for which the old key goes on working",
 )
-@with_service
-def rotate_key(service: Service, *, key_id: str, overlap_s: int, as_json: bool) -> None:
+@with_admin
+def rotate_key(query: Client, *, key_id: str, overlap_s: int, as_json: bool) -> None:
     """Replace a key by a new one of the same kind and print it; it is shown this once."""
     path = f"/api/keys/{urllib.parse.quote(key_id, safe='')}/rotate"
-    _print_new_key(service.call("POST", path, {"overlapS": overlap_s}), as_json=as_json)
+    _print_new_key(query.call_json("POST", path, {"overlapS": overlap_s}), as_json=as_json)
 
 
 @keys.command("delete")
 @click.argument("key_id", metavar="ID")
-@with_service
-def delete_key(service: Service, *, key_id: str, as_json: bool) -> None:
+@with_admin
+def delete_key(query: Client, *, key_id: str, as_json: bool) -> None:
     """Revoke a key; it stops working everywhere within 30 seconds."""
-    service.call("DELETE", f"/api/keys/{urllib.parse.quote(key_id, safe='')}")
+    query.call_json("DELETE", f"/api/keys/{urllib.parse.quote(key_id, safe='')}")
     print_record({"revoked": key_id}, as_json=as_json)
 
 

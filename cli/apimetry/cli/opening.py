@@ -1,19 +1,19 @@
-"""Opens the store: the schema in order, the first keys made, and a server that is away waited for without end."""
+"""Opens the store: the schema in order, a server that is away waited for without end, and the first keys made."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import random
 from pathlib import Path
 
-from apimetry.cli import banner
+from apimetry.cli import banner, data_dir
 from apimetry.cli.settings import Settings
+from apimetry.cli.start_error import StartError
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
-from apimetry.store.accounts.bootstrap import Credentials, bootstrap
+from apimetry.store.accounts.bootstrap import Credentials, bootstrap, has_admin_key
+from apimetry.store.address import parse_address
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError, is_transient
 
@@ -24,13 +24,19 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 
-class StartError(Exception):
-    """A service cannot start; the message says why and what to do."""
-
-
 def store_of(settings: Settings) -> Store:
-    """Return the store of the settings, not yet opened."""
+    """Return the store of the settings, not yet opened.
+
+    Raises:
+        StartError: a cluster was named and the store is embedded.
+        StoreError: the store's URL cannot be used.
+    """
     url = settings.store or f"chdb://{make_data_dir(settings) / 'store'}"
+    if settings.cluster and parse_address(url).path is not None:
+        raise StartError(
+            f"the cluster {settings.cluster!r} needs a ClickHouse server, and the store is embedded:"
+            " name a server with --store (APIMETRY_STORE), or leave --cluster (APIMETRY_CLUSTER) out"
+        )
     return Store(url, cluster=settings.cluster or None)
 
 
@@ -81,38 +87,47 @@ def _prepare(store: Store, settings: Settings, *, generate: bool) -> Credentials
 
 def make_data_dir(settings: Settings) -> Path:
     """Return the data directory, made with mode 0700 if it was not there."""
-    data_dir = Path(settings.data_dir).expanduser().absolute()
+    folder = Path(settings.data_dir).expanduser().absolute()
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StartError(f"data directory {data_dir}: {error.strerror}") from error
-    return data_dir
+        raise StartError(f"data directory {folder}: {error.strerror}") from error
+    return folder
 
 
 def first_keys(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:
     """Make the first application and its keys on an empty store; None when there was nothing to make.
 
-    Keys that the settings do not give are generated, and then left in ``credentials.json`` (0600). With `generate`
-    false nothing happens unless the settings give the application or a key.
+    Keys that the settings do not give are generated, and are in ``credentials.json`` (0600) before they exist: a
+    start that is killed leaves none that nobody knows, and the next one takes them from there. With `generate` false
+    nothing happens unless the settings give the application or a key.
     """
     given = {
-        "application": settings.bootstrap_application or None,
-        "admin_key": settings.bootstrap_admin_key or None,
-        "write_key": settings.bootstrap_write_key or None,
-        "read_key": settings.bootstrap_read_key or None,
+        "application": settings.bootstrap_application,
+        "admin_key": settings.bootstrap_admin_key,
+        "write_key": settings.bootstrap_write_key,
+        "read_key": settings.bootstrap_read_key,
     }
     if not generate and not any(given.values()):
         return None
-    made = bootstrap(Accounts(store), **given)
-    if made is None or all(given.values()):
-        return None
-    path = credentials_path(settings)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(banner.shown_credentials(made), file, indent=2)
-        file.write("\n")
-    return made
+    accounts = Accounts(store)
+    complete = all(given.values())
+    if not complete and not has_admin_key(accounts):
+        kept = data_dir.read(data_dir.credentials_in(make_data_dir(settings)))
+        given = {name: value or kept.get(name, "") for name, value in given.items()}
+
+    def keep(made: Credentials) -> None:
+        if not complete:
+            path = credentials_path(settings)
+            try:
+                data_dir.write(path, banner.shown_credentials(made))
+            except OSError as error:
+                raise StartError(f"{path}: the first keys cannot be kept: {error.strerror}") from error
+
+    made = bootstrap(accounts, keep=keep, **{name: value or None for name, value in given.items()})
+    return None if complete else made
 
 
 def credentials_path(settings: Settings) -> Path:
     """Return where ``credentials.json`` lies."""
-    return Path(settings.data_dir).expanduser().absolute() / "credentials.json"
+    return data_dir.credentials_in(settings.data_dir)

@@ -1,33 +1,90 @@
-"""How the command prints data: a table for people, JSON with ``--json``."""
+"""How the command prints data: a table for people, plain columns in a pipe, JSON with ``--json``.
+
+Text of strangers (URLs, names, file names, what a service answered) goes through `printable`, so that it never steers
+a terminal.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+
+import click
+
+_REPLACEMENT = "�"
+
+
+def printable(text: str) -> str:
+    """Return the text with every character replaced that could steer a terminal; line breaks and tabs stay."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else _REPLACEMENT for letter in text)
+
+
+def one_line(text: str) -> str:
+    """Return the text as `printable` does, in one line."""
+    return "".join(letter if letter.isprintable() else _REPLACEMENT for letter in text)
+
+
+def say(text: str) -> None:
+    """Print text for people."""
+    click.echo(printable(text))
+
+
+def note(text: str) -> None:
+    """Print to standard error what is no data: progress, what was left out."""
+    click.echo(printable(text), err=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    note(f"Warning: {text}")
+
+
+def print_json(content: object) -> None:
+    """Print JSON, in ASCII: whatever a string holds is escaped."""
+    print(json.dumps(content, indent=2))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, as_json: bool) -> None:
     """Print rows as one JSON array, or as a table of `columns` with a heading line."""
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for line in ([column.upper() for column in columns], *cells):
+    headings = [column.upper() for column in columns]
+    if sys.stdout.isatty():
+        _print_table(headings, cells)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    for line in (headings, *cells):
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def print_record(record: Mapping[str, object], *, as_json: bool) -> None:
     """Print one record as a JSON object, or as lines of name and value."""
     if as_json:
-        print(json.dumps(record, indent=2))
+        print_json(record)
         return
     width = max(map(len, record), default=0)
     for name, value in record.items():
         print(f"{name.ljust(width)}  {_cell(value)}".rstrip())
 
 
+def _print_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table that fits a terminal: long cells are folded into lines."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return one_line(json.dumps(value) if isinstance(value, dict | list) else str(value))

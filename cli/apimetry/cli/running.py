@@ -16,16 +16,13 @@ import msgspec
 from aiohttp import web
 
 from apimetry.cli import banner, logs
-from apimetry.cli.opening import (
-    StartError,
-    credentials_path,
-    first_keys,
-    make_data_dir,
-    open_store,
-    store_of,
-)
+from apimetry.cli.data_dir import keep_addresses
+from apimetry.cli.opening import credentials_path, first_keys, make_data_dir, open_store, store_of
+from apimetry.cli.origins import origins_in, unmatchable
 from apimetry.cli.output import print_rows
+from apimetry.cli.ports import cannot_listen, check_ports
 from apimetry.cli.settings import Settings, SettingsError
+from apimetry.cli.start_error import StartError
 from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
@@ -64,16 +61,13 @@ class Services:
     collector: web.Application | None = None
 
     async def start(self, name: str, app: web.Application, port: int) -> None:
-        """Listen with one of them."""
+        """Listen with one of them, `name` being "collector" or "query"."""
         try:
             listener = await listen(app, self.settings.host, port, grace_s=REQUEST_GRACE_S)
         except OSError as error:
-            raise StartError(
-                f"cannot listen on {self.settings.host}:{port}: {error.strerror or error};"
-                " another port can be set, 0 picks a free one"
-            ) from error
+            raise cannot_listen(name, self.settings.host, port, error) from error
         self.listeners.append(listener)
-        self.addresses[name] = listener.url
+        self.addresses[name] = banner.reachable(listener.url)
 
     async def close(self) -> None:
         """End them; the collector first: it stops accepting, and what it still holds goes into the store."""
@@ -116,9 +110,8 @@ def collector_settings(settings: Settings) -> CollectorSettings:
 
 def query_settings(settings: Settings) -> QuerySettings:
     """Return the query service's part of the settings."""
-    origins = (origin.strip() for origin in settings.allowed_origins.split(","))
     return QuerySettings(
-        allowed_origins=tuple(origin for origin in origins if origin),
+        allowed_origins=origins_in(settings.allowed_origins),
         allow_private_webhooks=settings.allow_private_webhooks,
         plan_changes=settings.plan_changes,
         price_per_request=settings.price_per_request,
@@ -142,6 +135,11 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
             "an embedded store belongs to one process: run `apimetry serve`, "
             "or set APIMETRY_STORE to a ClickHouse server"
         )
+    # Before anything is made: the first keys are shown once, by a start that can listen.
+    await check_ports(settings, *(["collector"] if collector else []), *(["query"] if query else []))
+    if query:
+        for text in unmatchable(settings.allowed_origins):
+            log.warning("%s", text)
     stopping = _stop_on_signals()
     services = Services(settings)
     if reload is not None:
@@ -154,13 +152,11 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await _first_of(opening, asyncio.create_task(stopping.wait()), *_impatience(away, snapshot_path))
         if stopping.is_set():
             return
-        made = opening.result() if opening.done() else None
         directory = Directory(Accounts(store), snapshot_path=snapshot_path)
         await directory.start()
         try:
             await _start(services, store, directory, collector=collector, query=query)
-            banner.show(settings, services.addresses, made, credentials_path(settings))
-            await _serve(settings, opening, stopping)
+            await _serve(services, opening, stopping)
         finally:
             await services.close()
             await directory.close()
@@ -195,8 +191,15 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
         await services.start("query", app, settings.query_port)
 
 
-async def _serve(settings: Settings, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event) -> None:
+async def _serve(services: Services, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event) -> None:
     """Return with the first signal; raises where a store that came late cannot be used."""
+    settings = services.settings
+    try:
+        keep_addresses(settings.data_dir, {f"{name}_url": url for name, url in services.addresses.items()})
+    except OSError as error:
+        log.warning("the addresses cannot be kept for other commands: %s", error)
+    made = opening.result() if opening.done() else None
+    banner.show(settings, services.addresses, made, away=not opening.done())
     if not opening.done():
         await _first_of(opening, asyncio.create_task(stopping.wait()))
         made = opening.result() if opening.done() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import urllib.parse
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 import click
 import msgspec
 
-from apimetry.cli.access_logs.targets import Endpoint
+from apimetry.cli.client import PATIENCE_S, Client
+from apimetry.cli.connection import JSON_OPTION, Connection, with_connection
+from apimetry.cli.output import one_line
 
 # An event is stored within two seconds of its batch, and its batch is sent when the request is over: what took longer
 # than this arrives unseen.
@@ -26,10 +29,8 @@ class Tail:
     Mutable: what it has seen.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, filters: tuple[str, ...], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self.endpoint = endpoint
+    def __init__(self, query: Client, filters: tuple[str, ...], *, clock: Callable[[], float] = time.time) -> None:
+        self.query = query
         self._filters = [("include", each) for each in filters]
         self._clock = clock
         self._seen: OrderedDict[bytes, int] = OrderedDict()
@@ -38,7 +39,7 @@ class Tail:
         """Yield events of the last `look_back_s` seconds that were not yielded before, in the order of time."""
         now_s = int(self._clock())
         span = [("start", str(max(0, now_s - look_back_s))), ("end", str(now_s + 5)), ("fields", _FIELDS)]
-        body, _ = self.endpoint.call(f"/v1/export/events?{urllib.parse.urlencode([*span, *self._filters])}")
+        body, _ = self.query.call(f"/v1/export/events?{urllib.parse.urlencode([*span, *self._filters])}")
         found: dict[bytes, int] = {}
         for line in body.splitlines():
             # Equal events are told apart by how many there are of them.
@@ -53,29 +54,30 @@ class Tail:
 
 
 @click.command()
-@click.option("--query-url", envvar="APIMETRY_QUERY_URL", default="http://127.0.0.1:7778", show_default=True,
-              show_envvar=True, help="address of the query service")  # fmt: skip
-@click.option("--read-key", envvar="APIMETRY_READ_KEY", required=True, show_envvar=True, help="a read key")
+@with_connection("query_url", "read_key")
 @click.option("--include", multiple=True, metavar="FIELD:VALUE", help="only these, as in a timeseries; repeatable")
 @click.option("--every-s", type=click.FloatRange(0.2, 60), default=1.0, show_default=True, help="how often to ask")
 @click.option("--last-s", type=click.IntRange(0, 86_400), default=0, show_default=True,
               help="begin with the events of the last seconds")  # fmt: skip
 @click.option("--once", is_flag=True, help="end after the first answer")
-@click.option("--json", "as_json", is_flag=True, help="print JSON, one event a line")
+@JSON_OPTION
 def tail(  # noqa: PLR0913 - the command's options
-    query_url: str, *, read_key: str, include: tuple[str, ...], every_s: float, last_s: int, once: bool, as_json: bool
+    connection: Connection, *, include: tuple[str, ...], every_s: float, last_s: int, once: bool, as_json: bool
 ) -> None:
-    """Print events as they arrive, until interrupted."""
-    following = Tail(Endpoint("no answer of the query service", query_url, read_key), include)
+    """Print events as they arrive, until interrupted. With --json, each is one line."""
+    following = Tail(connection.query(), include)
     # What is there already is not news, unless it was asked for.
     known = list(following.new())
     if last_s:
         since_s = time.time() - last_s
-        recent = known if last_s <= LOOK_BACK_S else Tail(following.endpoint, include).new(last_s)
+        recent = known if last_s <= LOOK_BACK_S else Tail(following.query, include).new(last_s)
         _print((event for event in recent if _time_of(event) >= since_s), as_json=as_json)
-    while not once:
-        time.sleep(every_s)
-        _print(following.new(), as_json=as_json)
+    # From here on a query service that is started anew is waited for.
+    following.query = connection.query(patience_s=PATIENCE_S)
+    with contextlib.suppress(KeyboardInterrupt):
+        while not once:
+            time.sleep(every_s)
+            _print(following.new(), as_json=as_json)
 
 
 def _print(events: Iterator[dict[str, object]], *, as_json: bool) -> None:
@@ -89,8 +91,7 @@ def _time_of(event: Mapping[str, object]) -> float:
 
 def _line(event: Mapping[str, object]) -> str:
     stamp = time.strftime("%H:%M:%S", time.gmtime(_time_of(event)))
-    duration_ms = int(str(event["response_us"])) / 1000
-    # Text of strangers: nothing of it may steer a terminal.
-    shown = "".join(letter if letter.isprintable() else "�" for letter in f"{event['method']} {event['url']}")
-    consumer = "".join(letter for letter in str(event["consumer_id"]) if letter.isprintable())
-    return f"{stamp}  {event['status_code']}  {duration_ms:9.1f} ms  {shown}  {consumer}".rstrip()
+    response_us = event["response_us"]
+    duration = f"{response_us / 1000:9.1f} ms" if isinstance(response_us, int) else f"{'-':>9}   "
+    shown = f"{event['method']} {event['url']}  {event['consumer_id']}"
+    return one_line(f"{stamp}  {event['status_code']}  {duration}  {shown}").rstrip()

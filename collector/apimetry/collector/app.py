@@ -87,7 +87,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
         finally:
             await _stop(spool, writer, task, settings.drain_timeout_s)
 
-    add_service_routes(app, registry, ready)
+    add_service_routes(app, registry, ready, service="collector")
     app.cleanup_ctx.append(lifetime)
     app[CONTROL] = Control(journal, handler)
     return app

@@ -78,5 +78,5 @@ def create_app(
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
     app.add_routes(Pages(build_document(settings)).routes())
-    add_service_routes(app, registry, engine.unready_reasons)
+    add_service_routes(app, registry, engine.unready_reasons, service="query")
     return app

@@ -67,15 +67,16 @@ def metrics_middleware(registry: CollectorRegistry, service: str) -> Middleware:
     return middleware
 
 
-def add_service_routes(app: web.Application, registry: CollectorRegistry, ready: Readiness) -> None:
+def add_service_routes(app: web.Application, registry: CollectorRegistry, ready: Readiness, *, service: str) -> None:
     """Add the three endpoints that an orchestrator and a monitor ask.
 
-    ``/health`` answers 200 while the process serves. ``/ready`` answers 200, or 503 with the reasons why not.
+    ``/health`` answers 200 while the process serves, and names the service, so that a wrong address shows. ``/ready``
+    answers 200, or 503 with the reasons why not.
     ``/metrics`` answers in the Prometheus text format.
     """
 
     async def health(_: web.Request) -> web.Response:
-        return json_response({"status": "ok", "version": version("apimetry")})
+        return json_response({"status": "ok", "service": service, "version": version("apimetry")})
 
     async def readiness(_: web.Request) -> web.Response:
         reasons = await ready()

@@ -6,10 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timezone, tzinfo
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,11 +18,12 @@ from apimetry.cli.access_logs.files import DamagedLog, open_log, size_of
 from apimetry.cli.access_logs.formats import AUTO, FORMATS
 from apimetry.cli.access_logs.importer import Importer, Result
 from apimetry.cli.access_logs.lines import BadLine
-from apimetry.cli.access_logs.targets import Collector, Endpoint, Stored
-from apimetry.cli.output import print_record
+from apimetry.cli.access_logs.targets import Collector, Stored
+from apimetry.cli.client import PATIENCE_S
+from apimetry.cli.connection import Connection, with_connection
+from apimetry.cli.output import note, print_record
 
 _REPORT_EVERY_S = 5.0
-_KEPT = {"APIMETRY_WRITE_KEY": "write_key", "APIMETRY_READ_KEY": "read_key"}
 
 
 @click.group("import")
@@ -33,16 +33,7 @@ def import_() -> None:
 
 @import_.command("access-log")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--url", envvar="APIMETRY_COLLECTOR_URL", default="http://127.0.0.1:7998", show_default=True,
-              show_envvar=True, help="address of the collector")  # fmt: skip
-@click.option("--query-url", envvar="APIMETRY_QUERY_URL", default="http://127.0.0.1:7778", show_default=True,
-              show_envvar=True, help="address of the query service")  # fmt: skip
-@click.option("--write-key", envvar="APIMETRY_WRITE_KEY", show_envvar=True,
-              help="a write key [default: that of credentials.json in the data directory]")  # fmt: skip
-@click.option("--read-key", envvar="APIMETRY_READ_KEY", show_envvar=True,
-              help="a read key of the same application [default: likewise]")  # fmt: skip
-@click.option("--data-dir", envvar="APIMETRY_DATA_DIR", default="./apimetry-data", show_default=True,
-              help="where credentials.json lies")  # fmt: skip
+@with_connection("collector_url", "query_url", "write_key", "read_key")
 @click.option("--source", default="access-log", show_default=True,
               help="which server wrote the logs; the same line is added once for each source")  # fmt: skip
 @click.option("--format", "form", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True,
@@ -57,13 +48,9 @@ def import_() -> None:
 @click.option("--dry-run", is_flag=True, help="read and compare, and send nothing")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def access_log(  # noqa: PLR0913 - the command's options
-    files: tuple[str, ...],
+    connection: Connection,
     *,
-    url: str,
-    query_url: str,
-    write_key: str | None,
-    read_key: str | None,
-    data_dir: str,
+    files: tuple[str, ...],
     source: str,
     form: str,
     zone: str,
@@ -78,9 +65,10 @@ def access_log(  # noqa: PLR0913 - the command's options
 
     Repeating it adds nothing twice: not the same file, renamed, compressed or grown.
     """
-    keys = _keys(write_key, read_key, Path(data_dir))
-    collector = Collector(Endpoint("no answer of the collector", url, keys["write_key"]))
-    stored = Stored(Endpoint("no answer of the query service", query_url, keys["read_key"]), source)
+    for client in (connection.collector(), connection.query()):
+        client.require()
+    collector = Collector(connection.collector(patience_s=PATIENCE_S))
+    stored = Stored(connection.query(patience_s=PATIENCE_S), source)
     choices = Choices(source, urls, client_ip, users=users, user_agents=user_agents)
     time_zone = _zone(zone)
     total = _size(files)
@@ -127,7 +115,7 @@ def _progress(total: int | None, result: Result) -> Iterator[Callable[[str, int]
         nonlocal reported_s
         if time.monotonic() - reported_s >= _REPORT_EVERY_S:
             reported_s = time.monotonic()
-            click.echo(f"{what}: {result.lines} lines read, {result.imported} imported", err=True)
+            note(f"{what}: {result.lines} lines read, {result.imported} imported")
 
     yield report
 
@@ -152,23 +140,9 @@ def _print(result: Result, *, dry_run: bool, as_json: bool) -> None:
     print_record({name: value for name, value in record.items() if value or name in ("lines", "imported")},
                  as_json=False)  # fmt: skip
     for name, number, reason in result.examples:
-        click.echo(f"{name}:{number}: {reason}", err=True)
+        note(f"{name}:{number}: {reason}")
     if result.without_time:
-        click.echo(f"{result.without_time} lines do not say how long the response took: it counts as 0", err=True)
-
-
-def _keys(write_key: str | None, read_key: str | None, data_dir: Path) -> Mapping[str, str]:
-    given = {"write_key": write_key, "read_key": read_key}
-    if not all(given.values()):
-        try:
-            kept = json.loads((data_dir / "credentials.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            kept = {}
-        given = {name: value or kept.get(name) for name, value in given.items()}
-    for variable, name in _KEPT.items():
-        if not given[name]:
-            raise click.UsageError(f"no {name.replace('_', ' ')}: give --{name.replace('_', '-')} or set {variable}")
-    return {name: value for name, value in given.items() if value}
+        note(f"{result.without_time} lines do not say how long the response took: it counts as 0")
 
 
 def _zone(name: str) -> tzinfo:

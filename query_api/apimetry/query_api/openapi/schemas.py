@@ -194,7 +194,13 @@ def _keys() -> Json:
 
 def _service() -> Json:
     return {
-        "Health": closed({"status": {"type": "string", "const": "ok"}, "version": {"type": "string"}}),
+        "Health": closed(
+            {
+                "status": {"type": "string", "const": "ok"},
+                "service": {"type": "string", "enum": ["collector", "query"]},
+                "version": {"type": "string"},
+            }
+        ),
         "Readiness": closed(
             {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}
         ),

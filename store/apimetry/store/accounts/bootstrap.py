@@ -7,6 +7,7 @@ ids, because ids follow from the given keys, so that together they make one orga
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,17 +29,19 @@ class Credentials:
     read_key: str = field(repr=False)
 
 
-def bootstrap(
+def bootstrap(  # noqa: PLR0913 - the four things that are made
     accounts: Accounts,
     *,
     application: str | None = None,
     admin_key: str | None = None,
     write_key: str | None = None,
     read_key: str | None = None,
+    keep: Callable[[Credentials], None] = lambda _: None,
 ) -> Credentials | None:
     """Make the first application with this id and these keys, on a store without accounts only; else None.
 
-    What is not given is generated. Given keys are checked before anything is made, also when nothing will be:
+    What is not given is generated. `keep` is called with the keys before the first of them exists: keys that it
+    cannot keep are not made. Given keys are checked before anything is made, also when nothing will be:
     AccountInvalid says what is wrong. A bootstrap that was killed half way is completed by the next one.
     """
     secrets = {
@@ -49,10 +52,9 @@ def bootstrap(
             (KeyKind.read, read_key),
         )
     }
-    # The admin key is made last: it is what says that a bootstrap was completed.
-    existing = accounts.keys_with_hashes()
-    if any(key.kind is KeyKind.admin for key, _ in existing):
+    if has_admin_key(accounts):
         return None
+    existing = accounts.keys_with_hashes()
     organizations = accounts.organizations()
     organization_id = derived_id(hash_key(secrets[KeyKind.admin]))
     organization = (
@@ -61,6 +63,10 @@ def bootstrap(
         else accounts.create_organization(DEFAULT_NAME, organization_id=organization_id)
     )
     made = _first_application(accounts, organization.id, application)
+    credentials = Credentials(
+        organization.id, made.id, secrets[KeyKind.admin], secrets[KeyKind.write], secrets[KeyKind.read]
+    )
+    keep(credentials)
     wanted = {hash_key(secret) for secret in secrets.values()}
     for key, digest in existing:
         if digest not in wanted:
@@ -69,9 +75,12 @@ def bootstrap(
     for kind in (KeyKind.write, KeyKind.read, KeyKind.admin):
         if hash_key(secrets[kind]) not in done:
             _first_key(accounts, organization.id, kind, made.id, secrets[kind])
-    return Credentials(
-        organization.id, made.id, secrets[KeyKind.admin], secrets[KeyKind.write], secrets[KeyKind.read]
-    )
+    return credentials
+
+
+def has_admin_key(accounts: Accounts) -> bool:
+    """Return whether a bootstrap was completed: the admin key is made last, and a revoked one counts."""
+    return any(key.kind is KeyKind.admin for key, _ in accounts.keys_with_hashes())
 
 
 def _first_application(accounts: Accounts, organization_id: str, application_id: str | None) -> Application:

@@ -1,0 +1,44 @@
+"""Whether the services can have their ports, asked before a start makes anything."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+from apimetry.cli.settings import Settings
+from apimetry.cli.start_error import StartError
+
+
+async def check_ports(settings: Settings, *names: str) -> None:
+    """Raise StartError where a port of one of the services, "collector" or "query", cannot be had."""
+    ports = {name: settings.collector_port if name == "collector" else settings.query_port for name in names}
+    if len(names) > 1 and settings.collector_port == settings.query_port != 0:
+        raise StartError(f"the collector and the query service cannot share port {settings.query_port}")
+    for name, port in ports.items():
+        if port:
+            try:
+                await _bind(settings.host, port)
+            except OSError as error:
+                raise cannot_listen(name, settings.host, port, error) from error
+
+
+def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError:
+    """Return what a failure to listen means for a start."""
+    taken = error.errno == errno.EADDRINUSE
+    reason = "another program listens there" if taken else error.strerror or str(error)
+    return StartError(
+        f"cannot listen on {host}:{port}: {reason};"
+        f" --{name}-port (APIMETRY_{name.upper()}_PORT) sets another port, 0 picks a free one"
+    )
+
+
+async def _bind(host: str, port: int) -> None:
+    """Bind every address of a host as listening will, and let it go."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)

@@ -1,0 +1,7 @@
+"""What stops a service before it runs."""
+
+from __future__ import annotations
+
+
+class StartError(Exception):
+    """A service cannot start; the message says why and what to do."""

@@ -1,0 +1,130 @@
+"""The first keys are made once, are shown, and are never lost; other commands find them and the services."""
+
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+
+from apimetry.cli.opening import first_keys
+from apimetry.cli.settings import Settings
+from apimetry.cli.start_error import StartError
+from tests.support.processes import APIMETRY, running
+
+
+def apimetry(*arguments, cwd, **environment):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("APIMETRY_")}
+    return subprocess.run(
+        [str(APIMETRY), *arguments],
+        capture_output=True,
+        text=True,
+        env={**clean, **environment},
+        cwd=cwd,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("service", ["COLLECTOR", "QUERY"])
+def test_a_taken_port_at_the_first_start_makes_no_keys_and_the_next_start_shows_them(tmp_path, service):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = {f"APIMETRY_{service}_PORT": str(taken.getsockname()[1])}
+        with running("serve", data_dir=tmp_path, **port) as refused:
+            assert refused.process.wait(30) == 1
+            assert "another program listens there" in refused.output
+    assert not (tmp_path / "credentials.json").exists()
+    with running("serve", data_dir=tmp_path) as second:
+        assert second.query_url
+        made = json.loads((tmp_path / "credentials.json").read_text())
+        second.wait_until(lambda: f"read_key     {made['read_key']}" in second.output, "the keys")
+
+
+def test_one_port_for_both_is_refused_before_anything_is_made(tmp_path):
+    same = {"APIMETRY_COLLECTOR_PORT": "17998", "APIMETRY_QUERY_PORT": "17998"}
+    with running("serve", data_dir=tmp_path, **same) as service:
+        assert service.process.wait(30) == 1
+        assert "cannot share port 17998" in service.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_and_addresses_are_found_again_in_the_data_directory(tmp_path):
+    data = tmp_path / "apimetry-data"
+    data.mkdir()
+    with running("serve", data_dir=data) as service:
+        assert service.query_url
+        service.wait_until((data / "addresses.json").exists, "addresses")
+        service.wait_until(lambda: "granularity" in service.output, "lines to paste")
+        kept = json.loads((data / "credentials.json").read_text())
+        assert json.loads(apimetry("keys", "show", "--json", cwd=tmp_path).stdout) == kept
+        assert [row["id"] for row in json.loads(apimetry("applications", "list", "--json", cwd=tmp_path).stdout)] == [
+            kept["application"]
+        ]
+        findings = json.loads(apimetry("doctor", "--json", cwd=tmp_path).stdout)
+        assert [finding["hop"] for finding in findings if not finding["ok"]] == ["app"]
+    with running("serve", data_dir=data) as service:
+        assert service.query_url
+        service.wait_until(lambda: "apimetry keys show" in service.output, "where the keys are")
+        assert kept["admin_key"] not in service.output
+
+
+def test_the_exported_lines_set_what_every_command_reads(tmp_path):
+    (tmp_path / "credentials.json").write_text(json.dumps({"application": "shop", "read_key": "apimetry_r_'x"}))
+    (tmp_path / "addresses.json").write_text(json.dumps({"query_url": "http://127.0.0.1:1"}))
+    lines = apimetry("keys", "show", "--export", "--data-dir", str(tmp_path), cwd=tmp_path).stdout
+    shown = subprocess.run(
+        ["bash", "-c", f'{lines}\necho "$APIMETRY_APPLICATION $APIMETRY_READ_KEY $APIMETRY_QUERY_URL"'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout == "shop apimetry_r_'x http://127.0.0.1:1\n"
+
+
+def test_no_keys_to_show_is_one_sentence_with_the_place(tmp_path):
+    ran = apimetry("keys", "show", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert str(tmp_path / "apimetry-data" / "credentials.json") in ran.stderr
+
+
+def test_keys_that_were_kept_and_not_made_are_made_by_the_next_start(store, tmp_path):
+    """A start that was killed between writing the file and making the keys."""
+    settings = Settings(data_dir=str(tmp_path))
+    (tmp_path / "credentials.json").write_text(
+        json.dumps(
+            {
+                "application": "shop",
+                "admin_key": "apimetry_a_" + "A" * 37,
+                "write_key": "apimetry_w_" + "W" * 37,
+                "read_key": "apimetry_r_" + "R" * 37,
+            }
+        )
+    )
+    made = first_keys(store, settings, generate=True)
+    assert (made.application_id, made.read_key) == ("shop", "apimetry_r_" + "R" * 37)
+    assert first_keys(store, settings, generate=True) is None
+
+
+def test_keys_that_cannot_be_kept_are_not_made(store, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError, match="data directory"):
+        first_keys(store, Settings(data_dir=str(tmp_path / "file" / "below")), generate=True)
+    made = first_keys(store, Settings(data_dir=str(tmp_path)), generate=True)
+    assert json.loads((tmp_path / "credentials.json").read_text())["admin_key"] == made.admin_key
+
+
+def test_a_cluster_needs_a_server_and_that_is_one_sentence(tmp_path):
+    ran = apimetry("serve", "--cluster", "main", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "Error: the cluster 'main' needs a ClickHouse server, and the store is embedded: name a server with --store"
+        " (APIMETRY_STORE), or leave --cluster (APIMETRY_CLUSTER) out\n"
+    )
+
+
+def test_a_banner_names_a_store_that_does_not_answer_and_an_origin_that_no_page_has(tmp_path):
+    settings = {"APIMETRY_STORE": "clickhouse://user:secret@127.0.0.1:1/x", "APIMETRY_ALLOWED_ORIGINS": "foo"}
+    with running("serve", data_dir=tmp_path, **settings) as service:
+        assert service.collector_url
+        service.wait_until(lambda: "does not answer yet" in service.output, "a true banner")
+        assert "the ClickHouse server at http://127.0.0.1:1/x" in service.output
+        assert "'foo' is not an origin" in service.output
+        assert "secret" not in service.output

@@ -1,0 +1,58 @@
+"""The table of commands says what the commands are, and costs nothing to read."""
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from apimetry.cli import alerts, manage
+from apimetry.cli.main import COMMANDS, main
+from apimetry.store.accounts.records import KeyKind
+from apimetry.store.alerts.records import Direction, Metric
+
+# What only a command that runs may import.
+HEAVY = ("aiohttp", "asyncio", "chdb", "clickhouse_connect", "msgspec", "prometheus_client", "rich", "urllib.request")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_of_each_command_what_it_says_itself(name):
+    command = main.get_command(click.Context(main), name)
+    first_sentence, _, _ = command.help.partition(".")
+    assert COMMANDS[name][1] == f"{first_sentence}."
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_version_and_the_help_import_no_command(option):
+    script = (
+        "import json, sys\n"
+        "from apimetry.cli.main import main\n"
+        "sys.argv = ['apimetry', sys.argv[1]]\n"
+        "try:\n    main()\n"
+        "finally:\n    print('\\n' + json.dumps(sorted(sys.modules)))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, option], capture_output=True, text=True, check=True)
+    imported = json.loads(ran.stdout.splitlines()[-1])
+    assert [name for name in HEAVY if name in imported] == []
+    ours = [name for name in imported if name.startswith("apimetry")]
+    assert ours == ["apimetry", "apimetry.cli", "apimetry.cli.main"]
+
+
+def test_the_help_lists_every_command_with_its_sentence():
+    text = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+    assert all(f"{name} {sentence}" in text for name, (_, sentence) in COMMANDS.items())
+
+
+def test_choices_are_those_of_the_store():
+    assert list(manage.KINDS) == [kind.value for kind in KeyKind]
+    assert list(alerts.METRICS) == [metric.value for metric in Metric]
+    assert list(alerts.DIRECTIONS) == [direction.value for direction in Direction]
+
+
+@pytest.mark.parametrize("arguments", [["\x1b[2J"], ["--\x1b[2J"], ["keys", "--\x1b[2J"], ["keys", "\x1b[2J"]])
+def test_a_wrong_word_does_not_steer_the_terminal(arguments):
+    ran = CliRunner().invoke(main, arguments)
+    assert ran.exit_code == 2
+    assert "\x1b" not in ran.stderr

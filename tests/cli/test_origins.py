@@ -1,0 +1,40 @@
+"""An origin that no browser sends is named, with what was probably meant."""
+
+import pytest
+
+from apimetry.cli.origins import origins_in, unmatchable
+
+
+@pytest.mark.parametrize(
+    ("origin", "meant"),
+    [
+        ("foo", "https://foo"),
+        ("https://a.example/", "https://a.example"),
+        ("https://a.example/path?x", "https://a.example"),
+        ("HTTPS://A.example", "https://a.example"),
+        ("https://a.example:443", "https://a.example"),
+        ("http://a.example:80", "http://a.example"),
+        ("https://*.example.com", "https://app.example.com"),
+        ("http://[", "https://app.example.com"),
+    ],
+)
+def test_what_is_no_origin_is_named_with_what_was_meant(origin, meant):
+    (sentence,) = unmatchable(f"https://good.example,{origin}")
+    assert f"{origin!r} is not an origin" in sentence
+    assert f"did you mean {meant}?" in sentence
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "*",
+        "null",
+        "http://localhost:3000",
+        "https://[::1]:8443",
+        "chrome-extension://abcdef",
+        " https://a.example , *",
+    ],
+)
+def test_an_origin_is_left_alone(setting):
+    assert list(unmatchable(setting)) == []
+    assert origins_in(setting)

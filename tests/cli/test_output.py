@@ -1,0 +1,38 @@
+"""What strangers wrote never steers the terminal, in a table, a record or a message."""
+
+import json
+
+import pytest
+
+from apimetry.cli.output import note, one_line, print_record, print_rows, printable, say, warn
+
+HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "\r", "\b", "\x7f", "\u202e", "\ud800", "\x00"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_steers_a_terminal_is_printed(capsys, text):
+    print_rows([{"name": f"a{text}b"}], ["name"], as_json=False)
+    print_record({"name": f"a{text}b", "more": [f"a{text}b"]}, as_json=False)
+    say(f"a{text}b")
+    note(f"a{text}b")
+    warn(f"a{text}b")
+    captured = capsys.readouterr()
+    assert text not in captured.out
+    assert text not in captured.err
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_json_keeps_the_text_and_escapes_it(capsys, text):
+    print_rows([{"name": text}], ["name"], as_json=True)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == [{"name": text}]
+    assert text == "\x7f" or text not in shown
+
+
+def test_line_breaks_stay_where_text_may_have_them():
+    assert printable("a\n\tb") == "a\n\tb"
+    assert one_line("a\n\tb") == "a��b"
+
+
+def test_letters_of_every_script_stay():
+    assert one_line("Zürich 東京 🙂") == "Zürich 東京 🙂"
