@@ -212,7 +212,7 @@ async def test_a_question_whose_client_left_asks_no_further_statement(store):
     assert [type(each) for each in outcome] == [ClientLeft]
 
 
-async def test_beside_a_smaller_load_statements_get_one_thread_and_give_way(store):
+async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and_give_way(store):
     engine = Engine(store, QuerySettings())
 
     def settings(ask):
@@ -227,7 +227,7 @@ async def test_beside_a_smaller_load_statements_get_one_thread_and_give_way(stor
     beside = await engine.answer(client(), settings)
     assert alone[0] < heavy[0]
     assert light[0] < beside[0]
-    assert beside[1] == 1
+    assert beside[1] == max(1, alone[1] // 2)
     assert heavy[1] == alone[1] == light[1]
 
 

@@ -1,7 +1,8 @@
 """Runs queries in the store's threads: fairly, no more at once, and none larger, than the settings allow.
 
-A query runs as `query(ask, *arguments)` in a thread, and asks its statements by `ask`. Beside an asker with a smaller
-load its statements get one thread of the engine, and they give way to the other's (ClickHouse's setting `priority`).
+A query runs as `query(ask, *arguments)` in a thread, and asks its statements by `ask`. Beside an asker with a
+much smaller load its statements get half of the engine's threads, and they give way to the other's (ClickHouse's
+setting `priority`).
 When nobody waits for a query any more, it leaves the queue, or the engine ends its statement.
 """
 
@@ -53,7 +54,7 @@ class Engine:
     """The store, as the handlers see it.
 
     Mutable state, touched on the event loop alone: the queue, the queries that can be joined, and the tasks that end
-    abandoned statements.
+    abandoned statements. `_threads` is written in any thread, with the same value.
     """
 
     def __init__(self, store: Store, settings: QuerySettings) -> None:
@@ -68,6 +69,7 @@ class Engine:
         )
         self._joinable: dict[Hashable, _Joinable] = {}
         self._ending: set[asyncio.Future[None]] = set()
+        self._threads: int | None = None
 
     async def answer(self, client: Client, query: Callable[..., T], *args: object) -> T:
         """Return `query(ask, ...)`, run in a thread of the store when it is its turn.
@@ -150,15 +152,21 @@ class Engine:
     def _ask_of(self, query: _Query, standing: Standing) -> Ask:
         # 1 is the highest priority of a statement that has one.
         settings = {**self._limits, "priority": 1 + standing.rank, "log_comment": query.tag}
-        if standing.is_heavier:
-            settings["max_threads"] = 1
 
         def ask(sql: str, parameters: Mapping[str, object]) -> Rows:
             if query.abandoned.is_set():
                 raise ClientLeft
+            if standing.is_heavier:
+                settings["max_threads"] = self._half_of_threads()
             return self._store.query(sql, parameters, settings=settings)
 
         return ask
+
+    def _half_of_threads(self) -> int:
+        """Return half of the threads that a statement has by itself; the engine is asked once."""
+        if self._threads is None:
+            ((self._threads,),) = self._store.query("SELECT getSetting('max_threads')")
+        return max(1, self._threads // 2)
 
     def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> Rows:
         """Return the rows of one statement of the service's own, within the limits; blocks.

@@ -129,12 +129,29 @@ async def test_who_is_heavier_than_another_has_a_higher_rank_and_is_told():
         sent.clock.now += 20
         await sent.send("light", LIGHT)
         await sent.end("heavy0")
+        await sent.end("heavy1")
         heavy, light = sent.standings["heavy2"], sent.standings["light"]
         assert heavy.rank > light.rank
         assert (heavy.is_heavier, light.is_heavier) == (True, False)
         # A key that was quiet is better off than a busy one of its organization, and worse than another organization.
         await sent.send("other", OTHER_KEY)
         assert light.rank < sent.standings["other"].rank < heavy.rank
+
+
+async def test_beside_somebody_lighter_a_key_begins_at_half_of_its_slots():
+    async with requests(8) as sent:
+        await sent.send("heavy", HEAVY, 9)
+        assert len(sent.begun) == 4
+        sent.clock.now += 20
+        await sent.send("light", LIGHT)
+        for number in range(3):
+            await sent.end(f"heavy{number}")
+            assert sent.queue.running == max(3, 4 - number)
+        # Alone again, after a minute, it has all of its share.
+        await sent.end("light")
+        sent.clock.now += 300
+        await sent.end("heavy3")
+        assert sent.queue.running == 4
 
 
 async def test_a_load_is_forgotten_after_some_minutes():

@@ -3,7 +3,7 @@
 Invariants:
 
 - One organization holds all slots but one at most, and one key half of them, so that nobody holds all (where there
-  are two slots or more).
+  are two slots or more). Who has a load beside somebody with less than half of it begins at half of that.
 - A free slot goes to the organization that had the smallest load lately, in it to the key that had the smallest, and
   for a key to the request that waits the longest.
 - At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue the
@@ -18,7 +18,7 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -58,7 +58,7 @@ class Standing:
     """From 0. An organization's load counts before a key's."""
 
     is_heavier: bool
-    """Whether somebody with a clearly smaller load was here lately."""
+    """Whether somebody with less than half of its load was here lately."""
 
 
 @dataclass(eq=False)
@@ -92,6 +92,10 @@ class _Share:
     def level(self) -> int:
         """The load in powers of two, from 0: below a sixteenth of a slot."""
         return int(self.load * 16).bit_length()
+
+    def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
+        """Whether one of `shares` has less than half of this one's load."""
+        return any(2 * each.load < self.load for each in shares.values() if each is not self)
 
     @property
     def is_idle(self) -> bool:
@@ -188,10 +192,17 @@ class FairQueue:
                     yield organization.load, key.load, key.waiting[0].since, organization, key
 
     def _may_begin(self, organization: _Share, key: _Share) -> bool:
+        part = 2 if self._is_heavier(organization, key) else 1
         return (
             self.running < self._slots
-            and organization.running < self._organization_slots
-            and key.running < self._key_slots
+            # Rounded up: of four slots, another key of a heavy organization still has one.
+            and organization.running < -(-self._organization_slots // part)
+            and key.running < max(1, self._key_slots // part)
+        )
+
+    def _is_heavier(self, organization: _Share, key: _Share) -> bool:
+        return organization.is_heavier_than_one_of(self._organizations) or key.is_heavier_than_one_of(
+            organization.keys
         )
 
     def _check_room(self, asker: Asker, organization: _Share, key: _Share) -> None:
@@ -217,11 +228,7 @@ class FairQueue:
         self.waiting -= 1
 
     def _standing(self, organization: _Share, key: _Share) -> Standing:
-        others = [each.level for each in self._organizations.values() if each is not organization]
-        besides = [each.level for each in organization.keys.values() if each is not key]
-        is_heavier = min(others, default=organization.level) < organization.level
-        is_heavier = is_heavier or min(besides, default=key.level) < key.level
-        return Standing(organization.level * 16 + min(key.level, 15), is_heavier)
+        return Standing(organization.level * 16 + min(key.level, 15), self._is_heavier(organization, key))
 
     def _refusal(self, reason: Refusal, asker: Asker) -> Unavailable:
         self.refused[reason] += 1
