@@ -214,13 +214,27 @@ async def test_same_batch_id_is_stored_once(tmp_path):
     body = envelope([wire_row()], batch_id=b"A" * 16)
     async with collecting(tmp_path) as collector:
         answers = await asyncio.gather(*[collector.post(body, Content_Type=WIRE) for _ in range(8)])
-        assert {(answer.status, await answer.text()) for answer in answers} == {(200, '{"accepted":1,"rejected":0}')}
+        texts = Counter([(answer.status, await answer.text()) for answer in answers])
+        assert texts == {
+            (200, '{"accepted":1,"rejected":0}'): 1,
+            (200, '{"accepted":1,"rejected":0,"duplicate":true}'): 7,
+        }
         await collector.drained()
-        assert (await collector.post(body, Content_Type=WIRE)).status == 200
+        again = await collector.post(body, Content_Type=WIRE)
+        assert (again.status, await again.json()) == (200, {"accepted": 1, "rejected": 0, "duplicate": True})
         await collector.drained()
         assert len(collector.store.rows) == 1
         assert await collector.reconcile() == 1
         assert await collector.total("duplicate_events_total") == 8
+
+
+async def test_repeated_batch_with_invalid_events_says_so_and_has_its_details(tmp_path):
+    body = body_of(event(), event(status_code=1))
+    async with collecting(tmp_path) as collector:
+        first = await (await collector.post(body, X_Batch_Id="one")).json()
+        second = await (await collector.post(body, X_Batch_Id="one")).json()
+        assert (first["accepted"], first["rejected"]) == (1, 1)
+        assert second == {**first, "duplicate": True}
 
 
 async def test_batch_id_belongs_to_its_application(tmp_path):

@@ -130,6 +130,8 @@ class EventsHandler:
         if batch.rejected_total and not batch.accepted:
             raise BadRequest(f"None of the {batch.rejected_total} events is valid", details=batch.details)
         answer: dict[str, object] = {"accepted": batch.accepted, "rejected": batch.rejected_total}
+        if not new:
+            answer["duplicate"] = True
         if batch.details:
             answer["details"] = batch.details
         return json_response(answer)
