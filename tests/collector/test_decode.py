@@ -146,7 +146,7 @@ def test_invalid_event_is_reported_and_the_others_are_kept(changes, field):
     assert batch.rejected_total == 1
 
 
-@pytest.mark.parametrize("field", ["timestamp", "method", "url", "response_us", "status_code"])
+@pytest.mark.parametrize("field", ["timestamp", "method", "url", "status_code"])
 def test_missing_field_is_named(field):
     sent = event()
     del sent[field]
@@ -196,6 +196,21 @@ def test_null_optional_fields_are_absent_ones():
     names = ["consumer_id", "function", "route", "source", "data", "sample_weight", "client_ip"]
     batch = read_json([event(**dict.fromkeys(names))])
     assert (batch.accepted, unpack_rows(batch.row_bytes)[0]["function"]) == (1, "unknown")
+
+
+def test_response_time_may_be_unknown_in_both_formats():
+    absent = event(consumer_id="x" * 500)  # which takes the slow path
+    del absent["response_us"]
+    without = event()
+    del without["response_us"]
+    for sent in ([event(response_us=None)], [without], [without, absent], [event(response_us=0)]):
+        batch = read_json(sent)
+        assert (batch.accepted, batch.unknown_fields) == (len(sent), 0)
+        found = [row["response_us"] for row in unpack_rows(batch.row_bytes)]
+        assert found == [each.get("response_us") for each in sent]
+    rows_sent = [wire_row(), wire_row(response_us=None), wire_row()[:6], wire_row(response_us=None, url="x" * 3000)]
+    found = [row["response_us"] for row in unpack_rows(read_wire(*rows_sent).row_bytes)]
+    assert found == [wire_row()[6], None, None, None]
 
 
 def test_last_of_duplicate_keys_holds():

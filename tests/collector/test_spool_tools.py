@@ -11,6 +11,7 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.inspection import status_of, verify
 from apimetry.collector.spool.replay import replay
 from apimetry.collector.spool.segment import HEADER_BYTES
+from apimetry.store.native import decode_block, decode_blocks, encode_block
 from tests.support.collecting import MemoryStore, collecting, envelope, unpack_rows, wire_row
 
 WIRE = "application/msgpack"
@@ -163,6 +164,20 @@ async def test_quarantine_of_an_earlier_version_is_replayed_without_a_sender(tmp
         await collector.drained()
     assert len(store.rows) == 5
     assert merged_reports(store)["stored"] == 3
+
+
+async def test_quarantined_rows_of_an_earlier_version_get_todays_types(tmp_path):
+    store = await quarantined(tmp_path)
+    for piece in (tmp_path / "quarantine").glob("*.rows"):
+        columns = decode_block(piece.read_bytes())
+        types = {each.name: each.type for each in columns}
+        piece.write_bytes(encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns]))
+    replay(tmp_path, RealFiles())
+    async with collecting(tmp_path, store) as collector:
+        await collector.drained()
+    assert len(store.rows) == 5
+    types = {each.type for body in store.bodies.values() for each in decode_blocks(body)[0] if "_us" in each.name}
+    assert types == {"Nullable(UInt64)"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import logging
+import zlib
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -9,6 +10,7 @@ from apimetry.collector.events import JSONEvent
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.rows import encode_json_events, make_target
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.collector.spool import segment
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
@@ -30,7 +32,7 @@ def clock_ns():
 
 
 def entry(batch, urls):
-    rows = encode_json_events([JSONEvent(NOW_US / 1e6, "GET", url, 5, 200) for url in urls], TARGET)
+    rows = encode_json_events([JSONEvent(NOW_US / 1e6, "GET", url, 200, response_us=5) for url in urls], TARGET)
     return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), rows.count, rows.block)
 
 
@@ -309,11 +311,20 @@ async def test_block_that_nobody_can_read_goes_to_the_quarantine_as_a_whole(tmp_
 
 
 def former_entry(batch, urls):
-    """As a version wrote it whose table had no `version` yet."""
+    """As a version wrote it whose table had no `version` yet, and whose times were never null."""
     made = entry(batch, urls)
     columns = [column for column in decode_block(made.row_bytes) if column.name != "version"]
-    block = encode_block({each.name: each.type for each in columns}, [each.values for each in columns])
+    types = {each.name: each.type for each in columns}
+    block = encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns])
     return Entry(made.meta, made.rows, block)
+
+
+def with_former_header(path):
+    """Give a segment the header of version 2."""
+    data = path.read_bytes()
+    header = data[:8] + (2).to_bytes(2, "big") + data[10:20]
+    path.write_bytes(header + zlib.crc32(header).to_bytes(4, "big") + data[24:])
+    assert segment.read_version(path.read_bytes()) == 2
 
 
 @pytest.mark.parametrize("damaged_header", [False, True])
@@ -322,6 +333,7 @@ async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_p
         rig.store.away = True
         await rig.spool.append(former_entry("old", ["/old/1", "/old/2"]))
     (path,) = (tmp_path / "segments").iterdir()
+    with_former_header(path)
     if damaged_header:
         data = bytearray(path.read_bytes())
         data[15] ^= 1
@@ -338,8 +350,22 @@ async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_p
         rig.insert_now = insert
         await rig.spool.append(entry("new", ["/new"]))
         await rig.drained()
-    rows = await store.fetch("SELECT url, function, version FROM events ORDER BY url")
-    assert rows == [("/new", "unknown", ""), ("/old/1", "unknown", ""), ("/old/2", "unknown", "")]
+    rows = await store.fetch("SELECT url, function, version, response_us FROM events ORDER BY url")
+    assert rows == [("/new", "unknown", "", 5), ("/old/1", "unknown", "", 5), ("/old/2", "unknown", "", 5)]
+
+
+async def test_unreadable_block_of_an_earlier_version_goes_to_the_quarantine_and_the_rest_is_stored(tmp_path, store):
+    bad = former_entry("bad", ["/x", "/y"])
+    async with writing(tmp_path) as rig:
+        rig.store.away = True
+        await rig.spool.append(former_entry("old", ["/old"]))
+        await rig.spool.append(Entry(bad.meta, bad.rows, bad.row_bytes.replace(DICTIONARY_FLAGS, b"\xff" * 8)))
+    for path in (tmp_path / "segments").iterdir():
+        with_former_header(path)
+    async with writing_to(tmp_path, store) as rig:
+        await rig.drained()
+        assert rig.count("quarantined_events", reason="rejected") == 2
+    assert await store.fetch("SELECT url, response_us FROM events") == [("/old", 5)]
 
 
 async def test_quarantine_is_bounded_and_nobody_waits_behind_it(tmp_path, caplog):

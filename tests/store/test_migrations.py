@@ -24,6 +24,7 @@ NAMES = [
     "0005_sender_reports",
     "0006_alerts",
     "0007_jobs",
+    "0008_unknown_times",
 ]
 
 # Kills its own process before the command with the given number.
@@ -177,7 +178,7 @@ def test_on_a_cluster_every_statement_names_it():
         for statement in migration.statements:
             assert " ON CLUSTER 'prod'" in statement
             assert "non_replicated" not in statement
-            assert re.search(r" Replicated|Distributed\('prod', |^CREATE MATERIALIZED VIEW", statement)
+            assert re.search(r" Replicated|Distributed\('prod', |^CREATE MATERIALIZED VIEW|^ALTER TABLE", statement)
 
 
 def test_on_a_cluster_large_tables_are_sharded_and_small_ones_are_everywhere():

@@ -20,7 +20,7 @@ class Event:
     route: str = "/"
     function: str = "unknown"
     status_code: int = 200
-    response_us: int = 0
+    response_us: int | None = 0
     ttfb_us: int | None = None
     request_bytes: int | None = None
     response_bytes: int | None = None
@@ -51,19 +51,22 @@ def random_events(seed, count, start_s, end_s):
         return value if rng.random() < 0.7 else None
 
     def event():
+        # Nobody ever measured the times of one route and of one consumer.
+        route, consumer_id = rng.choice(["/items/{id}", "/", ""]), rng.choice(["", "alice", "bob", "3f2a"])
+        response_us = maybe(rng.choice([rng.randrange(50), rng.randrange(2_000_000)]))
         return Event(
             application=rng.choice(["shop", "shop", "shop", "other"]),
             timestamp=rng.randrange(start_s * 1_000_000, end_s * 1_000_000),
             method=rng.choice(["GET", "GET", "POST", "DELETE"]),
             url=f"/items/{rng.randrange(12)}?q=ü",
-            route=rng.choice(["/items/{id}", "/", ""]),
+            route=route,
             function=rng.choice(["list_items", "unknown"]),
             status_code=rng.choice([200, 200, 201, 404, 500, 503]),
-            response_us=rng.choice([rng.randrange(50), rng.randrange(2_000_000)]),
+            response_us=None if route == "" or consumer_id == "bob" else response_us,
             ttfb_us=maybe(rng.randrange(1000)),
             request_bytes=maybe(rng.randrange(5)),
             response_bytes=maybe(rng.randrange(10**9)),
-            consumer_id=rng.choice(["", "alice", "bob", "3f2a"]),
+            consumer_id=consumer_id,
             error_type=rng.choice(["", "ValueError"]),
             sample_weight=rng.choice([1, 1, 1, 2, 10, 1000]),
             source=rng.choice(["api", "worker"]),

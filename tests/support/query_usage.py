@@ -37,8 +37,18 @@ def failed(events):
     return [e for e in events if e.status_code >= 400]
 
 
+def timed(events):
+    return [e for e in events if e.response_us is not None]
+
+
 def mean_us(events):
-    return Fraction(sum(e.response_us * e.sample_weight for e in events), weight(events)) if events else Fraction(0)
+    measured = timed(events)
+    total = sum(e.response_us * e.sample_weight for e in measured)
+    return Fraction(total, weight(measured)) if measured else Fraction(0)
+
+
+def peak_ms(events):
+    return half_up(Fraction(max((e.response_us for e in timed(events)), default=0), 1000))
 
 
 def moved_bytes(events):
@@ -119,7 +129,7 @@ def expected_totals(events, span_s):
         "failedRequests": errors,
         "successRate": success_rate(events),
         "averageLatency": half_up(mean_us(events) / 1000),
-        "peakLatency": half_up(Fraction(max((e.response_us for e in events), default=0), 1000)),
+        "peakLatency": peak_ms(events),
         "requestsPerMinute": half_up(Fraction(60 * requests, span_s)),
         "requestsPerHour": half_up(Fraction(3600 * requests, span_s)),
         "requestsPerDay": half_up(Fraction(86400 * requests, span_s)),
@@ -142,7 +152,7 @@ def _point(at, events):
         "successfulRequests": weight(events) - weight(failed(events)),
         "failedRequests": weight(failed(events)),
         "averageLatency": half_up(mean_us(events) / 1000),
-        "peakLatency": half_up(Fraction(max((e.response_us for e in events), default=0), 1000)),
+        "peakLatency": peak_ms(events),
         "dataTransferred": moved_bytes(events),
     }
 
@@ -167,7 +177,7 @@ def expected_breakdown(events, sort, descending):
 
 
 def _endpoint(route, events):
-    values = [(e.response_us, e.sample_weight) for e in events]
+    values = [(e.response_us, e.sample_weight) for e in timed(events)]
     return {
         "endpoint": route,
         "requests": weight(events),
@@ -175,7 +185,7 @@ def _endpoint(route, events):
         "averageLatency": half_up(mean_us(events) / 1000),
         "dataTransferred": moved_bytes(events),
         "errors": weight(failed(events)),
-        **{f"p{p}": half_up(Fraction(percentile(values, p), 1000)) for p in (50, 95, 99)},
+        **{f"p{p}": half_up(Fraction(percentile(values, p), 1000)) if values else None for p in (50, 95, 99)},
     }
 
 

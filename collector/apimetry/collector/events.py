@@ -54,7 +54,7 @@ class WireEvent(Struct, array_like=True, frozen=True, gc=False):
     route: Route
     function: Function
     status_code: Status
-    response_us: Microseconds
+    response_us: Microseconds | None = None
     ttfb_us: Microseconds | None = None
     request_bytes: Bytes | None = None
     response_bytes: Bytes | None = None
@@ -75,7 +75,7 @@ class LenientWireEvent(Struct, array_like=True, frozen=True, gc=False):
     route: str
     function: str
     status_code: Status
-    response_us: Microseconds
+    response_us: Microseconds | None = None
     ttfb_us: Microseconds | None = None
     request_bytes: Bytes | None = None
     response_bytes: Bytes | None = None
@@ -93,11 +93,11 @@ class JSONEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     timestamp: float
     method: Method
     url: Url
-    response_us: Microseconds
     status_code: Status
     consumer_id: Name | None = None
     function: Function | None = None
     route: Route | None = None
+    response_us: Microseconds | None = None
     ttfb_us: Microseconds | None = None
     request_bytes: Bytes | None = None
     response_bytes: Bytes | None = None
@@ -116,11 +116,11 @@ class LenientJSONEvent(Struct, frozen=True, gc=False):
     timestamp: float
     method: str
     url: str
-    response_us: Microseconds
     status_code: Status
     consumer_id: str | None = None
     function: str | None = None
     route: str | None = None
+    response_us: Microseconds | None = None
     ttfb_us: Microseconds | None = None
     request_bytes: Bytes | None = None
     response_bytes: Bytes | None = None

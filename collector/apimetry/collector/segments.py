@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from apimetry.collector.spool.journal import Journal
-from apimetry.collector.spool.segment import Damage, Record, Sealed, scan
-from apimetry.store.native import NativeError, slice_block
+from apimetry.collector.spool.segment import VERSION, Damage, Record, Sealed, read_version, scan
+from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import NativeError, slice_block, with_nullable_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,12 @@ def load(journal: Journal, sealed: Sealed) -> Contents:
     keys = [
         (record.meta.batch_key, record.meta.received_us) for record in records if record.meta.batch_key is not None
     ]
-    body, records = _join_in_place(data, records)
+    if read_version(data) == VERSION:
+        body, records = _join_in_place(data, records)
+    else:
+        # Of an earlier version, or with a damaged header: its blocks have the types of then.
+        records = [replace(record, row_bytes=_of_today(record.row_bytes)) for record in records]
+        body = _join(records)
     whole = Part(sealed.token, body, rows, 0, len(records))
     return Contents(sealed.token, records, whole, keys, len(damages), lost)
 
@@ -60,6 +66,14 @@ def _put_aside(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage
         reason=f"bytes {damage.offset} to {damage.end} of the segment do not match their checksums",
         rows=0,
     )
+
+
+def _of_today(block: bytes | memoryview) -> memoryview:
+    """A block of any version with the types of today's columns; one that cannot be read stays as it is."""
+    try:
+        return memoryview(with_nullable_types(block, ROW_COLUMNS))
+    except NativeError:
+        return memoryview(block)
 
 
 def _join_in_place(data: bytes | bytearray, records: list[Record]) -> tuple[bytes | memoryview, list[Record]]:

@@ -74,8 +74,8 @@ OTHER_METHOD: Final = "OTHER"
 METHOD_CHARACTERS: Final = 32
 """How much of such a method's text is kept, under the key `method` of the event's data."""
 
-EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, 0, None, None, None, "", "", "", "", 1, None)
-"""What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`."""
+EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, None, None, None, None, "", "", "", "", 1, None)
+"""What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`. A time of None is unknown."""
 
 
 def encode_batch(batch_id: bytes, sender: Mapping[str, object], events: Iterable[tuple[object, ...]]) -> bytes:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind
 from apimetry.store.layout import Layout
-from apimetry.store.migrations.m0003_rollups import fill_statements
+from apimetry.store.migrations.m0008_unknown_times import fill_statements
 from apimetry.store.migrations.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.mutations import Wait, mutate, unfinished_mutations
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, ROLLUPS

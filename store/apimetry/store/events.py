@@ -32,7 +32,7 @@ ROW_COLUMNS: Final[Mapping[str, str]] = {
     "route": "LowCardinality(String)",
     "function": "LowCardinality(String)",
     "status_code": "UInt16",
-    "response_us": "UInt64",
+    "response_us": "Nullable(UInt64)",
     "ttfb_us": "Nullable(UInt64)",
     "request_bytes": "Nullable(UInt64)",
     "response_bytes": "Nullable(UInt64)",

@@ -97,6 +97,18 @@ def slice_block(body: bytes | memoryview, first: int, last: int) -> bytes:
     return encode_block({each.name: each.type for each in columns}, [each.values[first:last] for each in columns])
 
 
+def with_nullable_types(body: bytes | memoryview, types: Mapping[str, str]) -> bytes | memoryview:
+    """The block with those columns Nullable that `types` has so, by name; raises NativeError.
+
+    For a block that was written before its table took nulls: the engine is told to convert nothing.
+    """
+    columns = decode_block(body)
+    wanted = {each.name: types.get(each.name) for each in columns}
+    own = {each.name: each.type for each in columns}
+    changed = {name: f"Nullable({kind})" for name, kind in own.items() if wanted[name] == f"Nullable({kind})"}
+    return encode_block({**own, **changed}, [each.values for each in columns]) if changed else body
+
+
 @dataclass(slots=True)
 class _Reader:
     body: bytes

@@ -1,4 +1,4 @@
-"""What each rollup of `migrations.m0003_rollups` can tell; the tables, columns and bounds are described there.
+"""What each rollup of `migrations` can tell; the tables, columns and bounds are described there, in `m0003_rollups`.
 
 All rollups are of whole hours, UTC; those with `minutes` also know the requests of each minute.
 """
@@ -43,8 +43,7 @@ class Rollup:
         """The expression of a measure in one row, to be summed, or the least or greatest taken of."""
         if measure == "errors" and measure not in self.measures:
             return "if(status_code >= 400, requests, 0)"
-        # A latency is never null: every request has one.
-        return "requests" if measure == "response_us_weight" else measure
+        return measure
 
     def tells(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
         """Whether it has these dimensions and measures."""

@@ -21,7 +21,8 @@ from apimetry.collector.spool.inspection import status_of
 from apimetry.collector.spool.quarantine import NOTE, Origin
 from apimetry.collector.spool.recovery import Folders
 from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Entry, Meta, Report, Sealed
-from apimetry.store.native import NativeError, decode_block
+from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.native import NativeError, with_nullable_types
 
 ROWS = ".rows"
 
@@ -59,9 +60,8 @@ def _replay_piece(folders: Folders, files: Files, name: str) -> Replayed:
         return Replayed(name, 0, "its note cannot be read")
     if not name.endswith(ROWS):
         return Replayed(name, rows, "it is damaged bytes, not rows")
-    body = bytes(files.read(path))
     try:
-        decode_block(body)
+        body = bytes(with_nullable_types(bytes(files.read(path)), ROW_COLUMNS))
     except NativeError as error:
         return Replayed(name, rows, f"it is no block that this version reads: {error}")
     _write_segment(folders, files, name, Entry(_meta(origin), rows, body))

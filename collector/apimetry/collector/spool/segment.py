@@ -5,8 +5,8 @@ Numbers, all big-endian:
 - A file is a header of 24 bytes and then records without gaps. Header: magic `APIMSPOL`, version u16, six reserved
   bytes, created_ns >> 32 as u32, CRC-32 of the preceding 20 bytes.
 - A record is a header of 22 bytes, a meta part and the rows: one block of ClickHouse's Native format, which names its
-  columns and their types, so that a later version inserts it as it is. What an earlier version could not insert, a
-  new column above all, makes a new format version. The header: magic A5 `REC`, length u32 of meta and
+  columns and their types, so that a later version can insert it. What an earlier version could not insert, a new
+  column above all, makes a new format version. The header: magic A5 `REC`, length u32 of meta and
   rows, row count u32, meta length u16, CRC-32 of meta and rows, CRC-32 of the preceding 18 bytes. Both CRCs
   start from the CRC of the segment's token and the record's offset, so that a record in a wrong place is none.
 - The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`; a report is
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-VERSION = 2
-READABLE_VERSIONS = (VERSION,)
-"""Version 1, of which no release wrote any, had rows of MsgPack."""
+VERSION = 3
+READABLE_VERSIONS = (2, VERSION)
+"""Version 2 had response times that are never null. Version 1, of which no release wrote any, had rows of MsgPack."""
 MAGIC = b"APIMSPOL"
 RECORD_MAGIC = b"\xa5REC"
 _HEADER = struct.Struct(">8sH6xI")

@@ -20,9 +20,11 @@ WHERE application = {{application:String}}
   AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}"""
 _MEASURES = {
     Metric.error_rate: "sumIf(sample_weight, status_code >= 400)",
-    Metric.latency_mean: "sum(response_us * sample_weight)",
-    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(response_us, sample_weight)",
+    Metric.latency_mean: "sum(assumeNotNull(response_us) * sample_weight)",
+    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(assumeNotNull(response_us), sample_weight)",
 }
+# A request whose time was not measured is not there for them.
+_OF_TIMED = frozenset({Metric.latency_mean, Metric.latency_percentile})
 _PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
 
 
@@ -45,7 +47,8 @@ def measurement(rule: AlertRule, end_s: int) -> Measurement:
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW
-    conditions = "".join(f"\n  AND {filter_condition(each)}" for each in filters)
+    only = [*map(filter_condition, filters), *(["response_us IS NOT NULL"] if rule.metric in _OF_TIMED else [])]
+    conditions = "".join(f"\n  AND {condition}" for condition in only)
     return Measurement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), conditions=conditions), parameters)
 
 

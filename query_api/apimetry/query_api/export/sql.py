@@ -25,8 +25,8 @@ ORDER BY timestamp"""
 _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
 # Seconds with microseconds, as a number that is written exactly: a float of ours is read back to the microsecond.
 _SECONDS = "toDecimal64(timestamp, 6)"
-_NUMBERS = frozenset({"response_us", "status_code", "sample_weight"})
-_NULLABLE_NUMBERS = frozenset({"ttfb_us", "request_bytes", "response_bytes"})
+_NUMBERS = frozenset({"status_code", "sample_weight"})
+_NULLABLE_NUMBERS = frozenset({"response_us", "ttfb_us", "request_bytes", "response_bytes"})
 _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat(toJSONString(name), ':',
     toJSONString(text)), mapKeys(data), mapValues(data)), ','), '}')"""
 

@@ -93,8 +93,8 @@ def trends(halves: Halves) -> dict[str, Trend]:
     return {
         "requests": hourly(halves.first.requests, halves.second.requests),
         "latency": Trend(
-            _per(halves.first.latency_us, 1000 * halves.first.requests),
-            _per(halves.second.latency_us, 1000 * halves.second.requests),
+            _per(halves.first.latency_us, 1000 * halves.first.timed),
+            _per(halves.second.latency_us, 1000 * halves.second.timed),
         ),
         "errors": hourly(halves.first.errors, halves.second.errors),
     }
@@ -143,7 +143,7 @@ def projected_utilization(utilization: Mapping[str, float | None], requests: Tre
 def capacity(total: Measures, found: Mapping[str, Trend]) -> Json:
     """Return the figures of the window and those of the next one of its length, should the trends go on."""
     growth = {name: 1 + trend.growth for name, trend in found.items()}
-    mean_ms = _per(total.latency_us, 1000 * total.requests) or Fraction(0)
+    mean_ms = _per(total.latency_us, 1000 * total.timed) or Fraction(0)
     return {
         "current": {"requests": total.requests, "latency": total.mean_ms, "errors": total.errors},
         "projected": {

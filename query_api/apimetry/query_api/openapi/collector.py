@@ -24,8 +24,10 @@ Strings over their limits are cut, unknown fields are ignored. A timestamp more 
 application's retention, is rejected.
 
 Send `X-Batch-Id`, and the batch is stored once, however often it comes within a day (or as long as its id is
-among the newest million). `application/msgpack` is the middleware's own format. Bodies may be compressed with
-gzip or zstd; over 8 MiB as they are sent, over 16 MiB inflated, or with over 10,000 events they are a 413."""
+among the newest million). The answer to one that was stored before says `"duplicate": true`.
+
+`application/msgpack` is the middleware's own format. Bodies may be compressed with gzip or zstd; over 8 MiB as
+they are sent, over 16 MiB inflated, or with over 10,000 events they are a 413."""
 _EVENT: Json = {
     "timestamp": 1413378000,
     "consumer_id": "acme",
@@ -96,10 +98,16 @@ def schemas() -> Json:
         "Event": {
             "type": "object",
             "properties": _fields(),
-            "required": ["timestamp", "method", "url", "response_us", "status_code"],
+            "required": ["timestamp", "method", "url", "status_code"],
         },
         "Accepted": closed(
-            {"accepted": COUNT, "rejected": COUNT, "details": array(detail, maxItems=100)}, optional=("details",)
+            {
+                "accepted": COUNT,
+                "rejected": COUNT,
+                "duplicate": {"const": True, "description": "The batch was stored before: nothing new is stored."},
+                "details": array(detail, maxItems=100),
+            },
+            optional=("duplicate", "details"),
         ),
     }
 
@@ -114,7 +122,7 @@ def _fields() -> Json:
         "timestamp": {"type": "number", "description": "Seconds since the epoch."},
         "method": {"type": "string", "description": "One that nobody knows is `OTHER`, its text `data.method`."},
         "url": {"type": "string"},
-        "response_us": {"type": "integer", "minimum": 0, "maximum": _MAX_US, "description": "Microseconds."},
+        "response_us": optional(_MAX_US, "Microseconds; null or absent where it was not measured."),
         "status_code": {"type": "integer", "minimum": 100, "maximum": 999},
         "consumer_id": text,
         "function": {**text, "description": "`unknown` where it is missing."},

@@ -113,7 +113,11 @@ def _point() -> Json:
 
 
 def _endpoint() -> Json:
-    percentile: Json = {**MILLISECONDS, "description": "Percentile of the latency, in milliseconds."}
+    percentile: Json = {
+        **MILLISECONDS,
+        "type": ["number", "null"],
+        "description": "Percentile of the latency, in milliseconds; null where no request's time was measured.",
+    }
     return closed(
         {
             "endpoint": {**TEXT, "description": "The route; empty for requests that matched none."},

@@ -45,6 +45,8 @@ class Measures(NamedTuple):
     latency_us: int = 0
     peak_us: int = 0
     bytes: int = 0
+    timed: int = 0
+    """Requests whose latency was measured: those of which `latency_us` and `peak_us` are."""
 
     @property
     def succeeded(self) -> int:
@@ -63,12 +65,12 @@ class Measures(NamedTuple):
 
     @property
     def mean_ms(self) -> float:
-        """Mean latency, one decimal."""
-        return rounded(self.latency_us, 1000 * self.requests, 1)
+        """Mean latency of the timed requests, one decimal; 0 where there are none."""
+        return rounded(self.latency_us, 1000 * self.timed, 1)
 
     @property
     def peak_ms(self) -> float:
-        """The longest latency, one decimal."""
+        """The longest latency, one decimal; 0 where none was measured."""
         return rounded(self.peak_us, 1000, 1)
 
     def plus(self, other: Measures) -> Measures:
@@ -79,4 +81,5 @@ class Measures(NamedTuple):
             self.latency_us + other.latency_us,
             max(self.peak_us, other.peak_us),
             self.bytes + other.bytes,
+            self.timed + other.timed,
         )

@@ -96,7 +96,7 @@ class Breakdowns:
             added == self.total
             and lists == {self.total.requests}
             and self.failed_routes.requests == self.total.errors
-            and all(route in self.percentiles for route, _ in self.routes.rows)
+            and all(route in self.percentiles for route, measures in self.routes.rows if measures.timed)
         )
 
 

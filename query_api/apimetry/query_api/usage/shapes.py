@@ -80,7 +80,7 @@ def errors_json(found: Breakdowns, order: Order) -> Json:
 
 
 def endpoints_json(found: Iterable[Group], percentiles: Mapping[str, Sequence[int]]) -> list[Json]:
-    """Return routes with the percentiles of their latency, which are given in microseconds."""
+    """Return routes with the percentiles of their latency, given in microseconds; null where none was measured."""
     return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in found]
 
 
@@ -100,7 +100,7 @@ def in_order(found: Iterable[Group], order: Order) -> list[Group]:
 
 def _weight(measures: Measures, order: Order) -> Fraction:
     if order.sort == "latency":
-        return Fraction(measures.latency_us, measures.requests or 1)
+        return Fraction(measures.latency_us, measures.timed or 1)
     return Fraction(measures.errors if order.sort == "errors" else measures.requests)
 
 
@@ -116,6 +116,14 @@ def _point(time_s: int, measures: Measures) -> Json:
     }
 
 
+def _percentiles(measures: Measures, percentiles_us: Sequence[int]) -> Json:
+    names = [f"p{p}" for p in PERCENTILES]
+    if not measures.timed:
+        return dict.fromkeys(names)
+    # An event that came in between two statements may have no row in the second.
+    return {name: rounded(us, 1000, 1) for name, us in zip(names, percentiles_us or (0, 0, 0), strict=True)}
+
+
 def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> Json:
     return {
         "endpoint": route,
@@ -124,8 +132,7 @@ def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> 
         "averageLatency": measures.mean_ms,
         "dataTransferred": measures.bytes,
         "errors": measures.errors,
-        # An event that came in between two statements may have no row in the second.
-        **{f"p{p}": rounded(us, 1000, 1) for p, us in zip(PERCENTILES, percentiles_us or (0, 0, 0), strict=True)},
+        **_percentiles(measures, percentiles_us),
     }
 
 

@@ -2,7 +2,7 @@
 
 Invariants: values are bound by the server; what is spliced into the text comes from closed sets. Every count is a sum
 of `sample_weight`, every mean a weighted sum that Python divides. A request failed when its status is 400 or above;
-bytes that were not measured count as none.
+bytes that were not measured count as none, and a request whose time was not measured is in no latency.
 
 Each statement returns few rows: one, one for each listed group, or one for each bucket of a page. Inside, `part` is
 a row of a rollup, an event, or what several events add up to, with the same columns; `rows_sql` makes them. Most of a
@@ -43,16 +43,17 @@ PERCENTILES = (50, 95, 99)
 _LISTED_DIMENSIONS = ("method", "status_code", "route")
 
 _FAILED = "status_code >= 400"
-# The five measures of an event, and where a rollup has them.
+# The measures of an event, as `Measures` has them, and where a rollup has them.
 _MEASURES = {
     "requests": ("toUInt64(sample_weight)", ("requests",)),
     "errors": (f"if({_FAILED}, toUInt64(sample_weight), 0)", ("errors",)),
-    "latency_us": ("response_us * sample_weight", ("response_us_sum",)),
-    "peak_us": ("response_us", ("response_us_max",)),
+    "latency_us": ("ifNull(response_us, 0) * sample_weight", ("response_us_sum",)),
+    "peak_us": ("ifNull(response_us, 0)", ("response_us_max",)),
     "bytes": (
         "(ifNull(request_bytes, 0) + ifNull(response_bytes, 0)) * sample_weight",
         ("request_bytes_sum", "response_bytes_sum"),
     ),
+    "timed": ("if(isNull(response_us), 0, toUInt64(sample_weight))", ("response_us_weight",)),
 }
 _NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in columns)
 _ADDED = {name: "max" if name == "peak_us" else "sum" for name in _MEASURES}
@@ -142,7 +143,7 @@ _MONTH_INDEX = "toInt64(toYear({time})) * 12 + toMonth({time}) - 1 - {{first_mon
 _ORDERS: dict[Sort, str] = {
     "requests": "requests {way}, {key}",
     "errors": "errors {way}, requests {way}, {key}",
-    "latency": "if(requests = 0, 0, latency_us / requests) {way}, requests {way}, {key}",
+    "latency": "if(timed = 0, 0, latency_us / timed) {way}, requests {way}, {key}",
     "timestamp": "{key} {way}",
 }
 _LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
@@ -165,7 +166,7 @@ class Order:
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that rows are sorted by, beside requests."""
-        return {"errors": ("errors",), "latency": ("latency_us",)}.get(self.sort, ())
+        return {"errors": ("errors",), "latency": ("latency_us", "timed")}.get(self.sort, ())
 
     @property
     def way(self) -> str:
@@ -244,7 +245,7 @@ def later(scope: Scope) -> Statement:
 
 
 def totals(scope: Scope) -> Statement:
-    """Return what answers one row: the five measures, the most requests in a clock minute, and in a clock hour."""
+    """Return what answers one row: the measures, the most requests in a clock minute, and in a clock hour."""
     source = scope.plan(measures=_NEEDED | {"minutes"})
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
@@ -253,7 +254,7 @@ def totals(scope: Scope) -> Statement:
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
-    """Return what answers `rows`, (bucket, five measures), of the buckets `indexes`, among them the empty ones."""
+    """Return what answers `rows`, (bucket, the measures), of the buckets `indexes`, among them the empty ones."""
     part, parameters = _bucket_rows(scope, buckets, indexes)
     parameters |= {
         "first_bucket": indexes.start,
@@ -266,7 +267,7 @@ def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: r
 
 
 def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Statement:
-    """Return what answers rows of (bucket, five measures) of the buckets `indexes` that are not empty.
+    """Return what answers rows of (bucket, the measures) of the buckets `indexes` that are not empty.
 
     `buckets` are those of a later range than that of `scope`, moved to it.
     """
@@ -276,7 +277,7 @@ def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Stat
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
-    """Return what answers rows of (value of `dimension`, five measures, requests of all values).
+    """Return what answers rows of (value of `dimension`, the measures, requests of all values).
 
     If `counted`, measures beside requests and what `order` sorts by are 0: of a dimension with many values, each
     column that is not read saves time.
@@ -291,7 +292,7 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, coun
 def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
     """Return what answers the rows of three lists, each in order: of methods, of statuses, and of routes.
 
-    A row is (list, method, status code, route, five measures, place in the list, place by failed requests alone or 0,
+    A row is (list, method, status code, route, the measures, place in the list, place by failed requests alone or 0,
     requests of the whole list, errors of the whole list). All statuses are there; of the others the first `limit` by
     either place. Places by failed requests are of no use where `order` sorts by latency.
     """
@@ -312,12 +313,14 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
 def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
     """Return what answers rows of (route, [PERCENTILES of the latency in microseconds], …).
 
-    Measured values, exact, or within 2 % of them, and at most the maximum: see `Plan.estimates`.
+    Measured values, exact, or within 2 % of them, and at most the maximum: see `Plan.estimates`. A route without any
+    measured time has no row, or one that says nothing.
     """
     needed = frozenset({"response_us_buckets", "response_us_max"})
     source = scope.plan("route", measures=needed)
-    values = bucket_columns(source, "response_us") or [Column("value", "response_us", ""), weight(source)]
-    conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"))
+    value = Column("value", "assumeNotNull(response_us)", "")
+    values = bucket_columns(source, "response_us") or [value, weight(source)]
+    conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"), ("response_us IS NOT NULL",))
     sql = _PERCENTILES.format(
         percentiles=_OF_BUCKETS if source.estimates else _EXACT,
         rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
@@ -327,7 +330,7 @@ def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
 
 
 def halves(scope: Scope, middle: int) -> Statement:
-    """Return what answers rows of (0 before `middle` or 1 from it on, five measures); an empty half has none."""
+    """Return what answers rows of (0 before `middle` or 1 from it on, the measures); an empty half has none."""
     parameters, rows = scope.parameters, []
     for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
         source = part.plan()
@@ -337,7 +340,7 @@ def halves(scope: Scope, middle: int) -> Statement:
 
 
 def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
-    """Return what answers rows of (consumer, route, five measures, clock minutes with any request).
+    """Return what answers rows of (consumer, route, the measures, clock minutes with any request).
 
     Of the pairs of `consumers` and routes with the most requests, those with `least_per_minute` on average in the
     minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
@@ -356,7 +359,7 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
 
 
 def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:
-    """Return rows of `bucket` and the five measures, and what they bind; buckets lie `shift_s` later than rows."""
+    """Return rows of `bucket` and the measures, and what they bind; buckets lie `shift_s` later than rows."""
     start, end = buckets.clip(indexes)
     page = scope.within(start - shift_s, end - shift_s)
     if buckets.size_s:
@@ -387,7 +390,7 @@ def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag
 def _measures(
     source: Plan, *, read: frozenset[str] = frozenset(_MEASURES), of_several_events: bool = False
 ) -> list[Column]:
-    """Return the columns of the five measures; 0 for those not to be `read`."""
+    """Return the columns of the measures; 0 for those not to be `read`."""
     columns = []
     for name, (of_event, of_rollup) in _MEASURES.items():
         if name not in read:

@@ -25,6 +25,7 @@ from apimetry.store.migrations import (
     m0005_sender_reports,
     m0006_alerts,
     m0007_jobs,
+    m0008_unknown_times,
 )
 from apimetry.store.migrations.pausing import inserts_paused, resume_inserts
 
@@ -41,6 +42,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0005_sender_reports", m0005_sender_reports.statements),
     ("0006_alerts", m0006_alerts.statements),
     ("0007_jobs", m0007_jobs.statements),
+    ("0008_unknown_times", m0008_unknown_times.statements),
 )
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")

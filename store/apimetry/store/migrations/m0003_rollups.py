@@ -35,7 +35,7 @@ from typing import Final
 from apimetry.store.layout import Layout
 
 _VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
-_NOTHING_IS_LESS: Final = 2**64 - 1
+NOTHING_IS_LESS: Final = 2**64 - 1
 _TEXT: Final = "LowCardinality(String)"
 _SUM: Final = "SimpleAggregateFunction(sum, UInt64)"
 _MIN: Final = "SimpleAggregateFunction(min, UInt64)"
@@ -70,7 +70,7 @@ _CONSUMED: Final = (
 )
 
 _LINES: Final = ",\n  "
-_HOUR: Final = "toStartOfHour(toDateTime(timestamp, 'UTC'))"
+HOUR: Final = "toStartOfHour(toDateTime(timestamp, 'UTC'))"
 _ROUTE: Final = ("route", "method", "status_code")
 _ORIGIN: Final = (*_ROUTE, "function", "source", "version", "error_type")
 _ERRORS: Final = "sumIf(sample_weight, status_code >= 400) AS errors"
@@ -81,7 +81,7 @@ def _of_events(value: str, columns: tuple[str, ...] = tuple(_TYPES)) -> str:
     measures = {
         "weight": f"sum({_weight(value)}) AS {value}_weight",
         "sum": f"sum(ifNull({value}, 0) * sample_weight) AS {value}_sum",
-        "min": f"min(ifNull({value}, {_NOTHING_IS_LESS})) AS {value}_min",
+        "min": f"min(ifNull({value}, {NOTHING_IS_LESS})) AS {value}_min",
         "max": f"max(ifNull({value}, 0)) AS {value}_max",
     }
     return _LINES.join(measures[column] for column in columns)
@@ -107,7 +107,7 @@ _TOTALS_SELECT: Final = f"""SELECT application, dimension, time, route, method, 
   {_as_map("minute_counts", 60, "UInt8")} AS minutes,
   {_LINES.join(f"{_as_map(f'{value}_counts', _LAST_BUCKET + 1, 'UInt16')} AS {value}_buckets" for value in _VALUES)}
 FROM (
-  SELECT application, {_HOUR} AS time, route, method, status_code,
+  SELECT application, {HOUR} AS time, route, method, status_code,
     CAST(multiIf(grouping(method) = 0, 1, grouping(status_code) = 0, 2, grouping(route) = 0, 3, 0), $${_DIMENSIONS}$$)
       AS dimension,
     max(retention_days) AS retention_days,
@@ -123,7 +123,7 @@ FROM (
   )
 )"""  # noqa: S608 - our own columns
 
-_ORIGINS_SELECT: Final = f"""SELECT application, {_HOUR} AS time, {", ".join(_ORIGIN)},
+_ORIGINS_SELECT: Final = f"""SELECT application, {HOUR} AS time, {", ".join(_ORIGIN)},
   max(retention_days) AS retention_days,
   sum(sample_weight) AS requests,
   {_LINES.join(map(_of_events, _VALUES))}
@@ -138,7 +138,7 @@ _ROUTES_SELECT: Final = f"""SELECT application, time, {", ".join(_ROUTE)},
 FROM {{source}}
 GROUP BY application, time, {", ".join(_ROUTE)}"""  # noqa: S608 - our own columns
 
-_CONSUMERS_SELECT: Final = f"""SELECT application, consumer_id, {_HOUR} AS time,
+_CONSUMERS_SELECT: Final = f"""SELECT application, consumer_id, {HOUR} AS time,
   max(retention_days) AS retention_days,
   sum(sample_weight) AS requests,
   {_ERRORS},
@@ -151,7 +151,9 @@ GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
 
 
 @dataclass(frozen=True)
-class _Rollup:
+class RollupTable:
+    """A rollup's table, and the view that feeds it."""
+
     name: str
     source: str
     key: tuple[str, ...]
@@ -161,7 +163,7 @@ class _Rollup:
     granule_rows: int = 8192
 
 
-_TOTALS: Final = _Rollup(
+TOTALS: Final = RollupTable(
     "hourly_totals",
     "events",
     ("dimension", *_ROUTE, "time"),
@@ -169,11 +171,11 @@ _TOTALS: Final = _Rollup(
     _TOTALS_SELECT,
     granule_rows=128,
 )
-_ROUTES: Final = _Rollup("hourly_routes", "hourly_origins", ("time", *_ROUTE), _COUNTED, _ROUTES_SELECT)
-_ORIGINS: Final = _Rollup("hourly_origins", "events", ("time", *_ORIGIN), _COUNTED, _ORIGINS_SELECT)
-_CONSUMERS: Final = _Rollup("hourly_consumers", "events", ("consumer_id", "time"), _CONSUMED, _CONSUMERS_SELECT)
+_ROUTES: Final = RollupTable("hourly_routes", "hourly_origins", ("time", *_ROUTE), _COUNTED, _ROUTES_SELECT)
+ORIGINS: Final = RollupTable("hourly_origins", "events", ("time", *_ORIGIN), _COUNTED, _ORIGINS_SELECT)
+CONSUMERS: Final = RollupTable("hourly_consumers", "events", ("consumer_id", "time"), _CONSUMED, _CONSUMERS_SELECT)
 # The routes' view is there before anything enters `hourly_origins`.
-_ROLLUPS: Final = (_ROUTES, _TOTALS, _ORIGINS, _CONSUMERS)
+_ROLLUPS: Final = (_ROUTES, TOTALS, ORIGINS, CONSUMERS)
 
 
 def statements(layout: Layout) -> list[str]:
@@ -192,14 +194,8 @@ def statements(layout: Layout) -> list[str]:
     return tables + views
 
 
-def fill_statements(layout: Layout, condition: str) -> dict[str, str]:
-    """What fills each rollup that feeds on events from those under `condition`, by table; the routes follow."""
-    return {
-        rollup.name: _fill(layout.database, rollup, condition) for rollup in _ROLLUPS if rollup.source == "events"
-    }
-
-
-def _fill(database: str, rollup: _Rollup, condition: str) -> str:
+def fill_statement(database: str, rollup: RollupTable, condition: str) -> str:
+    """What fills a rollup that feeds on events from those under `condition`."""
     columns = ", ".join(("application", *rollup.key, "retention_days", *(column for column, _ in rollup.measures)))
     select = rollup.select.replace("{source}", f"{database}.events").replace("{condition}", f"\n  AND {condition}")
     # A view inserts by name, INSERT SELECT by position. In order, so that the same events make the same blocks.
@@ -209,7 +205,7 @@ def _fill(database: str, rollup: _Rollup, condition: str) -> str:
     )
 
 
-def _table(layout: Layout, rollup: _Rollup) -> list[str]:
+def _table(layout: Layout, rollup: RollupTable) -> list[str]:
     types = {
         "dimension": _DIMENSIONS,
         "time": "DateTime('UTC')",
