@@ -41,7 +41,7 @@ def test_a_change_of_more_than_a_tenth_is_a_trend(first, second, name, percent):
 
 
 def test_figures_of_halves_are_by_the_hour_and_in_milliseconds():
-    found = trends(halves(Measures(1200, 12, 1200 * 50_000), Measures(2400, 0, 2400 * 25_000)))
+    found = trends(halves(Measures(1200, 12, 9 * 50_000, timed=9), Measures(2400, 0, 2400 * 25_000, timed=2400)))
     assert found["requests"].as_json() == {
         "trend": "increasing",
         "changePercent": 100.0,
@@ -107,7 +107,7 @@ def test_nothing_costs_nothing_and_needs_nothing():
 
 
 def test_capacity_is_the_next_window_if_the_trends_go_on():
-    first, second = Measures(1000, 10, 1000 * 100_000), Measures(1500, 10, 1500 * 105_000)
+    first, second = Measures(1000, 10, 500 * 100_000, timed=500), Measures(1500, 10, 750 * 105_000, timed=750)
     found = trends(halves(first, second))
     assert capacity(first.plus(second), found) == {
         "current": {"requests": 2500, "latency": 103.0, "errors": 20},

@@ -87,8 +87,9 @@ def test_nothing_succeeded_and_nothing_failed_without_requests():
 
 
 def test_a_mean_of_latencies_is_rounded_once_at_its_end():
-    assert Measures(requests=3, latency_us=100_049 * 3).mean_ms == 100.0
-    assert Measures(requests=3, latency_us=100_050 * 3).mean_ms == 100.1
+    assert Measures(requests=3, timed=3, latency_us=100_049 * 3).mean_ms == 100.0
+    assert Measures(requests=9, timed=3, latency_us=100_050 * 3).mean_ms == 100.1
+    assert Measures(requests=9).mean_ms == 0
     assert Measures(peak_us=1_249_950).peak_ms == 1250.0
 
 
