@@ -61,15 +61,19 @@ clean: ## remove what the other targets made
 	rm -rf .venv .venv-oldest .github/lint/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("apimetry needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	@echo "==> Making a Python environment in .venv (some seconds)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable '.[embedded]'
+	@echo "==> Installing apimetry with an embedded ClickHouse into .venv (once; pip says what it downloads)"
+	@$(BIN)/pip install --editable '.[embedded]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable '.[embedded]' --group dev
+	@echo "==> Installing apimetry and its tools for development into .venv (pip says what it downloads)"
+	@$(BIN)/pip install --editable '.[embedded]' --group dev
 	@touch .venv/installed $@
 
 .venv-oldest/installed: pyproject.toml
