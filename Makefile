@@ -67,13 +67,13 @@ clean: ## remove what the other targets made
 	@$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	@echo "==> Installing apimetry with an embedded ClickHouse into .venv (once; pip says what it downloads)"
-	@$(BIN)/pip install --editable '.[embedded]'
+	@echo "==> Installing apimetry with an embedded ClickHouse into .venv (once: about 270 MB to download)"
+	@$(BIN)/python deploy/install.py --editable '.[embedded]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
-	@echo "==> Installing apimetry and its tools for development into .venv (pip says what it downloads)"
-	@$(BIN)/pip install --editable '.[embedded]' --group dev
+	@echo "==> Installing apimetry and its tools for development into .venv (once: about 400 MB to download)"
+	@$(BIN)/python deploy/install.py --editable '.[embedded]' --group dev
 	@touch .venv/installed $@
 
 .venv-oldest/installed: pyproject.toml

@@ -16,8 +16,9 @@ def answering(answer):
             server.requests.append((self.command, self.path, dict(self.headers)))
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, headers, body = answer(self)
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_response_only(status)
+            usual = {"Content-Length": str(len(body)), "Date": self.date_time_string()}
+            for name, value in {**usual, **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

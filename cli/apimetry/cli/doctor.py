@@ -144,12 +144,17 @@ def _questions(connection: Connection, query: Client, collector: Client | None, 
     if answer.status != 200:
         yield _refused("read key" if answer.status in (400, 401, 403) else "app", answer)
         return
-    content = answer.content
-    (application,) = content["groups"]
+    try:
+        (application,) = answer.content["groups"]
+        app = _app(answer.content)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        advice = "are query service and command of one version?"
+        yield Finding("app", ok=False, found="an answer in another form than expected", advice=advice)
+        return
     if collector is not None and _is_of_another(connection, collector, application):
         found = f"it is for {application!r}, and the write key is for another application"
         yield Finding("read key", ok=False, found=found, advice="use a write and a read key of one application")
-    yield _app(content)
+    yield app
 
 
 def _is_of_another(connection: Connection, collector: Client, application: str) -> bool:

@@ -6,6 +6,25 @@ import logging
 import sys
 import time
 
+from apimetry.cli.output import one_line, printable
+
+
+class Formatter(logging.Formatter):
+    """One line each, times in UTC; what strangers wrote can neither steer a terminal nor begin a line of its own."""
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        """Return the line without its traceback."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 - the base class's name
+        """Return the lines of a traceback."""
+        return printable(super().formatException(ei))
+
 
 def set_level(level: str) -> None:
     """Change the least severe level that is logged."""
@@ -13,11 +32,9 @@ def set_level(level: str) -> None:
 
 
 def configure(level: str) -> None:
-    """Send log lines of `level` and above to standard error, one line each, times in UTC."""
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
+    """Send log lines of `level` and above to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(Formatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Request lines would carry query strings; the services have metrics instead.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
