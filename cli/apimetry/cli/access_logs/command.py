@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,14 +13,18 @@ from zoneinfo import ZoneInfo
 import click
 
 from apimetry.cli.access_logs.events import Choices
-from apimetry.cli.access_logs.files import DamagedLog, open_log, size_of
-from apimetry.cli.access_logs.formats import AUTO, FORMATS
-from apimetry.cli.access_logs.importer import Importer, Result
+from apimetry.cli.access_logs.files import STDIN, DamagedLog, open_log, size_of
+from apimetry.cli.access_logs.formats.table import FORMATS
+from apimetry.cli.access_logs.importer import FILE_MTIME, NOW, Importer, Reading
+from apimetry.cli.access_logs.layouts.dialects import compile_layout
+from apimetry.cli.access_logs.layouts.template import LayoutError
 from apimetry.cli.access_logs.lines import BadLine
+from apimetry.cli.access_logs.reading import AUTO
+from apimetry.cli.access_logs.report import FileReport, failures, show
 from apimetry.cli.access_logs.targets import Collector, Stored
 from apimetry.cli.client import PATIENCE_S
 from apimetry.cli.connection import Connection, with_connection
-from apimetry.cli.output import note, print_record
+from apimetry.cli.output import note, one_line
 
 _REPORT_EVERY_S = 5.0
 
@@ -37,7 +40,11 @@ def import_() -> None:
 @click.option("--source", default="access-log", show_default=True,
               help="which server wrote the logs; the same line is added once for each source")  # fmt: skip
 @click.option("--format", "form", type=click.Choice([AUTO, *FORMATS]), default=AUTO, show_default=True,
-              help="combined-s ends in seconds ($request_time, %T), combined-us in microseconds (%D)")  # fmt: skip
+              help="combined-s, -ms and -us end in a time of that unit, and so do caddy-ms and caddy-ns")  # fmt: skip
+@click.option("--log-format", "layout", metavar="STRING",
+              help="nginx's log_format, Apache's LogFormat or gunicorn's access_log_format")  # fmt: skip
+@click.option("--timestamps", type=click.Choice([FILE_MTIME, NOW]),
+              help="when requests were whose lines name no time: when the file was last written, or now")  # fmt: skip
 @click.option("--timezone", "zone", default="UTC", show_default=True, help="of times that do not name theirs")
 @click.option("--urls", type=click.Choice(["path", "masked", "full"]), default="masked", show_default=True,
               help="what of a URL is kept; masked keeps the names of a query without their values")  # fmt: skip
@@ -53,6 +60,8 @@ def access_log(  # noqa: PLR0913 - the command's options
     files: tuple[str, ...],
     source: str,
     form: str,
+    layout: str | None,
+    timestamps: str | None,
     zone: str,
     urls: str,
     client_ip: str,
@@ -61,49 +70,52 @@ def access_log(  # noqa: PLR0913 - the command's options
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Add the requests in access logs of nginx, Apache, Caddy and uvicorn; `-` is standard input, gzip is read too.
+    """Add the requests in access logs of web servers, proxies and balancers; `-` is standard input, or `tail -f`.
 
-    Repeating it adds nothing twice: not the same file, renamed, compressed or grown.
+    Repeating it adds nothing twice: not the same file, renamed, compressed or grown. Plain and gzip files are read.
+    For a format that is not told by itself, give the server's own description as --log-format.
     """
+    reading = _reading(files, form, layout, timestamps, zone)
     for client in (connection.collector(), connection.query()):
         client.require()
     collector = Collector(connection.collector(patience_s=PATIENCE_S))
     stored = Stored(connection.query(patience_s=PATIENCE_S), source)
     choices = Choices(source, urls, client_ip, users=users, user_agents=user_agents)
-    time_zone = _zone(zone)
     total = _size(files)
     importer = Importer(None if dry_run else collector, stored, choices)
-    damaged = _run(importer, files, form, time_zone, total)
+    _run(importer, files, reading, total)
     importer.settle()
-    _print(importer.result, dry_run=dry_run, as_json=as_json)
-    if importer.result.lines and importer.result.unreadable == importer.result.lines:
-        damaged.append("no line could be read")
-    if damaged:
-        raise click.ClickException("; ".join(damaged))
+    show(importer.reports, dry_run=dry_run, as_json=as_json)
+    failed = failures(importer.reports)
+    if failed:
+        raise click.ClickException(one_line("; ".join(failed)))
 
 
-def _run(importer: Importer, files: tuple[str, ...], form: str, zone: tzinfo, total: int | None) -> list[str]:
-    """Add every file, and return what was wrong with some of them."""
-    damaged = []
-    with _progress(total, importer.result) as advance:
+def _run(importer: Importer, files: tuple[str, ...], reading: Reading, total: int | None) -> None:
+    """Add every file; what is wrong with one is said in its report."""
+    with _progress(total) as advance:
         for name in files:
             position = 0
             try:
                 with open_log(name) as log:
-                    for detected in importer.add(name, log, form, zone):
-                        advance(f"{name} ({detected})", log.position - position)
+                    for report in importer.add(name, log, reading):
+                        advance(report, log.position - position)
                         position = log.position
             except DamagedLog as error:
-                damaged.append(f"{name} breaks off ({error}); the lines before were added")
+                importer.reports[-1].failure = f" breaks off: {error}; the lines before were added"
             except BadLine as error:
-                damaged.append(f"{name}: {error}; give its --format, one of {', '.join(FORMATS)}")
+                importer.reports[-1].failure = f": {error}; give its --format or --log-format"
             except OSError as error:
-                damaged.append(f"{name} cannot be read: {error.strerror}")
-    return damaged
+                importer.reports.append(FileReport(name, failure=f" cannot be read: {error.strerror}"))
+            except KeyboardInterrupt:
+                # Of a log that is still written it is the ordinary end.
+                if name != STDIN:
+                    importer.reports[-1].failure = ": interrupted; the lines before were added"
+                return
 
 
 @contextmanager
-def _progress(total: int | None, result: Result) -> Iterator[Callable[[str, int], None]]:
+def _progress(total: int | None) -> Iterator[Callable[[FileReport, int], None]]:
     """A bar on a terminal, a line every few seconds elsewhere; both on standard error."""
     if total and sys.stderr.isatty():
         with click.progressbar(length=total, label="Importing", file=sys.stderr) as bar:
@@ -111,38 +123,27 @@ def _progress(total: int | None, result: Result) -> Iterator[Callable[[str, int]
         return
     reported_s = time.monotonic()
 
-    def report(what: str, _: int) -> None:
+    def advance(report: FileReport, _: int) -> None:
         nonlocal reported_s
         if time.monotonic() - reported_s >= _REPORT_EVERY_S:
             reported_s = time.monotonic()
-            note(f"{what}: {result.lines} lines read, {result.imported} imported")
+            note(f"{report.file} ({report.form}): {report.lines} lines read, {report.imported} imported")
 
-    yield report
+    yield advance
 
 
-def _print(result: Result, *, dry_run: bool, as_json: bool) -> None:
-    record: dict[str, object] = {
-        "lines": result.lines,
-        "imported": result.imported,
-        "already_there": result.already_there,
-        "older_than_retention": result.older_than_retention,
-        "in_the_future": result.in_the_future,
-        "rejected": result.rejected,
-        "not_requests": result.not_requests,
-        "unreadable": result.unreadable,
-        "without_time": result.without_time,
-        "dry_run": dry_run,
-    }
-    if as_json:
-        shown = [{"file": name, "line": number, "reason": reason} for name, number, reason in result.examples]
-        print(json.dumps({**record, "reasons": dict(result.reasons), "examples": shown}, indent=2))
-        return
-    print_record({name: value for name, value in record.items() if value or name in ("lines", "imported")},
-                 as_json=False)  # fmt: skip
-    for name, number, reason in result.examples:
-        note(f"{name}:{number}: {reason}")
-    if result.without_time:
-        note(f"{result.without_time} lines do not say how long the response took: it counts as 0")
+def _reading(files: tuple[str, ...], form: str, layout: str | None, timestamps: str | None, zone: str) -> Reading:
+    if layout is not None and form != AUTO:
+        raise click.UsageError("--format and --log-format are both given; one of them is enough")
+    if timestamps == FILE_MTIME and STDIN in files:
+        raise click.UsageError("--timestamps file-mtime: standard input has no such time; say now")
+    reading = Reading(form, layout or "", _zone(zone), timestamps or "")
+    if layout is not None:
+        try:
+            compile_layout(layout, reading.zone)
+        except LayoutError as error:
+            raise click.UsageError(one_line(f"--log-format: {error}")) from error
+    return reading
 
 
 def _zone(name: str) -> tzinfo:
@@ -156,4 +157,4 @@ def _size(files: tuple[str, ...]) -> int | None:
     try:
         return size_of(files)
     except OSError as error:
-        raise click.UsageError(f"{error.filename}: {os.strerror(error.errno or 0)}") from error
+        raise click.UsageError(one_line(f"{error.filename}: {os.strerror(error.errno or 0)}")) from error

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import itertools
+import os
+import select
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 MAX_LINE_BYTES = 64 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
 STDIN = "-"
+TICK_S = 1.0
+"""How long standard input may be silent before a reader is told."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 31
+_CHUNK_BYTES = 64 * 1024
+_MAX_INFLATED_BYTES = 1024 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class DamagedLog(Exception):
@@ -22,69 +28,110 @@ class DamagedLog(Exception):
 
 
 class Log:
-    """An open log. `position` is how many bytes of the file were read."""
+    """An open log.
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        buffered = io.BufferedReader(_Counted(raw), 256 * 1024)
-        self._counted = buffered.raw
-        is_packed = buffered.peek(2)[:2] == _GZIP_MAGIC
-        self._stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if is_packed else buffered
+    Attributes:
+        position: bytes of the file that were read.
+        written_s: when it was last written, in seconds since the epoch; standard input: now.
+        is_live: whether it may still grow while it is read, as a pipe does.
+    """
 
-    @property
-    def position(self) -> int:
-        """Bytes of the file that were read."""
-        return self._counted.count
+    def __init__(self, descriptor: int, *, is_live: bool) -> None:
+        self.position = 0
+        self.is_live = is_live
+        self.written_s = time.time() if is_live else os.fstat(descriptor).st_mtime
+        self._descriptor = descriptor
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield each line without its end; of one that is too long, the beginning.
+    def lines(self) -> Iterator[bytes | None]:
+        """Yield each line without its end; of one that is too long, one byte more than MAX_LINE_BYTES.
+
+        Yields None where nothing has come for TICK_S: who waits for more should deal with what came.
 
         Raises:
             DamagedLog: the compression breaks off.
         """
-        try:
-            while line := self._stream.readline(MAX_LINE_BYTES):
-                rest = line
-                while not rest.endswith(b"\n") and (rest := self._stream.readline(MAX_LINE_BYTES)):
-                    pass
-                yield line.rstrip(b"\r\n")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedLog(str(error)) from error
+        rest = b""
+        is_first = True
+        for chunk in self._inflated():
+            if chunk is None:
+                yield None
+                continue
+            *whole, last = chunk.split(b"\n")
+            for piece in whole:
+                line = _cut(rest + piece)
+                rest = b""
+                yield (line.removeprefix(_BYTE_ORDER_MARK) if is_first else line).rstrip(b"\r")
+                is_first = False
+            rest = _cut(rest + last)
+        if rest:
+            yield rest.rstrip(b"\r")
+
+    def _inflated(self) -> Iterator[bytes | None]:
+        chunks = self._chunks()
+        first = b""
+        for chunk in chunks:
+            if chunk is None:
+                yield None
+                continue
+            first += chunk
+            if len(first) >= len(_GZIP_MAGIC):
+                break
+        if not first.startswith(_GZIP_MAGIC):
+            yield first
+            yield from chunks
+            return
+        yield from _inflate(first, chunks)
+
+    def _chunks(self) -> Iterator[bytes | None]:
+        while True:
+            if self.is_live and not select.select([self._descriptor], [], [], TICK_S)[0]:
+                yield None
+                continue
+            chunk = os.read(self._descriptor, _CHUNK_BYTES)
+            if not chunk:
+                return
+            self.position += len(chunk)
+            yield chunk
 
 
-class _Counted(io.RawIOBase):
-    """Counts what is read."""
+def _cut(line: bytes) -> bytes:
+    return line if len(line) <= MAX_LINE_BYTES else line[: MAX_LINE_BYTES + 1]
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self.count = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # a buffer is what it gets
-        data = self._raw.read(len(buffer))
-        buffer[: len(data)] = data
-        self.count += len(data)
-        return len(data)
+def _inflate(first: bytes, chunks: Iterator[bytes | None]) -> Iterator[bytes | None]:
+    """Yield what is in a gzip file of any number of members, in bounded pieces."""
+    member = None
+    try:
+        for chunk in itertools.chain((first,), chunks):
+            packed = chunk
+            while packed:
+                if member is None:
+                    # Padding of zeros may stand between members.
+                    packed = packed.lstrip(b"\0")
+                    member = zlib.decompressobj(_GZIP_WINDOW)
+                yield member.decompress(packed, _MAX_INFLATED_BYTES)
+                packed = member.unused_data if member.eof else member.unconsumed_tail
+                member = None if member.eof else member
+            if chunk is None:
+                yield None
+        if member is not None:
+            yield member.flush()
+    except zlib.error as error:
+        raise DamagedLog("its compressed data is damaged") from error
+    if member is not None and not member.eof:
+        raise DamagedLog("its compressed data ends too early")
 
 
 @contextmanager
 def open_log(name: str) -> Iterator[Log]:
     """Open a file by its name, or standard input as `-`; raises OSError."""
     if name == STDIN:
-        yield Log(sys.stdin.buffer)
+        yield Log(sys.stdin.fileno(), is_live=True)
         return
     with Path(name).open("rb", buffering=0) as raw:
-        yield Log(raw)
+        yield Log(raw.fileno(), is_live=False)
 
 
 def size_of(names: tuple[str, ...]) -> int | None:
     """Return the bytes of all files together; None where standard input is among them."""
     return None if STDIN in names else sum(Path(name).stat().st_size for name in names)
-
-
-def first_lines(lines: Iterator[bytes], count: int) -> tuple[list[bytes], Iterator[bytes]]:
-    """Return the first lines, and all of them from the first on."""
-    first = list(itertools.islice(lines, count))
-    return first, itertools.chain(first, lines)

@@ -4,8 +4,9 @@ The ledger is the data itself. An imported event carries the id of its line; bef
 ids that are stored for it are asked for, and a line that is there is left out. So there is no second record that a
 crash could leave behind the events, and what was deleted or has expired is not remembered as imported. What was
 acknowledged but is not yet stored would be missed: every run first waits until the collector has stored what it
-holds, and batches are named by their lines, so that one that is sent again within the collector's window is stored
-once.
+holds, and batches are named by their source and lines, so that one that is sent again within the collector's window
+is stored once. Where the collector says that it took a batch before, the ledger is asked again: another run may have
+brought it, or its events were deleted since, and then they are sent under another name.
 
 Left out by this rule: of lines that are alike to the letter and in the same second, those that stand in two files
 that were split between them (a rotation in that very second) count once.
@@ -13,192 +14,204 @@ that were split between them (a rotation in that very second) count once.
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import tzinfo
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone, tzinfo
 
-from apimetry.cli.access_logs.events import HOUR_S, Choices, LineIds, make_event
-from apimetry.cli.access_logs.files import DamagedLog, Log, first_lines
-from apimetry.cli.access_logs.formats import AUTO, detect, parser_of
-from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser
+from apimetry.cli.access_logs.events import HOUR_S, Choices, LineIds, is_plausible, make_event
+from apimetry.cli.access_logs.files import MAX_LINE_BYTES, DamagedLog, Log
+from apimetry.cli.access_logs.ledger import KnownLines
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine
+from apimetry.cli.access_logs.reading import AUTO, Reader, detect, open_layout, open_reader
+from apimetry.cli.access_logs.report import FileReport
+from apimetry.cli.access_logs.routes import Pending, Routes
+from apimetry.cli.access_logs.sending import Outbox
 from apimetry.cli.access_logs.targets import Collector, Stored
 
-BATCH_EVENTS = 2000
 SAMPLE_LINES = 50
-SHOWN_BAD_LINES = 5
-_SHOWN_CHARACTERS = 120
-# Of ids in memory: about 250 MB.
-_MAX_IDS = 2_000_000
+LIVE_FLUSH_S = 1.0
+FILE_MTIME, NOW = "file-mtime", "now"
+_YIELD_LINES = 1000
 # The collector refuses what is older than the retention, by its own clock.
 _CLOCKS_APART_S = 60
 _MAX_AHEAD_S = 86_400 - _CLOCKS_APART_S
 _DAY_S = 86_400
 
 
-@dataclass
-class Result:
-    """What became of the lines: each is in exactly one of the counts but `lines`."""
+@dataclass(frozen=True)
+class Reading:
+    """How logs are to be read."""
 
-    lines: int = 0
-    imported: int = 0
-    already_there: int = 0
-    older_than_retention: int = 0
-    in_the_future: int = 0
-    rejected: int = 0
-    not_requests: int = 0
-    unreadable: int = 0
-    without_time: int = 0
-    """Of the imported: lines that do not say how long the response took."""
-    reasons: Counter[str] = field(default_factory=Counter)
-    """Why lines were unreadable or rejected."""
-    examples: list[tuple[str, int, str]] = field(default_factory=list)
-    """Of the first unreadable lines: file, number and reason."""
+    form: str = AUTO
+    layout: str = ""
+    """A format string of nginx's or Apache's, instead of `form`."""
+    zone: tzinfo = timezone.utc
+    """Of times that name none."""
+    timestamps: str = ""
+    """FILE_MTIME or NOW, for lines without a time; empty: they are unreadable."""
 
 
-class KnownLines:
-    """The ids that are stored or sent, by hour; asked for once, as long as they fit in memory."""
+@dataclass(frozen=True)
+class _Source:
+    """One open log: its reader, the ids of its lines, and the time of those that name none."""
 
-    def __init__(self, stored: Stored, settle: Callable[[], None]) -> None:
-        self._stored = stored
-        self._settle = settle
-        self._unasked = stored.hours()
-        self._ids: OrderedDict[int, set[str]] = OrderedDict()
-        self._left: set[int] = set()
-
-    def of(self, hour: int) -> set[str]:
-        """Return the ids of an hour; what is sent is added to them by the caller."""
-        ids = self._ids.get(hour)
-        if ids is None:
-            self._make_room()
-            if hour in self._left:
-                # Some of them may be on their way.
-                self._settle()
-            ids = self._stored.line_ids(hour) if hour in self._unasked or hour in self._left else set()
-            self._ids[hour] = ids
-        self._ids.move_to_end(hour)
-        return ids
-
-    def _make_room(self) -> None:
-        while len(self._ids) > 1 and sum(map(len, self._ids.values())) > _MAX_IDS:
-            self._left.add(self._ids.popitem(last=False)[0])
+    reader: Reader
+    ids: LineIds
+    timeless_us: Callable[[], int] | None
 
 
 class Importer:
-    """One run over any number of files; `result` grows with it."""
+    """One run over any number of files; `reports` grows with it."""
 
     def __init__(
-        self,
-        collector: Collector | None,
-        stored: Stored,
-        choices: Choices,
-        *,
-        clock: Callable[[], float] = time.time,
+        self, collector: Collector | None, stored: Stored, choices: Choices, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.result = Result()
-        self._collector = collector
+        self.reports: list[FileReport] = []
         self._choices = choices
+        self._clock = clock
         if collector is not None:
             collector.wait_until_stored()
-        now_s = clock()
-        self._oldest_us = int((now_s - stored.retention_days() * _DAY_S + _CLOCKS_APART_S) * US_PER_S)
-        self._newest_us = int((now_s + _MAX_AHEAD_S) * US_PER_S)
-        self._known = KnownLines(stored, self._settle)
-        self._events: list[dict[str, object]] = []
-        self._ids: list[str] = []
+        self._oldest_us = int((clock() - stored.retention_days() * _DAY_S + _CLOCKS_APART_S) * US_PER_S)
+        self._outbox = Outbox(collector, lambda: self._known, Routes(stored.routes()))
+        self._known = KnownLines(stored, self._outbox.settle)
 
-    def add(self, name: str, log: Log, form: str, zone: tzinfo) -> Iterator[str]:
-        """Add a file's lines; yields the name of its format, then after each few lines again.
+    def add(self, name: str, log: Log, reading: Reading) -> Iterator[FileReport]:
+        """Add a file's lines to the events; yields its report now and then while it grows.
 
         Raises:
             BadLine: the format cannot be told.
             DamagedLog: the compression breaks off; the lines before were added.
+            LayoutError: the layout cannot be understood.
         """
-        first, lines = first_lines(log.lines(), SAMPLE_LINES)
-        if form == AUTO:
-            detected = detect([_text(line) for line in first if line.strip()], zone)
-            if detected is None and any(line.strip() for line in first):
-                raise BadLine("no known format reads any of its first lines")
-            form = detected or "combined"
-        parser, line_ids = parser_of(form, zone), LineIds()
-        yield form
+        report = FileReport(name)
+        self.reports.append(report)
+        self._outbox.report = report
         try:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    self._add_line(line, parser, line_ids, (name, number))
-                if number % 1000 == 0:
-                    yield form
-        except DamagedLog:
-            self.finish()
+            yield from self._add_lines(report, log, reading)
+        except (DamagedLog, KeyboardInterrupt):
+            self._outbox.flush()
             raise
-        self.finish()
-        yield form
-
-    def finish(self) -> None:
-        """Send what is left."""
-        self._send()
+        self._outbox.flush()
+        yield report
 
     def settle(self) -> None:
         """Wait until everything can be queried."""
-        self._settle()
+        self._outbox.settle()
 
-    def _add_line(self, line: bytes, parser: Parser, line_ids: LineIds, place: tuple[str, int]) -> None:
-        result = self.result
-        result.lines += 1
+    def _add_lines(self, report: FileReport, log: Log, reading: Reading) -> Iterator[FileReport]:
+        lines, first = log.lines(), list[bytes]()
+        source = self._open(log, lines, first, reading)
+        if source is None:
+            return
+        report.form, flushed_s = source.reader.name, self._clock()
+        for number, line in enumerate(itertools.chain(first, lines), 1):
+            if line is not None:
+                report.lines += bool(line.strip())
+                self._add_line(line, number, source, report)
+            # Of a log that is still written nothing waits for the next batch to be full.
+            if log.is_live and (line is None or self._clock() - flushed_s > LIVE_FLUSH_S):
+                self._outbox.flush()
+                flushed_s = self._clock()
+            if line is None or number % _YIELD_LINES == 0:
+                yield report
+
+    def _open(self, log: Log, lines: Iterator[bytes | None], first: list[bytes], reading: Reading) -> _Source | None:
+        """Open a log's reader, taking as many first lines as that needs; None for an empty log."""
+        latest = datetime.fromtimestamp(log.written_s, reading.zone)
+        if reading.layout:
+            reader = open_layout(reading.layout, latest)
+        else:
+            form = _tell_format(lines, first, latest) if reading.form == AUTO else reading.form
+            if form is None:
+                return None
+            reader = open_reader(form, latest)
+        is_passing = log.is_live and reading.timestamps == NOW
+        # What is read as it is written is new, however like it is to what was read before.
+        ids = LineIds(os.urandom(16) if is_passing else b"")
+        timeless = {FILE_MTIME: lambda: int(log.written_s * US_PER_S), NOW: lambda: int(self._clock() * US_PER_S)}
+        return _Source(reader, ids, timeless.get(reading.timestamps))
+
+    def _add_line(self, line: bytes, number: int, source: _Source, report: FileReport) -> None:
+        source.ids.pass_by(line)
+        if not line.strip():
+            return
         try:
-            parsed = parser(_text(line))
-        except (BadLine, ValueError) as error:
-            self._note_bad(place, str(error) if isinstance(error, BadLine) else "it cannot be read")
+            parsed = source.reader.read(_text(line))
+        except BadLine as error:
+            report.note_unreadable(number, str(error))
             return
         if parsed is None:
-            result.not_requests += 1
-        elif parsed.time_us < self._oldest_us:
-            result.older_than_retention += 1
-        elif parsed.time_us > self._newest_us:
-            result.in_the_future += 1
+            report.not_requests += 1
+            return
+        if parsed.time_us is None and source.timeless_us is None:
+            report.without_time += 1
+            report.note_unreadable(number, "it names no time")
+            return
+        self._add_request(line, parsed, source, report)
+
+    def _add_request(self, line: bytes, parsed: LogLine, source: _Source, report: FileReport) -> None:
+        if parsed.time_us is not None:
+            time_us, hour = parsed.time_us, parsed.time_us // US_PER_S // HOUR_S
         else:
-            self._take(line, parsed, line_ids)
+            time_us, hour = source.timeless_us() if source.timeless_us else 0, None
+        if time_us < self._oldest_us:
+            report.older_than_retention += 1
+        elif time_us > int((self._clock() + _MAX_AHEAD_S) * US_PER_S):
+            report.in_the_future += 1
+        else:
+            line_id = source.ids.name_by_place() if hour is None else source.ids.name(line, hour)
+            known = self._known.of(hour)
+            if line_id in known:
+                report.already_there += 1
+                return
+            known.add(line_id)
+            event = make_event(_checked(parsed, report), time_us, line_id, self._choices)
+            self._outbox.add(Pending(event, line_id, hour))
 
-    def _take(self, line: bytes, parsed: LogLine, line_ids: LineIds) -> None:
-        hour = parsed.time_us // US_PER_S // HOUR_S
-        line_id = line_ids.name(line, hour)
-        known = self._known.of(hour)
-        if line_id in known:
-            self.result.already_there += 1
-            return
-        known.add(line_id)
-        self.result.without_time += parsed.response_us is None
-        self._events.append(make_event(parsed, line_id, self._choices))
-        self._ids.append(line_id)
-        if len(self._events) >= BATCH_EVENTS:
-            self._send()
 
-    def _send(self) -> None:
-        if not self._events:
-            return
-        events, ids = self._events, self._ids
-        self._events, self._ids = [], []
-        if self._collector is None:
-            self.result.imported += len(events)
-            return
-        answer = self._collector.send(events, ids)
-        self.result.imported += answer["accepted"]
-        self.result.rejected += answer["rejected"]
-        for detail in answer.get("details", ()):
-            self.result.reasons[f"{detail.get('field')}: {detail.get('message')}"] += 1
+def _tell_format(lines: Iterator[bytes | None], first: list[bytes], latest: datetime) -> str | None:
+    """Return the format of a log by its first lines, which are put into `first`; None for an empty log.
 
-    def _settle(self) -> None:
-        self._send()
-        if self._collector is not None:
-            self._collector.wait_until_stored()
+    Of a log that is still written the lines are enough that have come when nothing more comes.
+    """
+    for line in lines:
+        if line is not None:
+            first.append(line)
+        if (line is None and _sample(first)) or len(first) >= SAMPLE_LINES:
+            form = detect(_sample(first), latest)
+            if form is not None:
+                return form
+            if len(first) >= SAMPLE_LINES:
+                break
+    sample = _sample(first)
+    if not sample:
+        return None
+    form = detect(sample, latest)
+    if form is None:
+        raise BadLine("no known format reads any of its first lines")
+    return form
 
-    def _note_bad(self, place: tuple[str, int], reason: str) -> None:
-        self.result.unreadable += 1
-        self.result.reasons[reason] += 1
-        if len(self.result.examples) < SHOWN_BAD_LINES:
-            self.result.examples.append((*place, reason[:_SHOWN_CHARACTERS]))
+
+def _sample(lines: list[bytes]) -> list[str]:
+    return [line.decode("utf-8", "replace") for line in lines if line.strip() and len(line) <= MAX_LINE_BYTES]
 
 
 def _text(line: bytes) -> str:
+    if len(line) > MAX_LINE_BYTES:
+        raise BadLine(f"it has more than {MAX_LINE_BYTES} bytes")
     return line.decode("utf-8", "replace")
+
+
+def _checked(line: LogLine, report: FileReport) -> LogLine:
+    """Return the line without a response time that cannot be one, and count what it was taken from."""
+    if line.response_us is not None and not is_plausible(line.response_us):
+        report.implausible_durations += 1
+        line = replace(line, response_us=None)
+    if line.response_us is None:
+        report.without_duration += 1
+    else:
+        report.durations[line.duration] += 1
+    return line

@@ -16,6 +16,8 @@ from apimetry.cli.access_logs.events import HOUR_S, IMPORT_ID
 from apimetry.cli.client import PATIENCE_S, Client
 
 _FOR_EVER_S = 4_102_444_800
+_MAX_ROUTES = 10_000
+BAD_REQUEST = 400
 _METRIC = re.compile(
     r"^apimetry_collector_(received|recovered|stored|rejected|quarantined)_events_total(?:\{.*\})? (\S+)$"
 )
@@ -28,12 +30,27 @@ class Collector:
         self._client = client
         self._sleep = sleep
 
-    def send(self, events: Sequence[Mapping[str, object]], ids: Sequence[str]) -> dict[str, Any]:
-        """Send a batch that is named by the lines in it: the same lines are the same batch, in every run."""
-        batch_id = blake2b("".join(ids).encode(), digest_size=16).hexdigest()
-        return self._client.call_json(
-            "POST", "/1/event/", msgspec.json.encode(events), {"X-Batch-Id": f"import-{batch_id}"}
-        )
+    def send(self, events: Sequence[Mapping[str, object]], ids: Sequence[str], repeat: int = 0) -> dict[str, Any]:
+        """Send a batch that is named by its source and lines: the same lines are the same batch, in every run.
+
+        Args:
+            events: all of one source.
+            ids: those of their lines.
+            repeat: how often these lines were sent before and are not stored. The collector takes a batch that it
+                knows for a retry, and answers `duplicate`: events that were deleted since need another name.
+        """
+        named = "\0".join((str(events[0]["source"]), str(repeat), *ids))
+        batch_id = blake2b(named.encode("utf-8", "replace"), digest_size=16).hexdigest()
+        headers, body = {"X-Batch-Id": f"import-{batch_id}"}, msgspec.json.encode(events)
+        try:
+            return self._client.call_json("POST", "/1/event/", body, headers)
+        except click.ClickException:
+            # A batch of which every event is invalid is refused as a whole, and says why for each.
+            refusal = self._client.ask("/1/event/", body, headers)
+            details = refusal.content.get("details") if isinstance(refusal.content, dict) else None
+            if refusal.status != BAD_REQUEST or not isinstance(details, list):
+                raise
+            return {"accepted": 0, "rejected": len(events), "details": details}
 
     def wait_until_stored(self, patience_s: float = PATIENCE_S) -> None:
         """Wait until everything that the collector has acknowledged by now can be queried.
@@ -83,6 +100,11 @@ class Stored:
         body, _ = self._client.call(f"/v1/export/events?{span}&fields=data&{self._filter}")
         rows = (msgspec.json.decode(line)["data"] for line in body.splitlines())
         return {data[IMPORT_ID] for data in rows if IMPORT_ID in data}
+
+    def routes(self) -> set[str]:
+        """Return the routes that have events, of any source."""
+        answer = self._client.call_json("GET", f"/1/timeseries/0/{_FOR_EVER_S}/?group=route&limit={_MAX_ROUTES}")
+        return set(answer["groups"])
 
     def retention_days(self) -> int:
         """Return for how long the application keeps its events."""

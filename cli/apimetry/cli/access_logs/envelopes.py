@@ -1,0 +1,111 @@
+"""What wraps a line on its way into a file: docker, Kubernetes, syslog, compose, a time in front. Pure.
+
+A line is taken out of at most three of them. The time of the innermost one that has one serves a line that names
+none itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from apimetry.cli.access_logs.lines import BadLine
+from apimetry.cli.access_logs.times import MONTHS, iso_time_us, syslog_time_us
+
+_DEEPEST = 3
+_ANSI = re.compile(r"\x1b\[[0-9;]{0,16}m")
+_PRIORITY = re.compile(r"\A<\d{1,3}>")
+# RFC 5424: version, time, host, application, process, message id, structured data.
+_SYSLOG_5424 = re.compile(
+    r"\A1 (?P<time>\S{1,40}) \S{1,255} \S{1,48} \S{1,128} \S{1,32} (?:-|\[[^\]]{0,2000}\])(?: \ufeff?|\Z)"
+)
+# RFC 3164, as syslogd, rsyslog and journalctl write it.
+_SYSLOG_3164 = re.compile(
+    r"\A(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?:\.\d{1,6})?"
+    r" (?:\S{1,255} )?[A-Za-z_][^\s:\[\]]{0,64}(?:\[\d{1,10}\])?: "
+)
+_ISO = re.compile(
+    r"\A(?P<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
+    r"(?: (?:stdout|stderr) [FP]| \S{1,255} [A-Za-z_][^\s:\[\]]{0,64}(?:\[\d{1,10}\])?:)? "
+)
+_COMPOSE = re.compile(r"\A[a-z0-9][a-zA-Z0-9_.-]{0,100} {1,64}\| ")
+
+
+class _Docker(msgspec.Struct):
+    """A line of docker's json-file driver."""
+
+    log: str
+    stream: Literal["stdout", "stderr"]
+    time: str = ""
+
+
+_decode_docker = msgspec.json.Decoder(_Docker).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A line without what was around it, and the time that was."""
+
+    text: str
+    time_us: int | None = None
+
+
+def without_colours(text: str) -> str:
+    """Remove the escapes with which servers colour what they print."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def open_envelopes(text: str, latest: datetime) -> Opened:
+    """Return what is inside, or the line itself where nothing is around it.
+
+    Args:
+        text: the line.
+        latest: when the log was last written; its zone is that of times that name none.
+    """
+    opened = Opened(text)
+    for _ in range(_DEEPEST):
+        inner = _open_one(opened.text, latest)
+        if inner is None:
+            break
+        opened = Opened(without_colours(inner.text), inner.time_us if inner.time_us is not None else opened.time_us)
+    return opened
+
+
+def _open_one(text: str, latest: datetime) -> Opened | None:
+    first = text[:1]
+    try:
+        if first == "{":
+            return _open_docker(text)
+        if first == "<" and (match := _PRIORITY.match(text)):
+            return _open_syslog(text[match.end() :], latest) or Opened(text[match.end() :])
+        if first == "1" or text[:3] in MONTHS:
+            return _open_syslog(text, latest)
+        if first == "2" and (match := _ISO.match(text)):
+            return Opened(text[match.end() :], iso_time_us(match["time"], latest.tzinfo))
+    except BadLine:
+        return None
+    match = _COMPOSE.match(text)
+    return None if match is None else Opened(text[match.end() :])
+
+
+def _open_docker(text: str) -> Opened | None:
+    try:
+        entry = _decode_docker(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return Opened(entry.log.rstrip("\r\n"), iso_time_us(entry.time) if entry.time else None)
+
+
+def _open_syslog(text: str, latest: datetime) -> Opened | None:
+    match = _SYSLOG_5424.match(text)
+    if match is not None:
+        return Opened(text[match.end() :], None if match["time"] == "-" else iso_time_us(match["time"]))
+    match = _SYSLOG_3164.match(text)
+    if match is None:
+        return None
+    time_us = syslog_time_us(f"{match['month']} {match['day']} {match['clock']}", latest)
+    return Opened(text[match.end() :], time_us)

@@ -1,0 +1,1 @@
+"""The formats of access logs, one in each module; `table` registers them."""

@@ -1,0 +1,167 @@
+"""The common and combined formats of Apache and nginx, with what people put before and after them. Pure.
+
+Sources: Apache's mod_log_config, nginx's ngx_http_log_module. gunicorn's default is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from apimetry.cli.access_logs.durations import in_unit, labelled, with_unit
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, known, read_size, read_status
+from apimetry.cli.access_logs.requests import read_address, read_request, unescape
+from apimetry.cli.access_logs.times import clf_time_us
+
+# The text of a user can hold brackets, and no quote: a time is one where a request's quote follows.
+TIME = re.compile(r"\[(?P<time>\d\d?/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?: [+-]\d{4})?)\] \"")
+_QUOTED = re.compile(r"(?P<text>[^\"\\]*(?:\\.[^\"\\]*)*)\"", re.DOTALL)
+_NUMBERS = re.compile(r" (?P<status>\d{3}) (?P<size>\d{1,16}|-)(?= |\Z)")
+_MAX_TAIL_CHARACTERS = 4096
+_MAX_WORDS = 64
+_WORD = re.compile(r"(?P<word>[^\s\"]*)(?:\"(?P<quoted>[^\"\\]*(?:\\.[^\"\\]*)*)\")?(?:\s{1,16}|\Z)", re.DOTALL)
+_NAMED = re.compile(r"\A(?P<name>[$A-Za-z_][A-Za-z0-9_-]{0,31})[=:](?P<value>.{0,32})\Z")
+_SEPARATORS = ",;|()[]"
+
+Duration = tuple["int | None", str]
+
+
+def combined(text: str) -> LogLine:
+    """Parse a line of the common or combined format; a time after it is taken where a name or unit says so."""
+    return _parse(text, find_duration)
+
+
+def combined_in(unit_us: int, unit: str) -> Parser:
+    """Return a parser of lines that end in a time: the first number after the user agent, or after the size."""
+
+    def first_number(words: list[tuple[str, str | None]]) -> Duration:
+        if not words:
+            return None, ""
+        word, quoted = words[0]
+        return in_unit(word or quoted or "", unit_us), f"the number after the line ({unit})"
+
+    return lambda text: _parse(text, first_number)
+
+
+combined_s = combined_in(US_PER_S, "seconds")
+combined_us = combined_in(1, "microseconds")
+combined_ms = combined_in(1000, "milliseconds")
+
+
+def read_common(text: str) -> tuple[LogLine, int]:
+    """Return what the common format says, without response time, and where the line goes on; raises BadLine."""
+    match = TIME.search(text)
+    if match is None:
+        raise BadLine("it is not in the combined format")
+    return _read_from(text, match, clf_time_us(match["time"]))
+
+
+def _read_from(text: str, time: re.Match[str], time_us: int) -> tuple[LogLine, int]:
+    request = _QUOTED.match(text, time.end())
+    numbers = _NUMBERS.match(text, request.end()) if request else None
+    if request is None or numbers is None:
+        raise BadLine("it is not in the combined format")
+    method, target = read_request(unescape(request["text"]))
+    address, user = read_head(text[: time.start()])
+    line = LogLine(
+        time_us=time_us,
+        method=method,
+        target=target,
+        status=read_status(numbers["status"]),
+        response_bytes=read_size(numbers["size"]),
+        address=address,
+        user=user,
+    )
+    return line, numbers.end()
+
+
+def read_without_zone(text: str, read_time: Callable[[str], int]) -> LogLine:
+    """Parse a line of the common format whose time names no zone; raises BadLine."""
+    match = TIME.search(text)
+    if match is None or match["time"][-5:-4] in {"+", "-"}:
+        raise BadLine("it is not a line of a development server")
+    line, _ = _read_from(text, match, read_time(match["time"]))
+    return line
+
+
+def _parse(text: str, duration_of: Callable[[list[tuple[str, str | None]]], Duration]) -> LogLine:
+    line, end = read_common(text)
+    tail = text[end : end + _MAX_TAIL_CHARACTERS].strip()
+    words = list(_words(tail))
+    agent = ""
+    if len(words) > 1 and all(word == "" and quoted is not None for word, quoted in words[:2]):
+        agent = known(unescape(words[1][1] or ""))
+        words = words[2:]
+    response_us, duration = duration_of(words)
+    return LogLine(
+        time_us=line.time_us,
+        method=line.method,
+        target=line.target,
+        status=line.status,
+        response_us=response_us,
+        duration=duration if response_us is not None else "",
+        response_bytes=line.response_bytes,
+        address=line.address,
+        user=line.user,
+        user_agent=agent,
+    )
+
+
+def read_head(text: str) -> tuple[str, str]:
+    """Return address and user of what stands before the time: `[prefix] address ident user`.
+
+    The ident is `-` wherever no identd is asked, and a user may have spaces. Before the address may stand virtual
+    hosts and lists of forwarded addresses; of a list in the address's own place the first one is the client's.
+    """
+    words = text.rstrip(" ").split(" ")[:_MAX_WORDS]
+    try:
+        ident = words.index("-")
+    except ValueError:
+        # identd answered, or there is an address alone.
+        return (read_address(words[0]), known(words[2])) if len(words) == 3 else (read_address(words[0]), "")
+    user = known(unescape(" ".join(words[ident + 1 :])))
+    if ident == 0:
+        return "", known(user.removeprefix("- "))
+    place = ident - 1
+    while place and words[place - 1].endswith(","):
+        place -= 1
+    return read_address(words[place].rstrip(",")), user
+
+
+def find_duration(words: list[tuple[str, str | None]]) -> Duration:
+    """Return the response time among what follows a line: one with a name or unit that leave no doubt."""
+    named = [found for word, quoted in words if (found := _named(word, quoted)) is not None]
+    if named:
+        return named[0]
+    bare = [
+        response_us
+        for index, (word, quoted) in enumerate(words)
+        if quoted is None and (response_us := _bare(words, index, word)) is not None
+    ]
+    return (bare[0], "the only value with a unit after the line") if len(bare) == 1 else (None, "")
+
+
+def _named(word: str, quoted: str | None) -> Duration | None:
+    match = _NAMED.match(word.strip(_SEPARATORS))
+    return None if match is None else labelled(match["name"], match["value"] if quoted is None else quoted)
+
+
+def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | None:
+    word = word.strip(_SEPARATORS)
+    following = words[index + 1][0] if index + 1 < len(words) else ""
+    if following in {"ms", "us", "µs", "s"} and word[:1].isdigit():
+        word = f"{word} {following}"
+    return with_unit(word)
+
+
+def _words(text: str) -> Iterator[tuple[str, str | None]]:
+    """Yield what spaces part: what stands before a quote, and what it holds; None without one."""
+    position = 0
+    for _ in range(_MAX_WORDS):
+        if position >= len(text):
+            return
+        match = _WORD.match(text, position)
+        if match is None or match.end() == position:
+            return
+        yield match["word"], match["quoted"]
+        position = match.end()

@@ -1,0 +1,110 @@
+"""Reads the lines of one log: what is around them, their format, and which format that is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone, tzinfo
+
+from apimetry.cli.access_logs.envelopes import Opened, open_envelopes, without_colours
+from apimetry.cli.access_logs.formats.table import FORMATS
+from apimetry.cli.access_logs.layouts.dialects import compile_layout
+from apimetry.cli.access_logs.lines import BadLine, LogLine, Parser
+
+AUTO = "auto"
+LAYOUT = "the given --log-format"
+
+
+class Reader:
+    """Reads the lines of one log with one parser.
+
+    Args:
+        name: the format's.
+        parser: what reads a line that nothing is around.
+        latest: when the log was last written; its zone is that of times that name none.
+        is_bare: a line is read as it stands first, and only then without what may be around it: what its format
+            begins with looks like what a container's or a system's log puts there.
+    """
+
+    def __init__(self, name: str, parser: Parser, latest: datetime, *, is_bare: bool = False) -> None:
+        self.name = name
+        self._parser = parser
+        self._latest = latest
+        self._is_bare = is_bare
+
+    def read(self, text: str) -> LogLine | None:
+        """Return the request of a line, None for a line that tells none; raises BadLine."""
+        text = without_colours(text)
+        opened = open_envelopes(text, self._latest)
+        if opened.text == text:
+            return self._parser(text)
+        if not self._is_bare:
+            return self._read(opened)
+        try:
+            return self._parser(text) or self._read(opened)
+        except BadLine:
+            return self._read(opened)
+
+    def _read(self, opened: Opened) -> LogLine | None:
+        line = self._parser(opened.text)
+        if line is not None and line.time_us is None:
+            return replace(line, time_us=opened.time_us)
+        return line
+
+
+def open_reader(name: str, latest: datetime) -> Reader:
+    """Return a reader of one of FORMATS.
+
+    Args:
+        name: the format's.
+        latest: when the log was last written; its zone is that of times that name none.
+    """
+    form = FORMATS[name]
+    parser = form.open(_zone_of(latest))
+    if form.otherwise:
+        parser = _first_of(parser, FORMATS[form.otherwise].open(_zone_of(latest)))
+    return Reader(name, parser, latest, is_bare=form.is_bare)
+
+
+def open_layout(layout: str, latest: datetime) -> Reader:
+    """Return a reader of a layout of nginx's or Apache's; raises LayoutError."""
+    return Reader(LAYOUT, compile_layout(layout, _zone_of(latest)), latest, is_bare=True)
+
+
+def detect(lines: Sequence[str], latest: datetime) -> str | None:
+    """Return the one of FORMATS that reads the first lines; None where none reads any.
+
+    The first in the table that reads at least half as many as the best does: a specific format reads lines that a
+    general one reads too, and knows more of them.
+    """
+    scores = {
+        form.name: _score(Reader(form.name, form.open(_zone_of(latest)), latest, is_bare=form.is_bare).read, lines)
+        for form in FORMATS.values()
+        if form.is_automatic
+    }
+    best = max(scores.values())
+    return next((name for name, score in scores.items() if best and 2 * score >= best), None)
+
+
+def _score(read: Callable[[str], LogLine | None], lines: Sequence[str]) -> int:
+    score = 0
+    for line in lines:
+        try:
+            score += read(line) is not None
+        except BadLine:
+            continue
+    return score
+
+
+def _first_of(parser: Parser, otherwise: Parser) -> Parser:
+    def parse(text: str) -> LogLine | None:
+        try:
+            return parser(text)
+        except BadLine:
+            return otherwise(text)
+
+    return parse
+
+
+def _zone_of(latest: datetime) -> tzinfo:
+    return latest.tzinfo or timezone.utc
