@@ -1,0 +1,95 @@
+"""README's shell commands, run as they are written, one after the other, in one shell."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import post_events, running, wait_for_total
+
+README = Path(__file__).parent.parent.parent / "README.md"
+# These start everything, and are walked by what follows them.
+STARTS = ("make run\n",)
+# The one place outside the folder that README's commands read.
+LOGS = "/var/log/nginx/"
+
+
+def blocks():
+    found = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in found if block not in STARTS]
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What each block prints, in a folder as `make run` leaves it, right after a first request."""
+    folder = tmp_path_factory.mktemp("checkout")
+    data = folder / "apimetry-data"
+    data.mkdir()
+    (folder / ".venv").symlink_to(sys.prefix)
+    logs = folder / "logs"
+    logs.mkdir()
+    stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+    (logs / "access.log").write_text(f'192.0.2.1 - - [{stamp}] "GET /items/7 HTTP/1.1" 200 5 "-" "curl/8"\n')
+    with running("serve", data_dir=data) as service:
+        assert service.query_url
+        service.wait_until((data / "addresses.json").exists, "addresses")
+        keys = json.loads((data / "credentials.json").read_text())
+        event = {"timestamp": time.time(), "method": "GET", "url": "/v1/scores/7", "route": "/v1/scores/{identity}",
+                 "function": "show_score", "response_us": 1250, "status_code": 200}  # fmt: skip
+        post_events(service.collector_url, [event], keys["write_key"])
+        wait_for_total(service, service.query_url, 1, keys["read_key"])
+        return run(folder, logs)
+
+
+def run(folder, logs):
+    mark = "=== end of a block ==="
+    # An HTTP error is a failure here, which a person would see in the answer.
+    lines = ["set -euo pipefail", 'curl() { command curl --fail-with-body --show-error "$@"; }']
+    for block in blocks():
+        lines += [block.replace(LOGS, f"{logs}/"), f'echo; echo "{mark}"']
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("APIMETRY_")}
+    ran = subprocess.run(
+        ["bash", "-c", "\n".join(lines)],
+        cwd=folder,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, (ran.stdout.split(mark)[-1], ran.stderr[-2000:])
+    return dict(zip(blocks(), ran.stdout.split(mark), strict=False))
+
+
+def output_of(printed, command):
+    (text,) = (text for block, text in printed.items() if command in block)
+    return text
+
+
+def test_every_command_runs_as_it_is_written(printed):
+    assert len(printed) == len(blocks()) > 5
+
+
+def test_the_first_question_shows_the_first_request(printed):
+    answer = json.loads(output_of(printed, "granularity=minute&group=route"))
+    ((_, count),) = answer["groups"]["/v1/scores/{identity}"]
+    assert count == 1
+
+
+def test_the_history_of_a_log_is_added(printed):
+    assert re.search(r"^imported +1$", output_of(printed, "apimetry import access-log"), re.MULTILINE)
+
+
+def test_an_application_a_key_and_an_alert_are_made_and_listed(printed):
+    assert "Shop" in output_of(printed, "apimetry applications create")
+    assert "Checkout fails" in output_of(printed, "apimetry alerts create")
+
+
+def test_readme_names_no_application_that_a_reader_does_not_have():
+    text = "\n".join(blocks())
+    assert not re.search(r"\b(ID|KEY_ID|ALERT_ID|JOB_ID)\b", text)
