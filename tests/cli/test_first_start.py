@@ -124,7 +124,28 @@ def test_a_banner_names_a_store_that_does_not_answer_and_an_origin_that_no_page_
     settings = {"APIMETRY_STORE": "clickhouse://user:secret@127.0.0.1:1/x", "APIMETRY_ALLOWED_ORIGINS": "foo"}
     with running("serve", data_dir=tmp_path, **settings) as service:
         assert service.collector_url
-        service.wait_until(lambda: "does not answer yet" in service.output, "a true banner")
-        assert "the ClickHouse server at http://127.0.0.1:1/x" in service.output
+        service.wait_until(lambda: "does not answer yet: nothing is taken" in service.output, "a true banner")
+        assert "the ClickHouse server at http://127.0.0.1:1/x is not available" in service.output
+        assert "urllib3" not in service.output
         assert "'foo' is not an origin" in service.output
         assert "secret" not in service.output
+
+
+def test_an_unreachable_store_is_one_sentence_with_its_address(tmp_path):
+    ran = apimetry("migrate", "--store", "clickhouse://user:secret@127.0.0.1:1/x", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("Error: the ClickHouse server at http://127.0.0.1:1/x: ")
+    assert ran.stderr.count("\n") == 1
+    assert "secret" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [("--host", "nobody.invalid", "--host (APIMETRY_HOST)"), ("--host", "192.0.2.1", "--host (APIMETRY_HOST)")],
+)
+def test_what_cannot_be_listened_on_says_which_setting_is_wrong(tmp_path, option, value, advice):
+    ran = apimetry("serve", option, value, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"Error: cannot listen on {value}:7998: ")
+    assert advice in ran.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -18,16 +18,17 @@ UNSPECIFIED: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recog
 DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 
 
-def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | None, *, away: bool) -> None:
+def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | None, *, missing: str = "") -> None:
     """Print addresses, and on the first start the keys and the lines to paste.
 
     Args:
         settings: say which store it is.
         addresses: base URL by service, "collector" and "query".
         made: the keys that this start made; later ones name the file that keeps them.
-        away: whether the store was not reached until now.
+        missing: what cannot be done because the store was not reached until now.
     """
-    print(f"apimetry {version('apimetry')} runs on {_store(settings, away=away)}")
+    state = f", which does not answer yet: {missing}" if missing else ""
+    print(f"apimetry {version('apimetry')} runs on {store_name(settings)}{state}")
     if settings.host in UNSPECIFIED:
         print("  listening on every interface of this machine; from here:")
     if "query" in addresses:
@@ -54,13 +55,12 @@ def reachable(url: str) -> str:
     return url
 
 
-def _store(settings: Settings, *, away: bool) -> str:
+def store_name(settings: Settings) -> str:
     """Return which store it is, without user and password."""
     address = parse_address(settings.store) if settings.store else None
     if address is None or address.path is not None:
         return f"an embedded store in {address.path if address else settings.data_dir}"
-    name = f"the ClickHouse server at {address}"
-    return f"{name}, which does not answer yet: events wait in the spool, questions are refused" if away else name
+    return f"the ClickHouse server at {address}"
 
 
 def shown_credentials(made: Credentials) -> dict[str, str]:

@@ -123,12 +123,15 @@ def _refused(hop: str, answer: Response) -> Finding:
 
 
 def _drains(client: Client) -> Finding:
-    from apimetry.cli.access_logs.targets import Collector
+    from apimetry.cli.access_logs.targets import Collector, NotStored
 
+    advice = "what is in the spool is safe; see whether ClickHouse takes inserts, and the collector's log"
     try:
         Collector(client).wait_until_stored(_DRAIN_S)
+    except NotStored:
+        found = f"the store has not taken what waits in the spool for {_DRAIN_S:.0f} s"
+        return Finding("spool to store", ok=False, found=found, advice=advice)
     except click.ClickException as error:
-        advice = "what is in the spool is safe; see whether ClickHouse takes inserts, and the collector's log"
         return Finding("spool to store", ok=False, found=error.message, advice=advice)
     return Finding("spool to store", ok=True, found="everything acknowledged is stored")
 

@@ -121,6 +121,8 @@ def list_keys(query: Client, *, as_json: bool) -> None:
 @with_admin
 def create_key(query: Client, *, kind: str, application: str | None, name: str, as_json: bool) -> None:
     """Create a key and print it; it is shown this once."""
+    if kind != "admin" and application is None:
+        raise click.UsageError(f"a {kind} key needs --application ID; `apimetry applications list` has the ids")
     body: dict[str, object] = {"kind": kind, "name": name}
     if application is not None:
         body["application"] = application

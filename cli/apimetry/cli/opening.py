@@ -49,7 +49,7 @@ async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, g
         StoreLocked: another process owns the embedded store.
         SchemaError: the schema does not fit this version.
     """
-    wait_s = FIRST_WAIT_S
+    wait_s, name = FIRST_WAIT_S, banner.store_name(settings)
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -58,7 +58,7 @@ async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, g
             if not is_transient(error):
                 raise
             away.set()
-            log.warning("the store is not available, trying again in %.0f s: %s", wait_s, error)
+            log.warning("%s is not available, trying again in %.0f s: %s", name, wait_s, error)
         await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 

@@ -87,4 +87,4 @@ def _print_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> Non
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return one_line(json.dumps(value) if isinstance(value, dict | list) else str(value))
+    return one_line(json.dumps(value) if isinstance(value, bool | dict | list) else str(value))

@@ -27,10 +27,10 @@ def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError
     """Return what a failure to listen means for a start."""
     taken = error.errno == errno.EADDRINUSE
     reason = "another program listens there" if taken else error.strerror or str(error)
-    return StartError(
-        f"cannot listen on {host}:{port}: {reason};"
-        f" --{name}-port (APIMETRY_{name.upper()}_PORT) sets another port, 0 picks a free one"
-    )
+    advice = f"--{name}-port (APIMETRY_{name.upper()}_PORT) sets another port, 0 picks a free one"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        advice = "--host (APIMETRY_HOST) must be an address of this machine"
+    return StartError(f"cannot listen on {host}:{port}: {reason}; {advice}")
 
 
 async def _bind(host: str, port: int) -> None:

@@ -156,7 +156,7 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await directory.start()
         try:
             await _start(services, store, directory, collector=collector, query=query)
-            await _serve(services, opening, stopping)
+            await _serve(services, directory, opening, stopping)
         finally:
             await services.close()
             await directory.close()
@@ -191,7 +191,9 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
         await services.start("query", app, settings.query_port)
 
 
-async def _serve(services: Services, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event) -> None:
+async def _serve(
+    services: Services, directory: Directory, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event
+) -> None:
     """Return with the first signal; raises where a store that came late cannot be used."""
     settings = services.settings
     try:
@@ -199,7 +201,8 @@ async def _serve(services: Services, opening: asyncio.Task[Credentials | None], 
     except OSError as error:
         log.warning("the addresses cannot be kept for other commands: %s", error)
     made = opening.result() if opening.done() else None
-    banner.show(settings, services.addresses, made, away=not opening.done())
+    waiting = "events wait in the spool" if directory.loaded else "nothing is taken, since the keys are in it"
+    banner.show(settings, services.addresses, made, missing="" if opening.done() else waiting)
     if not opening.done():
         await _first_of(opening, asyncio.create_task(stopping.wait()))
         made = opening.result() if opening.done() else None

@@ -49,17 +49,18 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 def _run(command: Callable[..., None], settings: Settings, reload: Reload, own: dict[str, Any]) -> None:
     """Run a command; what stops it ends in one sentence."""
-    from apimetry.cli import logs
+    from apimetry.cli import banner, logs
     from apimetry.cli.start_error import StartError
     from apimetry.collector.errors import SpoolError
-    from apimetry.store.errors import StoreError
+    from apimetry.store.errors import StoreError, is_transient
 
     logs.configure(settings.log_level)
     click.get_current_context().obj = reload
     try:
         command(settings, **own)
     except (StartError, SpoolError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        where = f"{banner.store_name(settings)}: " if isinstance(error, StoreError) and is_transient(error) else ""
+        raise click.ClickException(f"{where}{error}") from error
 
 
 @click.command()

@@ -23,6 +23,10 @@ _METRIC = re.compile(
 )
 
 
+class NotStored(click.ClickException):
+    """The store does not take what the collector has acknowledged."""
+
+
 class Collector:
     """Where events go."""
 
@@ -66,7 +70,7 @@ class Collector:
             if done >= taken:
                 return
             if time.monotonic() - began_s > patience_s:
-                raise click.ClickException(
+                raise NotStored(
                     f"the collector at {self._client.url} holds events that its store does not take;"
                     " an import can be run again when it does: nothing is added twice"
                 )
