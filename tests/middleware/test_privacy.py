@@ -1,48 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from apimetry.middleware.privacy import (
     hash_consumer,
-    mask_path,
-    mask_query,
     public_address,
     public_url,
     resolve_client,
 )
-from tests.middleware.url_cases import CASES
-
-
-@pytest.mark.parametrize(("path", "masked"), CASES)
-def test_secrets_in_a_path_are_masked_and_names_stay(path, masked):
-    assert mask_path(path) == masked
-
-
-def test_table_of_paths_has_two_hundred_different_cases():
-    assert len({path for path, _ in CASES}) == len(CASES) >= 200
-
-
-@given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz/-", max_size=200))
-def test_paths_of_plain_words_stay(path):
-    assert mask_path(path) == path or any(len(segment) >= 24 for segment in path.split("/"))
-
-
-_SEGMENTS = st.sampled_from(["v1", "Token", "reset_password", "a" * 15, "eyJhbG.eyJzd.x", "é", ""]) | st.text(
-    alphabet="aB9-_.+@;=", max_size=16
-)
-
-
-@given(st.lists(_SEGMENTS, max_size=5).map("/".join))
-def test_slash_at_the_end_changes_nothing_of_what_is_masked(path):
-    assert mask_path(f"/{path}/") == mask_path(f"/{path}") + "/"
-
-
-@given(st.text(max_size=300))
-def test_masking_twice_is_masking_once(path):
-    once = mask_path(path)
-    assert mask_path(once) == once
 
 
 @pytest.mark.timeout(30)
@@ -84,26 +49,6 @@ def test_cut_leaves_no_half_of_a_secret():
 )
 def test_only_trusted_proxies_are_believed_and_only_for_their_own_hop(peer, forwarded_for, forwarded, client):
     assert resolve_client(peer, forwarded_for, forwarded, ("10.0.0.0/8", "fd00::/8", "unix")) == client
-
-
-@pytest.mark.parametrize(
-    ("query", "masked"),
-    [
-        ("page=2&token=s", "page=***&token=***"),
-        ("bare", "***"),
-        ("a=&b", "a=***&***"),
-        ("jo@example.org=1", "***=***"),
-        ("", ""),
-        ("a=b=c", "a=***"),
-    ],
-)
-def test_query_keeps_names_and_masks_values(query, masked):
-    assert mask_query(query) == masked
-
-
-@given(st.text(alphabet=st.characters(exclude_characters="&=*"), min_size=4))
-def test_no_query_value_survives(value):
-    assert value not in mask_query(f"k={value}")
 
 
 def test_modes_of_the_url():

@@ -22,6 +22,7 @@ DEFAULT_EXCLUDE = (
     *("/favicon.ico", "/robots.txt", "/static/*"),
 )
 """What makes no event unless `exclude` says otherwise: probes, scrapes, and files that are no API."""
+_SLASHES = re.compile("/+")
 _WILDCARD = re.compile(r"[*?\[]")
 _CHOICES = {"url": ("path", "masked", "full"), "client_ip": ("off", "truncated", "full")}
 _POSITIVE = (
@@ -183,7 +184,7 @@ def locate_ingest(collector_url: str) -> str:
     The path that the option has may be a prefix, may end in a slash, and may be the endpoint itself already.
     """
     parts = urlsplit(collector_url.strip())
-    path = re.sub("/+", "/", parts.path).rstrip("/").removesuffix(INGEST_PATH.rstrip("/")).rstrip("/")
+    path = _SLASHES.sub("/", parts.path).rstrip("/").removesuffix(INGEST_PATH.rstrip("/")).rstrip("/")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{INGEST_PATH}"
 
 

@@ -8,117 +8,24 @@ import re
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-MASK: Final = "***"
+from apimetry.middleware.masking import MASK, mask_path, mask_query
+
 MAX_URL_CHARACTERS: Final = 2048
 _HASH_HEX_DIGITS: Final = 16
-
-# What no secret looks like, short names; and what the patterns of secrets have in common.
-_MAX_PLAIN: Final = 14
-_PLAIN: Final = re.compile(r"(?:/[A-Za-z0-9_~]{0,14})*")
-_SUSPECT: Final = re.compile(r"[@%;+]|\d-\d|(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]{15,}|eyJ")
-_SECRETS: Final = re.compile(
-    r"""
-      [^/@\s]{1,256}(?:@|%40)(?!\d+x\.)[^/@\s]{1,256}\.[^/@\s]+  # an e-mail address; user:password@host
-    | eyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*   # a JSON Web Token
-    | \b(?:sk|pk|rk|whsec|gh[opsur]|github_pat|glpat|xox[abeprs]|xapp|npm|pypi|hf|dop_v1|shp(?:at|ca|pa|ss)
-        |lin_api|rnd|sq0[a-z]{3}|ya29|key|live|test|apimetry_[awr])[._\-][A-Za-z0-9_\-]{16,}  # vendors' keys
-    | \bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,} | \bAIza[A-Za-z0-9_\-]{30,} | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b
-    | (?<![A-Za-z0-9])[0-9a-fA-F]{32,}(?![A-Za-z0-9])           # long hex: sessions, digests
-    | (?<![A-Za-z0-9_\-])(?=[A-Za-z_\-]*[0-9])(?=[^/]*[A-Z])(?=[^/]*[a-z])[A-Za-z0-9_\-]{24,}  # random base64
-    | (?<![A-Za-z0-9])[A-Z]{2}\d{2}(?=[0-9A-Z]*\d{8})[0-9A-Z]{11,30}(?![A-Za-z0-9])  # an IBAN
-    | (?<![0-9\-])(?:\d{4}-\d{4}-\d{4}-\d{4}|\d{3}-\d{2}-\d{4})(?![0-9\-])  # card and social security numbers
-    | (?<![A-Za-z0-9])(?:\+|%2[Bb])\d{8,15}(?![A-Za-z0-9])      # a telephone number
-    | (?<=;)(?P<parameter>[^/=;]+=)[^/;]+                       # a path's own parameters: ;jsessionid=…
-    """,
-    re.VERBOSE,
-)
-_SECRET_NAMES: Final = frozenset(
-    (
-        *("token", "access-token", "refresh-token", "csrf", "jwt", "oauth", "bearer", "otp", "totp", "magic"),
-        *("magic-link", "password", "passwd", "pwd", "secret", "api-key", "apikey", "session", "sessionid", "sid"),
-        *("reset", "reset-password", "password-reset", "forgot-password", "verify", "verify-email", "verification"),
-        *(
-            "confirm",
-            "confirm-email",
-            "confirmation",
-            "activate",
-            "activation",
-            "invite",
-            "invitation",
-            "unsubscribe",
-        ),
-        *("signature", "sig", "credential", "auth-code", "one-time"),
-    )
-)
-_OPAQUE: Final = re.compile(
-    r"(?=[^/]*[0-9])(?=[^/]*[A-Za-z])[A-Za-z0-9_\-.~=+%]{6,}|[0-9]{6}|[A-Za-z0-9_\-.~=+%]{24,}"
-)
-
-
-def mask_path(path: str) -> str:
-    """Mask what looks like a secret in a path, by its pattern or by the name of the segment before it.
-
-    Patterns: e-mail addresses, JWTs, vendors' keys, long hex, random base64, numbers of accounts, cards and
-    telephones, and the values of path parameters. After a segment such as ``reset-password`` or ``token``, a value
-    of letters and digits, six digits, or anything long. A UUID elsewhere stays: it names a resource far more often
-    than it opens one.
-    """
-    folder, _, name = path.rpartition("/")
-    # Most paths: a short name in a folder that has been seen before.
-    if name.isalnum() and len(name) <= _MAX_PLAIN and _is_plain(folder):
-        return path
-    return _search_path(path)
-
-
-@lru_cache(maxsize=512)
-def _is_plain(folder: str) -> bool:
-    """Tell whether nothing in a path is a secret, nor says that what follows is one."""
-    return _PLAIN.fullmatch(folder) is not None and _SECRET_NAMES.isdisjoint(_names(folder))
-
-
-@lru_cache(maxsize=512)
-def _search_path(path: str) -> str:
-    if _SUSPECT.search(path) is not None:
-        path = _SECRETS.sub(_mask_match, path)
-    names = _names(path)
-    if not _SECRET_NAMES.isdisjoint(names):
-        segments = path.split("/")
-        for index in range(1, len(segments)):
-            if names[index - 1] in _SECRET_NAMES and _OPAQUE.fullmatch(segments[index]):
-                segments[index] = MASK
-        path = "/".join(segments)
-    return path
-
-
-def _names(path: str) -> list[str]:
-    return path.lower().replace("_", "-").split("/")
-
-
-def _mask_match(match: re.Match[str]) -> str:
-    return f"{match['parameter'] or ''}{MASK}"
-
-
-def mask_query(query: str) -> str:
-    """Keep the parameters' names and mask their values; a name that looks like a secret is masked too."""
-    parts = []
-    for part in query.split("&"):
-        name, equals, _ = part.partition("=")
-        # Without "=" the whole part may be a value (a bare token).
-        parts.append(f"{mask_path(name)}={MASK}" if equals else MASK if part else "")
-    return "&".join(parts)
+_MAX_CACHED_BYTES: Final = 256
 
 
 def public_url(path: str, query: str, mode: str) -> str:
     """Return the URL as it may leave the process, for mode ``path``, ``masked`` or ``full``."""
+    # Cut before anything is looked at: what takes time grows with what a client has sent.
     if mode == "full":
-        url = f"{path}?{query}" if query else path
+        url = f"{path[:MAX_URL_CHARACTERS]}?{query[:MAX_URL_CHARACTERS]}" if query else path
     else:
-        if len(path) > 2 * MAX_URL_CHARACTERS:
-            # What is cut off later need not be searched, and a cut must not leave half a secret.
-            path = path[: 2 * MAX_URL_CHARACTERS].rpartition("/")[0]
+        if len(path) > MAX_URL_CHARACTERS:
+            path = f"{path[:MAX_URL_CHARACTERS].rpartition('/')[0]}/{MASK}"  # no half of a secret
         url = mask_path(path)
         if query and mode == "masked":
-            url = f"{url}?{mask_query(query)}"
+            url = f"{url}?{mask_query(query[:MAX_URL_CHARACTERS])}"
     return url if len(url) <= MAX_URL_CHARACTERS else url[:MAX_URL_CHARACTERS]
 
 
@@ -186,14 +93,21 @@ def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
     return mapped or parsed
 
 
-@lru_cache(maxsize=1024)
 def hash_consumer(value: bytes, write_key: str) -> str:
     """Hash a header's value to a consumer id: 16 hex digits, the same in every process with the same key.
 
     Keyed BLAKE2b with the write key as its key: without the write key nobody can test guesses against stored
     ids, and two applications cannot be joined by them. Rotating the write key starts new ids.
     """
+    # A longer value is a joke that is not worth its place among those that are kept.
+    return _hash_cached(value, write_key) if len(value) <= _MAX_CACHED_BYTES else _hash(value, write_key)
+
+
+def _hash(value: bytes, write_key: str) -> str:
     return hashlib.blake2b(value, digest_size=_HASH_HEX_DIGITS // 2, key=_hash_key(write_key)).hexdigest()
+
+
+_hash_cached = lru_cache(maxsize=1024)(_hash)
 
 
 @lru_cache(maxsize=16)

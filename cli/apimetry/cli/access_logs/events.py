@@ -15,7 +15,8 @@ from hashlib import blake2b
 
 from apimetry.cli.access_logs.durations import LONGEST_US
 from apimetry.cli.access_logs.lines import US_PER_S, LogLine
-from apimetry.middleware.privacy import MASK, mask_path, public_address, public_url
+from apimetry.middleware.masking import MASK, mask_path
+from apimetry.middleware.privacy import public_address, public_url
 from apimetry.middleware.routes import UNMATCHED
 from apimetry.middleware.wire import bound_method
 
