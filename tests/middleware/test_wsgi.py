@@ -85,8 +85,25 @@ def test_body_that_is_given_whole_but_not_exhausted_is_no_499(middleware_of, eve
     assert events_of(middleware) == [(200, 3)]
 
 
-def test_body_that_is_never_read_is_one_event(middleware_of, events_of):
-    middleware = middleware_of(app_of([b"abc"]))
+def test_body_that_is_handed_over_whole_is_recorded_though_nobody_reads_it(middleware_of, events_of):
+    middleware = middleware_of(app_of([b"abc", b"d"]))
+    kept = middleware(environ(), start_response)
+    assert events_of(middleware) == [(200, 4)]
+    kept.close()
+    assert events_of(middleware) == [(200, 4)]
+
+
+def test_body_that_has_reached_its_length_is_recorded_though_the_response_is_kept(middleware_of, events_of):
+    middleware = middleware_of(app_of(iter([b"abc", b"d"]), [("Content-Length", "4")]))
+    kept = iter(middleware(environ(), start_response))
+    next(kept)
+    assert events_of(middleware) == []
+    next(kept)
+    assert events_of(middleware) == [(200, 4)]
+
+
+def test_stream_that_is_never_read_is_no_499(middleware_of, events_of):
+    middleware = middleware_of(app_of(iter([b"abc"])))
     middleware(environ(), start_response).close()
     assert events_of(middleware) == [(200, 0)]
 

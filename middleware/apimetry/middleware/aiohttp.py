@@ -10,6 +10,7 @@ from aiohttp import web
 
 from apimetry.middleware.errors import error_name
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.nesting import MARK
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import NameCache, aiohttp_names
 
@@ -25,14 +26,16 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
     """Make a middleware that records one event for each request and each websocket connection.
 
     Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. The middleware's
-    ``flush(timeout_s)`` sends what is buffered.
+    ``flush(timeout_s)`` sends what is buffered. Where a request passes several of these, the outermost records it.
     """
     recorder, names = Recorder(options), NameCache()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _is_skipped(recorder, request):
+        if MARK in request or _is_skipped(recorder, request):
             return await handler(request)
+        # Past the request's __setitem__, which warns of keys that are strings; a clone of the request has it too.
+        request._state[MARK] = True  # noqa: SLF001  # see above
         exchange = _Exchange(recorder, names, request)
         try:
             response = await handler(request)
@@ -45,6 +48,16 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
     middleware.flush = recorder.flush  # type: ignore[attr-defined]  # a function may carry its own
     middleware.recorder = recorder  # type: ignore[attr-defined]  # likewise
     return middleware
+
+
+def _request_bytes(request: web.Request) -> int | None:
+    """Return the length of a request's body: as announced, else as it came, or None while it has not ended."""
+    if request.content_length is not None:
+        return request.content_length
+    if not request.body_exists:
+        return 0
+    content = request.content
+    return content.total_bytes if content.is_eof() else None
 
 
 def _is_skipped(recorder: Recorder, request: web.Request) -> bool:
@@ -140,7 +153,7 @@ class _Exchange:
                 self._status,
                 response_ns,
                 self._ttfb_ns,
-                request.content_length or 0,
+                _request_bytes(request),
                 0 if method == "HEAD" else self._response_bytes,
                 self._consumer(),
                 self._error_type,

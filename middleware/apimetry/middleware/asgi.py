@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.middleware.bodies import BODILESS_METHODS
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.lifespan import FlushAtShutdown, flush_before_end
+from apimetry.middleware.listeners import listen_within
+from apimetry.middleware.nesting import MARK, Findings, served
+from apimetry.middleware.outside import Follower, find_way_out
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import ask_router, find_router
-from apimetry.middleware.routes import UNMATCHED_NAMES, NameCache, asgi_names
+from apimetry.middleware.routers import Asked, ask_routers, find_routers
+from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, asgi_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from typing import TypeAlias
+
+    from apimetry.middleware.routes import Names
 
     Message: TypeAlias = MutableMapping[str, Any]
     Scope: TypeAlias = MutableMapping[str, Any]
@@ -26,14 +34,14 @@ class ASGIMiddleware:
     """Records one event for each HTTP request and each websocket connection.
 
     Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. Buffered events are
-    sent before the lifespan's shutdown completes.
+    sent before the lifespan's shutdown completes. Where a request passes several of these, the outermost records it.
     """
 
     def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
         self.app = app
         self.recorder = Recorder(options)
         self.names = NameCache()
-        self.router = find_router(app)
+        listen_within(app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
@@ -42,17 +50,26 @@ class ASGIMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
         kind, recorder = scope["type"], self.recorder
-        if kind not in _RECORDED or recorder.skips(scope["path"]) or _skips_under_prefix(recorder, scope):
+        if (
+            kind not in _RECORDED
+            or MARK in scope
+            or recorder.skips(scope["path"])
+            or _skips_under_prefix(recorder, scope)
+        ):
             if kind == "lifespan":
-                send = _FlushAtShutdown(recorder, send)
+                send = FlushAtShutdown(recorder, send)
             await self.app(scope, receive, send)
             return
         exchange = _RECORDED[kind](self, scope, receive, send)
+        served_before = served.get()
+        served.set(exchange.findings)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.fail(error)
             raise
+        finally:
+            served.set(served_before)
         if not exchange.is_recorded:
             exchange.finish()
         if recorder.host.is_stopping:
@@ -78,6 +95,7 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
+        "findings",
         "is_recorded",
     )
 
@@ -87,19 +105,21 @@ class _Exchange:
         self._path: str = scope["path"]  # now: some frameworks move it on
         self._receive = receive
         self._send = send
-        self._status = self._request_bytes = self._response_bytes = 0
+        self._status = self._response_bytes = 0
+        self._request_bytes: int | None = None  # until the application has read some of it
         self._ttfb_ns: int | None = None
         self._response_ns: int | None = None  # once the server has taken the last body part
         self._start: Message | None = None
         self._is_whole = False  # once the last body part is handed over
         self._is_client_gone = self.is_recorded = self._is_streamed = False
+        scope[MARK] = self.findings = Findings(self._path)
         self._started_ns = perf_counter_ns()
 
     async def receive(self) -> Message:
         """Count the request's body and notice a client that leaves."""
         message = await self._receive()
         if message["type"] == "http.request":
-            self._request_bytes += len(message.get("body") or b"")
+            self._request_bytes = (self._request_bytes or 0) + len(message.get("body") or b"")
         elif not self._is_whole:
             self._is_client_gone = True
         return message
@@ -139,15 +159,16 @@ class _Exchange:
             raise
         if self._response_ns is None:
             self._response_ns = perf_counter_ns() - self._started_ns
-            if self._status < 500:
+            if self._status < 500 or self.findings.error_type:
                 self._record()  # now: a background task is no part of the response
             # else: the exception behind it may still come by
 
     def fail(self, error: BaseException) -> None:
-        """Record a request whose application raised."""
-        error_type = error_name(error)
+        """Record a request whose application raised, or follow who may still answer in its place."""
+        error_type, is_cancelled = error_name(error), is_cancellation(error)
         if self._response_ns is None:
-            is_cancelled = is_cancellation(error)
+            if self._start is None and not self._is_client_gone and self._follow(error_type, is_cancelled):
+                return
             if is_cancelled and not self._is_whole:
                 self._is_client_gone = True
             if is_cancelled or self._is_client_gone:
@@ -155,6 +176,30 @@ class _Exchange:
             else:
                 self._status = 500
         self.finish(error_type)
+
+    def _follow(self, error_type: str, is_cancelled: bool) -> bool:
+        """Follow what a layer outside of us sends to the server in place of an answer of ours."""
+        way_out = find_way_out()
+        if way_out is None:
+            return False
+        self.findings.error_type = "" if is_cancelled else error_type
+        self._send = way_out.cell_contents
+        failed_ns = perf_counter_ns() - self._started_ns
+        way_out.cell_contents = Follower(self._send_outside, partial(self._give_up, failed_ns, is_cancelled))
+        return True
+
+    async def _send_outside(self, message: Message) -> None:
+        await self.send(message)
+        if self._is_whole and not self.is_recorded:
+            self.finish()
+
+    def _give_up(self, failed_ns: int, is_cancelled: bool) -> None:
+        """Record a request that no layer outside of us has answered to its end."""
+        if not self.is_recorded:
+            is_closed = self._is_client_gone or (is_cancelled and self._start is None)
+            self._status = CLIENT_CLOSED if is_closed else 500
+            self._response_ns = failed_ns
+            self._record()
 
     def finish(self, error_type: str = "") -> None:
         """Record a request whose application has returned or raised, unless its last body part did so already."""
@@ -173,19 +218,21 @@ class _Exchange:
         middleware, scope = self._middleware, self._scope
         recorder = middleware.recorder
         try:
+            scope.pop(MARK, None)
             method = scope.get("method", "GET")
             consumer: str | bytes = b""
             if recorder.consumer_header_bytes:
                 consumer = _find_header(scope["headers"], recorder.consumer_header_bytes)
-            request_bytes = self._request_bytes if method == "GET" else self._content_length()
+            request_bytes = self._request_bytes or 0 if method == "GET" else self._body_bytes(method)
             response_ns, extra = self._response_ns or 0, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
             names = asgi_names(middleware.names, scope)
-            if names is UNMATCHED_NAMES and self._status != 404:
-                is_websocket = scope["type"] == "websocket"
-                names = ask_router(middleware.router, self._path, method, websocket=is_websocket)
+            if names is UNKNOWN_NAMES:
+                names = self._ask_names(method)
+            if self._status >= 500:
+                error_type = error_type or self.findings.error_type
             client_ip: str | tuple[str, str, str] = ""
             user_agent = ""
             if recorder.takes_more:
@@ -217,9 +264,26 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
             recorder.report_fault("asgi", error)
 
-    def _content_length(self) -> int | str:
-        length = _find_header(self._scope["headers"], b"content-length")
-        return length.decode("latin-1") if length.isdigit() else self._request_bytes
+    def _ask_names(self, method: str) -> Names:
+        """Find the names of a request that no router has seen, or none that left anything in our scope."""
+        if self.findings.names is not None:
+            return self.findings.names
+        scope = self._scope
+        prefix: str = scope.get("app_root_path", scope.get("root_path")) or ""
+        return ask_routers(
+            find_routers(self._middleware.app),
+            Asked(self._path, method, prefix, scope["type"] == "websocket", scope.get("headers", ())),
+        )
+
+    def _body_bytes(self, method: str) -> int | str | None:
+        """Return the length of the request's body: as announced, else as read, or None where neither is known."""
+        scope = self._scope
+        length = _find_header(scope["headers"], b"content-length")
+        if length.isdigit():
+            return length.decode("latin-1")
+        if self._request_bytes is not None:
+            return self._request_bytes
+        return None if _may_have_body(scope, method) else 0
 
     def _user_agent(self) -> str:
         agent = _find_header(self._scope["headers"], b"user-agent")
@@ -251,7 +315,7 @@ class _Socket(_Exchange):
         """Count what the client sends and notice when it leaves."""
         message = await self._receive()
         if message["type"] == "websocket.receive":
-            self._request_bytes += _message_bytes(message)
+            self._request_bytes = (self._request_bytes or 0) + _message_bytes(message)
         elif message["type"] == "websocket.disconnect":
             self._is_client_gone = True
         return message
@@ -294,37 +358,16 @@ class _Socket(_Exchange):
 _RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
 
 
-class _FlushAtShutdown:
-    """The lifespan's `send`: delivers what is buffered before the shutdown is reported complete."""
-
-    __slots__ = ("_recorder", "_send")
-
-    def __init__(self, recorder: Recorder, send: Send) -> None:
-        self._recorder = recorder
-        self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"].startswith("lifespan.shutdown"):
-            await flush_before_end(self._recorder)
-        await self._send(message)
-
-
-async def flush_before_end(recorder: Recorder) -> None:
-    """Deliver what is buffered, within the time an exit may take, without blocking the event loop."""
-    import asyncio  # noqa: PLC0415  # half of this module's import time; whoever gets here has it already
-
-    timeout_s = recorder.options.exit_timeout_s
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:  # a server on trio: at its shutdown, blocking it harms nobody
-        recorder.flush(timeout_s)
-    else:
-        await loop.run_in_executor(None, recorder.flush, timeout_s)
-
-
 def _skips_under_prefix(recorder: Recorder, scope: Scope) -> bool:
     prefix: str = scope.get("root_path") or ""
     return bool(prefix) and recorder.skips_under(prefix, scope["path"])
+
+
+def _may_have_body(scope: Scope, method: str) -> bool:
+    """Tell whether a request without a Content-Length may have a body; in HTTP/2 and 3 nothing needs to say so."""
+    if _find_header(scope["headers"], b"transfer-encoding"):
+        return True
+    return str(scope.get("http_version", "")) in ("2", "3") and method not in BODILESS_METHODS
 
 
 def _find_header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings  # type: ignore[import-untyped]  # it ships no types
+from django.core.signals import got_request_exception  # type: ignore[import-untyped]  # likewise
+from django.urls import resolve  # type: ignore[import-untyped]  # likewise
 
-from apimetry.middleware.asgi import flush_before_end
+from apimetry.middleware.bodies import count_input, has_unknown_length
+from apimetry.middleware.environs import read_client, read_user_agent
 from apimetry.middleware.errors import error_name, is_cancellation
+from apimetry.middleware.lifespan import flush_before_end
+from apimetry.middleware.nesting import MARK, Findings, find_outer, note_error
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routes import NameCache, django_names
-from apimetry.middleware.wsgi import read_client, read_user_agent
+from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, django_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-_ERROR_ATTRIBUTE = "_apimetry_error_type"
+    from apimetry.middleware.routes import Names
 
 
 class DjangoMiddleware:
@@ -26,6 +31,7 @@ class DjangoMiddleware:
     Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``. What is buffered is sent
     when the interpreter exits. Under uvicorn, which ends itself by SIGTERM's default action, it is sent while the
     server drains: the exporter sees that it does, and a request that ends while it drains waits for its delivery.
+    Where a request passes several of our middlewares, the outermost records it.
     """
 
     sync_capable = True
@@ -36,6 +42,7 @@ class DjangoMiddleware:
         self.recorder = Recorder(getattr(settings, "APIMETRY", None) or {})
         self.names = NameCache()
         self._is_async = iscoroutinefunction(get_response)
+        got_request_exception.connect(_note_exception)
         if self._is_async:
             markcoroutinefunction(self)
 
@@ -49,6 +56,9 @@ class DjangoMiddleware:
             return self._call_async(request)
         if _is_skipped(self.recorder, request):
             return self.get_response(request)
+        outer = _find_outer(request)
+        if outer is not None:
+            return self._tell(outer, request, self.get_response(request))
         exchange = _Exchange(self, request)
         try:
             response = self.get_response(request)
@@ -61,6 +71,9 @@ class DjangoMiddleware:
     async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
         if _is_skipped(self.recorder, request):
             return await self.get_response(request)
+        outer = _find_outer(request)
+        if outer is not None:
+            return self._tell(outer, request, await self.get_response(request))
         exchange = _Exchange(self, request)
         try:
             response = await self.get_response(request)
@@ -72,12 +85,47 @@ class DjangoMiddleware:
             await flush_before_end(self.recorder)
         return response
 
-    def process_exception(self, request: Any, exception: BaseException) -> None:  # noqa: ANN401  # see above
-        """Note the class of a view's exception, which Django turns into a response before we see it."""
-        setattr(request, _ERROR_ATTRIBUTE, error_name(exception))
+    def find_names(self, request: Any, status: int) -> Names:  # noqa: ANN401  # see above
+        """Return what answers a request: as it was resolved, or would have been, had no layer within answered."""
+        names = django_names(self.names, getattr(request, "resolver_match", None), request.method)
+        if names is not UNKNOWN_NAMES:
+            return names
+        if status == 404:
+            return UNMATCHED_NAMES
+        try:
+            match = resolve(request.path_info, getattr(request, "urlconf", None))
+        except Exception:  # noqa: BLE001  # Resolver404, and whatever a project's converters raise: unmatched
+            return UNMATCHED_NAMES
+        return django_names(self.names, match, request.method)
+
+    def _tell(self, outer: Findings, request: Any, response: Any) -> Any:  # noqa: ANN401  # see above
+        """Tell the middleware that records the request what answered it."""
+        try:
+            names = self.find_names(request, response.status_code)
+            outer.names = names if names is not UNMATCHED_NAMES else outer.names
+        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+            self.recorder.report_fault("django", error)
+        return response
 
 
-def _is_skipped(recorder: Recorder, request: Any) -> bool:  # noqa: ANN401  # Django has no types
+def _note_exception(request: Any = None, **_signal: Any) -> None:  # noqa: ANN401  # as Django's signal sends it
+    """Note the class of an exception which Django turns into a response before we see it."""
+    error = sys.exc_info()[1]
+    if error is not None and request is not None:
+        note_error(_carrier_of(request), error)
+
+
+def _carrier_of(request: Any) -> Any:  # noqa: ANN401  # see above
+    """Return what a request was made of: its scope, or its environ."""
+    return request.__dict__.get("scope") or request.META
+
+
+def _find_outer(request: Any) -> Findings | None:  # noqa: ANN401  # see above
+    scope = request.__dict__.get("scope")
+    return find_outer(request.META) if scope is None else scope.get(MARK)
+
+
+def _is_skipped(recorder: Recorder, request: Any) -> bool:  # noqa: ANN401  # see above
     path, within = request.path, request.path_info
     return recorder.skips(path) or (within != path and recorder.skips(within))
 
@@ -86,8 +134,12 @@ class _Exchange:
     """One request and its response."""
 
     __slots__ = (
+        "_carrier",
+        "_counted",
+        "_findings",
         "_is_event_stream",
         "_is_recorded",
+        "_length",
         "_middleware",
         "_request",
         "_response_bytes",
@@ -102,7 +154,11 @@ class _Exchange:
         self._status = 0
         self._response_bytes: int | None = 0
         self._ttfb_ns: int | None = None
+        self._length: int | None = None  # of the response's body, as it is announced
         self._is_event_stream = self._is_recorded = False
+        self._counted = None if request.method == "GET" else _count_body(request)
+        self._carrier = _carrier_of(request)
+        self._carrier[MARK] = self._findings = Findings(request.path)
         self._started_ns = perf_counter_ns()
 
     def answer(self, response: Any) -> None:  # noqa: ANN401  # Django has no types
@@ -114,11 +170,11 @@ class _Exchange:
                 self.finish()
             elif getattr(response, "file_to_stream", None) is not None:
                 # The server may send the file by itself; replacing the content would keep it from that.
-                length = response.get("Content-Length", "")
-                self._response_bytes = int(length) if length.isdigit() else None
+                self._response_bytes = _announced_length(response)
                 response._resource_closers.append(self.finish)  # noqa: SLF001  # the only hook at its end
             else:
                 self._is_event_stream = response.get("Content-Type", "").startswith("text/event-stream")
+                self._length = _announced_length(response)
                 stream = _AsyncStream if response.is_async else _Stream
                 response.streaming_content = stream(self, response.streaming_content)
         except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
@@ -144,6 +200,15 @@ class _Exchange:
             self._status = CLIENT_CLOSED
         self.finish()
 
+    def close(self) -> None:
+        """Record a stream that is closed before its end: the client left, but where nobody wants the rest."""
+        is_whole = self._length is not None and (self._response_bytes or 0) >= self._length
+        # One that was never read is not wanted: an answer to HEAD, or a test that looks at the status alone.
+        if self._ttfb_ns is None or is_whole or self._request.method == "HEAD":
+            self.finish()
+        else:
+            self.leave()
+
     def finish(self, error_type: str = "") -> None:
         """Record the request, once."""
         if self._is_recorded:
@@ -153,13 +218,14 @@ class _Exchange:
         middleware, request, status = self._middleware, self._request, self._status
         recorder = middleware.recorder
         try:
+            self._carrier.pop(MARK, None)
             extra: dict[str, str] | None = None
             if self._is_event_stream:
                 extra = {"connection_us": str(response_ns // 1000)}
                 response_ns = response_ns if self._ttfb_ns is None else self._ttfb_ns
             meta, method = request.META, request.method
             if status >= 500:
-                error_type = error_type or getattr(request, _ERROR_ATTRIBUTE, "")
+                error_type = error_type or self._findings.error_type
             key = recorder.consumer_environ_key
             consumer = str(meta.get(key, "")) if key else ""
             client: str | tuple[str, str, str] = ""
@@ -175,11 +241,11 @@ class _Exchange:
                     method,
                     request.path,
                     meta.get("QUERY_STRING", ""),
-                    django_names(middleware.names, getattr(request, "resolver_match", None), method),
+                    middleware.find_names(request, status),
                     status,
                     response_ns,
                     self._ttfb_ns,
-                    str(meta.get("CONTENT_LENGTH") or ""),
+                    str(meta.get("CONTENT_LENGTH") or "") if self._counted is None else self._counted(),
                     self._response_bytes,
                     consumer,
                     error_type,
@@ -191,6 +257,26 @@ class _Exchange:
             )
         except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
             recorder.report_fault("django", error)
+
+
+def _count_body(request: Any) -> Callable[[], int | None] | None:  # noqa: ANN401  # Django has no types
+    """Return what counts a request's body, where its headers do not say how long it is; None where they do."""
+    if not has_unknown_length(request.META):
+        return None
+    if "scope" not in request.__dict__:
+        counter = count_input(request.META)
+        return lambda: counter.known_bytes
+    # Django has read all of it before it asks anybody.
+    stream = request._stream  # noqa: SLF001  # there is no public way to it that does not read it
+    stream.seek(0, 2)
+    size: int = stream.tell()
+    stream.seek(0)
+    return lambda: size
+
+
+def _announced_length(response: Any) -> int | None:  # noqa: ANN401  # see above
+    length = response.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
 
 
 class _Stream:
@@ -219,7 +305,9 @@ class _Stream:
 
     def close(self) -> None:
         """Record a stream that is closed before its end."""
-        self._exchange.leave()
+        self._exchange.close()
+
+    __del__ = close
 
 
 class _AsyncStream:
@@ -248,4 +336,6 @@ class _AsyncStream:
 
     def close(self) -> None:
         """Record a stream that is closed before its end."""
-        self._exchange.leave()
+        self._exchange.close()
+
+    __del__ = close

@@ -20,11 +20,18 @@ class OptionError(MiddlewareError, ValueError):
 
 
 def error_name(error: BaseException) -> str:
-    """Name an exception by its class; a group of one (anyio's task groups make them) by the class inside."""
-    inner = getattr(error, "exceptions", None)
-    while isinstance(inner, tuple) and len(inner) == 1:
-        error = inner[0]
-        inner = getattr(error, "exceptions", None)
+    """Name an exception by its class; one that a framework has put around it by the class inside.
+
+    Such are groups of one, which anyio's task groups make, and what Litestar raises for an exception in a stream.
+    """
+    inner: BaseException | None = error
+    while inner is not None:
+        error = inner
+        members = getattr(error, "exceptions", None)
+        if isinstance(members, tuple) and len(members) == 1:
+            inner = members[0]
+        else:
+            inner = error.__cause__ if type(error).__name__ == "LitestarException" else None
     return type(error).__name__
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.nesting import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,10 @@ Names: TypeAlias = "tuple[str, str]"
 
 UNMATCHED: Final = "(unmatched)"
 UNMATCHED_NAMES: Final = (UNMATCHED, "")
+UNKNOWN_NAMES: Final = (UNMATCHED, "")
+"""Equal to `UNMATCHED_NAMES` and another object: no router has said anything, so one may be asked."""
 _MAX_NAMES: Final = 4096
-_MOUNT_REST: Final = "/{path}"
+MOUNT_REST: Final = "/{path}"
 _ANGLE: Final = re.compile(r"<(?:[^<>:()]*(?:\([^()]*\))?:)?([^<>:]+)>")
 BRACE: Final = re.compile(r"{([^{}:]+):(?:[^{}]|{[^{}]*})*}")
 _GROUP_NAME: Final = re.compile(r"\?P<(\w+)>")
@@ -131,7 +134,7 @@ def asgi_names(cache: NameCache, scope: Mapping[str, Any]) -> Names:
     if route is None:
         return _asgi_names_apart(cache, scope)
     method = scope.get("method", "GET")
-    template = _template_of(route) or UNMATCHED
+    template = template_of(route) or UNMATCHED
     return cache.find(id(route), method) or cache.put(id(route), route, template, (scope.get("endpoint"), method))
 
 
@@ -142,7 +145,8 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
         return _litestar_names(cache, scope, method)
     endpoint, route = scope.get("endpoint"), scope.get("route")
     if endpoint is None or getattr(endpoint if route is None else route, "routes", None):
-        return UNMATCHED_NAMES  # nothing, or a mounted router that had no route for the rest
+        # Its router had no route; or none was asked, or not the mounted one's router.
+        return UNMATCHED_NAMES if endpoint is None and "router" in scope else UNKNOWN_NAMES
     mounted = scope["root_path"] if "app_root_path" in scope else None
     anchor = endpoint if route is None or getattr(route, "endpoint", None) is not endpoint else route
     key = (id(anchor), mounted)
@@ -150,7 +154,7 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
         return names
     template, is_certain = _search_template(scope, anchor)
     if template is None:
-        return UNMATCHED_NAMES
+        return UNKNOWN_NAMES
     if not is_certain:  # another path may have led here: nothing to remember
         return NameCache().put(0, None, template, (endpoint, method))
     return cache.put(key, anchor, template, (endpoint, method))
@@ -179,27 +183,27 @@ def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None,
         fitting = [template for template in templates if fits(template, path, parameter)]
         if len(fitting) == 1:
             return fitting[0] or "/", False
-    own = _template_of(anchor)
+    own = template_of(anchor)
     if own is None and "app_root_path" not in scope:
         return None, True
-    return _mount_prefix(scope, own or "") + (own or _MOUNT_REST), False
+    return _mount_prefix(scope, own or "") + (own or MOUNT_REST), False
 
 
 def _walk(routes: Any, anchor: Any, prefix: str) -> Iterator[tuple[Any, str]]:
     """Yield each route that is, or whose endpoint is, the one looked for, with its whole template."""
     for route in routes or ():
         inner = getattr(route, "routes", None)
-        template = _template_of(route) or ""
+        template = template_of(route) or ""
         if route is anchor or getattr(route, "endpoint", None) is anchor:
             yield route, prefix + template
         elif inner:
             # A mount's template ends in its rest; a host has none.
-            yield from _walk(inner, anchor, prefix + template.removesuffix(_MOUNT_REST))
+            yield from _walk(inner, anchor, prefix + template.removesuffix(MOUNT_REST))
         elif getattr(route, "app", None) is anchor:
             yield route, prefix + template  # a mounted application without routes, such as static files
 
 
-def _template_of(route: Any) -> str | None:
+def template_of(route: Any) -> str | None:
     """Return a Starlette route's template; one for the path ``""`` is the root."""
     template = getattr(route, "path_format", None)
     return template or "/" if isinstance(template, str) else None
@@ -235,7 +239,10 @@ def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -
     """
     request = environ.get("werkzeug.request")
     if request is None:
-        return _wsgi_names_apart(cache, environ, script_name)
+        request = _flask_request(environ)
+        if request is None:
+            return _wsgi_names_apart(cache, environ, script_name)
+        environ = request.environ
     rule = getattr(request, "url_rule", None)
     if rule is None:
         return _refused_names(environ, request, script_name)
@@ -245,6 +252,15 @@ def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -
     if names is not None:
         return names
     return cache.find(key, environ["REQUEST_METHOD"]) or _put_rule(cache, key, rule, environ, script_name)
+
+
+def _flask_request(environ: Mapping[str, Any]) -> Any:
+    """Return the request that Flask serves of an environ of which a layer between has handed on a copy, or None."""
+    flask = sys.modules.get("flask")
+    if flask is None or MARK not in environ or not flask.has_request_context():
+        return None
+    request = flask.request
+    return request if request.environ.get(MARK) is environ[MARK] else None
 
 
 def _put_rule(cache: NameCache, key: object, rule: Any, environ: Mapping[str, Any], script_name: str) -> Names:
@@ -274,7 +290,7 @@ def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name:
         template = prefix + werkzeug_template(bottle_filters(route.rule))
         key = (id(route), prefix)
         return cache.find(key, method) or cache.put(key, route, template, (route.callback, method))
-    return UNMATCHED_NAMES
+    return UNKNOWN_NAMES
 
 
 @lru_cache(maxsize=4096)
@@ -294,7 +310,7 @@ def bottle_filters(rule: str) -> str:
 def django_names(cache: NameCache, match: Any, method: str) -> Names:
     """Return route and function of a Django resolver match."""
     if match is None:
-        return UNMATCHED_NAMES
+        return UNKNOWN_NAMES
     view, route = match.func, match.route
     key = (id(view), route)
     names = cache.entries.get(key)

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from time import perf_counter_ns
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from apimetry.middleware.bodies import CountedInput, count_input, has_unknown_length
+from apimetry.middleware.environs import as_text, is_skipped, read_client, read_user_agent
 from apimetry.middleware.errors import error_name
-from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.listeners import listen_within
+from apimetry.middleware.nesting import MARK, Findings, find_outer
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import ask_router, find_router
-from apimetry.middleware.routes import UNMATCHED_NAMES, NameCache, wsgi_names
+from apimetry.middleware.routers import Asked, ask_routers, find_routers
+from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, wsgi_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
+    from apimetry.middleware.routes import Names
+
     Environ: TypeAlias = dict[str, Any]
     StartResponse: TypeAlias = Callable[..., Any]
     App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-_ERROR_KEY = "apimetry.error_type"
 _MAX_STATUSES = 256
 _INNER_NAMES = ("wsgi_app", "app", "application", "_app", "wrapped")
 
 
 class WSGIMiddleware:
-    """Records one event for each request, at the body's exhaustion, its error or its close, whichever is first.
+    """Records one event for each request, when the whole body is handed over, at its error or its close.
 
-    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged.
+    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. Where a request passes
+    several of these, the outermost records it.
     """
 
     def __init__(self, wsgi_app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
@@ -41,7 +45,7 @@ class WSGIMiddleware:
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
         self._is_settled = False
-        _listen_to_flask(self._owner)
+        listen_within(wsgi_app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
@@ -54,8 +58,11 @@ class WSGIMiddleware:
         call, owner_ref = self._call, self._owner_ref
         if owner_ref is not None:
             call = MethodType(call, owner_ref())
-        if _is_skipped(self.recorder, environ):
+        if is_skipped(self.recorder, environ):
             return call(environ, start_response)  # type: ignore[no-any-return]
+        outer = find_outer(environ)
+        if outer is not None:
+            return call(environ, self._note_names(outer, environ, start_response))  # type: ignore[no-any-return]
         exchange = _Exchange(self, environ, start_response)
         try:
             body = call(environ, exchange.start_response)
@@ -64,9 +71,25 @@ class WSGIMiddleware:
             raise
         return exchange.wrap(body)
 
-    def find_router(self) -> Any:  # noqa: ANN401  # an application of any framework
-        """Return what can be asked for a route that the application left nothing of, or None."""
-        return find_router(self._owner if self._owner_ref is None else self._owner_ref())
+    def ask_names(self, path: str, method: str) -> Names:
+        """Ask the application for the names of a request that it left nothing of."""
+        app = self._owner if self._owner_ref is None else self._owner_ref()
+        return ask_routers(find_routers(app), Asked(as_text(path), method))
+
+    def _note_names(self, outer: Findings, environ: Environ, start_response: StartResponse) -> StartResponse:
+        """Return a `start_response` that tells the middleware which records the request what answers it."""
+        script_name = environ.get("SCRIPT_NAME", "")
+
+        def note(status: str, headers: Any, *exc_info: Any) -> Any:  # noqa: ANN401  # as the server's
+            try:
+                names = wsgi_names(self.names, environ, script_name)
+                if names is not UNKNOWN_NAMES:
+                    outer.names = names
+            except Exception as error:  # noqa: BLE001  # an odd environ never hurts the host
+                self.recorder.report_fault("wsgi", error)
+            return start_response(status, headers, *exc_info)
+
+        return note
 
     def read_status(self, status: str) -> int:
         """Return the number of a status line, and keep it for the next one."""
@@ -107,11 +130,14 @@ class _Exchange:
     __slots__ = (
         "_body",
         "_chunks",
+        "_counted",
         "_environ",
+        "_findings",
         "_headers",
         "_host_said",
         "_is_recorded",
         "_iterator",
+        "_length",
         "_middleware",
         "_names",
         "_path",
@@ -132,8 +158,13 @@ class _Exchange:
         # Taken now: applications that dispatch to others move the script's name and the path.
         self._script_name = environ.get("SCRIPT_NAME", "")
         self._path = environ.get("PATH_INFO", "")
-        self._names = UNMATCHED_NAMES
+        self._names = UNKNOWN_NAMES
         self._headers: Any = ()
+        self._length: int | None = None  # of the response's body, as it is announced
+        self._counted: CountedInput | None = None
+        environ[MARK] = self._findings = Findings(self._path)
+        if environ.get("REQUEST_METHOD") != "GET" and has_unknown_length(environ):
+            self._counted = count_input(environ)
         self._status = self._chunks = self._response_bytes = 0
         self._ttfb_ns: int | None = None
         self._is_recorded = False
@@ -148,6 +179,8 @@ class _Exchange:
             self._status = middleware.statuses.get(status) or middleware.read_status(status)
             self._headers = headers
             self._names = wsgi_names(middleware.names, self._environ, self._script_name)
+            if exc_info is not None:
+                self._note_error(exc_info)
             if middleware.recorder.calls_host:
                 self._host_said = self._ask_host()
         except Exception as error:  # noqa: BLE001  # the server is the judge of a bad status
@@ -158,6 +191,12 @@ class _Exchange:
             else self._start_response(status, headers, exc_info)
         )
         return self.write
+
+    def _note_error(self, exc_info: object) -> None:
+        """Note the class of an exception that the application has answered by itself, as PEP 3333 lets it say."""
+        error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else None
+        if isinstance(error, BaseException):
+            self._findings.error_type = error_name(error)
 
     def write(self, data: bytes) -> Any:  # noqa: ANN401  # whatever the server's write returns
         """Count what the application writes by itself, as PEP 3333 allows."""
@@ -173,16 +212,25 @@ class _Exchange:
             self._record()
             return body
         self._body = body
+        if type(body) in (list, tuple) and self._status:
+            # All of it is here, and looking at it does nothing: whether and when the server reads it is no matter.
+            self._response_bytes += sum(map(len, body))
+            self._record()
         return _SizedExchange(self) if hasattr(body, "__len__") else self
 
     def __iter__(self) -> Iterator[bytes]:
-        """Pass the body on, counting it as it flows, and record its end."""
+        """Pass the body on, counting it as it flows, and record its end: by its length, or when there is no more."""
+        body = self._body
+        size = len(body) if hasattr(body, "__len__") else None
         try:
-            for data in self._body:
+            for data in body:
                 if self._chunks == 0:
                     self._ttfb_ns = perf_counter_ns() - self._started_ns
+                    self._length = self._content_length()
                 self._chunks += 1
                 self._response_bytes += len(data)
+                if self._response_bytes == self._length or self._chunks == size:
+                    self._record()  # now: whoever keeps the response asks for no more
                 yield data
         except GeneratorExit:
             self._leave()
@@ -190,8 +238,7 @@ class _Exchange:
         except BaseException as error:
             self.fail(error)
             raise
-        if not self._is_recorded:
-            self._record()
+        self._record()
 
     def __next__(self) -> bytes:
         """Serve a caller that takes this object for an iterator."""
@@ -254,18 +301,18 @@ class _Exchange:
         middleware, environ, status, names = self._middleware, self._environ, self._status, self._names
         recorder = middleware.recorder
         try:
+            environ.pop(MARK, None)
             extra: dict[str, str] | None = None
             if self._chunks > 1 and self._ttfb_ns is not None and self._is_event_stream():
                 # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
                 status = 200 if status == CLIENT_CLOSED else status
             method = environ.get("REQUEST_METHOD", "")
-            if names is UNMATCHED_NAMES and status != 404:
-                # An exception that Flask passed on, when its context was gone; or Falcon, which leaves nothing.
-                names = ask_router(middleware.find_router(), self._path, method)
+            if names is UNKNOWN_NAMES:
+                # A layer within answered; or one handed on a copy; or Falcon and Pyramid, which leave nothing.
+                names = self._findings.names or middleware.ask_names(self._path, method)
             if status >= 500 or not status:
-                status, error_type = status or 500, error_type or environ.get(_ERROR_KEY, "")
-            path = self._script_name + self._path
+                status, error_type = status or 500, error_type or self._find_error()
             key = recorder.consumer_environ_key
             consumer = environ.get(key, "") if key else ""
             client: str | tuple[str, str, str] = ""
@@ -275,17 +322,18 @@ class _Exchange:
                 if recorder.calls_host:
                     said, data = getattr(self, "_host_said", None) or self._ask_host()
                     consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
+            counted = self._counted
             recorder.record(
                 (
                     self._started_ns,
                     method,
-                    path if path.isascii() else _text(path),
+                    as_text(self._script_name + self._path),
                     environ.get("QUERY_STRING", ""),
                     names,
                     status,
                     response_ns,
                     self._ttfb_ns,
-                    environ.get("CONTENT_LENGTH") or 0,
+                    (environ.get("CONTENT_LENGTH") or 0) if counted is None else counted.known_bytes,
                     self._response_bytes,
                     consumer,
                     error_type,
@@ -297,6 +345,11 @@ class _Exchange:
             )
         except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
             recorder.report_fault("wsgi", error)
+
+    def _find_error(self) -> str:
+        """Return the class of the exception that a framework has answered; Pyramid leaves it in the environ."""
+        error = (self._environ.get("webob.adhoc_attrs") or {}).get("exception")
+        return self._findings.error_type or ("" if error is None else error_name(error))
 
     def _ask_host(self) -> tuple[str, dict[str, str] | None]:
         """Call the host's callables: at the response's start, while Flask's `g` and its like are still there."""
@@ -321,49 +374,8 @@ class _SizedExchange:
         self.close = exchange.close
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._exchange)
+        exchange = self._exchange
+        return iter(exchange._body if exchange._is_recorded else exchange)  # noqa: SLF001  # same module
 
     def __len__(self) -> int:
         return len(self._exchange._body)  # noqa: SLF001  # same module
-
-
-def _is_skipped(recorder: Recorder, environ: Environ) -> bool:
-    path: str = environ.get("PATH_INFO", "")
-    prefix: str = environ.get("SCRIPT_NAME", "")
-    if not path.isascii():
-        path = _text(path)
-    return recorder.skips(path) or (bool(prefix) and recorder.skips(_text(prefix) + path))
-
-
-def read_client(environ: Environ, recorder: Recorder) -> str | tuple[str, str, str]:
-    """Return the peer's address, and what it says of others where that may be believed; empty when not wanted."""
-    if not recorder.takes_client_ip:
-        return ""
-    peer: str = environ.get("REMOTE_ADDR") or ""
-    if not recorder.takes_forwarded:
-        return peer
-    said = (environ.get(key, "")[-MAX_STRING_CHARACTERS:] for key in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"))
-    return peer, *said
-
-
-def read_user_agent(environ: Environ, recorder: Recorder) -> str:
-    """Return the User-Agent header; empty when not wanted."""
-    agent: str = environ.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else ""
-    return agent[:MAX_STRING_CHARACTERS]
-
-
-def _text(path: str) -> str:
-    """Undo PEP 3333's latin-1 disguise of a UTF-8 path."""
-    return path.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _listen_to_flask(owner: object) -> None:
-    """Have Flask tell the class of an exception it turns into a 500 before WSGI sees anything of it."""
-    flask = sys.modules.get("flask")
-    if flask is not None and isinstance(owner, flask.Flask):
-        flask.got_request_exception.connect(_note_exception, owner)
-
-
-def _note_exception(_sender: object, exception: BaseException, **_extra: object) -> None:
-    request = sys.modules["flask"].request
-    request.environ[_ERROR_KEY] = error_name(exception)
