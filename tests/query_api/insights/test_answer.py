@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from apimetry.middleware.routes import UNMATCHED
 from apimetry.query_api.insights.answer import answer_insights
 from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.settings import QuerySettings
@@ -55,11 +56,11 @@ def test_a_busy_day(store):
         "peakRequests": 1394,
     }
     assert {name: trend["trend"] for name, trend in found["trends"].items()} == {
-        "requests": "increasing",
+        "requestsPerHour": "increasing",
         "latency": "increasing",
-        "errors": "increasing",
+        "errorsPerHour": "increasing",
     }
-    assert found["trends"]["requests"] == {
+    assert found["trends"]["requestsPerHour"] == {
         "trend": "increasing",
         "changePercent": 55.7,
         "firstHalf": 75.0,
@@ -165,10 +166,53 @@ def test_slow_and_failing_endpoints_are_found_among_thousands(embedded_store):
     assert [row["endpoint"] for row in found["bottlenecks"]] == ["/slow", "/failing"]
 
 
+def test_what_matched_no_route_is_no_bottleneck_and_no_candidate(embedded_store):
+    names = ["", UNMATCHED, "/real"]
+    slow = [at(NOW - 9, route=name, response_us=10**6, sample_weight=50, consumer_id="a") for name in names]
+    failing = [at(NOW - 9, route=name, status_code=500, sample_weight=10, consumer_id="a") for name in names]
+    insert_events(embedded_store, slow + failing)
+    found = insights(embedded_store, application=replace(SHOP, limits=RequestLimits()))
+    assert [(row["type"], row["endpoint"]) for row in found["bottlenecks"]] == [
+        ("high_latency", "/real"),
+        ("high_error_rate", "/real"),
+    ]
+    assert {row["endpoint"] for rows in found["optimization"].values() for row in rows} <= {"/real"}
+    assert [row["endpoint"] for row in found["optimization"]["batching"]] == ["/real"]
+
+
+def test_lists_are_bounded_with_the_worst_first(embedded_store):
+    events = [at(NOW - 9, route=f"/{i:03}", response_us=10**6 + i * 1000, status_code=500) for i in range(80)]
+    events += [at(NOW - 9, route=f"/{i:03}", response_us=10**6 + i * 1000, sample_weight=1 + i) for i in range(80)]
+    insert_events(embedded_store, events)
+    found = insights(embedded_store)["bottlenecks"]
+    slow, failing = ([row for row in found if row["type"] == name] for name in ("high_latency", "high_error_rate"))
+    assert [row["endpoint"] for row in slow] == [f"/{i:03}" for i in range(79, 69, -1)]
+    assert [row["endpoint"] for row in failing] == [f"/{i:03}" for i in range(10)]
+
+
+def test_requests_without_a_time_are_no_slow_ones(embedded_store):
+    """What nobody timed changes no latency: neither means, nor trends, nor who is slow."""
+    timed = [at(second, route="/a", response_us=600_000) for second in (START + 60, NOW - 60)]
+    insert_events(embedded_store, timed, token="timed")
+    before = insights(embedded_store)
+    untimed = [
+        at(second, route=route, response_us=None, sample_weight=500)
+        for second in (START + 60, NOW - 60)
+        for route in ("/a", "/b")
+    ]
+    insert_events(embedded_store, untimed, token="untimed")
+    found = insights(embedded_store)
+    assert found["overview"]["averageLatency"] == before["overview"]["averageLatency"] == 600.0
+    assert found["trends"]["latency"] == before["trends"]["latency"]
+    assert found["capacity"]["current"]["latency"] == found["capacity"]["projected"]["latency"] == 600.0
+    assert [row["endpoint"] for row in found["bottlenecks"] if row["type"] == "high_latency"] == ["/a"]
+    assert [row["timePercentage"] for row in found["optimization"]["caching"]] == [100.0]
+
+
 def test_both_halves_are_the_whole(embedded_store):
     insert_events(embedded_store, random_events(5, 500, START, NOW))
     found = insights(embedded_store, ("start", str(START)), ("end", str(NOW)))
-    requests = found["trends"]["requests"]
+    requests = found["trends"]["requestsPerHour"]
     assert (requests["firstHalf"] + requests["secondHalf"]) * 12 == pytest.approx(
         found["overview"]["totalRequests"], abs=2
     )

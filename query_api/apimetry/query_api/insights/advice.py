@@ -11,6 +11,11 @@ from apimetry.query_api.planning.figures import Measures, percent, plain, rounde
 from apimetry.query_api.usage.warnings import LATENCY_MS, UPGRADE, URGENT_SUCCESS_RATE_PERCENT, UTILIZATION_PERCENT
 
 MAX_CANDIDATES = 10
+MAX_RECOMMENDATIONS = 10
+"""Five alerts, two trends, three kinds of candidates."""
+
+MAX_BOTTLENECKS = 10
+"""Of slow endpoints, and of failing ones."""
 # A cache helps where reads take a good part of all the time, and mostly succeed.
 CACHE_TIME_PERCENT = 5
 # A consumer that asks one endpoint every other second, whenever it is there, could ask for many things at once.
@@ -26,7 +31,7 @@ _ACTIONS = {
 
 
 def bottlenecks(endpoints: Iterable[tuple[str, Measures]], utilization: Mapping[str, float | None]) -> list[Json]:
-    """Return slow endpoints, the slowest first; failing ones, the worst first; a daily limit nearly used."""
+    """Return the slowest endpoints, the slowest first; failing ones, the worst first; a daily limit nearly used."""
     found = list(endpoints)
     slow = sorted((each for each in found if each[1].mean_ms > LATENCY_MS), key=lambda each: -each[1].mean_ms)
     failing = sorted(
@@ -40,7 +45,7 @@ def bottlenecks(endpoints: Iterable[tuple[str, Measures]], utilization: Mapping[
             "latency": measures.mean_ms,
             "recommendation": "Consider caching or optimizing this endpoint",
         }
-        for route, measures in slow
+        for route, measures in slow[:MAX_BOTTLENECKS]
     ]
     rows += [
         {
@@ -49,7 +54,7 @@ def bottlenecks(endpoints: Iterable[tuple[str, Measures]], utilization: Mapping[
             "successRate": measures.success_rate,
             "recommendation": "Investigate and fix errors in this endpoint",
         }
-        for route, measures in failing
+        for route, measures in failing[:MAX_BOTTLENECKS]
     ]
     daily = utilization["requestsPerDay"]
     if daily is not None and daily > UTILIZATION_PERCENT:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from apimetry.query_api.http.json_values import Json, iso_time
 from apimetry.query_api.insights import advice
 from apimetry.query_api.insights.forecast import DAY_S, Halves, Prices, capacity, costs, projected_utilization, trends
 from apimetry.query_api.planning.figures import Measures
-from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.params import Window
 from apimetry.query_api.usage.reading import Ask, Group, Rows, as_last, asked, groups, scope_of, totals
@@ -18,6 +19,7 @@ from apimetry.store.accounts.accounts import Application
 
 # RFC 9110, section 9.2.3: what a cache may answer.
 _READS = ("GET", "HEAD")
+_TREND_NAMES = {"requests": "requestsPerHour", "latency": "latency", "errors": "errorsPerHour"}
 _SORTS: tuple[Sort, ...] = ("requests", "errors", "latency")
 
 
@@ -42,7 +44,7 @@ def answer_insights(window: Window, application: Application, *, prices: Prices,
         "success": True,
         "insights": {
             "overview": _overview(total, peak_minute),
-            "trends": {name: trend.as_json() for name, trend in found.items()},
+            "trends": {_TREND_NAMES[name]: trend.as_json() for name, trend in found.items()},
             "bottlenecks": advice.bottlenecks(_endpoints(scope, ask), utilization),
             "alerts": alarms,
             "costs": costs(total, halves, prices, sum(each.requests for _, each in cacheable)),
@@ -79,7 +81,12 @@ def _endpoints(scope: Scope, ask: Ask) -> list[Group]:
     found: dict[str, Measures] = {}
     for sort in _SORTS:
         found.update(groups(scope, "route", Order(sort, descending=True), ask))
-    return list(found.items())
+    return _of_endpoints(found.items())
+
+
+def _of_endpoints(found: Iterable[Group]) -> list[Group]:
+    """Return the groups that are an endpoint's: there is nothing to mend or to cache where no route matched."""
+    return [(route, measures) for route, measures in found if route not in UNMATCHED_ROUTES]
 
 
 def _reads(scope: Scope, ask: Ask) -> list[Group]:
@@ -87,7 +94,7 @@ def _reads(scope: Scope, ask: Ask) -> list[Group]:
     reads = tuple(method for method in _READS if method in asked)
     others = tuple(each for each in scope.filters if each.field != "method")
     only = replace(scope, filters=(*others, Filter("method", reads)))
-    return groups(only, "route", Order("requests", descending=True), ask) if reads else []
+    return _of_endpoints(groups(only, "route", Order("requests", descending=True), ask)) if reads else []
 
 
 def _chatty(scope: Scope, ask: Ask) -> Rows:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.insights.advice import MAX_CANDIDATES
+from apimetry.query_api.insights.advice import MAX_BOTTLENECKS, MAX_CANDIDATES, MAX_RECOMMENDATIONS
 from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
 from apimetry.query_api.openapi.usage_schemas import MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
+from apimetry.query_api.usage.warnings import MAX_ALERTS
 
 _FIGURE_OR_NULL: Json = {"type": ["number", "null"]}
 _MONEY: Json = {**NUMBER, "description": "In the currency of the prices, four decimals."}
@@ -48,13 +49,13 @@ def _body() -> Json:
                     "peakRequests": {**COUNT, "description": "The most in any clock minute."},
                 }
             ),
-            "trends": closed(dict.fromkeys(("requests", "latency", "errors"), schema("Trend"))),
-            "bottlenecks": array({"oneOf": _bottlenecks()}),
-            "alerts": array(schema("Alert")),
+            "trends": closed(dict.fromkeys(("requestsPerHour", "latency", "errorsPerHour"), schema("Trend"))),
+            "bottlenecks": array({"oneOf": _bottlenecks()}, maxItems=2 * MAX_BOTTLENECKS + 1),
+            "alerts": array(schema("Alert"), maxItems=MAX_ALERTS),
             "costs": schema("Costs"),
             "capacity": schema("Capacity"),
             "optimization": _optimization(),
-            "recommendations": array(schema("Recommendation")),
+            "recommendations": array(schema("Recommendation"), maxItems=MAX_RECOMMENDATIONS),
         }
     )
 

@@ -73,6 +73,7 @@ USAGE: Json = {
             {"statusCode": 500, "count": 140, "percentage": 41.2},
         ],
     },
+    "granularity": "hour",
     "rateLimits": {
         "current": {"requestsPerMinute": 100, "requestsPerHour": 1000, "requestsPerDay": 10000},
         "usage": _RATES,
@@ -101,9 +102,14 @@ INSIGHTS: Json = {
     "insights": {
         "overview": {"totalRequests": 15420, "successRate": 97.8, "averageLatency": 265.8, "peakRequests": 25},
         "trends": {
-            "requests": {"trend": "increasing", "changePercent": 25.0, "firstHalf": 571.1, "secondHalf": 713.9},
+            "requestsPerHour": {
+                "trend": "increasing",
+                "changePercent": 25.0,
+                "firstHalf": 571.1,
+                "secondHalf": 713.9,
+            },
             "latency": {"trend": "stable", "changePercent": -2.0, "firstHalf": 268.8, "secondHalf": 263.4},
-            "errors": {"trend": "stable", "changePercent": 0.0, "firstHalf": 14.2, "secondHalf": 14.2},
+            "errorsPerHour": {"trend": "stable", "changePercent": 0.0, "firstHalf": 14.2, "secondHalf": 14.2},
         },
         "bottlenecks": [
             {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
+from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.usage.error_types import ERROR_TYPES
 from apimetry.query_api.usage.reading import MAX_ROWS
+from apimetry.query_api.usage.warnings import MAX_ALERTS
 
 TIME: Json = {"type": "string", "format": "date-time"}
 PERCENT: Json = {"type": "number", "minimum": 0, "maximum": 100}
@@ -19,8 +21,14 @@ _TOTALS: Json = {
     "successfulRequests": {**COUNT, "description": "Status below 400."},
     "failedRequests": COUNT,
     "successRate": {**PERCENT, "description": "Percent; 100 without requests."},
-    "averageLatency": MILLISECONDS,
-    "peakLatency": MILLISECONDS,
+    "averageLatency": {
+        **MILLISECONDS,
+        "description": "Milliseconds; of the requests whose time is known, 0 without any.",
+    },
+    "peakLatency": {
+        **MILLISECONDS,
+        "description": "Milliseconds; of the requests whose time is known, 0 without any.",
+    },
     "requestsPerMinute": NUMBER,
     "requestsPerHour": NUMBER,
     "requestsPerDay": NUMBER,
@@ -38,8 +46,13 @@ def schemas() -> Json:
             {
                 "success": {"const": True},
                 **_figures(),
+                "granularity": {
+                    "type": "string",
+                    "enum": list(GRANULARITIES),
+                    "description": "The length of a bucket of `timeSeries`, by name.",
+                },
                 "rateLimits": _rate_limits(),
-                "alerts": array(schema("Alert")),
+                "alerts": array(schema("Alert"), maxItems=MAX_ALERTS),
                 "pagination": schema("Pagination"),
                 "timestamp": TIME,
                 "previous": schema("PreviousUsage"),

@@ -23,6 +23,8 @@ DIMENSIONS = (
 )
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
 MAX_STATUS_CODE = 65_535
+UNMATCHED_ROUTES = ("", "(unmatched)")
+"""The routes of requests that matched none: of log lines and foreign senders, and as the middleware says."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from apimetry.query_api.planning.buckets import Buckets
-from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -127,7 +127,7 @@ _CHATTY = """SELECT consumer_id, route, {measures},
   WHERE application = {{application:String}}
     AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
-    AND consumer_id IN {{consumers:Array(String)}}
+    AND consumer_id IN {{consumers:Array(String)}} AND route NOT IN {{unmatched:Array(String)}}
 GROUP BY consumer_id, route
 HAVING requests >= {{least_per_minute:UInt64}} * minutes
 ORDER BY requests DESC, consumer_id, route
@@ -342,8 +342,8 @@ def halves(scope: Scope, middle: int) -> Statement:
 def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
     """Return what answers rows of (consumer, route, the measures, clock minutes with any request).
 
-    Of the pairs of `consumers` and routes with the most requests, those with `least_per_minute` on average in the
-    minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
+    Of the pairs of `consumers` and matched routes with the most requests, those with `least_per_minute` on average in
+    the minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
     """
     conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
     sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
@@ -352,6 +352,7 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
         {
             **scope.parameters,
             "consumers": list(consumers),
+            "unmatched": list(UNMATCHED_ROUTES),
             "least_per_minute": least_per_minute,
             "row_limit": limit,
         },

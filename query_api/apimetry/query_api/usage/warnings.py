@@ -18,6 +18,10 @@ _ADJECTIVES = {"requestsPerMinute": "Per-minute", "requestsPerHour": "Hourly", "
 _PRIORITIES = ("high", "medium")
 
 
+MAX_ALERTS = 5
+"""Three limits, errors and latency."""
+
+
 def average_rates(requests: int, span_s: int) -> dict[str, float]:
     """Return the average requests per minute, hour and day over `span_s`, one decimal."""
     return {name: scaled(requests * period_s, span_s, 10) / 10 for name, period_s in _PERIODS_S.items()}
