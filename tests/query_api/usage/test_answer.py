@@ -182,7 +182,8 @@ def test_every_field_of_the_seed_is_there_with_its_type(embedded_store):
     found = shape(usage(embedded_store, application=SHOP))
     assert {path: found.get(path) for path in shape(SEED)} == shape(SEED)
     assert set(found) - set(shape(SEED)) == {
-        f".breakdown.byEndpoint[].{name}" for name in ("errors", "p50", "p95", "p99")
+        ".granularity",
+        *(f".breakdown.byEndpoint[].{name}" for name in ("errors", "p50", "p95", "p99")),
     }
 
 
@@ -217,6 +218,20 @@ def test_the_window_rolls_to_the_second_and_its_first_bucket_is_clipped(embedded
     points = answer["timeSeries"]
     assert [points[0]["timestamp"], points[-1]["timestamp"]] == ["2024-01-19T15:00:00Z", "2024-01-20T15:00:00Z"]
     assert [point["requests"] for point in points] == [1, *[0] * 23, 1]
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "days", "granularity", "count"),
+    [("7d", 6.9, "hour", 169), ("90d", 80, "hour", 2161), ("1y", 364, "hour", 8761), ("all", 700, "day", 701)],
+)
+def test_a_chart_is_never_cut(embedded_store, timeframe, days, granularity, count):
+    insert_events(embedded_store, [at(NOW - round(days * DAY)), at(NOW - 5, sample_weight=3)])
+    answer = usage(embedded_store, ("timeframe", timeframe))
+    points = answer["timeSeries"]
+    assert (answer["granularity"], len(points)) == (granularity, count)
+    assert answer["pagination"] == {"total": count, "limit": count, "offset": 0, "hasMore": False}
+    assert sum(point["requests"] for point in points) == answer["usage"]["totalRequests"] == 4
+    assert points[-1]["requests"] == 3
 
 
 def test_all_is_from_the_second_of_the_first_event_until_now(embedded_store):

@@ -4,12 +4,13 @@ import contextlib
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.usage.params import PARAMETERS, UsageQuery, Window, parse_usage, parse_window
+from apimetry.query_api.usage.reading import page_of
 from apimetry.query_api.usage.sql import Order
 from apimetry.serving.errors import BadRequest
 from tests.support.query_usage import bucket_starts
@@ -23,7 +24,7 @@ def parse(*parameters):
 
 
 def test_nothing_asked_is_a_day_by_hour():
-    expected = UsageQuery(Window(NOW - DAY, NOW), "hour", None, descending=True, limit=100, offset=0)
+    expected = UsageQuery(Window(NOW - DAY, NOW), None, None, descending=True, limit=None, offset=0)
     assert parse() == expected
     assert parse(*((name, "") for name in PARAMETERS), ("application", "x"), ("_", "1")) == expected
 
@@ -109,6 +110,7 @@ def test_any_text_is_read_or_refused(name, value):
             assert parse(pair).window.end > 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * 10**9), st.integers(1, 10**7), st.sampled_from(GRANULARITIES))
 def test_buckets_are_those_of_the_clock_and_the_calendar(start, span, granularity):
     span = min(span, 86_400) if granularity == "minute" else span
@@ -118,6 +120,38 @@ def test_buckets_are_those_of_the_clock_and_the_calendar(start, span, granularit
     clips = [buckets.clip(range(index, index + 1)) for index in range(buckets.count)]
     assert [clips[0][0], clips[-1][1]] == [start, start + span]
     assert all(ends == starts for (_, ends), (starts, _) in itertools.pairwise(clips))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "days", "granularity", "count", "limit"),
+    [
+        ([], 1, "hour", 25, 100),
+        ([("timeframe", "7d")], 7, "hour", 169, 169),
+        ([("timeframe", "1y")], 365, "hour", 8761, 8761),
+        ([("timeframe", "30d"), ("granularity", "minute")], 30, "minute", 43_200, 10_000),
+        ([("timeframe", "1y"), ("granularity", "day")], 365, "day", 366, 366),
+        # Of `all`, the window begins with the first event.
+        ([("timeframe", "all")], 416, "hour", 9985, 9985),
+        ([("timeframe", "all")], 417, "day", 418, 418),
+        ([("timeframe", "all")], 10_000, "week", 1429, 1429),
+        ([("timeframe", "all"), ("granularity", "hour")], 500, "hour", 12_001, 10_000),
+        ([("timeframe", "all"), ("limit", "50")], 500, "hour", 12_001, 50),
+        ([("timeframe", "all"), ("offset", "9990")], 416, "hour", 9985, 9985),
+        ([("limit", "1")], 1, "hour", 25, 1),
+    ],
+)
+def test_a_page_is_the_whole_series_unless_its_size_is_asked_for(parameters, days, granularity, count, limit):
+    query = parse(*parameters)
+    page = page_of(query, NOW - days * DAY, NOW)
+    assert (page.buckets.granularity, page.buckets.count) == (granularity, count)
+    assert page.rows == range(query.offset, query.offset + limit)
+
+
+@given(st.integers(1, NOW), st.integers(0, 10**5))
+def test_a_page_nobody_asked_the_size_of_has_room_for_every_bucket(span, offset):
+    page = page_of(parse(("offset", str(offset))), NOW - span, NOW)
+    assert page.buckets.count <= len(page.rows)
+    assert 100 <= len(page.rows) <= 10_000
 
 
 def test_an_empty_range_has_no_buckets():

@@ -11,7 +11,6 @@ from apimetry.query_api.planning.filters import MAX_STATUS_CODE
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
-    DEFAULT_LIMIT,
     DEFAULT_TIMEFRAME,
     MAX_LIMIT,
     MAX_OFFSET,
@@ -19,6 +18,7 @@ from apimetry.query_api.usage.params import (
     SORTS,
     TIMEFRAMES,
 )
+from apimetry.query_api.usage.reading import LARGEST_PAGE, LEAST_PAGE
 
 _DESCRIPTION = """Totals, rates, a series, breakdowns, errors, rate limits and alerts of one application.
 
@@ -26,11 +26,15 @@ The window is rolling, `[now - timeframe, now)`, with now to the next whole seco
 the application's first event. `start` and `end` name another window instead.
 
 A request succeeded when its status is below 400. Rates and shares are percents with one decimal, latencies are
-milliseconds with one decimal, rounded half up. Every count is a sum of the events' `sample_weight`.
+milliseconds with one decimal, rounded half up. They are of the requests whose time is known: `averageLatency` and
+`peakLatency` are 0, and percentiles are null, where there are none. Every count is a sum of the events'
+`sample_weight`.
 
 `timeSeries` has clock-aligned UTC buckets, weeks from Monday, months from their first day; empty ones are there, the
 first and the last count only what lies in the window, and the sums over all pages are the totals. It ascends in time
-unless `sortBy` is given; `pagination` counts its buckets. Lists have at most 100 rows, sorted by `sortBy` and
+unless `sortBy` is given; `pagination` counts its buckets. Without `limit` it is whole, up to 10,000 buckets: in a
+longer window (`all`, above all) its default granularity is day, week or month, whichever is the first that fits. The
+answer's `granularity` says which it is. Lists have at most 100 rows, sorted by `sortBy` and
 `order`; those of `errors` by what the failed requests alone add up to. Their rows have no time: with
 `sortBy=timestamp` they come with the most requests first. Equals are ordered by requests, then by name.
 
@@ -52,7 +56,8 @@ _INSIGHTS = """What to make of the usage in a window: the same window and filter
 than 10 % is a trend; `changePercent` is null where the first half had nothing.
 
 `bottlenecks` are endpoints with a mean above 500 ms or a success rate below 95 %, among the hundred with the most
-requests, the most errors and the longest times, and a daily limit that is used to more than 80 %.
+requests, the most errors and the longest times, at most ten of each kind, and a daily limit that is used to more than
+80 %. Requests that matched no route are neither a bottleneck nor a candidate for a cache or for batches.
 
 `costs.current` is what the window cost at the configured prices. `projected` is what a month of 30 days costs one,
 three and twelve months from now, at the window's rate and the growth of its costs between the halves, taken as a
@@ -116,7 +121,7 @@ def _listing() -> list[Json]:
     return [
         query_parameter(
             "granularity",
-            "Size of a bucket of the series.",
+            f"Size of a bucket; without `limit` too, the next coarser one where the series has over {LARGEST_PAGE}.",
             {"type": "string", "enum": list(GRANULARITIES), "default": DEFAULT_GRANULARITY},
             "day",
         ),
@@ -131,8 +136,8 @@ def _listing() -> list[Json]:
         ),
         query_parameter(
             "limit",
-            "Buckets in the page.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+            f"Buckets in the page; without it all of them, at least {LEAST_PAGE} and at most {LARGEST_PAGE}.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
             24,
         ),
         query_parameter(

@@ -12,8 +12,7 @@ from apimetry.query_api.overview import sql
 from apimetry.query_api.overview.alert_figures import AlertFigures, alert_figures
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
-from apimetry.query_api.usage.params import UsageQuery, Window
-from apimetry.query_api.usage.reading import Ask, as_last, asked, groups, percentiles, series_rows, totals
+from apimetry.query_api.usage.reading import Ask, Page, as_last, asked, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
 from apimetry.query_api.usage.sql import Dimension, Order, Scope
 from apimetry.store.accounts.accounts import Application, Organization
@@ -29,6 +28,7 @@ PERIODS = {
 DEFAULT_PERIOD = "24h"
 TOP_ROWS = 10
 _MOST_FIRST = Order("requests", descending=True)
+_OLDEST_FIRST = Order("timestamp", descending=False)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,7 @@ def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) 
     span_s, granularity = PERIODS[period]
     scope = as_last(Scope(application.id, now - span_s, now), ask, now)
     buckets = Buckets(granularity, scope.start, scope.end)
-    query = UsageQuery(Window(scope.start, scope.end), granularity, limit=buckets.count)
-    series = series_rows(scope, buckets, query, ask)
+    series = series_rows(scope, Page(buckets, range(buckets.count), _OLDEST_FIRST), ask)
     total, _ = totals(scope, ask)
 
     routes = groups(scope, "route", _MOST_FIRST, ask, limit=TOP_ROWS)

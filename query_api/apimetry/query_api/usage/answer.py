@@ -7,9 +7,9 @@ from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.period import period_before
 from apimetry.query_api.usage.params import UsageQuery
-from apimetry.query_api.usage.reading import Ask, Reading, as_last, read_usage, read_usage_before, scope_of
+from apimetry.query_api.usage.reading import Ask, Reading, as_last, page_of, read_usage, read_usage_before, scope_of
 from apimetry.query_api.usage.shapes import breakdown_json, changes_json, errors_json, points_json, totals_json
-from apimetry.query_api.usage.sql import Scope
+from apimetry.query_api.usage.sql import Order, Scope
 from apimetry.query_api.usage.warnings import alerts, average_rates, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application
 
@@ -23,13 +23,14 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     """
     scope = as_last(scope_of(query.window, application.id, ask), ask, now)
     before = scope.within(*period_before(scope.start, scope.end)) if query.compare else None
-    buckets = Buckets(query.granularity, scope.start, scope.end)
-    reading = read_usage(scope, buckets, query, ask)
+    page = page_of(query, scope.start, scope.end)
+    reading = read_usage(scope, page, query.list_order, ask)
     total, span_s = reading.found.total, scope.end - scope.start
     utilization = utilizations(application.limits, total.requests, span_s)
     answer = {
         "success": True,
-        **_figures(reading, span_s, buckets, query),
+        **_figures(reading, span_s, page.buckets, query.list_order),
+        "granularity": page.buckets.granularity,
         "rateLimits": {
             "current": limits_json(application.limits),
             "usage": average_rates(total.requests, span_s),
@@ -37,36 +38,36 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
         },
         "alerts": alerts(total, utilization),
         "pagination": {
-            "total": buckets.count,
-            "limit": query.limit,
-            "offset": query.offset,
-            "hasMore": query.offset + query.limit < buckets.count,
+            "total": page.buckets.count,
+            "limit": len(page.rows),
+            "offset": page.rows.start,
+            "hasMore": page.rows.stop < page.buckets.count,
         },
         "timestamp": iso_time(now),
     }
     if before is not None:
-        answer["previous"] = _previous(before, reading, buckets, query, ask)
+        answer["previous"] = _previous(before, reading, page.buckets, query.list_order, ask)
     if query.completeness:
         answer["completeness"] = completeness(application.id, scope.start, scope.end, ask=ask)
     return answer
 
 
-def _figures(reading: Reading, span_s: int, buckets: Buckets, query: UsageQuery) -> Json:
+def _figures(reading: Reading, span_s: int, buckets: Buckets, order: Order) -> Json:
     return {
         "usage": totals_json(reading.found, span_s),
         "timeSeries": points_json(buckets, reading.series),
-        "breakdown": breakdown_json(reading.found, query.list_order),
-        "errors": errors_json(reading.found, query.list_order),
+        "breakdown": breakdown_json(reading.found, order),
+        "errors": errors_json(reading.found, order),
     }
 
 
-def _previous(scope: Scope, asked: Reading, buckets: Buckets, query: UsageQuery, ask: Ask) -> Json:
+def _previous(scope: Scope, asked: Reading, buckets: Buckets, order: Order, ask: Ask) -> Json:
     """Return the same figures of the period before, its series laid over the asked one."""
     span_s = scope.end - scope.start
-    reading = read_usage_before(scope, buckets, [index for index, _ in asked.series], query, ask)
+    reading = read_usage_before(scope, buckets, [index for index, _ in asked.series], order, ask)
     return {
         "start": iso_time(scope.start),
         "end": iso_time(scope.end),
-        **_figures(reading, span_s, buckets, query),
+        **_figures(reading, span_s, buckets, order),
         "changePercent": changes_json(totals_json(asked.found, span_s), totals_json(reading.found, span_s)),
     }

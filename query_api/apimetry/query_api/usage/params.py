@@ -46,7 +46,6 @@ PARAMETERS = (
 
 DEFAULT_TIMEFRAME = "24h"
 DEFAULT_GRANULARITY = "hour"
-DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_OFFSET = 9_999_999_999
 
@@ -67,12 +66,16 @@ class UsageQuery:
     """One question about an application's usage."""
 
     window: Window
-    granularity: str = DEFAULT_GRANULARITY
+    granularity: str | None = None
+    """One of GRANULARITIES; None: by the hour, or coarser (`reading.page_of`)."""
+
     sort: Sort | None = None
     """What was asked for; None: lists by requests, the series by time."""
 
     descending: bool = True
-    limit: int = DEFAULT_LIMIT
+    limit: int | None = None
+    """None: the whole series, or as much as `reading.page_of` says."""
+
     offset: int = 0
     completeness: bool = False
     """Whether the answer says which share of the captured requests is stored."""
@@ -102,15 +105,15 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
     given = collect(parameters, PARAMETERS)
     order = one_of("order", single(given, "order"), ORDERS) or "desc"
     compare = one_of("compare", single(given, "compare"), COMPARISONS)
-    window = _window(given, now)
+    window, limit = _window(given, now), single(given, "limit")
     if compare and window.start is None:
         raise BadRequest(f"compare is {compare!r} and timeframe is {ALL!r}, before which there is nothing")
     return UsageQuery(
         window=window,
-        granularity=one_of("granularity", single(given, "granularity"), GRANULARITIES) or DEFAULT_GRANULARITY,
+        granularity=one_of("granularity", single(given, "granularity"), GRANULARITIES),
         sort=_sort(single(given, "sortBy")),
         descending=order == "desc",
-        limit=number_in("limit", single(given, "limit") or str(DEFAULT_LIMIT), range(1, MAX_LIMIT + 1)),
+        limit=None if limit is None else number_in("limit", limit, range(1, MAX_LIMIT + 1)),
         offset=number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1)),
         completeness=flag(given, "completeness"),
         compare=compare is not None,

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from apimetry.query_api.planning.buckets import Buckets
+from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage import sql
-from apimetry.query_api.usage.params import UsageQuery, Window
+from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, UsageQuery, Window
 from apimetry.query_api.usage.sql import Dimension, Order, Scope, Statement
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
@@ -44,6 +44,19 @@ MOST_READS = 3
 
 _AT_ONCE = 3
 """Statements of one reading that are asked at the same time."""
+
+
+LEAST_PAGE, LARGEST_PAGE = 100, 10_000
+"""The least and the most buckets of a page whose size was not asked for."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A series of buckets, and which rows of it are asked for in which order."""
+
+    buckets: Buckets
+    rows: range
+    order: Order
 
 
 @dataclass(frozen=True)
@@ -137,25 +150,39 @@ def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
     return replace(scope, is_last=not asked(ask, sql.later(scope))) if is_under_way else scope
 
 
-def read_usage(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> Reading:
-    """Return what `query` asks about `scope`, whose parts agree unless inserts never paused.
+def page_of(query: UsageQuery, start: int, end: int) -> Page:
+    """Return the page of the series over `[start, end)` that `query` asks for.
+
+    Where neither size of the page nor granularity is asked for, the page holds the whole series: by the hour, or by
+    the next coarser granularity that has at most LARGEST_PAGE buckets.
+    """
+    names = [query.granularity] if query.granularity else GRANULARITIES[GRANULARITIES.index(DEFAULT_GRANULARITY) :]
+    series = [Buckets(name, start, end) for name in names]
+    fitting = (each for each in series if query.limit is not None or each.count <= LARGEST_PAGE)
+    buckets = next(fitting, series[-1])
+    limit = query.limit or min(max(buckets.count, LEAST_PAGE), LARGEST_PAGE)
+    return Page(buckets, range(query.offset, query.offset + limit), query.series_order)
+
+
+def read_usage(scope: Scope, page: Page, order: Order, ask: Ask) -> Reading:
+    """Return the figures of `scope` with lists in `order`, whose parts agree unless inserts never paused.
 
     Raises:
         BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS.
     """
 
     def read() -> Reading:
-        found, series = breakdowns(scope, query.list_order, ask, lambda: series_rows(scope, buckets, query, ask))
-        return Reading(found, tuple(series), len(series) == buckets.count)
+        found, series = breakdowns(scope, order, ask, lambda: series_rows(scope, page, ask))
+        return Reading(found, tuple(series), len(series) == page.buckets.count)
 
     return until_agreed(read)
 
 
-def read_usage_before(scope: Scope, buckets: Buckets, indexes: Sequence[int], query: UsageQuery, ask: Ask) -> Reading:
+def read_usage_before(scope: Scope, buckets: Buckets, indexes: Sequence[int], order: Order, ask: Ask) -> Reading:
     """Return the same about `scope`, an earlier period, in the asked period's buckets `indexes`, moved to it."""
 
     def read() -> Reading:
-        found, series = breakdowns(scope, query.list_order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
+        found, series = breakdowns(scope, order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
         return Reading(found, tuple(series), len(series) == buckets.count)
 
     return until_agreed(read)
@@ -224,10 +251,9 @@ def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequ
     return {route: found_us for route, found_us, *_ in (asked(ask, sql.percentiles(scope, routes)) if routes else ())}
 
 
-def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> list[tuple[int, Measures]]:
-    """Return the page of buckets that `query` asks for, each with its index: also the empty ones."""
-    order, total = query.series_order, buckets.count
-    rows = range(query.offset, query.offset + query.limit)
+def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]]:
+    """Return the buckets of a page, each with its index: also the empty ones."""
+    order, rows, total = page.order, page.rows, page.buckets.count
     if order.sort != "timestamp":
         if total > MAX_SORTED_BUCKETS:
             raise BadRequest(
@@ -243,7 +269,7 @@ def series_rows(scope: Scope, buckets: Buckets, query: UsageQuery, ask: Ask) -> 
         rows = range(len(indexes))
     if not indexes or rows.start >= total:
         return []
-    found = asked(ask, sql.series(scope, buckets, indexes, order, rows))
+    found = asked(ask, sql.series(scope, page.buckets, indexes, order, rows))
     return [(index, Measures(*measures)) for index, *measures in found if index in indexes]
 
 
