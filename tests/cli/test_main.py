@@ -56,3 +56,16 @@ def test_a_wrong_word_does_not_steer_the_terminal(arguments):
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 2
     assert "\x1b" not in ran.stderr
+
+
+def test_a_missing_extra_is_one_sentence_that_names_it():
+    script = "import sys\nsys.modules[sys.argv.pop(1)] = None\nfrom apimetry.cli.main import main\nmain()\n"
+    for module, arguments in (("click", ["--help"]), ("msgspec", ["keys", "list"]), ("aiohttp", ["serve"])):
+        ran = subprocess.run(
+            [sys.executable, "-c", script, module, *arguments], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 1
+        assert ran.stderr == (
+            f"Error: {module} is not installed: pip install 'apimetry[embedded]',"
+            " or 'apimetry[server]' where a ClickHouse server is used\n"
+        )

@@ -64,6 +64,15 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_known_ones(tmp_path):
         load({}, {}, toml(tmp_path, 'hosts = "x"'))
 
 
+def test_an_unknown_key_in_the_file_is_told_the_nearest_one(tmp_path):
+    with pytest.raises(SettingsError, match=r"unknown setting 'datadir'; known are .*; did you mean 'data_dir'\?"):
+        load({}, {}, toml(tmp_path, 'datadir = "x"'))
+
+
+def test_what_kubernetes_sets_beside_a_service_of_our_name_is_no_port():
+    assert load({}, {"APIMETRY_COLLECTOR_PORT": "tcp://10.0.0.1:7998"}).collector_port == 7998
+
+
 def test_a_file_that_is_asked_for_must_be_there(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         load({}, {}, tmp_path / "absent.toml")

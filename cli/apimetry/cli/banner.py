@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -39,13 +40,23 @@ def show(settings: Settings, addresses: Mapping[str, str], made: Credentials | N
     if made is not None:
         show_keys(made, kept)
     elif kept.exists():
-        print(f"  keys           `apimetry keys show` prints them; they are kept in {kept}")
+        print(f"  keys           `{command_name(sys.argv[0])} keys show` prints them; they are kept in {kept}")
     collector = addresses.get("collector")
     if made is not None and collector is not None:
         _show_lines(made, collector)
         if "query" in addresses:
             _show_question(made, addresses["query"])
+            print(f"If nothing shows up, `{command_name(sys.argv[0])} doctor` says why.\n")
     sys.stdout.flush()
+
+
+def command_name(argument: str) -> str:
+    """Return how a shell in this folder finds the command that runs; `argument` is how it was started."""
+    found = shutil.which("apimetry")
+    if found and Path(found).resolve() == Path(argument).resolve():
+        return "apimetry"
+    path = Path(argument).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def reachable(url: str) -> str:

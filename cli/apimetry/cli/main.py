@@ -11,10 +11,13 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+# `pip install apimetry` is the middleware alone; the command is there, what it runs is not.
+_EXTRAS: Final = "pip install 'apimetry[embedded]', or 'apimetry[server]' where a ClickHouse server is used"
+
 try:
     import click
 except ModuleNotFoundError as missing:
-    sys.exit(f"apimetry: {missing.name} is not installed: pip install 'apimetry[embedded]' (or apimetry[server])")
+    sys.exit(f"Error: {missing.name} is not installed: {_EXTRAS}")
 
 # Name → where the command is, and the first sentence of its help.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -80,12 +83,9 @@ class Commands(click.Group):
 
 
 def _missing(error: ModuleNotFoundError) -> Exception:
-    """Return what a missing module means: `pip install apimetry` is the middleware alone."""
+    """Return what a missing module means to whoever runs the command."""
     name = error.name or ""
-    if name.startswith("apimetry"):
-        return error
-    extra = "apimetry[embedded]" if name == "chdb" else "apimetry[embedded]' (or 'apimetry[server]"
-    return click.ClickException(f"{name} is not installed: pip install '{extra}'")
+    return error if name.startswith("apimetry") else click.ClickException(f"{name} is not installed: {_EXTRAS}")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -7,6 +7,7 @@ start. Names with units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -165,7 +166,8 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
         values[name] = _checked(name, value, f"{name} in {config or CONFIG_FILE}", strict=True)
     for info in TABLE:
         given = environment.get(info.environment, "")
-        if given:
+        # Kubernetes sets APIMETRY_COLLECTOR_PORT=tcp://… beside a service that is called apimetry-collector.
+        if given and not given.startswith("tcp://"):
             values[info.name] = _checked(info.name, given, info.environment, strict=False)
         argument = arguments.get(info.name)
         if argument is not None:
@@ -185,7 +187,9 @@ def _from_file(config: Path | None) -> dict[str, object]:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     for name in content:
         if name not in _BY_NAME:
-            raise SettingsError(f"{path}: unknown setting {name!r}; known are {', '.join(_BY_NAME)}")
+            nearest = difflib.get_close_matches(name, _BY_NAME, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise SettingsError(f"{path}: unknown setting {name!r}; known are {', '.join(_BY_NAME)}{hint}")
     return content
 
 

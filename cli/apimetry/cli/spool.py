@@ -26,7 +26,12 @@ def _directory(data_dir: str | None) -> Path:
         settings = load({"data_dir": data_dir}, os.environ)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
-    return Path(settings.data_dir).expanduser().absolute() / "spool"
+    directory = Path(settings.data_dir).expanduser().absolute() / "spool"
+    if not directory.is_dir():
+        raise click.ClickException(
+            f"there is no spool in {directory.parent}: --data-dir (APIMETRY_DATA_DIR) names that of the collector"
+        )
+    return directory
 
 
 @click.group()
