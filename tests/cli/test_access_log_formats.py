@@ -116,6 +116,10 @@ CASES = [
     ("combined", HEAD.replace("203.0.113.9 - alice", "unix: - -"), {"address": "", "user": ""}),
     ("combined", HEAD.replace("203.0.113.9 - alice", " - -"), {"address": "", "user": ""}),
     ("combined", HEAD.replace("203.0.113.9", "[2001:db8::1]:443"), {"address": "2001:db8::1"}),
+    ("combined", f"gunicorn.access - INFO - {HEAD}", {"address": "203.0.113.9", "user": "alice"}),
+    ("combined", HEAD.replace("203.0.113.9 - alice", "host.example - -"), {"address": "", "user": ""}),
+    ("combined", HEAD.replace("alice", "9.9.9.9 - eve"), {"address": "203.0.113.9", "user": "9.9.9.9 - eve"}),
+    ("combined", HEAD.replace("GET /v1/scores/7?key=secret", "- -"), {"method": "", "target": ""}),
     ("combined", f"{COMBINED} rt=0.012 uct=0.001 urt=0.011", {"response_us": 12_000, "duration": "rt (seconds)"}),
     ("combined", f'{COMBINED} rt="0.012" urt="0.011"', {"response_us": 12_000}),
     ("combined", f"{COMBINED} request_time=1.500", {"response_us": 1_500_000}),
@@ -205,6 +209,11 @@ CASES = [
         '{"time":"2014-10-14T14:00:00Z","request_method":"","uri":"","status":400}',
         {"method": "", "target": "", "status": 400},
     ),
+    (
+        "nginx-json",
+        '{"start_time":"2014-10-14T14:00:00Z","method":"GET","path":"/x","response_code":200,"duration":4}',
+        {"status": 200, "response_us": None, "time_us": TIME_US},
+    ),
     ("iis", IIS, {"response_us": 41_000, "response_bytes": 512, "request_bytes": 77, "target": "/a/b?b=c"}),
     ("iis", IIS, {"user": "DOMAIN\\jo", "user_agent": "Mozilla/5.0 (Windows)", "time_us": TIME_US}),
     ("iis", IIS[1:], {"response_us": None}),
@@ -223,6 +232,11 @@ CASES = [
         {"status": 404, "address": "127.0.0.1"},
     ),
     ("runserver", '127.0.0.1 - - [14/Oct/2014 14:00:00] "\x1b[33mGET /x HTTP/1.1\x1b[0m" 404 -', {"target": "/x"}),
+    (
+        "runserver",
+        '2014-10-14 14:00:00,123 - werkzeug - INFO - 127.0.0.1 - - [14/Oct/2014 14:00:00] "GET / HTTP/1.1" 200 -',
+        {"address": "127.0.0.1", "user": "", "time_us": TIME_US},
+    ),
     ("runserver", '[14/Oct/2014 14:00:00] "GET / HTTP/1.1" 200 12', {"response_bytes": 12, "time_us": TIME_US}),
     ("runserver", '127.0.0.1:50512 - - [14/Oct/2014:14:00:00] "GET /d" 200 12', {"target": "/d", "time_us": TIME_US}),
     ("uvicorn", 'INFO:     127.0.0.1:5000 - "GET /u?a=1 HTTP/1.1" 200 OK', {"time_us": None, "target": "/u?a=1"}),
@@ -272,6 +286,10 @@ def test_a_line_is_told_by_itself_and_read_right(form, lines, expected):
         "time=0.012",
         "upstream_response_time=0.012",
         '"12ms"',
+        "10m",
+        "2h",
+        "upstream: 12ms",
+        "upstream_response_time=12ms",
         "12ms 13ms",
         "5s-cache",
         "request_id=0.012",
@@ -320,6 +338,7 @@ ACCESS = HEAD.replace('"', '\\"')
         f"2026-11-26T14:43:04.123456789Z stdout F {HEAD}",
         f"2026-11-26T14:43:04.123456789Z {HEAD}",
         f"web-1  | {HEAD}",
+        f'{{"MESSAGE":"{ACCESS}","__REALTIME_TIMESTAMP":"1413295200000000","_PID":"7"}}',
         f'{{"log":"<190>Nov 26 14:43:04 web nginx: {ACCESS}\\n","stream":"stderr"}}',
     ],
 )
@@ -401,6 +420,12 @@ def test_a_general_format_does_not_win_by_a_few_lines_that_the_specific_one_does
     lines = [TRAEFIK.format(COMBINED)] * 10 + [COMBINED] * 3
     assert detect(lines, LATEST) == "traefik"
     assert open_reader("traefik", LATEST).read(COMBINED).response_us is None
+
+
+@pytest.mark.parametrize("text", ["0.0031", "12.3456"])
+def test_a_request_time_that_nginx_does_not_write_so_is_no_duration(text):
+    line = f'{{"time":"2014-10-14T14:00:00Z","request":"GET / HTTP/1.1","status":200,"request_time":{text}}}'
+    assert read(line)[1].response_us is None
 
 
 def test_every_format_that_is_told_by_itself_has_a_case_here():

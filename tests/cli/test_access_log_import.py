@@ -227,6 +227,14 @@ def test_what_is_too_old_or_unreadable_is_counted_and_never_stops_the_rest(impor
     assert result["lines"] == 7
 
 
+def test_long_urls_and_agents_fit_into_bodies_that_the_collector_takes(importing, tmp_path):
+    log = tmp_path / "access.log"
+    start_s = int(time.time()) - DAY_S
+    line = log_line(1, start_s).replace("?q=x", "/" + "é/" * 1500).replace("curl/8", "ü" * 600)
+    log.write_text(line * 2000)
+    assert importing(log, "--user-agents")["imported"] == 2000
+
+
 def test_a_dry_run_says_what_would_come_and_sends_nothing(importing, tmp_path):
     log = tmp_path / "access.log"
     log.write_text("".join(lines_of(100)))
@@ -273,6 +281,12 @@ def test_lines_without_a_time_fail_and_say_what_to_do(importing, tmp_path):
     assert "--timestamps file-mtime or now" in importing(log, status=1, as_json=False)
     result = importing(log, status=1)
     assert (result["lines"], result["unreadable"], result["not_requests"], result["imported"]) == (4, 3, 1, 0)
+
+
+def test_a_format_is_told_by_the_first_requests_however_much_stands_before_them(importing, tmp_path):
+    log = tmp_path / "app.log"
+    log.write_text("INFO:     Loaded one more plugin\n" * 500 + uvicorn_lines(3))
+    assert importing(log, "--timestamps", "file-mtime")["imported"] == 3
 
 
 def test_lines_without_a_time_can_have_that_of_their_file_once(importing, serve, tmp_path):

@@ -109,9 +109,9 @@ def _run(importer: Importer, files: tuple[str, ...], reading: Reading, total: in
                 importer.reports.append(FileReport(name, failure=f" cannot be read: {error.strerror}"))
             except KeyboardInterrupt:
                 # Of a log that is still written it is the ordinary end.
-                if name != STDIN:
-                    importer.reports[-1].failure = ": interrupted; the lines before were added"
-                return
+                if name == STDIN:
+                    return
+                raise
 
 
 @contextmanager

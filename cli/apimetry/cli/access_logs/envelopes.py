@@ -1,4 +1,4 @@
-"""What wraps a line on its way into a file: docker, Kubernetes, syslog, compose, a time in front. Pure.
+"""What wraps a line on its way into a file: docker, Kubernetes, syslog, journald, compose, a time in front. Pure.
 
 A line is taken out of at most three of them. The time of the innermost one that has one serves a line that names
 none itself.
@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from apimetry.cli.access_logs.lines import BadLine
-from apimetry.cli.access_logs.times import MONTHS, iso_time_us, syslog_time_us
+from apimetry.cli.access_logs.times import MONTHS, epoch_us, iso_time_us, syslog_time_us
 
 _DEEPEST = 3
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}m")
@@ -43,7 +43,16 @@ class _Docker(msgspec.Struct):
     time: str = ""
 
 
+class _Journal(msgspec.Struct):
+    """An entry of `journalctl -o json`."""
+
+    message: str = msgspec.field(name="MESSAGE")
+    written_us: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+
+
 _decode_docker = msgspec.json.Decoder(_Docker).decode
+_decode_journal = msgspec.json.Decoder(_Journal).decode
+_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ def _open_one(text: str, latest: datetime) -> Opened | None:
     first = text[:1]
     try:
         if first == "{":
-            return _open_docker(text)
+            return _open_json(text)
         if first == "<" and (match := _PRIORITY.match(text)):
             return _open_syslog(text[match.end() :], latest) or Opened(text[match.end() :])
         if first == "1" or text[:3] in MONTHS:
@@ -92,12 +101,17 @@ def _open_one(text: str, latest: datetime) -> Opened | None:
     return None if match is None else Opened(text[match.end() :])
 
 
-def _open_docker(text: str) -> Opened | None:
+def _open_json(text: str) -> Opened | None:
     try:
-        entry = _decode_docker(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if '"MESSAGE"' in text:
+            entry = _decode_journal(text)
+            return Opened(entry.message, epoch_us(entry.written_us))
+        if '"log"' in text:
+            line = _decode_docker(text)
+            return Opened(line.log.rstrip("\r\n"), iso_time_us(line.time) if line.time else None)
+    except _UNREADABLE:
         return None
-    return Opened(entry.log.rstrip("\r\n"), iso_time_us(entry.time) if entry.time else None)
+    return None
 
 
 def _open_syslog(text: str, latest: datetime) -> Opened | None:

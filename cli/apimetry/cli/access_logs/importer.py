@@ -32,6 +32,8 @@ from apimetry.cli.access_logs.sending import Outbox
 from apimetry.cli.access_logs.targets import Collector, Stored
 
 SAMPLE_LINES = 50
+MAX_SAMPLE_LINES = 3200
+MAX_SAMPLE_BYTES = 4 * 1024 * 1024
 LIVE_FLUSH_S = 1.0
 FILE_MTIME, NOW = "file-mtime", "now"
 _YIELD_LINES = 1000
@@ -175,22 +177,23 @@ class Importer:
 def _tell_format(lines: Iterator[bytes | None], first: list[bytes], latest: datetime) -> str | None:
     """Return the format of a log by its first lines, which are put into `first`; None for an empty log.
 
-    Of a log that is still written the lines are enough that have come when nothing more comes.
+    As many lines are taken as it needs to find requests among them. Of a log that is still written the lines are
+    enough that have come when nothing more comes.
     """
+    wanted = SAMPLE_LINES
     for line in lines:
         if line is not None:
             first.append(line)
-        if (line is None and _sample(first)) or len(first) >= SAMPLE_LINES:
+        if (line is None and first) or len(first) >= wanted:
             form = detect(_sample(first), latest)
             if form is not None:
                 return form
-            if len(first) >= SAMPLE_LINES:
+            if wanted >= MAX_SAMPLE_LINES or sum(map(len, first)) > MAX_SAMPLE_BYTES:
                 break
+            wanted *= 2 if len(first) >= wanted else 1
     sample = _sample(first)
-    if not sample:
-        return None
-    form = detect(sample, latest)
-    if form is None:
+    form = detect(sample, latest) if sample else None
+    if sample and form is None:
         raise BadLine("no known format reads any of its first lines")
     return form
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from apimetry.cli.output import note, one_line, print_json, print_record, say
 
 SHOWN_BAD_LINES = 5
+_NO_DURATIONS = "nothing that is certain; --log-format says what stands in the lines"
 COUNTS = (
     "lines",
     "imported",
@@ -98,8 +99,11 @@ def _show_file(report: FileReport, *, dry_run: bool) -> None:
     shown = {name: getattr(report, name) for name in (*COUNTS, *NOTES)}
     record: dict[str, object] = {name: count for name, count in shown.items() if count or name in COUNTS[:2]}
     if report.requests:
-        record["durations_from"] = ", ".join(sorted(report.durations)) or "nothing: the lines name none for certain"
+        record["durations_from"] = ", ".join(sorted(report.durations)) or _NO_DURATIONS
     print_record(record, as_json=False)
+    if report.rejected:
+        for reason, count in report.reasons.most_common(SHOWN_BAD_LINES):
+            note(f"{one_line(report.file)}: {count} times: {reason}")
     for number, reason in report.examples:
         note(f"{one_line(report.file)}:{number}: {reason}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _METHOD = re.compile(r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}\Z")
 # Hypercorn writes the version alone, and `ws` for a websocket.
@@ -26,7 +27,7 @@ def read_request(text: str) -> tuple[str, str]:
     if not has_protocol:
         target = rest
     target = target.strip(" ")
-    if not target or _METHOD.match(method) is None:
+    if not target or method == "-" or _METHOD.match(method) is None:
         return NOT_HTTP
     if not has_protocol and not target.startswith(("/", "*")) and "://" not in target[:24]:
         return NOT_HTTP
@@ -58,6 +59,7 @@ def _replace(match: re.Match[str]) -> str:
     return chr(int(code[1:], 16)) if len(code) > 1 else _CONTROLS.get(code, code)
 
 
+@lru_cache(maxsize=1024)
 def read_address(text: str) -> str:
     """Return an IP address without its port; empty for a name, a socket, or anything else."""
     text = text.strip().strip('"')

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
+import msgspec
 
 from apimetry.cli.access_logs.ledger import KnownLines
 from apimetry.cli.access_logs.report import FileReport
@@ -12,6 +13,8 @@ from apimetry.cli.access_logs.routes import Pending, Routes
 from apimetry.cli.access_logs.targets import Collector
 
 BATCH_EVENTS = 2000
+# The collector takes bodies of 8 MiB. Long URLs of other letters than ASCII fill one with fewer events.
+MAX_BODY_BYTES = 6 * 1024 * 1024
 # As often as the events of one file can be deleted and imported again while the collector knows a batch: a day.
 _MAX_REPEATS = 100
 
@@ -56,8 +59,12 @@ class Outbox:
         if self._collector is None:
             self.report.imported += len(batch)
             return
+        for part in _parts(batch):
+            self._deliver(part, self._collector)
+
+    def _deliver(self, batch: list[Pending], collector: Collector) -> None:
         for repeat in range(_MAX_REPEATS):
-            answer = self._collector.send([each.event for each in batch], [each.line_id for each in batch], repeat)
+            answer = collector.send([each.event for each in batch], [each.line_id for each in batch], repeat)
             if not answer.get("duplicate"):
                 self._count(answer)
                 return
@@ -83,3 +90,13 @@ class Outbox:
             self.report.imported += accepted
             self.report.rejected += rejected
             self.report.reasons.update(f"{each['field']}: {each['message']}" for each in details)
+
+
+def _parts(batch: list[Pending]) -> Iterator[list[Pending]]:
+    """Yield the batch, in as many parts as it takes for each to fit into a body."""
+    if len(batch) == 1 or len(msgspec.json.encode([each.event for each in batch])) <= MAX_BODY_BYTES:
+        yield batch
+        return
+    middle = len(batch) // 2
+    yield from _parts(batch[:middle])
+    yield from _parts(batch[middle:])

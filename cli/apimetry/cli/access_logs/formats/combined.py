@@ -5,6 +5,7 @@ Sources: Apache's mod_log_config, nginx's ngx_http_log_module. gunicorn's defaul
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -111,21 +112,24 @@ def read_head(text: str) -> tuple[str, str]:
     """Return address and user of what stands before the time: `[prefix] address ident user`.
 
     The ident is `-` wherever no identd is asked, and a user may have spaces. Before the address may stand virtual
-    hosts and lists of forwarded addresses; of a list in the address's own place the first one is the client's.
+    hosts, what a logger puts there, and lists of forwarded addresses; of a list in the address's own place the first
+    one is the client's.
     """
     words = text.rstrip(" ").split(" ")[:_MAX_WORDS]
-    try:
-        ident = words.index("-")
-    except ValueError:
-        # identd answered, or there is an address alone.
-        return (read_address(words[0]), known(words[2])) if len(words) == 3 else (read_address(words[0]), "")
-    user = known(unescape(" ".join(words[ident + 1 :])))
-    if ident == 0:
-        return "", known(user.removeprefix("- "))
-    place = ident - 1
-    while place and words[place - 1].endswith(","):
-        place -= 1
-    return read_address(words[place].rstrip(",")), user
+    for place, (word, following) in enumerate(itertools.pairwise(words)):
+        if following == "-" and (address := read_address(word.rstrip(","))):
+            first = place
+            while first and words[first - 1].endswith(","):
+                first -= 1
+            return read_address(words[first].rstrip(",")) or address, _read_user(words[place + 2 :])
+    if len(words) == 3:
+        # identd answered, or a name or a socket is in the address's place.
+        return read_address(words[0]), _read_user(words[2:])
+    return (read_address(words[0]), "") if len(words) == 1 else ("", "")
+
+
+def _read_user(words: list[str]) -> str:
+    return known(unescape(" ".join(words)))
 
 
 def find_duration(words: list[tuple[str, str | None]]) -> Duration:
@@ -147,10 +151,13 @@ def _named(word: str, quoted: str | None) -> Duration | None:
 
 
 def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | None:
+    """Return a value with a unit that ends in seconds, and that no name before it claims; None for any other."""
     word = word.strip(_SEPARATORS)
     following = words[index + 1][0] if index + 1 < len(words) else ""
     if following in {"ms", "us", "µs", "s"} and word[:1].isdigit():
         word = f"{word} {following}"
+    if not word.endswith("s") or (index and words[index - 1][0].endswith((":", "="))):
+        return None
     return with_unit(word)
 
 

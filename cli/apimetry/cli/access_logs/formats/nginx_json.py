@@ -21,6 +21,7 @@ _TIMES = (
     "@timestamp",
     "timestamp",
     "time",
+    "start_time",
     "date",
     "datetime",
     "ts",
@@ -30,7 +31,7 @@ _REQUESTS = ("request", "request_line")
 _METHODS = ("request_method", "method", "requestMethod", "http_method", "verb")
 _TARGETS = ("request_uri", "requestUrl", "request_url", "uri", "url", "path", "request_path")
 _QUERIES = ("args", "query_string", "request_query", "query")
-_STATUSES = ("status", "status_code", "response_status", "statusCode", "code")
+_STATUSES = ("status", "status_code", "response_status", "response_code", "statusCode", "code")
 _SENT = ("body_bytes_sent", "bytes_sent", "responseSize", "response_size", "size", "bytes")
 _RECEIVED = ("content_length", "request_length", "requestSize", "request_size")
 _ADDRESSES = ("remote_addr", "client_ip", "remoteIp", "remote_ip", "client", "ip")
@@ -100,6 +101,6 @@ def _read_duration(entry: Entry) -> tuple[int | None, str]:
 
 def _as_written(name: str, value: str | float) -> str:
     """Return a value as text; JSON numbers of `request_time` lost the zeros that nginx had written."""
-    if isinstance(value, float) and name == "request_time":
+    if isinstance(value, float) and name == "request_time" and round(value, 3) == value:
         return f"{value:.3f}"
     return value if isinstance(value, str) else Entry({name: value}).text(name)
