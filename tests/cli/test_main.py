@@ -14,7 +14,7 @@ from apimetry.store.accounts.records import KeyKind
 from apimetry.store.alerts.records import Direction, Metric
 
 # What only a command that runs may import.
-HEAVY = ("aiohttp", "asyncio", "chdb", "clickhouse_connect", "msgspec", "prometheus_client", "rich", "urllib.request")
+HEAVY = ("aiohttp", "asyncio", "chdb", "clickhouse_connect", "msgspec", "prometheus_client", "urllib.request")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,5 +1,6 @@
 """What strangers wrote never steers the terminal, in a table, a record or a message."""
 
+import io
 import json
 
 import pytest
@@ -19,6 +20,9 @@ def test_nothing_that_steers_a_terminal_is_printed(capsys, text):
     captured = capsys.readouterr()
     assert text not in captured.out
     assert text not in captured.err
+    # Where it is no terminal, click itself leaves some of them out.
+    assert text not in printable(text)
+    assert text not in one_line(text)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -36,3 +40,24 @@ def test_line_breaks_stay_where_text_may_have_them():
 
 def test_letters_of_every_script_stay():
     assert one_line("Zürich 東京 🙂") == "Zürich 東京 🙂"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("columns", "printed"),
+    [("20", "ID    NAME\nabcd  Shop\nefgh  Other\n"), ("10", "id    abcd\nname  Shop\n\nid    efgh\nname  Other\n")],
+)
+def test_rows_that_are_too_wide_for_the_terminal_stand_one_below_the_other(monkeypatch, columns, printed):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    print_rows([{"id": "abcd", "name": "Shop"}, {"id": "efgh", "name": "Other"}], ["id", "name"], as_json=False)
+    assert terminal.getvalue() == printed
+
+
+def test_a_record_says_true_false_and_nothing_as_json_does_but_for_a_dash(capsys):
+    print_record({"paused": False, "events": 3, "name": None}, as_json=False)
+    assert capsys.readouterr().out == "paused  false\nevents  3\nname    -\n"

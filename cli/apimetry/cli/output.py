@@ -1,4 +1,4 @@
-"""How the command prints data: a table for people, plain columns in a pipe, JSON with ``--json``.
+"""How the command prints data: a table for people, JSON with ``--json``.
 
 Text of strangers (URLs, names, file names, what a service answered) goes through `printable`, so that it never steers
 a terminal.
@@ -7,6 +7,7 @@ a terminal.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -46,16 +47,19 @@ def print_json(content: object) -> None:
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows as one JSON array, or as a table of `columns` with a heading line."""
+    """Print rows as one JSON array, or as a table of `columns` with a heading line.
+
+    A table that is too wide for the terminal would break ids in two: its rows are printed one below the other.
+    """
     if as_json:
         print_json(rows)
         return
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     headings = [column.upper() for column in columns]
-    if sys.stdout.isatty():
-        _print_table(headings, cells)
-        return
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        print("\n\n".join(_lines(dict(zip(columns, row, strict=True))) for row in cells))
+        return
     for line in (headings, *cells):
         print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
@@ -64,24 +68,13 @@ def print_record(record: Mapping[str, object], *, as_json: bool) -> None:
     """Print one record as a JSON object, or as lines of name and value."""
     if as_json:
         print_json(record)
-        return
+    else:
+        print(_lines({name: _cell(value) for name, value in record.items()}))
+
+
+def _lines(record: Mapping[str, str]) -> str:
     width = max(map(len, record), default=0)
-    for name, value in record.items():
-        print(f"{name.ljust(width)}  {_cell(value)}".rstrip())
-
-
-def _print_table(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table that fits a terminal: long cells are folded into lines."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+    return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in record.items())
 
 
 def _cell(value: object) -> str:

@@ -45,12 +45,18 @@ class Tail:
             # Equal events are told apart by how many there are of them.
             found[line] = found.get(line, 0) + 1
             if found[line] > self._seen.get(line, 0):
-                yield msgspec.json.decode(line)
+                yield self._event_in(line)
         for line, count in found.items():
             self._seen[line] = max(count, self._seen.get(line, 0))
             self._seen.move_to_end(line)
         while len(self._seen) > _MAX_REMEMBERED:
             self._seen.popitem(last=False)
+
+    def _event_in(self, line: bytes) -> dict[str, object]:
+        try:
+            return msgspec.json.decode(line, type=dict[str, object])
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            raise click.ClickException(self.query.not_ours()) from None
 
 
 @click.command()
