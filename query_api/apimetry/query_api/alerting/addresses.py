@@ -18,7 +18,55 @@ from aiohttp.abc import AbstractResolver
 if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# https://www.iana.org/assignments/iana-ipv4-special-registry, and multicast.
+_SPECIAL_V4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "192.175.48.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            # Azure's own services inside each of its virtual machines; in no registry.
+            "168.63.129.16/32",
+        ),
+    )
+)
+# All that IANA gives out for the internet; https://www.iana.org/assignments/iana-ipv6-special-registry within it.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_V6 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            # Protocol assignments: Teredo, benchmarking, ORCHID, drone identifiers, AS112 and relays.
+            "2001::/23",
+            "2001:db8::/32",
+            # 6to4, which wraps an IPv4 address and is given up (RFC 7526).
+            "2002::/16",
+            "2620:4f:8000::/48",
+            "3fff::/20",
+        ),
+    )
+)
+# What a network without IPv4 resolves a public name to: the wrapped address decides.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LAST_32_BITS = 0xFFFFFFFF
+# RFC 5214, section 6.1: an interface that tunnels to the IPv4 address in the last 32 bits; one bit says universal.
+_ISATAP, _ISATAP_MASK = 0x00005EFE, 0xFDFFFFFF
 # No name ends like this (https://url.spec.whatwg.org/#ends-in-a-number-checker).
 _ENDS_IN_A_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?", re.DOTALL)
 
@@ -33,15 +81,14 @@ def is_public(address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        if inner is None and found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if found.is_site_local or found.is_reserved or found.teredo is not None:
-            return False
-    return found.is_global and not found.is_multicast
+    if isinstance(found, ipaddress.IPv4Address):
+        return not any(found in network for network in _SPECIAL_V4)
+    inner = found.ipv4_mapped or (ipaddress.IPv4Address(int(found) & _LAST_32_BITS) if found in _NAT64 else None)
+    if inner is not None:
+        return is_public(str(inner))
+    if found not in _GLOBAL_UNICAST or (int(found) >> 32) & _ISATAP_MASK == _ISATAP:
+        return False
+    return not any(found in network for network in _SPECIAL_V6)
 
 
 def check_host(host: str) -> None:
