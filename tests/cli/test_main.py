@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from apimetry.cli import alerts, manage
 from apimetry.cli.main import COMMANDS, main
 from apimetry.store.accounts.records import KeyKind
+from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import Direction, Metric
 
 # What only a command that runs may import.
@@ -48,6 +49,7 @@ def test_the_help_lists_every_command_with_its_sentence():
 def test_choices_are_those_of_the_store():
     assert list(manage.KINDS) == [kind.value for kind in KeyKind]
     assert list(alerts.METRICS) == [metric.value for metric in Metric]
+    assert list(alerts.CHANNELS) == [channel.value for channel in Channel]
     assert list(alerts.DIRECTIONS) == [direction.value for direction in Direction]
 
 

@@ -25,6 +25,7 @@ NAMES = [
     "0006_alerts",
     "0007_jobs",
     "0008_unknown_times",
+    "0009_alert_channels",
 ]
 
 # Kills its own process before the command with the given number.

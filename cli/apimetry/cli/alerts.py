@@ -13,6 +13,7 @@ from apimetry.cli.output import print_record, print_rows
 # Of `apimetry.store`, which a command that only asks a service does not import; a test compares them.
 METRICS = ("error_rate", "latency_mean", "latency_percentile", "request_count", "limit_utilization", "no_data")
 DIRECTIONS = ("above", "below")
+CHANNELS = ("webhook", "slack", "teams", "discord", "pagerduty", "email")
 COLUMNS = (
     "id",
     "application",
@@ -54,7 +55,9 @@ def list_alerts(query: Client, *, as_json: bool) -> None:
 @click.option("--window-s", type=click.IntRange(min=60), help="seconds that it looks back [default: 300]")
 @click.option("--minimum-requests", type=click.IntRange(min=0), help="fewer than this are not judged")
 @click.option("--cooldown-s", type=click.IntRange(min=0), help="seconds before it fires again [default: 300]")
-@click.option("--webhook-url", help="where firing and resolving are sent")
+@click.option("--webhook-url", help="where firing and resolving are sent: https://… or mailto:…")
+@click.option("--channel", type=click.Choice(CHANNELS), help="form of the messages [default: told by the address]")
+@click.option("--routing-key", help="integration key, for the channel pagerduty")
 @with_admin
 def create_alert(query: Client, *, as_json: bool, **options: object) -> None:
     """Create an alert rule and print it, with its webhook's secret, which is shown this once."""

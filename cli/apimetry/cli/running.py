@@ -26,6 +26,7 @@ from apimetry.cli.start_error import StartError
 from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
+from apimetry.query_api.alerting.mail import SmtpSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.listening import Listener, listen
@@ -113,6 +114,14 @@ def query_settings(settings: Settings) -> QuerySettings:
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
         allow_private_webhooks=settings.allow_private_webhooks,
+        smtp=SmtpSettings(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_user,
+            settings.smtp_password,
+            settings.smtp_from,
+            settings.smtp_security,
+        ),
         plan_changes=settings.plan_changes,
         price_per_request=settings.price_per_request,
         price_per_byte=settings.price_per_byte,

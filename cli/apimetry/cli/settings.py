@@ -93,6 +93,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_private_webhooks: Annotated[
         bool, Meta(description="webhooks of alerts may go to private, loopback and link-local addresses")
     ] = False
+    smtp_host: Annotated[str, Meta(description="mail server for alerts by e-mail; without one there are none")] = ""
+    smtp_port: Annotated[int, Meta(description="port of the mail server", ge=1, le=65535)] = 587
+    smtp_user: Annotated[str, Meta(description="user at the mail server; without one nobody logs in")] = ""
+    smtp_password: Annotated[str, Meta(description="password at the mail server", extra=SECRET)] = ""
+    smtp_from: Annotated[
+        str,
+        Meta(
+            description="sender of alerts by e-mail: alerts@example.com",
+            pattern=r"^$|^[^\s@<>,;]+@[^\s@<>,;]+$",
+        ),
+    ] = ""
+    smtp_security: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(description="how the connection to the mail server is encrypted: on request, from its begin, or not"),
+    ] = "starttls"
     plan_changes: Annotated[
         bool,
         Meta(description="whether an admin key may change its organization's plan; false when hosting for others"),

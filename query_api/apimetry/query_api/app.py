@@ -9,6 +9,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.alerting.api import AlertRules
+from apimetry.query_api.alerting.mail import Mailer
+from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.analytics import Analytics
 from apimetry.query_api.compression import compression_middleware
@@ -74,7 +76,10 @@ def create_app(
     app.cleanup_ctx.append(running_jobs(runner))
     app.add_routes(Management(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
     alerts = Alerts(store)
-    app.add_routes(AlertRules(alerts, directory, clock).routes())
+    reachability = Reachability(
+        allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
+    )
+    app.add_routes(AlertRules(alerts, directory, reachability, clock).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
     app.add_routes(Pages(build_document(settings)).routes())

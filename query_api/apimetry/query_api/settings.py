@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from apimetry.query_api.alerting.mail import SmtpSettings
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ class QuerySettings:
 
     allow_private_webhooks: bool = False
     """Whether alerts' webhooks may go to private, loopback and link-local addresses."""
+
+    smtp: SmtpSettings = field(default_factory=SmtpSettings)
+    """The server by which alerts go out as e-mail."""
 
     price_per_request: float = 0.001
     """What a request costs, in whatever currency: seed 002's example, for the costs among the insights."""

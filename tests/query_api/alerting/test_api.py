@@ -4,7 +4,10 @@ import asyncio
 import json
 import time
 
+import pytest
+
 from apimetry.query_api.alerting.evaluator import Evaluator
+from apimetry.query_api.alerting.mail import SmtpSettings
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.alerts.alerts import Alerts
 from tests.query_api.alerting.test_evaluator import Outbox, rule_of
@@ -40,6 +43,8 @@ async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
         "minimumRequests": 0,
         "cooldownS": 300,
         "webhookUrl": "https://hooks.example.com/x",
+        "channel": "webhook",
+        "routingKey": None,
         "paused": False,
         "state": NEVER,
     }
@@ -105,7 +110,43 @@ BAD_RULES = [
     ({"webhookUrl": "https://[::1/"}, 400, "webhookUrl"),
     ({"webhookSecret": "x"}, 400, "webhookSecret"),
     ({"include": [5]}, 400, "a text, got a whole number"),
+    ({"metric": "limit_utilization"}, 400, "metric is limit_utilization, and the application 'shop' has no limits"),
+    ({"webhookUrl": "http://127.0.0.1:9/hook"}, 400, "webhookUrl is not allowed: the webhook's address is private"),
+    ({"webhookUrl": "http://2130706433/"}, 400, "allow_private_webhooks"),
+    ({"webhookUrl": "http://localhost:9/hook"}, 400, "webhookUrl is not allowed: the webhook's name has a private"),
+    ({"webhookUrl": "http://169.254.169.254/", "channel": "slack"}, 400, "webhookUrl is not allowed"),
+    ({"webhookUrl": "mailto:ops@example.com"}, 400, "this service has no mail server"),
+    ({"webhookUrl": "mailto:ops"}, 400, "webhookUrl of the channel email"),
+    ({"channel": "fax"}, 400, 'channel is "fax"; allowed: webhook, slack'),
+    ({"channel": "slack", "webhookUrl": None}, 400, "webhookUrl is missing"),
+    ({"channel": "pagerduty"}, 400, "routingKey"),
 ]
+
+
+@pytest.mark.parametrize("member", ["application", "name", "metric"])
+async def test_a_missing_member_is_named(embedded_service, member):
+    body = {name: value for name, value in RULE.items() if name != member}
+    response = await embedded_service.request("POST", "/api/alerts", json=body)
+    await assert_error(response, 400, f"{member} is missing from the body")
+
+
+async def test_what_a_rule_could_never_do_is_refused_and_what_it_can_is_not(embedded_store):
+    smtp = SmtpSettings("mail.example.com", sender="alerts@example.com")
+    settings = QuerySettings(evaluate_alerts=False, allow_private_webhooks=True, smtp=smtp)
+    async with running_query_service(embedded_store, settings) as service:
+        private = (await made(service, webhookUrl="http://127.0.0.1:9/hook", channel="teams"))["alert"]
+        assert private["channel"] == "teams"
+        mail = (await made(service, webhookUrl="mailto:ops@example.com"))["alert"]
+        assert mail["channel"] == "email"
+        assert (await made(service))["alert"]["channel"] is None
+        limits = {"limits": {"requestsPerMinute": 60}}
+        assert (await service.request("PATCH", "/api/applications/shop", json=limits)).status == 200
+        await made(service, metric="limit_utilization", threshold=80)
+        paged = (await made(service, channel="pagerduty", routingKey="R" * 32))["alert"]
+        assert (paged["channel"], paged["routingKey"], paged["webhookUrl"]) == ("pagerduty", "***", None)
+    rules = {rule.id: rule for rule in Alerts(embedded_store).rules()}
+    assert rules[paged["id"]].routing_key == "R" * 32
+    assert rules[private["id"]].webhook_url == "http://127.0.0.1:9/hook"
 
 
 async def test_a_bad_rule_is_refused_by_the_member_that_is_wrong(embedded_service):
@@ -120,6 +161,15 @@ async def test_a_bad_rule_is_refused_by_the_member_that_is_wrong(embedded_servic
         await embedded_service.request("PATCH", f"/api/alerts/{good['id']}", json={}), 400, "webhookUrl"
     )
     assert (await embedded_service.answer("/api/alerts", "admin"))["alerts"] == [good]
+
+
+async def test_a_rule_with_a_private_address_from_before_can_still_be_paused(embedded_service):
+    made_before = rule_of(embedded_service.organization_id, webhook_url="http://127.0.0.1:9/hook")
+    Alerts(embedded_service.accounts.store).create(made_before)
+    path = f"/api/alerts/{made_before.id}"
+    assert (await embedded_service.request("PATCH", path, json={"paused": True})).status == 200
+    response = await embedded_service.request("PATCH", path, json={"webhookUrl": "http://127.0.0.1:9/other"})
+    await assert_error(response, 400, "webhookUrl is not allowed")
 
 
 async def test_another_organizations_rule_is_a_404(embedded_service):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from apimetry.query_api.alerting.bodies import (
     new_rule,
     rule_json,
 )
+from apimetry.query_api.alerting.reachability import Reachability, check_limits
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import refusals_answered
@@ -26,18 +28,23 @@ from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
-from apimetry.store.alerts.records import AlertRule, AlertState, new_webhook_secret
+from apimetry.store.alerts.records import AlertRule, AlertState, checked_rule, new_webhook_secret
 from apimetry.store.errors import AccountNotFound
 
 T = TypeVar("T")
+
+_ADDRESS = frozenset({"webhook_url", "channel", "routing_key"})
 
 
 class AlertRules:
     """The handlers; `clock` returns seconds since the epoch. Another organization's rule is a 404."""
 
-    def __init__(self, alerts: Alerts, directory: Directory, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, alerts: Alerts, directory: Directory, reachability: Reachability, clock: Callable[[], float]
+    ) -> None:
         self._alerts = alerts
         self._directory = directory
+        self._reachability = reachability
         self._clock = clock
 
     def routes(self) -> list[web.RouteDef]:
@@ -68,6 +75,10 @@ class AlertRules:
         if application is None or application.organization_id != access.organization.id:
             raise NotFound(f"No application {body.application[:80]!r} in this organization")
         rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
+        with refusals_answered():
+            checked_rule(rule)
+        check_limits(rule, application)
+        await self._reachability.check_address(rule)
         made = await self._run(lambda: self._alerts.create(rule))
         return json_response({"alert": rule_json(made, AlertState()), "secret": made.webhook_secret}, status=201)
 
@@ -81,13 +92,21 @@ class AlertRules:
         access = await self._authorize(request)
         body = await read_body(request, AlertChange)
 
-        def change() -> dict[str, object]:
-            old = self._rule(request, access)
-            changes = changes_of(body, old)
-            parse_filters(changes.get("include", ()), changes.get("exclude", ()))
-            return self._one(self._alerts.update(old.id, changes))
+        old = await self._run(lambda: self._rule(request, access))
+        changes = changes_of(body, old)
+        parse_filters(changes.get("include", ()), changes.get("exclude", ()))
+        await self._check_change(old, changes)
+        return json_response({"alert": await self._run(lambda: self._one(self._alerts.update(old.id, changes)))})
 
-        return json_response({"alert": await self._run(change)})
+    async def _check_change(self, old: AlertRule, changes: Mapping[str, Any]) -> None:
+        """Raise BadRequest where the changed rule could never fire, or never tell; what stays was checked before."""
+        with refusals_answered():
+            rule = checked_rule(replace(old, **changes))
+        application = self._directory.application(old.application_id)
+        if "metric" in changes and application is not None:
+            check_limits(rule, application)
+        if _ADDRESS.intersection(changes):
+            await self._reachability.check_address(rule)
 
     async def delete_rule(self, request: web.Request) -> web.Response:
         """Delete a rule."""

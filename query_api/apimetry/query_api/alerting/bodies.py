@@ -10,6 +10,7 @@ import msgspec
 
 from apimetry.query_api.http.json_values import iso_or_none
 from apimetry.serving.errors import BadRequest
+from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
@@ -23,6 +24,7 @@ from apimetry.store.alerts.records import (
 )
 
 MAX_FILTERS = 50
+HIDDEN = "***"
 MAX_FILTER_CHARACTERS = 2000
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -49,6 +51,8 @@ class AlertInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     minimum_requests: Count = 0
     cooldown_s: Seconds = DEFAULT_COOLDOWN_S
     webhook_url: str | None = None
+    channel: Channel | None = None
+    routing_key: str | None = None
     paused: bool = False
 
 
@@ -66,6 +70,8 @@ class AlertChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     minimum_requests: Count | msgspec.UnsetType = msgspec.UNSET
     cooldown_s: Seconds | msgspec.UnsetType = msgspec.UNSET
     webhook_url: str | msgspec.UnsetType | None = msgspec.UNSET
+    channel: Channel | msgspec.UnsetType | None = msgspec.UNSET
+    routing_key: str | msgspec.UnsetType | None = msgspec.UNSET
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -142,6 +148,8 @@ def rule_json(rule: AlertRule, state: AlertState) -> dict[str, object]:
         "minimumRequests": rule.minimum_requests,
         "cooldownS": rule.cooldown_s,
         "webhookUrl": rule.webhook_url,
+        "channel": rule.sends_by.value if rule.sends_by else None,
+        "routingKey": HIDDEN if rule.routing_key else None,
         "paused": rule.paused,
         "createdAt": iso_or_none(rule.created_at),
         "state": {

@@ -159,7 +159,7 @@ class Evaluator:
                 self._send(rule, event, application, is_last=now - event.at > GIVE_UP_AFTER - 2 * RETRY_AFTER)
 
     def _send(self, rule: AlertRule, event: AlertEvent, application: Application, *, is_last: bool = False) -> None:
-        if rule.webhook_url is None:
+        if rule.sends_by is None:
             return
         task = asyncio.create_task(self._deliver(rule, event, application, is_last=is_last))
         self._deliveries.add(task)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from apimetry.query_api.alerting.evaluator import Evaluator
+from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.settings import QuerySettings
@@ -25,7 +26,8 @@ def evaluating(
     async def context(_: web.Application) -> AsyncIterator[None]:
         allow_private = settings.allow_private_webhooks
         async with webhook_session(allow_private=allow_private) as session:
-            webhooks = Webhooks(session, allow_private=allow_private, clock=clock)
+            mailer = Mailer(settings.smtp)
+            webhooks = Webhooks(session, allow_private=allow_private, mailer=mailer, clock=clock)
             evaluator = Evaluator(alerts, directory, webhooks, ask=engine.ask, owner=secrets.token_hex(8))
             task = asyncio.create_task(evaluator.run(clock), name="apimetry-alerts")
             yield

@@ -1,8 +1,10 @@
-"""Sends alert events to their rules' webhooks: signed, in time, and never to a private address unless allowed.
+"""Sends alert events where their rules say: in time, and never to a private address unless allowed.
 
-The form is that of the Standard Webhooks specification (https://www.standardwebhooks.com), for which receivers find
-libraries in many languages: `webhook-id` names the event, the same on each attempt; `webhook-timestamp` is the time
-of the attempt; `webhook-signature` is `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`.
+A rule's channel is the form of its messages: `payloads` for chats and PagerDuty, `mail` for e-mail, and our own JSON,
+signed, for everything else. The form of that is the Standard Webhooks specification
+(https://www.standardwebhooks.com), for which receivers find libraries in many languages: `webhook-id` names the
+event, the same on each attempt; `webhook-timestamp` is the time of the attempt; `webhook-signature` is `v1,` and the
+base64 of HMAC-SHA-256 over `id.timestamp.body`.
 
 Bounds: one attempt takes 10 s at most, five of them with their waits some 70 s. Of an answer only the status is read,
 never the body. Redirects are not followed: they count as a refusal.
@@ -19,7 +21,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 from importlib.metadata import version
 
 import aiohttp
@@ -28,10 +29,14 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
+from apimetry.query_api.alerting.mail import Mailer, SmtpSettings, may_take_later
+from apimetry.query_api.alerting.notices import iso_utc, notice_of
+from apimetry.query_api.alerting.payloads import CHAT, pagerduty
 from apimetry.store.accounts.accounts import Application
+from apimetry.store.alerts.channels import PAGERDUTY_URL, Channel, recipients
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 ATTEMPT_TIMEOUT_S = 10.0
@@ -53,7 +58,7 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application) -> byt
     return msgspec.json.encode(
         {
             "type": f"alert.{event.kind.value}",
-            "timestamp": _iso(event.at),
+            "timestamp": iso_utc(event.at),
             "data": {
                 "id": event.id,
                 "application": {"id": application.id, "name": application.name},
@@ -67,7 +72,7 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application) -> byt
                     "windowS": rule.window_s,
                 },
                 "value": event.value,
-                "firedAt": _iso(event.fired_at),
+                "firedAt": iso_utc(event.fired_at),
             },
         }
     )
@@ -112,29 +117,33 @@ class Webhooks:
         session: aiohttp.ClientSession,
         *,
         allow_private: bool,
+        mailer: Mailer | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._session = session
+        self._mailer = mailer or Mailer(SmtpSettings())
         self._allow_private = allow_private
         self._clock = clock
         self._sleep = sleep
 
     async def deliver(self, rule: AlertRule, event: AlertEvent, application: Application) -> tuple[str, int]:
         """Return how it ended and after how many attempts: delivered, failed for good, or pending for a later try."""
-        body = payload(rule, event, application)
+        channel = rule.sends_by
+        attempt = self._mailed if channel is Channel.email else self._posted
+        is_passing = may_take_later if channel is Channel.email else worth_another_try
         wait_s = FIRST_WAIT_S
-        for attempt in range(1, ATTEMPTS + 1):
-            outcome = await self._attempt(rule, event, body)
+        for number in range(1, ATTEMPTS + 1):
+            outcome = await attempt(rule, event, application)
             if isinstance(outcome, int) and 200 <= outcome < 300:
-                return DELIVERED, attempt
+                return DELIVERED, number
             # Neither the address nor an answer's text: both may carry what is nobody's business.
             shown = outcome if isinstance(outcome, int) else type(outcome).__name__
-            if not worth_another_try(outcome):
-                log.warning("the webhook of alert rule %s refused event %s: %s", rule.id, event.id, shown)
-                return FAILED, attempt
-            log.info("the webhook of alert rule %s did not take event %s: %s", rule.id, event.id, shown)
-            if attempt < ATTEMPTS:
+            if not is_passing(outcome):
+                logger.warning("the receiver of alert rule %s refused event %s: %s", rule.id, event.id, shown)
+                return FAILED, number
+            logger.info("the receiver of alert rule %s did not take event %s: %s", rule.id, event.id, shown)
+            if number < ATTEMPTS:
                 await self._sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
                 wait_s *= 2
         return PENDING, ATTEMPTS
@@ -143,14 +152,16 @@ class Webhooks:
         """Return the time, whole seconds since the epoch."""
         return int(self._clock())
 
-    async def _attempt(self, rule: AlertRule, event: AlertEvent, body: bytes) -> int | BaseException:
-        url = URL(rule.webhook_url or "")
-        timestamp = self.now_s()
-        headers = {
-            "webhook-id": event.id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(rule.webhook_secret, event.id, timestamp, body),
-        }
+    async def _mailed(self, rule: AlertRule, event: AlertEvent, application: Application) -> int | BaseException:
+        if not self._mailer.is_configured:
+            # Another service over the same store may have a server, or this one with its next start.
+            return OSError("no SMTP server is configured")
+        notice = notice_of(rule, event, application)
+        return await self._mailer.send(notice, recipients(rule.webhook_url or ""))
+
+    async def _posted(self, rule: AlertRule, event: AlertEvent, application: Application) -> int | BaseException:
+        url = URL(rule.webhook_url or PAGERDUTY_URL)
+        body, headers = self._request(rule, event, application)
         try:
             if not self._allow_private:
                 check_host(url.host or "")
@@ -161,6 +172,17 @@ class Webhooks:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             return error
 
-
-def _iso(time_: datetime) -> str:
-    return time_.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _request(self, rule: AlertRule, event: AlertEvent, application: Application) -> tuple[bytes, dict[str, str]]:
+        """Return the body of one attempt and the headers that go with it."""
+        notice = notice_of(rule, event, application)
+        chat = CHAT.get(rule.sends_by or Channel.webhook)
+        if chat is not None:
+            return msgspec.json.encode(chat(notice)), {}
+        if rule.sends_by is Channel.pagerduty:
+            return msgspec.json.encode(pagerduty(notice, rule.routing_key or "")), {}
+        body, timestamp = payload(rule, event, application), self.now_s()
+        return body, {
+            "webhook-id": event.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(rule.webhook_secret, event.id, timestamp, body),
+        }

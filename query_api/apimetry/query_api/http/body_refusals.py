@@ -12,6 +12,7 @@ from apimetry.serving.errors import BadRequest
 
 _MAX_SHOWN_CHARACTERS = 80
 _PLACED = re.compile(r"(?P<what>.*) - at `\$\.(?P<path>[^`\[]+)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`(?: - at `\$\.(?P<path>[^`\[]+)`)?", re.DOTALL)
 _EXPECTED = re.compile(r"Expected (?P<allowed>.*?)(?:, got .*)?", re.DOTALL)
 _QUOTED = re.compile(r"`([a-z| ]+)`")
 _IN_WORDS = {
@@ -27,6 +28,10 @@ _IN_WORDS = {
 
 def refusal_of(error: msgspec.ValidationError, content: bytes, shape: type[msgspec.Struct]) -> BadRequest:
     """Return the answer to a body, `content`, that is JSON but not as `shape` says."""
+    missing = _MISSING.fullmatch(str(error))
+    if missing is not None:
+        path = f"{missing['path']}." if missing["path"] else ""
+        return BadRequest(f"{path}{missing['name']} is missing from the body")
     placed = _PLACED.fullmatch(str(error))
     if placed is not None:
         names = placed["path"].split(".")

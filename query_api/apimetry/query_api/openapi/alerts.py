@@ -7,6 +7,7 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi.parts import COUNT, answer, array, closed, errors, json_content, operation, ref
 from apimetry.query_api.openapi.parts import schema as schema_ref
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
+from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
@@ -32,6 +33,8 @@ _RULE = {
     "minimumRequests": 20,
     "cooldownS": 300,
     "webhookUrl": "https://hooks.example.com/apimetry",
+    "channel": "webhook",
+    "routingKey": None,
     "paused": False,
     "createdAt": "2026-01-20T14:00:00Z",
     "state": {
@@ -67,9 +70,13 @@ when the value is above (or below) the threshold, once until it resolves, and no
 firing; it resolves when that does not hold any more. A rate or a latency of fewer requests than `minimumRequests`, or
 of none, changes nothing. `no_data` takes neither threshold nor direction.
 
-The webhook gets a POST for each firing and resolving, in the form of the Standard Webhooks specification: verify
-`webhook-signature` with the secret that is shown once, and drop a `webhook-id` that came before. 5xx, 408, 429 and
-broken connections are tried again for an hour."""
+Each firing and resolving is told in the form of the rule's `channel`: `slack`, `teams` and `discord` get a message
+of theirs at `webhookUrl`; `pagerduty` gets an event that opens or resolves one incident, by `routingKey`; `email`
+goes to the addresses of `mailto:ops@example.com,dev@example.com`. Without a `channel` the address tells it
+(hooks.slack.com, discord.com, webhook.office.com, logic.azure.com, events.pagerduty.com, `mailto:`). Any other
+address gets a POST of our own JSON, in the form of the Standard Webhooks specification: verify `webhook-signature`
+with the secret that is shown once, and drop a `webhook-id` that came before. 5xx, 408, 429 and broken connections are
+tried again for an hour."""
 
 
 def paths() -> Json:
@@ -247,7 +254,18 @@ def _settable() -> Json:
         "webhookUrl": {
             "type": ["string", "null"],
             "maxLength": 2000,
-            "description": "http:// or https://; never a private address, unless the service allows it.",
+            "description": "http:// or https://, or mailto: for e-mail; a private address is refused, unless the"
+            " service allows it.",
+        },
+        "channel": {
+            "type": ["string", "null"],
+            "enum": [*(each.value for each in Channel), None],
+            "description": "The form of the messages; null: the address tells it.",
+        },
+        "routingKey": {
+            "type": ["string", "null"],
+            "description": "PagerDuty's integration key, 32 letters and digits: for the channel `pagerduty`, and only"
+            " for it. It is shown as `***`.",
         },
         "paused": {"type": "boolean", "default": False},
     }

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import (
     AlertEvent,
     AlertRule,
@@ -34,7 +35,8 @@ MAX_RULES: Final = 1000
 
 _RULES: Final = (
     "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
-    " exclude, window_s, direction, threshold, minimum_requests, cooldown_s, webhook_url, paused"
+    " exclude, window_s, direction, threshold, minimum_requests, cooldown_s, webhook_url, paused, channel,"
+    " routing_key"
     " FROM alert_rules FINAL"
 )
 _EVENTS: Final = (
@@ -203,6 +205,8 @@ def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
         "cooldown_s": ("UInt32", rule.cooldown_s),
         "webhook_url": ("String", rule.webhook_url or ""),
         "webhook_secret": ("String", rule.webhook_secret),
+        "channel": ("String", rule.channel.value if rule.channel else ""),
+        "routing_key": ("String", rule.routing_key or ""),
         "paused": ("UInt8", int(rule.paused)),
         "created_at": ("DateTime64(3, 'UTC')", rule.created_at.astimezone(timezone.utc)),
         "deleted": ("UInt8", int(deleted)),
@@ -228,6 +232,8 @@ def _rule(row: tuple[Any, ...]) -> AlertRule:
         cooldown_s=row[14],
         webhook_url=row[15] or None,
         paused=bool(row[16]),
+        channel=Channel(row[17]) if row[17] else None,
+        routing_key=row[18] or None,
     )
 
 

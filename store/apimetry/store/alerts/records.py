@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Final
-from urllib.parse import urlsplit
 
 from apimetry.store.accounts.records import checked_name
+from apimetry.store.alerts.channels import Channel, check_address, told_by
 from apimetry.store.errors import AccountInvalid
 
 MAX_WINDOW_S: Final = 86400
 MAX_COOLDOWN_S: Final = 7 * 86400
 DEFAULT_WINDOW_S: Final = 300
 DEFAULT_COOLDOWN_S: Final = 300
-_MAX_URL: Final = 2000
 _SECRET_BYTES: Final = 32
 
 
@@ -56,7 +55,8 @@ class AlertRule:
     """When to raise an alarm about one application, and whom to tell.
 
     The threshold is in percent for the error rate and the utilization, in milliseconds for latencies; a rule about no
-    data has none (0). `include` and `exclude` hold `field:value`. `webhook_secret` signs what is sent.
+    data has none (0). `include` and `exclude` hold `field:value`. `webhook_secret` signs what is sent in
+    the channel `webhook`. `channel` is None where the address tells it.
     """
 
     id: str
@@ -75,7 +75,16 @@ class AlertRule:
     minimum_requests: int = 0
     cooldown_s: int = DEFAULT_COOLDOWN_S
     webhook_url: str | None = None
+    channel: Channel | None = None
+    routing_key: str | None = field(default=None, repr=False)
     paused: bool = False
+
+    @property
+    def sends_by(self) -> Channel | None:
+        """The channel of the rule's messages; None where it sends none."""
+        if self.channel is not None or self.webhook_url is None:
+            return self.channel
+        return told_by(self.webhook_url)
 
 
 @dataclass(frozen=True)
@@ -127,8 +136,10 @@ def checked_rule(rule: AlertRule) -> AlertRule:
         raise AccountInvalid(f"windowS must be whole minutes, 60 to {MAX_WINDOW_S}, not {rule.window_s}")
     if not 0 <= rule.cooldown_s <= MAX_COOLDOWN_S:
         raise AccountInvalid(f"cooldownS must be 0 to {MAX_COOLDOWN_S}, not {rule.cooldown_s}")
-    if rule.webhook_url is not None:
-        _check_url(rule.webhook_url)
+    if rule.sends_by is not None:
+        check_address(rule.sends_by, rule.webhook_url, rule.routing_key)
+    elif rule.routing_key is not None:
+        raise AccountInvalid("routingKey belongs to the channel pagerduty, and only to it")
     return rule
 
 
@@ -140,15 +151,3 @@ def _check_threshold(rule: AlertRule) -> None:
         raise AccountInvalid(f"threshold must be a number, at least 0, not {rule.threshold}")
     elif rule.metric is Metric.error_rate and rule.threshold > 100:
         raise AccountInvalid(f"threshold of error_rate is percent, 100 at most, not {rule.threshold:g}")
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good or len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
-        raise AccountInvalid(
-            f"webhookUrl must be an http:// or https:// address of {_MAX_URL} ASCII characters at most"
-        )

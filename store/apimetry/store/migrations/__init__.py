@@ -26,6 +26,7 @@ from apimetry.store.migrations import (
     m0006_alerts,
     m0007_jobs,
     m0008_unknown_times,
+    m0009_alert_channels,
 )
 from apimetry.store.migrations.pausing import inserts_paused, resume_inserts
 
@@ -43,6 +44,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0006_alerts", m0006_alerts.statements),
     ("0007_jobs", m0007_jobs.statements),
     ("0008_unknown_times", m0008_unknown_times.statements),
+    ("0009_alert_channels", m0009_alert_channels.statements),
 )
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
