@@ -332,6 +332,7 @@ ACCESS = HEAD.replace('"', '\\"')
         f'{{"log":"{ACCESS}\\n","stream":"stdout","time":"2026-11-26T14:43:04.123456789Z"}}',
         f"<34>1 2026-11-26T14:43:04.003Z web nginx 8710 - - {HEAD}",
         f'<34>1 2026-11-26T14:43:04.003Z web nginx - ID47 [x@1 a="b"] {HEAD}',
+        f'<34>1 2026-11-26T14:43:04.003Z web nginx - ID47 [x@1 a="b"][y@2 c="d"] {HEAD}',
         f"<190>Nov 26 14:43:04 web nginx: {HEAD}",
         f"Nov 26 14:43:04 web nginx[812]: {HEAD}",
         f"2026-11-26T14:43:04.123456+00:00 web nginx[812]: {HEAD}",

@@ -87,6 +87,16 @@ NGINX = [
     ("$remote_addr\t[$time_local]\t$request\t$status", "::1\t[14/Oct/2014:16:00:00 +0200]\t-\t400", {"method": ""}),
     (NGINX_COMBINED, COMBINED.replace("GET /v1/7?key=x HTTP/1.1", "\\x16\\x03"), {"method": "", "target": ""}),
     (NGINX_COMBINED, COMBINED.replace("alice", "john doe"), {"user": "john doe"}),
+    (
+        "$remote_addr:$remote_port [$time_local] $request_uri $status",
+        f"2001:db8::1:443 {TIME} /a 200",
+        {"address": "2001:db8::1", "target": "/a"},
+    ),
+    (
+        "$msec,$remote_addr,$request_method,$request_uri,$status,$upstream_response_time,$request_time",
+        "1413295200.123,1.2.3.4,GET,/a,200,0.001,0.012",
+        {"address": "1.2.3.4", "response_us": 12_000},
+    ),
 ]
 APACHE = [
     ('%h %l %u %t \\"%r\\" %>s %b', HEAD, {"time_us": TIME_US, "response_bytes": 2326}),

@@ -21,7 +21,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}m")
 _PRIORITY = re.compile(r"\A<\d{1,3}>")
 # RFC 5424: version, time, host, application, process, message id, structured data.
 _SYSLOG_5424 = re.compile(
-    r"\A1 (?P<time>\S{1,40}) \S{1,255} \S{1,48} \S{1,128} \S{1,32} (?:-|\[[^\]]{0,2000}\])(?: \ufeff?|\Z)"
+    r"\A1 (?P<time>\S{1,40}) \S{1,255} \S{1,48} \S{1,128} \S{1,32} (?:-|(?:\[[^\]]{0,1000}\]){1,8})(?: \ufeff?|\Z)"
 )
 # RFC 3164, as syslogd, rsyslog and journalctl write it.
 _SYSLOG_3164 = re.compile(

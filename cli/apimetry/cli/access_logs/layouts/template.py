@@ -72,7 +72,7 @@ class Template:
         pattern = field.pattern or self._pattern_before(field, following)
         if pattern is not None:
             match = pattern.match(line, position)
-            end = -1 if match is None else match.end()
+            end = -1 if match is None else _before(following, line, position, match.end())
         elif following is None:
             end = len(line)
         elif not isinstance(following, str):
@@ -93,6 +93,14 @@ class Template:
         if following is None or following.startswith(" "):
             return field.unquoted
         return None
+
+
+def _before(following: Part | None, line: str, position: int, end: int) -> int:
+    """Return where a field ends that could hold what follows it too, as an address could a colon and its port."""
+    if not isinstance(following, str) or line.startswith(following, end):
+        return end
+    found = line.rfind(following, position, end)
+    return end if found < 0 else found
 
 
 def checked(template: Template) -> Template:
