@@ -25,17 +25,18 @@ def exported(service, key):
 def test_an_export_posted_to_another_application_is_the_same_events(tmp_path):
     now = int(time.time())
     events = [
-        {"timestamp": now - number + micros / 1_000_000, "method": "GET", "url": f"/{NASTY}", "response_us": number,
-         "status_code": 200 + number, "route": NASTY, "consumer_id": NASTY, "data": {NASTY: NASTY, "": ""},
-         "sample_weight": number + 1, "ttfb_us": number or None, "request_bytes": 2**53, "source": "a:b",
-         "version": "1", "client_ip": "192.0.2.1", "user_agent": NASTY, "error_type": "E", "function": "f"}
+        {"timestamp": now - number + micros / 1_000_000, "method": "GET", "url": f"/{NASTY}",
+         "response_us": number or None, "status_code": 200 + number, "route": NASTY, "consumer_id": NASTY,
+         "data": {NASTY: NASTY, "": ""}, "sample_weight": number + 1, "ttfb_us": number or None,
+         "request_bytes": 2**53, "source": "a:b", "version": "1", "client_ip": "192.0.2.1", "user_agent": NASTY,
+         "error_type": "E", "function": "f"}
         for number, micros in enumerate((0, 1, 999_999, 123_456, 500_000))
     ]  # fmt: skip
     with running("serve", data_dir=tmp_path, **BOOTSTRAP) as service:
         assert post_events(service.collector_url, events) == (200, {"accepted": 5, "rejected": 0})
         wait_for_total(service, service.query_url, 15)
         first = exported(service, READ_KEY)
-        assert sorted(first, key=lambda event: event["response_us"]) == [
+        assert sorted(first, key=lambda event: event["status_code"]) == [
             {**event, "response_bytes": None} for event in events
         ]
         request(f"{service.query_url}/api/applications", ADMIN_KEY, {"id": "copy", "name": "Copy"})

@@ -20,7 +20,15 @@ START_US = 1_413_295_200_000_000
 NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"
 BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT timestamp,"}
 EVENTS = [
-    Event(timestamp=START_US + 1, url=NASTY, data={NASTY: NASTY, "": ""}, user_agent=NASTY, sample_weight=7),
+    Event(
+        "shop",
+        START_US + 1,
+        url=NASTY,
+        response_us=None,
+        data={NASTY: NASTY, "": ""},
+        user_agent=NASTY,
+        sample_weight=7,
+    ),
     Event(timestamp=START_US + 123_456, request_bytes=2**53, response_us=2**40 - 1, consumer_id="acme", source="a:b"),
     Event(timestamp=START_US + 2_000_000, status_code=599, error_type="E", ttfb_us=0, response_bytes=0, version="1"),
     Event("theirs", START_US + 3),
@@ -58,6 +66,7 @@ async def test_csv_is_every_event_with_a_heading(service):
     assert [row["url"] for row in rows] == [event.url for event in OURS]
     assert [row["timestamp"] for row in rows] == ["1413295200.000001", "1413295200.123456", "1413295202"]
     assert [row["ttfb_us"] for row in rows] == ["", "", "0"]
+    assert [row["response_us"] for row in rows] == ["", str(2**40 - 1), "0"]
 
 
 async def test_parquet_is_every_event_with_its_types(service):
@@ -71,7 +80,8 @@ async def test_parquet_is_every_event_with_its_types(service):
         event.timestamp for event in OURS
     ]
     assert [dict(pairs) for pairs in table["data"].to_pylist()] == [event.data for event in OURS]
-    assert table["url"].to_pylist() == [event.url for event in OURS]
+    for name in ("url", "response_us", "ttfb_us"):
+        assert table[name].to_pylist() == [getattr(event, name) for event in OURS]
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
