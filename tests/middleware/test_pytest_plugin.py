@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
+from flask import Flask, Response, redirect
 
 from apimetry.middleware.recorder import Recorder
 from apimetry.middleware.testing import RecordedEvents, record_events
 from apimetry.middleware.wsgi import WSGIMiddleware
-from tests.middleware.adapters import ADAPTERS, call_wsgi
+from tests.middleware.adapters import ADAPTERS, call_wsgi, configure_django
 from tests.middleware.test_exporter import event
 
 
@@ -98,3 +100,70 @@ def test_plugin_alone_imports_none_of_the_middleware(tmp_path):
         timeout=60,
     )
     assert done.returncode == 0, done.stdout
+
+
+def make_flask(response):
+    app = Flask("kept")
+    app.add_url_rule("/a", "view", response)
+    app.wsgi_app = WSGIMiddleware(app.wsgi_app)
+    return app.test_client()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        lambda: "hello",
+        lambda: "",
+        lambda: {"a": 1},
+        lambda: ("", 204),
+        lambda: Response(["he", "llo"]),
+        lambda: Response(iter(["he", "llo"]), headers={"Content-Length": "5"}),
+        lambda: redirect("/b"),
+    ],
+    ids=["text", "empty", "json", "204", "pieces", "stream", "redirect"],
+)
+def test_request_to_flask_is_recorded_though_the_test_keeps_its_response(method, response, apimetry):
+    kept = make_flask(response).open("/a", method=method)
+    if kept.is_streamed and method == "GET" and len(apimetry) == 0:
+        kept.get_data()  # a stream of several pieces has no more than begun
+    assert [(e.route, e.method, e.status_code) for e in apimetry] == [("/a", method, kept.status_code)]
+    assert apimetry[0].response_bytes == len(kept.get_data())
+    assert len(apimetry) == 1
+
+
+@pytest.fixture
+def django_client():
+    configure_django()
+    from django.test import Client
+
+    return Client()
+
+
+@pytest.mark.parametrize("path", ["/v1/scores/17", "/stream", "/file"])
+def test_head_of_djangos_test_client_is_no_499(path, django_client, apimetry):
+    from django.test.utils import override_settings
+
+    with override_settings(ROOT_URLCONF=f"tests.middleware.django_{'files' if path == '/file' else 'urls'}"):
+        assert django_client.head(path).status_code == 200
+    assert [(e.method, e.status_code, e.response_bytes) for e in apimetry] == [("HEAD", 200, 0)]
+
+
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_stream_of_djangos_test_client_that_nobody_reads_is_no_499(end, django_client, apimetry):
+    response = django_client.get("/stream")
+    if end == "close":
+        response.close()
+    del response
+    gc.collect()
+    assert [(e.route, e.status_code) for e in apimetry] == [("/stream", 200)]
+
+
+async def test_stream_of_djangos_asynchronous_client_that_nobody_reads_is_no_499(apimetry):
+    configure_django()
+    from django.test import AsyncClient
+
+    for method in ("head", "get"):
+        response = await getattr(AsyncClient(), method)("/stream")
+        response.close()
+    assert [(e.method, e.status_code) for e in apimetry] == [("HEAD", 200), ("GET", 200)]

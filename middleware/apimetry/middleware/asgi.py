@@ -11,7 +11,7 @@ from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.lifespan import FlushAtShutdown, flush_before_end
 from apimetry.middleware.listeners import listen_within
-from apimetry.middleware.nesting import MARK, Findings, served
+from apimetry.middleware.nesting import MARK, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routers import Asked, ask_routers, find_routers
@@ -54,22 +54,24 @@ class ASGIMiddleware:
             kind not in _RECORDED
             or MARK in scope
             or recorder.skips(scope["path"])
-            or _skips_under_prefix(recorder, scope)
+            or ((prefix := scope.get("root_path")) and recorder.skips_under(prefix, scope["path"]))
         ):
             if kind == "lifespan":
                 send = FlushAtShutdown(recorder, send)
             await self.app(scope, receive, send)
             return
         exchange = _RECORDED[kind](self, scope, receive, send)
-        served_before = served.get()
-        served.set(exchange.findings)
+        if wsgi_in_use:
+            served_before = served.get()
+            served.set(exchange)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.fail(error)
             raise
         finally:
-            served.set(served_before)
+            if wsgi_in_use:
+                served.set(served_before)
         if not exchange.is_recorded:
             exchange.finish()
         if recorder.host.is_stopping:
@@ -84,7 +86,6 @@ class _Exchange:
         "_is_streamed",
         "_is_whole",
         "_middleware",
-        "_path",
         "_receive",
         "_request_bytes",
         "_response_bytes",
@@ -95,14 +96,16 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
-        "findings",
+        "found_error",
+        "found_names",
         "is_recorded",
+        "path",
     )
 
     def __init__(self, middleware: ASGIMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._middleware = middleware
         self._scope = scope
-        self._path: str = scope["path"]  # now: some frameworks move it on
+        self.path: str = scope["path"]  # now: some frameworks move it on
         self._receive = receive
         self._send = send
         self._status = self._response_bytes = 0
@@ -112,7 +115,9 @@ class _Exchange:
         self._start: Message | None = None
         self._is_whole = False  # once the last body part is handed over
         self._is_client_gone = self.is_recorded = self._is_streamed = False
-        scope[MARK] = self.findings = Findings(self._path)
+        self.found_error = ""
+        self.found_names: Names | None = None
+        scope[MARK] = self  # until it is recorded: it holds the scope
         self._started_ns = perf_counter_ns()
 
     async def receive(self) -> Message:
@@ -159,7 +164,7 @@ class _Exchange:
             raise
         if self._response_ns is None:
             self._response_ns = perf_counter_ns() - self._started_ns
-            if self._status < 500 or self.findings.error_type:
+            if self._status < 500 or self.found_error:
                 self._record()  # now: a background task is no part of the response
             # else: the exception behind it may still come by
 
@@ -182,7 +187,7 @@ class _Exchange:
         way_out = find_way_out()
         if way_out is None:
             return False
-        self.findings.error_type = "" if is_cancelled else error_type
+        self.found_error = "" if is_cancelled else error_type
         self._send = way_out.cell_contents
         failed_ns = perf_counter_ns() - self._started_ns
         way_out.cell_contents = Follower(self._send_outside, partial(self._give_up, failed_ns, is_cancelled))
@@ -232,7 +237,7 @@ class _Exchange:
             if names is UNKNOWN_NAMES:
                 names = self._ask_names(method)
             if self._status >= 500:
-                error_type = error_type or self.findings.error_type
+                error_type = error_type or self.found_error
             client_ip: str | tuple[str, str, str] = ""
             user_agent = ""
             if recorder.takes_more:
@@ -245,7 +250,7 @@ class _Exchange:
                 (
                     self._started_ns,
                     method,
-                    self._path,
+                    self.path,
                     scope.get("query_string", b""),
                     names,
                     self._status,
@@ -266,13 +271,13 @@ class _Exchange:
 
     def _ask_names(self, method: str) -> Names:
         """Find the names of a request that no router has seen, or none that left anything in our scope."""
-        if self.findings.names is not None:
-            return self.findings.names
+        if self.found_names is not None:
+            return self.found_names
         scope = self._scope
         prefix: str = scope.get("app_root_path", scope.get("root_path")) or ""
         return ask_routers(
             find_routers(self._middleware.app),
-            Asked(self._path, method, prefix, scope["type"] == "websocket", scope.get("headers", ())),
+            Asked(self.path, method, prefix, scope["type"] == "websocket", scope.get("headers", ())),
         )
 
     def _body_bytes(self, method: str) -> int | str | None:
@@ -356,11 +361,6 @@ class _Socket(_Exchange):
 
 
 _RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
-
-
-def _skips_under_prefix(recorder: Recorder, scope: Scope) -> bool:
-    prefix: str = scope.get("root_path") or ""
-    return bool(prefix) and recorder.skips_under(prefix, scope["path"])
 
 
 def _may_have_body(scope: Scope, method: str) -> bool:

@@ -15,7 +15,7 @@ from apimetry.middleware.bodies import count_input, has_unknown_length
 from apimetry.middleware.environs import read_client, read_user_agent
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.lifespan import flush_before_end
-from apimetry.middleware.nesting import MARK, Findings, find_outer, note_error
+from apimetry.middleware.nesting import MARK, Findings, find_around, note_error, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, django_names
 
@@ -42,6 +42,7 @@ class DjangoMiddleware:
         self.recorder = Recorder(getattr(settings, "APIMETRY", None) or {})
         self.names = NameCache()
         self._is_async = iscoroutinefunction(get_response)
+        wsgi_in_use.add("django")
         got_request_exception.connect(_note_exception)
         if self._is_async:
             markcoroutinefunction(self)
@@ -54,12 +55,14 @@ class DjangoMiddleware:
         """Pass the request on and record it."""
         if self._is_async:
             return self._call_async(request)
-        if _is_skipped(self.recorder, request):
+        path, skips = request.path, self.recorder.skips
+        if skips(path) or (request.path_info != path and skips(request.path_info)):
             return self.get_response(request)
-        outer = _find_outer(request)
+        carrier = request.__dict__.get("scope") or request.META
+        outer = carrier.get(MARK) or (find_around(carrier) if carrier is request.META else None)
         if outer is not None:
             return self._tell(outer, request, self.get_response(request))
-        exchange = _Exchange(self, request)
+        exchange = _Exchange(self, request, carrier)
         try:
             response = self.get_response(request)
         except BaseException as error:
@@ -69,12 +72,14 @@ class DjangoMiddleware:
         return response
 
     async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
-        if _is_skipped(self.recorder, request):
+        path, skips = request.path, self.recorder.skips
+        if skips(path) or (request.path_info != path and skips(request.path_info)):
             return await self.get_response(request)
-        outer = _find_outer(request)
+        carrier = request.__dict__.get("scope") or request.META
+        outer = carrier.get(MARK)
         if outer is not None:
             return self._tell(outer, request, await self.get_response(request))
-        exchange = _Exchange(self, request)
+        exchange = _Exchange(self, request, carrier)
         try:
             response = await self.get_response(request)
         except BaseException as error:
@@ -102,7 +107,7 @@ class DjangoMiddleware:
         """Tell the middleware that records the request what answered it."""
         try:
             names = self.find_names(request, response.status_code)
-            outer.names = names if names is not UNMATCHED_NAMES else outer.names
+            outer.found_names = names if names is not UNMATCHED_NAMES else outer.found_names
         except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
             self.recorder.report_fault("django", error)
         return response
@@ -112,22 +117,7 @@ def _note_exception(request: Any = None, **_signal: Any) -> None:  # noqa: ANN40
     """Note the class of an exception which Django turns into a response before we see it."""
     error = sys.exc_info()[1]
     if error is not None and request is not None:
-        note_error(_carrier_of(request), error)
-
-
-def _carrier_of(request: Any) -> Any:  # noqa: ANN401  # see above
-    """Return what a request was made of: its scope, or its environ."""
-    return request.__dict__.get("scope") or request.META
-
-
-def _find_outer(request: Any) -> Findings | None:  # noqa: ANN401  # see above
-    scope = request.__dict__.get("scope")
-    return find_outer(request.META) if scope is None else scope.get(MARK)
-
-
-def _is_skipped(recorder: Recorder, request: Any) -> bool:  # noqa: ANN401  # see above
-    path, within = request.path, request.path_info
-    return recorder.skips(path) or (within != path and recorder.skips(within))
+        note_error(request.__dict__.get("scope") or request.META, error)
 
 
 class _Exchange:
@@ -136,7 +126,6 @@ class _Exchange:
     __slots__ = (
         "_carrier",
         "_counted",
-        "_findings",
         "_is_event_stream",
         "_is_recorded",
         "_length",
@@ -146,9 +135,12 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
+        "found_error",
+        "found_names",
+        "path",
     )
 
-    def __init__(self, middleware: DjangoMiddleware, request: Any) -> None:  # noqa: ANN401  # Django has no types
+    def __init__(self, middleware: DjangoMiddleware, request: Any, carrier: Any) -> None:  # noqa: ANN401  # see above
         self._middleware = middleware
         self._request = request
         self._status = 0
@@ -156,9 +148,12 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._length: int | None = None  # of the response's body, as it is announced
         self._is_event_stream = self._is_recorded = False
-        self._counted = None if request.method == "GET" else _count_body(request)
-        self._carrier = _carrier_of(request)
-        self._carrier[MARK] = self._findings = Findings(request.path)
+        self._counted = None if "CONTENT_LENGTH" in request.META or request.method == "GET" else _count_body(request)
+        self._carrier = carrier  # what the request was made of: its scope, or its environ
+        self.path = request.path
+        self.found_error = ""
+        self.found_names: Names | None = None
+        carrier[MARK] = self  # until it is recorded: it holds the request
         self._started_ns = perf_counter_ns()
 
     def answer(self, response: Any) -> None:  # noqa: ANN401  # Django has no types
@@ -168,6 +163,8 @@ class _Exchange:
             if not response.streaming:
                 self._response_bytes = len(response.content)
                 self.finish()
+            elif self._request.method == "HEAD":
+                self.finish()  # nobody wants the stream: servers and the test client close it, or leave it
             elif getattr(response, "file_to_stream", None) is not None:
                 # The server may send the file by itself; replacing the content would keep it from that.
                 self._response_bytes = _announced_length(response)
@@ -203,8 +200,8 @@ class _Exchange:
     def close(self) -> None:
         """Record a stream that is closed before its end: the client left, but where nobody wants the rest."""
         is_whole = self._length is not None and (self._response_bytes or 0) >= self._length
-        # One that was never read is not wanted: an answer to HEAD, or a test that looks at the status alone.
-        if self._ttfb_ns is None or is_whole or self._request.method == "HEAD":
+        # One that was never read is not wanted, as by a test that looks at the status alone.
+        if self._ttfb_ns is None or is_whole:
             self.finish()
         else:
             self.leave()
@@ -225,7 +222,7 @@ class _Exchange:
                 response_ns = response_ns if self._ttfb_ns is None else self._ttfb_ns
             meta, method = request.META, request.method
             if status >= 500:
-                error_type = error_type or self._findings.error_type
+                error_type = error_type or self.found_error
             key = recorder.consumer_environ_key
             consumer = str(meta.get(key, "")) if key else ""
             client: str | tuple[str, str, str] = ""

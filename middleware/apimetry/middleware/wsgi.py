@@ -11,7 +11,7 @@ from apimetry.middleware.bodies import CountedInput, count_input, has_unknown_le
 from apimetry.middleware.environs import as_text, is_skipped, read_client, read_user_agent
 from apimetry.middleware.errors import error_name
 from apimetry.middleware.listeners import listen_within
-from apimetry.middleware.nesting import MARK, Findings, find_outer
+from apimetry.middleware.nesting import MARK, Findings, find_around, served, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routers import Asked, ask_routers, find_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, wsgi_names
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _MAX_STATUSES = 256
+_LENGTH_CHARACTERS = len("content-length")
 _INNER_NAMES = ("wsgi_app", "app", "application", "_app", "wrapped")
 
 
@@ -45,6 +46,7 @@ class WSGIMiddleware:
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
         self._is_settled = False
+        wsgi_in_use.add("wsgi")
         listen_within(wsgi_app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
@@ -58,9 +60,12 @@ class WSGIMiddleware:
         call, owner_ref = self._call, self._owner_ref
         if owner_ref is not None:
             call = MethodType(call, owner_ref())
-        if is_skipped(self.recorder, environ):
+        path = environ.get("PATH_INFO", "")
+        if self.recorder.skips(path) or (
+            (not path.isascii() or environ.get("SCRIPT_NAME")) and is_skipped(self.recorder, environ)
+        ):
             return call(environ, start_response)  # type: ignore[no-any-return]
-        outer = find_outer(environ)
+        outer = environ.get(MARK) or (served.get() and find_around(environ))
         if outer is not None:
             return call(environ, self._note_names(outer, environ, start_response))  # type: ignore[no-any-return]
         exchange = _Exchange(self, environ, start_response)
@@ -84,7 +89,7 @@ class WSGIMiddleware:
             try:
                 names = wsgi_names(self.names, environ, script_name)
                 if names is not UNKNOWN_NAMES:
-                    outer.names = names
+                    outer.found_names = names
             except Exception as error:  # noqa: BLE001  # an odd environ never hurts the host
                 self.recorder.report_fault("wsgi", error)
             return start_response(status, headers, *exc_info)
@@ -132,22 +137,23 @@ class _Exchange:
         "_chunks",
         "_counted",
         "_environ",
-        "_findings",
         "_headers",
         "_host_said",
         "_is_recorded",
         "_iterator",
-        "_length",
         "_middleware",
         "_names",
-        "_path",
         "_response_bytes",
         "_script_name",
+        "_size",
         "_start_response",
         "_started_ns",
         "_status",
         "_ttfb_ns",
         "_write",
+        "found_error",
+        "found_names",
+        "path",
     )
 
     def __init__(self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse) -> None:
@@ -157,15 +163,16 @@ class _Exchange:
         self._start_response = start_response
         # Taken now: applications that dispatch to others move the script's name and the path.
         self._script_name = environ.get("SCRIPT_NAME", "")
-        self._path = environ.get("PATH_INFO", "")
+        self.path = environ.get("PATH_INFO", "")
         self._names = UNKNOWN_NAMES
         self._headers: Any = ()
-        self._length: int | None = None  # of the response's body, as it is announced
         self._counted: CountedInput | None = None
-        environ[MARK] = self._findings = Findings(self._path)
+        self.found_error = ""
+        self.found_names: Names | None = None
+        environ[MARK] = self  # until it is recorded: it holds the environ
         if environ.get("REQUEST_METHOD") != "GET" and has_unknown_length(environ):
             self._counted = count_input(environ)
-        self._status = self._chunks = self._response_bytes = 0
+        self._status = self._chunks = self._response_bytes = self._size = 0
         self._ttfb_ns: int | None = None
         self._is_recorded = False
         self._started_ns = perf_counter_ns()
@@ -196,7 +203,7 @@ class _Exchange:
         """Note the class of an exception that the application has answered by itself, as PEP 3333 lets it say."""
         error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else None
         if isinstance(error, BaseException):
-            self._findings.error_type = error_name(error)
+            self.found_error = error_name(error)
 
     def write(self, data: bytes) -> Any:  # noqa: ANN401  # whatever the server's write returns
         """Count what the application writes by itself, as PEP 3333 allows."""
@@ -216,20 +223,22 @@ class _Exchange:
             # All of it is here, and looking at it does nothing: whether and when the server reads it is no matter.
             self._response_bytes += sum(map(len, body))
             self._record()
-        return _SizedExchange(self) if hasattr(body, "__len__") else self
+        if not hasattr(body, "__len__"):
+            return self
+        self._size = len(self._body)
+        return _SizedExchange(self)
 
     def __iter__(self) -> Iterator[bytes]:
         """Pass the body on, counting it as it flows, and record its end: by its length, or when there is no more."""
-        body = self._body
-        size = len(body) if hasattr(body, "__len__") else None
+        announced = None
         try:
-            for data in body:
+            for data in self._body:
                 if self._chunks == 0:
                     self._ttfb_ns = perf_counter_ns() - self._started_ns
-                    self._length = self._content_length()
+                    announced = self._content_length()
                 self._chunks += 1
                 self._response_bytes += len(data)
-                if self._response_bytes == self._length or self._chunks == size:
+                if self._response_bytes == announced or self._chunks == self._size:
                     self._record()  # now: whoever keeps the response asks for no more
                 yield data
         except GeneratorExit:
@@ -238,7 +247,8 @@ class _Exchange:
         except BaseException as error:
             self.fail(error)
             raise
-        self._record()
+        if not self._is_recorded:
+            self._record()
 
     def __next__(self) -> bytes:
         """Serve a caller that takes this object for an iterator."""
@@ -289,7 +299,10 @@ class _Exchange:
 
     def _content_length(self) -> int | None:
         for name, value in self._headers:
-            if name.lower() == "content-length" and str(value).isdecimal():
+            is_length = name == "Content-Length" or (
+                len(name) == _LENGTH_CHARACTERS and name.lower() == "content-length"
+            )
+            if is_length and str(value).isdecimal():
                 return int(value)
         return None
 
@@ -310,9 +323,9 @@ class _Exchange:
             method = environ.get("REQUEST_METHOD", "")
             if names is UNKNOWN_NAMES:
                 # A layer within answered; or one handed on a copy; or Falcon and Pyramid, which leave nothing.
-                names = self._findings.names or middleware.ask_names(self._path, method)
+                names = self.found_names or middleware.ask_names(self.path, method)
             if status >= 500 or not status:
-                status, error_type = status or 500, error_type or self._find_error()
+                status, error_type = status or 500, error_type or self.found_error
             key = recorder.consumer_environ_key
             consumer = environ.get(key, "") if key else ""
             client: str | tuple[str, str, str] = ""
@@ -327,7 +340,7 @@ class _Exchange:
                 (
                     self._started_ns,
                     method,
-                    as_text(self._script_name + self._path),
+                    as_text(self._script_name + self.path),
                     environ.get("QUERY_STRING", ""),
                     names,
                     status,
@@ -345,11 +358,6 @@ class _Exchange:
             )
         except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
             recorder.report_fault("wsgi", error)
-
-    def _find_error(self) -> str:
-        """Return the class of the exception that a framework has answered; Pyramid leaves it in the environ."""
-        error = (self._environ.get("webob.adhoc_attrs") or {}).get("exception")
-        return self._findings.error_type or ("" if error is None else error_name(error))
 
     def _ask_host(self) -> tuple[str, dict[str, str] | None]:
         """Call the host's callables: at the response's start, while Flask's `g` and its like are still there."""
