@@ -6,11 +6,13 @@ to be measured at the larger size is linear enough: anything quadratic would tak
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
 import string
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +23,7 @@ from apimetry.middleware.secret_patterns import holds_secret, is_suspect
 
 _LENGTH = 6_000
 _UNMEASURABLE_S = 0.005
-_MOST = 3.0
+_MOST = 2.8  # half-way between linear and quadratic: 2 and 4
 _PIECES = [
     *string.printable,
     *(
@@ -116,7 +118,7 @@ def find_patterns():
 PATTERNS = find_patterns()
 
 
-def measure_s(action, text, times=3):
+def measure_s(action, text, times=5):
     spent = []
     for _ in range(times):
         began = time.thread_time()
@@ -126,7 +128,7 @@ def measure_s(action, text, times=3):
 
 
 def grows_too_fast(action, piece):
-    """Tell whether twice the text takes more than three times as long, three times in a row."""
+    """Tell whether twice the text takes far more than twice as long, three times in a row."""
     text = piece * (_LENGTH // len(piece))
     once, twice = f"{text}\x00", f"{text}{text}\x00"
     if measure_s(action, twice, times=1) < _UNMEASURABLE_S:
@@ -156,6 +158,22 @@ def test_time_of_every_pattern_grows_with_the_text_and_no_faster(name):
 )
 def test_time_of_masking_grows_with_the_text_and_no_faster(action):
     assert [piece for piece in _PIECES if grows_too_fast(action, piece)] == []
+
+
+def test_no_pattern_of_the_middleware_hides_from_these_tests_in_a_function():
+    """Patterns stand at the top of a module, where they are found; but what `exclude` is given is the host's own."""
+    hidden = []
+    for path in sorted(Path(apimetry.middleware.__path__[0]).glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                hidden += [f"{path.name}: {ast.unparse(call)}" for call in ast.walk(function) if _is_of_re(call)]
+    assert hidden == ["options.py: re.compile(fnmatch.translate(entry))"]
+
+
+def _is_of_re(node):
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    return isinstance(node.func.value, ast.Name) and node.func.value.id == "re" and node.func.attr != "escape"
 
 
 def test_a_pattern_that_is_quadratic_is_found():

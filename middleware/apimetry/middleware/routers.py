@@ -4,23 +4,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from apimetry.middleware.routes import (
-    BRACE,
-    MOUNT_REST,
-    UNMATCHED_NAMES,
-    NameCache,
-    bottle_filters,
-    django_names,
+from apimetry.middleware.function_names import function_name
+from apimetry.middleware.route_templates import (
+    bottle_template,
+    brace_template,
     fits,
-    function_name,
-    template_of,
+    pyramid_template,
     werkzeug_template,
 )
+from apimetry.middleware.routes import MOUNT_REST, UNMATCHED_NAMES, NameCache, django_names, template_of
 from apimetry.middleware.wrappers import find_within
 
 if TYPE_CHECKING:
@@ -175,11 +171,22 @@ def _name_starlette(route: Any, scope: dict[str, Any], prefix: str) -> Names | N
 
 
 def _ask_pyramid(owner: Any, asked: Asked) -> Names:
-    """Find the first of Pyramid's routes that fits; which view answered is not to be seen, so its name stands in."""
+    """Find the first of Pyramid's routes that fits, and its view; its own name where that is not certain."""
     for route in owner.routes_mapper.get_routes():
         if route.match(asked.path) is not None:
-            return "/" + pyramid_template(route.pattern), str(route.name)
+            return pyramid_template(route.pattern), _find_pyramid_view(owner, route.name, asked.method)
     return UNMATCHED_NAMES
+
+
+def _find_pyramid_view(owner: Any, route_name: str, method: str) -> str:
+    found = set()
+    for category in owner.registry.introspector.get_category("views") or ():
+        view = category["introspectable"]
+        methods = view.get("request_methods") or method
+        if view.get("route_name") == route_name and method in ((methods,) if isinstance(methods, str) else methods):
+            name = function_name(view["callable"])
+            found.add(f"{name}.{view['attr']}" if view.get("attr") else name)
+    return found.pop() if len(found) == 1 else str(route_name)
 
 
 def _ask_bottle(owner: Any, asked: Asked) -> Names:
@@ -188,14 +195,14 @@ def _ask_bottle(owner: Any, asked: Asked) -> Names:
         with contextlib.suppress(Exception):  # no match is an exception of Bottle's
             route, _ = owner.router.match({"PATH_INFO": asked.path, "REQUEST_METHOD": method})
             function = function_name(route.callback) if method == asked.method else ""
-            return werkzeug_template(bottle_filters(route.rule)), function
+            return bottle_template(route.rule), function
     return UNMATCHED_NAMES
 
 
 def _ask_litestar(owner: Any, asked: Asked) -> Names:
     """Find the one route that has the path; Litestar keeps the one that has the method too."""
-    templates = {BRACE.sub(r"{\1}", route.path_format) for route in owner.routes}
-    fitting = [template for template in templates if fits(template, asked.path.rstrip("/") or "/", "[^/]+")]
+    templates = {brace_template(route.path_format) for route in owner.routes}
+    fitting = [template for template in templates if fits(template, asked.path.rstrip("/") or "/")]
     return (fitting[0], "") if len(fitting) == 1 else UNMATCHED_NAMES
 
 
@@ -203,12 +210,7 @@ def _ask_falcon(owner: Any, asked: Asked) -> Names:
     found = owner._router.find(asked.path)  # noqa: SLF001  # there is no public way
     if not found or found[0] is None:
         return UNMATCHED_NAMES
-    resource, template = found[0], found[3]
-    responder = f"on_{asked.method.lower()}"
-    function = f"{function_name(type(resource))}.{responder}" if hasattr(resource, responder) else ""
-    return BRACE.sub(r"{\1}", template), function
-
-
-def pyramid_template(pattern: str) -> str:
-    r"""Spell a Pyramid pattern: ``/v1/{identity:\d+}/*rest`` is ``v1/{identity}/{rest}``."""
-    return re.sub(r"\*(\w+)$", r"{\1}", BRACE.sub(r"{\1}", pattern)).lstrip("/")
+    responder = found[1].get(asked.method)
+    function = "" if responder is None else function_name(responder)
+    # What Falcon answers with by itself, 405 for one, is nobody's function.
+    return brace_template(found[3]), "" if function.startswith("falcon.") else function

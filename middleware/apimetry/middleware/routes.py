@@ -8,13 +8,19 @@ know: then the route is unmatched, never an error. The path that a server or a p
 # ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
-import re
 import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.function_names import function_name, is_by_method
 from apimetry.middleware.nesting import MARK
+from apimetry.middleware.route_templates import (
+    bottle_template,
+    brace_template,
+    django_template,
+    fits,
+    werkzeug_template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,10 +33,8 @@ UNMATCHED_NAMES: Final = (UNMATCHED, "")
 UNKNOWN_NAMES: Final = (UNMATCHED, "")
 """Equal to `UNMATCHED_NAMES` and another object: no router has said anything, so one may be asked."""
 _MAX_NAMES: Final = 4096
+_MAX_KEY_CHARACTERS: Final = 64
 MOUNT_REST: Final = "/{path}"
-_ANGLE: Final = re.compile(r"<(?:[^<>:()]*(?:\([^()]*\))?:)?([^<>:]+)>")
-BRACE: Final = re.compile(r"{([^{}:]+):(?:[^{}]|{[^{}]*})*}")
-_GROUP_NAME: Final = re.compile(r"\?P<(\w+)>")
 
 
 class NameCache:
@@ -57,17 +61,28 @@ class NameCache:
             key: what `find` is asked.
             anchor: the object to keep alive.
             template: the route.
-            handler: what answered, or None, and the request's method.
+            handler: what answered (None: nothing; a text: its name), and the request's method.
         """
         if len(self.entries) >= _MAX_NAMES:
             self.entries = _Entries()
         endpoint, method = handler
-        function = "" if endpoint is None else function_name(endpoint, method)
-        names = (sys.intern(template[:MAX_STRING_CHARACTERS]), sys.intern(function[:MAX_STRING_CHARACTERS]))
+        function = (
+            endpoint if isinstance(endpoint, str) else "" if endpoint is None else function_name(endpoint, method)
+        )
+        names = (template[:MAX_STRING_CHARACTERS], function[:MAX_STRING_CHARACTERS])
         entries = self.entries
-        entries.anchors[id(anchor)] = anchor
-        entries[(key, method) if endpoint is not None and _is_by_method(endpoint) else key] = names
+        is_named_by_method = endpoint is not None and is_by_method(endpoint)
+        if _is_short(key) and (not is_named_by_method or _is_short(method)):
+            entries.anchors[id(anchor)] = anchor
+            entries[(key, method) if is_named_by_method else key] = names
         return names
+
+
+def _is_short(key: object) -> bool:
+    """Tell whether a key, or what is in it, may be kept: a client can make paths and methods of any length."""
+    if isinstance(key, str):
+        return len(key) <= _MAX_KEY_CHARACTERS
+    return all(map(_is_short, key)) if isinstance(key, tuple) else True
 
 
 class _Entries(dict[object, Names]):
@@ -78,41 +93,6 @@ class _Entries(dict[object, Names]):
     def __init__(self) -> None:
         super().__init__()
         self.anchors: dict[int, object] = {}
-
-
-def function_name(endpoint: Any, method: str = "") -> str:
-    """Name a handler as ``module.qualname``; an instance by its class, a partial by its function.
-
-    A class that has a method for the request's method is named with it: ``views.ScoreView.get``.
-    """
-    actions = getattr(endpoint, "actions", None)
-    endpoint = _class_of(endpoint) or endpoint
-    name = getattr(endpoint, "__qualname__", None)
-    if name is None:
-        inner = getattr(endpoint, "func", None)
-        if callable(inner):
-            return function_name(inner, method)
-        endpoint = type(endpoint)
-        name = endpoint.__qualname__
-    elif method and isinstance(endpoint, type):
-        verb = method.lower()
-        verb = "get" if verb == "head" and not hasattr(endpoint, verb) else verb
-        # Django REST framework's view sets say which method each verb goes to.
-        verb = actions.get(verb, verb) if isinstance(actions, dict) else verb
-        name = f"{name}.{verb}" if callable(getattr(endpoint, verb, None)) else name
-    return f"{endpoint.__module__}.{name}"
-
-
-def _class_of(endpoint: Any) -> type | None:
-    """Return the class behind a view that a framework made of one: Django, Flask, REST framework, Starlette."""
-    for candidate in (endpoint, getattr(endpoint, "view_class", None), getattr(endpoint, "cls", None)):
-        if isinstance(candidate, type):
-            return candidate
-    return None
-
-
-def _is_by_method(endpoint: Any) -> bool:
-    return _class_of(endpoint) is not None
 
 
 # ASGI: Starlette, FastAPI, Litestar, and what routes by Werkzeug or keeps a router of its own
@@ -163,7 +143,7 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
 def _litestar_names(cache: NameCache, scope: Mapping[str, Any], method: str) -> Names:
     handler, template = scope.get("route_handler"), scope["path_template"]
     key = (id(handler), template)
-    route = BRACE.sub(r"{\1}", template) or "/"
+    route = brace_template(template) or "/"
     return cache.find(key, method) or cache.put(key, handler, route, (getattr(handler, "fn", None), method))
 
 
@@ -179,8 +159,8 @@ def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None,
         return found[0][1] or "/", True
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
     # A parameter is one segment; only where that leaves none may it span several.
-    for parameter in ("[^/]+", ".+"):
-        fitting = [template for template in templates if fits(template, path, parameter)]
+    for spans in (False, True):
+        fitting = [template for template in templates if fits(template, path, spans=spans)]
         if len(fitting) == 1:
             return fitting[0] or "/", False
     own = template_of(anchor)
@@ -207,12 +187,6 @@ def template_of(route: Any) -> str | None:
     """Return a Starlette route's template; one for the path ``""`` is the root."""
     template = getattr(route, "path_format", None)
     return template or "/" if isinstance(template, str) else None
-
-
-def fits(template: str, path: str, parameter: str) -> bool:
-    """Tell whether a path may be one of a template, whose parameters match the pattern given."""
-    pieces = re.split(r"{[^{}]*}", template)
-    return re.fullmatch(parameter.join(map(re.escape, pieces)), path) is not None
 
 
 def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
@@ -267,8 +241,8 @@ def _put_rule(cache: NameCache, key: object, rule: Any, environ: Mapping[str, An
     prefix = environ.get("SCRIPT_NAME", "").removeprefix(script_name)
     app = getattr(sys.modules.get("flask"), "current_app", None)
     view = getattr(app, "view_functions", {}).get(rule.endpoint) if app else None
-    names = cache.put(key, rule, prefix + werkzeug_template(rule.rule), (view, environ["REQUEST_METHOD"]))
-    return names if view is not None else (names[0], str(rule.endpoint))
+    handler = str(rule.endpoint) if view is None else view
+    return cache.put(key, rule, prefix + werkzeug_template(rule.rule), (handler, environ["REQUEST_METHOD"]))
 
 
 def _refused_names(environ: Mapping[str, Any], request: Any, script_name: str) -> Names:
@@ -287,21 +261,10 @@ def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name:
     route = environ.get("bottle.route")
     if route is not None:
         prefix, method = environ.get("SCRIPT_NAME", "").removeprefix(script_name), environ["REQUEST_METHOD"]
-        template = prefix + werkzeug_template(bottle_filters(route.rule))
+        template = prefix + bottle_template(route.rule)
         key = (id(route), prefix)
         return cache.find(key, method) or cache.put(key, route, template, (route.callback, method))
     return UNKNOWN_NAMES
-
-
-@lru_cache(maxsize=4096)
-def werkzeug_template(rule: str) -> str:
-    """Spell a Werkzeug rule: ``/v1/scores/<int:identity>`` is ``/v1/scores/{identity}``."""
-    return _ANGLE.sub(r"{\1}", rule)
-
-
-def bottle_filters(rule: str) -> str:
-    """Turn Bottle's ``<name:filter:config>`` into Werkzeug's order."""
-    return re.sub(r"<([A-Za-z_]\w*)(?::(?:[^<>\\]|\\.)*)?>", r"<\1>", rule)
 
 
 # Django
@@ -334,35 +297,6 @@ def ninja_view(view: Any, method: str) -> Any:
     return view
 
 
-@lru_cache(maxsize=4096)
-def django_template(route: str) -> str:
-    r"""Spell a Django route: ``v1/<int:identity>/`` and ``^v1/(?P<identity>\d+)/$`` are ``/v1/{identity}/``."""
-    route = _replace_groups(route)
-    route = _ANGLE.sub(r"{\1}", route)
-    route = re.sub(r"\\([./\-_])", r"\1", route)
-    # include() joins patterns: anchors stand in the middle too.
-    return "/" + route.replace("^", "").replace("$", "").replace("\\Z", "").lstrip("/")
-
-
-def _replace_groups(pattern: str) -> str:
-    """Replace each outermost group of a regular expression by its name, or its number where it has none."""
-    pieces, depth, start, number = [], 0, 0, 0
-    for index, character in enumerate(pattern):
-        if character == "(" and pattern[index - 1 : index] != "\\":
-            if depth == 0:
-                pieces.append(pattern[start:index])
-                start = index
-            depth += 1
-        elif character == ")" and depth and pattern[index - 1 : index] != "\\":
-            depth -= 1
-            if depth == 0:
-                name = _GROUP_NAME.search(pattern[start : index + 1])
-                pieces.append(f"{{{name.group(1) if name else number}}}")
-                number += 1
-                start = index + 1
-    return "".join(pieces) + pattern[start:]
-
-
 # aiohttp
 
 
@@ -375,6 +309,6 @@ def aiohttp_names(cache: NameCache, match: Any) -> Names:
     if names is not None:
         return names
     resource = route.resource
-    template = UNMATCHED if resource is None else BRACE.sub(r"{\1}", resource.canonical)
+    template = UNMATCHED if resource is None else brace_template(resource.canonical)
     method = route.method
     return cache.find(id(route), method) or cache.put(id(route), route, template, (match.handler, method))
