@@ -7,8 +7,8 @@ from clickhouse_connect.driver import exceptions as foreign
 from urllib3.exceptions import ConnectTimeoutError, ProtocolError
 
 from apimetry.store.errors import (
-    AccountNotFound,
     QueryLimitExceeded,
+    RecordNotFound,
     StoreError,
     StoreLocked,
     StoreRejected,
@@ -86,7 +86,7 @@ def test_what_has_no_code_is_mapped_by_its_kind(error: Exception, kind: type[Sto
 
 
 def test_our_own_errors_pass_unchanged():
-    error = AccountNotFound("there is no application 'a'")
+    error = RecordNotFound("there is no application 'a'")
     assert map_error(error, inserting=False) is error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 
@@ -13,15 +12,16 @@ from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.analytics import Analytics
-from apimetry.query_api.compression import compression_middleware
-from apimetry.query_api.deletion.api import Deletions
-from apimetry.query_api.deletion.runner import Runner
-from apimetry.query_api.deletion.service import running_jobs
-from apimetry.query_api.developer_errors import developer_error_middleware
+from apimetry.query_api.deletion.api import DeletionHandlers
+from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.export.api import Exports
 from apimetry.query_api.http.cors import cors_marker, cors_middleware
-from apimetry.query_api.http.middlewares import access_log_middleware
+from apimetry.query_api.http.middlewares import (
+    access_log_middleware,
+    compression_middleware,
+    developer_error_middleware,
+)
 from apimetry.query_api.management.api import Management
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.overview.api import OrganizationAnalytics
@@ -69,11 +69,9 @@ def create_app(
     registry.register(exports.slow_readers)
     accounts = Accounts(store)
     app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
-    jobs = Jobs(store)
-    runner = Runner(jobs, clock, owner=secrets.token_hex(8))
-    deletions = Deletions(jobs, directory, runner, max_wait_s=settings.max_deletion_wait_s)
-    app.add_routes(deletions.routes())
-    app.cleanup_ctx.append(running_jobs(runner))
+    deletions = Deletions(Jobs(store), clock, max_wait_s=settings.max_deletion_wait_s)
+    app.add_routes(DeletionHandlers(deletions, directory).routes())
+    app.cleanup_ctx.append(deletions.running)
     app.add_routes(Management(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
     alerts = Alerts(store)
     reachability = Reachability(

@@ -7,7 +7,7 @@
     ├── StoreLocked         another process owns the embedded store
     ├── SchemaError         the tables are not what this version needs
     └── AccountError        a change of accounts that cannot be made
-        ├── AccountNotFound
+        ├── RecordNotFound
         ├── AccountConflict
         ├── AccountInvalid
         └── PlanLimitExceeded
@@ -57,7 +57,7 @@ class AccountError(StoreError):
     """A change of accounts that cannot be made."""
 
 
-class AccountNotFound(AccountError, LookupError):
+class RecordNotFound(AccountError, LookupError):
     """No such organization, application or key."""
 
 

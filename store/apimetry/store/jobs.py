@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.store.accounts.records import Application
-from apimetry.store.errors import AccountNotFound
+from apimetry.store.errors import RecordNotFound
 from apimetry.store.versions import Columns, Versions
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class Jobs:
         return job
 
     def job(self, job_id: str) -> Job:
-        """One job; raises AccountNotFound."""
+        """One job; raises RecordNotFound."""
         rows = self._store.query(f"{_JOBS} WHERE id = {{id:String}}", {"id": job_id})
         if not rows:
-            raise AccountNotFound(f"there is no job with the id {job_id!r}")
+            raise RecordNotFound(f"there is no job with the id {job_id!r}")
         return _job(rows[0])
 
     def jobs(self, organization_id: str) -> list[Job]:

@@ -14,7 +14,7 @@ from apimetry.store.accounts.accounts import KEY_PREFIXES, Accounts, KeyKind, Pl
 from apimetry.store.accounts.bootstrap import bootstrap
 from apimetry.store.accounts.records import check_key, generate_key, hash_key
 from apimetry.store.client import Store
-from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=timezone.utc)
 
@@ -120,7 +120,7 @@ def test_a_deleted_application_is_gone_with_its_keys_and_its_id(accounts: Accoun
     assert accounts.key(key.id).revoked_at == START
     assert accounts.key(admin.id).revoked_at is None
     for call in (accounts.application, accounts.delete_application, accounts.update_application):
-        with pytest.raises(AccountNotFound):
+        with pytest.raises(RecordNotFound):
             call("a")
     with pytest.raises(AccountConflict):
         accounts.create_application(organization, "a", application_id="a")
@@ -144,7 +144,7 @@ def test_values_that_are_not_allowed_are_refused(accounts: Accounts):
     for limits in (RequestLimits(per_minute=0), RequestLimits(per_day=-1), RequestLimits(per_hour=2**63)):
         with pytest.raises(AccountInvalid, match="per_"):
             accounts.create_application(organization, "a", limits=limits)
-    with pytest.raises(AccountNotFound):
+    with pytest.raises(RecordNotFound):
         accounts.create_application("nobody", "a")
 
 
@@ -199,9 +199,9 @@ def test_keys_belong_to_what_their_kind_says(accounts: Accounts):
         accounts.create_key(organization, KeyKind.admin, application_id="a")
     with pytest.raises(AccountInvalid, match="read key needs an application"):
         accounts.create_key(organization, KeyKind.read)
-    with pytest.raises(AccountNotFound):
+    with pytest.raises(RecordNotFound):
         accounts.create_key(other, KeyKind.read, application_id="a")
-    with pytest.raises(AccountNotFound):
+    with pytest.raises(RecordNotFound):
         accounts.create_key(organization, KeyKind.write, application_id="nosuch")
     secret = generate_key(KeyKind.admin)
     accounts.create_key(organization, KeyKind.admin, secret=secret)
@@ -236,7 +236,7 @@ def test_a_revoked_key_stays_revoked(accounts: Accounts, clock: Clock):
     found = accounts.key(key.id)
     assert (found.revoked_at, found.last_used_at) == (START, clock.now)
     assert accounts.keys() == [found]
-    with pytest.raises(AccountNotFound):
+    with pytest.raises(RecordNotFound):
         accounts.revoke_key("nosuch")
 
 

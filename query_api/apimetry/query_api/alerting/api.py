@@ -20,16 +20,14 @@ from apimetry.query_api.alerting.bodies import (
 from apimetry.query_api.alerting.reachability import Reachability, check_limits
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
-from apimetry.query_api.http.store_refusals import refusals_answered
+from apimetry.query_api.http.store_refusals import owned, refusals_answered, run_answered
 from apimetry.query_api.planning.filters import parse_filters
 from apimetry.serving.credentials import Access, authorize
-from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.alerts.records import AlertRule, AlertState, checked_rule, new_webhook_secret
-from apimetry.store.errors import AccountNotFound
 
 T = TypeVar("T")
 
@@ -71,9 +69,7 @@ class AlertRules:
         access = await self._authorize(request)
         body = await read_body(request, AlertInput)
         parse_filters(body.include, body.exclude)
-        application = self._directory.application(body.application)
-        if application is None or application.organization_id != access.organization.id:
-            raise NotFound(f"No application {body.application[:80]!r} in this organization")
+        application = owned(self._directory.application(body.application), access, "application", body.application)
         rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
         with refusals_answered():
             checked_rule(rule)
@@ -134,14 +130,11 @@ class AlertRules:
         return await authorize(request, self._directory, KeyKind.admin, purpose="manage alert rules")
 
     async def _run(self, call: Callable[[], T]) -> T:
-        with refusals_answered():
-            return await self._alerts.store.run_reserved(call)
+        return await run_answered(self._alerts.store, call)
 
     def _rule(self, request: web.Request, access: Access) -> AlertRule:
-        found = self._alerts.rule(request.match_info["id"])
-        if found.organization_id != access.organization.id:
-            raise AccountNotFound(f"there is no alert rule with the id {found.id!r}")
-        return found
+        name = request.match_info["id"]
+        return owned(self._alerts.rule(name), access, "alert rule with the id", name)
 
     def _one(self, rule: AlertRule) -> dict[str, object]:
         return rule_json(rule, self._alerts.states([rule.id])[rule.id])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 
@@ -12,6 +10,7 @@ from aiohttp import web
 from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
+from apimetry.query_api.background import in_background
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.directory import Directory
@@ -29,11 +28,8 @@ def evaluating(
             mailer = Mailer(settings.smtp)
             webhooks = Webhooks(session, allow_private=allow_private, mailer=mailer, clock=clock)
             evaluator = Evaluator(alerts, directory, webhooks, ask=engine.ask, owner=secrets.token_hex(8))
-            task = asyncio.create_task(evaluator.run(clock), name="apimetry-alerts")
-            yield
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            async with in_background("apimetry-alerts", evaluator.run(clock)):
+                yield
             await evaluator.close()
 
     return context

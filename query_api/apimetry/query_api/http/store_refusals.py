@@ -1,12 +1,43 @@
-"""What the store refuses to do with records, as answers."""
+"""Records of the store over HTTP: whose they are, and what the store refuses to do with them, as answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
 
+from apimetry.serving.credentials import Access
 from apimetry.serving.errors import BadRequest, Conflict, Forbidden, NotFound
-from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.store.client import Store
+from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
+
+_SHOWN_CHARACTERS = 80
+
+
+class _OfOrganization(Protocol):
+    @property
+    def organization_id(self) -> str: ...
+
+
+T = TypeVar("T")
+Record = TypeVar("Record", bound=_OfOrganization)
+
+
+async def run_answered(store: Store, call: Callable[[], T]) -> T:
+    """Return what `call` does in the store's threads, its refusals mapped to answers."""
+    with refusals_answered():
+        return await store.run_reserved(call)
+
+
+def owned(record: Record | None, access: Access, kind: str, name: str) -> Record:
+    """Return `record` if it is of the key's organization.
+
+    Raises:
+        NotFound: another organization's record is answered like one that does not exist.
+    """
+    if record is None or record.organization_id != access.organization.id:
+        raise NotFound(f"There is no {kind} {name[:_SHOWN_CHARACTERS]!r}")
+    return record
 
 
 @contextmanager
@@ -14,7 +45,7 @@ def refusals_answered() -> Iterator[None]:
     """Turn the store's refusals into the errors that clients are told about."""
     try:
         yield
-    except AccountNotFound as error:
+    except RecordNotFound as error:
         raise NotFound(_sentence(error)) from error
     except AccountConflict as error:
         raise Conflict(_sentence(error)) from error

@@ -14,11 +14,12 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from apimetry.query_api.deletion.api import Deletions
+from apimetry.query_api.deletion.api import job_response
+from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
-from apimetry.query_api.http.store_refusals import refusals_answered
+from apimetry.query_api.http.store_refusals import owned, run_answered
 from apimetry.query_api.management.bodies import (
     ApplicationChange,
     ApplicationInput,
@@ -34,7 +35,6 @@ from apimetry.serving.errors import BadRequest, Forbidden
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.accounts.directory import Directory
-from apimetry.store.errors import AccountNotFound
 
 T = TypeVar("T")
 
@@ -121,7 +121,9 @@ class Management:
         async with self._change():
             found = await self._run(lambda: self._application(request, access))
             await self._run(lambda: self._accounts.delete_application(found.id))
-        return await self._deletions.delete_application(found) if takes_events else web.Response(status=204)
+        if not takes_events:
+            return web.Response(status=204)
+        return await job_response(self._deletions, await self._deletions.delete_application(found))
 
     async def get_organization(self, request: web.Request) -> web.Response:
         """Answer the key's organization, with its plan."""
@@ -197,20 +199,15 @@ class Management:
 
     async def _run(self, call: Callable[[], T]) -> T:
         """Return what `call` does in the store's threads, its refusals mapped to answers."""
-        with refusals_answered():
-            return await self._accounts.store.run_reserved(call)
+        return await run_answered(self._accounts.store, call)
 
     def _application(self, request: web.Request, access: Access) -> Application:
-        found = self._accounts.application(request.match_info["id"])
-        if found.organization_id != access.organization.id:
-            raise AccountNotFound(f"there is no application {found.id!r}")
-        return found
+        name = request.match_info["id"]
+        return owned(self._accounts.application(name), access, "application", name)
 
     def _key(self, request: web.Request, access: Access) -> Key:
-        found = self._accounts.key(request.match_info["id"])
-        if found.organization_id != access.organization.id:
-            raise AccountNotFound(f"there is no key with the id {found.id!r}")
-        return found
+        name = request.match_info["id"]
+        return owned(self._accounts.key(name), access, "key with the id", name)
 
     def _changed(self, application: Application, body: ApplicationChange) -> Application:
         unset = msgspec.UNSET

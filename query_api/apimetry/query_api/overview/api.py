@@ -11,6 +11,7 @@ from apimetry.query_api.engine import Ask, Engine
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
+from apimetry.query_api.http.store_refusals import owned
 from apimetry.query_api.overview.answer import (
     DEFAULT_PERIOD,
     PERIODS,
@@ -23,7 +24,6 @@ from apimetry.query_api.overview.answer import (
 )
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.serving.credentials import authorize
-from apimetry.serving.errors import NotFound
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import Accounts, Application, KeyKind, Organization
 from apimetry.store.accounts.directory import Directory
@@ -74,13 +74,10 @@ class OrganizationAnalytics:
         )
         given = collect(request.query.items(), ("period",))
         period = one_of("period", single(given, "period"), tuple(PERIODS)) or DEFAULT_PERIOD
-        application = self._directory.application(request.match_info["id"])
-        if (
-            application is None
-            or application.organization_id != access.organization.id
-            or access.principal.application_id not in (None, application.id)
-        ):
-            raise NotFound(f"No bucket {request.match_info['id'][:80]!r} that this key may see")
+        name = request.match_info["id"]
+        # A read key sees its own application alone.
+        is_hidden = access.principal.application_id not in (None, name)
+        application = owned(None if is_hidden else self._directory.application(name), access, "bucket", name)
         client = client_of(request, access.principal)
         answer = await self._engine.answer(client, self._bucket, application, period, self._now())
         return json_response(answer, headers=_NO_STORE)

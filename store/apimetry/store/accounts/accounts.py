@@ -41,7 +41,7 @@ from apimetry.store.accounts.rows import (
     organization_columns,
     organization_of,
 )
-from apimetry.store.errors import AccountConflict, AccountInvalid, AccountNotFound, PlanLimitExceeded
+from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
 from apimetry.store.versions import APPEND, Versions
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ class Accounts:
         return [organization_of(row) for row in self._store.query(f"{ORGANIZATIONS} ORDER BY created_at, id")]
 
     def organization(self, organization_id: str) -> Organization:
-        """One organization; raises AccountNotFound."""
+        """One organization; raises RecordNotFound."""
         rows = self._store.query(f"{ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
         if not rows:
-            raise AccountNotFound(f"there is no organization {organization_id!r}")
+            raise RecordNotFound(f"there is no organization {organization_id!r}")
         return organization_of(rows[0])
 
     def create_organization(
@@ -123,10 +123,10 @@ class Accounts:
         return [application_of(row) for row in rows]
 
     def application(self, application_id: str) -> Application:
-        """One application; raises AccountNotFound."""
+        """One application; raises RecordNotFound."""
         row = self._application_row(application_id)
         if row is None or row[-1]:
-            raise AccountNotFound(f"there is no application {application_id!r}")
+            raise RecordNotFound(f"there is no application {application_id!r}")
         return application_of(row)
 
     def create_application(
@@ -209,7 +209,7 @@ class Accounts:
         return [(key_of(row, uses.get(row[0])), row[9]) for row in rows]
 
     def key(self, key_id: str) -> Key:
-        """One key; raises AccountNotFound."""
+        """One key; raises RecordNotFound."""
         return self._key_and_hash(key_id)[0]
 
     def create_key(  # noqa: PLR0913 - a key's properties, by keyword
@@ -303,7 +303,7 @@ class Accounts:
     def _key_and_hash(self, key_id: str) -> tuple[Key, str]:
         rows = self._store.query(f"{KEYS} WHERE id = {{id:String}}", {"id": key_id})
         if not rows:
-            raise AccountNotFound(f"there is no key with the id {key_id!r}")
+            raise RecordNotFound(f"there is no key with the id {key_id!r}")
         used = self._store.query(
             "SELECT maxOrNull(last_used_at) FROM key_uses WHERE key_id = {id:String}", {"id": key_id}
         )
@@ -334,7 +334,7 @@ class Accounts:
         if application_id is None:
             raise AccountInvalid(f"a {kind.value} key needs an application")
         if self.application(application_id).organization_id != organization_id:
-            raise AccountNotFound(f"there is no application {application_id!r}")
+            raise RecordNotFound(f"there is no application {application_id!r}")
 
     def _stamp(self) -> datetime:
         """Now, as exact as it is stored."""

@@ -23,7 +23,7 @@ from apimetry.store.alerts.records import (
     Transition,
     checked_rule,
 )
-from apimetry.store.errors import AccountNotFound, PlanLimitExceeded
+from apimetry.store.errors import PlanLimitExceeded, RecordNotFound
 from apimetry.store.turns import FIRST_WINS
 from apimetry.store.versions import APPEND, Columns, Versions
 
@@ -93,10 +93,10 @@ class Alerts:
         return [_rule(row) for row in rows]
 
     def rule(self, rule_id: str) -> AlertRule:
-        """One rule; raises AccountNotFound."""
+        """One rule; raises RecordNotFound."""
         rows = self._store.query(f"{_RULES} WHERE deleted = 0 AND id = {{id:String}}", {"id": rule_id})
         if not rows:
-            raise AccountNotFound(f"there is no alert rule with the id {rule_id!r}")
+            raise RecordNotFound(f"there is no alert rule with the id {rule_id!r}")
         return _rule(rows[0])
 
     def create(self, rule: AlertRule) -> AlertRule:
@@ -108,14 +108,14 @@ class Alerts:
             return rule
 
     def update(self, rule_id: str, changes: Mapping[str, Any]) -> AlertRule:
-        """Change the named fields; raises AccountNotFound and AccountInvalid."""
+        """Change the named fields; raises RecordNotFound and AccountInvalid."""
         with self._lock:
             rule = checked_rule(replace(self.rule(rule_id), **changes))
             self._write(rule)
             return rule
 
     def delete(self, rule_id: str) -> None:
-        """Remove a rule; its events stay in the log. Raises AccountNotFound."""
+        """Remove a rule; its events stay in the log. Raises RecordNotFound."""
         with self._lock:
             self._write(self.rule(rule_id), deleted=True)
 

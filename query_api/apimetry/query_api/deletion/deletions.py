@@ -1,0 +1,100 @@
+"""The service that has stored events deleted, or kept for another time: it adds jobs and waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from aiohttp import web
+
+from apimetry.query_api.background import in_background
+from apimetry.query_api.deletion.runner import Runner
+from apimetry.query_api.http.json_values import Json, iso_or_none
+from apimetry.query_api.http.store_refusals import run_answered
+from apimetry.store.accounts.accounts import Application
+from apimetry.store.jobs import Job, JobKind, Jobs, JobState
+from apimetry.store.mutations import Unfinished, unfinished_mutations
+
+_POLL_S = 0.1
+
+
+class Deletions:
+    """Adds jobs for its runner, which does them in the background.
+
+    A job is waited for until it is done, for `max_wait_s` at most; `clock` returns seconds since the epoch.
+    """
+
+    def __init__(self, jobs: Jobs, clock: Callable[[], float], *, max_wait_s: float) -> None:
+        self.jobs = jobs
+        self._runner = Runner(jobs, clock, owner=secrets.token_hex(8))
+        self._max_wait_s = max_wait_s
+
+    async def running(self, _: web.Application) -> AsyncIterator[None]:
+        """Do the jobs while the application runs: one of its cleanup contexts."""
+        async with in_background("apimetry-jobs", self._runner.run()):
+            yield
+
+    async def delete_range(self, application: Application, start_s: int, end_s: int) -> Job:
+        """Delete an application's events in `[start_s, end_s)`; return the job, done or not."""
+        job = self.jobs.create(application, JobKind.delete_range)
+        return await self._wait_for(replace(job, start_us=start_s * 1_000_000, end_us=end_s * 1_000_000))
+
+    async def delete_consumer(self, application: Application, consumer_id: str) -> Job:
+        """Delete all of an application's events of one consumer; return the job, done or not."""
+        job = self.jobs.create(application, JobKind.delete_consumer)
+        return await self._wait_for(replace(job, consumer_id=consumer_id))
+
+    async def delete_application(self, application: Application) -> Job:
+        """Delete all events of an application that is deleted itself; return the job, done or not."""
+        return await self._wait_for(self.jobs.create(application, JobKind.delete_application))
+
+    async def change_retention(self, application: Application) -> None:
+        """Have stored events follow the application's retention, without waiting for it."""
+        job = self.jobs.create(application, JobKind.change_retention)
+        await self._add(replace(job, retention_days=application.retention_days))
+
+    async def shown(self, jobs: Sequence[Job]) -> list[Json]:
+        """Return jobs as they are shown, with what the store is still rewriting for those that run."""
+        return await run_answered(self.jobs.store, partial(self._shown, jobs))
+
+    async def _wait_for(self, job: Job) -> Job:
+        await self._add(job)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._max_wait_s
+        while job.state is not JobState.done and loop.time() < deadline:
+            await asyncio.sleep(_POLL_S)
+            job = await run_answered(self.jobs.store, partial(self.jobs.job, job.id))
+        return job
+
+    async def _add(self, job: Job) -> None:
+        await run_answered(self.jobs.store, partial(self.jobs.add, job))
+        self._runner.wake()
+
+    def _shown(self, jobs: Sequence[Job]) -> list[Json]:
+        is_any_running = any(job.state is JobState.running for job in jobs)
+        rewriting = unfinished_mutations(self.jobs.store) if is_any_running else []
+        return [job_json(job, rewriting if job.state is JobState.running else ()) for job in jobs]
+
+
+def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> Json:
+    """Return a job as it is shown; `rewriting` is what the store is still rewriting for it."""
+    is_range = job.kind is JobKind.delete_range
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "application": job.application_id,
+        "start": job.start_us // 1_000_000 if is_range else None,
+        "end": job.end_us // 1_000_000 if is_range else None,
+        "consumer": job.consumer_id if job.kind is JobKind.delete_consumer else None,
+        "retentionDays": job.retention_days if job.kind is JobKind.change_retention else None,
+        "state": job.state.value,
+        "createdAt": iso_or_none(job.created_at),
+        "finishedAt": iso_or_none(job.finished_at),
+        "rewriting": [
+            {"table": each.table, "since": iso_or_none(each.since), "partsLeft": each.parts, "error": each.error}
+            for each in rewriting
+        ],
+    }
