@@ -7,28 +7,31 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from apimetry.query_api.alerting.api import AlertRules
+from apimetry.query_api.alerting.api import AlertHandlers
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
-from apimetry.query_api.analytics import Analytics
+from apimetry.query_api.answering import Answering
 from apimetry.query_api.deletion.api import DeletionHandlers
 from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
-from apimetry.query_api.export.api import Exports
+from apimetry.query_api.export.api import ExportHandlers
 from apimetry.query_api.http.cors import cors_marker, cors_middleware
 from apimetry.query_api.http.middlewares import (
     access_log_middleware,
     compression_middleware,
     developer_error_middleware,
 )
-from apimetry.query_api.management.api import Management
+from apimetry.query_api.insights.api import InsightsHandlers
+from apimetry.query_api.management.api import ManagementHandlers
 from apimetry.query_api.openapi.document import build_document
-from apimetry.query_api.overview.api import OrganizationAnalytics
+from apimetry.query_api.overview.api import OverviewHandlers
 from apimetry.query_api.pages.pages import Pages
 from apimetry.query_api.queueing.askers import client_left_middleware
 from apimetry.query_api.queueing.metrics import QueueMetrics
 from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.timeseries.api import TimeseriesHandlers
+from apimetry.query_api.usage.api import UsageHandlers
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
 from apimetry.store.accounts.accounts import Accounts
@@ -62,22 +65,25 @@ def create_app(
     )
     app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
-    app.add_routes(Analytics(engine, directory, settings, clock).routes())
-    exports = Exports(store, directory, settings)
+    answering = Answering(engine, directory, clock)
+    app.add_routes(TimeseriesHandlers(answering, settings).routes())
+    app.add_routes(UsageHandlers(answering).routes())
+    app.add_routes(InsightsHandlers(answering, settings).routes())
+    exports = ExportHandlers(store, directory, settings)
     app.add_routes(exports.routes())
     registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))
     registry.register(exports.slow_readers)
     accounts = Accounts(store)
-    app.add_routes(OrganizationAnalytics(engine, accounts, directory, clock).routes())
+    app.add_routes(OverviewHandlers(answering, accounts, directory).routes())
     deletions = Deletions(Jobs(store), clock, max_wait_s=settings.max_deletion_wait_s)
     app.add_routes(DeletionHandlers(deletions, directory).routes())
     app.cleanup_ctx.append(deletions.running)
-    app.add_routes(Management(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
+    app.add_routes(ManagementHandlers(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
     alerts = Alerts(store)
     reachability = Reachability(
         allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
     )
-    app.add_routes(AlertRules(alerts, directory, reachability, clock).routes())
+    app.add_routes(AlertHandlers(alerts, directory, reachability, clock).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
     app.add_routes(Pages(build_document(settings)).routes())

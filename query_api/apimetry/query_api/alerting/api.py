@@ -34,7 +34,7 @@ T = TypeVar("T")
 _ADDRESS = frozenset({"webhook_url", "channel", "routing_key"})
 
 
-class AlertRules:
+class AlertHandlers:
     """The handlers; `clock` returns seconds since the epoch. Another organization's rule is a 404."""
 
     def __init__(

@@ -53,7 +53,7 @@ _UNSENT_BYTES = 128 * 1024
 _GZIP_WBITS = 31
 
 
-class Exports:
+class ExportHandlers:
     """The handler. The queue and the counter are its mutable state, touched on the event loop alone."""
 
     def __init__(self, store: Store, directory: Directory, settings: QuerySettings) -> None:

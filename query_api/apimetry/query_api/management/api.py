@@ -39,7 +39,7 @@ from apimetry.store.accounts.directory import Directory
 T = TypeVar("T")
 
 
-class Management:
+class ManagementHandlers:
     """The handlers.
 
     `_changing` makes each change one step within this process; between processes the last change wins.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 from aiohttp import web
 
-from apimetry.query_api.engine import Ask, Engine
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.engine import Ask
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
@@ -31,14 +29,14 @@ from apimetry.store.accounts.directory import Directory
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-class OrganizationAnalytics:
-    """The handlers. `clock` returns seconds since the epoch."""
+class OverviewHandlers:
+    """The handlers."""
 
-    def __init__(self, engine: Engine, accounts: Accounts, directory: Directory, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, answering: Answering, accounts: Accounts, directory: Directory) -> None:
+        self._engine = answering.engine
         self._accounts = accounts
         self._directory = directory
-        self._clock = clock
+        self._now = answering.now
         self._place = Place(accounts.store.database, accounts.store.cluster)
 
     def routes(self) -> list[web.RouteDef]:
@@ -81,9 +79,6 @@ class OrganizationAnalytics:
         client = client_of(request, access.principal)
         answer = await self._engine.answer(client, self._bucket, application, period, self._now())
         return json_response(answer, headers=_NO_STORE)
-
-    def _now(self) -> int:
-        return math.ceil(self._clock())
 
     def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Json:
         keys = sum(key.revoked_at is None for key in self._accounts.keys(organization.id))

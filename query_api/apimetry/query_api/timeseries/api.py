@@ -1,0 +1,42 @@
+"""`GET /1/timeseries/{start}/{end}/` (docs/api.md, section 3.1)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec.json import encode
+
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.engine import Ask
+from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
+
+
+class TimeseriesHandlers:
+    """The handler."""
+
+    def __init__(self, answering: Answering, settings: QuerySettings) -> None:
+        self._answering = answering
+        self._limits = Limits(settings.max_points, settings.max_groups)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the timeseries API."""
+        return [
+            web.get("/1/timeseries/{start}/{end}/", self.timeseries),
+            web.get("/1/timeseries/{start}/{end}", self.timeseries),
+        ]
+
+    async def timeseries(self, request: web.Request) -> web.Response:
+        """Answer a timeseries query."""
+        access = await self._answering.authorize(request)
+        query = parse_timeseries(
+            request.match_info["start"],
+            request.match_info["end"],
+            request.query.items(),
+            max_groups=self._limits.max_groups,
+        )
+        return await self._answering.respond(request, access, self._encoded, query, access.application.id)
+
+    def _encoded(self, ask: Ask, query: TimeseriesQuery, application: str) -> bytes:
+        now = self._answering.now()
+        return encode(answer_timeseries(query, application, ask=ask, limits=self._limits, now=now))

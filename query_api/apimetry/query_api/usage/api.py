@@ -1,0 +1,35 @@
+"""`GET /v1/developer/usage` (docs/api.md, section 3.2)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec.json import encode
+
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.engine import Ask
+from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.params import UsageQuery, parse_usage
+from apimetry.store.accounts.accounts import Application
+
+
+class UsageHandlers:
+    """The handler."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of the developer usage API."""
+        return [web.get("/v1/developer/usage", self.usage)]
+
+    async def usage(self, request: web.Request) -> web.Response:
+        """Answer a usage query."""
+        access = await self._answering.authorize(request)
+        now = self._answering.now()
+        query = parse_usage(request.query.items(), now)
+        return await self._answering.respond(request, access, self._encoded, query, access.application, now)
+
+    def _encoded(self, ask: Ask, query: UsageQuery, application: Application, now: int) -> bytes:
+        with self._answering.engine.between_inserts():
+            answer = answer_usage(query, application, ask=ask, now=now)
+        return encode(answer)
