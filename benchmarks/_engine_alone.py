@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from apimetry.collector.decode import decode_msgpack
-from apimetry.collector.rows import make_target
+from apimetry.collector.formats.blocks import make_target
+from apimetry.collector.formats.msgpack import decode_msgpack
 from apimetry.store.events import ROW_COLUMNS, insert_settings
 from apimetry.store.native import decode_block
 from benchmarks._collector_under_test import APPLICATION, store_of

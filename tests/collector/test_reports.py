@@ -3,8 +3,8 @@
 import msgpack
 import pytest
 
-from apimetry.collector.decode import Batch
-from apimetry.collector.events import Sender
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.reports import MAX_REASONS, encode_reports, make_report
 from apimetry.collector.spool.segment import Entry, Meta, Record, Report
 from tests.support.collecting import collecting, envelope, unpack_rows, wire_row

@@ -6,9 +6,9 @@ import zlib
 import pytest
 from prometheus_client import CollectorRegistry
 
-from apimetry.collector.events import JSONEvent
+from apimetry.collector.formats.blocks import encode_json_events, make_target
+from apimetry.collector.formats.event_structs import JSONEvent
 from apimetry.collector.metrics import Metrics
-from apimetry.collector.rows import encode_json_events, make_target
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.collector.spool import segment
 from apimetry.collector.spool.batch_ids import batch_key
@@ -32,8 +32,8 @@ def clock_ns():
 
 
 def entry(batch, urls):
-    rows = encode_json_events([JSONEvent(NOW_US / 1e6, "GET", url, 200, response_us=5) for url in urls], TARGET)
-    return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), rows.count, rows.block)
+    block = encode_json_events([JSONEvent(NOW_US / 1e6, "GET", url, 200, response_us=5) for url in urls], TARGET)
+    return Entry(Meta(batch_key("shop", batch.encode()), "shop", NOW_US), block.count, block.row_bytes)
 
 
 class Rig:

@@ -11,9 +11,10 @@ from functools import partial
 
 from aiohttp import web
 
-from apimetry.collector.calls import CallLimit
+from apimetry.collector.call_limit import CallLimit
 from apimetry.collector.failpoints import Failpoints
-from apimetry.collector.handler import EventsHandler, expect_nothing
+from apimetry.collector.handler import EventsHandler
+from apimetry.collector.intake import Intake
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
@@ -34,17 +35,15 @@ class Control:
     """A running collector's settings that can change: the spool's size and the rate limit."""
 
     journal: Journal
-    handler: EventsHandler
+    intake: Intake
 
     def apply(self, settings: CollectorSettings) -> None:
         """Take them from other settings; the rest of those is ignored."""
         self.journal.set_max_bytes(settings.spool.max_bytes)
-        self.handler.set_rate(settings.events_per_s_per_key)
+        self.intake.set_rate(settings.events_per_s_per_key)
 
 
 CONTROL = web.AppKey("control", Control)
-
-PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")
 
 
 def create_app(store: Store, directory: Directory, settings: CollectorSettings) -> web.Application:
@@ -62,14 +61,13 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     )
     calls = CallLimit(partial(store.run_reserved, calls_of_month, store)) if settings.hard_call_limit else None
     writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)
-    handler = EventsHandler(directory, spool, settings, metrics, calls=calls)
+    intake = Intake(directory, spool, settings, metrics, calls=calls)
     app = web.Application(
         middlewares=[metrics_middleware(registry, "collector"), error_middleware],
         # Bodies are inflated here, with a limit; aiohttp would do it without one.
         handler_args={"auto_decompress": False},
     )
-    for path in PATHS:
-        app.router.add_post(path, handler.post, expect_handler=expect_nothing)
+    app.add_routes(EventsHandler(intake, metrics).routes())
 
     async def ready() -> list[str]:
         return reasons_not_ready(spool, directory)
@@ -89,7 +87,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
 
     add_service_routes(app, registry, ready, service="collector")
     app.cleanup_ctx.append(lifetime)
-    app[CONTROL] = Control(journal, handler)
+    app[CONTROL] = Control(journal, intake)
     return app
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from apimetry.collector.decode import Batch
-from apimetry.collector.events import Sender
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.spool.journal import Journal
 
 MAX_SENDERS = 10_000
@@ -66,8 +66,8 @@ class Metrics:
             gauge = Gauge(f"apimetry_collector_{name}", text, registry=self._registry)
             gauge.set_function(read)
 
-    def took(self, batch: Batch, *, new: bool) -> None:
-        """A batch got its final answer; `new` is False for one that was stored before."""
+    def record_batch(self, batch: Batch, *, new: bool) -> None:
+        """Count a batch that got its final answer; `new` is False for one that was accepted before."""
         if not new:
             self._duplicates.inc(batch.accepted + batch.rejected_total)
             return
@@ -97,7 +97,7 @@ class Metrics:
         """One insert is tried again."""
         self._insert_failures.labels("transient" if transient else "unexpected").inc()
 
-    def heard(self, application: str, sender: Sender | None) -> None:
+    def record_sender(self, application: str, sender: Sender | None) -> None:
         """Add what a sender's cumulative counts grew by since it was last heard."""
         if sender is None or not sender.instance:
             return

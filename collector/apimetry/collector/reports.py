@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from apimetry.collector.decode import Batch
+from apimetry.collector.formats.batch import Batch
 from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Record, Report
 from apimetry.store.native import encode_block
 from apimetry.store.senders import SENDER_COLUMNS
@@ -57,10 +57,10 @@ class _Sum:
     stored: int = 0
 
 
-def encode_reports(records: list[Record], put_aside: Mapping[int, int]) -> bytes:
+def encode_reports(records: list[Record], quarantined: Mapping[int, int]) -> bytes:
     """A block of the store's SENDER_COLUMNS for one segment; b"" if no sender reported.
 
-    `put_aside` says how many rows of which record the store refused.
+    `quarantined` says how many rows of which record the store refused.
     """
     sums: dict[tuple[str, int, str], _Sum] = {}
     for index, record in enumerate(records):
@@ -74,7 +74,7 @@ def encode_reports(records: list[Record], put_aside: Mapping[int, int]) -> bytes
         total.sent = max(total.sent, report.sent)
         for reason, count in report.dropped.items():
             total.dropped[reason] = max(total.dropped.get(reason, 0), count)
-        total.stored += record.rows - put_aside.get(index, 0)
+        total.stored += record.rows - quarantined.get(index, 0)
     rows = (
         (*key, total.captured, total.sent_before, total.sent, total.dropped, total.stored)
         for key, total in sums.items()

@@ -45,7 +45,7 @@ def load(journal: Journal, sealed: Sealed) -> Contents:
         damages.append(Damage(len(data), sealed.length))
     lost = max(0, sealed.rows - rows)
     for damage in damages:
-        _put_aside(journal, sealed, data, damage)
+        _quarantine(journal, sealed, data, damage)
     keys = [
         (record.meta.batch_key, record.meta.received_us) for record in records if record.meta.batch_key is not None
     ]
@@ -59,7 +59,7 @@ def load(journal: Journal, sealed: Sealed) -> Contents:
     return Contents(sealed.token, records, whole, keys, len(damages), lost)
 
 
-def _put_aside(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:
+def _quarantine(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:
     journal.quarantine.keep(
         f"{sealed.token}.{damage.offset}.damaged",
         bytes(data[damage.offset : damage.end]),

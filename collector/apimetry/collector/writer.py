@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from apimetry.collector.calls import CallLimit
+from apimetry.collector.call_limit import CallLimit
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
 from apimetry.collector.segments import Contents, Part, load, split
@@ -95,9 +95,9 @@ class Writer:
 
     async def _store(self, sealed: Sealed) -> None:
         contents = await asyncio.to_thread(load, self._spool.journal, sealed)
-        put_aside = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
-        await self._store_reports(contents, put_aside)
-        rejected = put_aside.total()
+        quarantined = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
+        await self._store_reports(contents, quarantined)
+        rejected = quarantined.total()
 
         def count() -> None:
             """Once, when the segment goes: until then everything above may have to be repeated."""
@@ -114,8 +114,8 @@ class Writer:
         if not self._spool.journal.waiting:
             self._drained.set()
 
-    async def _store_reports(self, contents: Contents, put_aside: Mapping[int, int]) -> None:
-        body = encode_reports(contents.records, put_aside) if self._insert_reports else b""
+    async def _store_reports(self, contents: Contents, quarantined: Mapping[int, int]) -> None:
+        body = encode_reports(contents.records, quarantined) if self._insert_reports else b""
         if not body or self._insert_reports is None:
             return
         token = f"{contents.token}{REPORTS_SUFFIX}"
@@ -130,7 +130,7 @@ class Writer:
     async def _insert_part(self, part: Part, contents: Contents) -> Counter[int]:
         """Insert, or halve what is rejected until it is one row; returns the rows put aside of each record."""
         parts = [part]
-        put_aside: Counter[int] = Counter()
+        quarantined: Counter[int] = Counter()
         while parts:
             part = parts.pop()
             try:
@@ -141,8 +141,8 @@ class Writer:
                     parts += reversed(halves)
                 else:
                     await asyncio.to_thread(self._quarantine, part, contents, error)
-                    put_aside[part.first if part.record is None else part.record] += part.rows
-        return put_aside
+                    quarantined[part.first if part.record is None else part.record] += part.rows
+        return quarantined
 
     def _quarantine(self, part: Part, contents: Contents, error: StoreRejected) -> None:
         kept = self._spool.journal.quarantine.keep(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from apimetry.collector.decode import Batch
-from apimetry.collector.events import Sender
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.reports import encode_reports, make_report
 from apimetry.collector.spool.segment import Meta, Record
 from apimetry.query_api.planning.completeness import SILENT_AFTER_S, completeness
@@ -51,10 +51,10 @@ class Reports:
         self.store = store
         self.number = 0
 
-    def add(self, at_s, report, rows, put_aside=0):
+    def add(self, at_s, report, rows, quarantined=0):
         self.number += 1
         record = Record(0, 0, Meta(None, "shop", at_s * 1_000_000, report), rows, memoryview(b""))
-        body = encode_reports([record], {0: put_aside})
+        body = encode_reports([record], {0: quarantined})
         for _ in range(2):  # a retry counts once
             self.store.insert_sender_reports(f"t{self.number}", body)
 
@@ -79,7 +79,7 @@ def test_every_captured_event_is_stored_or_lost_for_a_reason(reports):
     sender.drop(7)
     sender.drop(3, "invalid")
     reports.add(NOW - 3600, *sender.send(60, rejected=5))
-    reports.add(NOW - 3590, *sender.send(40), put_aside=2)
+    reports.add(NOW - 3590, *sender.send(40), quarantined=2)
     assert reports.ask(NOW - 7200, NOW) == {
         "captured": 110,
         "stored": 93,
@@ -146,10 +146,10 @@ def test_ranges_of_many_senders_add_up_to_what_happened(reports):
             sender.drop(dropped)
             count = rng.randint(1, sender.queue)
             rejected = rng.choice([0, 0, rng.randint(0, count - 1)])
-            put_aside = rng.choice([0, 0, count - rejected])
-            reports.add(start + minute * MINUTE + rng.randrange(60), *sender.send(count, rejected), put_aside)
-            truth[minute]["stored"] += count - rejected - put_aside
-            truth[minute]["lost"] += dropped + rejected + put_aside
+            quarantined = rng.choice([0, 0, count - rejected])
+            reports.add(start + minute * MINUTE + rng.randrange(60), *sender.send(count, rejected), quarantined)
+            truth[minute]["stored"] += count - rejected - quarantined
+            truth[minute]["lost"] += dropped + rejected + quarantined
         # In the hundredth minute, outside of every range that is asked: nobody is gone.
         sender.capture(1)
         reports.add(start + 99 * MINUTE, *sender.send(sender.queue))

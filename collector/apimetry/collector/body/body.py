@@ -18,7 +18,6 @@ from apimetry.collector.errors import DecodeError
 from apimetry.collector.settings import CollectorSettings
 from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 
-CONTENT_TYPES = ("application/json", "application/msgpack")
 GRACE_S = 5.0
 """How long a sender may be slower than the minimum rate."""
 
@@ -46,14 +45,6 @@ class Hold:
         """Give everything back."""
         self.budget.release(self.key, self.size)
         self.size = 0
-
-
-def content_type_of(request: web.Request) -> str:
-    """One of CONTENT_TYPES; raises UnsupportedMediaType."""
-    if request.content_type not in CONTENT_TYPES or "Content-Type" not in request.headers:
-        sent = request.headers.get("Content-Type", "none")
-        raise UnsupportedMediaType(f"Content type {sent!r} is not known; allowed are {', '.join(CONTENT_TYPES)}")
-    return request.content_type
 
 
 def encoding_of(request: web.Request) -> str | None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from apimetry.collector.events import (
+from apimetry.collector.formats.event_structs import (
     DATA_ENTRIES_LIMIT,
     DATA_KEY_LIMIT,
     DATA_VALUE_LIMIT,

@@ -11,7 +11,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(slots=True)
-class Growing:
+class ActiveSegment:
     """The segment that is being written. `good` and `rows` are of acknowledged records only."""
 
     token: str

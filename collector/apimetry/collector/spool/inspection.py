@@ -1,6 +1,6 @@
 """What is in a spool's directory, read without owning it: a running collector may change it meanwhile.
 
-Nothing here writes. A segment that a collector removes between two looks is left out; the one that is growing may end
+Nothing here writes. A segment that a collector removes between two looks is left out; the active one may end
 in a record that is half written, which is no damage while it has an owner.
 """
 
@@ -88,17 +88,17 @@ def verify(directory: Path) -> Iterator[Checked]:
     owned = _owner(folders.lock) is not None
     for path, _ in _segment_files(folders):
         with suppress(FileNotFoundError):
-            yield check_segment(path, growing=owned and path.name.endswith(OPEN))
+            yield check_segment(path, is_active=owned and path.name.endswith(OPEN))
 
 
-def check_segment(path: Path, *, growing: bool = False) -> Checked:
+def check_segment(path: Path, *, is_active: bool = False) -> Checked:
     """Compare one segment with its checksums; raises OSError."""
     sealed = segment.parse_sealed(path.name, 0)
     token = sealed.token if sealed else path.name.removesuffix(OPEN)
     data = path.read_bytes()[: sealed.length if sealed else None]
     records, damages = segment.scan(data, token)
     damaged = sum(damage.end - damage.offset for damage in damages)
-    if growing and damages and damages[-1].end == len(data):
+    if is_active and damages and damages[-1].end == len(data):
         damaged -= damages[-1].end - damages[-1].offset
     if sealed is not None:
         damaged += max(0, sealed.length - len(data))

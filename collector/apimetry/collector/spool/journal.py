@@ -1,4 +1,4 @@
-"""The spool's disk side: one growing segment, the sealed ones, and what survives a crash. Blocking, no threads.
+"""The spool's disk side: one active segment, the sealed ones, and what survives a crash. Blocking, no threads.
 
 Invariants:
 
@@ -23,7 +23,7 @@ from apimetry.collector.errors import SpoolBrokenError, SpoolError
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.settings import FsyncPolicy, SpoolSettings
 from apimetry.collector.spool import segment
-from apimetry.collector.spool.active import NO_ROOM, Growing, refusal
+from apimetry.collector.spool.active import NO_ROOM, ActiveSegment, refusal
 from apimetry.collector.spool.batch_ids import BatchIds
 from apimetry.collector.spool.files import Files
 from apimetry.collector.spool.quarantine import Quarantine
@@ -51,7 +51,7 @@ class Journal:
         self._files = files
         self._clock_ns = clock_ns
         self.failpoints = failpoints or Failpoints()
-        self._growing: Growing | None = None
+        self._active: ActiveSegment | None = None
         self._lock_handle: int | None = None
         # The lock guards the sealed segments, which the committing thread adds and the writer's removes.
         self._lock = threading.Lock()
@@ -73,10 +73,10 @@ class Journal:
         """Seal what is open, and give the directory up. What cannot be sealed is recovered by the next start."""
         with suppress(SpoolError):
             self.seal()
-        if self._growing is not None:
+        if self._active is not None:
             with suppress(OSError):
-                self._files.close(self._growing.handle)
-            self._growing = None
+                self._files.close(self._active.handle)
+            self._active = None
         self.ids.close()
         if self._lock_handle is not None:
             self._files.close(self._lock_handle)
@@ -89,24 +89,24 @@ class Journal:
     @property
     def size_bytes(self) -> int:
         """Of all segments."""
-        growing = self._growing
-        return self._sealed_bytes + (growing.end if growing else 0)
+        active = self._active
+        return self._sealed_bytes + (active.end if active else 0)
 
     @property
     def rows(self) -> int:
         """Acknowledged events that are not yet stored."""
-        growing = self._growing
-        return self._sealed_rows + (growing.rows if growing else 0)
+        active = self._active
+        return self._sealed_rows + (active.rows if active else 0)
 
     @property
     def segments(self) -> int:
-        """Files, the growing one included."""
-        return len(self._sealed) + (self._growing is not None)
+        """Files, the active one included."""
+        return len(self._sealed) + (self._active is not None)
 
     @property
     def broken(self) -> bool:
         """True while a failed segment waits for its seal."""
-        return self._growing is not None and self._growing.abandoned
+        return self._active is not None and self._active.abandoned
 
     @property
     def waiting(self) -> bool:
@@ -120,80 +120,80 @@ class Journal:
 
     def fitting(self, entries: Sequence[Entry]) -> int:
         """How many of these may go into the next `append`; seals first if none would."""
-        growing = self._growing
-        room = self.settings.segment_bytes - (growing.end if growing else segment.HEADER_BYTES)
-        slots = self.settings.segment_records - (growing.records if growing else 0)
+        active = self._active
+        room = self.settings.segment_bytes - (active.end if active else segment.HEADER_BYTES)
+        slots = self.settings.segment_records - (active.records if active else 0)
         count = 0
         for entry in entries[:slots]:
             room -= entry.record_bytes
             if room < 0:
                 break
             count += 1
-        if count or growing is None or not growing.records:
+        if count or active is None or not active.records:
             return max(1, count)  # a record larger than a segment gets one of its own
         self.seal()
         return self.fitting(entries)
 
     def append(self, entries: Sequence[Entry], now_s: float) -> None:
         """Put records on the disk, all or none; raises SpoolFullError or SpoolBrokenError."""
-        if self._growing is not None and self._growing.abandoned:
+        if self._active is not None and self._active.abandoned:
             self.seal()
-        growing = self._growing or self._begin(now_s)
-        data, offset = [], growing.end
+        active = self._active or self._begin(now_s)
+        data, offset = [], active.end
         for entry in entries:
-            record = segment.encode_record(entry, growing.token, offset)
+            record = segment.encode_record(entry, active.token, offset)
             data.append(record)
             offset += len(record)
         self.failpoints.hit("before_append")
-        self._write(growing, b"".join(data))
+        self._write(active, b"".join(data))
         self.failpoints.hit("after_append")
         if self.settings.fsync is FsyncPolicy.always:
-            self._sync(growing)
-        growing.good = growing.end
-        growing.rows += sum(entry.rows for entry in entries)
-        growing.records += len(entries)
+            self._sync(active)
+        active.good = active.end
+        active.rows += sum(entry.rows for entry in entries)
+        active.records += len(entries)
         for entry in entries:
             if entry.meta.batch_key is not None:
                 self.ids.add(entry.meta.batch_key, entry.meta.received_us)
 
     def sync_if_due(self, now_s: float) -> None:
         """Bring what was appended to the disk (policy `interval`); raises SpoolBrokenError."""
-        growing = self._growing
-        if growing is None or growing.synced or growing.abandoned:
+        active = self._active
+        if active is None or active.synced or active.abandoned:
             return
-        if now_s >= growing.synced_s + self.settings.fsync_interval_s:
-            self._sync(growing)
-            growing.synced_s = now_s
+        if now_s >= active.synced_s + self.settings.fsync_interval_s:
+            self._sync(active)
+            active.synced_s = now_s
 
     def due_in_s(self, now_s: float) -> float | None:
-        """Seconds until the growing segment must be sealed; None if there is none."""
-        if self._growing is None:
+        """Seconds until the active segment must be sealed; None if there is none."""
+        if self._active is None:
             return None
-        return max(0.0, self._growing.began_s + self.settings.segment_age_s - now_s)
+        return max(0.0, self._active.began_s + self.settings.segment_age_s - now_s)
 
     def seal(self) -> None:
-        """Fix the growing segment's length in its name and hand it to the writer; raises SpoolBrokenError."""
-        growing = self._growing
-        if growing is None:
+        """Fix the active segment's length in its name and hand it to the writer; raises SpoolBrokenError."""
+        active = self._active
+        if active is None:
             return
-        if not growing.synced and not growing.abandoned:
-            self._sync(growing)
+        if not active.synced and not active.abandoned:
+            self._sync(active)
         self.failpoints.hit("before_seal")
-        sealed = Sealed(growing.token, growing.good, growing.rows, max(growing.good, growing.end))
+        sealed = Sealed(active.token, active.good, active.rows, max(active.good, active.end))
         target = self.folders.segments / sealed.name
         try:
-            if growing.path != target:
-                self._files.rename(growing.path, target)
-                growing.path = target
+            if active.path != target:
+                self._files.rename(active.path, target)
+                active.path = target
             self._files.sync_folder(self.folders.segments)
         except OSError as error:
             # Its name is uncertain now: nothing may be appended to it or beside it until a seal succeeds.
-            growing.abandoned = True
+            active.abandoned = True
             raise SpoolBrokenError(f"a segment cannot be sealed: {error.strerror}") from error
         self.failpoints.hit("after_seal")
         with suppress(OSError):
-            self._files.close(growing.handle)
-        self._growing = None
+            self._files.close(active.handle)
+        self._active = None
         self._add(sealed)
 
     def read(self, sealed: Sealed) -> bytes | bytearray:
@@ -236,7 +236,7 @@ class Journal:
             self._sealed_bytes += sealed.file_bytes
             self._sealed_rows += sealed.rows
 
-    def _begin(self, now_s: float) -> Growing:
+    def _begin(self, now_s: float) -> ActiveSegment:
         created_ns = self._clock_ns()
         token = segment.new_token(created_ns)
         path = self.folders.segments / segment.open_name(token)
@@ -244,49 +244,49 @@ class Journal:
             handle = self._files.create(path)
         except OSError as error:
             raise refusal(error) from error
-        growing = Growing(token, path, handle, now_s, now_s)
-        self._growing = growing
+        active = ActiveSegment(token, path, handle, now_s, now_s)
+        self._active = active
         try:
-            self._write(growing, segment.encode_header(created_ns))
+            self._write(active, segment.encode_header(created_ns))
             self._files.sync_folder(self.folders.segments)
         except OSError as error:
-            growing.abandoned = True
+            active.abandoned = True
             raise refusal(error) from error
         except SpoolError:
-            growing.abandoned = True
+            active.abandoned = True
             raise
-        growing.good = growing.end
-        return growing
+        active.good = active.end
+        return active
 
-    def _write(self, growing: Growing, data: bytes) -> None:
-        growing.synced = False
+    def _write(self, active: ActiveSegment, data: bytes) -> None:
+        active.synced = False
         try:
-            self._files.write(growing.handle, data)
+            self._files.write(active.handle, data)
         except OSError as error:
-            self._undo(growing, failed=error.errno not in NO_ROOM)
+            self._undo(active, failed=error.errno not in NO_ROOM)
             raise refusal(error) from error
-        growing.end += len(data)
+        active.end += len(data)
 
-    def _sync(self, growing: Growing) -> None:
+    def _sync(self, active: ActiveSegment) -> None:
         self.failpoints.hit("before_fsync")
         try:
-            self._files.sync(growing.handle)
+            self._files.sync(active.handle)
         except OSError as error:
             # The kernel may have dropped the pages and will call the next fsync a success: believe none.
             if self.settings.fsync is FsyncPolicy.always:
-                self._undo(growing, failed=True)
-            growing.abandoned = True
+                self._undo(active, failed=True)
+            active.abandoned = True
             raise SpoolBrokenError(f"fsync failed: {error.strerror}") from error
-        growing.synced = True
+        active.synced = True
         self.failpoints.hit("after_fsync")
 
-    def _undo(self, growing: Growing, *, failed: bool) -> None:
+    def _undo(self, active: ActiveSegment, *, failed: bool) -> None:
         """Cut the file back to its acknowledged records; if that fails too, no byte is added to it any more."""
         try:
-            self._files.truncate(growing.handle, growing.good)
-            growing.end = growing.good
-            growing.abandoned = growing.abandoned or failed
+            self._files.truncate(active.handle, active.good)
+            active.end = active.good
+            active.abandoned = active.abandoned or failed
         except OSError:
             with suppress(OSError):
-                growing.end = self._files.size(growing.path)
-            growing.abandoned = True
+                active.end = self._files.size(active.path)
+            active.abandoned = True

@@ -1,6 +1,6 @@
 """What a start finds in a spool's directory, and how it is made whole again.
 
-A sealed segment is taken as its name says. A growing one was never inserted: its whole records are kept, a torn
+A sealed segment is taken as its name says. The active one was never inserted: its whole records are kept, a torn
 tail is left out, and it is sealed there. Its bytes are copied to a new file before they count: a killed process
 leaves some that only the page cache has, an fsync that failed for it would now be reported as a success, and a
 batch id found in them is answered with 200.

@@ -10,7 +10,7 @@ from itertools import compress
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from apimetry.collector.events import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
+from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
 from apimetry.middleware.wire import METHODS, bound_method
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import Values, encode_block
@@ -42,15 +42,15 @@ def make_target(application: str, retention_days: int, *, now_us: int, max_ahead
 
 
 @dataclass(slots=True)
-class Rows:
+class Block:
     """A batch as one block (none for no rows), and the positions of the events left out for their timestamps."""
 
-    block: bytes = b""
+    row_bytes: bytes = b""
     count: int = 0
     left_out: list[int] = field(default_factory=list)
 
 
-def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: Target, sender: Sender) -> Rows:
+def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: Target, sender: Sender) -> Block:
     """Events of the msgpack format as rows."""
     rows, columns = _in_range(_columns(WIRE_COLUMNS, events), target)
     if rows.count:
@@ -60,7 +60,7 @@ def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: T
     return rows
 
 
-def encode_json_events(events: Sequence[JSONEvent | LenientJSONEvent], target: Target) -> Rows:
+def encode_json_events(events: Sequence[JSONEvent | LenientJSONEvent], target: Target) -> Block:
     """Events of the JSON format as rows."""
     columns = _columns(JSONEvent.__struct_fields__, events)
     if events:
@@ -79,25 +79,25 @@ def _columns(names: Sequence[str], events: Sequence[Struct]) -> Columns:
     return dict(zip(names, zip(*map(astuple, events), strict=True), strict=True)) if events else {}
 
 
-def _in_range(columns: Columns, target: Target) -> tuple[Rows, Columns]:
+def _in_range(columns: Columns, target: Target) -> tuple[Block, Columns]:
     """The columns without the rows whose timestamps are out of range, which are noted."""
     timestamps, earliest, latest = columns.get("timestamp", ()), target.earliest_us, target.latest_us
     if not timestamps or (earliest <= min(timestamps) and max(timestamps) <= latest):
-        return Rows(count=len(timestamps)), columns
+        return Block(count=len(timestamps)), columns
     kept = [earliest <= each <= latest for each in timestamps]
     left_out = [position for position, keep in enumerate(kept) if not keep]
     columns = {name: list(compress(values, kept)) for name, values in columns.items()}
-    return Rows(count=kept.count(True), left_out=left_out), columns
+    return Block(count=kept.count(True), left_out=left_out), columns
 
 
-def _encode(rows: Rows, columns: Columns, target: Target) -> None:
+def _encode(rows: Block, columns: Columns, target: Target) -> None:
     columns["function"] = _filled(columns["function"], UNKNOWN_FUNCTION)
     columns["data"] = _filled(columns["data"], NO_DATA)
     if not METHODS.issuperset(columns["method"]):
         _bound_methods(columns)
     columns["application"] = (target.application,) * rows.count
     columns["retention_days"] = (target.retention_days,) * rows.count
-    rows.block = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])
+    rows.row_bytes = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])
 
 
 def _bound_methods(columns: Columns) -> None:

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.collector import events, rows
-from apimetry.collector.decode import decode_json, decode_msgpack
 from apimetry.collector.errors import DecodeError, TooManyEventsError
+from apimetry.collector.formats import blocks, event_structs
+from apimetry.collector.formats.json import decode_json
+from apimetry.collector.formats.msgpack import decode_msgpack
 from apimetry.middleware import wire
 from tests.support.collecting import envelope, event, unpack_rows, wire_row
 
 NOW_US = int(time.time() * 1e6)
-TARGET = rows.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+TARGET = blocks.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
 
 
 def read_json(sent, **options):
@@ -27,21 +28,21 @@ def read_wire(*sent, **changes):
 
 
 def test_wire_event_has_the_middlewares_fields_in_its_order():
-    assert events.WireEvent.__struct_fields__ == wire.EVENT_FIELDS
-    assert events.LenientWireEvent.__struct_fields__ == wire.EVENT_FIELDS
+    assert event_structs.WireEvent.__struct_fields__ == wire.EVENT_FIELDS
+    assert event_structs.LenientWireEvent.__struct_fields__ == wire.EVENT_FIELDS
 
 
 def test_strict_and_lenient_events_differ_in_their_limits_only():
-    assert events.JSONEvent.__struct_fields__ == events.LenientJSONEvent.__struct_fields__
+    assert event_structs.JSONEvent.__struct_fields__ == event_structs.LenientJSONEvent.__struct_fields__
 
 
-@pytest.mark.parametrize("kind", [events.WireEvent, events.JSONEvent])
+@pytest.mark.parametrize("kind", [event_structs.WireEvent, event_structs.JSONEvent])
 def test_documented_string_limits_are_the_enforced_ones(kind):
     for field in msgspec.inspect.type_info(kind).fields:
         types = getattr(field.type, "types", [field.type])
         for found in types:
             if isinstance(found, msgspec.inspect.StrType):
-                assert found.max_length == events.STRING_LIMITS[field.name]
+                assert found.max_length == event_structs.STRING_LIMITS[field.name]
 
 
 def test_json_event_becomes_a_row_with_defaults():

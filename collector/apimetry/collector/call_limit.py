@@ -73,10 +73,14 @@ class CallLimit:
         waiting = self._accepted[organization_id] - self._settled[organization_id]
         return self._counted.get(organization_id, 0) + waiting
 
-    def took(self, organization_id: str, application_id: str, events: int) -> None:
-        """Events are going into the spool; less than none, where they did not get there."""
+    def add(self, organization_id: str, application_id: str, events: int) -> None:
+        """Count events that are going into the spool."""
         self._organizations[application_id] = organization_id
         self._accepted[organization_id] += events
+
+    def take_back(self, organization_id: str, events: int) -> None:
+        """Take back events that did not get into the spool."""
+        self._accepted[organization_id] -= events
 
     def recovered(self, tokens: Iterable[str]) -> None:
         """Segments of an earlier process, whose events this one did not take."""

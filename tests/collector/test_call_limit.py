@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from apimetry.collector.calls import MAX_WAIT_S, CallLimit, month_of, next_month_s
+from apimetry.collector.call_limit import MAX_WAIT_S, CallLimit, month_of, next_month_s
 from apimetry.store.accounts.accounts import Organization, Plan
 from apimetry.store.errors import StoreUnavailable
 from tests.support.collecting import NOW, collecting, envelope, event, eventually, wire_row
@@ -61,15 +61,15 @@ async def test_event_counts_once_from_the_spool_to_the_stores_counters():
     counted = Counted(100)
     calls = CallLimit(counted, clock_s=lambda: at(2026, 1, 5))
     await calls.refresh()
-    calls.took("o", "shop", 10)
+    calls.add("o", "shop", 10)
     assert calls.used("o") == 110
     calls.left_spool("t1", records(4, 6))
     counted.calls = 110
     assert calls.used("o") == 110  # known here until the store is asked again
     await calls.refresh()
     assert calls.used("o") == 110
-    calls.took("o", "shop", 5)
-    calls.took("o", "shop", -5)  # not taken
+    calls.add("o", "shop", 5)
+    calls.take_back("o", 5)  # not taken
     assert calls.used("o") == 110
     assert set(counted.months) == {date(2026, 1, 1)}
 
@@ -77,7 +77,7 @@ async def test_event_counts_once_from_the_spool_to_the_stores_counters():
 async def test_segment_stored_while_the_store_is_asked_counts_twice_until_it_is_asked_again():
     counted = Counted(0)
     calls = CallLimit(counted, clock_s=lambda: at(2026, 1, 5))
-    calls.took("o", "shop", 10)
+    calls.add("o", "shop", 10)
 
     def store():
         calls.left_spool("t1", records(10))
@@ -106,7 +106,7 @@ async def test_store_that_is_away_leaves_the_last_figure_and_what_was_taken_sinc
     calls = CallLimit(counted, clock_s=lambda: at(2026, 1, 5))
     await calls.refresh()
     counted.away = True
-    calls.took("o", "shop", 10)
+    calls.add("o", "shop", 10)
     await calls.refresh()
     assert calls.wait_s(organization(100)) > 0
     assert calls.wait_s(organization(101)) == 0

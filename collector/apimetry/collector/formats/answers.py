@@ -1,0 +1,23 @@
+"""What is answered to a batch in the JSON and MessagePack formats."""
+
+from aiohttp import web
+
+from apimetry.collector.outcome import Outcome
+from apimetry.serving.errors import BadRequest
+from apimetry.serving.service import json_response
+
+
+def answer_in_json(outcome: Outcome) -> web.Response:
+    """Return 200 with the counts, and details of rejected events.
+
+    Raises:
+        BadRequest: no event of the batch was valid.
+    """
+    if outcome.rejected and not outcome.accepted:
+        raise BadRequest(f"None of the {outcome.rejected} events is valid", details=outcome.details)
+    body: dict[str, object] = {"accepted": outcome.accepted, "rejected": outcome.rejected}
+    if outcome.is_duplicate:
+        body["duplicate"] = True
+    if outcome.details:
+        body["details"] = outcome.details
+    return json_response(body)

@@ -1,0 +1,41 @@
+"""The JSON format: an array of objects. Nothing here does I/O."""
+
+import msgspec
+from msgspec import Raw
+
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.formats.blocks import Target, encode_json_events
+from apimetry.collector.formats.decoding import Decoders, finish, read_events, too_many
+from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent
+
+CONTENT_TYPE = "application/json"
+# An event has at most 18 fields. A body with far more commas than its events could need is refused unread,
+# because each of its elements would become an object of some 60 bytes.
+COMMAS_PER_EVENT = 64
+
+_FIELDS = frozenset(JSONEvent.__struct_fields__)
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def _unknown_fields(event: Raw) -> int:
+    return len(_decode_object(event).keys() - _FIELDS)
+
+
+_JSON = Decoders(
+    "JSON",
+    msgspec.json.Decoder,
+    strict=JSONEvent,
+    lenient=LenientJSONEvent,
+    unknown_fields=_unknown_fields,
+)
+
+
+def decode_json(body: bytes, target: Target, *, max_events: int) -> Batch:
+    """Decode an array of objects; raises DecodeError or TooManyEventsError."""
+    if body.count(b",") > max_events * COMMAS_PER_EVENT:
+        raise too_many(max_events)
+    batch = Batch()
+    events, indexes = read_events(_JSON, body, batch, max_events)
+    out = encode_json_events(events, target)
+    times_s = [(indexes[position], events[position].timestamp) for position in out.left_out]
+    return finish(batch, out, times_s, target)

@@ -1,0 +1,164 @@
+"""A batch from its request to the disk: who sends it, may it be read, what is in it, is it in the spool."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from aiohttp import web
+
+from apimetry.collector.body.body import BodyReader, encoding_of
+from apimetry.collector.call_limit import CallLimit
+from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.formats.blocks import make_target
+from apimetry.collector.formats.known import Format
+from apimetry.collector.limits import RateLimiter
+from apimetry.collector.metrics import Metrics
+from apimetry.collector.outcome import Outcome
+from apimetry.collector.reports import make_report
+from apimetry.collector.settings import CollectorSettings
+from apimetry.collector.spool.batch_ids import batch_key
+from apimetry.collector.spool.segment import Entry, Meta
+from apimetry.collector.spool.spool import Spool
+from apimetry.serving.credentials import ApplicationAccess, authorize_application
+from apimetry.serving.errors import BadRequest, PayloadTooLarge, TooManyRequests, Unavailable
+from apimetry.store.accounts.accounts import Application, KeyKind
+from apimetry.store.accounts.directory import Directory
+
+MAX_BATCH_ID_CHARACTERS = 128
+CONCURRENT_DECODES = 2
+
+
+class Intake:
+    """Takes batches of every format; one instance serves every request of an application."""
+
+    def __init__(  # noqa: PLR0913 - everything that it is wired from
+        self,
+        directory: Directory,
+        spool: Spool,
+        settings: CollectorSettings,
+        metrics: Metrics,
+        *,
+        calls: CallLimit | None = None,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._calls = calls
+        self._directory = directory
+        self._spool = spool
+        self._settings = settings
+        self._metrics = metrics
+        self._clock_us = clock_us
+        self._bodies = BodyReader(settings)
+        self._limiter = RateLimiter(settings.events_per_s_per_key)
+        self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
+
+    def set_rate(self, events_per_s_per_key: float) -> None:
+        """Hold every key to another rate from now on."""
+        self._limiter.set_rate(events_per_s_per_key)
+
+    async def admit(self, request: web.Request) -> ApplicationAccess:
+        """Return who sends to which application; raise an `APIError` where that is nobody who may."""
+        access = await authorize_application(
+            request, self._directory, KeyKind.write, KeyKind.admin, purpose="send events"
+        )
+        self._check_calls(access)
+        return access
+
+    async def take(self, request: web.Request, access: ApplicationAccess, form: Format) -> Outcome:
+        """Put everything that is valid into the spool, and say what became of the batch.
+
+        Raises:
+            APIError: nothing of the batch was taken; the message says why.
+        """
+        encoding, header_id = encoding_of(request), _batch_id(request)
+        key = access.principal.key_id
+        await self._hold_to_rate(key)
+        charged, events = self._limiter.charge(key), 0
+        try:
+            if not self._spool.has_room:
+                raise self._unavailable("The spool is full")
+            async with self._bodies.read(request, key, encoding) as body:
+                batch = await self._decode(body, form, access.application)
+                events = batch.accepted + batch.rejected_total
+                # Within the block: rows that wait for a slow disk are still paid for.
+                return await self._store(batch, access, batch.batch_id or header_id)
+        finally:
+            self._limiter.settle(key, charged, events)
+
+    async def _hold_to_rate(self, key: str) -> None:
+        wait_s = self._limiter.wait_s(key)
+        if wait_s:
+            await asyncio.sleep(min(wait_s, self._settings.hold_back_s))
+            raise TooManyRequests("This key sends more events than it may", retry_after_s=wait_s)
+
+    def _check_calls(self, access: ApplicationAccess) -> None:
+        wait_s = self._calls.wait_s(access.organization) if self._calls is not None else 0.0
+        if wait_s:
+            limit = access.organization.plan.max_calls_per_month
+            raise TooManyRequests(
+                f"The organization has used the {limit} calls of its plan for this month", retry_after_s=wait_s
+            )
+
+    async def _decode(self, body: bytes, form: Format, application: Application) -> Batch:
+        target = make_target(
+            application.id,
+            application.retention_days,
+            now_us=self._clock_us(),
+            max_ahead_s=self._settings.max_ahead_s,
+        )
+        decode = partial(form.decode, body, target, max_events=self._settings.max_batch_events)
+        try:
+            if len(body) <= self._settings.inline_decode_bytes:
+                return decode()
+            async with self._decoding:
+                return await asyncio.to_thread(decode)
+        except DecodeError as error:
+            raise BadRequest(str(error)) from error
+        except TooManyEventsError as error:
+            raise PayloadTooLarge(str(error)) from error
+
+    async def _store(self, batch: Batch, access: ApplicationAccess, batch_id: bytes | None) -> Outcome:
+        is_new, application = True, access.application.id
+        if batch.accepted:
+            key = batch_key(application, batch_id) if batch_id else None
+            entry = Entry(
+                Meta(key, application, self._clock_us(), make_report(batch)), batch.accepted, batch.row_bytes
+            )
+            is_new = await self._append(entry, access.organization.id)
+        self._metrics.record_batch(batch, new=is_new)
+        self._metrics.record_sender(application, batch.sender)
+        return Outcome(batch.accepted, batch.rejected_total, batch.details, is_duplicate=not is_new)
+
+    async def _append(self, entry: Entry, organization: str) -> bool:
+        """Return whether the batch is new. Its calls are counted first: the writer may empty the spool meanwhile."""
+        if self._calls is None:
+            return await self._append_to_spool(entry)
+        is_kept = False
+        self._calls.add(organization, entry.meta.application, entry.rows)
+        try:
+            is_kept = await self._append_to_spool(entry)
+        except asyncio.CancelledError:
+            # The batch of a sender that has left stays in the spool.
+            is_kept = True
+            raise
+        finally:
+            if not is_kept:
+                self._calls.take_back(organization, entry.rows)
+        return is_kept
+
+    async def _append_to_spool(self, entry: Entry) -> bool:
+        try:
+            return await self._spool.append(entry)
+        except SpoolError as error:
+            raise self._unavailable(str(error)) from error
+
+    def _unavailable(self, message: str) -> Unavailable:
+        return Unavailable(message, retry_after_s=self._settings.retry_after_s)
+
+
+def _batch_id(request: web.Request) -> bytes | None:
+    sent = request.headers.get("X-Batch-Id", "").strip()
+    if len(sent) > MAX_BATCH_ID_CHARACTERS:
+        raise BadRequest(f"X-Batch-Id has {len(sent)} characters; at most {MAX_BATCH_ID_CHARACTERS} are allowed")
+    return sent.encode(errors="surrogateescape") or None
