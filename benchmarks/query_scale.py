@@ -155,7 +155,7 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
 
         def ask(span_s: int = span_s, parameters: list = parameters) -> object:
             query = parse_timeseries(str(end - span_s), str(end), parameters, max_groups=LIMITS.max_groups)
-            return json_response(answer_timeseries(query, APPLICATION, ask=store.query, limits=LIMITS))
+            return json_response(answer_timeseries(query, APPLICATION, ask=store.ask, limits=LIMITS))
 
         yield name, ask, limit_ms
     limits = RequestLimits(None, None, None)
@@ -165,7 +165,7 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
     def ask_usage() -> object:
         # Now is no whole hour, as it never is.
         query = parse_usage([("timeframe", "30d")], end - 1234)
-        return json_response(answer_usage(query, application, ask=store.query, now=end - 1234))
+        return json_response(answer_usage(query, application, ask=store.ask, now=end - 1234))
 
     yield "usage over 30 days", ask_usage, 250
 

@@ -82,7 +82,7 @@ def ask(store: Store, application: str, start: int, end: int, text: str) -> tupl
     parameters = [tuple(pair.split("=", 1)) for pair in text.split("&")]
     started = time.perf_counter()
     query = parse_timeseries(str(start), str(end), parameters, max_groups=LIMITS.max_groups)
-    answer = answer_timeseries(query, application, ask=store.query, limits=LIMITS)
+    answer = answer_timeseries(query, application, ask=store.ask, limits=LIMITS)
     body = json_response(answer).body
     elapsed = time.perf_counter() - started
     return elapsed, sum(map(len, answer["groups"].values())), len(body)

@@ -14,6 +14,7 @@ from apimetry.query_api.queueing.askers import Client, ClientLeft
 from apimetry.query_api.queueing.fair_queue import Asker
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.client import Store
+from apimetry.store.statement import Statement
 
 THREADS = 2
 KEY, ANOTHER_KEY = Asker("ours", "one"), Asker("ours", "two")
@@ -172,7 +173,7 @@ async def test_a_statement_whose_client_left_is_ended_by_the_engine(store):
         begun.set()
         try:
             # Each row sleeps; in all it would take minutes.
-            ask("SELECT sum(sleepEachRow(0.1)) FROM numbers(300) SETTINGS max_block_size = 1", {})
+            ask(Statement("SELECT sum(sleepEachRow(0.1)) FROM numbers(300) SETTINGS max_block_size = 1"))
         finally:
             ended.set()
 
@@ -194,7 +195,7 @@ async def test_a_question_whose_client_left_asks_no_further_statement(store):
         begun.set()
         go_on.wait(10)
         try:
-            outcome.extend(ask("SELECT 1", {}))
+            outcome.extend(ask(Statement("SELECT 1")))
         except ClientLeft as error:
             outcome.append(error)
             raise
@@ -216,7 +217,7 @@ async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and
     engine = Engine(store, QuerySettings())
 
     def settings(ask):
-        ((rank, threads),) = ask("SELECT getSetting('priority'), getSetting('max_threads')", {})
+        ((rank, threads),) = ask(Statement("SELECT getSetting('priority'), getSetting('max_threads')"))
         return rank, threads
 
     alone = await engine.answer(client(), settings)

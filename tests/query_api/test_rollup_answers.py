@@ -118,7 +118,7 @@ def test_every_source_and_aggregation_agrees_with_counting(store):
                 query = TimeseriesQuery(
                     start, end, aggregation, "response_us", Granularity(3600), group, FILTERS[:1] if group else ()
                 )
-                got = answer_timeseries(query, "shop", ask=store.query, limits=LIMITS)["groups"]
+                got = answer_timeseries(query, "shop", ask=store.ask, limits=LIMITS)["groups"]
                 expected = expected_answer(events, query)["groups"]
                 flat = {(key, time): value for key, series in got.items() for time, value in series}
                 known = {(key, time): value for key, series in expected.items() for time, value in series}
@@ -147,7 +147,7 @@ def test_percentiles_stay_within_two_percent_and_never_pass_the_maximum(embedded
         for p in (1, 5, 25, 50, 75, 90, 95, 99):
             query = TimeseriesQuery(START, START + DAY, f"percentile_{p}", value)
             assert plan(timeseries_needs(query)).rollup
-            answer = answer_timeseries(query, application, ask=embedded_store.query, limits=LIMITS)
+            answer = answer_timeseries(query, application, ask=embedded_store.ask, limits=LIMITS)
             ((_, found),) = answer["groups"][application]
             assert found == pytest.approx(percentile(drawn, p), rel=0.02), (value, p)
             assert found <= max(v for v, _ in drawn)

@@ -10,6 +10,7 @@ import pytest
 
 from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded, StoreRejected, StoreUnavailable
+from apimetry.store.statement import Statement
 
 NASTY = "a\"b'c\\d,\n\r\t\0ü😀</script>{x:Int}"
 ROWS = "SELECT number, nullIf(number, 1) AS n, {text:String} AS text FROM numbers({rows:UInt64})"
@@ -27,7 +28,7 @@ def embedded_store(embedded_store_url):
 
 
 def read(store, form, sql=ROWS, **parameters):
-    return b"".join(store.stream(sql, {"text": NASTY, "rows": 3, **parameters}, form=form))
+    return b"".join(store.stream(Statement(sql, {"text": NASTY, "rows": 3, **parameters}), form=form))
 
 
 def test_lines_that_a_statement_makes_come_as_it_made_them(store):
@@ -78,7 +79,7 @@ def test_too_much_memory_is_an_error_of_limits(store):
 
 
 def test_closing_a_stream_ends_its_query(embedded_store):
-    endless = embedded_store.stream(ENDLESS, form="RawBLOB")
+    endless = embedded_store.stream(Statement(ENDLESS), form="RawBLOB")
     assert next(endless).startswith(b"{0}\n{1}\n")
     endless.close()
     running = "SELECT count() FROM system.processes WHERE query LIKE '%system.numbers%' AND query NOT LIKE '%count%'"
@@ -86,7 +87,7 @@ def test_closing_a_stream_ends_its_query(embedded_store):
 
 
 def test_questions_are_answered_while_streams_are_open(embedded_store):
-    streams = [embedded_store.stream(ENDLESS, form="RawBLOB") for _ in range(3)]
+    streams = [embedded_store.stream(Statement(ENDLESS), form="RawBLOB") for _ in range(3)]
     for stream in streams:
         next(stream)
     assert embedded_store.query("SELECT 1") == [(1,)]
@@ -95,7 +96,7 @@ def test_questions_are_answered_while_streams_are_open(embedded_store):
 
 
 def test_another_thread_may_go_on_with_a_stream_and_close_it(embedded_store):
-    stream = embedded_store.stream(ENDLESS, form="RawBLOB")
+    stream = embedded_store.stream(Statement(ENDLESS), form="RawBLOB")
     next(stream)
     seen = []
     thread = threading.Thread(target=lambda: (seen.append(next(stream)), stream.close()))

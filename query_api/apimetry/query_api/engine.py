@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,13 +23,11 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import BadRequest
 from apimetry.store.client import Store
 from apimetry.store.errors import QueryLimitExceeded, StoreError
+from apimetry.store.statement import Ask, Rows, Statement
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Rows = list[tuple[Any, ...]]
-Ask = Callable[[str, Mapping[str, object]], Rows]
-"""Runs one statement, within the service's limits on time and memory; blocks."""
 
 
 @dataclass(eq=False)
@@ -153,12 +151,12 @@ class Engine:
         # 1 is the highest priority of a statement that has one.
         settings = {**self._limits, "priority": 1 + standing.rank, "log_comment": query.tag}
 
-        def ask(sql: str, parameters: Mapping[str, object]) -> Rows:
+        def ask(statement: Statement) -> Rows:
             if query.abandoned.is_set():
                 raise ClientLeft
             if standing.is_heavier:
                 settings["max_threads"] = self._half_of_threads()
-            return self._store.query(sql, parameters, settings=settings)
+            return self._store.ask(statement, settings=settings)
 
         return ask
 
@@ -168,14 +166,14 @@ class Engine:
             ((self._threads,),) = self._store.query("SELECT getSetting('max_threads')")
         return max(1, self._threads // 2)
 
-    def ask(self, sql: str, parameters: Mapping[str, object] | None = None) -> Rows:
+    def ask(self, statement: Statement) -> Rows:
         """Return the rows of one statement of the service's own, within the limits; blocks.
 
         Raises:
             QueryLimitExceeded: it needed more time or memory than it may have.
             StoreUnavailable: the store is away.
         """
-        return self._store.query(sql, parameters, settings=self._limits)
+        return self._store.ask(statement, settings=self._limits)
 
     def between_inserts(self) -> AbstractContextManager[None]:
         """Return what goes around statements whose answers should be about the same events; blocks, as `ask`."""

@@ -24,7 +24,8 @@ from apimetry.store.embedded.repair import forget_lost_blocks
 from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, clear_insert_files, insert_into
 from apimetry.store.senders import SENDER_REPORTS
-from apimetry.store.streaming import Statement, StreamFormat, stream_from_engine, stream_from_server
+from apimetry.store.statement import Statement
+from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_from_server
 
 T = TypeVar("T")
 
@@ -139,20 +140,21 @@ class Store:
             result = client.query(sql, parameters=dict(parameters or {}), settings=limits)
             return [tuple(row) for row in result.result_rows]
 
-    def stream(
-        self, sql: str, parameters: Mapping[str, object] | None = None, *, form: StreamFormat
-    ) -> Generator[bytes, None, None]:
+    def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement: `query` for those that come with their values."""
+        return self.query(statement.sql, statement.parameters, settings=settings)
+
+    def stream(self, statement: Statement, *, form: StreamFormat) -> Generator[bytes, None, None]:
         """Yield a SELECT's rows as a file in the engine's `form`, in constant memory; nothing happens until then.
 
         `close` of the generator ends the query. It raises like `query`, also after it has yielded: the bytes are a
         whole file only when it ended without an error. A CSV has no heading, and its last column must be a text.
         """
-        statement = Statement(sql, form, parameters or {})
         if self.address.path is not None:
             if not self._opened:
                 raise StoreUnavailable("the store is closed")
-            return stream_from_engine(self.address.path, self.database, statement)
-        return stream_from_server(self._connect(self.database), statement)
+            return stream_from_engine(self.address.path, self.database, statement, form)
+        return stream_from_server(self._connect(self.database), statement, form)
 
     def command(
         self,

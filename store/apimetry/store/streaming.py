@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
 from apimetry.store.errors import StoreUnavailable, map_error
+from apimetry.store.statement import Statement
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no stubs
@@ -61,27 +61,18 @@ _CODE = re.compile(r"Code: (\d+)\. DB::Exception")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 
 
-@dataclass(frozen=True)
-class Statement:
-    """A SELECT without FORMAT or SETTINGS, and the format of its rows. A CSV's last column is a text."""
-
-    sql: str
-    format: StreamFormat
-    parameters: Mapping[str, object] = field(default_factory=dict)
-
-
-def stream_from_server(client: Client, statement: Statement) -> Generator[bytes, None, None]:
+def stream_from_server(client: Client, statement: Statement, form: StreamFormat) -> Generator[bytes, None, None]:
     """Yield the file as the server sends it; the client is the stream's own and is closed with it."""
     known = client.server_settings
     settings = {name: value for name, value in {**STREAM_SETTINGS, **_SERVER_SETTINGS}.items() if name in known}
     tail = b""
     try:
         response: Any = client.raw_stream(
-            statement.sql, parameters=dict(statement.parameters), settings=settings, fmt=statement.format
+            statement.sql, parameters=dict(statement.parameters), settings=settings, fmt=form
         )
         try:
             while chunk := response.read(_READ_BYTES):
-                tail = (tail + chunk)[-len(_ENDINGS[statement.format]) :]
+                tail = (tail + chunk)[-len(_ENDINGS[form]) :]
                 yield chunk
         finally:
             # Not given back: what is unread of a result would have to be read first.
@@ -90,11 +81,13 @@ def stream_from_server(client: Client, statement: Statement) -> Generator[bytes,
         raise map_error(error, inserting=False) from error
     finally:
         client.close()
-    if tail and tail != _ENDINGS[statement.format]:
+    if tail and tail != _ENDINGS[form]:
         raise StoreUnavailable("ClickHouse broke off in the middle of a stream")
 
 
-def stream_from_engine(path: Path, database: str, statement: Statement) -> Generator[bytes, None, None]:
+def stream_from_engine(
+    path: Path, database: str, statement: Statement, form: StreamFormat
+) -> Generator[bytes, None, None]:
     """Yield the file from the engine in this process, which runs already."""
     import chdb  # noqa: PLC0415 - 300 MB that only an embedded store has
 
@@ -106,10 +99,10 @@ def stream_from_engine(path: Path, database: str, statement: Statement) -> Gener
             handle.query(f"USE `{database}`")
             for name, value in {**STREAM_SETTINGS, **_ARROW_SETTINGS}.items():
                 handle.query(f"SET {name} = '{value}'")
-            if statement.format == "Parquet":
+            if form == "Parquet":
                 yield from _parquet(handle, sql, parameters)
             else:
-                yield from _blocks(handle, sql, parameters, statement.format)
+                yield from _blocks(handle, sql, parameters, form)
         finally:
             handle.close()
     except (RuntimeError, Error) as error:

@@ -192,7 +192,7 @@ async def test_what_a_rule_did_shows_in_its_state_its_events_and_the_overview(se
     now = 1_700_000_040
     insert_events(service.accounts.store, [Event(timestamp=(now - 30) * 1_000_000, status_code=500)])
     alerts, outbox = Alerts(service.accounts.store), Outbox()
-    evaluator = Evaluator(alerts, service.directory, outbox, ask=alerts.store.query, owner="x")
+    evaluator = Evaluator(alerts, service.directory, outbox, ask=alerts.store.ask, owner="x")
     await evaluator.evaluate(now)
     await evaluator.finish_deliveries()
     await evaluator.evaluate(now + 300)

@@ -61,7 +61,7 @@ class Minutes:
         self.minute = int(T0.timestamp())
 
     def another(self, service, owner):
-        return Evaluator(self.alerts, service.directory, self.outbox, ask=self.store.query, owner=owner)
+        return Evaluator(self.alerts, service.directory, self.outbox, ask=self.store.ask, owner=owner)
 
     def pass_by(self, errors, others):
         """One minute in which requests come."""
@@ -246,7 +246,7 @@ async def test_a_store_that_is_away_costs_a_minute(server_store, tmp_path):
     alerts = Alerts(server_store)
     server_store.close()
     with pytest.raises(StoreUnavailable):
-        await Evaluator(alerts, None, Outbox(), ask=server_store.query, owner="x").evaluate(60)
+        await Evaluator(alerts, None, Outbox(), ask=server_store.ask, owner="x").evaluate(60)
 
 
 def test_a_rule_about_no_data_waits_for_its_first_window():

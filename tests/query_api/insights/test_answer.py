@@ -26,7 +26,7 @@ def at(second, **fields):
 
 def insights(store, *parameters, application=SHOP):
     answer = answer_insights(
-        parse_window(parameters, NOW), application, prices=Prices("0.001", "0.000001"), ask=store.query, now=NOW
+        parse_window(parameters, NOW), application, prices=Prices("0.001", "0.000001"), ask=store.ask, now=NOW
     )
     assert answer["success"] is True
     return answer["insights"]

@@ -59,7 +59,7 @@ class Reports:
             self.store.insert_sender_reports(f"t{self.number}", body)
 
     def ask(self, start, end, now=NOW):
-        return completeness("shop", start, end, ask=self.store.query, now=now)
+        return completeness("shop", start, end, ask=self.store.ask, now=now)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_other_applications_are_not_counted(reports):
     sender = SimulatedSender("a")
     sender.capture(1)
     reports.add(NOW - 60, *sender.send(1))
-    assert completeness("blog", 0, NOW, ask=reports.store.query, now=NOW)["senders"] == 0
+    assert completeness("blog", 0, NOW, ask=reports.store.ask, now=NOW)["senders"] == 0
 
 
 def test_ranges_of_many_senders_add_up_to_what_happened(reports):

@@ -59,7 +59,7 @@ def parsed(*parameters, start=START, end=END):
 
 
 def answered(store, query, application="shop", limits=LIMITS):
-    return answer_timeseries(query, application, ask=store.query, limits=limits)
+    return answer_timeseries(query, application, ask=store.ask, limits=limits)
 
 
 def as_json(answer):

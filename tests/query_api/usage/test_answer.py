@@ -65,7 +65,7 @@ def at(second, **fields):
 
 
 def usage(store, *parameters, application=UNLIMITED, now=NOW):
-    return answer_usage(parse_usage(parameters, now), application, ask=store.query, now=now)
+    return answer_usage(parse_usage(parameters, now), application, ask=store.ask, now=now)
 
 
 def sample_events():
@@ -313,7 +313,7 @@ def test_what_must_agree_agrees(store):
             store, ("start", str(start)), ("end", str(end)), ("granularity", granularity), ("limit", "1000")
         )
         count, mean, most = (
-            answer_timeseries(TimeseriesQuery(start, end, aggregation), "shop", ask=store.query, limits=LIMITS)[
+            answer_timeseries(TimeseriesQuery(start, end, aggregation), "shop", ask=store.ask, limits=LIMITS)[
                 "groups"
             ]["shop"][0][1]
             for aggregation in ("count", "mean", "max")
@@ -363,12 +363,12 @@ def test_whatever_was_sent_counting_agrees(store):
         assert figures == expected_totals(events, 40 * DAY)
         for aggregation, shown in (("count", "totalRequests"), ("mean", "averageLatency"), ("max", "peakLatency")):
             query = TimeseriesQuery(NOW - 40 * DAY, NOW, aggregation)
-            ((_, found),) = answer_timeseries(query, name, ask=store.query, limits=LIMITS)["groups"][name]
+            ((_, found),) = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)["groups"][name]
             # Milliseconds with one decimal, against microseconds.
             bounds = (found, 0) if aggregation == "count" else (found / 1000, 0.0501)
             assert figures[shown] == pytest.approx(bounds[0], rel=0, abs=bounds[1])
         overview = overview_sql.stored_by_application([name])
-        assert store.query(overview.sql, overview.parameters) == [(name, figures["totalRequests"])]
+        assert store.ask(overview) == [(name, figures["totalRequests"])]
         assert answer["timeSeries"] == expected_series(events, granularity, NOW - 40 * DAY, NOW)
         assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))
         for row in answer["errors"]["byType"]:

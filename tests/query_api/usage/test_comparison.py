@@ -147,9 +147,9 @@ def test_the_parts_of_an_answer_agree_whichever_statements_an_insert_comes_betwe
     def ask_interrupted(after):
         asked = itertools.count(1)
 
-        def ask(sql, parameters):
+        def ask(statement):
             nonlocal statements
-            rows = embedded_store.query(sql, parameters)
+            rows = embedded_store.ask(statement)
             asked_so_far = next(asked)
             statements = max(statements, asked_so_far)
             if asked_so_far == after:

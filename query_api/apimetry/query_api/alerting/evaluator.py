@@ -20,7 +20,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from apimetry.query_api.alerting.judging import decide, judge
 from apimetry.query_api.alerting.measuring import measurement, value_of
@@ -31,11 +30,10 @@ from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.alerts.records import AlertEvent, AlertRule, AlertState, Transition
 from apimetry.store.errors import StoreError, is_transient
+from apimetry.store.statement import Ask
 from apimetry.store.turns import take_turn
 
 log = logging.getLogger(__name__)
-
-Ask = Callable[[str, Mapping[str, object]], list[tuple[Any, ...]]]
 
 PURPOSE = "alerts"
 DELAY_S = 10
@@ -121,8 +119,7 @@ class Evaluator:
         values: dict[str, float | None],
     ) -> AlertEvent | None:
         """Measure one rule, in a thread of the store; returns its event if it has one and this service wrote it."""
-        asked = measurement(rule, int(now.timestamp()))
-        ((requests, measure),) = self._ask(asked.sql, asked.parameters)
+        ((requests, measure),) = self._ask(measurement(rule, int(now.timestamp())))
         value = values[rule.id] = value_of(rule, requests, measure, application.limits)
         transition = decide(rule, state.last_event, holds=judge(rule, value, now), now=now)
         if transition is None or value is None:

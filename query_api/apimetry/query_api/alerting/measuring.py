@@ -1,55 +1,80 @@
-"""What a rule measures, as one statement over raw events, and the value that its row makes. Pure.
+"""What a rule measures, as one statement over rollups and events, and the value that its row makes. Pure.
 
-Invariants: values are bound by the server; field names come from the closed sets of `params`. Every count is a sum of
-`sample_weight`. A percentile is the smallest measured value that at least p % of the requests do not exceed.
+The planner says which rollup answers for the whole hours, or minutes, of the window; events answer for the rest.
+Percentiles always come from events: no window is longer than a day, and so they are exact.
+
+Invariants: values are bound by the server; field names come from the closed set of `planning.filters`. Every count is
+a sum of `sample_weight`. A percentile is the smallest measured value that at least p % of the requests do not exceed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from apimetry.query_api.planning.filters import parse_filters
-from apimetry.query_api.planning.rows_sql import BELOW, filter_condition, filter_name
+from apimetry.query_api.planning.planner import Needs, Plan, plan
+from apimetry.query_api.planning.rows_sql import (
+    BELOW,
+    Column,
+    Conditions,
+    filter_condition,
+    filter_name,
+    partial_rows,
+    range_parameters,
+    signed,
+    weight,
+)
 from apimetry.store.accounts.accounts import RequestLimits
 from apimetry.store.alerts.records import NEEDS_REQUESTS, AlertRule, Metric
+from apimetry.store.statement import Statement
 
-_SQL = """SELECT sum(sample_weight), {measure}
-FROM events
-WHERE application = {{application:String}}
-  AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
-  AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}"""
+_SQL = """SELECT sum(part.weight), {measure}
+FROM ({rows}) AS part"""
 _MEASURES = {
-    Metric.error_rate: "sumIf(sample_weight, status_code >= 400)",
-    Metric.latency_mean: "sum(assumeNotNull(response_us) * sample_weight)",
-    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(assumeNotNull(response_us), sample_weight)",
+    Metric.error_rate: "sum(part.errors)",
+    Metric.latency_mean: "sum(part.total_us)",
+    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(part.value, part.weight)",
+}
+_COLUMNS = {
+    Metric.error_rate: frozenset({"requests", "errors"}),
+    Metric.latency_mean: frozenset({"response_us_weight", "response_us_sum"}),
 }
 # A request whose time was not measured is not there for them.
 _OF_TIMED = frozenset({Metric.latency_mean, Metric.latency_percentile})
 _PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One statement, and the values that it binds; its one row is (requests, measure)."""
-
-    sql: str
-    parameters: dict[str, object]
-
-
-def measurement(rule: AlertRule, end_s: int) -> Measurement:
-    """Return what measures `rule` over its window before `end_s`, seconds since the epoch."""
+def measurement(rule: AlertRule, end_s: int) -> Statement:
+    """Return what answers one row, (requests, measure), of `rule` over its window before `end_s`, epoch seconds."""
     filters = parse_filters(rule.include, rule.exclude)
+    start_s = end_s - rule.window_s
+    chosen = Plan(start_s, end_s)
+    if rule.metric is not Metric.latency_percentile:
+        fields = frozenset(each.field for each in filters)
+        columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
+        chosen = plan(Needs(fields, columns, start_s, end_s, subtracts=True, now=end_s))
+    timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
+    conditions = Conditions(tuple(map(filter_condition, filters)), timed)
     parameters: dict[str, object] = {
         "application": rule.application_id,
-        "start_us": (end_s - rule.window_s) * 1_000_000,
-        "end_us": end_s * 1_000_000,
+        **range_parameters(chosen),
         **{filter_name(each): list(each.values) for each in filters},
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW
-    only = [*map(filter_condition, filters), *(["response_us IS NOT NULL"] if rule.metric in _OF_TIMED else [])]
-    conditions = "".join(f"\n  AND {condition}" for condition in only)
-    return Measurement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), conditions=conditions), parameters)
+    rows = partial_rows(chosen, _columns(rule.metric, chosen), conditions)
+    return Statement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), rows=rows), parameters)
+
+
+def _columns(metric: Metric, chosen: Plan) -> list[Column]:
+    value = "assumeNotNull(response_us)"
+    if metric is Metric.latency_percentile:
+        return [weight(chosen), Column("value", value, "")]
+    if metric is Metric.latency_mean:
+        total = Column("total_us", signed(chosen, f"toUInt64({value}) * sample_weight"), "response_us_sum")
+        return [weight(chosen, "response_us_weight"), total]
+    if metric is Metric.error_rate:
+        failed = signed(chosen, "if(status_code >= 400, toUInt64(sample_weight), 0)")
+        return [weight(chosen), Column("errors", failed, chosen.rollup.column("errors") if chosen.rollup else "")]
+    return [weight(chosen)]
 
 
 def value_of(rule: AlertRule, requests: int, measure: float, limits: RequestLimits) -> float | None:

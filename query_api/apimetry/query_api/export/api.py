@@ -136,7 +136,7 @@ class ExportHandlers:
 
     def _chunks(self, query: ExportQuery, application: str) -> Chunks:
         export = make_export(query, application)
-        chunks = self._store.stream(export.sql, export.parameters, form=export.form)
+        chunks = self._store.stream(export.statement, form=export.form)
         return _headed(export.heading, chunks) if export.heading else chunks
 
     async def _write(self, response: web.StreamResponse, chunk: bytes, pace: Pace) -> None:

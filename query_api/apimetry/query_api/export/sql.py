@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from apimetry.query_api.export.params import ExportQuery
 from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
+from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat
 
 _SELECT = """SELECT {columns}
@@ -33,11 +34,10 @@ _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat
 
 @dataclass(frozen=True)
 class Export:
-    """A statement of the store's `stream`, and the bytes that come before its rows."""
+    """A statement of the store's `stream`, the form of its rows, and the bytes that come before them."""
 
-    sql: str
+    statement: Statement
     form: StreamFormat
-    parameters: dict[str, object]
     heading: bytes
 
 
@@ -45,15 +45,15 @@ def make_export(query: ExportQuery, application: str) -> Export:
     """Return what to ask about `application`."""
     columns = {"ndjson": _line, "csv": _csv_columns, "parquet": ", ".join}[query.format](query.fields)
     conditions = "".join(f"\n  AND {filter_condition(each)}" for each in query.filters)
+    parameters = {
+        "application": application,
+        "start_us": query.start * 1_000_000,
+        "end_us": query.end * 1_000_000,
+        **{filter_name(each): list(each.values) for each in query.filters},
+    }
     return Export(
-        _SELECT.format(columns=columns, conditions=conditions),
+        Statement(_SELECT.format(columns=columns, conditions=conditions), parameters),
         _FORMS[query.format],
-        {
-            "application": application,
-            "start_us": query.start * 1_000_000,
-            "end_us": query.end * 1_000_000,
-            **{filter_name(each): list(each.values) for each in query.filters},
-        },
         f"{','.join(query.fields)}\n".encode() if query.format == "csv" else b"",
     )
 

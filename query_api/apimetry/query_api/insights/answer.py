@@ -12,10 +12,11 @@ from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.params import Window
-from apimetry.query_api.usage.reading import Ask, Group, Rows, as_last, asked, groups, scope_of, totals
+from apimetry.query_api.usage.reading import Group, as_last, groups, scope_of, totals
 from apimetry.query_api.usage.sql import Order, Scope, Sort
 from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application
+from apimetry.store.statement import Ask, Rows
 
 # RFC 9110, section 9.2.3: what a cache may answer.
 _READS = ("GET", "HEAD")
@@ -72,7 +73,7 @@ def _overview(total: Measures, peak_minute: int) -> Json:
 def _halves(scope: Scope, ask: Ask) -> Halves:
     middle = (scope.start + scope.end) // 2
     statement = usage_sql.halves(scope, middle)
-    found = {half: Measures(*measures) for half, *measures in asked(ask, statement)}
+    found = {half: Measures(*measures) for half, *measures in ask(statement)}
     return Halves(found.get(0, Measures()), found.get(1, Measures()), middle - scope.start, scope.end - middle)
 
 
@@ -107,4 +108,4 @@ def _chatty(scope: Scope, ask: Ask) -> Rows:
     statement = usage_sql.chatty_consumers(
         day, consumers, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=advice.MAX_CANDIDATES
     )
-    return asked(ask, statement)
+    return ask(statement)

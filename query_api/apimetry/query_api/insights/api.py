@@ -6,12 +6,12 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.engine import Ask
 from apimetry.query_api.insights.answer import answer_insights
 from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.usage.params import Window, parse_window
 from apimetry.store.accounts.accounts import Application
+from apimetry.store.statement import Ask
 
 
 class InsightsHandlers:

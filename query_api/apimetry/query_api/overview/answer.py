@@ -9,13 +9,15 @@ from datetime import datetime, timezone
 from apimetry.query_api.http.json_values import Json, iso_or_none, iso_time
 from apimetry.query_api.management.bodies import plan_json
 from apimetry.query_api.overview import sql
-from apimetry.query_api.overview.alert_figures import AlertFigures, alert_figures
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
-from apimetry.query_api.usage.reading import Ask, Page, as_last, asked, groups, percentiles, series_rows, totals
+from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
 from apimetry.query_api.usage.sql import Dimension, Order, Scope
 from apimetry.store.accounts.accounts import Application, Organization
+from apimetry.store.alerts.figures import AlertFigures, alert_figures
+from apimetry.store.statement import Ask
+from apimetry.store.storage import StorageLocation, disk_usage
 
 DAY_S = 86_400
 # Seconds, and the granularity of the series.
@@ -40,22 +42,15 @@ class Account:
     keys: int
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the store keeps its parts."""
-
-    database: str
-    cluster: str | None
-
-
-def answer_overview(account: Account, place: Place, *, ask: Ask, now: int) -> Json:
+def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, now: int) -> Json:
     """Return the overview of an organization at `now`. Blocks while `ask` does."""
     organization = account.organization
     ids = [each.id for each in account.applications]
     month = datetime.fromtimestamp(now, timezone.utc).date().replace(day=1)
-    ((calls, sources, last_us),) = asked(ask, sql.ever_sent(organization.id, ids, month))
-    ((requests, recent),) = asked(ask, sql.stored(ids, now - DAY_S, now))
-    ((disk_bytes, all_rows, rows),) = asked(ask, sql.disk(organization.id, place.database, place.cluster))
+    ((calls, sources, last_us),) = ask(sql.ever_sent(organization.id, ids, month))
+    ((requests, recent),) = ask(sql.stored(ids, now - DAY_S, now))
+    disk = disk_usage(organization.id, location, ask=ask)
+    used_bytes = scaled(disk.size_bytes * disk.organization_rows, disk.rows, 1)
     alerts = alert_figures(organization.id, ask=ask, now=now)
     return {
         "overview": {
@@ -68,7 +63,7 @@ def answer_overview(account: Account, place: Place, *, ask: Ask, now: int) -> Js
                 "apiKeys": account.keys,
             },
             # Parts are shared: an organization uses of them what its rows are of all rows.
-            "usage": _usage(calls, organization.plan.max_calls_per_month, scaled(disk_bytes * rows, all_rows, 1)),
+            "usage": _usage(calls, organization.plan.max_calls_per_month, used_bytes),
             "plan": plan_json(organization.plan),
             "recentActivity": _activity(last_us, recent, alerts, now),
         }
@@ -78,8 +73,8 @@ def answer_overview(account: Account, place: Place, *, ask: Ask, now: int) -> Js
 def with_figures(buckets: Sequence[Json], *, ask: Ask, now: int) -> list[Json]:
     """Return buckets with what is stored and was seen of each."""
     ids = [str(each["_id"]) for each in buckets]
-    stored: dict[str, int] = dict(asked(ask, sql.stored_by_application(ids)))
-    sent = {application: (sources, last) for application, sources, last in asked(ask, sql.sent_by_application(ids))}
+    stored: dict[str, int] = dict(ask(sql.stored_by_application(ids)))
+    sent = {application: (sources, last) for application, sources, last in ask(sql.sent_by_application(ids))}
     return [
         {
             **each,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.engine import Ask
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
@@ -14,7 +13,6 @@ from apimetry.query_api.overview.answer import (
     DEFAULT_PERIOD,
     PERIODS,
     Account,
-    Place,
     answer_bucket,
     answer_overview,
     bucket_json,
@@ -25,6 +23,8 @@ from apimetry.serving.credentials import authorize
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import Accounts, Application, KeyKind, Organization
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.statement import Ask
+from apimetry.store.storage import StorageLocation
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -37,7 +37,7 @@ class OverviewHandlers:
         self._accounts = accounts
         self._directory = directory
         self._now = answering.now
-        self._place = Place(accounts.store.database, accounts.store.cluster)
+        self._location = StorageLocation(accounts.store.database, accounts.store.cluster)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of organizations and buckets."""
@@ -82,7 +82,7 @@ class OverviewHandlers:
 
     def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Json:
         keys = sum(key.revoked_at is None for key in self._accounts.keys(organization.id))
-        return answer_overview(Account(organization, applications, keys), self._place, ask=ask, now=now)
+        return answer_overview(Account(organization, applications, keys), self._location, ask=ask, now=now)
 
     def _with_figures(self, ask: Ask, applications: list[Application], now: int) -> list[Json]:
         return with_figures([bucket_json(each) for each in applications], ask=ask, now=now)

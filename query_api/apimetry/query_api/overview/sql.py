@@ -14,8 +14,8 @@ from datetime import date
 
 from apimetry.query_api.planning.planner import Needs, plan
 from apimetry.query_api.planning.rows_sql import edges, range_parameters, weight
-from apimetry.query_api.usage.sql import Statement
 from apimetry.store.rollups import LAST_HOUR_S, Rollup
+from apimetry.store.statement import Statement
 
 # Every version of an application's record has the same organization: no FINAL. Deleted ones are among them.
 _EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
@@ -40,12 +40,6 @@ _STORED_BY_APPLICATION = """SELECT application, sum({requests})
 FROM {table}
 WHERE application IN {{applications:Array(String)}}{condition}
 GROUP BY application"""
-# Rows are counted from the primary index: the order of `events` begins with the application.
-_DISK = """SELECT sum(bytes_on_disk), (SELECT count() FROM events), (
-    SELECT count()
-    FROM events WHERE application IN (SELECT id FROM applications WHERE organization_id = {{organization:String}})
-  )
-FROM {parts} WHERE active AND database = {{database:String}}"""
 _SENT_BY_APPLICATION = """SELECT application, uniqExact(source), toUnixTimestamp64Micro(max(last_seen))
 FROM counters WHERE application IN {applications:Array(String)} GROUP BY application"""
 _REQUESTS = frozenset({"requests"})
@@ -77,15 +71,6 @@ def _of_hours(sql: str, source: Rollup | None, **parts: str) -> str:
         raise LookupError("no rollup counts the requests of an application")
     condition = f" AND {source.condition}" if source.condition else ""
     return sql.format(table=source.table, requests=source.column("requests"), condition=condition, **parts)
-
-
-def disk(organization: str, database: str, cluster: str | None) -> Statement:
-    """Return what answers one row: bytes of the database's parts (one replica of each shard), and rows of events.
-
-    All of them, and the organization's, also of its deleted applications; whatever their weight.
-    """
-    parts = f"cluster('{cluster}', system.parts)" if cluster else "system.parts"
-    return Statement(_DISK.format(parts=parts), {"database": database, "organization": organization})
 
 
 def sent_by_application(applications: Sequence[str]) -> Statement:

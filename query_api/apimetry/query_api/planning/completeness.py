@@ -19,14 +19,14 @@ application whatever the filters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
+
+from apimetry.store.statement import Ask, Statement
 
 MINUTE_S: Final = 60
 # Longer than a living sender with something in its buffer stays silent: its backoff ends after 30 s.
 SILENT_AFTER_S: Final = 300
-
-Ask = Callable[[str, dict[str, object]], Sequence[tuple[Any, ...]]]
 
 # One row for each instance that reported in the range; `from` is what it had reported before. An instance that had
 # not is counted from its first report: what it sent before that went to a store that kept no reports.
@@ -83,7 +83,7 @@ def completeness(application: str, start: int, end: int, *, ask: Ask, now: int =
         "now": now,
         "silent_after_s": SILENT_AFTER_S,
     }
-    ((senders, stored, delivered, dropped, gone, pending),) = ask(_SQL, parameters)
+    ((senders, stored, delivered, dropped, gone, pending),) = ask(Statement(_SQL, parameters))
     lost: dict[str, int] = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
     lost |= {name: count for name, count in _further(delivered - stored, gone).items() if count > 0}
     captured = stored + sum(lost.values())

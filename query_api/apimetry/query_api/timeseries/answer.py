@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.planner import plan
@@ -13,10 +11,7 @@ from apimetry.query_api.timeseries.comparison import previous
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
-
-Rows = Sequence[tuple[Any, ...]]
-Ask = Callable[[str, dict[str, object]], Rows]
-"""Runs one statement, within the service's limits on time and memory; blocks."""
+from apimetry.store.statement import Ask, Rows
 
 Point = tuple[int, "int | float | None"]
 
@@ -53,9 +48,9 @@ def answer_timeseries(
         limits.check(_buckets(query), 1)
     chosen = plan(timeseries_needs(query, now))
     asked = statements(query, chosen, application=application, row_limit=limits.max_points + 1)
-    rows = ask(asked.points, asked.parameters)
+    rows = ask(asked.points)
     if len(rows) > limits.max_points:
-        ((points, groups_total),) = ask(asked.size, asked.parameters)
+        ((points, groups_total),) = ask(asked.size)
         filled = _buckets(query) * groups_total if query.fill else points
         # Events may have gone in between; the rows that came are too many in any case.
         limits.check(max(filled, len(rows)), groups_total)

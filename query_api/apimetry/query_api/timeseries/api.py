@@ -6,10 +6,10 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.engine import Ask
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
+from apimetry.store.statement import Ask
 
 
 class TimeseriesHandlers:

@@ -30,6 +30,7 @@ from apimetry.query_api.planning.rows_sql import (
     weight,
 )
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.store.statement import Statement
 
 # The largest groups, and how many there are, in one pass over the group's column; the points then take a second pass.
 _LARGEST = """WITH (
@@ -79,15 +80,13 @@ _BUCKET_OF_ROLLUP = (
 
 @dataclass(frozen=True)
 class Statements:
-    """The statements that answer one question, and the values that they share."""
+    """The statements that answer one query."""
 
-    points: str
+    points: Statement
     """Rows of (key, bucket, value, groups): ascending; `groups` counts all groups, also those beyond `limit`."""
 
-    size: str
+    size: Statement
     """One row: how many points and how many groups `points` has without its row limit."""
-
-    parameters: dict[str, object]
 
 
 def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
@@ -120,16 +119,14 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
         parts["largest"] = _LARGEST.format(rows=partial_rows(plan, ranked, conditions))
         within = (*conditions.of_both, _IN_LARGEST.format(key=_key(query)))
         rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
-    return Statements(
-        points=_TOP.format(**parts, rows=all_rows) if is_top else _POINTS.format(**parts, rows=rows),
-        size=_SIZE.format(**parts, rows=rows),
-        parameters={
-            **_parameters(query, application),
-            **range_parameters(plan),
-            **{filter_name(each): list(each.values) for each in query.filters},
-            "row_limit": row_limit,
-        },
-    )
+    points = _TOP.format(**parts, rows=all_rows) if is_top else _POINTS.format(**parts, rows=rows)
+    parameters = {
+        **_parameters(query, application),
+        **range_parameters(plan),
+        **{filter_name(each): list(each.values) for each in query.filters},
+        "row_limit": row_limit,
+    }
+    return Statements(Statement(points, parameters), Statement(_SIZE.format(**parts, rows=rows), parameters))
 
 
 def _measures(query: TimeseriesQuery) -> frozenset[str]:

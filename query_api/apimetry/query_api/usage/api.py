@@ -6,10 +6,10 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.engine import Ask
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import UsageQuery, parse_usage
 from apimetry.store.accounts.accounts import Application
+from apimetry.store.statement import Ask
 
 
 class UsageHandlers:

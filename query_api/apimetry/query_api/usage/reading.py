@@ -22,13 +22,10 @@ from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage import sql
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, UsageQuery, Window
-from apimetry.query_api.usage.sql import Dimension, Order, Scope, Statement
+from apimetry.query_api.usage.sql import Dimension, Order, Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
-
-Rows = Sequence[tuple[Any, ...]]
-Ask = Callable[[str, dict[str, object]], Rows]
-"""Runs one statement, within the service's limits on time and memory; blocks."""
+from apimetry.store.statement import Ask, Rows
 
 Group = tuple[Any, Measures]
 """The value of a dimension, and what its requests add up to."""
@@ -136,7 +133,7 @@ def scope_of(window: Window, application: str, ask: Ask) -> Scope:
     """Return the events of `window`; from the second of the first one on where it has no start, if there is any."""
     start = window.start
     if start is None:
-        first = asked(ask, sql.first_event(application))
+        first = ask(sql.first_event(application))
         start = min(first[0][0] // 1_000_000, window.end) if first else window.end
     return Scope(application, start, window.end, window.filters)
 
@@ -147,7 +144,7 @@ def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
     Without that, all its events would be read, by every statement.
     """
     is_under_way = scope.end % HOUR_S and scope.end // HOUR_S >= now // HOUR_S
-    return replace(scope, is_last=not asked(ask, sql.later(scope))) if is_under_way else scope
+    return replace(scope, is_last=not ask(sql.later(scope))) if is_under_way else scope
 
 
 def page_of(query: UsageQuery, start: int, end: int) -> Page:
@@ -206,14 +203,14 @@ def breakdowns(
     """Return totals and lists, and what `series` returns, read once and at the same time."""
 
     def of_lists() -> tuple[Lists, Mapping[str, Sequence[int]]]:
-        found = _lists(asked(ask, sql.lists(scope, order, limit=MAX_ROWS)))
+        found = _lists(ask(sql.lists(scope, order, limit=MAX_ROWS)))
         return found, percentiles(scope, [route for route, _ in found.routes.rows], ask)
 
     def of_consumers() -> Groups:
-        return _groups(asked(ask, sql.groups(scope, "consumer_id", order, limit=MAX_ROWS, counted=True)))
+        return _groups(ask(sql.groups(scope, "consumer_id", order, limit=MAX_ROWS, counted=True)))
 
     def of_failed_routes() -> Groups:
-        return _groups(asked(ask, sql.groups(replace(scope, failed=True), "route", order, limit=MAX_ROWS)))
+        return _groups(ask(sql.groups(replace(scope, failed=True), "route", order, limit=MAX_ROWS)))
 
     with ThreadPoolExecutor(_AT_ONCE, "apimetry-usage") as threads:
         by_list = threads.submit(of_lists)
@@ -237,18 +234,18 @@ def breakdowns(
 
 def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
     """Return what all requests add up to, and the most of them in a clock minute and in a clock hour."""
-    ((*measures, minute, hour),) = asked(ask, sql.totals(scope))
+    ((*measures, minute, hour),) = ask(sql.totals(scope))
     return Measures(*measures), (minute, hour)
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit: int = MAX_ROWS) -> list[Group]:
     """Return the first `limit` groups of requests in `order`."""
-    return list(_groups(asked(ask, sql.groups(scope, dimension, order, limit=limit))).rows)
+    return list(_groups(ask(sql.groups(scope, dimension, order, limit=limit))).rows)
 
 
 def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequence[int]]:
     """Return each route's latency in microseconds at each of PERCENTILES."""
-    return {route: found_us for route, found_us, *_ in (asked(ask, sql.percentiles(scope, routes)) if routes else ())}
+    return {route: found_us for route, found_us, *_ in (ask(sql.percentiles(scope, routes)) if routes else ())}
 
 
 def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]]:
@@ -269,13 +266,8 @@ def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]
         rows = range(len(indexes))
     if not indexes or rows.start >= total:
         return []
-    found = asked(ask, sql.series(scope, page.buckets, indexes, order, rows))
+    found = ask(sql.series(scope, page.buckets, indexes, order, rows))
     return [(index, Measures(*measures)) for index, *measures in found if index in indexes]
-
-
-def asked(ask: Ask, statement: Statement) -> Rows:
-    """Return the rows of one statement."""
-    return ask(statement.sql, statement.parameters)
 
 
 def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> list[tuple[int, Measures]]:
@@ -283,7 +275,7 @@ def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: A
     if not indexes:
         return []
     statement = sql.counterparts(scope, buckets, indexes)
-    found = {index: Measures(*measures) for index, *measures in asked(ask, statement)}
+    found = {index: Measures(*measures) for index, *measures in ask(statement)}
     return [(index, found.get(index, Measures())) for index in indexes]
 
 

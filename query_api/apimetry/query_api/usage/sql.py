@@ -34,6 +34,7 @@ from apimetry.query_api.planning.rows_sql import (
     weight,
 )
 from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
+from apimetry.store.statement import Statement
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 Sort = Literal["requests", "errors", "latency", "timestamp"]
@@ -222,14 +223,6 @@ class Scope:
             "end_us": self.end * 1_000_000,
             **{filter_name(each): list(each.values) for each in self.filters},
         }
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One statement and the values that it binds."""
-
-    sql: str
-    parameters: dict[str, object]
 
 
 def first_event(application: str) -> Statement:

@@ -1,10 +1,10 @@
-"""What the overview says about alerts: the one place that counts them."""
+"""How many alert rules an organization has, and what they triggered: the one place that counts them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apimetry.query_api.usage.reading import Ask
+from apimetry.store.statement import Ask, Statement
 
 _DAY_S = 86400
 _SQL = """SELECT toUnixTimestamp(maxOrNull(at)), countIf(at > fromUnixTimestamp({since:Int64})), (
@@ -27,5 +27,6 @@ class AlertFigures:
 
 def alert_figures(organization_id: str, *, ask: Ask, now: int) -> AlertFigures:
     """Return the figures at `now`; what a deleted rule triggered counts on."""
-    ((last, recent, rules),) = ask(_SQL, {"organization": organization_id, "since": now - _DAY_S})
+    parameters = {"organization": organization_id, "since": now - _DAY_S}
+    ((last, recent, rules),) = ask(Statement(_SQL, parameters))
     return AlertFigures(rules, last, recent)
