@@ -10,7 +10,7 @@ from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import SchemaError, StoreUnavailable
 from apimetry.store.layout import Layout
-from apimetry.store.migrations.pausing import pause_inserts
+from apimetry.store.pausing import pause_inserts
 from tests.store.embedded.test_repair import remove_newest_part, with_store
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.event_rows import encode_row, encode_rows, now_us

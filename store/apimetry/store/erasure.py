@@ -5,7 +5,7 @@
    from the disk some minutes later (`old_parts_lifetime`: 8).
 2. Hours are found in which a rollup counts other than the events do. Nothing is remembered for it, so that a
    deletion that was killed at any point, and begun again, ends like one that was not.
-3. Those hours are made again, week by week: inserts pause (`migrations.pausing`; the spool keeps what comes), the
+3. Those hours are made again, week by week: inserts pause (`pausing`; the spool keeps what comes), the
    rollups' rows of the hours are deleted, and filled from the events that are left. That is exact, for every measure
    and dimension, whatever is inserted before and after.
 4. Until there are no such hours.
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Final
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind
 from apimetry.store.layout import Layout
-from apimetry.store.migrations.m0008_unknown_times import fill_statements
-from apimetry.store.migrations.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.mutations import Wait, mutate, unfinished_mutations
+from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
+from apimetry.store.rollup_filling import fill_statements
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, ROLLUPS
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait)
                 return
             bound = _bound(application, list(of_day))
             with store.inserts_held():
-                for statement in fill_statements(layout, _EVENTS_OF_HOURS).values():
+                for statement in fill_statements(store.database, _EVENTS_OF_HOURS).values():
                     store.command(statement, bound, settings=_FILL_SETTINGS)
     finally:
         resume_inserts(store, layout)

@@ -1,6 +1,30 @@
-"""What each rollup of `migrations` can tell; the tables, columns and bounds are described there, in `m0003_rollups`.
+"""Rollups: what was counted in each hour, so that long ranges are answered without their events.
 
-All rollups are of whole hours, UTC; those with `minutes` also know the requests of each minute.
+Four tables, each an hour by some dimensions. `migrations` makes them, and the views that fill them as events come:
+
+- `hourly_totals`: the whole application, each route, each method, and each status (`dimension` says which); all
+  measures: some dozen rows an hour.
+- `hourly_origins`: route, method, status, function, source, version and error type; no buckets.
+- `hourly_routes`: the same by route, method and status, summed from the rows that enter `hourly_origins`.
+- `hourly_consumers`: consumer alone; requests, errors, latency and bytes.
+
+URLs and combinations with consumers have no rollup: nearly every event would be a row of its own. Neither have
+percentiles of a combination of route, method and status: their buckets would take most of an insert's time.
+
+Invariants:
+- Every count is a sum of `sample_weight`. A null (time to first byte, sizes) is in no measure of its value:
+  `X_weight` counts the requests that have X. Where none has, `X_min` is 2^64 - 1 and `X_max` is 0.
+- `X_buckets` maps bucket b = floor(18 * log2(X + 1)) to the requests in it. 18 buckets double the value, so each is
+  2^(1/18) = 1.0393 wide, and 2lh / (l + h) of its lowest and highest whole number is within (h - l) / (h + l) of
+  both: 1.93 % for large values, 1.96 % at worst (25 and 26 share a bucket). Below 25 each value has its own bucket.
+  The last bucket has everything from 2^40 on: twelve days, or a terabyte.
+- `minutes` maps the minute of the hour, 0 to 59, to its requests.
+- Rows of one key are merged by the engine some time later: whoever reads sums them.
+- A row goes when the last of its events has gone: the longest retention in it, and the hour itself.
+
+Cost is what shaped them. Each event is grouped once for each table that feeds on events, and each group then costs
+its columns: so buckets are counted in arrays, where an event costs an addition, and only for the few groups of
+`hourly_totals`. As a part of the grouping key, or as a map for each event, they cost several times the insert itself.
 """
 
 from __future__ import annotations
@@ -40,13 +64,13 @@ class Rollup:
     condition: str = ""
 
     def column(self, measure: str) -> str:
-        """The expression of a measure in one row, to be summed, or the least or greatest taken of."""
+        """Return the expression of a measure in one row, to be summed, or the least or greatest taken of."""
         if measure == "errors" and measure not in self.measures:
             return "if(status_code >= 400, requests, 0)"
         return measure
 
-    def tells(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
-        """Whether it has these dimensions and measures."""
+    def covers(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
+        """Return whether it has these dimensions and measures."""
         known = self.measures | {"errors"} if "status_code" in self.dimensions else self.measures
         return dimensions <= self.dimensions and measures <= known
 

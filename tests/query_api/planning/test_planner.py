@@ -187,7 +187,7 @@ def test_rollups_are_sorted_by_their_rows_and_the_first_that_can_answers():
 
 def test_errors_are_counted_or_told_from_the_status_in_every_rollup():
     for rollup in ROLLUPS:
-        assert rollup.tells(frozenset(), frozenset({"errors"}))
+        assert rollup.covers(frozenset(), frozenset({"errors"}))
     assert METHODS.column("errors") == CONSUMERS.column("errors") == "errors"
     assert COMBINATIONS.column("errors") == ORIGINS.column("errors") == "if(status_code >= 400, requests, 0)"
-    assert not Rollup("tiny", frozenset(), frozenset({"requests"})).tells(frozenset(), frozenset({"errors"}))
+    assert not Rollup("tiny", frozenset(), frozenset({"requests"})).covers(frozenset(), frozenset({"errors"}))

@@ -89,7 +89,7 @@ def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
     if end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
         return raw
     for rollup in rollups:
-        if rollup.tells(needs.dimensions, measures):
+        if rollup.covers(needs.dimensions, measures):
             return Plan(needs.start, end, rollup, middle, by_minute)
     return raw
 

@@ -4,7 +4,7 @@ Invariants: values are bound by the server; what is spliced into the text comes 
 counts `weight` requests; the statement around it groups and adds up, so that it need not know where rows come from.
 
 Percentiles from buckets: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
-middle of its bucket, within 2 % of every value in it (`store.migrations.m0003_rollups` has the arithmetic), but at
+middle of its bucket, within 2 % of every value in it (`store.rollups` has the arithmetic), but at
 most the maximum.
 """
 

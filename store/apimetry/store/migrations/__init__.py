@@ -28,7 +28,7 @@ from apimetry.store.migrations import (
     m0008_unknown_times,
     m0009_alert_channels,
 )
-from apimetry.store.migrations.pausing import inserts_paused, resume_inserts
+from apimetry.store.pausing import inserts_paused, resume_inserts
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store

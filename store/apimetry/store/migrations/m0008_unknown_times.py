@@ -11,48 +11,29 @@ one column of the stored parts; until it has, it converts what it reads.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from apimetry.store.layout import Layout
-from apimetry.store.migrations.m0003_rollups import (
-    CONSUMERS,
-    HOUR,
-    NOTHING_IS_LESS,
-    ORIGINS,
-    TOTALS,
-    fill_statement,
-)
 
+_CONSUMERS: Final = "hourly_consumers"
 _UNTIMED: Final = "response_us_untimed"
 _TYPE: Final = "SimpleAggregateFunction(sum, UInt64)"
 # Of a row without requests it is less than none; sums of UInt64 are modulo 2^64.
 _WEIGHT: Final = f"response_us_weight UInt64 ALIAS toUInt64(requests - {_UNTIMED})"
-_VIEW: Final = f"""SELECT application, consumer_id, {HOUR} AS time,
+_VIEW: Final = f"""SELECT application, consumer_id, toStartOfHour(toDateTime(timestamp, 'UTC')) AS time,
   max(retention_days) AS retention_days,
   sum(sample_weight) AS {_UNTIMED},
-  toUInt64({NOTHING_IS_LESS}) AS response_us_min
+  toUInt64(18446744073709551615) AS response_us_min
 FROM {{source}}
 WHERE isNull(response_us)
 GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
-_CONSUMERS: Final = replace(
-    CONSUMERS,
-    measures=((_UNTIMED, _TYPE), *CONSUMERS.measures),
-    select=CONSUMERS.select.replace("SELECT ", f"SELECT sumIf(sample_weight, isNull(response_us)) AS {_UNTIMED}, "),
-)
 
 
 def statements(layout: Layout) -> list[str]:
     """The consumers' untimed requests, and a column of response times that takes nulls."""
     return [
-        *layout.alter(CONSUMERS.name, f"ADD COLUMN IF NOT EXISTS {_UNTIMED} {_TYPE} AFTER errors"),
-        *layout.alter(CONSUMERS.name, f"ADD COLUMN IF NOT EXISTS {_WEIGHT} AFTER {_UNTIMED}"),
-        *layout.view("hourly_consumers_untimed_view", source="events", target=CONSUMERS.name, select=_VIEW),
+        *layout.alter(_CONSUMERS, f"ADD COLUMN IF NOT EXISTS {_UNTIMED} {_TYPE} AFTER errors"),
+        *layout.alter(_CONSUMERS, f"ADD COLUMN IF NOT EXISTS {_WEIGHT} AFTER {_UNTIMED}"),
+        *layout.view("hourly_consumers_untimed_view", source="events", target=_CONSUMERS, select=_VIEW),
         *layout.alter("events", "MODIFY COLUMN response_us Nullable(UInt64) CODEC(T64, ZSTD(1))"),
     ]
-
-
-def fill_statements(layout: Layout, condition: str) -> dict[str, str]:
-    """What fills each rollup that feeds on events from those under `condition`, by table; the routes follow."""
-    tables = (TOTALS, ORIGINS, _CONSUMERS)
-    return {table.name: fill_statement(layout.database, table, condition) for table in tables}

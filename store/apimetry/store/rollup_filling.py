@@ -1,0 +1,136 @@
+"""What fills the rollups from stored events: for hours whose events were changed after they were counted.
+
+The statements count as the views of `migrations` do. `hourly_routes` is not filled: it feeds on what enters
+`hourly_origins`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
+_ALL: Final = ("weight", "sum", "min", "max")
+_NOTHING_IS_LESS: Final = 2**64 - 1
+_LAST_BUCKET: Final = 18 * 40
+_LINES: Final = ",\n  "
+_HOUR: Final = "toStartOfHour(toDateTime(timestamp, 'UTC'))"
+_ERRORS: Final = "sumIf(sample_weight, status_code >= 400) AS errors"
+_UNTIMED: Final = "sumIf(sample_weight, isNull(response_us)) AS response_us_untimed"
+_DIMENSIONS: Final = "Enum8('all' = 0, 'method' = 1, 'status_code' = 2, 'route' = 3)"
+_ROUTE: Final = ("route", "method", "status_code")
+_ORIGIN: Final = (*_ROUTE, "function", "source", "version", "error_type")
+_COUNTED: Final = ("requests", *(f"{value}_{name}" for value in _VALUES for name in _ALL))
+
+
+def _measures(value: str, names: tuple[str, ...] = _ALL) -> str:
+    """Return the measures of one value, null or not, straight from events."""
+    measures = {
+        "weight": f"sum({_weight(value)}) AS {value}_weight",
+        "sum": f"sum(ifNull({value}, 0) * sample_weight) AS {value}_sum",
+        "min": f"min(ifNull({value}, {_NOTHING_IS_LESS})) AS {value}_min",
+        "max": f"max(ifNull({value}, 0)) AS {value}_max",
+    }
+    return _LINES.join(measures[name] for name in names)
+
+
+def _weight(value: str) -> str:
+    return f"if(isNull({value}), 0, sample_weight)"
+
+
+def _counts(value: str) -> str:
+    """Return the requests in each bucket, as an array."""
+    bucket = f"toUInt16(least(18 * log2(assumeNotNull({value}) + 1.0), {_LAST_BUCKET}))"
+    return f"sumResample(0, {_LAST_BUCKET + 1}, 1)({_weight(value)}, {bucket}) AS {value}_counts"
+
+
+def _as_map(counts: str, length: int, kind: str) -> str:
+    """Return an array of counts by position as a map of those that are not 0."""
+    return f"mapFilter((position, count) -> count > 0, mapFromArrays(range(to{kind}({length})), {counts}))"
+
+
+_TOTALS: Final = f"""SELECT application, dimension, time, route, method, status_code, retention_days,
+  {_LINES.join(_COUNTED)}, errors,
+  {_as_map("minute_counts", 60, "UInt8")} AS minutes,
+  {_LINES.join(f"{_as_map(f'{value}_counts', _LAST_BUCKET + 1, 'UInt16')} AS {value}_buckets" for value in _VALUES)}
+FROM (
+  SELECT application, {_HOUR} AS time, route, method, status_code,
+    CAST(multiIf(grouping(method) = 0, 1, grouping(status_code) = 0, 2, grouping(route) = 0, 3, 0), $${_DIMENSIONS}$$)
+      AS dimension,
+    max(retention_days) AS retention_days,
+    sum(sample_weight) AS requests,
+    {_ERRORS},
+    sumResample(0, 60, 1)(sample_weight, toMinute(timestamp)) AS minute_counts,
+    {_LINES.join(map(_measures, _VALUES))},
+    {_LINES.join(map(_counts, _VALUES))}
+  FROM {{source}}
+  WHERE {{condition}}
+  GROUP BY GROUPING SETS (
+    (application, time), (application, time, method), (application, time, status_code), (application, time, route)
+  )
+)"""  # noqa: S608 - our own columns
+
+_ORIGINS: Final = f"""SELECT application, {_HOUR} AS time, {", ".join(_ORIGIN)},
+  max(retention_days) AS retention_days,
+  sum(sample_weight) AS requests,
+  {_LINES.join(map(_measures, _VALUES))}
+FROM {{source}}
+WHERE {{condition}}
+GROUP BY application, time, {", ".join(_ORIGIN)}"""  # noqa: S608 - our own columns
+
+_CONSUMERS: Final = f"""SELECT application, consumer_id, {_HOUR} AS time,
+  max(retention_days) AS retention_days,
+  sum(sample_weight) AS requests,
+  {_ERRORS},
+  {_UNTIMED},
+  {_measures("response_us", ("sum", "min", "max"))},
+  {_measures("request_bytes", ("weight", "sum"))},
+  {_measures("response_bytes", ("weight", "sum"))}
+FROM {{source}}
+WHERE {{condition}}
+GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A rollup that feeds on events: its table, its key after the application, its measures, and their SELECT."""
+
+    table: str
+    key: tuple[str, ...]
+    measures: tuple[str, ...]
+    select: str
+
+
+_FILLED: Final = (
+    _Filled(
+        "hourly_totals",
+        ("dimension", *_ROUTE, "time"),
+        (*_COUNTED, "errors", "minutes", *(f"{value}_buckets" for value in _VALUES)),
+        _TOTALS,
+    ),
+    _Filled("hourly_origins", ("time", *_ORIGIN), _COUNTED, _ORIGINS),
+    _Filled(
+        "hourly_consumers",
+        ("consumer_id", "time"),
+        (
+            *("requests", "errors", "response_us_untimed", "response_us_sum", "response_us_min", "response_us_max"),
+            *("request_bytes_weight", "request_bytes_sum", "response_bytes_weight", "response_bytes_sum"),
+        ),
+        _CONSUMERS,
+    ),
+)
+
+
+def fill_statements(database: str, condition: str) -> dict[str, str]:
+    """Return what fills each rollup that feeds on events from those under `condition`, by table."""
+    return {rollup.table: _fill(database, rollup, condition) for rollup in _FILLED}
+
+
+def _fill(database: str, rollup: _Filled, condition: str) -> str:
+    columns = ", ".join(("application", *rollup.key, "retention_days", *rollup.measures))
+    select = rollup.select.replace("{source}", f"{database}.events").replace("{condition}", condition)
+    # A view inserts by name, INSERT SELECT by position. In order, so that the same events make the same blocks.
+    return (
+        f"INSERT INTO {database}.{rollup.table} ({columns})\nSELECT {columns}\nFROM (\n{select}\n)\n"
+        f"ORDER BY application, {', '.join(rollup.key)}"
+    )
