@@ -11,6 +11,7 @@ from apimetry.store.client import Store
 from apimetry.store.errors import SchemaError, StoreUnavailable
 from apimetry.store.layout import Layout
 from apimetry.store.pausing import pause_inserts
+from apimetry.store.rollup_filling import fill_statements
 from tests.store.embedded.test_repair import remove_newest_part, with_store
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.event_rows import encode_row, encode_rows, now_us
@@ -54,6 +55,21 @@ def test_a_token_of_many_groups_and_weeks_counts_once_and_fills_a_rollup_that_la
         assert_all_count(store, expected)
     insert_events(store, events, token="segment")
     assert_all_count(store, expected)
+
+
+def test_what_fills_rollups_counts_as_the_views_of_the_migrations_do(store: Store):
+    def rows(table: str) -> list[tuple[object, ...]]:
+        return sorted(store.query(f"SELECT * FROM {table} FINAL"), key=repr)
+
+    now_s = now_us() // 1_000_000
+    insert_events(store, random_events(7, 300, now_s - 3 * 86_400, now_s))
+    counted = {table: rows(table) for table in ROLLUPS}
+    for table in ROLLUPS:
+        store.command(f"TRUNCATE TABLE {table}")
+    for statement in fill_statements(store.database, "1").values():
+        store.command(statement)
+    for table in ROLLUPS:
+        assert rows(table) == counted[table], table
 
 
 def test_lost_answers_count_once_in_every_rollup(server_store: Store, clickhouse_server: ClickHouseServer):
