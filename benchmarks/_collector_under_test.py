@@ -72,7 +72,8 @@ async def serve(kind: str, directory: Path, spool_bytes: int) -> None:
 
     async def count(request: web.Request) -> web.Response:
         # The newest events only: a probe must not read the whole table.
-        rows = await store.fetch(
+        rows = await store.run(
+            store.query,
             "SELECT count() FROM events WHERE application = {a:String} AND timestamp > now() - 30"
             " AND url = {url:String}",
             {"a": APPLICATION, "url": request.query["url"]},

@@ -255,7 +255,7 @@ async def test_real_store_takes_segments_and_their_retries_once(tmp_path, store)
         for number in range(10):
             await rig.spool.append(entry(f"b{number}", [f"/{number}/{i}" for i in range(50)]))
         await rig.drained()
-    rows = await store.fetch("SELECT count(), uniqExact(url), sum(response_us) FROM events")
+    rows = await store.run(store.query, "SELECT count(), uniqExact(url), sum(response_us) FROM events")
     assert rows == [(500, 500, 2500)]
 
 
@@ -280,7 +280,7 @@ async def test_faults_of_a_real_server_change_no_count(tmp_path, server_store, c
         await asyncio.to_thread(clickhouse_server.clear_faults)
         await rig.drained()
         assert rig.count("stored_events") == 120
-    rows = await server_store.fetch("SELECT count(), uniqExact(url) FROM events")
+    rows = await server_store.run(server_store.query, "SELECT count(), uniqExact(url) FROM events")
     assert rows == [(120, 120)]
     assert clickhouse_server.seen()[f"fault {kind}"] > before
 
@@ -293,7 +293,7 @@ async def test_real_store_gets_everything_but_the_poison(tmp_path, store):
         await rig.spool.append(entry("after", ["/3"]))
         await rig.drained()
         assert rig.count("quarantined_events", reason="rejected") == 2
-    rows = await store.fetch("SELECT url FROM events ORDER BY url")
+    rows = await store.run(store.query, "SELECT url FROM events ORDER BY url")
     assert [url for (url,) in rows] == ["/1", "/2", "/3", "/x", "/y", "/z"]
 
 
@@ -306,7 +306,7 @@ async def test_block_that_nobody_can_read_goes_to_the_quarantine_as_a_whole(tmp_
         await rig.spool.append(entry("after", ["/3"]))
         await rig.drained()
         assert rig.count("quarantined_events", reason="rejected") == 3
-    rows = await store.fetch("SELECT url FROM events ORDER BY url")
+    rows = await store.run(store.query, "SELECT url FROM events ORDER BY url")
     assert [url for (url,) in rows] == ["/1", "/2", "/3"]
 
 
@@ -350,7 +350,7 @@ async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_p
         rig.insert_now = insert
         await rig.spool.append(entry("new", ["/new"]))
         await rig.drained()
-    rows = await store.fetch("SELECT url, function, version, response_us FROM events ORDER BY url")
+    rows = await store.run(store.query, "SELECT url, function, version, response_us FROM events ORDER BY url")
     assert rows == [("/new", "unknown", "", 5), ("/old/1", "unknown", "", 5), ("/old/2", "unknown", "", 5)]
 
 
@@ -365,7 +365,7 @@ async def test_unreadable_block_of_an_earlier_version_goes_to_the_quarantine_and
     async with writing_to(tmp_path, store) as rig:
         await rig.drained()
         assert rig.count("quarantined_events", reason="rejected") == 2
-    assert await store.fetch("SELECT url, response_us FROM events") == [("/old", 5)]
+    assert await store.run(store.query, "SELECT url, response_us FROM events") == [("/old", 5)]
 
 
 async def test_quarantine_is_bounded_and_nobody_waits_behind_it(tmp_path, caplog):

@@ -243,7 +243,7 @@ def test_queries_of_many_threads_do_not_meet(store: Store):
 
 
 async def test_queries_run_beside_the_event_loop(store: Store):
-    answers = await asyncio.gather(*(store.fetch("SELECT {n:UInt8}", {"n": n}) for n in range(20)))
+    answers = await asyncio.gather(*(store.run(store.query, "SELECT {n:UInt8}", {"n": n}) for n in range(20)))
     assert answers == [[(n,)] for n in range(20)]
     assert await store.run(lambda a, b: a + b, 1, 2) == 3
 

@@ -1,11 +1,14 @@
 """The hard limit on an organization's calls in a UTC month; off unless the setting says so.
 
-What was used is what the store has counted, read anew every five seconds, and what this collector has acknowledged
-and not yet stored. So an organization can get over its limit by the batches under way when it is reached, by what
-other collectors took in the last five seconds or hold in their spools, and by what an earlier process left in this
-one's. It can be refused early, for five seconds, by a segment that was stored while the store was asked. An event
-counts as one until it is stored, and by its weight from then on; a store that is away counts nothing more, but what
-this collector takes meanwhile is known.
+The calls used are the store's count, read every five seconds, plus the events that this collector has accepted and
+not yet stored. That sum can be wrong for a moment:
+
+- Too low by batches that are being taken when the limit is reached, by what other collectors accepted in the last
+  five seconds or hold in their spools, and by what an earlier process left in this spool.
+- Too high, for five seconds, by a segment that was stored while the store was asked.
+
+An event counts as one until it is stored, and by its weight after that. While the store is away its count stays the
+same, and what this collector accepts is added.
 """
 
 import asyncio

@@ -1,10 +1,12 @@
 """Sealed segments to the store, oldest first, each of them once.
 
 A segment leaves the spool in this order: insert under its token, its senders' reports under another, batch ids to
-their log, unlink. Killed anywhere, the next start repeats the steps with the same bytes and the same tokens, which
-the store then recognizes. While the
-store is away the same insert is tried again for ever; what the store will never take is halved (batches first, then
-rows, under tokens derived from the place) until the poison is alone in the quarantine and the rest is stored.
+their log, unlink. After a kill anywhere in between, the next start repeats the steps with the same bytes and the same
+tokens, which the store recognizes.
+
+While the store is away, the same insert is tried again for ever. What the store will never take is halved: batches
+first, then rows, under tokens derived from the place. In the end the rejected rows are in the quarantine, and the
+others are stored.
 """
 
 import asyncio

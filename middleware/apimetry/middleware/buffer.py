@@ -6,8 +6,8 @@ Invariants:
   comparison of lengths is all; a large one takes more. What is taken but not yet delivered counts until `release`.
 - a full buffer drops the newest event and counts it.
 - most events are not added here: `Exporter.submit` appends an ordinary one to `queue` itself while there are fewer
-  than `calm[0]`. A deque's append is atomic, so it takes no lock, and is safe in signal handlers and in finalizers
-  that interrupt another `add`. In a forked process `calm[0]` is 0: it notices, however it was forked.
+  than `fast_limit[0]`. A deque's append is atomic: it takes no lock, and is safe in signal handlers and in finalizers
+  that interrupt another `add`. In a forked process `fast_limit[0]` is 0, so that the process notices the fork.
 - an idle exporter sleeps until `add` wakes it: no event waits for a timer that started before it.
 """
 
@@ -28,13 +28,13 @@ class Buffer:
     """Events waiting for delivery. `add` from any thread; everything else from the exporter's thread.
 
     Mutable state: the deque (atomic operations only); `_extra_slots` (of large events that wait), `_held_slots` and
-    what follows from them, `_room` and `calm`, and `_full_total`, all under `_lock`, which is reentrant because a
+    what follows from them, `_room` and `fast_limit`, and `_full_total`. They are under `_lock`, which is reentrant: a
     finalizer may add an event while its own thread holds it; `is_idle`, set by the exporter alone, which looks at
     the deque once more after setting it.
 
     Attributes:
         queue: the events, oldest first.
-        calm: under index 0, how many events may wait before the next one takes `add`; 0 in another process.
+        fast_limit: under index 0, how many events may wait before the next one takes `add`; 0 in another process.
         is_idle: whether the exporter sleeps until there is an event: who adds one must `wake` it.
     """
 
@@ -49,7 +49,7 @@ class Buffer:
         "_taken_total",
         "_wake",
         "_wake_at",
-        "calm",
+        "fast_limit",
         "is_idle",
         "queue",
     )
@@ -64,7 +64,7 @@ class Buffer:
         # A lock as a binary semaphore: releasing it wakes the exporter, never blocks and may interrupt itself.
         self._wake = threading.Lock()
         self._wake.acquire()
-        self.calm = make_mark()
+        self.fast_limit = make_mark()
         self._measure_room()
 
     def add(self, event: RawEvent) -> bool:
@@ -84,7 +84,7 @@ class Buffer:
 
     def _measure_room(self) -> None:
         self._room = self._max_slots - self._held_slots - self._extra_slots
-        self.calm[0] = max(min(self._room, self._wake_at - 1), 0)
+        self.fast_limit[0] = max(min(self._room, self._wake_at - 1), 0)
 
     def wake(self) -> None:
         """Let `wait` return at once."""

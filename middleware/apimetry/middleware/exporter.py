@@ -56,7 +56,7 @@ class Exporter:
         buffer = self._buffer
         if (
             buffer is None
-            or len(buffer.queue) >= buffer.calm[0]
+            or len(buffer.queue) >= buffer.fast_limit[0]
             or event[15] is not None
             or len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
         ):

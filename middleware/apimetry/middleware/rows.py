@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[object, ...]
 _MAX_LENGTH: Final = 1 << 53
-"""The collector refuses more, and it is no length but somebody's joke."""
+"""The largest size that the collector takes. A larger `Content-Length` is not a real one and is left out."""
 
 
 def measure_epoch_ns() -> int:

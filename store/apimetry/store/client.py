@@ -1,4 +1,4 @@
-"""The store's one door: queries, commands and inserts against ClickHouse, in the process or over HTTP.
+"""Runs queries, commands and inserts in ClickHouse, in this process or over HTTP. All of the store goes through it.
 
 A clickhouse-connect client serializes its calls, so each call borrows one of its own: as many as there are calls at
 once, kept for the next. They have no session, so that a balancer may send each call to another replica.
@@ -49,8 +49,8 @@ _END_QUERIES: Final = "KILL QUERY{on_cluster} WHERE Settings['log_comment'] = {{
 _TABLES: Final = (
     "SELECT name, dependencies_table, data_paths FROM system.tables WHERE database = {database:String} ORDER BY name"
 )
-# Machine code is made for an expression that comes again: several milliseconds, once for each value it has in it, and
-# questions of a hundred million rows were no faster with it.
+# The engine compiles an expression that it meets again. That takes several milliseconds for each new value in it, and
+# queries of a hundred million rows were no faster.
 _INTERPRETED: Final[Mapping[str, object]] = {"compile_expressions": 0, "compile_aggregate_expressions": 0}
 _OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "result_overflow_mode": "throw"}
 
@@ -176,15 +176,20 @@ class Store:
 
     @contextlib.contextmanager
     def inserts_held(self) -> Iterator[None]:
-        """Around whatever else gives the tables of an embedded store new parts; elsewhere it does nothing."""
+        """Hold all inserts into an embedded store until the block ends. With a server it does nothing.
+
+        Use it around every other statement that makes parts in `events` or in a rollup: an insert that is undone
+        at the next start would take these parts with it.
+        """
         with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
             yield
 
     @contextlib.contextmanager
     def between_inserts(self) -> Iterator[None]:
-        """Around several queries that should see the same events: an insert into an embedded store waits for them.
+        """Let the queries of the block see the same events: inserts into an embedded store wait for its end.
 
-        For `intent.READING_S` at most. It waits for the insert under way; elsewhere it does nothing.
+        An insert waits for `intent.READING_S` at most. The block begins when the insert under way has ended. With a
+        server it does nothing.
         """
         with self._intents.reading() if self._intents is not None else contextlib.nullcontext():
             yield
@@ -209,20 +214,6 @@ class Store:
     async def run_reserved(self, function: Callable[..., T], *args: object) -> T:
         """As `run`, in the few threads that queries never occupy: for inserts and accounts."""
         return await self._submit(self._reserved, function, *args)
-
-    async def fetch(
-        self,
-        sql: str,
-        parameters: Mapping[str, object] | None = None,
-        *,
-        settings: Mapping[str, object] | None = None,
-    ) -> list[tuple[Any, ...]]:
-        """`query` in the store's threads."""
-
-        def fetch() -> list[tuple[Any, ...]]:
-            return self.query(sql, parameters, settings=settings)
-
-        return await self.run(fetch)
 
     async def _submit(self, executor: ThreadPoolExecutor | None, function: Callable[..., T], *args: object) -> T:
         if executor is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.store.accounts.records import Application
+from apimetry.store.clock import utc_now
 from apimetry.store.errors import RecordNotFound
 from apimetry.store.versions import Columns, Versions
 
@@ -57,14 +58,10 @@ _JOBS: Final = (
 )
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class Jobs:
     """The jobs of one store: blocking, safe from several threads."""
 
-    def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], datetime] = utc_now) -> None:
         self._store: Final = store
         self._now = now
         self._versions: Final = Versions(store)

@@ -1,13 +1,18 @@
 """Which tables answer a question: a rollup for the whole hours in the middle, events for the rest. Pure.
 
-The rollup with the fewest rows that has every dimension and measure the question needs answers for the hours that lie
-wholly in its range, if its buckets of time are whole hours; the events of less than an hour at each edge make the
-answer exact for any start and end. What adds up is also taken off: of an hour that is nearly whole, or not over yet,
-only the events beyond the range are read, and subtracted. Where requests are counted by minutes, it is minutes that
-take the place of hours: the last hour is then answered as fast at any traffic.
+A query reads the smallest rollup that has every dimension and measure it needs. The rollup answers for the hours that
+lie wholly in the range, if the query's buckets of time are whole hours. Events answer for the rest of an hour at each
+edge, so that the answer is exact for any start and end.
 
-Short ranges, other buckets, and questions about URLs or combinations with consumers are answered from events alone:
-what they may cost is limited by the engine's time and memory for one statement.
+Sums can also be subtracted. Of an hour that is nearly whole, or not over yet, the rollup's row is read, and only the
+events beyond the range: these are subtracted.
+
+Some rollups count requests by minute. For such counts minutes take the place of hours, so that the events at an edge
+are those of less than a minute, at any traffic.
+
+Events alone answer short ranges, other buckets of time, queries about URLs, and those about consumers and another
+dimension.
+The engine's limits on time and memory of one statement limit what these cost.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ SHORT_S = 2 * HOUR_S
 """Ranges up to this come from events: as fast, and percentiles are exact."""
 
 SHORT_MINUTES_S = 10 * MINUTE_S
-"""The same for counts by minute, for which a rollup knows all but the seconds at the edges."""
+"""The same for counts by minute."""
 
 EXACT_S = 24 * HOUR_S
 """Ranges over this have estimated percentiles also where events answer: exact ones keep every value in memory."""
@@ -38,10 +43,10 @@ class Needs:
     end: int
     granularity: Granularity | None = None
     subtracts: bool = False
-    """Whether what is asked adds up, so that the events of an edge may be taken off whole hours as well."""
+    """Whether the measures are sums: then a part of an hour may be the whole hour less the events of the rest."""
 
     now: int | None = None
-    """When it is asked: hardly an event is later. None: not known."""
+    """When the query is asked, in seconds. Nearly all events are earlier. None: not known."""
 
     is_last: bool = False
     """Whether no event lies between `end` and the end of its hour."""

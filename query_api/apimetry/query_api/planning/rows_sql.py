@@ -137,7 +137,7 @@ def seconds(plan: Plan) -> str:
 
 
 def bucket_columns(plan: Plan, value: str) -> list[Column]:
-    """Return what `percentile_of_buckets` needs: of each row the buckets, their weights, and the largest value."""
+    """Return what a percentile from buckets needs: of each row the buckets, their weights, and the largest value."""
     if not plan.estimates:
         return []
     kept = f"{value}_buckets"

@@ -1,13 +1,15 @@
-"""Reads from the store what a usage answer is made of, so that its parts agree.
+"""Reads the figures of a usage answer from the store, so that its parts agree.
 
-A usage answer takes several statements, and an insert between two of them, or one that has reached the events and not
-yet every rollup, makes their figures differ. An embedded store's inserts wait while they are asked
-(`Store.between_inserts`). Elsewhere, and after half a second of waiting, what must agree (api.md, section 4) is
-compared, and read again where it does not: at most MOST_READS times. Under inserts that never pause longer than an
-answer takes, what was inserted within these moments may then be in some parts of the last reading and not in others.
+A usage answer takes several statements. Their figures differ if an insert comes between two of them, or if an insert
+has reached the events and not yet every rollup. There are two remedies:
 
-The statements of a reading are asked side by side: most of a short one's time goes to its analysis, which the engine
-does in one thread.
+- Inserts into an embedded store wait while the statements run, for half a second at most (`Store.between_inserts`).
+- The parts are compared (docs/api.md, section 4). If they do not agree, everything is read again, MOST_READS times in
+  all. If inserts never pause for as long as a reading takes, the last reading is answered: events that came while it
+  was read may be in some of its parts and not in others.
+
+The statements of one reading run side by side. Most of a short statement's time is its analysis, for which the engine
+uses one thread.
 """
 
 from __future__ import annotations

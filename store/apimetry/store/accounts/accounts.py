@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.store.accounts.records import (
@@ -41,6 +41,7 @@ from apimetry.store.accounts.rows import (
     organization_columns,
     organization_of,
 )
+from apimetry.store.clock import utc_now
 from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
 from apimetry.store.versions import APPEND, Versions
 
@@ -60,10 +61,6 @@ __all__ = [
 ]
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class Accounts:
     """The account records of one store: blocking, safe from several threads.
 
@@ -73,7 +70,7 @@ class Accounts:
     be refused, and neither goes through.
     """
 
-    def __init__(self, store: Store, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, store: Store, *, now: Callable[[], datetime] = utc_now) -> None:
         self._store: Final = store
         self._now = now
         self._lock = threading.RLock()

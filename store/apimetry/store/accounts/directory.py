@@ -16,14 +16,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
-from hmac import compare_digest
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization
 from apimetry.store.accounts.records import hash_key
 from apimetry.store.accounts.snapshot import Snapshot, read_snapshot, write_snapshot
+from apimetry.store.clock import utc_now
 from apimetry.store.errors import StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ class Principal:
     application_id: str | None
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class Directory:
     """Finds keys, applications and organizations without asking the store; for one event loop.
 
@@ -64,7 +60,7 @@ class Directory:
         *,
         refresh_interval_s: float = 5.0,
         snapshot_path: Path | None = None,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._accounts = accounts
@@ -122,19 +118,18 @@ class Directory:
         does not know: it may be newer.
         """
         digest = hash_key(secret)
-        found = self._current().keys.get(digest) if self._snapshot else None
-        if found is None and self._may_refresh():
+        key = self._current().keys.get(digest) if self._snapshot else None
+        if key is None and self._may_refresh():
             await self.refresh()
-        found = self._current().keys.get(digest)
-        if found is None:
+        key = self._current().keys.get(digest)
+        if key is None:
             if self._from_disk:
                 raise StoreUnavailable(
                     "this key is unknown to the last known accounts, and the store does not answer"
                 )
             return None
-        key, stored = found
         now = self._now()
-        if not compare_digest(stored, digest) or not key.is_valid(now):
+        if not key.is_valid(now):
             return None
         self._note_use(key, now)
         return Principal(key.kind, key.id, key.organization_id, key.application_id)
@@ -221,7 +216,7 @@ class Directory:
 
 def _without_uses(snapshot: Snapshot) -> Snapshot:
     """The snapshot without what changes with every use of a key: the file is written when accounts change."""
-    keys = {digest: (replace(key, last_used_at=None), stored) for digest, (key, stored) in snapshot.keys.items()}
+    keys = {digest: replace(key, last_used_at=None) for digest, key in snapshot.keys.items()}
     return replace(snapshot, keys=keys)
 
 
@@ -231,7 +226,7 @@ def _load(accounts: Accounts) -> Snapshot:
         {found.id: found for found in accounts.organizations()},
         applications,
         {
-            digest: (key, digest)
+            digest: key
             for key, digest in accounts.keys_with_hashes()
             if key.application_id is None or key.application_id in applications
         },

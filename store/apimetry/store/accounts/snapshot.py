@@ -29,7 +29,7 @@ class Snapshot:
 
     organizations: dict[str, Organization] = field(default_factory=dict)
     applications: dict[str, Application] = field(default_factory=dict)
-    keys: dict[str, tuple[Key, str]] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -38,7 +38,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
         "version": VERSION,
         "organizations": [asdict(found) for found in snapshot.organizations.values()],
         "applications": [asdict(found) for found in snapshot.applications.values()],
-        "keys": [{**asdict(key), "sha256": digest} for key, digest in snapshot.keys.values()],
+        "keys": [{**asdict(key), "sha256": digest} for digest, key in snapshot.keys.items()],
     }
     new = path.with_name(f"{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
@@ -64,7 +64,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
         return Snapshot(
             {record["id"]: _organization(record) for record in records["organizations"]},
             {record["id"]: _application(record) for record in records["applications"]},
-            {digest: (key, digest) for key, digest in keys},
+            {digest: key for key, digest in keys},
         )
     except FileNotFoundError:
         return None

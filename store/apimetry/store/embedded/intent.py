@@ -1,18 +1,18 @@
 """Makes each insert into an embedded store whole or none, also when the power fails in the middle of it.
 
 An insert makes parts in its table and in every rollup that the table feeds. The engine fsyncs each part with its
-directory, but not the deduplication logs in which it notes their tokens: a power cut could leave rows whose token is
-forgotten, and the retry would count them twice. So an embedded insert goes like this, one at a time:
+directory. It does not fsync the deduplication logs, which hold the parts' tokens. After a power cut there could be
+rows whose token is lost, and the retry would count them twice. So embedded inserts run one at a time, in three steps:
 
 1. The intent is written and fsync'd: of each table that will get parts, the highest block number it has on disk.
 2. The engine inserts; the new parts have higher numbers.
 3. The tables' deduplication logs are fsync'd, and then the intent is emptied, fsync'd, and the insert answered.
 
-A start that finds an intent knows of an insert that was never answered, so that its segment is still in the spool.
-`undo` removes the parts with higher numbers before the engine runs, `repair` takes back their tokens, and the retry
-begins from nothing. A part merged from old and new ones goes too: its sources stay on disk for eight minutes (the
-engine's `old_parts_lifetime`) and count again. Whatever else gives such tables new parts holds inserts meanwhile
-(`Intents.hold`).
+An intent that is found at a start means that an insert was never answered: its segment is still in the spool. `undo`
+removes the parts with higher numbers before the engine runs, `repair` forgets their tokens, and the retry begins from
+nothing. A part that was merged from old and new ones is removed too. Its sources stay on disk for eight minutes (the
+engine's `old_parts_lifetime`), and the engine then reads these again. Other statements that make parts in such tables
+hold inserts while they run (`Intents.hold`).
 
 The file has a line of JSON, `{table's directory: block number}`, and a line with its CRC-32 in hex; a torn one is of
 an insert that had not begun.
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "insert.intent"
 PATIENCE_S: Final = 1.0
-"""How long an insert waits for another one, or for who holds inserts, before it is refused for now."""
+"""How long an insert waits for another one, or for a holder of inserts. Then it is refused, and tried again."""
 
 READING_S: Final = 0.5
-"""How long an insert waits for those who are reading."""
+"""How long an insert waits for readers, and readers for an insert."""
 
 TableRow = tuple[str, Sequence[str], Sequence[str]]
 """Of `system.tables`: name, the views that feed on it, data paths; a view has its target's paths."""
@@ -68,15 +68,16 @@ class Intents:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let nobody insert meanwhile; waits for the insert under way."""
+        """Hold all inserts until the block ends. The block begins when the insert under way has ended."""
         with self._lock:
             yield
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let an insert wait meanwhile, for READING_S at most.
+        """Make inserts wait until the block ends, for READING_S at most.
 
-        Waits for the one that is under way or waits already, no longer than that either: then it lets none wait.
+        The block begins when the insert under way has ended. If that takes longer than READING_S, the block begins
+        anyway, and no insert waits for it.
         """
         if not self._lock.acquire(timeout=READING_S):
             yield
@@ -93,7 +94,11 @@ class Intents:
 
     @contextmanager
     def insert(self, tables: Sequence[Path]) -> Iterator[None]:
-        """Around an insert that gives `tables` (directories) parts; raises StoreUnavailable, also after it."""
+        """Write the intent of an insert that makes parts in `tables` (directories), and clear it when the block ends.
+
+        Raises:
+            StoreUnavailable: inserts are held, or the disk refused a write; also after the block has ended.
+        """
         if not self._lock.acquire(timeout=self._patience_s):
             raise StoreUnavailable("inserts are held for now")
         try:
@@ -132,7 +137,7 @@ class Intents:
 
 
 def fed_tables(rows: Iterable[TableRow], table: str) -> list[Path]:
-    """The directories of `table` and of every table that its views fill, over any number of steps."""
+    """Return the directories of `table` and of every table that its views fill, over any number of steps."""
     known = list(rows)
     views = {name: dependencies for name, dependencies, _ in known}
     paths = {name: Path(data_paths[0]) for name, _, data_paths in known if data_paths}
@@ -145,7 +150,7 @@ def fed_tables(rows: Iterable[TableRow], table: str) -> list[Path]:
 
 
 def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
-    """What is written before an insert into `tables`."""
+    """Return what is written before an insert into `tables`."""
     blocks = {
         os.path.relpath(table, directory): max((part.last for part in parts_of(table)), default=0) for table in tables
     }
@@ -154,7 +159,7 @@ def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
 
 
 def read_intent(directory: Path) -> Mapping[Path, int]:
-    """The highest block number of each table before the insert that was not answered; empty if there is none."""
+    """Return the highest block number of each table before an insert that was not answered; empty without one."""
     try:
         lines = (directory / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -188,7 +193,7 @@ def _remove_above(table: Path, block: int) -> int:
             )
             return 0
     for part in above:
-        # Under a name that the engine clears by itself, were this cut off too.
+        # The engine itself removes parts of such a name, if this is interrupted too.
         gone = part.path.with_name(f"tmp_undone_{part.path.name}")
         part.path.rename(gone)
         shutil.rmtree(gone)
