@@ -45,6 +45,6 @@ def test_no_value_is_part_of_the_statement():
     query = parse_export([("include", "source:x' OR 1"), ("start", "77777")])
     export = make_export(query, "shop'")
     assert "OR 1" not in export.statement.sql
-    assert "77777" not in export.sql
-    assert export.parameters["include_source"] == ["x' OR 1"]
-    assert export.parameters["start_us"] == 77_777_000_000
+    assert "77777" not in export.statement.sql
+    assert export.statement.parameters["include_source"] == ["x' OR 1"]
+    assert export.statement.parameters["start_us"] == 77_777_000_000

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from apimetry.collector.app import PATHS as COLLECTOR_PATHS
 from apimetry.collector.formats.event_structs import JSONEvent
+from apimetry.collector.handler import PATHS as COLLECTOR_PATHS
 from apimetry.query_api.openapi import collector
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
