@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from apimetry.cli.manage import Service
+from apimetry.cli.client import QUERY, Client
 from tests.support.fixtures_hosts import start_host
 from tests.support.load import send_concurrently
 from tests.support.processes import (
@@ -49,7 +49,7 @@ def requests_of(host, number):
 @pytest.fixture
 def keys(serve, host):
     """The write and the read key of an application of the host's own."""
-    call = Service(serve.query_url, ADMIN_KEY).call
+    call = Client(QUERY, serve.query_url, ADMIN_KEY).call_json
     call("POST", "/api/applications", {"id": host, "name": host})
     return {
         kind: call("POST", "/api/keys", {"kind": kind, "application": host})["secret"] for kind in ("write", "read")

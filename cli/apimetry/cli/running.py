@@ -26,9 +26,8 @@ from apimetry.cli.start_error import StartError
 from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
-from apimetry.query_api.alerting.mail import SmtpSettings
 from apimetry.query_api.app import create_app as create_query_service
-from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.settings import QuerySettings, SmtpSettings
 from apimetry.serving.listening import Listener, listen
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
-from apimetry.query_api.alerting.mail import SmtpSettings
+Security = Literal["starttls", "tls", "none"]
+
+
+@dataclass(frozen=True)
+class SmtpSettings:
+    """The server that takes messages; without a host nothing is sent."""
+
+    host: str = ""
+    port: int = 587
+    user: str = ""
+    password: str = field(default="", repr=False)
+    sender: str = ""
+    security: Security = "starttls"
 
 
 @dataclass(frozen=True)

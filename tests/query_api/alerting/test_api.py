@@ -7,8 +7,7 @@ import time
 import pytest
 
 from apimetry.query_api.alerting.evaluator import Evaluator
-from apimetry.query_api.alerting.mail import SmtpSettings
-from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.settings import QuerySettings, SmtpSettings
 from apimetry.store.alerts.alerts import Alerts
 from tests.query_api.alerting.test_evaluator import Outbox, rule_of
 from tests.query_api.alerting.test_webhooks import Receiver

@@ -12,8 +12,9 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from apimetry.query_api.alerting.mail import Mailer, SmtpSettings
+from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.webhooks import ATTEMPTS, Webhooks
+from apimetry.query_api.settings import SmtpSettings
 from apimetry.store.alerts.records import Transition, checked_rule
 from tests.query_api.alerting.test_webhooks import EVENT, NOW, SHOP, rule_to
 

@@ -6,31 +6,16 @@ import asyncio
 import smtplib
 import socket
 import ssl
-from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from typing import Literal
 
 from apimetry.query_api.alerting.notices import Notice
+from apimetry.query_api.settings import SmtpSettings
 
 TIMEOUT_S = 10.0
 _OK = 250
 # RFC 4954: a password that is being changed comes right again.
 _AUTHENTICATION_CODES = (534, 535)
-
-Security = Literal["starttls", "tls", "none"]
-
-
-@dataclass(frozen=True)
-class SmtpSettings:
-    """The server that takes messages; without a host nothing is sent."""
-
-    host: str = ""
-    port: int = 587
-    user: str = ""
-    password: str = field(default="", repr=False)
-    sender: str = ""
-    security: Security = "starttls"
 
 
 class Mailer:

@@ -29,9 +29,10 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
-from apimetry.query_api.alerting.mail import Mailer, SmtpSettings, may_take_later
+from apimetry.query_api.alerting.mail import Mailer, may_take_later
 from apimetry.query_api.alerting.notices import iso_utc, notice_of
 from apimetry.query_api.alerting.payloads import CHAT, pagerduty
+from apimetry.query_api.settings import SmtpSettings
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.alerts.channels import PAGERDUTY_URL, Channel, recipients
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric
