@@ -221,6 +221,29 @@ CASES = [
     ("uwsgi", UWSGI, {"response_us": 5000, "target": "/x?y=1", "response_bytes": 12, "time_us": TIME_US}),
     ("uwsgi", UWSGI.replace("msecs", "micros"), {"response_us": 5}),
     (
+        "granian",
+        '[2014-10-14 16:00:00 +0200] 203.0.113.9 - "GET /items/7 HTTP/1.1" 200 12.345',
+        {"response_us": 12_345, "time_us": TIME_US, "address": "203.0.113.9", "target": "/items/7"},
+    ),
+    (
+        "combined",
+        '127.0.0.1 [14/Oct/2014:16:00:00 +0200] "GET /aiohttp HTTP/1.1" 200 165 "-" "curl/8"',
+        {"address": "127.0.0.1", "user": "", "target": "/aiohttp", "user_agent": "curl/8"},
+    ),
+    (
+        "hypercorn",
+        (
+            "[2014-10-14 14:00:00 +0000] [7] [INFO] 127.0.0.1:5 - - [14/Oct/2014:14:00:00 +0000]"
+            ' "GET /ok 1.1" 200 2 "-" "t"'
+        ),
+        {"target": "/ok", "address": "127.0.0.1", "user": "", "user_agent": "t", "time_us": TIME_US},
+    ),
+    (
+        "uvicorn",
+        '[2014-10-14 14:00:00 +0000] [7] [INFO] 127.0.0.1:5 - "GET /u HTTP/1.1" 200',
+        {"time_us": TIME_US, "address": "127.0.0.1"},
+    ),
+    (
         "hypercorn",
         '127.0.0.1:5000 - - [14/Oct/2014:16:00:00 +0200] "GET /ok 1.1" 200 5 "-" "curl/8"',
         {"target": "/ok", "address": "127.0.0.1", "response_bytes": 5, "response_us": None},
@@ -378,6 +401,10 @@ def test_times_without_a_zone_are_of_the_given_one():
     ("form", "line"),
     [
         ("uvicorn", "INFO:     Application startup complete."),
+        ("runserver", "127.0.0.1 - - [26/Nov/2026 15:47:11] code 404, message File not found"),
+        ("combined", "[2026-11-26 15:47:14 +0000] [30224] [INFO] Starting gunicorn 27.0.1"),
+        ("granian", "[INFO] Started worker-1"),
+        ("runserver", " * Running on http://127.0.0.1:5000"),
         ("uvicorn", 'INFO:     127.0.0.1:5 - "WebSocket /ws" [accepted]'),
         ("caddy", '{"level":"info","ts":1,"logger":"tls","msg":"cleaning"}'),
         ("traefik-json", '{"level":"info","msg":"Configuration loaded","time":"2014-10-14T14:00:00Z"}'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone, tzinfo
@@ -13,6 +14,10 @@ from apimetry.cli.access_logs.lines import BadLine, LogLine, Parser
 
 AUTO = "auto"
 LAYOUT = "the given --log-format"
+# What gunicorn, Hypercorn and Granian say of themselves, often in the same file.
+_SERVER_MESSAGE = re.compile(
+    r"\A(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d{1,10}\] )?\[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] "
+)
 
 
 class Reader:
@@ -36,16 +41,24 @@ class Reader:
         """Return the request of a line, None for a line that tells none; raises BadLine."""
         text = without_colours(text)
         opened = open_envelopes(text, self._latest)
+        try:
+            return self._read(text, opened)
+        except BadLine:
+            if _SERVER_MESSAGE.match(opened.text) or _SERVER_MESSAGE.match(text):
+                return None
+            raise
+
+    def _read(self, text: str, opened: Opened) -> LogLine | None:
         if opened.text == text:
             return self._parser(text)
         if not self._is_bare:
-            return self._read(opened)
+            return self._read_inside(opened)
         try:
-            return self._parser(text) or self._read(opened)
+            return self._parser(text) or self._read_inside(opened)
         except BadLine:
-            return self._read(opened)
+            return self._read_inside(opened)
 
-    def _read(self, opened: Opened) -> LogLine | None:
+    def _read_inside(self, opened: Opened) -> LogLine | None:
         line = self._parser(opened.text)
         if line is not None and line.time_us is None:
             return replace(line, time_us=opened.time_us)

@@ -76,10 +76,12 @@ def _read_from(text: str, time: re.Match[str], time_us: int) -> tuple[LogLine, i
     return line, numbers.end()
 
 
-def read_without_zone(text: str, read_time: Callable[[str], int]) -> LogLine:
-    """Parse a line of the common format whose time names no zone; raises BadLine."""
+def read_without_zone(text: str, read_time: Callable[[str], int]) -> LogLine | None:
+    """Parse a line of the common format whose time names no zone; None for any other text; raises BadLine."""
     match = TIME.search(text)
-    if match is None or match["time"][-5:-4] in {"+", "-"}:
+    if match is None:
+        return None
+    if match["time"][-5:-4] in {"+", "-"}:
         raise BadLine("it is not a line of a development server")
     line, _ = _read_from(text, match, read_time(match["time"]))
     return line

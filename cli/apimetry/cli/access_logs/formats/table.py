@@ -10,6 +10,7 @@ from apimetry.cli.access_logs.formats.alb import alb
 from apimetry.cli.access_logs.formats.caddy import caddy, caddy_ms, caddy_ns
 from apimetry.cli.access_logs.formats.combined import combined, combined_ms, combined_s, combined_us
 from apimetry.cli.access_logs.formats.envoy import envoy
+from apimetry.cli.access_logs.formats.granian import granian
 from apimetry.cli.access_logs.formats.haproxy import haproxy
 from apimetry.cli.access_logs.formats.hypercorn import hypercorn
 from apimetry.cli.access_logs.formats.ingress_nginx import ingress_nginx
@@ -54,6 +55,7 @@ FORMATS = {
         Format("haproxy", haproxy),
         Format("iis", lambda _: W3C(), is_bare=True),
         Format("uwsgi", uwsgi),
+        Format("granian", _same(granian)),
         Format("hypercorn", _same(hypercorn), otherwise="combined"),
         Format("combined", _same(combined)),
         Format("runserver", runserver),
