@@ -129,6 +129,33 @@ async def test_many_events_come_all_and_in_the_order_of_time(service):
     assert times == sorted(event.timestamp for event in events)
 
 
+FORMULAS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\rx", "\nx", " =1", "'=1", '"=1+1"', "\u201c=1", "\uff1d1", "\uff0b1",
+    "\uff0d1", "\uff20x", "\u22121", "\u00a0=1", "\ufeff=1", "\u3000=1", "\0=1", "`=1", "''=1",
+]  # fmt: skip
+HARMLESS = ["", "/a=b", "1+1", "a-b", "me@example.com", "'quoted'", "é=1", "\uff0c=", "{=1}", "100%", "|x"]
+
+
+async def test_csv_for_a_spreadsheet_has_no_formulas_and_plain_csv_has_what_was_sent(service):
+    texts = [*FORMULAS, *HARMLESS]
+    events = [Event(timestamp=START_US + i, url=t, consumer_id=t, user_agent=t) for i, t in enumerate(texts)]
+    insert_events(service.accounts.store, events)
+    for query, mark in [("", ""), ("&csv=plain", ""), ("&csv=spreadsheet", "'")]:
+        content = await body_of(service, f"/v1/export/events?format=csv&fields=url,consumer_id,user_agent{query}")
+        rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+        expected = [mark + text for text in FORMULAS] + HARMLESS
+        for field in ("url", "consumer_id", "user_agent"):
+            assert [row[field] for row in rows] == expected
+    whole = (await body_of(service, "/v1/export/events?format=csv&csv=spreadsheet")).decode()
+    assert len(list(csv.DictReader(io.StringIO(whole, newline="")))) == len(texts)
+
+
+async def test_csv_is_a_parameter_of_csv_alone(embedded_service):
+    path = "/v1/export/events?csv=spreadsheet"
+    await assert_error(await embedded_service.get(path), 400, "csv is 'spreadsheet'", "format is 'ndjson'")
+    await assert_error(await embedded_service.get(f"{path[:-4]}&format=csv"), 400, "csv", "plain, spreadsheet")
+
+
 async def test_a_bad_parameter_is_a_400(embedded_service):
     await assert_error(await embedded_service.get("/v1/export/events?format=xls"), 400, "format", "xls", "parquet")
 

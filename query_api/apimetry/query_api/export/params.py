@@ -34,7 +34,8 @@ FIELDS = (
     "sample_weight",
     "data",
 )
-PARAMETERS = ("start", "end", "format", "fields", "include", "exclude")
+CSV_KINDS = ("plain", "spreadsheet")
+PARAMETERS = ("start", "end", "format", "csv", "fields", "include", "exclude")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ExportQuery:
     start: int = 0
     end: int = MAX_TIME_S
     format: str = "ndjson"
+    csv: str = CSV_KINDS[0]
     fields: tuple[str, ...] = FIELDS
     filters: tuple[Filter, ...] = ()
 
@@ -60,10 +62,15 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
     end_s = MAX_TIME_S if end is None else time_s("end", end)
     if start_s >= end_s:
         raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
+    file_format = one_of("format", single(given, "format"), FORMATS) or "ndjson"
+    csv = one_of("csv", single(given, "csv"), CSV_KINDS)
+    if csv is not None and file_format != "csv":
+        raise BadRequest(f"csv is {csv!r} and format is {file_format!r}; csv is for format=csv alone")
     return ExportQuery(
         start_s,
         end_s,
-        one_of("format", single(given, "format"), FORMATS) or "ndjson",
+        file_format,
+        csv or CSV_KINDS[0],
         _fields(given["fields"]),
         parse_filters(given["include"], given["exclude"]),
     )

@@ -9,7 +9,7 @@ twice as long for the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apimetry.query_api.export.params import ExportQuery
@@ -31,6 +31,15 @@ _NULLABLE_NUMBERS = frozenset({"response_us", "ttfb_us", "request_bytes", "respo
 _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat(toJSONString(name), ':',
     toJSONString(text)), mapKeys(data), mapValues(data)), ','), '}')"""
 
+# Numbers are never negative, and the JSON of `data` begins with a brace.
+_NO_FORMULAS = _NUMBERS | _NULLABLE_NUMBERS | {"timestamp", "data"}
+# How a formula begins, also in its full-width forms, after spaces and quotes that a spreadsheet may take away; and a
+# tab or a line feed, which would begin another cell. Alternatives instead of a class: they hold for bytes, too.
+_SKIPPED = "|".join(("\\s", "\\x00", "\\x0b", *"\"'`", *"\u00a0\u3000\ufeff\u2018\u2019\u201c\u201d"))
+_BEGINS = "|".join(("=", "\\+", "-", "@", *"\uff1d\uff0b\uff0d\uff20\u2212"))
+_FORMULA = f"^(?:{_SKIPPED})*(?:{_BEGINS})|^[\\t\\r\\n]"
+_AS_THEY_ARE: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Export:
@@ -43,7 +52,8 @@ class Export:
 
 def make_export(query: ExportQuery, application: str) -> Export:
     """Return what to ask about `application`."""
-    columns = {"ndjson": _line, "csv": _csv_columns, "parquet": ", ".join}[query.format](query.fields)
+    csv_columns = _spreadsheet_columns if query.csv == "spreadsheet" else _csv_columns
+    columns = {"ndjson": _line, "csv": csv_columns, "parquet": ", ".join}[query.format](query.fields)
     conditions = "".join(f"\n  AND {filter_condition(each)}" for each in query.filters)
     parameters = {
         "application": application,
@@ -51,6 +61,8 @@ def make_export(query: ExportQuery, application: str) -> Export:
         "end_us": query.end * 1_000_000,
         **{filter_name(each): list(each.values) for each in query.filters},
     }
+    if query.csv == "spreadsheet":
+        parameters["formula"] = _FORMULA
     return Export(
         Statement(_SELECT.format(columns=columns, conditions=conditions), parameters),
         _FORMS[query.format],
@@ -73,8 +85,15 @@ def _json(name: str) -> str:
     return f"toString({name})" if name in _NUMBERS else f"toJSONString({name})"
 
 
-def _csv_columns(fields: Sequence[str]) -> str:
-    special = {"timestamp": _SECONDS, "data": _DATA_AS_JSON}
+def _spreadsheet_columns(fields: Sequence[str]) -> str:
+    """Return the columns with an apostrophe before each text that a spreadsheet would take for a formula."""
+    texts = [name for name in fields if name not in _NO_FORMULAS]
+    hardened = {name: f"if(match({name}, {{formula:String}}), concat('\\'', {name}), {name})" for name in texts}
+    return _csv_columns(fields, hardened)
+
+
+def _csv_columns(fields: Sequence[str], texts: Mapping[str, str] = _AS_THEY_ARE) -> str:
+    special = {"timestamp": _SECONDS, "data": _DATA_AS_JSON, **texts}
     columns = [special.get(name, name) for name in fields]
     # The store tells a whole CSV by its last column's quotes.
     columns[-1] = f"ifNull(toString({columns[-1]}), '')"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.export.api import CONTENT_TYPES, RETENTION_HEADER
-from apimetry.query_api.export.params import FIELDS, FORMATS
+from apimetry.query_api.export.params import CSV_KINDS, FIELDS, FORMATS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.parts import answer, errors, operation, query_parameter, ref
@@ -13,12 +13,13 @@ _DESCRIPTION = """Every stored event of one application in `[start, end)`, in th
 
 Without parameters it is everything there is. `ndjson` has one object a line, with the fields that the collector's
 JSON format takes, in its order: `timestamp` in seconds with up to six decimals, numbers that were not measured as
-null, `data` as an object. Made into an array, it can be posted to a collector as it is. `csv` has a heading, empty
-fields for null, and `data` as JSON. `parquet` has the timestamp as a time in UTC, and `data` as a map.
+null, `data` as an object. Made into an array, it can be posted to a collector as it is. `parquet` has the timestamp as
+a time in UTC, and `data` as a map. `csv` has a heading, empty fields for null, and `data` as JSON. Its texts are as they
+were sent, and a spreadsheet runs one like `=1+1` as a formula: with `csv=spreadsheet` an apostrophe comes before those.
 
 ndjson and csv are compressed with gzip for clients that accept it. The file is sent while it is read: when something
 fails in its middle the connection is reset, so that a part never looks like the whole. Few exports run at once, and
-a client that takes nothing for a minute is cut off."""
+a client that reads less than 16 KiB a second for a minute is cut off."""
 
 
 def paths() -> Json:
@@ -55,6 +56,12 @@ def _parameters() -> list[Json]:
         query_parameter("end", "The second after the last one; else to the last event.", time, 1412691436),
         query_parameter(
             "format", "What the file is.", {"type": "string", "enum": list(FORMATS), "default": FORMATS[0]}, "csv"
+        ),
+        query_parameter(
+            "csv",
+            "For `format=csv`: texts as they are, or with an apostrophe before what a spreadsheet would run.",
+            {"type": "string", "enum": list(CSV_KINDS), "default": CSV_KINDS[0]},
+            "spreadsheet",
         ),
         query_parameter(
             "fields",
