@@ -246,6 +246,23 @@ async def test_a_question_that_takes_too_long_is_the_askers_to_change():
         await Engine(store, QuerySettings()).answer(Client(Asker("o", "k"), lambda: False), slow)
 
 
+async def test_the_reference_has_each_operation_once_with_its_other_paths_and_address(embedded_service):
+    text = await (await embedded_service.client.get("/docs")).text()
+    document = await (await embedded_service.client.get("/openapi.json")).json()
+    described = re.findall(r'<span class="method">(\w+)</span><h3><code>([^<]+)</code>', text)
+    assert len(set(described)) == len(described)
+    paths = [path for _, path in described]
+    assert paths.count("/1/event/") == 1
+    assert {"/1/event", "/1/events/", "/1/events", "/1/timeseries/{start}/{end}"}.isdisjoint(paths)
+    assert "The same at <code>/1/event</code>, <code>/1/events/</code>, <code>/1/events</code>." in text
+    assert "The same at <code>/1/timeseries/{start}/{end}</code>." in text
+    # Every path of the document is on the page, described or named.
+    assert all(f"<code>{path}</code>" in text for path in document["paths"])
+    assert "At the collector, by default <code>http://127.0.0.1:7998</code>." in text
+    shown = re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL)
+    assert "`" not in shown
+
+
 async def test_pages_load_nothing_run_nothing_and_fit_their_policy(embedded_service):
     for path in ("/", "/docs"):
         response = await embedded_service.client.get(path)

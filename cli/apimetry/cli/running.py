@@ -112,6 +112,8 @@ def query_settings(settings: Settings) -> QuerySettings:
     """Return the query service's part of the settings."""
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
+        # A port that is not known yet is told by the banner; the document keeps the usual one.
+        collector_port=settings.collector_port or QuerySettings.collector_port,
         allow_private_webhooks=settings.allow_private_webhooks,
         smtp=SmtpSettings(
             settings.smtp_host,

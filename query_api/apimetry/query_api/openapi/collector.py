@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.openapi.parts import COUNT, answer, array, closed, errors, json_content, operation, ref
+from apimetry.query_api.openapi.parts import (
+    COUNT,
+    answer,
+    array,
+    closed,
+    errors,
+    json_content,
+    operation,
+    ref,
+)
 from apimetry.query_api.openapi.parts import schema as schema_ref
+from apimetry.query_api.pages.reference import ALIAS_OF
 
 PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")
-SERVERS: list[Json] = [
-    {
-        "url": "http://{host}:{port}",
-        "description": "The collector.",
-        "variables": {"host": {"default": "127.0.0.1"}, "port": {"default": "7998"}},
-    }
-]
 
 _DESCRIPTION = """A write key, or an admin key that names the application. 200 means: the batch is on disk, and it
 will be queryable exactly once.
@@ -42,16 +45,22 @@ _MAX_BYTES = 2**53
 _MAX_US = 2**40 - 1
 
 
-def paths() -> Json:
-    """Return the endpoint's four paths."""
+def paths(port: int) -> Json:
+    """Return the endpoint's four paths; `port` is where the collector most likely listens."""
+    server = {
+        "url": "http://{host}:{port}",
+        "description": "The collector.",
+        "variables": {"host": {"default": "127.0.0.1"}, "port": {"default": str(port)}},
+    }
     names = ("sendEvents", "sendEventsWithoutSlash", "sendEventsPlural", "sendEventsPluralWithoutSlash")
     return {
-        path: {"servers": SERVERS, "post": _operation(name, path)} for path, name in zip(PATHS, names, strict=True)
+        path: {"servers": [server], "post": _operation(name, path)} for path, name in zip(PATHS, names, strict=True)
     }
 
 
 def _operation(name: str, path: str) -> Json:
     same = "" if path == PATHS[0] else f" (the same as `{PATHS[0]}`)"
+    alias: Json = {ALIAS_OF: PATHS[0]} if same else {}
     accepted = json_content("Accepted", example={"accepted": 1, "rejected": 0})
     body = json_content("Events", example=[_EVENT])
     body["application/msgpack"] = {"schema": {"type": "string", "format": "binary"}}
@@ -83,6 +92,7 @@ def _operation(name: str, path: str) -> Json:
             ),
         ],
         requestBody={"required": True, "content": body},
+        **alias,
     )
 
 

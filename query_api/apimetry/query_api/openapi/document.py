@@ -74,7 +74,7 @@ def build_document(settings: QuerySettings) -> Json:
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
         "paths": {
-            **collector.paths(),
+            **collector.paths(settings.collector_port),
             **timeseries.paths(settings),
             **export.paths(),
             **usage.paths(),

@@ -13,9 +13,10 @@ _DESCRIPTION = """Every stored event of one application in `[start, end)`, in th
 
 Without parameters it is everything there is. `ndjson` has one object a line, with the fields that the collector's
 JSON format takes, in its order: `timestamp` in seconds with up to six decimals, numbers that were not measured as
-null, `data` as an object. Made into an array, it can be posted to a collector as it is. `parquet` has the timestamp as
-a time in UTC, and `data` as a map. `csv` has a heading, empty fields for null, and `data` as JSON. Its texts are as they
-were sent, and a spreadsheet runs one like `=1+1` as a formula: with `csv=spreadsheet` an apostrophe comes before those.
+null, `data` as an object. Made into an array, it can be posted to a collector as it is. `parquet` has the timestamp
+as a time in UTC, and `data` as a map. `csv` has a heading, empty fields for null, and `data` as JSON. Its texts are
+as they were sent, and a spreadsheet runs one like `=1+1` as a formula: with `csv=spreadsheet` an apostrophe comes
+before those.
 
 ndjson and csv are compressed with gzip for clients that accept it. The file is sent while it is read: when something
 fails in its middle the connection is reset, so that a part never looks like the whole. Few exports run at once, and

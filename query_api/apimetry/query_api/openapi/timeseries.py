@@ -5,6 +5,7 @@ from __future__ import annotations
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
 from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
+from apimetry.query_api.pages.reference import ALIAS_OF
 from apimetry.query_api.planning.filters import DIMENSIONS, NUMERIC_DIMENSIONS
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.period import COMPARISONS
@@ -57,11 +58,16 @@ def paths(settings: QuerySettings) -> Json:
     """Return the endpoint's paths: with the last slash, and without."""
     return {
         f"{PATH}/": _item("getTimeseries", "Events over time", settings),
-        PATH: _item("getTimeseriesWithoutSlash", "Events over time (the same, without the last slash)", settings),
+        PATH: _item(
+            "getTimeseriesWithoutSlash",
+            "Events over time (the same, without the last slash)",
+            settings,
+            **{ALIAS_OF: f"{PATH}/"},
+        ),
     }
 
 
-def _item(name: str, summary: str, settings: QuerySettings) -> Json:
+def _item(name: str, summary: str, settings: QuerySettings, **more: object) -> Json:
     responses: Json = {
         "200": answer("The series, by group.", json_content("Timeseries", examples=_EXAMPLES)),
         **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
@@ -78,6 +84,7 @@ def _item(name: str, summary: str, settings: QuerySettings) -> Json:
             description=_DESCRIPTION,
             tags=["Analytics"],
             parameters=[*_parameters(settings), ref("parameters", "Application")],
+            **more,
         ),
     }
 

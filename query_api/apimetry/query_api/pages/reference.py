@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+ALIAS_OF = "x-alias-of"
+"""The member of an operation that names the path where the same operation is described."""
+
 _METHODS = ("get", "post", "patch", "delete")
 
 
@@ -19,10 +22,10 @@ def reference_html(document: Mapping[str, Any]) -> str:
 def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     yield _paragraphs(document["info"]["description"])
     for tag in document["tags"]:
-        yield f"<h2>{escape(tag['name'])}</h2><p class=soft>{escape(tag['description'])}</p>"
+        yield f"<h2>{escape(tag['name'])}</h2><p class=soft>{_text(tag['description'])}</p>"
         for path, item in document["paths"].items():
             for method in _METHODS:
-                if method in item and tag["name"] in item[method]["tags"]:
+                if method in item and tag["name"] in item[method]["tags"] and ALIAS_OF not in item[method]:
                     yield _operation(document, path, method, item)
 
 
@@ -34,7 +37,8 @@ def _operation(document: Mapping[str, Any], path: str, method: str, item: Mappin
     return "".join(
         (
             f'<details><summary><span class="method">{method.upper()}</span><h3><code>{escape(path)}</code></h3>',
-            f'<span class="about">{escape(operation["summary"])}</span></summary>',
+            f'<span class="about">{_text(operation["summary"])}</span></summary>',
+            _also(document, path, method),
             _paragraphs(operation.get("description", "")),
             _parameter_table(parameters),
             _request_body(operation),
@@ -44,12 +48,31 @@ def _operation(document: Mapping[str, Any], path: str, method: str, item: Mappin
     )
 
 
+def _also(document: Mapping[str, Any], path: str, method: str) -> str:
+    """Return where else the operation is: on which server, and under which other paths."""
+    servers = document["paths"][path].get("servers", ())
+    hosts = [f"<code>{escape(_address(server))}</code>" for server in servers]
+    aliases = [
+        f"<code>{escape(other)}</code>"
+        for other, item in document["paths"].items()
+        if item.get(method, {}).get(ALIAS_OF) == path
+    ]
+    at = f"At the collector, by default {' or '.join(hosts)}. " if hosts else ""
+    also = f"The same at {', '.join(aliases)}." if aliases else ""
+    return f"<p>{at}{also}</p>" if at or also else ""
+
+
+def _address(server: Mapping[str, Any]) -> str:
+    defaults = {name: each["default"] for name, each in server.get("variables", {}).items()}
+    return str(server["url"]).format(**defaults)
+
+
 def _parameter_table(parameters: list[Mapping[str, Any]]) -> str:
     if not parameters:
         return ""
     rows = "".join(
         f"<tr><td><code>{escape(each['name'])}</code></td><td>{_values(each['schema'])}</td>"
-        f"<td>{escape(each['description'])}</td></tr>"
+        f"<td>{_text(each['description'])}</td></tr>"
         for each in parameters
     )
     return f"<table><tr><th>Parameter</th><th>Values</th><th>Meaning</th></tr>{rows}</table>"
@@ -90,7 +113,7 @@ def _responses(document: Mapping[str, Any], operation: Mapping[str, Any]) -> str
     examples: list[str] = []
     for status, response in sorted(operation["responses"].items()):
         resolved = _resolved(document, response)
-        rows.append(f"<tr><td><code>{status}</code></td><td>{escape(resolved['description'])}</td></tr>")
+        rows.append(f"<tr><td><code>{status}</code></td><td>{_text(resolved['description'])}</td></tr>")
         if status.startswith("2"):
             examples.extend(_examples(resolved))
     return f"<table><tr><th>Status</th><th>Meaning</th></tr>{''.join(rows)}</table>{''.join(examples)}"
@@ -101,7 +124,7 @@ def _examples(response: Mapping[str, Any]) -> Iterator[str]:
     if "example" in content:
         yield _json(content["example"])
     for example in content.get("examples", {}).values():
-        yield f"<p>{escape(example['summary'])}:</p>{_json(example['value'])}"
+        yield f"<p>{_text(example['summary'])}:</p>{_json(example['value'])}"
 
 
 def _json(value: object) -> str:
@@ -110,8 +133,12 @@ def _json(value: object) -> str:
 
 def _paragraphs(text: str) -> str:
     """Return paragraphs of text, with what stands in backticks as code."""
-    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-    return "".join(f"<p>{part}</p>" for part in marked.split("\n\n") if part.strip())
+    return "".join(f"<p>{part}</p>" for part in _text(text).split("\n\n") if part.strip())
+
+
+def _text(text: str) -> str:
+    """Return text with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _resolved(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
