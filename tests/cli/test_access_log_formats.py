@@ -116,6 +116,8 @@ CASES = [
     ("combined", HEAD.replace("203.0.113.9 - alice", "unix: - -"), {"address": "", "user": ""}),
     ("combined", HEAD.replace("203.0.113.9 - alice", " - -"), {"address": "", "user": ""}),
     ("combined", HEAD.replace("203.0.113.9", "[2001:db8::1]:443"), {"address": "2001:db8::1"}),
+    ("combined", HEAD.replace("203.0.113.9 -", "203.0.113.9,10.0.0.1 -"), {"address": "203.0.113.9"}),
+    ("combined", HEAD.replace("203.0.113.9 -", "v:80 203.0.113.9, 10.0.0.1 -"), {"address": "203.0.113.9"}),
     ("combined", f"gunicorn.access - INFO - {HEAD}", {"address": "203.0.113.9", "user": "alice"}),
     ("combined", HEAD.replace("203.0.113.9 - alice", "host.example - -"), {"address": "", "user": ""}),
     ("combined", HEAD.replace("alice", "9.9.9.9 - eve"), {"address": "203.0.113.9", "user": "9.9.9.9 - eve"}),

@@ -98,7 +98,7 @@ def _show_file(report: FileReport, *, dry_run: bool) -> None:
     say(f"{one_line(report.file)}: {report.form or 'of no known format'}{' (dry run)' if dry_run else ''}")
     shown = {name: getattr(report, name) for name in (*COUNTS, *NOTES)}
     record: dict[str, object] = {name: count for name, count in shown.items() if count or name in COUNTS[:2]}
-    if report.requests:
+    if report.imported:
         record["durations_from"] = ", ".join(sorted(report.durations)) or _NO_DURATIONS
     print_record(record, as_json=False)
     if report.rejected:

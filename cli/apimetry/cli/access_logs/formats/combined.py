@@ -119,15 +119,19 @@ def read_head(text: str) -> tuple[str, str]:
     """
     words = text.rstrip(" ").split(" ")[:_MAX_WORDS]
     for place, (word, following) in enumerate(itertools.pairwise(words)):
-        if following == "-" and (address := read_address(word.rstrip(","))):
+        if following == "-" and (address := _read_first(word)):
             first = place
             while first and words[first - 1].endswith(","):
                 first -= 1
-            return read_address(words[first].rstrip(",")) or address, _read_user(words[place + 2 :])
+            return _read_first(words[first]) or address, _read_user(words[place + 2 :])
     if len(words) == 3:
         # identd answered, or a name or a socket is in the address's place.
         return read_address(words[0]), _read_user(words[2:])
     return (read_address(words[0]), "") if len(words) == 1 else ("", "")
+
+
+def _read_first(addresses: str) -> str:
+    return read_address(addresses.partition(",")[0])
 
 
 def _read_user(words: list[str]) -> str:
