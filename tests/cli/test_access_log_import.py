@@ -315,7 +315,8 @@ def test_lines_of_a_pipe_are_stored_as_they_come(importing, serve):
     assert importing.stored() == 3
 
 
-def test_an_interrupted_pipe_keeps_what_came(importing, serve):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipe_that_is_stopped_keeps_what_came(importing, serve, number):
     command = [str(APIMETRY), "import", "access-log", "-", "--source", importing.source, "--json"]
     environment = {**os.environ, **environment_of(serve)}
     line = log_line(1, int(time.time()) - 60).encode()
@@ -323,7 +324,7 @@ def test_an_interrupted_pipe_keeps_what_came(importing, serve):
         process.stdin.write(line)
         process.stdin.flush()
         serve.wait_until(lambda: importing.stored() == 1, "the first event")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
     assert json.loads(output)["imported"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,9 @@ def access_log(  # noqa: PLR0913 - the command's options
     stored = Stored(connection.query(patience_s=PATIENCE_S), source)
     choices = Choices(source, urls, client_ip, users=users, user_agents=user_agents)
     total = _size(files)
+    if STDIN in files:
+        # Who stops a pipe wants what has come: the same as an interrupt from the keyboard.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     importer = Importer(None if dry_run else collector, stored, choices)
     _run(importer, files, reading, total)
     importer.settle()

@@ -22,6 +22,7 @@ _MAX_TAIL_CHARACTERS = 4096
 _MAX_WORDS = 64
 _WORD = re.compile(r"(?P<word>[^\s\"]*)(?:\"(?P<quoted>[^\"\\]*(?:\\.[^\"\\]*)*)\")?(?:\s{1,16}|\Z)", re.DOTALL)
 _NAMED = re.compile(r"\A(?P<name>[$A-Za-z_][A-Za-z0-9_-]{0,31})[=:](?P<value>.{0,32})\Z")
+_NUMBER = re.compile(r"\A\d{1,15}(?:\.\d{1,9})?\Z")
 _SEPARATORS = ",;|()[]"
 
 Duration = tuple["int | None", str]
@@ -33,15 +34,21 @@ def combined(text: str) -> LogLine:
 
 
 def combined_in(unit_us: int, unit: str) -> Parser:
-    """Return a parser of lines that end in a time: the first number after the user agent, or after the size."""
+    """Return a parser of lines that end in a time: the one number after the user agent, or after the size."""
 
-    def first_number(words: list[tuple[str, str | None]]) -> Duration:
-        if not words:
-            return None, ""
-        word, quoted = words[0]
-        return in_unit(word or quoted or "", unit_us), f"the number after the line ({unit})"
+    def only_number(words: list[tuple[str, str | None]]) -> Duration:
+        named = _find_named(words)
+        if named is not None:
+            return named
+        texts = [word if quoted is None else quoted for word, quoted in words]
+        numbers = [text for text in texts if _NUMBER.match(text)]
+        if len(numbers) > 1:
+            raise BadLine("more than one number follows the line: which is the time?")
+        if not numbers and set(texts) - {"-", ""}:
+            raise BadLine("no number follows the line")
+        return in_unit(numbers[0] if numbers else "-", unit_us), f"the number after the line ({unit})"
 
-    return lambda text: _parse(text, first_number)
+    return lambda text: _parse(text, only_number)
 
 
 combined_s = combined_in(US_PER_S, "seconds")
@@ -140,15 +147,19 @@ def _read_user(words: list[str]) -> str:
 
 def find_duration(words: list[tuple[str, str | None]]) -> Duration:
     """Return the response time among what follows a line: one with a name or unit that leave no doubt."""
-    named = [found for word, quoted in words if (found := _named(word, quoted)) is not None]
-    if named:
-        return named[0]
+    named = _find_named(words)
+    if named is not None:
+        return named
     bare = [
         response_us
         for index, (word, quoted) in enumerate(words)
         if quoted is None and (response_us := _bare(words, index, word)) is not None
     ]
     return (bare[0], "the only value with a unit after the line") if len(bare) == 1 else (None, "")
+
+
+def _find_named(words: list[tuple[str, str | None]]) -> Duration | None:
+    return next((found for word, quoted in words if (found := _named(word, quoted)) is not None), None)
 
 
 def _named(word: str, quoted: str | None) -> Duration | None:
