@@ -1,7 +1,9 @@
 import contextlib
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
+
+from tests.support.front_door import ListeningServer
 
 
 @pytest.fixture
@@ -10,6 +12,6 @@ async def aiohttp_client_of():
     async with contextlib.AsyncExitStack() as stack:
 
         async def serve(app):
-            return await stack.enter_async_context(TestClient(TestServer(app)))
+            return await stack.enter_async_context(TestClient(ListeningServer(app)))
 
         yield serve

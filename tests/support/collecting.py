@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 
 import msgpack
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
@@ -19,6 +19,7 @@ from apimetry.store.accounts.directory import Directory
 from apimetry.store.accounts.records import hash_key
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.native import decode_blocks
+from tests.support.front_door import ListeningServer
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd  # noqa: PLC0414 - exported
@@ -169,7 +170,7 @@ async def collecting(directory, store=None, *, spool=None, plan=None, **settings
     made = CollectorSettings(spool=SpoolSettings(directory=directory, **spool), min_backoff_s=0.01, **settings)
     app = create_app(store, accounts, made)
     await accounts.start()
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(ListeningServer(app)) as client:
         yield Collector(client, store, app)
     await accounts.close()
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 import msgpack
-from aiohttp import web
 
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.serving.listening import listen
 from apimetry.store.accounts.directory import Directory
 from tests.support.collecting import MemoryAccounts, unpack_rows
 
@@ -93,15 +93,11 @@ async def _serve(directory):
     settings = CollectorSettings(spool=spool, min_backoff_s=0.01)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    runner = web.AppRunner(create_app(store, accounts, settings))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=5)
-    await site.start()
-    host, port = site._server.sockets[0].getsockname()
-    sys.stdout.write(f"http://{host}:{port}\n")
+    listener = await listen(create_app(store, accounts, settings), "127.0.0.1", 0, grace_s=5.0)
+    sys.stdout.write(f"{listener.url}\n")
     sys.stdout.flush()
     await stopping.wait()
-    await runner.cleanup()
+    await listener.close()
     await accounts.close()
 
 

@@ -3,12 +3,13 @@
 import contextlib
 from dataclasses import dataclass
 
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from apimetry.query_api.app import create_app
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
 from apimetry.store.accounts.directory import Directory
+from tests.support.front_door import ListeningServer
 
 HEADER_STYLES = {
     "X-API-Key": lambda key, application: {"X-API-Key": key},
@@ -75,7 +76,7 @@ async def running_query_service(store, settings=None, **options):
     await directory.start()
     # What happens by the clock happens in the tests that ask for it.
     app = create_app(store, directory, settings or QuerySettings(evaluate_alerts=False), **options)
-    client = TestClient(TestServer(app))
+    client = TestClient(ListeningServer(app))
     await client.start_server()
     try:
         yield QueryService(client, app, accounts, directory, ours.id, theirs.id, keys)

@@ -28,6 +28,7 @@ from apimetry.collector.app import create_app as create_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
+from apimetry.serving.descriptors import MAX_CONNECTIONS, connections_within, raise_descriptor_limit
 from apimetry.serving.listening import Listener, listen
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
@@ -59,11 +60,15 @@ class Services:
     listeners: list[Listener] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
     collector: web.Application | None = None
+    max_connections: int = MAX_CONNECTIONS
+    """Of each listener."""
 
     async def start(self, name: str, app: web.Application, port: int) -> None:
         """Listen with one of them, `name` being "collector" or "query"."""
         try:
-            listener = await listen(app, self.settings.host, port, grace_s=REQUEST_GRACE_S)
+            listener = await listen(
+                app, self.settings.host, port, grace_s=REQUEST_GRACE_S, max_connections=self.max_connections
+            )
         except OSError as error:
             raise cannot_listen(name, self.settings.host, port, error) from error
         self.listeners.append(listener)
@@ -151,7 +156,9 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         for text in unmatchable(settings.allowed_origins):
             log.warning("%s", text)
     stopping = _stop_on_signals()
-    services = Services(settings)
+    descriptors = raise_descriptor_limit()
+    services = Services(settings, max_connections=connections_within(descriptors, listeners=collector + query))
+    log.info("%d descriptors: %d connections at most for each service", descriptors, services.max_connections)
     if reload is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, services.reload, reload)
     store, away = store_of(settings), asyncio.Event()

@@ -22,7 +22,7 @@ from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.serving.errors import error_middleware
-from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
+from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
@@ -67,6 +67,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
         # Bodies are inflated here, with a limit; aiohttp would do it without one.
         handler_args={"auto_decompress": False},
     )
+    app.on_response_prepare.append(no_store)
     app.add_routes(EventsHandler(intake, metrics).routes())
 
     async def ready() -> list[str]:

@@ -20,7 +20,7 @@ class EventsHandler:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the endpoint."""
-        return [web.post(path, self.post, expect_handler=expect_nothing) for path in PATHS]
+        return [web.post(path, self.post) for path in PATHS]
 
     async def post(self, request: web.Request) -> web.Response:
         """Answer in the format of the batch what became of it."""
@@ -32,6 +32,3 @@ class EventsHandler:
             self._metrics.refused(str(error.status))
             raise
 
-
-async def expect_nothing(_: web.Request) -> None:
-    """Leave `Expect: 100-continue` to the body's reader: aiohttp would ask for the body before the key is known."""

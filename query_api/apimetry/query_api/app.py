@@ -21,6 +21,7 @@ from apimetry.query_api.http.middlewares import (
     access_log_middleware,
     compression_middleware,
     developer_error_middleware,
+    plain_bodies_middleware,
 )
 from apimetry.query_api.insights.api import InsightsHandlers
 from apimetry.query_api.management.api import ManagementHandlers
@@ -33,7 +34,7 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
 from apimetry.serving.errors import error_middleware
-from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
+from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
@@ -59,10 +60,14 @@ def create_app(
             compression_middleware(settings.compress_over_bytes),
             developer_error_middleware,
             error_middleware,
+            plain_bodies_middleware,
             client_left_middleware,
         ],
         client_max_size=settings.max_body_bytes,
+        # Bodies are plain; aiohttp would inflate any other, without a limit and before the key is known.
+        handler_args={"auto_decompress": False},
     )
+    app.on_response_prepare.append(no_store)
     app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
     answering = Answering(engine, directory, clock)

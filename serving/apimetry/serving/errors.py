@@ -8,6 +8,7 @@ Every error body is ``{"error": REASON, "message": TEXT}``, plus ``"details": [.
     ├── Unauthorized          401
     ├── Forbidden             403 (also a PermissionError)
     ├── NotFound              404 (also a LookupError)
+    ├── TooSlow               408, and the connection ends
     ├── Conflict              409
     ├── PayloadTooLarge       413
     ├── UnsupportedMediaType  415
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import ClassVar
@@ -31,6 +33,11 @@ from apimetry.store.errors import QueryLimitExceeded, StoreError, is_transient
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Of the methods that a client may write, those that are put into answers and logs.
+METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
+# What follows a key's prefix, and is all of its secret.
+_KEY = re.compile(r"(apimetry_[a-z]_)[A-Za-z0-9_-]+", re.IGNORECASE)
 
 # What a client should wait while the store is away: about one refresh of a load balancer's health check.
 STORE_RETRY_AFTER_S = 5
@@ -90,6 +97,15 @@ class NotFound(APIError, LookupError):
     status = 404
 
 
+class TooSlow(APIError):
+    """The body did not arrive in time."""
+
+    status = 408
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Connection": "close"})
+
+
 class Conflict(APIError):
     """The thing exists already, or is in a state that forbids the change."""
 
@@ -137,16 +153,31 @@ def error_response(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> web.Response:
-    """Return the answer of an error in the one shape."""
-    body: dict[str, object] = {**(extra or {}), "error": HTTPStatus(status).phrase, "message": message}
+    """Return the answer of an error in the one shape, without the keys that a client may have put into its text."""
+    body: dict[str, object] = {**(extra or {}), "error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
     if details is not None:
         body["details"] = details
     return web.Response(
         status=status,
-        body=msgspec.json.encode(body),
+        body=without_keys(msgspec.json.encode(body).decode()).encode(),
         content_type="application/json",
-        headers=dict(headers or {}),
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
+
+
+def _as_utf8(text: str) -> str:
+    """Return `text` with question marks for what a client sent that is no UTF-8."""
+    return text.encode(errors="replace").decode()
+
+
+def without_keys(text: str) -> str:
+    """Return `text` with nothing but their prefixes of the keys in it."""
+    return _KEY.sub(r"\1***", text)
+
+
+def method_of(request: web.BaseRequest) -> str:
+    """Return the request's method where it is one that is known: it may be any word."""
+    return request.method if request.method in METHODS else "(other)"
 
 
 @web.middleware
@@ -164,13 +195,14 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         )
     except web.HTTPException as error:
         return _from_http_exception(request, error)
-    except QueryLimitExceeded as error:
-        return error_response(400, f"The question is too large to answer: {error}")
     except StoreError as error:
         return _from_store_error(request, error)
+    except (web.RequestPayloadError, ConnectionError):
+        # Of a client that has left nobody reads the answer.
+        return error_response(400, "The body ended before its announced length, or is not readable")
     except Exception:
         # The outermost frame of a request: whatever it is, the client gets one shape and the log gets the rest.
-        log.exception("unexpected error in %s %s", request.method, _route_of(request))
+        log.exception("unexpected error in %s %s", method_of(request), _route_of(request))
         return error_response(500, "Unexpected error; the service's log has the reason")
 
 
@@ -178,8 +210,8 @@ def _from_http_exception(request: web.Request, error: web.HTTPException) -> web.
     if error.status < 400:
         raise error
     messages = {
-        404: f"No such path: {request.path}",
-        405: f"{request.method} is not allowed here",
+        404: f"No such path: {request.path[:200]}",
+        405: f"{method_of(request)} is not allowed here",
         413: "The request body is too large",
     }
     headers = {name: value for name, value in error.headers.items() if name.lower() in ("allow", "retry-after")}
@@ -187,10 +219,12 @@ def _from_http_exception(request: web.Request, error: web.HTTPException) -> web.
 
 
 def _from_store_error(request: web.Request, error: StoreError) -> web.Response:
+    if isinstance(error, QueryLimitExceeded):
+        return error_response(400, f"The question is too large to answer: {error}")
     if is_transient(error):
-        log.warning("store unavailable in %s %s: %s", request.method, _route_of(request), error)
+        log.warning("store unavailable in %s %s: %s", method_of(request), _route_of(request), error)
         return error_response(503, "The store is not available", headers={"Retry-After": str(STORE_RETRY_AFTER_S)})
-    log.error("store refused a statement in %s %s: %s", request.method, _route_of(request), error)
+    log.error("store refused a statement in %s %s: %s", method_of(request), _route_of(request), error)
     return error_response(500, "The store refused the statement; the service's log has the reason")
 
 

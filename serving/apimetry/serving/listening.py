@@ -1,109 +1,214 @@
-"""Listening on a port, with a deadline for the head of the first request on each connection.
+"""Listening on a port, with no more connections than the process has descriptors for.
 
-aiohttp bounds the size of a request's head but not its time: a client that sends a byte a second keeps its connection
-for hours. So a connection belongs to a gate until a whole head came over it, and to aiohttp from then on; one that
-does not get there in time is cut. Later heads on the same connection fall under `KEEPALIVE_S`.
+asyncio's own server takes up to a backlog of connections before any of them is looked at, and writes a traceback for
+each that the kernel refuses for want of descriptors. So connections are accepted here, one by one, while there is
+room; at the limit the one that has waited longest for its client gives way, and where none waits, new ones wait in
+the kernel. What happens on a connection is `connection`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import errno
+import logging
+import socket
 from typing import Final, cast
 
 from aiohttp import web
 
+from apimetry.serving.connection import Connection, Timeouts, make_request
+from apimetry.serving.connections import Connections
+from apimetry.serving.descriptors import MAX_CONNECTIONS
+from apimetry.serving.repeats import RepeatedLine
+
+log = logging.getLogger(__name__)
+
 HEAD_TIMEOUT_S: Final = 10.0
 KEEPALIVE_S: Final = 75.0
+STALL_TIMEOUT_S: Final = 60.0
 # Open connections that the kernel holds until they are accepted.
 BACKLOG: Final = 1024
+ACCEPTED_AT_ONCE: Final = 64
+RETRY_S: Final = 1.0
 
-_END_OF_HEAD: Final = b"\r\n\r\n"
 
+class Acceptor:
+    """Accepts on one socket while `connections` has room; for one event loop."""
 
-class HeadGate(asyncio.Protocol):
-    """Passes everything on to `inner`, and leaves once it saw the end of a head; cuts the connection otherwise."""
+    def __init__(
+        self, listening: socket.socket, server: web.Server, connections: Connections, timeouts: Timeouts
+    ) -> None:
+        self._socket = listening
+        self._server = server
+        self._connections = connections
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._is_reading = False
+        self._refused = RepeatedLine(log, "%d times no connection could be accepted, the last time: %s")
+        self._unreadable = RepeatedLine(
+            log, "%d requests could not be read, the last one for: %s", level=logging.INFO
+        )
 
-    def __init__(self, inner: asyncio.Protocol, timeout_s: float) -> None:
-        self._inner = inner
-        self._timeout_s = timeout_s
-        self._transport: asyncio.Transport | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._tail = b""
+    def start(self) -> None:
+        """Accept from now on, unless it is closed; harmless when repeated."""
+        self._retry = None
+        if not self._is_reading and self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._accept)
+            self._is_reading = True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._deadline = asyncio.get_running_loop().call_later(self._timeout_s, self._transport.abort)
-        self._inner.connection_made(transport)
+    def close(self) -> None:
+        """Accept no more."""
+        self._stop()
+        if self._retry is not None:
+            self._retry.cancel()
+        self._socket.close()
 
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        seen = self._tail + data
-        self._tail = seen[-3:]
-        if _END_OF_HEAD in seen and self._transport is not None:
-            self._leave()
-            self._transport.set_protocol(self._inner)
-        self._inner.data_received(data)
+    def room(self) -> None:
+        """A connection is gone, or may go."""
+        if self._retry is None:
+            self.start()
 
-    def eof_received(self) -> bool | None:
-        """See asyncio.Protocol."""
-        return self._inner.eof_received()
+    def _stop(self) -> None:
+        if self._is_reading:
+            self._loop.remove_reader(self._socket)
+            self._is_reading = False
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self._leave()
-        self._inner.connection_lost(exc)
+    def _accept(self) -> None:
+        # Called because somebody waits: of the later ones of a round that is not known.
+        if self._connections.full:
+            if not self._connections.make_room():
+                self._stop()
+            return
+        for _ in range(min(ACCEPTED_AT_ONCE, self._connections.most - len(self._connections))):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._fail(error)
+                return
+            accepted.setblocking(False)
+            connection = Connection(self._server, self._connections, self._timeouts, self._unreadable)
+            self._connections.add(connection)
+            task = self._loop.create_task(self._connect(connection, accepted))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
-    def pause_writing(self) -> None:
-        """See asyncio.BaseProtocol."""
-        self._inner.pause_writing()
+    def _fail(self, error: OSError) -> None:
+        self._refused.say(error.strerror or error)
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            # The kernel goes on saying that one waits. Others need descriptors, too: an idle one is given back.
+            self._connections.make_room()
+            self._stop()
+            self._retry = self._loop.call_later(RETRY_S, self.start)
 
-    def resume_writing(self) -> None:
-        """See asyncio.BaseProtocol."""
-        self._inner.resume_writing()
-
-    def _leave(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError as error:
+            # It was gone before it was looked at.
+            accepted.close()
+            self._connections.remove(connection)
+            self._refused.say(error.strerror or error)
 
 
 class Listener:
     """One application on one port: `url` until `close`, which lets open requests finish."""
 
-    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+    def __init__(self, runner: web.AppRunner, acceptors: list[Acceptor], address: tuple[str, int]) -> None:
         self._runner = runner
-        self._server = server
-        host, port = server.sockets[0].getsockname()[:2]
+        self._acceptors = acceptors
+        host, port = address
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def close(self) -> None:
         """Stop accepting, finish what is open within the grace, and end the application."""
-        self._server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         await self._runner.cleanup()
 
 
-async def listen(
-    app: web.Application, host: str, port: int, *, grace_s: float, head_timeout_s: float = HEAD_TIMEOUT_S
+async def listen(  # noqa: PLR0913 - what a test shortens is named by itself
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    grace_s: float,
+    head_timeout_s: float = HEAD_TIMEOUT_S,
+    stall_timeout_s: float = STALL_TIMEOUT_S,
+    max_connections: int = MAX_CONNECTIONS,
 ) -> Listener:
     """Start the application and listen; raises OSError where the address cannot be had, and has ended it then.
 
     Args:
         app: not yet started.
-        host: name or address.
+        host: name or address; every address of a name is listened on.
         port: 0 picks a free one.
         grace_s: how long open requests may take at the end.
-        head_timeout_s: from a connection's begin to the end of its first request's head.
+        head_timeout_s: from a head's first byte to its end, and from a connection's begin to its first head's end.
+        stall_timeout_s: how long a client may take nothing of its answer.
+        max_connections: open at once; see `descriptors`.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_s, keepalive_timeout=KEEPALIVE_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_s)
     await runner.setup()
     try:
-        serve = cast(Callable[[], asyncio.Protocol], runner.server)
-        server = await asyncio.get_running_loop().create_server(
-            lambda: HeadGate(serve(), head_timeout_s), host, port, backlog=BACKLOG
-        )
+        sockets = await _listening(host, port)
     except BaseException:
         await runner.cleanup()
         raise
-    return Listener(runner, server)
+    server = cast(web.Server, runner.server)
+    server.request_factory = make_request(server.request_factory)
+    connections = Connections(max_connections)
+    timeouts = Timeouts(head_timeout_s, KEEPALIVE_S, stall_timeout_s)
+    acceptors = [Acceptor(each, server, connections, timeouts) for each in sockets]
+
+    def room() -> None:
+        for acceptor in acceptors:
+            acceptor.room()
+
+    connections.on_room = room
+    room()
+    return Listener(runner, acceptors, sockets[0].getsockname()[:2])
+
+
+_NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+async def _listening(host: str, port: int) -> list[socket.socket]:
+    """Return a listening socket for each of the host's addresses, with one port; of port 0 the same free one."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(found):
+        chosen = sockets[0].getsockname()[1] if sockets and not port else address[1]
+        try:
+            sockets.append(_bound(socket.AddressFamily(family), (address[0], chosen, *address[2:])))
+        except OSError as error:
+            # A name may stand for an address that this machine does not have: `localhost` without IPv6.
+            missing = error
+            if error.errno not in _NOT_HERE:
+                break
+    if missing is not None and (not sockets or missing.errno not in _NOT_HERE):
+        for each in sockets:
+            each.close()
+        raise missing
+    return sockets
+
+
+def _bound(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Its IPv4 twin is listened on by itself.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
@@ -29,6 +30,11 @@ def json_response(payload: object, status: int = 200, headers: Mapping[str, str]
         content_type="application/json",
         headers=dict(headers or {}),
     )
+
+
+async def no_store(_: web.Request, response: web.StreamResponse) -> None:
+    """Have no cache keep an answer that says nothing else about it; belongs in `app.on_response_prepare`."""
+    response.headers.setdefault("Cache-Control", "no-store")
 
 
 def new_registry() -> CollectorRegistry:
@@ -78,8 +84,14 @@ def add_service_routes(app: web.Application, registry: CollectorRegistry, ready:
     async def health(_: web.Request) -> web.Response:
         return json_response({"status": "ok", "service": service, "version": version("apimetry")})
 
+    checking: asyncio.Task[list[str]] | None = None
+
     async def readiness(_: web.Request) -> web.Response:
-        reasons = await ready()
+        nonlocal checking
+        # It asks the store, without a key: however many ask, one question is under way.
+        if checking is None or checking.done():
+            checking = asyncio.ensure_future(ready())
+        reasons = await asyncio.shield(checking)
         return json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def metrics(_: web.Request) -> web.Response:

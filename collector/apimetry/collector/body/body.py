@@ -16,16 +16,11 @@ from apimetry.collector.body.budget import BudgetExceeded, ByteBudget
 from apimetry.collector.body.inflate import ENCODINGS, Inflater
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.settings import CollectorSettings
-from apimetry.serving.errors import APIError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
+from apimetry.serving.connection import invite
+from apimetry.serving.errors import BadRequest, PayloadTooLarge, TooSlow, Unavailable, UnsupportedMediaType
 
 GRACE_S = 5.0
 """How long a sender may be slower than the minimum rate."""
-
-
-class TooSlow(APIError):
-    """The body did not arrive in time."""
-
-    status = 408
 
 
 @dataclass(slots=True)
@@ -77,7 +72,7 @@ class BodyReader:
         hold = Hold(self.budget, key)
         try:
             hold.take(length or 0)
-            _invite(request)
+            invite(request)
             yield await self._read_in_time(request, hold, encoding)
         except BudgetExceeded:
             raise Unavailable(
@@ -91,7 +86,7 @@ class BodyReader:
             return await asyncio.wait_for(self._read(request, hold, encoding), self._settings.body_timeout_s)
         except asyncio.TimeoutError:
             limit = f"{self._settings.body_timeout_s:g} s"
-            raise TooSlow(f"The body was not complete after {limit}", headers={"Connection": "close"}) from None
+            raise TooSlow(f"The body was not complete after {limit}") from None
         except DecodeError as error:
             raise BadRequest(str(error)) from error
         except (web.RequestPayloadError, ConnectionError) as error:
@@ -137,13 +132,7 @@ class BodyReader:
     def _check_pace(self, sent: int, elapsed_s: float) -> None:
         if elapsed_s > GRACE_S and sent < self._settings.min_body_bytes_per_s * (elapsed_s - GRACE_S):
             pace = self._settings.min_body_bytes_per_s
-            raise TooSlow(f"The body came slower than {pace} bytes a second", headers={"Connection": "close"})
+            raise TooSlow(f"The body came slower than {pace} bytes a second")
 
     def _too_large(self, what: str, limit: int) -> PayloadTooLarge:
         return PayloadTooLarge(f"The body is over the limit of {limit} bytes {what}")
-
-
-def _invite(request: web.Request) -> None:
-    """Answer `Expect: 100-continue`, now that the sender is known and the body is wanted."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -167,7 +167,14 @@ class _Ahead:
         """End the query; returns when the store is done with it."""
         closed = asyncio.get_running_loop().run_in_executor(self._thread, self._chunks.close)
         self._thread.shutdown(wait=False)
-        await asyncio.gather(self._coming, closed, return_exceptions=True)
+        ending = asyncio.gather(self._coming, closed, return_exceptions=True)
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            # A client that has left is seen where its answer is written, and by who waits for the export: whoever
+            # comes second may not leave the query open.
+            await ending
+            raise
 
     def _read(self) -> asyncio.Future[bytes | None]:
         return asyncio.get_running_loop().run_in_executor(self._thread, next, self._chunks, None)

@@ -12,11 +12,21 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from apimetry.serving.errors import Handler
+from apimetry.serving.errors import Handler, UnsupportedMediaType, method_of
 
 logger = logging.getLogger(__name__)
 
 DEVELOPER_PREFIX = "/v1/developer/"
+
+
+@web.middleware
+async def plain_bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a body that would have to be inflated, before anything else is looked at."""
+    for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
+        sent = ",".join(request.headers.getall(header, ())).strip().lower()
+        if sent not in ("", plain):
+            raise UnsupportedMediaType(f"{header} is {sent[:80]!r}; allowed: {plain}")
+    return await handler(request)
 
 
 @web.middleware
@@ -31,7 +41,7 @@ async def access_log_middleware(request: web.Request, handler: Handler) -> web.S
     finally:
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "(unmatched)"
-        logger.info("%s %s %d %.1f ms", request.method, route, status, 1000 * (time.perf_counter() - started))
+        logger.info("%s %s %d %.1f ms", method_of(request), route, status, 1000 * (time.perf_counter() - started))
 
 
 def compression_middleware(over_bytes: int) -> Middleware:
