@@ -36,8 +36,9 @@ def refusal_of(error: msgspec.ValidationError, content: bytes, shape: type[msgsp
     if placed is not None:
         names = placed["path"].split(".")
         allowed = _allowed(placed["what"], names, shape)
-        if allowed is not None:
-            return BadRequest(f"{placed['path']} is {_shown(content, names)}; allowed: {allowed}")
+        shown = _shown(content, names)
+        if allowed is not None and shown is not None:
+            return BadRequest(f"{placed['path']} is {shown}; allowed: {allowed}")
     elif "unknown field" in str(error):
         return BadRequest(f"{error}; allowed: {', '.join(shape.__struct_encode_fields__)}")
     return BadRequest(f"The body is not as it must be: {_in_words(str(error))}")
@@ -53,9 +54,16 @@ def _allowed(what: str, names: list[str], shape: type[msgspec.Struct]) -> str | 
     return None
 
 
-def _shown(content: bytes, names: list[str]) -> str:
-    value: Any = msgspec.json.decode(content)
+def _shown(content: bytes, names: list[str]) -> str | None:
+    """Return the value at a path; None where there is none: of members of one name only the last one is there."""
+    try:
+        value: Any = msgspec.json.decode(content)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        # A shape is checked while the body is read, and what follows was not read then.
+        raise BadRequest(f"The body is not JSON: {error}") from error
     for name in names:
+        if not isinstance(value, dict) or name not in value:
+            return None
         value = value[name]
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[:_MAX_SHOWN_CHARACTERS]}…"
