@@ -31,4 +31,3 @@ class EventsHandler:
         except APIError as error:
             self._metrics.refused(str(error.status))
             raise
-
