@@ -63,6 +63,15 @@ def refuse(get_response):
     return layer
 
 
+def failing_middleware(get_response):
+    """A middleware of the project's that raises before it asks a view."""
+
+    def layer(request):
+        raise HostError("in a middleware")
+
+    return layer
+
+
 urlpatterns = [
     path("v1/scores/<identity>", scores),
     path("echo", csrf_exempt(echo)),
