@@ -98,10 +98,10 @@ def test_flask_with_its_middleware_mounted_in_starlette(mount, apimetry):
     app = ASGIMiddleware(Starlette(routes=[Mount("/inner", app=mount(make_flask()))]))
     for path in PATHS:
         call_asgi(app, "GET", "/inner" + path, b"", {})
-    assert [(e.url, e.status_code) for e in apimetry] == [
-        ("/inner/v1/scores/17", 200),
-        ("/inner/boom", 500),
-        ("/inner/missing", 404),
+    assert [(e.url, e.route, e.status_code) for e in apimetry] == [
+        ("/inner/v1/scores/17", "/inner/v1/scores/{identity}", 200),
+        ("/inner/boom", "/inner/boom", 500),
+        ("/inner/missing", "(unmatched)", 404),
     ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.middleware.adapters import call_asgi, call_wsgi, configure_django
+from tests.middleware.adapters import call_asgi, call_wsgi, configure_django, refuse_asgi
 from tests.support.fake_collector import WRITE_KEY, FakeCollector
 
 
@@ -20,7 +20,8 @@ from tests.support.fake_collector import WRITE_KEY, FakeCollector
         ("/t/acme/nope", "(unmatched)"),
     ],
 )
-def test_included_and_mounted_routes_of_fastapi(path, route, fake_collector):
+@pytest.mark.parametrize("is_refused", [False, True], ids=["answered", "refused by a layer within"])
+def test_included_and_mounted_routes_of_fastapi(path, route, is_refused, fake_collector):
     from fastapi import APIRouter, FastAPI
 
     from apimetry.middleware.asgi import ASGIMiddleware
@@ -33,8 +34,8 @@ def test_included_and_mounted_routes_of_fastapi(path, route, fake_collector):
     app.get("/files/{name:path}")(lambda name: {})
     mounted.get("/x/{y}")(lambda y: {})
     app.mount("/t/{tenant}", mounted)
-    middleware = ASGIMiddleware(app, **fake_collector.options)
-    call_asgi(middleware, "GET", path, b"", {})
+    middleware = ASGIMiddleware(refuse_asgi(app), **fake_collector.options)
+    call_asgi(middleware, "GET", path, b"", {"X-Refuse": "1"} if is_refused else {})
     assert middleware.flush(10)
     assert [e["route"] for e in fake_collector.events] == [route]
 
@@ -145,8 +146,9 @@ STARLETTE_ROUTES = [
 
 @pytest.mark.parametrize("prefix", ["", "/api"], ids=["outermost", "mounted"])
 @pytest.mark.parametrize("root_path", ["", "/proxy"], ids=["at-the-root", "behind-a-proxy"])
+@pytest.mark.parametrize("is_refused", [False, True], ids=["answered", "refused by a layer within"])
 @pytest.mark.parametrize(("method", "path", "route", "function"), STARLETTE_ROUTES)
-def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, function, prefix, root_path):
+def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, function, prefix, root_path, is_refused):
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
@@ -156,7 +158,7 @@ def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, fun
     if prefix:
         app = Starlette(routes=[Mount(prefix, app=app)])
     with FakeCollector() as collector:
-        middleware = ASGIMiddleware(app, collector_url=collector.url, write_key=WRITE_KEY)
+        middleware = ASGIMiddleware(refuse_asgi(app), collector_url=collector.url, write_key=WRITE_KEY)
 
         scopes = []
 
@@ -166,10 +168,10 @@ def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, fun
             await middleware(scope, receive, send)
 
         for _ in range(2):  # the second is answered from memory
-            call_asgi(behind_proxy, method, prefix + path, b"", {})
+            call_asgi(behind_proxy, method, prefix + path, b"", {"X-Refuse": "1"} if is_refused else {})
         assert middleware.flush(10)
         seen = [(e["route"], e["function"].rpartition("<locals>.")[2]) for e in collector.events]
-    if path.startswith("/hidden") and "route" not in scopes[0]:
+    if path.startswith("/hidden") and "route" not in scopes[0] and not is_refused:
         route = "/hidden/{tenant}/{path}"  # before 1.0 Starlette did not tell which route it took
     assert seen == [(route if route == "(unmatched)" else prefix + route, function)] * 2
 

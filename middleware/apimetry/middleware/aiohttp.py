@@ -32,10 +32,11 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if MARK in request or _is_skipped(recorder, request):
-            return await handler(request)
         # Past the request's __setitem__, which warns of keys that are strings; a clone of the request has it too.
-        request._state[MARK] = True  # noqa: SLF001  # see above
+        state = request._state  # noqa: SLF001  # see above
+        if MARK in state or _is_skipped(recorder, request):
+            return await handler(request)
+        state[MARK] = True
         exchange = _Exchange(recorder, names, request)
         try:
             response = await handler(request)

@@ -15,12 +15,13 @@ from apimetry.middleware.nesting import MARK, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routers import Asked, ask_routers, find_routers
-from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, asgi_names
+from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, asgi_names, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
     from typing import TypeAlias
 
+    from apimetry.middleware.routers import Routers
     from apimetry.middleware.routes import Names
 
     Message: TypeAlias = MutableMapping[str, Any]
@@ -41,11 +42,18 @@ class ASGIMiddleware:
         self.app = app
         self.recorder = Recorder(options)
         self.names = NameCache()
+        self._routers: Routers = ()
         listen_within(app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
+
+    def ask_names(self, asked: Asked) -> Names:
+        """Ask the application for the names of a request that it left nothing of."""
+        # Not before: what wraps an application may get it later than us.
+        self._routers = self._routers or find_routers(self.app)
+        return ask_routers(self._routers, asked)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
@@ -235,7 +243,9 @@ class _Exchange:
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
             names = asgi_names(middleware.names, scope)
             if names is UNKNOWN_NAMES:
-                names = self._ask_names(method)
+                names = self.found_names or self._ask_names(method)
+            elif self.found_names is not None:
+                names = join_names(names, self.found_names)
             if self._status >= 500:
                 error_type = error_type or self.found_error
             client_ip: str | tuple[str, str, str] = ""
@@ -271,14 +281,10 @@ class _Exchange:
 
     def _ask_names(self, method: str) -> Names:
         """Find the names of a request that no router has seen, or none that left anything in our scope."""
-        if self.found_names is not None:
-            return self.found_names
         scope = self._scope
         prefix: str = scope.get("app_root_path", scope.get("root_path")) or ""
-        return ask_routers(
-            find_routers(self._middleware.app),
-            Asked(self.path, method, prefix, scope["type"] == "websocket", scope.get("headers", ())),
-        )
+        is_websocket = scope["type"] == "websocket"
+        return self._middleware.ask_names(Asked(self.path, method, prefix, is_websocket, scope.get("headers", ())))
 
     def _body_bytes(self, method: str) -> int | str | None:
         """Return the length of the request's body: as announced, else as read, or None where neither is known."""

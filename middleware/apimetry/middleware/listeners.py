@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from apimetry.middleware.nesting import note_error
-from apimetry.middleware.routers import find_routers
+from apimetry.middleware.routers import find_routers, is_falcon
 
 
 def listen_within(app: Any) -> None:
@@ -29,7 +29,7 @@ def _listen_to(owner: Any) -> None:
     if hasattr(owner, "asgi_router") and isinstance(hooks := getattr(owner, "after_exception", None), list):
         if _note_litestar not in hooks:
             hooks.append(_note_litestar)
-    elif isinstance(handlers := getattr(owner, "_error_handlers", None), dict):
+    elif is_falcon(owner) and isinstance(handlers := getattr(owner, "_error_handlers", None), dict):
         _listen_to_falcon(handlers)
 
 

@@ -66,6 +66,11 @@ def find_routers(app: Any) -> Routers:
     return find_within(app, lambda owner: _find_asker(owner) is not None)
 
 
+def is_falcon(owner: Any) -> bool:
+    """Tell whether an application is one of Falcon's."""
+    return hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find")
+
+
 def ask_routers(routers: Routers, asked: Asked) -> Names:
     """Ask the applications of `find_routers` for the route and the function of a request."""
     for path in asked.paths:
@@ -87,7 +92,7 @@ def _ask(owner: Any, asked: Asked) -> Names:
 
 
 def _find_asker(owner: Any) -> Callable[[Any, Asked], Names] | None:
-    if hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find"):
+    if is_falcon(owner):
         return _ask_falcon
     for attribute, asker in (
         ("url_map", _ask_werkzeug),

@@ -140,6 +140,13 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
     return cache.put(key, anchor, template, (endpoint, method))
 
 
+def join_names(outer: Names, inner: Names) -> Names:
+    """Join the names of a mount and of what an application of another kind, mounted there, has found in the rest."""
+    if not outer[0].endswith(MOUNT_REST):
+        return outer
+    return inner if inner == UNMATCHED_NAMES else (outer[0].removesuffix(MOUNT_REST) + inner[0], inner[1])
+
+
 def _litestar_names(cache: NameCache, scope: Mapping[str, Any], method: str) -> Names:
     handler, template = scope.get("route_handler"), scope["path_template"]
     key = (id(handler), template)

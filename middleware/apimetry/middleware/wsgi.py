@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
+    from apimetry.middleware.routers import Routers
     from apimetry.middleware.routes import Names
 
     Environ: TypeAlias = dict[str, Any]
@@ -46,6 +47,7 @@ class WSGIMiddleware:
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
         self._is_settled = False
+        self._routers: Routers = ()
         wsgi_in_use.add("wsgi")
         listen_within(wsgi_app)
 
@@ -78,8 +80,12 @@ class WSGIMiddleware:
 
     def ask_names(self, path: str, method: str) -> Names:
         """Ask the application for the names of a request that it left nothing of."""
-        app = self._owner if self._owner_ref is None else self._owner_ref()
-        return ask_routers(find_routers(app), Asked(as_text(path), method))
+        routers = self._routers
+        if not routers:
+            routers = find_routers(self._owner if self._owner_ref is None else self._owner_ref())
+            if self._owner_ref is None:  # otherwise it would be held
+                self._routers = routers
+        return ask_routers(routers, Asked(as_text(path), method))
 
     def _note_names(self, outer: Findings, environ: Environ, start_response: StartResponse) -> StartResponse:
         """Return a `start_response` that tells the middleware which records the request what answers it."""
