@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,14 @@ def _request_bytes(request: web.Request) -> int | None:
     return content.total_bytes if content.is_eof() else None
 
 
+def _length_of(response: web.Response) -> int | None:
+    """Return the length of a body in memory; None where it is read from somewhere, as long as it gives."""
+    if response.content_length is not None:
+        return response.content_length
+    body = response.body
+    return len(body) if isinstance(body, (bytes, bytearray)) else None if body else 0
+
+
 def _is_skipped(recorder: Recorder, request: web.Request) -> bool:
     path, match = request.path, request.match_info
     if recorder.skips(path):
@@ -111,6 +120,9 @@ class _Exchange:
     def answer(self, response: web.StreamResponse) -> None:
         """Record a response: one that streamed has ended here, one in memory is handed to the server."""
         try:
+            if not (response.prepared or isinstance(response, web.Response)):
+                self._follow(response)
+                return
             self._measure(response)
         except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
             self._recorder.report_fault("aiohttp", error)
@@ -184,9 +196,36 @@ class _Exchange:
     def _measure(self, response: web.StreamResponse) -> None:
         self._status = response.status
         if isinstance(response, web.Response):
-            self._response_bytes = response.content_length or 0
-        elif response.status == 101 or not response.prepared:
-            self._response_bytes = None  # a websocket's frames; a file, which is sent after us
+            self._response_bytes = _length_of(response)
+        elif response.status == 101:
+            self._response_bytes = None  # a websocket's frames
+
+    def _follow(self, response: web.StreamResponse) -> None:
+        """Record a response that the server prepares: a file, whose status and size show while it is sent."""
+        prepare = response.prepare
+        # Where a middleware around us answers with something else, it is never prepared.
+        unsent = weakref.finalize(response, self._finish_unsent, response.status)
+        unsent.atexit = False
+
+        async def preparing(request: web.BaseRequest) -> Any:  # noqa: ANN401  # aiohttp's writer
+            unsent.detach()
+            try:
+                writer = await prepare(request)
+            except BaseException as error:
+                self.fail(error)
+                raise
+            self._status = response.status
+            is_empty = response.status in (204, 304) or response.status >= 400
+            length = response.content_length
+            self._response_bytes = 0 if is_empty and length is None else length
+            self.finish()
+            return writer
+
+        vars(response)["prepare"] = preparing
+
+    def _finish_unsent(self, status: int) -> None:
+        self._status, self._response_bytes = status, None
+        self.finish()
 
     def _watch_prepare(self) -> None:
         """See the headers go out, which for a stream and a websocket is inside the handler."""

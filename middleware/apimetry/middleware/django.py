@@ -14,6 +14,7 @@ from django.urls import resolve  # type: ignore[import-untyped]  # likewise
 from apimetry.middleware.bodies import count_input, has_unknown_length
 from apimetry.middleware.environs import read_client, read_user_agent
 from apimetry.middleware.errors import error_name, is_cancellation
+from apimetry.middleware.lazy_requests import without_queries
 from apimetry.middleware.lifespan import flush_before_end
 from apimetry.middleware.nesting import MARK, Findings, find_around, note_error, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
@@ -229,9 +230,10 @@ class _Exchange:
             user_agent = ""
             if recorder.takes_more:
                 client, user_agent = read_client(meta, recorder), read_user_agent(meta, recorder)
-                if recorder.calls_consumer:
-                    consumer = recorder.consumer(request)
-                extra = recorder.data(request, extra)
+                if recorder.calls_host:
+                    with without_queries(request):
+                        consumer = recorder.consumer(request) if recorder.calls_consumer else consumer
+                        extra = recorder.data(request, extra)
             recorder.record(
                 (
                     self._started_ns,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
+import inspect
 import math
 import os
 import re
@@ -47,7 +49,7 @@ class Options:
         collector_url: where the collector listens, under a path too, with or without ``/1/event/`` at its end;
             environment ``APIMETRY_COLLECTOR_URL``.
         write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
-        consumer: a callable on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
+        consumer: a callable (not async) on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
             request) that returns who called, or the name of a request header whose value is hashed.
         exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns, which are searched
             for (``^`` and ``$`` tie them to the ends). Of an application under a prefix (``--root-path``, a
@@ -64,7 +66,7 @@ class Options:
         sample: the share of ordinary requests that is recorded, over 0 up to 1. Errors (status 400 and above)
             and requests of `slow_ms` or more are always recorded. Weights keep every count unbiased.
         slow_ms: from which duration a request is slow, milliseconds.
-        data: a callable on the request that returns a mapping of strings to keep with the event.
+        data: a callable (not async) on the request that returns a mapping of strings to keep with the event.
         flush_interval_s: the longest an event waits before its batch is sent, seconds.
         timeout_s: the longest one request to the collector may take, seconds.
         exit_timeout_s: the longest the interpreter's exit waits for delivery, seconds, 2 at most.
@@ -107,12 +109,12 @@ class Options:
     def __post_init__(self) -> None:
         _check_collector_url(self.collector_url)
         _check_scalars(self)
-        if not (self.consumer is None or callable(self.consumer) or isinstance(self.consumer, str)):
-            raise OptionError(f"consumer: {self.consumer!r}; allowed: a callable or the name of a header")
+        if not (isinstance(self.consumer, str) or _is_plain_callable(self.consumer)):
+            raise OptionError(f"consumer: {self.consumer!r}; allowed: a callable (not async) or the name of a header")
         if not isinstance(self.buffer_dir, (str, os.PathLike)):
             raise OptionError(f"buffer_dir: {self.buffer_dir!r}; allowed: the path of a folder")
-        if not (self.data is None or callable(self.data)):
-            raise OptionError(f"data: {self.data!r}; allowed: a callable that returns a mapping")
+        if not _is_plain_callable(self.data):
+            raise OptionError(f"data: {self.data!r}; allowed: a callable (not async) that returns a mapping")
         compile_exclude(self.exclude)
         _check_trusted_proxies(self.trusted_proxies)
 
@@ -199,6 +201,17 @@ def _check_collector_url(url: object) -> None:
         raise OptionError(problem) from error
     if not usable:
         raise OptionError(problem)
+
+
+def _is_plain_callable(value: object) -> bool:
+    """Tell a callable that answers at once, or None, from one whose answer has to be awaited."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    if value is None:
+        return True
+    called = (value, getattr(type(value), "__call__", None))  # noqa: B004  # its code, not whether there is one
+    is_async = any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in called)
+    return callable(value) and not is_async
 
 
 def _check_trusted_proxies(proxies: Sequence[str]) -> None:

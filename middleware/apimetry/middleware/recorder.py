@@ -92,6 +92,7 @@ class Recorder:
         """Return who called by the callable's answer."""
         try:
             answer = None if self._consumer is None else self._consumer(request)
+            _refuse_awaitable(answer)
             return "" if answer is None else str(answer)[:MAX_STRING_CHARACTERS]
         except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
             self._faults.report("consumer", "consumer= raised %s", type(error).__name__)
@@ -103,6 +104,7 @@ class Recorder:
             return extra
         try:
             answer = self._data(request) or {}
+            _refuse_awaitable(answer)
             data = {
                 str(key)[:MAX_STRING_CHARACTERS]: str(value)[:MAX_STRING_CHARACTERS]
                 for key, value in list(answer.items())[:MAX_DATA_ENTRIES]
@@ -158,6 +160,15 @@ def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
     if lacks_threads():
         faults.report("uwsgi", "uWSGI runs without --enable-threads: no event will be sent")
     return Exporter(options, faults, host)
+
+
+def _refuse_awaitable(answer: object) -> None:
+    """Raise for what a callable has given in place of an answer; that one was async cannot always be seen before."""
+    if hasattr(answer, "__await__"):
+        close = getattr(answer, "close", None)
+        if callable(close):
+            close()  # or Python warns that it was never awaited
+        raise TypeError(type(answer).__name__)
 
 
 def _ignore(_event: RawEvent) -> None:
