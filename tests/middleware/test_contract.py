@@ -205,6 +205,18 @@ def test_callables_that_raise_do_not_hurt_the_request(record, caplog):
     ]
 
 
+def test_answer_that_has_to_be_awaited_is_none_and_is_told_once(record, caplog):
+    async def ask():
+        return {"a": "b"}
+
+    def give_a_coroutine(request):
+        return ask()
+
+    _, event = record("GET", "/v1/scores/17", consumer=give_a_coroutine, data=give_a_coroutine)
+    assert (event["consumer_id"], event["data"]) == ("", None)
+    assert sum("raised TypeError" in r.getMessage() for r in caplog.records if r.name == "apimetry.middleware") == 2
+
+
 def test_data_callable_adds_strings(record):
     _, event = record("GET", "/v1/scores/17", data=lambda request: {"tier": "gold", "seats": 3})
     assert event["data"] == {"tier": "gold", "seats": "3"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 import socket
 
@@ -93,3 +94,37 @@ def test_unknown_option_is_refused_with_what_is_allowed():
 )
 def test_exclude_takes_paths_wildcards_and_patterns(exclude, path, excluded):
     assert compile_exclude(exclude)(path) is excluded
+
+
+async def _async(request):
+    return 7
+
+
+async def _async_generator(request):
+    yield 7
+
+
+class _Async:
+    async def __call__(self, request):
+        return 7
+
+    async def method(self, request):
+        return 7
+
+
+@pytest.mark.parametrize("option", ["consumer", "data"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        _async,
+        _async_generator,
+        _Async(),
+        _Async().method,
+        functools.partial(functools.partial(_async)),
+        functools.wraps(_async)(_async),
+    ],
+    ids=["function", "generator", "instance", "method", "partial", "wrapped"],
+)
+def test_callable_whose_answer_has_to_be_awaited_is_refused(option, value):
+    with pytest.raises(OptionError, match=f"^{option}: .*allowed: a callable \\(not async\\)"):
+        make_options({option: value}, {})
