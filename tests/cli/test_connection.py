@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from apimetry.cli.connection import Connection, checked_url, with_connection
 from apimetry.cli.main import COMMANDS, main
+from tests.support.http_server import answering
 
 KEYS = {"application": "shop", "write_key": "apimetry_w_kept", "read_key": "apimetry_r_kept"}
 
@@ -165,3 +166,21 @@ def test_options_are_looked_up_when_they_are_needed():
 
     ran = CliRunner().invoke(command, ["--query-url", "http://127.0.0.1:1"])
     assert (ran.exit_code, ran.output) == (0, "http://127.0.0.1:1\n")
+
+
+def test_a_key_of_an_alert_comes_from_a_file_too(tmp_path):
+    sent = []
+
+    def answer(request):
+        sent.append(request.path)
+        return 201, {}, json.dumps({"secret": "whsec_x", "alert": {"id": "a"}}).encode()
+
+    (tmp_path / "routing").write_text("R0UTING\n")
+    rule = ["--application", "shop", "--name", "x", "--metric", "no_data", "--channel", "pagerduty"]
+    with answering(answer) as server:
+        asked = ["alerts", "create", *rule, "--query-url", server.url, "--admin-key", "apimetry_a_x"]
+        ran = CliRunner().invoke(main, [*asked, "--routing-key-file", str(tmp_path / "routing")])
+        assert (ran.exit_code, sent) == (0, ["/api/alerts"])
+        assert json.loads(server.bodies[0])["routingKey"] == "R0UTING"
+        both = CliRunner().invoke(main, [*asked, "--routing-key", "y", "--routing-key-file", "x"])
+    assert (both.exit_code, "are both given" in both.output) == (2, True)

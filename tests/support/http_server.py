@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def answering(answer):
-    """Serve `answer(request) -> (status, headers, body)`; yields the server, with `url` and the list `requests`."""
+    """Serve `answer(request) -> (status, headers, body)`; yields the server, with `url`, `requests` and `bodies`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             server.requests.append((self.command, self.path, dict(self.headers)))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             status, headers, body = answer(self)
             self.send_response_only(status)
             usual = {"Content-Length": str(len(body)), "Date": self.date_time_string()}
@@ -30,6 +30,7 @@ def answering(answer):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.requests = []
+    server.bodies = []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -7,6 +7,7 @@ import urllib.parse
 import click
 
 from apimetry.cli.client import Client
+from apimetry.cli.connection import first_line_of
 from apimetry.cli.manage import with_admin
 from apimetry.cli.output import print_record, print_rows
 
@@ -57,10 +58,15 @@ def list_alerts(query: Client, *, as_json: bool) -> None:
 @click.option("--cooldown-s", type=click.IntRange(min=0), help="seconds before it fires again [default: 300]")
 @click.option("--webhook-url", help="where firing and resolving are sent: https://… or mailto:…")
 @click.option("--channel", type=click.Choice(CHANNELS), help="form of the messages [default: told by the address]")
-@click.option("--routing-key", help="integration key, for the channel pagerduty")
+@click.option("--routing-key", help="integration key, for the channel pagerduty; shows in process lists")
+@click.option("--routing-key-file", help="a file with that key in its first line; - is standard input")
 @with_admin
-def create_alert(query: Client, *, as_json: bool, **options: object) -> None:
+def create_alert(query: Client, *, routing_key_file: str | None, as_json: bool, **options: object) -> None:
     """Create an alert rule and print it, with its webhook's secret, which is shown this once."""
+    if routing_key_file is not None:
+        if options["routing_key"] is not None:
+            raise click.UsageError("--routing-key and --routing-key-file are both given; one of them is enough")
+        options["routing_key"] = first_line_of(routing_key_file)
     body = {_member(name): value for name, value in options.items() if value not in (None, ())}
     made = query.call_json("POST", "/api/alerts", body)
     print_record({"secret": made["secret"], **made["alert"]}, as_json=as_json)

@@ -24,7 +24,7 @@ DEFAULT_URLS: Final = {"collector_url": "http://127.0.0.1:7998", "query_url": "h
 # What the middleware's users put into `collector_url`: the address with the path that events go to.
 _EVENT_PATH: Final = re.compile(r"/1/event/?$")
 _KEY: Final = re.compile(r"[!-~]+")
-_PROCESS_LISTS: Final = "shows in process lists: prefer the variable or the file"
+PROCESS_LISTS: Final = "shows in process lists: prefer the variable or the file"
 
 
 class Connection:
@@ -71,7 +71,7 @@ class Connection:
         file, option = self._given.get(f"{name}_file"), _option(name)
         if file and self._given.get(name):
             raise click.UsageError(f"{option} and {option}-file are both given; one of them is enough")
-        places = [(self._key_in(file), f"{option}-file"), *self._places(name)] if file else self._places(name)
+        places = [(first_line_of(file), f"{option}-file"), *self._places(name)] if file else self._places(name)
         for value, origin in places:
             if value:
                 return _checked_key(value.strip(), origin)
@@ -102,19 +102,24 @@ class Connection:
         )
         return [*direct, (data_dir.read(path).get(name), f"{name} in {path}")]
 
-    def _key_in(self, file: str) -> str:
-        """Return the first line of a file; "-" is the next line of the standard input."""
-        try:
-            if file == "-":
-                line = sys.stdin.buffer.readline()
-            else:
-                with Path(file).open("rb") as opened:
-                    line = opened.readline()
-        except OSError as error:
-            raise click.UsageError(f"{file} cannot be read: {error.strerror}") from error
-        if not line.strip():
-            raise click.UsageError(f"{'standard input' if file == '-' else file} has no key in its first line")
-        return line.decode("utf-8", "replace")
+
+def first_line_of(file: str) -> str:
+    """Return the first line of a file, without the space around it; "-" is the next line of the standard input.
+
+    Raises:
+        click.UsageError: it cannot be read, or the line is empty.
+    """
+    try:
+        if file == "-":
+            line = sys.stdin.buffer.readline()
+        else:
+            with Path(file).open("rb") as opened:
+                line = opened.readline()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from error
+    if not line.strip():
+        raise click.UsageError(f"{'standard input' if file == '-' else file} has no key in its first line")
+    return line.decode("utf-8", "replace").strip()
 
 
 def with_connection(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -156,7 +161,7 @@ def _options_of(name: str) -> list[_Option]:
         return [click.option(option, name, metavar="URL", help=f"{text} [default: {DEFAULT_URLS[name]}]")]
     article = "an" if what == "admin" else "a"
     return [
-        click.option(option, name, metavar="KEY", help=f"{article} {what} key; {_PROCESS_LISTS} [env: {variable}]"),
+        click.option(option, name, metavar="KEY", help=f"{article} {what} key; {PROCESS_LISTS} [env: {variable}]"),
         click.option(f"{option}-file", f"{name}_file", metavar="FILE",
                      help=f"a file with {article} {what} key in its first line; - is standard input"),
     ]  # fmt: skip
