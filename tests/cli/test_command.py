@@ -49,6 +49,9 @@ def manage(serve):
 
 
 def test_an_application_is_created_listed_and_deleted(manage):
+    kept = manage("applications", "create", "--name", "Kept", "--id", "kept", "--retention-days", "forever")
+    assert kept["retentionDays"] is None
+    manage("applications", "delete", "kept")
     made = manage("applications", "create", "--name", "Billing", "--id", "billing", "--retention-days", "7")
     assert (made["id"], made["name"], made["retentionDays"]) == ("billing", "Billing", 7)
     assert [each["id"] for each in manage("applications", "list")] == [APPLICATION, "billing"]

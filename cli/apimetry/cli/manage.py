@@ -20,6 +20,7 @@ from apimetry.cli.output import print_record, print_rows
 
 # Of `apimetry.store`, which a command that only asks a service does not import; a test compares them.
 KINDS = ("admin", "write", "read")
+FOREVER = "forever"
 APPLICATION_COLUMNS = ("id", "name", "retentionDays", "createdAt")
 KEY_COLUMNS = (
     "id",
@@ -44,6 +45,14 @@ def with_admin(command: Callable[..., None]) -> Callable[..., None]:
     return with_connection("query_url", "admin_key")(JSON_OPTION(wrapper))
 
 
+def _days(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == FOREVER:
+        return value
+    if not (value.isdecimal() and len(value) < 10 and int(value) >= 1):
+        raise click.BadParameter(f"{value!r} is neither a whole number of days nor {FOREVER}")
+    return int(value)
+
+
 @click.group()
 def applications() -> None:
     """List, create and delete the organization's applications."""
@@ -59,14 +68,16 @@ def list_applications(query: Client, *, as_json: bool) -> None:
 @applications.command("create")
 @click.option("--name", required=True, help="what people call it")
 @click.option("--id", "application_id", help="its id [default: a generated one]")
-@click.option("--retention-days", type=click.IntRange(min=1), help="days after which its events are deleted")
+@click.option(
+    "--retention-days", callback=_days, metavar="DAYS|forever", help="days after which its events are deleted"
+)
 @with_admin
 def create_application(
-    query: Client, *, name: str, application_id: str | None, retention_days: int | None, as_json: bool
+    query: Client, *, name: str, application_id: str | None, retention_days: int | str | None, as_json: bool
 ) -> None:
     """Create an application."""
     body = {"name": name, "id": application_id, "retentionDays": retention_days}
-    given = {member: value for member, value in body.items() if value is not None}
+    given = {member: None if value == FOREVER else value for member, value in body.items() if value is not None}
     print_record(query.call_json("POST", "/api/applications", given)["application"], as_json=as_json)
 
 

@@ -1,9 +1,12 @@
 """Applications and keys over HTTP."""
 
 import asyncio
+import time
 
 import pytest
 
+from apimetry.store.accounts.records import FOREVER_DAYS
+from tests.support.query_events import Event, insert_events
 from tests.support.query_service import assert_error
 
 
@@ -99,6 +102,42 @@ async def test_two_admin_keys_revoked_at_once_leave_one(service):
     statuses = sorted(answer.status for answer in answers)
     assert statuses in ([204, 401], [204, 409])
     assert second["secret"]
+
+
+async def test_an_application_may_keep_its_events_for_ever_where_the_plan_has_no_limit(embedded_service):
+    service, path = embedded_service, "/api/applications/theirs"
+    response = await service.request("PATCH", path, "their admin", json={"retentionDays": None})
+    assert (await response.json())["application"]["retentionDays"] is None
+    assert (await service.answer(path, "their admin"))["application"]["retentionDays"] is None
+    body = {"name": "Archive", "id": "archive", "retentionDays": None}
+    response = await service.request("POST", "/api/applications", "their admin", json=body)
+    assert (await response.json())["application"]["retentionDays"] is None
+    buckets = (await service.answer("/api/buckets", "their admin"))["buckets"]
+    assert [bucket["retentionDays"] for bucket in buckets] == [None, None]
+    (job,) = (await service.answer("/api/jobs", "their admin"))["jobs"]
+    assert (job["kind"], job["retentionDays"]) == ("change_retention", None)
+    # Without one it is the default, and the plan's limit holds.
+    response = await service.request("POST", "/api/applications", "their admin", json={"name": "Short"})
+    assert (await response.json())["application"]["retentionDays"] == 90
+    for method, where, more in [
+        ("PATCH", "/api/applications/shop", {}),
+        ("POST", "/api/applications", {"name": "x"}),
+    ]:
+        response = await service.request(method, where, json={**more, "retentionDays": None})
+        await assert_error(response, 400, "allows a retention of 365 days, not for ever")
+
+
+async def test_what_is_kept_for_ever_outlives_the_longest_retention(embedded_store):
+    store = embedded_store
+    years_ago = int(time.time()) - 20 * 365 * 86400
+    insert_events(store, [Event(timestamp=years_ago * 1_000_000)])
+    store.command("ALTER TABLE events UPDATE retention_days = 20000 WHERE 1 SETTINGS mutations_sync = 2")
+    store.command("OPTIMIZE TABLE events FINAL")
+    assert store.query("SELECT count() FROM events") == [(1,)]
+    ((kept_until,),) = store.query(
+        f"SELECT toUnixTimestamp(toDateTime({int(time.time())}, 'UTC') + toIntervalDay({FOREVER_DAYS}))"
+    )
+    assert kept_until > time.time() + 50 * 365 * 86400
 
 
 async def test_the_plan_limits_applications_and_retention(embedded_service):

@@ -15,6 +15,7 @@ from apimetry.query_api.deletion.runner import Runner
 from apimetry.query_api.http.json_values import Json, iso_or_none
 from apimetry.query_api.http.store_refusals import run_answered
 from apimetry.store.accounts.accounts import Application
+from apimetry.store.accounts.records import days_or_none
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.mutations import Unfinished, unfinished_mutations
 
@@ -89,7 +90,7 @@ def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> Json:
         "start": job.start_us // 1_000_000 if is_range else None,
         "end": job.end_us // 1_000_000 if is_range else None,
         "consumer": job.consumer_id if job.kind is JobKind.delete_consumer else None,
-        "retentionDays": job.retention_days if job.kind is JobKind.change_retention else None,
+        "retentionDays": days_or_none(job.retention_days) if job.kind is JobKind.change_retention else None,
         "state": job.state.value,
         "createdAt": iso_or_none(job.created_at),
         "finishedAt": iso_or_none(job.finished_at),

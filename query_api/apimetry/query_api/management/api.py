@@ -27,6 +27,7 @@ from apimetry.query_api.management.bodies import (
     KeyRotation,
     OrganizationChange,
     application_json,
+    kept_days,
     key_json,
     organization_json,
 )
@@ -86,7 +87,7 @@ class ManagementHandlers:
                     access.organization.id,
                     body.name,
                     application_id=body.id,
-                    retention_days=body.retention_days,
+                    retention_days=kept_days(body.retention_days),
                     limits=body.limits.as_limits(),
                 )
             )
@@ -214,6 +215,6 @@ class ManagementHandlers:
         return self._accounts.update_application(
             application.id,
             name=None if body.name is unset else body.name,
-            retention_days=None if body.retention_days is unset else body.retention_days,
+            retention_days=kept_days(body.retention_days),
             limits=None if body.limits is unset else body.limits.as_limits(),
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from apimetry.query_api.http.json_values import Json, iso_or_none
 from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
-from apimetry.store.accounts.records import MAX_RETENTION_DAYS, checked_name
+from apimetry.store.accounts.records import FOREVER_DAYS, MAX_RETENTION_DAYS, checked_name, days_or_none
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400
@@ -38,7 +38,7 @@ class ApplicationInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     name: str
     id: str | None = None
-    retention_days: RetentionDays | None = None
+    retention_days: RetentionDays | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsBody = LimitsBody()
 
 
@@ -46,7 +46,7 @@ class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """What is to change of an application; what is left out stays."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
-    retention_days: RetentionDays | msgspec.UnsetType = msgspec.UNSET
+    retention_days: RetentionDays | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsBody | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -84,12 +84,19 @@ class KeyRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     overlap_s: OverlapSeconds = DEFAULT_OVERLAP_S
 
 
+def kept_days(asked: int | msgspec.UnsetType | None) -> int | None:
+    """Return the store's days of a body's `retentionDays`: null is for ever there, and None is not given here."""
+    if asked is msgspec.UNSET:
+        return None
+    return FOREVER_DAYS if asked is None else asked
+
+
 def application_json(application: Application) -> Json:
     """Return an application as it is shown."""
     return {
         "id": application.id,
         "name": application.name,
-        "retentionDays": application.retention_days,
+        "retentionDays": days_or_none(application.retention_days),
         "limits": {
             "requestsPerMinute": application.limits.per_minute,
             "requestsPerHour": application.limits.per_hour,

@@ -32,7 +32,7 @@ def paths() -> Json:
     found["headers"] = {
         "Content-Disposition": {"description": "Names the file.", "schema": text},
         RETENTION_HEADER: {
-            "description": "Days after which the application's events are deleted.",
+            "description": "Days after which the application's events are deleted; 20000 is for ever.",
             "schema": {"type": "integer", "minimum": 1},
         },
     }

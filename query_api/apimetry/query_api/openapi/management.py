@@ -75,7 +75,8 @@ def _applications() -> Json:
             {"201": answer("Made.", json_content("OneApplication", example={"application": _APPLICATION}))},
             _WRITE_ERRORS,
             description="More of them than the plan allows are a 403, a longer retention than it allows is a 400."
-            " Without an id one is made up; without a retention it is the plan's longest, or 90 days.",
+            " Without an id one is made up; without a retention it is the plan's longest, or 90 days. A retention of"
+            " null keeps events for ever, where the plan has no limit.",
             requestBody=_body("ApplicationInput", {"id": "shop", "name": "Shop", "retentionDays": 90}),
         ),
     }

@@ -182,7 +182,7 @@ def schemas() -> Json:
                         {
                             "_id": TEXT,
                             "name": TEXT,
-                            "retentionDays": COUNT,
+                            "retentionDays": {**COUNT, "type": ["integer", "null"]},
                             "createdAt": TIME,
                             "dataSources": COUNT,
                             "dataPoints": COUNT,

@@ -15,7 +15,12 @@ _ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
 _LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "maximum": 2**63 - 1, "description": "Null: no limit."}
 _KIND: Json = {"type": "string", "enum": [kind.value for kind in KeyKind]}
 _NAME: Json = {"type": "string", "minLength": 1, "maxLength": 200}
-_DAYS: Json = {"type": "integer", "minimum": 1, "maximum": MAX_RETENTION_DAYS}
+_DAYS: Json = {
+    "type": ["integer", "null"],
+    "minimum": 1,
+    "maximum": MAX_RETENTION_DAYS,
+    "description": "Null: for ever.",
+}
 
 
 def all_schemas() -> Json:

@@ -15,6 +15,7 @@ from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles,
 from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
 from apimetry.query_api.usage.sql import Dimension, Order, Scope
 from apimetry.store.accounts.accounts import Application, Organization
+from apimetry.store.accounts.records import days_or_none
 from apimetry.store.alerts.figures import AlertFigures, alert_figures
 from apimetry.store.statement import Ask
 from apimetry.store.storage import StorageLocation, disk_usage
@@ -91,7 +92,7 @@ def bucket_json(application: Application) -> Json:
     return {
         "_id": application.id,
         "name": application.name,
-        "retentionDays": application.retention_days,
+        "retentionDays": days_or_none(application.retention_days),
         "createdAt": iso_or_none(application.created_at),
     }
 

@@ -34,6 +34,8 @@ KEY_LENGTHS: Final = (48, 52)
 SHOWN_CHARACTERS: Final = 16
 DEFAULT_RETENTION_DAYS: Final = 90
 MAX_RETENTION_DAYS: Final = 3650
+# For ever is 54 years: rows hold days that are added to their time, and DateTime ends in 2106.
+FOREVER_DAYS: Final = 20_000
 
 _KEY_ALPHABET: Final = string.ascii_letters + string.digits
 _KEY_REST = re.compile(r"[A-Za-z0-9_-]+")
@@ -147,15 +149,27 @@ def checked_name(name: str, *, empty: bool = False) -> str:
 
 
 def checked_retention(days: int | None, plan: Plan) -> int:
-    """The days to keep events: the default, as far as the plan allows it, where none are asked for."""
+    """The days to keep events: the default, as far as the plan allows it, where none are asked for.
+
+    FOREVER_DAYS is for ever, where the plan has no limit.
+    """
     longest = min(plan.max_retention_days or MAX_RETENTION_DAYS, MAX_RETENTION_DAYS)
     if days is None:
         return min(DEFAULT_RETENTION_DAYS, longest)
+    if days == FOREVER_DAYS:
+        if plan.max_retention_days is not None:
+            raise AccountInvalid(f"the plan {plan.name!r} allows a retention of {longest} days, not for ever")
+        return days
     if not 1 <= days <= MAX_RETENTION_DAYS:
         raise AccountInvalid(f"retention_days must be 1 to {MAX_RETENTION_DAYS}, not {days}")
     if days > longest:
         raise AccountInvalid(f"the plan {plan.name!r} allows a retention of {longest} days, not {days}")
     return days
+
+
+def days_or_none(retention_days: int) -> int | None:
+    """The days of a retention; None is for ever."""
+    return None if retention_days == FOREVER_DAYS else retention_days
 
 
 def checked_limits(limits: RequestLimits) -> RequestLimits:
