@@ -108,6 +108,25 @@ def test_host_under_traffic_loses_nothing_at_sigterm(fake_collector):
     assert len(fake_collector.wait_for_events(len(answered))) >= len(answered) >= 30
 
 
+@pytest.mark.parametrize(
+    ("kind", "env", "arguments", "prefix"),
+    [
+        ("starlette-uvicorn-without-lifespan", {}, ("--root-path", "/api"), ""),
+        ("starlette-hypercorn", {}, ("--root-path", "/api"), "/api"),
+        ("flask-gunicorn", {"SCRIPT_NAME": "/api"}, (), "/api"),
+        ("django-wsgi-gunicorn", {"SCRIPT_NAME": "/api"}, (), "/api"),
+        ("django-asgi-uvicorn", {}, ("--root-path", "/api"), ""),
+    ],
+)
+def test_probe_of_an_application_under_a_prefix_makes_no_event(kind, env, arguments, prefix, fake_collector):
+    with start_host(
+        kind, collector_url=fake_collector.url, write_key=WRITE_KEY, env=env, arguments=arguments
+    ) as host:
+        assert fetch(f"{host.url}{prefix}/healthz") == 404
+        assert fetch(f"{host.url}{prefix}/v1/scores/17") == 200
+    assert [event["url"] for event in fake_collector.wait_for_events(1)] == ["/api/v1/scores/17"]
+
+
 def test_chunked_upload_to_werkzeugs_server_is_counted(apimetry):
     from flask import Flask, request
     from werkzeug.serving import make_server

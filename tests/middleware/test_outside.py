@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from apimetry.middleware.asgi import ASGIMiddleware
-from tests.middleware.adapters import HostError, call_asgi
+from tests.middleware.adapters import HostError, call_aiohttp, call_asgi
 
 SOON_S = 0.02
 
@@ -83,6 +83,38 @@ def test_timeout_around_ours_in_one_application_is_the_504_it_answers(apimetry):
 def test_timeout_around_everything_is_not_seen_and_counts_as_a_client_that_left(apimetry):
     call_asgi(Timeout(ASGIMiddleware(make())), "GET", "/slow", b"", {})
     assert seen(apimetry) == [("/slow", 499, 0, "")]
+
+
+async def ask_aiohttp(path, *around):
+    """Ask an application of aiohttp with the middlewares given around ours."""
+    from aiohttp import web
+
+    from apimetry.middleware.aiohttp import aiohttp_middleware
+
+    app = web.Application(middlewares=[*around, aiohttp_middleware()])
+    app.router.add_get("/slow", slow)
+    app.router.add_get("/boom", boom)
+    return await call_aiohttp(app, "GET", path, b"", {})
+
+
+async def test_page_of_aiohttp_for_an_exception_is_recorded_with_its_size(apimetry):
+    answer = await ask_aiohttp("/boom")
+    assert seen(apimetry) == [("/boom", 500, len(answer.body), "HostError")]
+    assert answer.body
+
+
+async def test_timeout_around_ours_in_aiohttp_is_the_504_it_answers(apimetry):
+    from aiohttp import web
+
+    @web.middleware
+    async def timeout(request, handler):
+        try:
+            return await asyncio.wait_for(handler(request), SOON_S)
+        except asyncio.TimeoutError:
+            return web.Response(status=504, text="too late")
+
+    await ask_aiohttp("/slow", timeout)
+    assert seen(apimetry) == [("/slow", 504, 8, "")]
 
 
 @pytest.mark.parametrize("around", [Catch, CORSMiddleware])

@@ -90,6 +90,20 @@ def _find_prefix(applications: tuple[web.Application, ...], current: web.Applica
     return ""
 
 
+class _Unanswered:
+    """Waits for an answer from outside of us; goes away with the request where none comes, and records it then."""
+
+    __slots__ = ("_finish", "is_answered")
+
+    def __init__(self, finish: Callable[[], None]) -> None:
+        self._finish = finish
+        self.is_answered = False
+
+    def __del__(self) -> None:
+        if not self.is_answered:
+            self._finish()
+
+
 class _Exchange:
     """One request and its response."""
 
@@ -103,6 +117,7 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
+        "_unanswered",
     )
 
     def __init__(self, recorder: Recorder, names: NameCache, request: web.Request) -> None:
@@ -114,6 +129,7 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._error_type = ""
         self._is_connection = False
+        self._unanswered: _Unanswered | None = None  # while somebody around us may answer in our place
         self._started_ns = perf_counter_ns()
         self._watch_prepare()
 
@@ -133,11 +149,27 @@ class _Exchange:
         if isinstance(error, web.HTTPException):
             self.answer(error)
             return
-        if isinstance(error, (asyncio.CancelledError, ConnectionResetError)) and self._is_client_gone():
+        is_cancelled = isinstance(error, asyncio.CancelledError)
+        if (is_cancelled or isinstance(error, ConnectionResetError)) and self._is_client_gone():
             # Leaving is how a stream of events and a websocket end.
             self._status = self._status if self._is_connection else CLIENT_CLOSED
         else:
             self._status, self._error_type = 500, error_name(error)
+            if self._ttfb_ns is None:
+                # A middleware around us answers now, such as a timeout that has cancelled us, or aiohttp's own page.
+                self._unanswered = _Unanswered(self.finish)
+                return
+        self.finish()
+
+    def _answer_outside(self, response: web.StreamResponse) -> None:
+        """Record what is answered in place of a handler that has raised."""
+        self._unanswered.is_answered = True  # type: ignore[union-attr]  # its caller has looked
+        self._unanswered = None
+        self._response_bytes = None
+        self._measure(response)
+        # A cancellation is no error of the handler's, where somebody answers.
+        if self._status < 500 or self._error_type == "CancelledError":
+            self._error_type = ""
         self.finish()
 
     def finish(self) -> None:
@@ -237,7 +269,10 @@ class _Exchange:
                 self._ttfb_ns = perf_counter_ns() - self._started_ns
                 self._status = response.status
                 self._is_connection = response.status == 101 or response.content_type == "text/event-stream"
-                self._watch_writes(response)
+                if self._unanswered is None:
+                    self._watch_writes(response)
+                else:
+                    self._answer_outside(response)
 
         # Past the request's __setattr__, which warns of foreign attributes in debug mode.
         vars(self._request)["_prepare_hook"] = hook
