@@ -1,7 +1,7 @@
 """The bounded buffer between the host's threads and the exporter's.
 
 Invariants:
-- at most `max_events` events and at most `max_bytes` estimated bytes, but for one event more per thread that adds at
+- at most `max_events` events and at most `max_bytes` bytes, but for one event more per thread that adds at
   the same instant. Bytes are counted in slots of `SLOT_BYTES`: an ordinary event takes one, so that for it the one
   comparison of lengths is all; a large one takes more. What is taken but not yet delivered counts until `release`.
 - a full buffer drops the newest event and counts it.

@@ -8,6 +8,8 @@ turns it into a row: microseconds, masked URL, hashed consumer, truncated addres
 from __future__ import annotations
 
 from enum import Enum
+from operator import itemgetter
+from sys import getsizeof
 from typing import Final, TypeAlias
 
 RawEvent: TypeAlias = tuple[
@@ -30,10 +32,18 @@ RawEvent: TypeAlias = tuple[
 ]
 
 MAX_STRING_CHARACTERS: Final = 512
+MAX_URL_CHARACTERS: Final = 2048
+MAX_METHOD_CHARACTERS: Final = 512
+MAX_CONSUMER_CHARACTERS: Final = 4096
+"""Of a header whose value stands for the consumer; what comes behind is no part of the hash."""
+_LENGTH_DIGITS: Final = 20
 MAX_DATA_ENTRIES: Final = 32
 SLOT_BYTES: Final = 768
 """What an event takes in memory with strings of `SLOT_CHARACTERS` in all: the tuple, its numbers, the strings."""
 SLOT_CHARACTERS: Final = 200
+_EMPTY_BYTES: Final = 320
+"""The tuple, its numbers, and its place in the queue."""
+_TEXTS: Final = itemgetter(1, 2, 3, 10, 11, 13)
 
 
 class DropReason(str, Enum):
@@ -47,10 +57,40 @@ class DropReason(str, Enum):
 
 
 def count_slots(event: RawEvent) -> int:
-    """Count the slots of `SLOT_BYTES` that an event takes in memory: one, or more for a long URL or for data."""
-    extra = len(event[2]) + len(event[3]) + len(event[10]) - SLOT_CHARACTERS
-    data = event[15]
+    """Count the slots of `SLOT_BYTES` that an event takes in memory: one, or more where a client has sent long texts.
+
+    What all events of a route share, its names, is not counted.
+    """
+    client, data, texts = event[12], event[15], _TEXTS(event)
+    size = _EMPTY_BYTES + sum(map(getsizeof, texts)) + getsizeof(event[8])
+    size += sum(map(getsizeof, client)) if isinstance(client, tuple) else getsizeof(client)
     if data:
-        extra += 256 + sum(128 + len(key) + len(value) for key, value in data.items())
-    # A character outside latin-1 takes two or four bytes; such URLs are rare, so all count double when long.
-    return 1 if extra <= 0 else 2 + 2 * extra // SLOT_BYTES
+        size += getsizeof(data) + sum(getsizeof(key) + getsizeof(value) for key, value in data.items())
+    return max(-(-size // SLOT_BYTES), 1)
+
+
+def clip_event(event: RawEvent) -> RawEvent:
+    """Cut what a client can make long to what will be used of it. No text that is cut changes what is sent."""
+    request_bytes = event[8]
+    return (
+        event[0],
+        event[1][:MAX_METHOD_CHARACTERS],
+        event[2][: MAX_URL_CHARACTERS + 1],  # one more, so that the last segment is seen to be cut
+        event[3][:MAX_URL_CHARACTERS],
+        *event[4:8],
+        request_bytes[:_LENGTH_DIGITS] if isinstance(request_bytes, str) else request_bytes,
+        event[9],
+        event[10][:MAX_CONSUMER_CHARACTERS],
+        event[11][:MAX_STRING_CHARACTERS],
+        _clip_client(event[12]),
+        event[13][:MAX_STRING_CHARACTERS],
+        *event[14:],
+    )
+
+
+def _clip_client(client: str | tuple[str, str, str]) -> str | tuple[str, str, str]:
+    if isinstance(client, str):
+        return client[:MAX_STRING_CHARACTERS]
+    # Of a list of hops the last ones count.
+    peer, forwarded_for, forwarded = client
+    return peer[:MAX_STRING_CHARACTERS], forwarded_for[-MAX_STRING_CHARACTERS:], forwarded[-MAX_STRING_CHARACTERS:]

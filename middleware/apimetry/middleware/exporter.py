@@ -5,6 +5,9 @@
 - After a fork the child has a fresh buffer, thread and instance id: by `os.register_at_fork`, and for forks that
   Python does not see (uWSGI) by a mark in memory, read at each event, that a fork wipes out. What the parent had
   buffered stays the parent's.
+- Memory has a bound, whatever clients send: `max_buffer_bytes` for events that wait, four times `max_batch_bytes`
+  while a batch is encoded and sent, and 8 MiB for what is remembered (masks, hashes, names of routes). Texts are cut
+  to what is used of them before they are kept, and counted by the bytes they take. A test fills all and measures.
 - At exit, delivery has `exit_timeout_s` in all (2 s at most). `threading._register_atexit` runs before non-daemon
   threads are joined and in children of `multiprocessing`, `atexit` after them: both flush, from one budget.
 """
@@ -19,7 +22,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from apimetry.middleware.event import SLOT_CHARACTERS
+from apimetry.middleware.event import SLOT_CHARACTERS, clip_event
 from apimetry.middleware.worker import Worker
 
 if TYPE_CHECKING:
@@ -58,7 +61,11 @@ class Exporter:
             buffer is None
             or len(buffer.queue) >= buffer.fast_limit[0]
             or event[15] is not None
-            or len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
+            or event[11]
+            or event[12]
+            or event[13]
+            or len(event[1]) + len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
+            or not event[2].isascii()
         ):
             self._submit_carefully(event)
             return
@@ -71,7 +78,7 @@ class Exporter:
         buffer = self._buffer
         if buffer is None or self._pid != os.getpid():
             buffer = self._start()
-        if not buffer.add(event):
+        if not buffer.add(clip_event(event)):
             self._faults.report("full", "the buffer is full, events are dropped")
 
     def flush(self, timeout_s: float) -> bool:

@@ -8,9 +8,9 @@ import re
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from apimetry.middleware.event import MAX_URL_CHARACTERS
 from apimetry.middleware.masking import MASK, mask_path, mask_query
 
-MAX_URL_CHARACTERS: Final = 2048
 _HASH_HEX_DIGITS: Final = 16
 _MAX_CACHED_BYTES: Final = 256
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _MAX_STATUSES = 256
+_MAX_STATUS_CHARACTERS = 64
 _LENGTH_CHARACTERS = len("content-length")
 _INNER_NAMES = ("wsgi_app", "app", "application", "_app", "wrapped")
 
@@ -105,7 +106,7 @@ class WSGIMiddleware:
     def read_status(self, status: str) -> int:
         """Return the number of a status line, and keep it for the next one."""
         number = int(status[:3])
-        if len(self.statuses) < _MAX_STATUSES:
+        if len(self.statuses) < _MAX_STATUSES and len(status) <= _MAX_STATUS_CHARACTERS:
             self.statuses[status] = number
         return number
 
