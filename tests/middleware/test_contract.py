@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.middleware.adapters import ADAPTERS
+from apimetry.middleware.wsgi import WSGIMiddleware
+from tests.middleware.adapters import ADAPTERS, call_wsgi
 from tests.middleware.more_adapters import MORE_ADAPTERS
 
 ALL_ADAPTERS = {**ADAPTERS, **MORE_ADAPTERS}
@@ -97,6 +98,16 @@ def test_chunked_body_is_counted_as_it_is_read(record, kind):
     # Under WSGI, Django gives its views nothing of a body without a length; Bottle takes it for the raw chunks.
     assert event["request_bytes"] == (None if kind == "django" else 5)
     assert answer.body == (b"0" if kind == "django" else b"5") or kind == "bottle"
+
+
+def test_chunked_body_of_a_get_is_counted_as_it_is_read(apimetry):
+    def app(environ, start_response):
+        environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [b""]
+
+    call_wsgi(WSGIMiddleware(app), "GET", "/a", b"12345", {}, chunked=True)
+    assert [e.request_bytes for e in apimetry] == [5]
 
 
 def test_chunked_body_that_nobody_read_is_unknown(record, kind):

@@ -48,6 +48,7 @@ def test_options_are_frozen():
         ("data", "header"),
         ("exclude", "/health"),
         ("exclude", [7]),
+        ("exclude", [re.compile(b"/health")]),
         ("trusted_proxies", "10.0.0.0/8"),
         ("trusted_proxies", ["proxy.internal"]),
         ("trusted_proxies", 7),

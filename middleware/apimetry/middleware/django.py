@@ -149,7 +149,9 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._length: int | None = None  # of the response's body, as it is announced
         self._is_event_stream = self._is_recorded = False
-        self._counted = None if "CONTENT_LENGTH" in request.META or request.method == "GET" else _count_body(request)
+        self._counted = (
+            None if request.method == "GET" or request.META.get("CONTENT_LENGTH") else _count_body(request)
+        )
         self._carrier = carrier  # what the request was made of: its scope, or its environ
         self.path = request.path
         self.found_error = ""

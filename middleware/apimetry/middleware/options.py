@@ -157,7 +157,7 @@ def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str],
     prefixes: list[str] = []
     searches: list[Callable[[str], object]] = []
     for entry in exclude:
-        if isinstance(entry, re.Pattern):
+        if isinstance(entry, re.Pattern) and isinstance(entry.pattern, str):
             searches.append(entry.search)
         elif not isinstance(entry, str):
             raise OptionError(f"exclude: {entry!r}; allowed: paths, paths with * and ?, compiled patterns")

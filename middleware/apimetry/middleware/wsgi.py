@@ -177,7 +177,9 @@ class _Exchange:
         self.found_error = ""
         self.found_names: Names | None = None
         environ[MARK] = self  # until it is recorded: it holds the environ
-        if environ.get("REQUEST_METHOD") != "GET" and has_unknown_length(environ):
+        if ("HTTP_TRANSFER_ENCODING" in environ or environ.get("REQUEST_METHOD") != "GET") and has_unknown_length(
+            environ
+        ):
             self._counted = count_input(environ)
         self._status = self._chunks = self._response_bytes = self._size = 0
         self._ttfb_ns: int | None = None
