@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import select
+import stat
 import sys
 import time
 import zlib
@@ -32,14 +33,15 @@ class Log:
 
     Attributes:
         position: bytes of the file that were read.
-        written_s: when it was last written, in seconds since the epoch; standard input: now.
+        written_s: when it was last written, in seconds since the epoch; of what is no file: now.
         is_live: whether it may still grow while it is read, as a pipe does.
     """
 
-    def __init__(self, descriptor: int, *, is_live: bool) -> None:
+    def __init__(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
         self.position = 0
-        self.is_live = is_live
-        self.written_s = time.time() if is_live else os.fstat(descriptor).st_mtime
+        self.is_live = not stat.S_ISREG(status.st_mode)
+        self.written_s = time.time() if self.is_live else status.st_mtime
         self._descriptor = descriptor
 
     def lines(self) -> Iterator[bytes | None]:
@@ -108,6 +110,8 @@ def _inflate(first: bytes, chunks: Iterator[bytes | None]) -> Iterator[bytes | N
                 if member is None:
                     # Padding of zeros may stand between members.
                     packed = packed.lstrip(b"\0")
+                    if not packed:
+                        break
                     member = zlib.decompressobj(_GZIP_WINDOW)
                 yield member.decompress(packed, _MAX_INFLATED_BYTES)
                 packed = member.unused_data if member.eof else member.unconsumed_tail
@@ -126,10 +130,10 @@ def _inflate(first: bytes, chunks: Iterator[bytes | None]) -> Iterator[bytes | N
 def open_log(name: str) -> Iterator[Log]:
     """Open a file by its name, or standard input as `-`; raises OSError."""
     if name == STDIN:
-        yield Log(sys.stdin.fileno(), is_live=True)
+        yield Log(sys.stdin.fileno())
         return
     with Path(name).open("rb", buffering=0) as raw:
-        yield Log(raw.fileno(), is_live=False)
+        yield Log(raw.fileno())
 
 
 def size_of(names: tuple[str, ...]) -> int | None:
