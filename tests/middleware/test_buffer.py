@@ -21,14 +21,14 @@ def test_full_buffer_drops_newest_and_counts_it():
 
 
 def test_bytes_are_bounded_too():
-    buffer = Buffer(max_events=100, max_bytes=7 * SLOT_BYTES, wake_at=100)
+    buffer = Buffer(max_events=100, max_bytes=10 * SLOT_BYTES, wake_at=100)
     assert [buffer.add(event("x" * 1000)) for _ in range(4)] == [True, True, True, False]
     assert not buffer.add(event(data={"k": "v" * 1000}))
     assert buffer.add(event())
     assert not buffer.add(event())
     assert len(buffer.take(100, 10**9)) == 4
     buffer.release()
-    assert [buffer.add(event()) for _ in range(8)] == [True] * 7 + [False]
+    assert [buffer.add(event()) for _ in range(11)] == [True] * 10 + [False]
 
 
 def test_what_is_taken_takes_room_until_it_is_released():
