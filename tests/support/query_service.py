@@ -2,15 +2,19 @@
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp.test_utils import TestClient
 
+from apimetry.collector.openapi import describe
+from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.query_api.app import create_app
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
 from apimetry.store.accounts.directory import Directory
 from tests.support.front_door import ListeningServer
 
+COLLECTOR_API = describe(CollectorSettings(spool=SpoolSettings(directory=Path("spool"))))
 HEADER_STYLES = {
     "X-API-Key": lambda key, application: {"X-API-Key": key},
     "Authorization": lambda key, application: {"Authorization": f"Bearer {key}"},
@@ -75,7 +79,8 @@ async def running_query_service(store, settings=None, **options):
     directory = Directory(accounts)
     await directory.start()
     # What happens by the clock happens in the tests that ask for it.
-    app = create_app(store, directory, settings or QuerySettings(evaluate_alerts=False), **options)
+    settings = settings or QuerySettings(evaluate_alerts=False)
+    app = create_app(store, directory, settings, collector=COLLECTOR_API, **options)
     client = TestClient(ListeningServer(app))
     await client.start_server()
     try:

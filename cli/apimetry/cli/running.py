@@ -25,6 +25,8 @@ from apimetry.cli.settings import Settings, SettingsError
 from apimetry.cli.start_error import StartError
 from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
+from apimetry.collector.openapi import DEFAULT_PORT
+from apimetry.collector.openapi import describe as describe_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
@@ -117,8 +119,6 @@ def query_settings(settings: Settings) -> QuerySettings:
     """Return the query service's part of the settings."""
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
-        # A port that is not known yet is told by the banner; the document keeps the usual one.
-        collector_port=settings.collector_port or QuerySettings.collector_port,
         allow_private_webhooks=settings.allow_private_webhooks,
         smtp=SmtpSettings(
             settings.smtp_host,
@@ -204,7 +204,9 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
         services.collector = create_collector(store, directory, collector_settings(settings))
         await services.start("collector", services.collector, settings.collector_port)
     if query:
-        app = create_query_service(store, directory, query_settings(settings))
+        # A port that the system chooses is told by the banner; the document keeps the usual one.
+        described = describe_collector(collector_settings(settings), settings.collector_port or DEFAULT_PORT)
+        app = create_query_service(store, directory, query_settings(settings), collector=described)
         await services.start("query", app, settings.query_port)
 
 

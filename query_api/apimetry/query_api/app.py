@@ -34,6 +34,7 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
 from apimetry.serving.errors import error_middleware
+from apimetry.serving.openapi import Fragment
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
@@ -43,10 +44,16 @@ from apimetry.store.jobs import Jobs
 
 
 def create_app(
-    store: Store, directory: Directory, settings: QuerySettings, *, clock: Callable[[], float] = time.time
+    store: Store,
+    directory: Directory,
+    settings: QuerySettings,
+    *,
+    collector: Fragment | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> web.Application:
     """Return the query service. It neither opens nor closes `store` and `directory`; whoever starts it does.
 
+    `collector` is what the OpenAPI document says of the collector beside it.
     `clock` returns seconds since the epoch: what "now" is to questions about the time until now.
     """
     registry = new_registry()
@@ -91,6 +98,6 @@ def create_app(
     app.add_routes(AlertHandlers(alerts, directory, reachability, clock).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
-    app.add_routes(Pages(build_document(settings)).routes())
+    app.add_routes(Pages(build_document(settings, collector or Fragment())).routes())
     add_service_routes(app, registry, engine.unready_reasons, service="query")
     return app

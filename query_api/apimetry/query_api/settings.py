@@ -28,9 +28,6 @@ class QuerySettings:
     allowed_origins: tuple[str, ...] = ("*",)
     """Origins whose pages may read answers. ``*`` lets any page read with a key, and none change anything."""
 
-    collector_port: int = 7998
-    """Where the OpenAPI document says that the collector listens."""
-
     max_points: int = 100_000
     """Points in one timeseries answer, over all its groups: about 2 MB of JSON."""
 

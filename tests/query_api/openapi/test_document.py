@@ -11,12 +11,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from apimetry.collector.formats.event_structs import JSONEvent
 from apimetry.collector.handler import PATHS as COLLECTOR_PATHS
-from apimetry.query_api.openapi import collector
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import PARAMETERS
 from apimetry.query_api.usage import params as usage_params
 from tests.support.query_events import Event, insert_events
+from tests.support.query_service import COLLECTOR_API
 
 METHODS = ("get", "post", "patch", "delete", "put")
 START = 1_413_295_200
@@ -25,7 +25,7 @@ START = 1_413_295_200
 @pytest.fixture(scope="module")
 def document():
     # As a client sees it: tuples and other Python things are JSON by then.
-    return json.loads(json.dumps(build_document(QuerySettings())))
+    return json.loads(json.dumps(build_document(QuerySettings(), COLLECTOR_API)))
 
 
 def operations(document):
@@ -59,11 +59,10 @@ def test_every_route_is_in_the_document_and_nothing_else(document, embedded_serv
         if route.method != "HEAD"
     }
     of_both = {(path, method) for path, method, _, _ in operations(document)}
-    assert of_both - {(path, "post") for path in collector.PATHS} == routes
+    assert of_both - {(path, "post") for path in COLLECTOR_PATHS} == routes
 
 
-def test_the_collectors_paths_are_those_that_it_serves(document):
-    assert collector.PATHS == COLLECTOR_PATHS
+def test_the_collectors_paths_have_its_own_address(document):
     assert all(document["paths"][path]["servers"] for path in COLLECTOR_PATHS)
 
 
@@ -130,7 +129,7 @@ def requests_of(document, ids):
     def order(each):
         return each[1] == "delete", "applications" in each[0], each[0] == "/api/applications/{id}"
 
-    own = (each for each in operations(document) if each[0] not in collector.PATHS)
+    own = (each for each in operations(document) if each[0] not in COLLECTOR_PATHS)
     for path, method, operation, _ in sorted(own, key=order):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
         if path == "/api/applications" and body:

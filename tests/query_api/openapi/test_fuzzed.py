@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
 from tests.support.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, READ_KEY, WRITE_KEY, post_events, running
+from tests.support.query_service import COLLECTOR_API
 
 CHECKS = [
     not_a_server_error,
@@ -34,7 +35,7 @@ CHECKS = [
     response_headers_conformance,
     negative_data_rejection,
 ]
-SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(build_document(QuerySettings()))))
+SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(build_document(QuerySettings(), COLLECTOR_API))))
 # The key is sent by the test.
 SCHEMA.config.generation.update(with_security_parameters=False)
 OPERATIONS = {

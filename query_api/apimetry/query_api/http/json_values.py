@@ -1,11 +1,12 @@
-"""The type of a JSON object, and how times are written in one. Pure."""
+"""How times are written in JSON, and the type of a JSON object. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
-Json = dict[str, object]
-"""A JSON object."""
+from apimetry.serving.openapi import Json
+
+__all__ = ["Json", "iso_or_none", "iso_time"]
 
 
 def iso_time(time_s: int) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, MAX_FILTERS
+from typing import cast
+
+from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.openapi.parts import COUNT, answer, array, closed, errors, json_content, operation, ref
-from apimetry.query_api.openapi.parts import schema as schema_ref
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
-from apimetry.store.alerts.channels import Channel
+from apimetry.serving.openapi import answer, array, closed, errors, json_content, operation, ref, struct_schema
+from apimetry.serving.openapi import schema as schema_ref
+from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
 from apimetry.store.alerts.records import (
-    DEFAULT_COOLDOWN_S,
-    DEFAULT_WINDOW_S,
     MAX_COOLDOWN_S,
     MAX_WINDOW_S,
-    Direction,
-    Metric,
     Transition,
 )
 
@@ -163,13 +161,13 @@ def schemas() -> Json:
     """Return the schemas of alert rules."""
     text: Json = {"type": "string"}
     time: Json = {"type": "string", "format": "date-time"}
-    settable = _settable()
-    needed = ("application", "name", "metric")
+    taken = struct_schema(AlertInput, {**_prose(), "application": {"minLength": 1}})
+    shown = {name: member for name, member in cast("Json", taken["properties"]).items() if name != "application"}
     rule = closed(
         {
             "id": text,
             "application": text,
-            **settable,
+            **shown,
             "createdAt": time,
             "state": closed(
                 {
@@ -182,13 +180,12 @@ def schemas() -> Json:
         }
     )
     secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
-    inputs = {"application": {"type": "string", "minLength": 1}, **settable}
     return {
         "AlertRule": rule,
         "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
         "NewAlertRule": closed({"alert": schema_ref("AlertRule"), "secret": secret}),
-        "AlertRuleInput": closed(inputs, optional=tuple(name for name in inputs if name not in needed)),
-        "AlertRuleChange": {**closed(settable, optional=tuple(settable)), "minProperties": 1},
+        "AlertRuleInput": taken,
+        "AlertRuleChange": {**struct_schema(AlertChange, _prose()), "minProperties": 1},
         "AlertRuleList": closed({"alerts": array(schema_ref("AlertRule")), "pagination": schema_ref("Pagination")}),
         "AlertEvent": _event(),
         "AlertEventList": closed({"events": array(schema_ref("AlertEvent")), "pagination": schema_ref("Pagination")}),
@@ -211,61 +208,36 @@ def _event() -> Json:
     )
 
 
-def _settable() -> Json:
-    filters = array(
-        {
+def _prose() -> dict[str, Json]:
+    """Return what the structs of rules do not say: meanings, and limits that the store checks."""
+    filters: Json = {
+        "items": {
             "type": "string",
             "maxLength": MAX_FILTER_CHARACTERS,
             "pattern": FILTER_PATTERN,
             "description": "field:value, as in a timeseries.",
-        },
-        maxItems=MAX_FILTERS,
-    )
+        }
+    }
     return {
-        "name": {"type": "string", "minLength": 1, "maxLength": 200},
-        "metric": {"type": "string", "enum": [each.value for each in Metric]},
-        "percentile": {
-            "type": ["integer", "null"],
-            "minimum": 1,
-            "maximum": 99,
-            "description": "For `latency_percentile`, and only for it.",
-        },
+        "name": {"minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
+        "percentile": {"description": "For `latency_percentile`, and only for it."},
         "threshold": {
-            "type": ["number", "null"],
-            "minimum": 0,
-            "maximum": 1e15,
-            "description": "Percent (`error_rate`: 100 at most), milliseconds or requests; null for `no_data` alone.",
+            "description": "Percent (`error_rate`: 100 at most), milliseconds or requests; null for `no_data` alone."
         },
-        "direction": {
-            "type": ["string", "null"],
-            "enum": [*(each.value for each in Direction), None],
-            "description": "Null for `no_data`; otherwise null is above.",
-        },
+        "direction": {"description": "Null for `no_data`; otherwise null is above."},
         "include": filters,
         "exclude": filters,
-        "windowS": {"type": "integer", **_WINDOW, "default": DEFAULT_WINDOW_S},
-        "minimumRequests": {
-            **COUNT,
-            "maximum": 2**63 - 1,
-            "default": 0,
-            "description": "For rates and latencies alone.",
-        },
-        "cooldownS": {"type": "integer", "minimum": 0, "maximum": MAX_COOLDOWN_S, "default": DEFAULT_COOLDOWN_S},
+        "windowS": dict(_WINDOW),
+        "minimumRequests": {"description": "For rates and latencies alone."},
+        "cooldownS": {"maximum": MAX_COOLDOWN_S},
         "webhookUrl": {
-            "type": ["string", "null"],
             "maxLength": 2000,
             "description": "http:// or https://, or mailto: for e-mail; a private address is refused, unless the"
             " service allows it.",
         },
-        "channel": {
-            "type": ["string", "null"],
-            "enum": [*(each.value for each in Channel), None],
-            "description": "The form of the messages; null: the address tells it.",
-        },
+        "channel": {"description": "The form of the messages; null: the address tells it."},
         "routingKey": {
-            "type": ["string", "null"],
             "description": "PagerDuty's integration key, 32 letters and digits: for the channel `pagerduty`, and only"
             " for it. It is shown as `***`.",
         },
-        "paused": {"type": "boolean", "default": False},
     }

@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
-from apimetry.query_api.openapi import alerts, collector, export, jobs, management, overview, timeseries, usage
-from apimetry.query_api.openapi.parts import PUBLIC, answer, json_content, operation, schema
+from apimetry.query_api.openapi import alerts, export, jobs, management, overview, timeseries, usage
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.openapi import PUBLIC, Fragment, answer, json_content, operation, schema
 
 _DESCRIPTION = """Self-hosted analytics for HTTP APIs: questions about the events that apimetry's middleware recorded.
 
@@ -52,8 +52,8 @@ _REASONS = {
 }
 
 
-def build_document(settings: QuerySettings) -> Json:
-    """Return the OpenAPI 3.1 document of a service with these settings."""
+def build_document(settings: QuerySettings, collector: Fragment) -> Json:
+    """Return the OpenAPI 3.1 document of a service with these settings, and of the `collector` beside it."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,7 +74,7 @@ def build_document(settings: QuerySettings) -> Json:
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
         "paths": {
-            **collector.paths(settings.collector_port),
+            **collector.paths,
             **timeseries.paths(settings),
             **export.paths(),
             **usage.paths(),
@@ -88,7 +88,7 @@ def build_document(settings: QuerySettings) -> Json:
             "securitySchemes": _security_schemes(),
             "parameters": _parameters(),
             "responses": {name: _error(name) for name in _ERRORS},
-            "schemas": all_schemas(),
+            "schemas": {**all_schemas(), **collector.schemas},
         },
     }
 

@@ -6,8 +6,8 @@ from apimetry.query_api.export.api import CONTENT_TYPES, RETENTION_HEADER
 from apimetry.query_api.export.params import CSV_KINDS, FIELDS, FORMATS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.parts import answer, errors, operation, query_parameter, ref
 from apimetry.query_api.openapi.timeseries import filter_parameter
+from apimetry.serving.openapi import answer, errors, operation, query_parameter, ref
 
 _DESCRIPTION = """Every stored event of one application in `[start, end)`, in the order of time, as a file.
 

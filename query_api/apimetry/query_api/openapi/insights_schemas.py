@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.insights.advice import MAX_BOTTLENECKS, MAX_CANDIDATES, MAX_RECOMMENDATIONS
-from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
 from apimetry.query_api.openapi.usage_schemas import MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 from apimetry.query_api.usage.warnings import MAX_ALERTS
+from apimetry.serving.openapi import COUNT, array, closed, schema
 
 _FIGURE_OR_NULL: Json = {"type": ["number", "null"]}
 _MONEY: Json = {**NUMBER, "description": "In the currency of the prices, four decimals."}

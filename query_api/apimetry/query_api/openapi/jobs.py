@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.parts import (
+from apimetry.serving.openapi import (
     COUNT,
     answer,
     array,

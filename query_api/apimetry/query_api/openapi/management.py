@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi import jobs
-from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
+from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _TAGS = ["Management"]
 _APPLICATION = {

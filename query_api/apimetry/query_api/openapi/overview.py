@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.management.bodies import MAX_APPLICATIONS
-from apimetry.query_api.openapi.parts import (
+from apimetry.query_api.management.bodies import PlanBody
+from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
+from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
+from apimetry.serving.openapi import (
     COUNT,
     answer,
     array,
@@ -15,10 +17,9 @@ from apimetry.query_api.openapi.parts import (
     query_parameter,
     ref,
     schema,
+    struct_schema,
 )
-from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
-from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
-from apimetry.store.accounts.records import MAX_RETENTION_DAYS
+from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
 
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
@@ -165,14 +166,14 @@ def schemas() -> Json:
     """Return the named schemas of the overview and the buckets."""
     reference = closed({"_id": TEXT, "name": TEXT})
     return {
-        "Plan": closed(
+        "Plan": struct_schema(
+            PlanBody,
             {
-                "name": {"type": "string", "minLength": 1, "maxLength": 200},
-                "maxBuckets": {**_LIMIT, "maximum": MAX_APPLICATIONS},
-                "maxRetentionDays": {**_LIMIT, "maximum": MAX_RETENTION_DAYS},
-                "maxApiCalls": {**_LIMIT, "description": "By the month. Null: no limit."},
+                "name": {"minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
+                "maxBuckets": {"description": "Null: no limit."},
+                "maxRetentionDays": {"description": "Null: no limit."},
+                "maxApiCalls": {"description": "By the month. Null: no limit."},
             },
-            optional=("maxBuckets", "maxRetentionDays", "maxApiCalls"),
         ),
         "Overview": closed({"overview": _overview(reference)}),
         "BucketList": closed(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.management.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
-from apimetry.query_api.openapi import alerts, collector, insights_schemas, jobs, overview, usage_schemas
-from apimetry.query_api.openapi.parts import COUNT, closed, schema
+from apimetry.query_api.management.bodies import (
+    ApplicationChange,
+    ApplicationInput,
+    KeyInput,
+    KeyRotation,
+    LimitsBody,
+    OrganizationChange,
+)
+from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview, usage_schemas
+from apimetry.serving.openapi import COUNT, closed, schema, struct_schema
 from apimetry.store.accounts.accounts import KeyKind
-from apimetry.store.accounts.records import MAX_RETENTION_DAYS
+from apimetry.store.accounts.records import APPLICATION_ID_PATTERN, MAX_NAME_CHARACTERS, MAX_RETENTION_DAYS
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
-_ID: Json = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
-_LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "maximum": 2**63 - 1, "description": "Null: no limit."}
+_ID: Json = {"type": "string", "pattern": f"^{APPLICATION_ID_PATTERN}$"}
+_NO_LIMIT: Json = {"description": "Null: no limit."}
+_ID_OR_NULL: Json = {"pattern": _ID["pattern"], "description": "Null: one is made up."}
 _KIND: Json = {"type": "string", "enum": [kind.value for kind in KeyKind]}
-_NAME: Json = {"type": "string", "minLength": 1, "maxLength": 200}
+_NAME: Json = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS}
 _DAYS: Json = {
     "type": ["integer", "null"],
     "minimum": 1,
@@ -31,11 +39,14 @@ def all_schemas() -> Json:
                 "success": {"const": False, "description": "Under `/v1/developer/` alone."},
                 "error": {"type": "string"},
                 "message": {"type": "string"},
-                "details": {"type": "array"},
+                "details": {
+                    "type": "array",
+                    "description": "What was wrong with each event of a batch that has no valid one.",
+                    "items": closed({"index": COUNT, "field": {"type": "string"}, "message": {"type": "string"}}),
+                },
             },
             optional=("success", "details"),
         ),
-        **collector.schemas(),
         **_timeseries(),
         **usage_schemas.schemas(),
         **insights_schemas.schemas(),
@@ -127,14 +138,14 @@ def _completeness() -> Json:
 
 
 def _applications() -> Json:
-    writable: Json = {"name": _NAME, "retentionDays": _DAYS, "limits": schema("RequestLimits")}
-    limits: Json = {"requestsPerMinute": _LIMIT, "requestsPerHour": _LIMIT, "requestsPerDay": _LIMIT}
+    shown: Json = {"name": _NAME, "retentionDays": _DAYS, "limits": schema("RequestLimits")}
+    prose: dict[str, Json] = {"name": _NAME, "limits": schema("RequestLimits")}
     return {
-        "RequestLimits": closed(limits, optional=tuple(limits)),
-        "Application": closed({"id": _ID, **writable, "createdAt": _TIME}),
+        "RequestLimits": struct_schema(LimitsBody, dict.fromkeys(LimitsBody.__struct_encode_fields__, _NO_LIMIT)),
+        "Application": closed({"id": _ID, **shown, "createdAt": _TIME}),
         "OneApplication": closed({"application": schema("Application")}),
-        "ApplicationInput": closed({"id": _ID, **writable}, optional=("id", "retentionDays", "limits")),
-        "ApplicationChange": {**closed(writable, optional=tuple(writable)), "minProperties": 1},
+        "ApplicationInput": struct_schema(ApplicationInput, {**prose, "id": _ID_OR_NULL}),
+        "ApplicationChange": {**struct_schema(ApplicationChange, prose), "minProperties": 1},
         "ApplicationList": closed(
             {
                 "applications": {"type": "array", "items": schema("Application")},
@@ -145,11 +156,13 @@ def _applications() -> Json:
 
 
 def _organization() -> Json:
-    writable: Json = {"name": _NAME, "plan": schema("Plan")}
     return {
-        "Organization": closed({"id": _ID, **writable, "createdAt": _TIME}),
+        "Organization": closed({"id": _ID, "name": _NAME, "plan": schema("Plan"), "createdAt": _TIME}),
         "OneOrganization": closed({"organization": schema("Organization")}),
-        "OrganizationChange": {**closed(writable, optional=tuple(writable)), "minProperties": 1},
+        "OrganizationChange": {
+            **struct_schema(OrganizationChange, {"name": _NAME, "plan": schema("Plan")}),
+            "minProperties": 1,
+        },
     }
 
 
@@ -169,29 +182,15 @@ def _keys() -> Json:
     return {
         "Key": closed(key),
         "NewKey": closed({"key": schema("Key"), "secret": secret}),
-        "KeyInput": closed(
+        "KeyInput": struct_schema(
+            KeyInput,
             {
-                "kind": _KIND,
-                "application": {
-                    "type": "string",
-                    "minLength": 1,
-                    "description": "Its id; needed unless the kind is admin.",
-                },
-                "name": {"type": "string", "maxLength": 200},
+                "application": {"minLength": 1, "description": "Its id; needed unless the kind is admin."},
+                "name": {"maxLength": MAX_NAME_CHARACTERS},
             },
-            optional=("application", "name"),
         ),
-        "KeyRotation": closed(
-            {
-                "overlapS": {
-                    "type": "integer",
-                    "minimum": 0,
-                    "maximum": MAX_OVERLAP_S,
-                    "default": DEFAULT_OVERLAP_S,
-                    "description": "How long the old key keeps working, in seconds.",
-                }
-            },
-            optional=("overlapS",),
+        "KeyRotation": struct_schema(
+            KeyRotation, {"overlapS": {"description": "How long the old key keeps working, in seconds."}}
         ),
         "KeyList": closed({"keys": {"type": "array", "items": schema("Key")}, "pagination": schema("Pagination")}),
     }

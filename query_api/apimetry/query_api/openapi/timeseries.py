@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
-from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
-from apimetry.query_api.pages.reference import ALIAS_OF
 from apimetry.query_api.planning.filters import DIMENSIONS, NUMERIC_DIMENSIONS
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import FILLS, SIMPLE_AGGREGATIONS, VALUES
+from apimetry.serving.openapi import ALIAS_OF, answer, errors, json_content, operation, query_parameter, ref
 
 PATH = "/1/timeseries/{start}/{end}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
-from apimetry.query_api.openapi.parts import answer, errors, json_content, operation, query_parameter, ref
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.filters import MAX_STATUS_CODE
@@ -19,6 +18,7 @@ from apimetry.query_api.usage.params import (
     TIMEFRAMES,
 )
 from apimetry.query_api.usage.reading import LARGEST_PAGE, LEAST_PAGE
+from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _DESCRIPTION = """Totals, rates, a series, breakdowns, errors, rate limits and alerts of one application.
 

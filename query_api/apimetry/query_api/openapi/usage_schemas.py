@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.openapi.parts import COUNT, array, closed, schema
 from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.usage.error_types import ERROR_TYPES
 from apimetry.query_api.usage.reading import MAX_ROWS
 from apimetry.query_api.usage.warnings import MAX_ALERTS
+from apimetry.serving.openapi import COUNT, array, closed, schema
 
 TIME: Json = {"type": "string", "format": "date-time"}
 PERCENT: Json = {"type": "number", "minimum": 0, "maximum": 100}

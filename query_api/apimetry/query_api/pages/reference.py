@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-ALIAS_OF = "x-alias-of"
-"""The member of an operation that names the path where the same operation is described."""
+from apimetry.serving.openapi import ALIAS_OF
 
 _METHODS = ("get", "post", "patch", "delete")
 

@@ -39,8 +39,9 @@ FOREVER_DAYS: Final = 20_000
 
 _KEY_ALPHABET: Final = string.ascii_letters + string.digits
 _KEY_REST = re.compile(r"[A-Za-z0-9_-]+")
-_APPLICATION_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_NAME: Final = 200
+APPLICATION_ID_PATTERN: Final = r"[A-Za-z0-9_.-]{1,64}"
+_APPLICATION_ID = re.compile(APPLICATION_ID_PATTERN)
+MAX_NAME_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,8 @@ def checked_application_id(application_id: str) -> str:
 
 def checked_name(name: str, *, empty: bool = False) -> str:
     """`name` without surrounding spaces; `empty` allows none."""
-    if not (name.strip() or empty) or len(name) > _MAX_NAME or not name.isprintable():
-        raise AccountInvalid(f"a name is 1 to {_MAX_NAME} printable characters")
+    if not (name.strip() or empty) or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise AccountInvalid(f"a name is 1 to {MAX_NAME_CHARACTERS} printable characters")
     return name.strip()
 
 

@@ -1,0 +1,167 @@
+"""The collector's endpoint for the OpenAPI document, which the query service serves. Pure.
+
+Paths, members and limits are those that the collector itself uses.
+"""
+
+from __future__ import annotations
+
+from apimetry.collector.body.inflate import ENCODINGS
+from apimetry.collector.formats import msgpack
+from apimetry.collector.formats.batch import MAX_DETAILS
+from apimetry.collector.formats.event_structs import DATA_ENTRIES_LIMIT, STRING_LIMITS, LenientJSONEvent
+from apimetry.collector.handler import PATHS
+from apimetry.collector.intake import MAX_BATCH_ID_CHARACTERS
+from apimetry.collector.settings import MIB, CollectorSettings
+from apimetry.serving.openapi import (
+    ALIAS_OF,
+    COUNT,
+    Fragment,
+    Json,
+    answer,
+    array,
+    closed,
+    errors,
+    json_content,
+    operation,
+    ref,
+    struct_schema,
+)
+from apimetry.serving.openapi import schema as schema_ref
+
+DEFAULT_PORT = 7998
+"""Where a collector listens unless its settings say otherwise."""
+
+_DESCRIPTION = """A write key, or an admin key that names the application. 200 means: the batch is on disk, and it
+will be queryable exactly once.
+
+Valid events are stored even where others are not: `details` names the first {details} that were rejected. A batch
+without a valid event is a 400 with the same details, and nothing of it is stored; so is a body that cannot be read.
+Strings over their limits are cut, unknown fields are ignored. A timestamp more than a day ahead, or older than the
+application's retention, is rejected.
+
+Send `X-Batch-Id`, and the batch is stored once, however often it comes within a day (or as long as its id is
+among the newest million). The answer to one that was stored before says `"duplicate": true`.
+
+`{msgpack}` is the middleware's own format. Bodies may be compressed with {encodings}; over {body_mib} MiB as they
+are sent, over {inflated_mib} MiB inflated, or with over {events:,} events they are a 413."""
+_EVENT: Json = {
+    "timestamp": 1413378000,
+    "consumer_id": "acme",
+    "method": "GET",
+    "url": "/v1/scores/7",
+    "route": "/v1/scores/{identity}",
+    "function": "show_score",
+    "response_us": 1250,
+    "status_code": 200,
+}
+_NAMES = ("sendEvents", "sendEventsWithoutSlash", "sendEventsPlural", "sendEventsPluralWithoutSlash")
+
+
+def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
+    """Return the endpoint's paths and schemas, for a collector with these settings that most likely has this port."""
+    server = {
+        "url": "http://{host}:{port}",
+        "description": "The collector.",
+        "variables": {"host": {"default": "127.0.0.1"}, "port": {"default": str(port)}},
+    }
+    description = _DESCRIPTION.format(
+        details=MAX_DETAILS,
+        msgpack=msgpack.CONTENT_TYPE,
+        encodings=" or ".join(ENCODINGS),
+        body_mib=settings.max_body_bytes // MIB,
+        inflated_mib=settings.max_inflated_bytes // MIB,
+        events=settings.max_batch_events,
+    )
+    paths: Json = {
+        path: {"servers": [server], "post": _operation(name, path, description)}
+        for path, name in zip(PATHS, _NAMES, strict=True)
+    }
+    return Fragment(paths, _schemas(settings.max_batch_events))
+
+
+def _operation(name: str, path: str, description: str) -> Json:
+    same = "" if path == PATHS[0] else f" (the same as `{PATHS[0]}`)"
+    alias: Json = {ALIAS_OF: PATHS[0]} if same else {}
+    accepted = json_content("Accepted", example={"accepted": 1, "rejected": 0})
+    body = json_content("Events", example=[_EVENT])
+    body[msgpack.CONTENT_TYPE] = {"schema": {"type": "string", "format": "binary"}}
+    failures = errors(
+        "BadRequest",
+        "Unauthorized",
+        "Forbidden",
+        "NotFound",
+        "TooSlow",
+        "PayloadTooLarge",
+        "UnsupportedMediaType",
+        "TooManyRequests",
+        "Unavailable",
+    )
+    return operation(
+        name,
+        f"Send events{same}",
+        {"200": answer("On disk, and stored once.", accepted), **failures},
+        description=description,
+        tags=["Events"],
+        parameters=[
+            ref("parameters", "Application"),
+            _header(
+                "X-Batch-Id", "Names the batch.", {"type": "string", "maxLength": MAX_BATCH_ID_CHARACTERS}, "batch-1"
+            ),
+            _header(
+                "Content-Encoding",
+                "How the body is compressed.",
+                {"type": "string", "enum": ["identity", *ENCODINGS]},
+                "identity",
+            ),
+        ],
+        requestBody={"required": True, "content": body},
+        **alias,
+    )
+
+
+def _header(name: str, description: str, shape: Json, example: str) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": shape, "example": example}
+
+
+def _schemas(max_events: int) -> Json:
+    detail = closed({"index": COUNT, "field": {"type": "string"}, "message": {"type": "string"}})
+    return {
+        "Events": array(schema_ref("Event"), maxItems=max_events),
+        # Longer strings and further members are taken too: they are cut, or ignored.
+        "Event": struct_schema(LenientJSONEvent, {name: _described(name) for name in _MEANINGS}),
+        "Accepted": closed(
+            {
+                "accepted": COUNT,
+                "rejected": COUNT,
+                "duplicate": {"const": True, "description": "The batch was stored before: nothing new is stored."},
+                "details": array(detail, maxItems=MAX_DETAILS),
+            },
+            optional=("duplicate", "details"),
+        ),
+    }
+
+
+_MEANINGS = {
+    "timestamp": "Seconds since the epoch.",
+    "method": "One that nobody knows is `OTHER`, its text `data.method`.",
+    "url": "Path and query string.",
+    "consumer_id": "Who sent the request.",
+    "function": "`unknown` where it is missing.",
+    "route": "The template of the path.",
+    "response_us": "Microseconds; null or absent where it was not measured.",
+    "ttfb_us": "Until the first byte, microseconds.",
+    "request_bytes": "Of the request's body; null: nobody counted.",
+    "response_bytes": "Of the answer's body.",
+    "error_type": "The class of the exception.",
+    "source": "Which service, host or worker sent it.",
+    "version": "The host application's.",
+    "client_ip": "The client's address.",
+    "user_agent": "The client's software.",
+    "sample_weight": "How many requests it stands for.",
+    "data": f"Whatever else; the first {DATA_ENTRIES_LIMIT} entries are kept.",
+}
+
+
+def _described(name: str) -> Json:
+    cut = f" Cut at {STRING_LIMITS[name]} characters." if name in STRING_LIMITS else ""
+    return {"description": f"{_MEANINGS[name]}{cut}"}
