@@ -14,6 +14,7 @@ from apimetry.collector.intake import MAX_BATCH_ID_CHARACTERS
 from apimetry.collector.settings import MIB, CollectorSettings
 from apimetry.serving.openapi import (
     ALIAS_OF,
+    ALWAYS_TRUE,
     COUNT,
     Fragment,
     Json,
@@ -133,7 +134,7 @@ def _schemas(max_events: int) -> Json:
             {
                 "accepted": COUNT,
                 "rejected": COUNT,
-                "duplicate": {"const": True, "description": "The batch was stored before: nothing new is stored."},
+                "duplicate": {**ALWAYS_TRUE, "description": "The batch was stored before."},
                 "details": array(detail, maxItems=MAX_DETAILS),
             },
             optional=("duplicate", "details"),

@@ -19,6 +19,8 @@ ALIAS_OF = "x-alias-of"
 """The member of an operation that names the path where the same operation is described."""
 
 COUNT: Json = {"type": "integer", "minimum": 0}
+# No `const`: generators of clients write code for it that does not parse.
+ALWAYS_TRUE: Json = {"type": "boolean", "description": "Always true."}
 
 
 def closed(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:

@@ -6,7 +6,7 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.insights.advice import MAX_BOTTLENECKS, MAX_CANDIDATES, MAX_RECOMMENDATIONS
 from apimetry.query_api.openapi.usage_schemas import MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 from apimetry.query_api.usage.warnings import MAX_ALERTS
-from apimetry.serving.openapi import COUNT, array, closed, schema
+from apimetry.serving.openapi import ALWAYS_TRUE, COUNT, array, closed, schema
 
 _FIGURE_OR_NULL: Json = {"type": ["number", "null"]}
 _MONEY: Json = {**NUMBER, "description": "In the currency of the prices, four decimals."}
@@ -15,7 +15,7 @@ _MONEY: Json = {**NUMBER, "description": "In the currency of the prices, four de
 def schemas() -> Json:
     """Return the named schemas of insights."""
     return {
-        "Insights": closed({"success": {"const": True}, "insights": schema("InsightsBody"), "timestamp": TIME}),
+        "Insights": closed({"success": ALWAYS_TRUE, "insights": schema("InsightsBody"), "timestamp": TIME}),
         "InsightsBody": _body(),
         "Trend": closed(
             {
@@ -62,7 +62,7 @@ def _body() -> Json:
 
 def _bottlenecks() -> list[Json]:
     def of(name: str, figures: Json) -> Json:
-        return closed({"type": {"const": name}, **figures, "recommendation": TEXT})
+        return closed({"type": {"type": "string", "enum": [name]}, **figures, "recommendation": TEXT})
 
     return [
         of("high_latency", {"endpoint": TEXT, "latency": MILLISECONDS}),

@@ -36,7 +36,7 @@ def all_schemas() -> Json:
     return {
         "Error": closed(
             {
-                "success": {"const": False, "description": "Under `/v1/developer/` alone."},
+                "success": {"type": "boolean", "description": "Always false, and under `/v1/developer/` alone."},
                 "error": {"type": "string"},
                 "message": {"type": "string"},
                 "details": {
@@ -200,7 +200,7 @@ def _service() -> Json:
     return {
         "Health": closed(
             {
-                "status": {"type": "string", "const": "ok"},
+                "status": {"type": "string", "enum": ["ok"]},
                 "service": {"type": "string", "enum": ["collector", "query"]},
                 "version": {"type": "string"},
             }

@@ -7,7 +7,7 @@ from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.usage.error_types import ERROR_TYPES
 from apimetry.query_api.usage.reading import MAX_ROWS
 from apimetry.query_api.usage.warnings import MAX_ALERTS
-from apimetry.serving.openapi import COUNT, array, closed, schema
+from apimetry.serving.openapi import ALWAYS_TRUE, COUNT, array, closed, schema
 
 TIME: Json = {"type": "string", "format": "date-time"}
 PERCENT: Json = {"type": "number", "minimum": 0, "maximum": 100}
@@ -44,7 +44,7 @@ def schemas() -> Json:
     return {
         "Usage": closed(
             {
-                "success": {"const": True},
+                "success": ALWAYS_TRUE,
                 **_figures(),
                 "granularity": {
                     "type": "string",
