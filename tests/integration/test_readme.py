@@ -31,10 +31,7 @@ def printed(tmp_path_factory):
     data = folder / "apimetry-data"
     data.mkdir()
     (folder / ".venv").symlink_to(sys.prefix)
-    logs = folder / "logs"
-    logs.mkdir()
-    stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
-    (logs / "access.log").write_text(f'192.0.2.1 - - [{stamp}] "GET /items/7 HTTP/1.1" 200 5 "-" "curl/8"\n')
+    logs = write_logs(folder)
     with running("serve", data_dir=data) as service:
         assert service.query_url
         service.wait_until((data / "addresses.json").exists, "addresses")
@@ -44,6 +41,19 @@ def printed(tmp_path_factory):
         post_events(service.collector_url, [event], keys["write_key"])
         wait_for_total(service, service.query_url, 1, keys["read_key"])
         return run(folder, logs)
+
+
+def write_logs(folder):
+    """Write the logs that README's commands read: nginx's, and one with a line of each format that they name."""
+    logs = folder / "logs"
+    logs.mkdir()
+    stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+    (logs / "access.log").write_text(f'192.0.2.1 - - [{stamp}] "GET /items/7 HTTP/1.1" 200 5 "-" "curl/8"\n')
+    (folder / "access.log").write_text(
+        f'192.0.2.1 [{stamp}] "GET /items/8 HTTP/1.1" 200 0.012\n'
+        f'192.0.2.1 - - [{stamp}] "GET /items/9 HTTP/1.1" 200 5 12000\n'
+    )
+    return logs
 
 
 def run(folder, logs):
@@ -82,7 +92,7 @@ def test_the_first_question_shows_the_first_request(printed):
 
 
 def test_the_history_of_a_log_is_added(printed):
-    assert re.search(r"^imported +1$", output_of(printed, "apimetry import access-log"), re.MULTILINE)
+    assert re.search(r"^imported +1$", output_of(printed, f"apimetry import access-log {LOGS}"), re.MULTILINE)
 
 
 def test_an_application_a_key_and_an_alert_are_made_and_listed(printed):

@@ -80,7 +80,8 @@ def _clock(hop: str, health: Response, now_s: float) -> Finding:
     except ValueError:
         return Finding(f"{hop} clock", ok=True, found="unknown: the answer carries no date")
     skew_s = round(sent_s - now_s)
-    found = f"{skew_s:+d} s from this machine's"
+    # The header has whole seconds.
+    found = "as this machine's" if abs(skew_s) <= 1 else f"{skew_s:+d} s from this machine's"
     if abs(skew_s) <= MAX_CLOCK_SKEW_S:
         return Finding(f"{hop} clock", ok=True, found=found)
     advice = "synchronize the clocks (NTP): events carry the time of their app's machine"
@@ -117,9 +118,10 @@ def _refused(hop: str, answer: Response) -> Finding:
         401: "the key is unknown or revoked: make one with `apimetry keys create`",
         403: "the key is of another kind: events take a write key, questions a read key",
         429: "the key sends more than its limit, or the plan's calls are used up: see --events-per-s-per-key",
-        503: "it says so itself: see the hops before",
+        503: "it says so itself: see the other hops",
     }.get(answer.status, "the service's log has the reason")
-    return Finding(hop, ok=False, found=answer.message, advice=advice)
+    known = answer.status in (400, 401, 403, 429)
+    return Finding(hop, ok=False, found=answer.message if known else f"not known: {answer.message}", advice=advice)
 
 
 def _drains(client: Client) -> Finding:
