@@ -41,6 +41,7 @@ ROWS_PER_INSERT = 1_000_000
 LIGHT_EVENTS = 1_000_000
 PAUSE_S = 0.1
 RESERVED_S = 5.0
+KNOWN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def ask_heavily(url: str, side: Side, end_s: int, seconds: float, clients: int) 
 
 
 async def questions(url: str, light: Side, heavy: Side, end_s: int, options: argparse.Namespace) -> None:
-    await ask_lightly(url, light, end_s, 3)  # warm
+    # Warm, and long enough to be known as light.
+    await ask_lightly(url, light, end_s, KNOWN_S)
     alone = await ask_lightly(url, light, end_s, options.seconds)
     print(f"  one light question every {PAUSE_S:g} s: alone {show(alone)}", flush=True)
     loop = asyncio.get_running_loop()

@@ -220,16 +220,22 @@ async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and
         ((rank, threads),) = ask(Statement("SELECT getSetting('priority'), getSetting('max_threads')"))
         return rank, threads
 
+    def has_load(asker, load):
+        """Have an asker be known, with a load."""
+        organization = engine.queue._organizations[asker.organization]
+        for share in (organization, organization.keys[asker.key]):
+            share.load, share.made = load, share.made - 100
+
+    quiet = Asker("light", "key")
     alone = await engine.answer(client(), settings)
-    engine.queue._organizations["ours"].load = 2.0
+    await engine.answer(client(quiet), settings)
+    has_load(quiet, 0.0)
+    has_load(KEY, 2.0)
+    light = await engine.answer(client(quiet), settings)
     heavy = await engine.answer(client(), settings)
-    light = await engine.answer(client(Asker("light", "key")), settings)
-    engine.queue._organizations["ours"].load = 2.0
-    beside = await engine.answer(client(), settings)
-    assert alone[0] < heavy[0]
-    assert light[0] < beside[0]
-    assert beside[1] == max(1, alone[1] // 2)
-    assert heavy[1] == alone[1] == light[1]
+    assert light[0] < heavy[0]
+    assert heavy[1] == max(1, alone[1] // 2)
+    assert light[1] == alone[1]
 
 
 async def test_all_who_asked_get_the_error(store):

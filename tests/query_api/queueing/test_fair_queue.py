@@ -45,6 +45,13 @@ class Requests:
             self.standings[name] = standing
             await self.ends[name].wait()
 
+    async def get_known(self, *askers):
+        """Have askers be here for longer than newcomers are, with no load to speak of."""
+        for asker in askers:
+            await self.send(f"first of {asker}", asker)
+            await self.end(f"first of {asker}")
+        self.clock.now += 40
+
     async def settle(self):
         for _ in range(8):
             await asyncio.sleep(0)
@@ -124,8 +131,8 @@ async def test_requests_of_one_key_begin_in_their_order():
 
 async def test_who_is_heavier_than_another_has_a_higher_rank_and_is_told():
     async with requests(4) as sent:
+        await sent.get_known(HEAVY, LIGHT, OTHER_KEY)
         await sent.send("heavy", HEAVY, 5)
-        assert not sent.standings["heavy1"].is_heavier
         sent.clock.now += 20
         await sent.send("light", LIGHT)
         await sent.end("heavy0")
@@ -133,16 +140,25 @@ async def test_who_is_heavier_than_another_has_a_higher_rank_and_is_told():
         heavy, light = sent.standings["heavy2"], sent.standings["light"]
         assert heavy.rank > light.rank
         assert (heavy.is_heavier, light.is_heavier) == (True, False)
-        # A key that was quiet is better off than a busy one of its organization, and worse than another organization.
+        # A quiet key is better off than a busy one of its organization, and worse than another organization.
         await sent.send("other", OTHER_KEY)
         assert light.rank < sent.standings["other"].rank < heavy.rank
+
+
+async def test_a_newcomer_stands_as_if_it_were_heavy_until_it_is_known():
+    async with requests(4) as sent:
+        await sent.get_known(LIGHT)
+        await sent.send("light", LIGHT)
+        await sent.send("heavy", HEAVY)
+        assert sent.standings["light"].rank < sent.standings["heavy"].rank
+        assert sent.standings["heavy"].is_heavier
 
 
 async def test_beside_somebody_lighter_a_key_begins_at_half_of_its_slots():
     async with requests(8) as sent:
         await sent.send("heavy", HEAVY, 9)
         assert len(sent.begun) == 4
-        sent.clock.now += 20
+        await sent.get_known(LIGHT)
         await sent.send("light", LIGHT)
         for number in range(3):
             await sent.end(f"heavy{number}")

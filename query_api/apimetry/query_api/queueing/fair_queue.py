@@ -9,7 +9,9 @@ Invariants:
 - At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue the
   newest request of the organization with the most of them makes room for one of an organization with fewer.
 
-The load is the average number of slots held over about the last LOAD_S.
+The load is the average number of slots held over about the last LOAD_S. It decides who is next. How a request stands
+beside others is told as if a newcomer's load were one slot: whether its requests are light is not known yet, and a
+statement's priority cannot be changed once it runs.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ LOAD_S = 30.0
 # An asker is forgotten when its last request is this long ago, and its load is none.
 _REMEMBERED_S = 60.0
 _NO_LOAD = 0.01
+_UNKNOWN_LOAD = 1.0
 _LEAST_RETRY_S = 2
 _MOST_RETRY_S = 60
 
@@ -77,6 +80,7 @@ class _Share:
 
     at: float
     seen: float
+    made: float
     load: float = 0.0
     running: int = 0
     waiting: deque[_Place] = field(default_factory=deque)
@@ -89,13 +93,18 @@ class _Share:
         self.at = now
 
     @property
+    def assumed(self) -> float:
+        """The load, or that of a newcomer where it is smaller."""
+        return self.load if self.at - self.made >= LOAD_S else max(self.load, _UNKNOWN_LOAD)
+
+    @property
     def level(self) -> int:
-        """The load in powers of two, from 0: below a sixteenth of a slot."""
-        return int(self.load * 16).bit_length()
+        """The assumed load in powers of two, from 0: below a sixteenth of a slot."""
+        return int(self.assumed * 16).bit_length()
 
     def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
         """Whether one of `shares` has less than half of this one's load."""
-        return any(2 * each.load < self.load for each in shares.values() if each is not self)
+        return any(2 * each.assumed < self.assumed for each in shares.values() if each is not self)
 
     @property
     def is_idle(self) -> bool:
@@ -245,8 +254,8 @@ class FairQueue:
         return Unavailable(said[reason], retry_after_s=retry_s)
 
     def _shares(self, asker: Asker, now: float) -> tuple[_Share, _Share]:
-        organization = self._organizations.setdefault(asker.organization, _Share(now, now))
-        return organization, organization.keys.setdefault(asker.key, _Share(now, now))
+        organization = self._organizations.setdefault(asker.organization, _Share(now, now, now))
+        return organization, organization.keys.setdefault(asker.key, _Share(now, now, now))
 
     def _advance(self, now: float) -> None:
         """Bring all loads up to `now`, and forget who has none."""
