@@ -150,3 +150,14 @@ def test_what_does_not_pass_is_not_tried_again():
     with answering(lambda _: (401, {}, b"{}")) as server:
         refusal(Client(QUERY, server.url, READ_KEY, patience_s=60, sleep=lambda _: None))
         assert len(server.requests) == 1
+
+
+def test_a_message_of_a_service_is_one_line():
+    body = json.dumps({"error": "Bad Request", "message": "no\nok    app"}).encode()
+    with answering(lambda _: (400, {}, body)) as server:
+        assert "\n" not in refusal(Client(QUERY, server.url, READ_KEY))
+
+
+def test_a_foreign_service_that_sends_much_to_a_first_question_is_not_read_to_its_end():
+    with answering(lambda _: (200, {}, b"x" * 10_000_000)) as server:
+        assert len(Client(QUERY, server.url).ask("/health").body) < 100_000

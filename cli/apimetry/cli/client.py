@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from apimetry.cli.output import warn
+from apimetry.cli.output import one_line, warn
 
 TIMEOUT_S: Final = 60.0
 # Under the day for which the collector recognizes a batch that it has taken.
@@ -34,6 +34,7 @@ _RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 _PAGE: Final = 100
 _MAX_ERROR_BYTES: Final = 65_536
 _SHOWN_CHARACTERS: Final = 200
+_ASKED_OF_ANYBODY: Final = frozenset({"/health", "/ready"})
 
 COLLECTOR: Final = "collector"
 QUERY: Final = "query service"
@@ -64,7 +65,8 @@ class Response:
             return self.problem
         content = self.content
         if isinstance(content, dict) and isinstance(content.get("message"), str):
-            return f"{content.get('error', self.status)}: {content['message']}"
+            # A line break would let a stranger write lines of ours.
+            return one_line(f"{content.get('error', self.status)}: {content['message']}")
         if 300 <= self.status < 400:
             place = self.headers.get("Location", "elsewhere")
             return f"it answered {self.status} and points to {place}; redirects are not followed: give that address"
@@ -118,7 +120,9 @@ class Client:
                 f"{self.url}{path}", data=body, headers=carried, method=method
             )
             with self._opener.open(request, timeout=self._timeout_s) as response:
-                return Response(response.status, response.headers, response.read())
+                # What is asked of anybody is bounded: another service may send without end.
+                limit = _MAX_ERROR_BYTES if path in _ASKED_OF_ANYBODY else None
+                return Response(response.status, response.headers, response.read(limit))
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, error.headers, _head_of(error))
