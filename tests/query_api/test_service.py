@@ -1,4 +1,4 @@
-"""The service around its answers: seed 001's requests, errors, other origins, the log, load, and its pages."""
+"""The service around its answers: timeseries requests, errors, other origins, the log, load, and its pages."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ def at(second, **fields):
     return Event(timestamp=second * 1_000_000, **fields)
 
 
-async def test_the_requests_of_seed_001_have_their_answers(service):
+async def test_timeseries_requests_have_their_answers(service):
     insert_events(
         service.accounts.store,
         [

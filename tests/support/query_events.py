@@ -1,4 +1,4 @@
-"""Events for questions, and the answers a plain reading of api.md gives: the oracle of the query service's tests."""
+"""Events for queries, and the answers of a plain reading of docs/api.md: the oracle of the query service's tests."""
 
 import random
 from collections import defaultdict

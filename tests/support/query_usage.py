@@ -1,4 +1,4 @@
-"""The answers a plain reading of api.md, section 3.2, gives to usage questions: the oracle of the usage tests."""
+"""The answers of a plain reading of docs/api.md, "Developer usage API": the oracle of the usage tests."""
 
 from collections import defaultdict
 from datetime import datetime, timezone

@@ -27,7 +27,7 @@ from apimetry.store.accounts.directory import Directory
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:
 def _say_what_was_found(journal: Journal) -> None:
     waiting = journal.sealed()
     oldest = f", the oldest from {_utc(waiting[0].created_ns)}" if waiting else ""
-    log.info(
+    logger.info(
         "the spool in %s holds %d events in %d segments (%d bytes)%s; %d batch ids, %d pieces in the quarantine",
         journal.settings.directory, journal.rows, journal.segments, journal.size_bytes, oldest,
         len(journal.ids), len(journal.quarantine),
@@ -145,4 +145,4 @@ async def _stop(spool: Spool, writer: Writer, task: asyncio.Task[None], drain_ti
     left = spool.journal.rows
     await spool.close()
     if left:
-        log.info("%d events wait in the spool for the next start", left)
+        logger.info("%d events wait in the spool for the next start", left)

@@ -22,7 +22,7 @@ from apimetry.collector.spool.segment import Record
 from apimetry.store.accounts.accounts import Organization
 from apimetry.store.errors import StoreError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REFRESH_INTERVAL_S = 5.0
 MAX_WAIT_S = 3600.0
@@ -59,7 +59,7 @@ class CallLimit:
         try:
             self._counted = await self._load(month)
         except StoreError as error:
-            log.debug("the calls of the month cannot be read: %s", error)
+            logger.debug("the calls of the month cannot be read: %s", error)
             return
         self._month, self._settled = month, settled
 

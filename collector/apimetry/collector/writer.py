@@ -28,7 +28,7 @@ from apimetry.collector.spool.segment import Sealed
 from apimetry.collector.spool.spool import Spool
 from apimetry.store.errors import StoreRejected, is_transient
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOG_INTERVAL_S = 10.0
 REPORTS_SUFFIX = "-senders"
@@ -155,7 +155,7 @@ class Writer:
             origin=_origin_of(part, contents),
         )
         if kept:
-            log.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
+            logger.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
 
     async def _insert_rows(self, part: Part) -> None:
         async def insert() -> None:
@@ -197,7 +197,7 @@ class Writer:
         if now_s - self._logged_s < LOG_INTERVAL_S:
             self._suppressed += 1
             return
-        log.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - our own constants
+        logger.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - our own constants
         self._logged_s, self._suppressed = now_s, 0
 
 

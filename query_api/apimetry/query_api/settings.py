@@ -87,7 +87,7 @@ class QuerySettings:
     """The server by which alerts go out as e-mail."""
 
     price_per_request: float = 0.001
-    """What a request costs, in whatever currency: seed 002's example, for the costs among the insights."""
+    """What a request costs, in whatever currency, for the costs among the insights."""
 
     price_per_byte: float = 0.000001
     """What a byte of a request or an answer costs."""

@@ -31,7 +31,7 @@ from apimetry.serving.connections import READ_BYTES, Connections
 from apimetry.serving.errors import error_response
 from apimetry.serving.repeats import RepeatedLine
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # As nginx's four buffers of 8 KiB: keys, a long query string and a proxy's headers fit several times.
 MAX_HEAD_BYTES: Final = 32 * 1024
@@ -237,7 +237,7 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
             is_long = isinstance(exc, LineTooLong) or "Too many headers" in exc.message
             response = error_response(431, _TOO_LONG) if is_long else error_response(400, _UNREADABLE)
         else:
-            log.error("unexpected error outside of the handlers", exc_info=exc)
+            logger.error("unexpected error outside of the handlers", exc_info=exc)
             response = error_response(status, "Unexpected error; the service's log has the reason")
         response.force_close()
         return response

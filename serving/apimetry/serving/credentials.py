@@ -1,7 +1,7 @@
 """Who is asking: a key in one of three headers, its kind, and the application that the request is about.
 
-Source of the rules: api.md, section 1. A key is accepted as ``X-API-Key: KEY`` (seed 000), as
-``Authorization: Bearer KEY`` (seed 002), or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID`` (seed 001).
+Source of the rules: docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY``, as ``Authorization: Bearer KEY``,
+or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``.
 Only headers and the query string are read here, so that a handler authorizes before it reads a body.
 """
 

@@ -1,7 +1,7 @@
 """The one error shape of both services, and the one place where exceptions become answers.
 
 Every error body is ``{"error": REASON, "message": TEXT}``, plus ``"details": [...]`` where there is more to say
-(api.md, section 1). No answer carries a stack trace, SQL or a key.
+(docs/api.md, "Errors"). No answer carries a stack trace, SQL or a key.
 
     APIError
     ├── BadRequest            400 (also a ValueError)
@@ -30,7 +30,7 @@ from aiohttp import web
 
 from apimetry.store.errors import QueryLimitExceeded, StoreError, is_transient
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -202,7 +202,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return error_response(400, "The body ended before its announced length, or is not readable")
     except Exception:
         # The outermost frame of a request: whatever it is, the client gets one shape and the log gets the rest.
-        log.exception("unexpected error in %s %s", method_of(request), _route_of(request))
+        logger.exception("unexpected error in %s %s", method_of(request), _route_of(request))
         return error_response(500, "Unexpected error; the service's log has the reason")
 
 
@@ -222,9 +222,9 @@ def _from_store_error(request: web.Request, error: StoreError) -> web.Response:
     if isinstance(error, QueryLimitExceeded):
         return error_response(400, f"The question is too large to answer: {error}")
     if is_transient(error):
-        log.warning("store unavailable in %s %s: %s", method_of(request), _route_of(request), error)
+        logger.warning("store unavailable in %s %s: %s", method_of(request), _route_of(request), error)
         return error_response(503, "The store is not available", headers={"Retry-After": str(STORE_RETRY_AFTER_S)})
-    log.error("store refused a statement in %s %s: %s", method_of(request), _route_of(request), error)
+    logger.error("store refused a statement in %s %s: %s", method_of(request), _route_of(request), error)
     return error_response(500, "The store refused the statement; the service's log has the reason")
 
 

@@ -21,7 +21,7 @@ from apimetry.serving.connections import Connections
 from apimetry.serving.descriptors import MAX_CONNECTIONS
 from apimetry.serving.repeats import RepeatedLine
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S: Final = 10.0
 KEEPALIVE_S: Final = 75.0
@@ -46,9 +46,9 @@ class Acceptor:
         self._accepting: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._is_reading = False
-        self._refused = RepeatedLine(log, "%d times no connection could be accepted, the last time: %s")
+        self._refused = RepeatedLine(logger, "%d times no connection could be accepted, the last time: %s")
         self._unreadable = RepeatedLine(
-            log, "%d requests could not be read, the last one for: %s", level=logging.INFO
+            logger, "%d requests could not be read, the last one for: %s", level=logging.INFO
         )
 
     def start(self) -> None:

@@ -61,7 +61,7 @@ def test_a_half_that_is_a_second_longer_makes_no_trend():
     assert trends(Halves(Measures(10), Measures(11), 10, 11))["requests"].change == 0
 
 
-def test_the_costs_of_the_seeds_sample():
+def test_the_costs_of_a_sample():
     half = Measures(requests=7710, errors=170, bytes=62_500_000)
     found = costs(half.plus(half), halves(half, half), SEED_PRICES, cacheable=8500)
     assert found == {

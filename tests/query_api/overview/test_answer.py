@@ -55,7 +55,7 @@ async def patched(service, **body):
     return (await response.json())["organization"]
 
 
-async def test_every_field_of_the_seed_is_there_with_its_type(march):
+async def test_every_documented_field_is_there_with_its_type(march):
     insert_events(march.accounts.store, [at(NOW - 5)])
     plan = {"name": "Pro", "maxBuckets": 25, "maxRetentionDays": 365, "maxApiCalls": 1_000_000}
     await patched(march, plan=plan)
@@ -170,7 +170,7 @@ async def test_keys_count_until_they_are_revoked(march):
     assert (await overview(march))["totals"]["apiKeys"] == 3
 
 
-async def test_only_admin_keys_see_the_organization_in_the_words_of_the_seed(embedded_service):
+async def test_only_admin_keys_see_the_organization(embedded_service):
     for key in ("read", "write"):
         body = await assert_error(await embedded_service.get(OVERVIEW, key), 403)
         assert body == {"error": "Forbidden", "message": "Only Admin keys can access organization analytics"}

@@ -78,7 +78,7 @@ def test_figures_in_sentences(value, text):
     assert plain(value) == text
 
 
-def test_times_are_written_as_the_seeds_write_them():
+def test_times_are_written_in_whole_seconds_with_a_z():
     assert iso_time(1_705_765_500) == "2024-01-20T15:45:00Z"
 
 

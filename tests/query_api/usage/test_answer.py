@@ -1,4 +1,4 @@
-"""Usage over a real engine, both ways: the seed's sample, counting by hand, and what must agree."""
+"""Usage over a real engine, both ways: a sample, counting by hand, and what must agree."""
 
 import itertools
 import json
@@ -89,7 +89,7 @@ def sample_events():
     ]
 
 
-def test_the_sample_of_the_seed_has_its_figures_where_those_are_right(embedded_store):
+def test_a_sample_has_its_figures(embedded_store):
     insert_events(embedded_store, sample_events())
     answer = usage(embedded_store, application=SHOP)
     assert answer["usage"] == {
@@ -177,7 +177,7 @@ def shape(value, path=""):
     return {path: kinds[type(value)]}
 
 
-def test_every_field_of_the_seed_is_there_with_its_type(embedded_store):
+def test_every_documented_field_is_there_with_its_type(embedded_store):
     insert_events(embedded_store, sample_events())
     found = shape(usage(embedded_store, application=SHOP))
     assert {path: found.get(path) for path in shape(SEED)} == shape(SEED)

@@ -88,7 +88,7 @@ class LenientWireEvent(Struct, array_like=True, frozen=True, gc=False):
 
 
 class JSONEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """An object of the JSON format: seed 001's fields, and ours."""
+    """An object of the JSON format."""
 
     timestamp: float
     method: Method

@@ -14,7 +14,7 @@ import msgspec
 
 from apimetry.collector.spool.files import Files, write_new
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 NOTE = ".json"
 
@@ -57,7 +57,7 @@ class Quarantine:
         size = len(data) + len(note)
         if self._size_bytes + size > self._max_bytes:
             self._dropped_pieces += 1
-            log.error(
+            logger.error(
                 "the quarantine is at its limit of %d bytes: %s is dropped, %d rows (%s)",
                 self._max_bytes, name, rows, reason,
             )  # fmt: skip

@@ -19,7 +19,7 @@ from apimetry.collector.spool import segment
 from apimetry.collector.spool.files import Files, write_new
 from apimetry.collector.spool.segment import Sealed
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FORMAT = b"apimetry spool 1\n"
 RESERVE_BYTES = 1024 * 1024
@@ -125,7 +125,7 @@ def _recover_segment(folders: Folders, files: Files, name: str, recovered: Recov
     else:
         found = segment.parse_sealed(name, files.size(path))
         if found is None:
-            log.warning("%s is no segment and is left alone", name)
+            logger.warning("%s is no segment and is left alone", name)
             return
         sealed = found
     recovered.segments.append(sealed)

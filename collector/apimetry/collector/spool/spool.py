@@ -16,7 +16,7 @@ from apimetry.collector.settings import FsyncPolicy
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Sealed
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RETRY_SEAL_S = 1.0
 
@@ -151,7 +151,7 @@ class Spool:
             error = refused
         except Exception as unexpected:
             # The thread must outlive anything: its batches are refused, and the next ones get their chance.
-            log.exception("a group of batches could not be written")
+            logger.exception("a group of batches could not be written")
             error = SpoolBrokenError(str(unexpected))
         self._resolve(group[:count], error)
         return group[count:]
@@ -177,7 +177,7 @@ class Spool:
                 self.journal.sync_if_due(now_s)
                 due_in_s = min(due_in_s, self.journal.settings.fsync_interval_s)
         except SpoolError as error:
-            log.warning("the spool is not writable: %s", error)
+            logger.warning("the spool is not writable: %s", error)
             due_in_s = RETRY_SEAL_S
         if self.journal.waiting:
             self._call(self._new_segment.set)

@@ -1,4 +1,4 @@
-"""Alert rules over HTTP, for admin keys (api.md, section 3.4)."""
+"""Alert rules over HTTP, for admin keys (docs/api.md, "Management")."""
 
 from __future__ import annotations
 

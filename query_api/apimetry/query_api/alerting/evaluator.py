@@ -33,7 +33,7 @@ from apimetry.store.errors import StoreError, is_transient
 from apimetry.store.statement import Ask
 from apimetry.store.turns import take_turn
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PURPOSE = "alerts"
 DELAY_S = 10
@@ -65,9 +65,9 @@ class Evaluator:
             try:
                 await self.evaluate(minute_s)
             except StoreError as error:
-                log.warning("alert rules were not evaluated this minute: %s", error)
+                logger.warning("alert rules were not evaluated this minute: %s", error)
             except Exception:
-                log.exception("alert rules were not evaluated this minute")
+                logger.exception("alert rules were not evaluated this minute")
 
     async def evaluate(self, minute_s: int) -> list[AlertEvent]:
         """Evaluate every rule over the time before `minute_s`, if it is this service's turn; returns its events.
@@ -91,7 +91,7 @@ class Evaluator:
             except (StoreError, BadRequest) as error:
                 if is_transient(error):
                     raise
-                log.warning("alert rule %s cannot be evaluated: %s", rule.id, error)
+                logger.warning("alert rule %s cannot be evaluated: %s", rule.id, error)
                 continue
             if event is not None:
                 happened.append(event)
@@ -168,9 +168,9 @@ class Evaluator:
             state, attempts = await self._webhooks.deliver(rule, event, application)
             await self._note(event, FAILED if is_last and state == PENDING else state, attempts)
         except StoreError as error:
-            log.warning("how the webhook of alert event %s went is not recorded: %s", event.id, error)
+            logger.warning("how the webhook of alert event %s went is not recorded: %s", event.id, error)
         except Exception:
-            log.exception("alert event %s was not sent", event.id)
+            logger.exception("alert event %s was not sent", event.id)
 
     async def _note(self, event: AlertEvent, state: str, attempts: int) -> None:
         at = datetime.fromtimestamp(self._webhooks.now_s(), timezone.utc)

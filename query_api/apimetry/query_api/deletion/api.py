@@ -1,4 +1,4 @@
-"""Deletions over HTTP, and what became of them; for admin keys (docs/api.md, section 3.5).
+"""Deletions over HTTP, and what became of them; for admin keys (docs/api.md, "Data out, data gone").
 
 A deletion is answered when it is done (200), or while it still goes on (202): then its job tells.
 """

@@ -22,7 +22,7 @@ from apimetry.store.jobs import Job, Jobs, JobState
 from apimetry.store.mutations import unfinished_mutations
 from apimetry.store.turns import take_turn
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PURPOSE = "jobs"
 POLL_S = 5.0
@@ -77,20 +77,20 @@ class Runner:
                 self._wait(0)
                 if job.state is JobState.waiting:
                     self._jobs.begin(job)
-                log.info("job %s begins: %s of application %s", job.id, job.kind.value, job.application_id)
+                logger.info("job %s begins: %s of application %s", job.id, job.kind.value, job.application_id)
                 self._reported = self._clock()
                 self._do(job)
         except Interrupted:
             return
         except StoreError as error:
-            log.warning("jobs are delayed: %s", error)
+            logger.warning("jobs are delayed: %s", error)
         except Exception:
-            log.exception("jobs are delayed")
+            logger.exception("jobs are delayed")
 
     def _do(self, job: Job) -> None:
         carry_out(self._jobs.store, job, self._wait)
         self._jobs.finish(job)
-        log.info("job %s is done", job.id)
+        logger.info("job %s is done", job.id)
 
     def _wait(self, seconds: float) -> None:
         """Wait between two steps, and keep the turn; raises Interrupted where there is none any more."""
@@ -116,7 +116,7 @@ class Runner:
             return
         self._reported = self._clock()
         for each in unfinished_mutations(self._jobs.store):
-            log.warning(
+            logger.warning(
                 "jobs wait for the store to rewrite %s since %s: %d parts are left, the last error was %s",
                 each.table, each.since, each.parts, each.error or "none",
             )  # fmt: skip

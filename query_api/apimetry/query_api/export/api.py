@@ -74,7 +74,7 @@ class ExportHandlers:
         return [web.get("/v1/export/events", self.events, allow_head=False)]
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file of events (api.md, section 3.5)."""
+        """Answer with a file of events (docs/api.md, "Data out, data gone")."""
         access = await authorize_application(
             request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events"
         )

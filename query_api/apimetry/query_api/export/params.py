@@ -1,7 +1,7 @@
 """The parameters of an export: text in, one frozen `ExportQuery` out. Pure.
 
-Source of the rules: api.md, section 3.5. The fields are those that the collector's JSON format accepts, in its order:
-what was exported as ndjson can be posted again as it is.
+Source of the rules: docs/api.md, "Data out, data gone". The fields are those of the collector's JSON format, in its
+order: what was exported as ndjson can be posted again as it is.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads the parameters of a query string: text in, checked values out. Pure.
 
-An empty parameter counts as absent (api.md, section 1), an unknown one is refused, and a refusal names the parameter,
+An empty parameter counts as absent, an unknown one is refused, and a refusal names the parameter,
 its value and what is allowed.
 """
 
@@ -15,7 +15,7 @@ from apimetry.serving.errors import BadRequest
 MAX_TIME_S = 9_999_999_999
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 FLAGS = ("0", "1")
-# `application` is read where the key is checked. jQuery, which the dashboard of seed 001 uses, adds `_` to get past
+# `application` is read where the key is checked. jQuery adds `_` to get past
 # caches.
 _READ_ELSEWHERE = frozenset({"application", "_"})
 # Long enough to recognize what was sent, short enough for a log line or a terminal.

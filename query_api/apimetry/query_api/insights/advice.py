@@ -22,7 +22,7 @@ CACHE_TIME_PERCENT = 5
 BATCH_REQUESTS_PER_MINUTE = 30
 
 _PRIORITIES = ("high", "medium", "low")
-# The actions of seed 002's sample client.
+# What a client may do about an alert.
 _ACTIONS = {
     "rate_limit_approaching": "upgrade_plan",
     "error_rate_high": "investigate_errors",

@@ -1,4 +1,4 @@
-"""Answers what seed 002's sample client computes by hand: trends, bottlenecks, costs, capacity, what to improve."""
+"""Answers what the usage means: trends, bottlenecks, costs, capacity, and what to improve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /v1/developer/insights` (docs/api.md, section 3.2)."""
+"""`GET /v1/developer/insights` (docs/api.md, "Developer usage API")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Organization, applications and keys over HTTP, for admin keys (api.md, section 3.4).
+"""Organization, applications and keys over HTTP, for admin keys (docs/api.md, "Management").
 
 An admin key sees and touches its own organization alone: another's application or key is a 404, like one that does
 not exist. Changes show in the accounts' snapshot before they are answered.

@@ -117,7 +117,7 @@ def organization_json(organization: Organization) -> Json:
 
 
 def plan_json(plan: Plan) -> Json:
-    """Return a plan as seed 000 shows it; None is no limit."""
+    """Return a plan as it is shown; None is no limit."""
     return {
         "name": plan.name,
         "maxBuckets": plan.max_applications,

@@ -1,4 +1,4 @@
-"""The endpoints about an organization and its buckets in the OpenAPI document (seed 000)."""
+"""The organization API in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def paths() -> Json:
                 "Buckets of the organization, with what is in them",
                 "BucketList",
                 _BUCKETS_EXAMPLE,
-                "Applications as seed 000 shows them, the oldest first.",
+                "Applications with their figures, the oldest first. A bucket is an application.",
                 parameters=[ref("parameters", "Limit"), ref("parameters", "Offset")],
             )
         },

@@ -139,7 +139,11 @@ def _completeness() -> Json:
 
 def _applications() -> Json:
     shown: Json = {"name": _NAME, "retentionDays": _DAYS, "limits": schema("RequestLimits")}
-    prose: dict[str, Json] = {"name": _NAME, "limits": schema("RequestLimits")}
+    prose: dict[str, Json] = {
+        "name": _NAME,
+        "retentionDays": {"description": "Null: for ever."},
+        "limits": schema("RequestLimits"),
+    }
     return {
         "RequestLimits": struct_schema(LimitsBody, dict.fromkeys(LimitsBody.__struct_encode_fields__, _NO_LIMIT)),
         "Application": closed({"id": _ID, **shown, "createdAt": _TIME}),

@@ -1,4 +1,4 @@
-"""The shapes of usage in the OpenAPI document (seed 002)."""
+"""The developer usage API's shapes in the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An organization and its buckets, which is what seed 000 calls applications: the answers of api.md, section 3.3."""
+"""Answers about an organization and its applications, which the organization API calls buckets."""
 
 from __future__ import annotations
 

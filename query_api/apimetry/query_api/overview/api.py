@@ -1,4 +1,4 @@
-"""The endpoints about an organization and its buckets (api.md, section 3.3)."""
+"""The endpoints about an organization and its buckets (docs/api.md, "Organization API")."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OverviewHandlers:
         ]
 
     async def overview(self, request: web.Request) -> web.Response:
-        """Answer the organization's figures at a glance (seed 000)."""
+        """Answer the organization's figures at a glance."""
         access = await authorize(request, self._directory, KeyKind.admin, purpose="access organization analytics")
         collect(request.query.items(), ())
         applications = self._directory.applications_of(access.organization.id)

@@ -1,4 +1,4 @@
-"""Rounds and writes figures as the seeds do: half up, from whole numbers, never through binary fractions. Pure."""
+"""Rounds and writes figures: half up, from whole numbers, never through binary fractions. Pure."""
 
 from __future__ import annotations
 

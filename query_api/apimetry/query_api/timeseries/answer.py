@@ -1,4 +1,4 @@
-"""Answers a timeseries question: asks the store, and makes of its rows the shape of api.md, section 3.1."""
+"""Answers a timeseries query: asks the store, and makes JSON of its rows (docs/api.md, "Timeseries API")."""
 
 from __future__ import annotations
 

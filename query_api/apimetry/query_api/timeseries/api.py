@@ -1,4 +1,4 @@
-"""`GET /1/timeseries/{start}/{end}/` (docs/api.md, section 3.1)."""
+"""`GET /1/timeseries/{start}/{end}/` (docs/api.md, "Timeseries API")."""
 
 from __future__ import annotations
 

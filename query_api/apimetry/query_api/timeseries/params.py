@@ -1,6 +1,6 @@
 """The parameters of a timeseries question: text in, one frozen `TimeseriesQuery` out. Pure.
 
-Source of the rules: api.md, section 3.1 (seed 001). Every name that can reach SQL as an identifier is in one of the
+Source of the rules: docs/api.md, "Timeseries API". Every name that can reach SQL as an identifier is in one of the
 closed sets here and in `planning.filters`; everything else stays a value.
 """
 

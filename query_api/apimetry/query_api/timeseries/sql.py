@@ -138,7 +138,7 @@ def _measures(query: TimeseriesQuery) -> frozenset[str]:
 
 
 def _key(query: TimeseriesQuery) -> str:
-    # Group keys are strings (api.md, section 3.1).
+    # Group keys are strings (docs/api.md, "Timeseries API").
     return f"toString({query.group})" if query.group in NUMERIC_DIMENSIONS else str(query.group)
 
 

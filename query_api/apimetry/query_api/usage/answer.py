@@ -1,4 +1,4 @@
-"""Answers a usage question in the shape of seed 002 (api.md, section 3.2)."""
+"""Answers a usage query (docs/api.md, "Developer usage API")."""
 
 from __future__ import annotations
 

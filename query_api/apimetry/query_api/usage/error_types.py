@@ -1,4 +1,4 @@
-"""What kind of error a status is (api.md, section 3.2). Pure."""
+"""What kind of error a status is (docs/api.md, "Developer usage API"). Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The parameters of a usage question: text in, one frozen `UsageQuery` out. Pure.
 
-Source of the rules: api.md, section 3.2 (seed 002).
+Source of the rules: docs/api.md, "Developer usage API".
 """
 
 from __future__ import annotations

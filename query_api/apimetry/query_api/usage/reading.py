@@ -4,9 +4,9 @@ A usage answer takes several statements. Their figures differ if an insert comes
 has reached the events and not yet every rollup. There are two remedies:
 
 - Inserts into an embedded store wait while the statements run, for half a second at most (`Store.between_inserts`).
-- The parts are compared (docs/api.md, section 4). If they do not agree, everything is read again, MOST_READS times in
-  all. If inserts never pause for as long as a reading takes, the last reading is answered: events that came while it
-  was read may be in some of its parts and not in others.
+- The parts are compared (docs/api.md, "What agrees"). If they do not agree, everything is read again, MOST_READS
+  times in all. If inserts never pause for as long as a reading takes, the last reading is answered: events that came
+  while it was read may be in some of its parts and not in others.
 
 The statements of one reading run side by side. Most of a short statement's time is its analysis, for which the engine
 uses one thread.
@@ -33,7 +33,7 @@ Group = tuple[Any, Measures]
 """The value of a dimension, and what its requests add up to."""
 
 MAX_ROWS = 100
-"""Rows in each list (api.md, section 3.2)."""
+"""Rows in each list (docs/api.md, "Developer usage API")."""
 
 MAX_SORTED_BUCKETS = 1_000_000
 """Buckets that are sorted by something else than time: nearly two years of minutes."""

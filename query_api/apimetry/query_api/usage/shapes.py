@@ -1,4 +1,4 @@
-"""The shapes of seed 002, made of what was read (api.md, section 3.2). Pure."""
+"""The JSON of a usage answer, made of what was read. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate limits and what to be alarmed about, as seed 002 shows them. Pure."""
+"""Rate limits, and alerts about usage. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.planning.figures import Measures, plain, scaled
 from apimetry.store.accounts.accounts import RequestLimits
 
-# Thresholds of api.md, section 3.2; each is exceeded, not met. They are compared with the figures as they are shown.
+# Thresholds (docs/api.md, "Developer usage API"): each is exceeded, not met, by the figure as it is shown.
 UTILIZATION_PERCENT, URGENT_UTILIZATION_PERCENT = 80, 90
 ERROR_RATE_PERCENT, URGENT_SUCCESS_RATE_PERCENT = 1, 95
 LATENCY_MS, URGENT_LATENCY_MS = 500, 1000
