@@ -69,9 +69,9 @@ async def test_an_error_that_passes_says_in_whole_seconds_when_to_come_back(answ
     assert headers["Retry-After"] == "1"
 
 
-async def test_details_and_extra_members_are_part_of_the_body(answer_to):
-    _, _, body = await answer_to(BadRequest("no", details=[{"index": 3}], extra={"success": False}))
-    assert body == {"success": False, "error": "Bad Request", "message": "no", "details": [{"index": 3}]}
+async def test_details_are_part_of_the_body(answer_to):
+    _, _, body = await answer_to(BadRequest("no", details=[{"index": 3}]))
+    assert body == {"error": "Bad Request", "message": "no", "details": [{"index": 3}]}
 
 
 async def test_an_unexpected_error_is_logged_by_route_and_answered_without_a_word_of_it(answer_to, caplog):

@@ -50,7 +50,6 @@ class APIError(Exception):
         message: what is wrong, with which value, and what is allowed; never a secret.
         details: further rows, such as the invalid events of a batch.
         headers: headers of the answer, such as ``Allow``.
-        extra: further members of the body, such as seed 002's ``"success": false``.
     """
 
     status: ClassVar[int] = 500
@@ -61,13 +60,11 @@ class APIError(Exception):
         *,
         details: Sequence[object] | None = None,
         headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
         self.headers = dict(headers or {})
-        self.extra = dict(extra or {})
 
 
 class BadRequest(APIError, ValueError):
@@ -127,10 +124,10 @@ class UnsupportedMediaType(APIError):
 class _Retryable(APIError):
     """An error that passes: the answer says when to come back."""
 
-    def __init__(self, message: str, *, retry_after_s: float, extra: Mapping[str, object] | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
         # RFC 9110, section 10.2.3: whole seconds.
         wait_s = max(1, math.ceil(retry_after_s))
-        super().__init__(message, headers={"Retry-After": str(wait_s)}, extra=extra)
+        super().__init__(message, headers={"Retry-After": str(wait_s)})
 
 
 class TooManyRequests(_Retryable):
@@ -151,10 +148,9 @@ def error_response(
     *,
     details: Sequence[object] | None = None,
     headers: Mapping[str, str] | None = None,
-    extra: Mapping[str, object] | None = None,
 ) -> web.Response:
     """Return the answer of an error in the one shape, without the keys that a client may have put into its text."""
-    body: dict[str, object] = {**(extra or {}), "error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
+    body: dict[str, object] = {"error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
     if details is not None:
         body["details"] = details
     return web.Response(
@@ -190,9 +186,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except APIError as error:
-        return error_response(
-            error.status, error.message, details=error.details, headers=error.headers, extra=error.extra
-        )
+        return error_response(error.status, error.message, details=error.details, headers=error.headers)
     except web.HTTPException as error:
         return _from_http_exception(request, error)
     except StoreError as error:

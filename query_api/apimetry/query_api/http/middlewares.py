@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -68,6 +67,6 @@ async def developer_error_middleware(request: web.Request, handler: Handler) -> 
     response = await handler(request)
     if response.status < 400 or not request.path.startswith(DEVELOPER_PREFIX):
         return response
-    if isinstance(response, web.Response) and isinstance(response.body, bytes):
-        response.body = msgspec.json.encode({"success": False, **msgspec.json.decode(response.body)})
+    if isinstance(response, web.Response) and isinstance(response.body, bytes) and response.body.startswith(b"{"):
+        response.body = b'{"success":false,' + response.body[1:]
     return response
