@@ -199,6 +199,9 @@ PATTERNS = tuple(
 )
 
 MORE_STAY = (
+    "/Password/Reset",
+    "/password/reset/new-password",
+    "/tags/token,list",
     "/blog/live-streaming-of-our-event",
     "/test-driven-development-basics",
     "/key-takeaways-from-2024-talks",
@@ -339,6 +342,10 @@ MORE_STAY = (
 )
 
 MORE_SECRETS = (
+    ("/users/me/password/NewPass", "/users/me/password/***"),
+    ("/v1/token,abcdefgh", "/v1/token,***"),
+    ("/v1/token|abcdefgh", "/v1/token|***"),
+    ("/secrets/production/db-main", "/secrets/***/***"),
     ("/pay/4111111111111111", "/pay/***"),
     ("/pay/4242424242424242/x", "/pay/***/x"),
     ("/pay/378282246310005", "/pay/***"),

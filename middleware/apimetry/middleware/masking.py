@@ -21,7 +21,7 @@ _SAFE: Final = "/\\!$&'()*+,;=:@?#[]~"
 _ENCODED: Final = re.compile("%[0-9A-Fa-f]{2}")
 _SLASH: Final = re.compile(r"([/\\])")
 _PARAMETER: Final = re.compile(r"([;?&#])")
-_ASSIGNMENT: Final = re.compile(r"([=:(])")
+_ASSIGNMENT: Final = re.compile(r"([=:(,|])")
 _SEPARATOR: Final = re.compile(r"[\-_.~]")
 _NUMBERED: Final = re.compile(r"[A-Za-z]{1,15}\d{0,2}|\d{1,5}")
 

@@ -101,7 +101,9 @@ def is_ordinary(text: str, doubt: Doubt) -> bool:
         return True
     pieces = _SEPARATOR.split(text)
     if doubt >= Doubt.STRICT:
-        return all(map(_is_route_word, pieces))
+        # `NewPass` is a password; `Reset` and `new-password` are what one finds beside passwords.
+        is_spelled_plainly = doubt < Doubt.CODE or text[1:].islower()
+        return is_spelled_plainly and all(map(_is_route_word, pieces))
     return (doubt == Doubt.LATER and is_known_id(text)) or all(_is_plain(piece, doubt) for piece in pieces)
 
 
