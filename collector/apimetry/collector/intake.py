@@ -12,11 +12,13 @@ from apimetry.collector.call_limit import CallLimit
 from apimetry.collector.errors import DecodeError, SpoolError, TooManyEventsError
 from apimetry.collector.formats.batch import Batch
 from apimetry.collector.formats.blocks import make_target
+from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.formats.known import Format
 from apimetry.collector.limits import RateLimiter
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.outcome import Outcome
 from apimetry.collector.reports import make_report
+from apimetry.collector.senders import Senders
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.segment import Entry, Meta
@@ -49,6 +51,7 @@ class Intake:
         self._settings = settings
         self._metrics = metrics
         self._clock_us = clock_us
+        self._senders = Senders()
         self._bodies = BodyReader(settings)
         self._limiter = RateLimiter(settings.events_per_s_per_key)
         self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
@@ -120,6 +123,7 @@ class Intake:
 
     async def _store(self, batch: Batch, access: ApplicationAccess, batch_id: bytes | None) -> Outcome:
         is_new, application = True, access.application.id
+        batch.sender = self._believed(application, batch.sender)
         if batch.accepted:
             key = batch_key(application, batch_id) if batch_id else None
             entry = Entry(
@@ -127,8 +131,15 @@ class Intake:
             )
             is_new = await self._append(entry, access.organization.id)
         self._metrics.record_batch(batch, new=is_new)
-        self._metrics.record_sender(application, batch.sender)
+        if batch.sender is not None:
+            self._metrics.record_growth(self._senders.record(application, batch.sender))
         return Outcome(batch.accepted, batch.rejected_total, batch.details, is_duplicate=not is_new)
+
+    def _believed(self, application: str, sender: Sender | None) -> Sender | None:
+        believed = self._senders.believed(application, sender)
+        if believed is None and sender is not None and sender.instance:
+            self._metrics.disbelieved()
+        return believed
 
     async def _append(self, entry: Entry, organization: str) -> bool:
         """Return whether the batch is new. Its calls are counted first: the writer may empty the spool meanwhile."""

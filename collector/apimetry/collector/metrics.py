@@ -4,18 +4,11 @@ received + recovered = stored + in the spool + rejected + quarantined, where `re
 earlier process left in the spool. Repeated batches are counted apart and are not received a second time.
 """
 
-from collections import Counter as Tally
-from collections import OrderedDict
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from apimetry.collector.formats.batch import Batch
-from apimetry.collector.formats.event_structs import Sender
+from apimetry.collector.senders import Growth
 from apimetry.collector.spool.journal import Journal
-
-MAX_SENDERS = 10_000
-DROP_REASONS = 32
 
 
 class Metrics:
@@ -41,11 +34,10 @@ class Metrics:
         self._captured = counter("sender_captured_events", "Events that senders saw.")
         self._sent = counter("sender_sent_events", "Events that senders say they delivered.")
         self._dropped = counter("sender_dropped_events", "Events that senders dropped.", "reason")
+        self._disbelieved = counter("disbelieved_reports", "Senders' reports that cannot be true and were left out.")
         self._insert_seconds = Histogram(
             "apimetry_collector_insert_seconds", "Time of one insert.", registry=registry
         )
-        self._senders: OrderedDict[tuple[str, str], Sender] = OrderedDict()
-        self._drop_reasons: set[str] = set()
 
     def watch(self, journal: Journal) -> None:
         """Report the spool's size, and what it held before this process took anything."""
@@ -97,29 +89,13 @@ class Metrics:
         """One insert is tried again."""
         self._insert_failures.labels("transient" if transient else "unexpected").inc()
 
-    def record_sender(self, application: str, sender: Sender | None) -> None:
-        """Add what a sender's cumulative counts grew by since it was last heard."""
-        if sender is None or not sender.instance:
-            return
-        key = (application, sender.instance)
-        last = self._senders.pop(key, Sender())
-        self._senders[key] = sender
-        if len(self._senders) > MAX_SENDERS:
-            self._senders.popitem(last=False)
-        self._captured.inc(max(0, sender.captured - last.captured))
-        self._sent.inc(max(0, sender.sent - last.sent))
-        for reason, count in _growth(sender.dropped, last.dropped).items():
-            self._dropped.labels(self._known_reason(reason)).inc(count)
+    def record_growth(self, growth: Growth) -> None:
+        """A sender's counts grew."""
+        self._captured.inc(growth.captured)
+        self._sent.inc(growth.sent)
+        for reason, count in growth.dropped.items():
+            self._dropped.labels(reason).inc(count)
 
-    def _known_reason(self, reason: str) -> str:
-        """Senders choose the word; a bounded number of them become labels."""
-        if reason not in self._drop_reasons:
-            if len(self._drop_reasons) >= DROP_REASONS or len(reason) > 40:
-                return "other"
-            self._drop_reasons.add(reason)
-        return reason
-
-
-def _growth(now: Mapping[str, int], before: Mapping[str, int]) -> Tally[str]:
-    grown = {reason: count - before.get(reason, 0) for reason, count in now.items()}
-    return Tally({reason: count for reason, count in grown.items() if count > 0})
+    def disbelieved(self) -> None:
+        """A sender's report about itself cannot be true, and was left out."""
+        self._disbelieved.inc()

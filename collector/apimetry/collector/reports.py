@@ -20,32 +20,19 @@ from apimetry.collector.spool.segment import NOTHING_SENT_BEFORE, Record, Report
 from apimetry.store.native import encode_block
 from apimetry.store.senders import SENDER_COLUMNS
 
-MAX_REASONS = 16
-MAX_REASON_CHARACTERS = 40
-OTHER_REASONS = "other"
 REJECTED = "rejected"
 MINUTE_US = 60_000_000
 
 
 def make_report(batch: Batch) -> Report | None:
-    """The sender's counts with this batch settled; None for a sender that gives none."""
+    """The counts of a believed sender with this batch settled; None for one that gives none (see `senders`)."""
     sender = batch.sender
     if sender is None or not sender.instance:
         return None
-    dropped = _bounded(sender.dropped)
+    dropped = Counter(sender.dropped)
     if batch.rejected_total:
         dropped[REJECTED] += batch.rejected_total
     return Report(sender.instance, sender.captured, sender.sent, sender.sent + batch.accepted, dict(dropped))
-
-
-def _bounded(dropped: Mapping[str, int]) -> Counter[str]:
-    """Reasons are the sender's own words: a few short ones are kept, the others are added up."""
-    bounded: Counter[str] = Counter()
-    for reason, count in sorted(dropped.items()):
-        short = reason.isascii() and reason.isidentifier() and len(reason) <= MAX_REASON_CHARACTERS
-        room = len(bounded) < MAX_REASONS
-        bounded[reason if short and room else OTHER_REASONS] += count
-    return bounded
 
 
 @dataclass(slots=True)

@@ -1,0 +1,92 @@
+"""What senders say about themselves is believed as far as it can be true, in bounded memory."""
+
+import gc
+import tracemalloc
+
+import pytest
+
+from apimetry.collector.formats.event_structs import Sender
+from apimetry.collector.senders import MAX_EVENTS_PER_S, MAX_SENDERS, MAX_WAITING, REASONS, Growth, Senders
+from apimetry.middleware.event import DropReason
+from tests.support.collecting import collecting, envelope, wire_row
+
+NOW_S = 1_700_000_000.0
+
+
+def test_every_reason_of_the_middleware_is_of_the_closed_set():
+    assert {reason.value for reason in DropReason} <= set(REASONS)
+
+
+def test_reasons_of_others_are_counted_as_one_and_none_is_lost():
+    dropped = {**{f"reason_{number}": 1 for number in range(100)}, "x" * 60_000: 7, "buffer_full": 3}
+    believed = Senders().believed("shop", Sender(instance="a", captured=110, dropped=dropped))
+    assert believed.dropped == {"buffer_full": 3, "other": 107}
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_believed"),
+    [
+        ({"captured": 2**53}, False),
+        ({"captured": 2**53, "sent": 2**53}, False),
+        ({"captured": 2**53, "dropped": {"buffer_full": 2**53}}, False),
+        ({"captured": MAX_WAITING + 1}, False),
+        ({"sent": 2**53}, False),
+        ({"dropped": {"expired": 2**53}}, False),
+        ({"captured": 5, "sent": 3}, True),
+        ({"captured": MAX_WAITING}, True),
+        ({"captured": 10**9, "sent": 10**9 - 20_000}, True),
+    ],
+)
+def test_report_that_no_process_can_have_come_to_is_not_believed(counts, is_believed):
+    senders = Senders(clock_s=lambda: NOW_S)
+    assert (senders.believed("shop", Sender(instance="a", **counts)) is not None) == is_believed
+
+
+def test_counts_grow_no_faster_than_a_process_answers():
+    now = [NOW_S]
+    senders = Senders(clock_s=lambda: now[0])
+    senders.record("shop", Sender(instance="a", captured=10, sent=10))
+    now[0] += 100
+    most = 10 + 100 * MAX_EVENTS_PER_S + MAX_WAITING
+    assert senders.believed("shop", Sender(instance="a", captured=most + 1, sent=most)) is None
+    believed = senders.believed("shop", Sender(instance="a", captured=most, sent=most))
+    assert senders.record("shop", believed) == Growth(most - 10, most - 10, {})
+
+
+async def test_forged_counts_are_in_no_metric_and_no_report(tmp_path):
+    async with collecting(tmp_path) as collector:
+        names = {"DROP TABLE": 2**53, "tenant-7": 1}
+        for number, counts in enumerate(
+            [{"captured": 2**53}, {"captured": 1, "dropped": names}, {"captured": 4, "dropped": {"mine": 3}}]
+        ):
+            sender = {"instance": f"{number}" * 32, "sent": 0, "dropped": {}, **counts}
+            body = envelope([wire_row()], batch_id=bytes([number]) * 16, sender=sender)
+            assert (await collector.post(body, Content_Type="application/msgpack")).status == 200
+        await collector.drained()
+        metrics = await collector.metrics()
+        assert metrics["disbelieved_reports_total"] == 2
+        assert metrics["sender_captured_events_total"] == 4
+        assert [name for name in metrics if "sender_dropped" in name and "total" in name] == [
+            'sender_dropped_events_total{reason="other"}'
+        ]
+        assert len(collector.store.reports) == 1
+
+
+def test_full_table_of_the_largest_senders_stays_below_its_bound():
+    """The bound: 1 KB a sender."""
+    senders = Senders()
+    dropped = {**dict.fromkeys(REASONS, 10**5), **{f"{number}" + "x" * 1000: 1 for number in range(48)}}
+    gc.collect()
+    tracemalloc.start()
+    for number in range(2 * MAX_SENDERS):
+        sender = Sender(
+            source="s" * 256, version="v" * 128, library="l" * 60_000, instance=f"{number:05d}" + "\U0001f600" * 59,
+            captured=10**9, sent=10**9 - 600_000, dropped=dropped,
+        )  # fmt: skip
+        believed = senders.believed("shop", sender)
+        if believed is not None:
+            senders.record("shop", believed)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(senders) == MAX_SENDERS
+    assert held < MAX_SENDERS * 1024
