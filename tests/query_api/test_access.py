@@ -37,6 +37,7 @@ MAY = {
     ("POST", "/api/alerts/{id}/rotate"): ADMIN,
     ("GET", "/api/alerts/{id}/events"): ADMIN,
     ("DELETE", "/api/applications/{id}/events"): ADMIN,
+    ("DELETE", "/api/applications/{id}/consumers"): ADMIN,
     ("DELETE", "/api/applications/{id}/consumers/{consumer}"): ADMIN,
     ("GET", "/api/jobs"): ADMIN,
     ("GET", "/api/jobs/{id}"): ADMIN,

@@ -37,6 +37,7 @@ from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import Credentials
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
+from apimetry.store.private_files import keep_private
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         for text in unmatchable(settings.allowed_origins):
             log.warning("%s", text)
     stopping = _stop_on_signals()
+    keep_private(make_data_dir(settings))
     descriptors = raise_descriptor_limit()
     services = Services(settings, max_connections=connections_within(descriptors, listeners=collector + query))
     log.info("%d descriptors: %d connections at most for each service", descriptors, services.max_connections)

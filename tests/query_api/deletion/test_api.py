@@ -4,8 +4,10 @@ import asyncio
 import random
 import threading
 from datetime import datetime, timezone
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from apimetry.query_api.deletion.runner import Interrupted, Runner
 from apimetry.query_api.settings import QuerySettings
@@ -112,13 +114,46 @@ async def test_an_application_takes_its_events_along_where_asked(embedded_servic
     await assert_error(await embedded_service.get("/api/applications/shop", "admin"), 404)
 
 
+ODD_CONSUMERS = (
+    "a/b'; DROP TABLE events -- ü %",
+    "{x}",
+    "{",
+    "}",
+    "",
+    "/",
+    "..",
+    ".",
+    "a//b",
+    "%2F",
+    "a\nb",
+    "?#&=+ ",
+    "*",
+)
+
+
 async def test_a_consumer_s_id_may_be_anything(embedded_service):
     store = embedded_service.accounts.store
-    odd = "a/b'; DROP TABLE events -- ü %"
-    insert_events(store, [Event(timestamp=START * 10**6, consumer_id=each) for each in (odd, "b", "")])
-    path = "shop/consumers/a%2Fb%27%3B%20DROP%20TABLE%20events%20--%20%C3%BC%20%25"
-    assert (await deleted(embedded_service, path))["consumer"] == odd
-    assert counted(store) == {2}
+    insert_events(store, [Event(timestamp=START * 10**6, consumer_id=each) for each in (*ODD_CONSUMERS, "stays")])
+    in_path = [each for each in ODD_CONSUMERS if each not in (".", "..")]
+    for number, consumer in enumerate([*in_path[:4], "", "%2F"]):
+        path = f"/api/applications/shop/consumers/{quote(consumer, safe='')}"
+        response = await embedded_service.request("DELETE", URL(path, encoded=True))
+        assert response.status == 200, await response.text()
+        assert (await response.json())["job"]["consumer"] == consumer, number
+    for consumer in ODD_CONSUMERS:
+        response = await embedded_service.request(
+            "DELETE", "/api/applications/shop/consumers", params={"consumer_id": consumer}
+        )
+        assert (await response.json())["job"]["consumer"] == consumer
+    assert counted(store) == {1}
+
+
+@pytest.mark.parametrize(
+    "path", ["shop/consumers", "shop/consumers?consumer_id=a&consumer_id=b", "shop/consumers/a?consumer_id=b"]
+)
+async def test_one_consumer_must_be_named(embedded_service, path):
+    response = await embedded_service.request("DELETE", f"/api/applications/{path}")
+    await assert_error(response, 400, "One consumer must be named", "?consumer_id=ID")
 
 
 class Dying:

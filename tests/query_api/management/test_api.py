@@ -242,3 +242,47 @@ async def test_lists_come_in_pages(embedded_service):
 async def test_a_bad_page_is_refused_by_parameter_and_value(embedded_service, query, named):
     for path in ("/api/keys", "/api/applications"):
         await assert_error(await embedded_service.get(f"{path}?{query}", "admin"), 400, named)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"name":"a","limits":{"requestsPerMinute":"x"},"limits":5}',
+        '{"name":"a","limits":{"requestsPerMinute":"x"},"limits":[]}',
+        '{"name":"a","limits":5,"limits":{}}',
+        '{"name":5,"limits":1e999}',
+        '{"name":5,"limits":nonsense',
+        '{"name":5,"limits":"\\ud800"}',
+        '{"name":5,"limits":' + "[" * 50_000,
+        '{"retentionDays":"x","name":5',
+        '{"retentionDays":0,"retentionDays":[{}]}',
+    ],
+)
+async def test_body_that_says_a_thing_twice_or_breaks_off_is_a_400(embedded_service, body):
+    response = await embedded_service.request(
+        "POST", "/api/applications", data=body, headers={"Content-Type": "application/json"}
+    )
+    await assert_error(response, 400)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/keys", "/api/alerts", "/api/applications", "/api/jobs", "/health", "/nowhere"]
+)
+async def test_no_cache_keeps_an_answer(embedded_service, path):
+    response = await embedded_service.request("GET", path)
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "header", [{"Content-Encoding": each} for each in ("gzip", "zstd", "br", "deflate", "x", "identity, gzip")]
+)
+async def test_encoded_body_is_refused_unread_whoever_sends_it(embedded_service, header):
+    for key in ("admin", None):
+        response = await embedded_service.request("POST", "/api/applications", key, data=b"x" * 100, headers=header)
+        await assert_error(response, 415, "Content-Encoding", "identity")
+
+
+@pytest.mark.parametrize("application_id", ["...", "-", "__", "theirs"])
+async def test_id_that_cannot_be_had_is_refused_in_one_way_whoever_has_it(embedded_service, application_id):
+    response = await embedded_service.request("POST", "/api/applications", json={"name": "A", "id": application_id})
+    await assert_error(response, 400, application_id, "cannot be had: choose another, or leave it out")

@@ -34,7 +34,9 @@ class DeletionHandlers:
         """Return the routes of deletions and jobs."""
         return [
             web.delete("/api/applications/{id}/events", self.delete_events),
-            web.delete("/api/applications/{id}/consumers/{consumer}", self.delete_consumer),
+            # Any consumer id: in the path, percent-encoded, or as a parameter, which may be empty, too.
+            web.delete("/api/applications/{id}/consumers", self.delete_consumer),
+            web.delete("/api/applications/{id}/consumers/{consumer:.*}", self.delete_consumer),
             web.get("/api/jobs", self.list_jobs),
             web.get("/api/jobs/{id}", self.get_job),
         ]
@@ -46,10 +48,9 @@ class DeletionHandlers:
         return await job_response(self._deletions, await self._deletions.delete_range(application, start, end))
 
     async def delete_consumer(self, request: web.Request) -> web.Response:
-        """Delete all of an application's events of one consumer."""
+        """Delete all of an application's events of one consumer; the empty one is of requests without one."""
         application = await self._application(request)
-        collect(request.query.items(), ())
-        job = await self._deletions.delete_consumer(application, request.match_info["consumer"])
+        job = await self._deletions.delete_consumer(application, _consumer_of(request))
         return await job_response(self._deletions, job)
 
     async def list_jobs(self, request: web.Request) -> web.Response:
@@ -75,6 +76,19 @@ class DeletionHandlers:
         access = await self._authorize(request)
         name = request.match_info["id"]
         return owned(self._directory.application(name), access, "application", name)
+
+
+def _consumer_of(request: web.Request) -> str:
+    """Return the consumer that the path or `consumer_id` names: the one parameter that may be empty."""
+    given = request.query.getall("consumer_id", [])
+    collect(request.query.items(), ("consumer_id",))
+    in_path = request.match_info.get("consumer")
+    named = dict.fromkeys(given if in_path is None else [in_path, *given])
+    if len(named) != 1:
+        raise BadRequest(
+            "One consumer must be named: in the path, percent-encoded, or as ?consumer_id=ID, which may be empty"
+        )
+    return next(iter(named))
 
 
 async def job_response(deletions: Deletions, job: Job) -> web.Response:

@@ -64,6 +64,24 @@ def paths() -> Json:
                 parameters=[_time("start", 1413295200), _time("end", 1413385200)],
             ),
         },
+        "/api/applications/{id}/consumers": {
+            "parameters": [ref("parameters", "ApplicationId")],
+            "delete": _operation(
+                "deleteAnyConsumer",
+                "Delete every event of a consumer, whatever its id",
+                answers(),
+                description=_WHAT_GOES,
+                parameters=[
+                    query_parameter(
+                        "consumer_id",
+                        "The consumer's id; the empty one is of requests without a consumer.",
+                        {"type": "string"},
+                        "acme",
+                        required=True,
+                    )
+                ],
+            ),
+        },
         "/api/applications/{id}/consumers/{consumer}": {
             "parameters": [ref("parameters", "ApplicationId"), ref("parameters", "Consumer")],
             "delete": _operation(

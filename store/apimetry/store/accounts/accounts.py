@@ -29,6 +29,7 @@ from apimetry.store.accounts.records import (
     derived_id,
     generate_key,
     hash_key,
+    unavailable_id,
 )
 from apimetry.store.accounts.rows import (
     APPLICATIONS,
@@ -144,7 +145,7 @@ class Accounts:
             plan = self.organization(organization_id).plan
             self._check_applications(organization_id, plan, more=1)
             if application_id is not None:
-                self._check_new_id(application_id)
+                self._check_new_id(organization_id, application_id)
             application = Application(
                 application_id or _new_id(),
                 organization_id,
@@ -319,9 +320,14 @@ class Accounts:
                 return
         raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
 
-    def _check_new_id(self, application_id: str) -> None:
-        if self._application_row(checked_application_id(application_id)) is not None:
-            raise AccountConflict(f"the application id {application_id!r} is or was in use")
+    def _check_new_id(self, organization_id: str, application_id: str) -> None:
+        row = self._application_row(checked_application_id(application_id))
+        if row is None:
+            return
+        if application_of(row).organization_id != organization_id:
+            # Who has it is nobody else's business: the same is said of ids that nobody may have.
+            raise unavailable_id(application_id)
+        raise AccountConflict(f"the application id {application_id!r} is or was in use")
 
     def _check_key_application(self, organization_id: str, kind: KeyKind, application_id: str | None) -> None:
         if kind is KeyKind.admin:

@@ -139,7 +139,15 @@ def checked_application_id(application_id: str) -> str:
         raise AccountInvalid(
             f"an application's id is 1 to 64 letters, digits, '_', '.' and '-', not {application_id[:80]!r}"
         )
+    if not any(character.isalnum() for character in application_id):
+        # '.' and '..' are no ids in a path, and '...' is none that anybody could read.
+        raise unavailable_id(application_id)
     return application_id
+
+
+def unavailable_id(application_id: str) -> AccountInvalid:
+    """The refusal of an id that cannot be had."""
+    return AccountInvalid(f"the application id {application_id!r} cannot be had: choose another, or leave it out")
 
 
 def checked_name(name: str, *, empty: bool = False) -> str:

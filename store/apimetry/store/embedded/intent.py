@@ -33,6 +33,7 @@ from typing import Final
 
 from apimetry.store.embedded.repair import LOGS, Part, parts_of
 from apimetry.store.errors import StoreUnavailable
+from apimetry.store.private_files import FILE_MODE
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Intents:
     """
 
     def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
-        self._handle = os.open(directory / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._handle = os.open(directory / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         self._directory = directory
         self._patience_s = patience_s
         self._lock = threading.Lock()
@@ -175,9 +176,12 @@ def undo(directory: Path) -> int:
     for table, block in read_intent(directory).items():
         if table.is_dir():
             removed += _remove_above(table, block)
-    with (directory / NAME).open("ab") as file:
-        file.truncate(0)
-        os.fsync(file.fileno())
+    handle = os.open(directory / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.ftruncate(handle, 0)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
     if removed:
         logger.info("%d parts of an insert that was cut off were removed; its segment comes again", removed)
     return removed
