@@ -266,7 +266,7 @@ def measure_inserts(count: int, rows: int) -> None:
         try:
             migrations.migrate(store)
             segments = ready_segments(store, Path(directory), count, rows)
-            views = [f"{table}_view" for table in ROLLUPS if table != "hourly_routes"]
+            views = [f"{table}_view" for table in (*ROLLUPS, "hourly_consumers_untimed") if table != "hourly_routes"]
             taken: dict[bool, list[float]] = {True: [], False: []}
             for turn, body in enumerate(segments * 2):
                 with_rollups = turn % 2 == 0
