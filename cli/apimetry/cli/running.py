@@ -153,6 +153,7 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         )
     # Before anything is made: the first keys are shown once, by a start that can listen.
     await check_ports(settings, *(["collector"] if collector else []), *(["query"] if query else []))
+    store, away = store_of(settings), asyncio.Event()
     if query:
         for text in unmatchable(settings.allowed_origins):
             log.warning("%s", text)
@@ -163,7 +164,6 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
     log.info("%d descriptors: %d connections at most for each service", descriptors, services.max_connections)
     if reload is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, services.reload, reload)
-    store, away = store_of(settings), asyncio.Event()
     early = collector and not store.embedded
     opening = asyncio.create_task(open_store(store, settings, away, generate=collector and query))
     snapshot_path = make_data_dir(settings) / "accounts.json" if early else None
