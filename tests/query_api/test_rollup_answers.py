@@ -79,8 +79,8 @@ def from_both(store, query, now=None):
     found = []
     for each in (plan(timeseries_needs(query, now)), Plan(query.start, query.end)):
         asked = statements(query, each, application="shop", row_limit=LIMITS.max_points)
-        rows = store.query(asked.points, asked.parameters)
-        found.append((points(rows), {row[3] for row in rows}, store.query(asked.size, asked.parameters)))
+        rows = store.ask(asked.points)
+        found.append((points(rows), {row[3] for row in rows}, store.ask(asked.size)))
     return found
 
 

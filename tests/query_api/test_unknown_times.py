@@ -146,7 +146,7 @@ def test_latency_alerts_measure_and_count_timed_requests_alone(both, metric, per
     for name in ("timed", "mixed"):
         rule = latency_rule(name, DAY, metric, percentile)
         asked = measurement(rule, NOW)
-        ((requests, measure),) = store.query(asked.sql, asked.parameters)
+        ((requests, measure),) = store.ask(asked)
         measured.append((requests, value_of(rule, requests, measure, RequestLimits())))
     assert measured[0] == measured[1]
     assert measured[0][1] is not None
@@ -158,5 +158,5 @@ def test_latency_alerts_say_nothing_where_no_request_has_a_time(embedded_store, 
     insert_events(embedded_store, found)
     rule = latency_rule("shop", 3600, metric, 50 if metric is Metric.latency_percentile else None)
     asked = measurement(rule, NOW)
-    ((requests, measure),) = embedded_store.query(asked.sql, asked.parameters)
+    ((requests, measure),) = embedded_store.ask(asked)
     assert value_of(rule, requests, measure, RequestLimits()) is None
