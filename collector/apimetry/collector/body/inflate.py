@@ -13,6 +13,8 @@ else:
 
 PIECE_BYTES = 64 * 1024
 ENCODINGS = ("gzip", "zstd")
+MAX_MEMBERS = 1000
+"""In one body. Empty ones cost a few bytes each to send, and a decompressor each to read."""
 # gzip's own header and trailer around a deflate stream: RFC 1952.
 GZIP_WINDOW_BITS = 31
 
@@ -100,6 +102,7 @@ class Inflater:
         self._encoding = encoding
         self._new: type[GzipMember] | type[ZstdFrame] = GzipMember if encoding == "gzip" else ZstdFrame
         self._member: Decompressor | None = None
+        self._members = 0
         self._left = b""
 
     def feed(self, data: bytes) -> None:
@@ -110,6 +113,9 @@ class Inflater:
         """The next inflated bytes, b"" when more input is needed; raises DecodeError."""
         while self._left or (self._member is not None and self._member.pending):
             if self._member is None:
+                self._members += 1
+                if self._members > MAX_MEMBERS:
+                    raise DecodeError(f"The {self._encoding} body has more than {MAX_MEMBERS} members or frames")
                 self._member = self._new()
             data, self._left = self._left, b""
             try:
