@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from apimetry.query_api.alerting.bodies import (
+from apimetry.query_api.alerting.reachability import Reachability, check_limits
+from apimetry.query_api.alerting.rule_bodies import (
     AlertChange,
     AlertInput,
     changes_of,
@@ -17,7 +18,6 @@ from apimetry.query_api.alerting.bodies import (
     new_rule,
     rule_json,
 )
-from apimetry.query_api.alerting.reachability import Reachability, check_limits
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import owned, refusals_answered, run_answered

@@ -20,7 +20,7 @@ from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
 from apimetry.query_api.http.store_refusals import owned, run_answered
-from apimetry.query_api.management.bodies import (
+from apimetry.query_api.management.account_bodies import (
     ApplicationChange,
     ApplicationInput,
     KeyInput,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from apimetry.query_api.alerting.bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput
+from apimetry.query_api.alerting.rule_bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
 from apimetry.serving.openapi import answer, array, closed, errors, json_content, operation, ref, struct_schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.management.bodies import PlanBody
+from apimetry.query_api.management.account_bodies import PlanBody
 from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
 from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
 from apimetry.serving.openapi import (

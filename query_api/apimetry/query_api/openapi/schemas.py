@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.management.bodies import (
+from apimetry.query_api.management.account_bodies import (
     ApplicationChange,
     ApplicationInput,
     KeyInput,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from apimetry.query_api.http.json_values import Json, iso_or_none, iso_time
-from apimetry.query_api.management.bodies import plan_json
+from apimetry.query_api.management.account_bodies import plan_json
 from apimetry.query_api.overview import sql
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled

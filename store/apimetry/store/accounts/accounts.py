@@ -12,6 +12,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.store.accounts.record_rows import (
+    APPLICATIONS,
+    KEYS,
+    ORGANIZATIONS,
+    application_columns,
+    application_of,
+    key_columns,
+    key_of,
+    organization_columns,
+    organization_of,
+)
 from apimetry.store.accounts.records import (
     KEY_PREFIXES,
     SHOWN_CHARACTERS,
@@ -30,17 +41,6 @@ from apimetry.store.accounts.records import (
     generate_key,
     hash_key,
     unavailable_id,
-)
-from apimetry.store.accounts.rows import (
-    APPLICATIONS,
-    KEYS,
-    ORGANIZATIONS,
-    application_columns,
-    application_of,
-    key_columns,
-    key_of,
-    organization_columns,
-    organization_of,
 )
 from apimetry.store.clock import utc_now
 from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
