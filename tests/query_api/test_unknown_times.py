@@ -67,7 +67,7 @@ def test_no_timeseries_of_times_knows_them(both, span):
 
     def asked(name, *question):
         query = TimeseriesQuery(*span, *question)
-        answer = answer_timeseries(query, name, ask=store.query, limits=LIMITS)
+        answer = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)
         return {key.replace("mixed", "timed"): points for key, points in answer["groups"].items()}
 
     for number, (group, aggregation) in enumerate(itertools.product(GROUPS, AGGREGATIONS)):
@@ -81,7 +81,7 @@ def test_usage_counts_them_and_has_no_latency_of_them(both):
     store, untimed = both
     timed, mixed = (
         answer_usage(
-            parse_usage([("start", str(START)), ("end", str(NOW))], NOW), application(name), ask=store.query, now=NOW
+            parse_usage([("start", str(START)), ("end", str(NOW))], NOW), application(name), ask=store.ask, now=NOW
         )
         for name in ("timed", "mixed")
     )
@@ -102,7 +102,7 @@ def test_lists_sorted_by_latency_put_routes_without_a_time_where_nothing_took_lo
     parameters = [("start", str(START)), ("end", str(NOW)), ("sortBy", "latency")]
     for order, position in (("asc", 0), ("desc", -1)):
         query = parse_usage([*parameters, ("order", order)], NOW)
-        answer = answer_usage(query, application("mixed"), ask=store.query, now=NOW)
+        answer = answer_usage(query, application("mixed"), ask=store.ask, now=NOW)
         routes = [row["endpoint"] for row in answer["breakdown"]["byEndpoint"]]
         consumers = [row["keyId"] for row in answer["breakdown"]["byKey"]]
         assert (routes[position], consumers[position]) == ("", "bob")
@@ -115,7 +115,7 @@ def test_insights_and_buckets_have_no_latency_of_them(both):
             parse_window([("start", str(START)), ("end", str(NOW))], NOW),
             application(name),
             prices=Prices("1", "1"),
-            ask=store.query,
+            ask=store.ask,
             now=NOW,
         )["insights"]
         for name in ("timed", "mixed")
@@ -129,8 +129,7 @@ def test_insights_and_buckets_have_no_latency_of_them(both):
         assert found == known
     for name in ("averageLatency", "peakLatency"):
         known, found = (
-            answer_bucket(application(each), "7d", ask=store.query, now=NOW)["analytics"]
-            for each in ("timed", "mixed")
+            answer_bucket(application(each), "7d", ask=store.ask, now=NOW)["analytics"] for each in ("timed", "mixed")
         )
         assert found["totals"][name] == known["totals"][name]
         assert [point[name] for point in found["series"]] == [point[name] for point in known["series"]]
