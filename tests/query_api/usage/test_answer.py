@@ -17,7 +17,7 @@ from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
-from apimetry.query_api.usage.params import parse_usage
+from apimetry.query_api.usage.params import Order, parse_usage
 from apimetry.query_api.usage.reading import MAX_SORTED_BUCKETS
 from apimetry.serving.errors import BadRequest
 from apimetry.store.accounts.records import Application, RequestLimits
@@ -392,7 +392,7 @@ def test_hostile_values_are_values(embedded_store, field):
 def test_no_value_is_ever_in_a_statement(values, application, field):
     def all_of(application, values):
         scope = usage_sql.Scope(application, START, NOW, (Filter(field, values),))
-        most = usage_sql.Order("requests", descending=True)
+        most = Order("requests", descending=True)
         return [
             usage_sql.first_event(application),
             usage_sql.totals(scope),

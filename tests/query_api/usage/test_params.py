@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.filters import Filter
-from apimetry.query_api.usage.params import PARAMETERS, UsageQuery, Window, parse_usage, parse_window
+from apimetry.query_api.usage.params import PARAMETERS, Order, UsageQuery, Window, parse_usage, parse_window
 from apimetry.query_api.usage.reading import page_of
-from apimetry.query_api.usage.sql import Order
 from apimetry.serving.errors import BadRequest
 from tests.support.query_usage import bucket_starts
 

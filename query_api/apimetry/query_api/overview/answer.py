@@ -11,9 +11,10 @@ from apimetry.query_api.management.account_bodies import plan_json
 from apimetry.query_api.overview import sql
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
+from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
-from apimetry.query_api.usage.sql import Dimension, Order, Scope
+from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.store.accounts.accounts import Application, Organization
 from apimetry.store.accounts.records import days_or_none
 from apimetry.store.alerts.figures import AlertFigures, alert_figures

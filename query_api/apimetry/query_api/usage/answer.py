@@ -6,10 +6,10 @@ from apimetry.query_api.http.json_values import Json, iso_time
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.period import period_before
-from apimetry.query_api.usage.params import UsageQuery
+from apimetry.query_api.usage.params import Order, UsageQuery
 from apimetry.query_api.usage.reading import Reading, as_last, page_of, read_usage, read_usage_before, scope_of
 from apimetry.query_api.usage.shapes import breakdown_json, changes_json, errors_json, points_json, totals_json
-from apimetry.query_api.usage.sql import Order, Scope
+from apimetry.query_api.usage.sql import Scope
 from apimetry.query_api.usage.warnings import alerts, average_rates, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.statement import Ask

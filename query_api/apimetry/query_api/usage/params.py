@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.filters import Filter, status_codes
 from apimetry.query_api.planning.period import COMPARISONS
-from apimetry.query_api.usage.sql import Order, Sort
 from apimetry.serving.errors import BadRequest
+
+Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 ALL = "all"
 # A day has 86,400 s and a year 365 days here: the window rolls, it knows no calendar.
@@ -48,6 +50,14 @@ DEFAULT_TIMEFRAME = "24h"
 DEFAULT_GRANULARITY = "hour"
 MAX_LIMIT = 1000
 MAX_OFFSET = 9_999_999_999
+
+
+@dataclass(frozen=True)
+class Order:
+    """How rows are sorted; by `timestamp` is for buckets alone."""
+
+    sort: Sort
+    descending: bool
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from typing import Any
 from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage import sql
-from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, UsageQuery, Window
-from apimetry.query_api.usage.sql import Dimension, Order, Scope
+from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
+from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
 from apimetry.store.statement import Ask, Rows

@@ -10,8 +10,9 @@ from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import Measures, percent, rounded, scaled
 from apimetry.query_api.planning.period import change_percent
 from apimetry.query_api.usage.error_types import ErrorType, error_type
+from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.reading import MAX_ROWS, Breakdowns, Group
-from apimetry.query_api.usage.sql import PERCENTILES, Order
+from apimetry.query_api.usage.sql import PERCENTILES
 from apimetry.query_api.usage.warnings import average_rates
 
 

@@ -33,11 +33,11 @@ from apimetry.query_api.planning.rows_sql import (
     seconds,
     weight,
 )
+from apimetry.query_api.usage.params import Order, Sort
 from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
 from apimetry.store.statement import Statement
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
-Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 PERCENTILES = (50, 95, 99)
 
@@ -147,6 +147,8 @@ _ORDERS: dict[Sort, str] = {
     "latency": "if(timed = 0, 0, latency_us / timed) {way}, requests {way}, {key}",
     "timestamp": "{key} {way}",
 }
+# Beside requests.
+_SORTED_BY: dict[Sort, tuple[str, ...]] = {"errors": ("errors",), "latency": ("latency_us", "timed")}
 _LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
 _LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
 _EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
@@ -155,28 +157,6 @@ _OF_BUCKETS = f"""arrayMap(
     bucket -> toUInt64(round(least(toFloat64(high), {middle_of_bucket("bucket")}))),
     quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)
   ), max(part.high) AS high"""
-
-
-@dataclass(frozen=True)
-class Order:
-    """How rows are sorted; by `timestamp` is for buckets alone."""
-
-    sort: Sort
-    descending: bool
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """The measures that rows are sorted by, beside requests."""
-        return {"errors": ("errors",), "latency": ("latency_us", "timed")}.get(self.sort, ())
-
-    @property
-    def way(self) -> str:
-        """Its direction."""
-        return "DESC" if self.descending else "ASC"
-
-    def clause(self, key: str) -> str:
-        """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
-        return _ORDERS[self.sort].format(way=self.way, key=key)
 
 
 @dataclass(frozen=True)
@@ -255,7 +235,7 @@ def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: r
         "row_limit": len(rows),
         "row_offset": rows.start,
     }
-    sql = _SERIES.format(sums=_SUMS, rows=part, nothing=_NOTHING, order=order.clause("bucket"))
+    sql = _SERIES.format(sums=_SUMS, rows=part, nothing=_NOTHING, order=_sorted(order, "bucket"))
     return Statement(sql, parameters)
 
 
@@ -275,10 +255,10 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, coun
     If `counted`, measures beside requests and what `order` sorts by are 0: of a dimension with many values, each
     column that is not read saves time.
     """
-    read = frozenset({"requests", *order.measures}) if counted else frozenset(_MEASURES)
+    read = frozenset({"requests", *_SORTED_BY.get(order.sort, ())}) if counted else frozenset(_MEASURES)
     source = scope.plan(dimension)
     rows = _rows(scope, source, group_key(source, dimension), *_measures(source, read=read))
-    sql = _GROUPS.format(sums=_SUMS, rows=rows, order=order.clause("key"))
+    sql = _GROUPS.format(sums=_SUMS, rows=rows, order=_sorted(order, "key"))
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
@@ -299,7 +279,7 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
         source = scope.plan(rollups=(EACH_DIMENSION,))
         columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
         rows = _rows(scope, source, *columns, events_by=_BY_LIST)
-    sql = _LISTS.format(sums=_SUMS, order=order.clause("method, status_code, route"), way=order.way, rows=rows)
+    sql = _LISTS.format(sums=_SUMS, order=_sorted(order, "method, status_code, route"), way=_way(order), rows=rows)
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
@@ -375,6 +355,15 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
         **range_parameters(source),
         **parameters,
     }
+
+
+def _sorted(order: Order, key: str) -> str:
+    """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
+    return _ORDERS[order.sort].format(way=_way(order), key=key)
+
+
+def _way(order: Order) -> str:
+    return "DESC" if order.descending else "ASC"
 
 
 def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag: str = "") -> str:
