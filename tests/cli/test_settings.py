@@ -5,7 +5,7 @@ import pytest
 
 from apimetry.cli.settings import TABLE, Settings, SettingsError, load
 
-README = Path(__file__).parent.parent.parent / "README.md"
+SETTINGS_PAGE = Path(__file__).parent.parent.parent / "docs" / "settings.md"
 
 
 def toml(tmp_path, text):
@@ -90,9 +90,9 @@ def test_a_secret_is_not_repeated_in_the_refusal(tmp_path):
     assert "12345" not in str(raised.value)
 
 
-def test_every_setting_stands_in_the_readme_with_its_option_variable_and_default():
+def test_every_setting_is_documented_with_its_option_variable_and_default():
     rows = re.findall(
-        r"^\| `(--[a-z-]+)` \| `(APIMETRY_[A-Z_]+)` \| (.*?) \| .+ \|$", README.read_text(), re.MULTILINE
+        r"^\| `(--[a-z-]+)` \| `(APIMETRY_[A-Z_]+)` \| (.*?) \| .+ \|$", SETTINGS_PAGE.read_text(), re.MULTILINE
     )
     documented = [(option, environment, default.strip("`")) for option, environment, default in rows]
     expected = [(info.option, info.environment, shown(info.default)) for info in TABLE]

@@ -1,4 +1,4 @@
-"""The one table of settings: it makes ``--help``, the validation, and the README's table (a test compares them).
+"""The one table of settings: it makes ``--help``, the validation, and docs/settings.md (a test compares them).
 
 A value comes from an argument, else from the environment (``APIMETRY_`` and the name in capitals), else from
 ``apimetry.toml``, else from the default here. An unknown key in the file or an unreadable value anywhere stops the

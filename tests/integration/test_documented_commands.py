@@ -1,4 +1,8 @@
-"""README's shell commands, run as they are written, one after the other, in one shell."""
+"""The shell commands of README and docs, run as they are written, one after the other, in one shell.
+
+Blocks marked `sh` run here. Blocks marked `bash` need what only a reader has: a mail server, an account elsewhere,
+or a stopped collector.
+"""
 
 import json
 import os
@@ -12,15 +16,18 @@ import pytest
 
 from tests.support.processes import post_events, running, wait_for_total
 
-README = Path(__file__).parent.parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent.parent
+# In the order in which a reader would need them; deletion comes last.
+PAGES = ("README", "docs/import-export", "docs/settings", "docs/alerts", "docs/operations", "docs/deleting-data")
 # These start everything, and are walked by what follows them.
 STARTS = ("make run\n",)
-# The one place outside the folder that README's commands read.
-LOGS = "/var/log/nginx/"
+# The places outside the folder that the commands read.
+LOGS = ("/var/log/nginx/", "/var/log/apache2/")
 
 
 def blocks():
-    found = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    text = "\n".join((ROOT / f"{page}.md").read_text() for page in PAGES)
+    found = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [block for block in found if block not in STARTS]
 
 
@@ -49,6 +56,13 @@ def write_logs(folder):
     logs.mkdir()
     stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
     (logs / "access.log").write_text(f'192.0.2.1 - - [{stamp}] "GET /items/7 HTTP/1.1" 200 5 "-" "curl/8"\n')
+    for folder_name, line in (
+        ("nginx", f'192.0.2.1 [{stamp}] "GET /items/8 HTTP/1.1" 200 0.012\n'),
+        ("apache2", f'192.0.2.1 - - [{stamp}] "GET /items/9 HTTP/1.1" 200 5 1200\n'),
+    ):
+        (logs / folder_name).mkdir()
+        (logs / folder_name / "timed.log").write_text(line)
+    (logs / "access.log").rename(logs / "nginx" / "access.log")
     (folder / "access.log").write_text(
         f'192.0.2.1 [{stamp}] "GET /items/8 HTTP/1.1" 200 0.012\n'
         f'192.0.2.1 - - [{stamp}] "GET /items/9 HTTP/1.1" 200 5 12000\n'
@@ -61,7 +75,10 @@ def run(folder, logs):
     # An HTTP error is a failure here, which a person would see in the answer.
     lines = ["set -euo pipefail", 'curl() { command curl --fail-with-body --show-error "$@"; }']
     for block in blocks():
-        lines += [block.replace(LOGS, f"{logs}/"), f'echo; echo "{mark}"']
+        lines += [
+            re.sub("|".join(LOGS), lambda match: f"{logs}/{Path(match[0]).name}/", block),
+            f'echo; echo "{mark}"',
+        ]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("APIMETRY_")}
     ran = subprocess.run(
         ["bash", "-c", "\n".join(lines)],
@@ -92,7 +109,8 @@ def test_the_first_question_shows_the_first_request(printed):
 
 
 def test_the_history_of_a_log_is_added(printed):
-    assert re.search(r"^imported +1$", output_of(printed, f"apimetry import access-log {LOGS}"), re.MULTILINE)
+    for command in ("access-log /var/log/nginx/access.log", "nginx/timed.log --log-format"):
+        assert re.search(r"^imported +1$", output_of(printed, command), re.MULTILINE)
 
 
 def test_an_application_a_key_and_an_alert_are_made_and_listed(printed):
@@ -100,6 +118,6 @@ def test_an_application_a_key_and_an_alert_are_made_and_listed(printed):
     assert "Checkout fails" in output_of(printed, "apimetry alerts create")
 
 
-def test_readme_names_no_application_that_a_reader_does_not_have():
+def test_the_commands_name_no_application_that_a_reader_does_not_have():
     text = "\n".join(blocks())
     assert not re.search(r"\b(ID|KEY_ID|ALERT_ID|JOB_ID)\b", text)

@@ -1,0 +1,124 @@
+"""The documents: what they name exists, and whatever a user can set, ask or watch stands in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client import CollectorRegistry
+
+from apimetry.cli.main import main
+from apimetry.collector.metrics import Metrics
+from apimetry.middleware.options import Options
+from apimetry.query_api.openapi.document import build_document
+from apimetry.query_api.settings import QuerySettings
+from tests.support.query_service import COLLECTOR_API
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
+NAMED_TEST = re.compile(r"`((?:\w+/)*\w+\.py)?::(test_\w+)`")
+# What `apimetry --help` and each command's own help say.
+HELP = {"-h", "--help", "--version"}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page):
+    missing = []
+    for target, anchor in LINK.findall(page.read_text()):
+        there = page.parent / target if target else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            missing.append(target + anchor)
+    assert missing == []
+
+
+def test_every_test_that_a_page_names_exists():
+    named, missing = 0, []
+    for page in PAGES:
+        file = ""
+        for path, name in NAMED_TEST.findall(page.read_text()):
+            file = path or file
+            named += 1
+            source = ROOT / "tests" / file
+            if not source.exists() or not re.search(rf"def {name}\(", source.read_text()):
+                missing.append(f"{page.name}: {file}::{name}")
+    assert named > 30
+    assert missing == []
+
+
+def test_every_option_of_the_middleware_is_documented():
+    names = {field.name for field in dataclasses.fields(Options)}
+    documented = set(re.findall(r"`(\w+)`", text_of("middleware.md")))
+    assert names - documented == set()
+
+
+def operations():
+    document = json.loads(json.dumps(build_document(QuerySettings(), COLLECTOR_API)))
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in ("get", "post", "patch", "delete"):
+                yield method.upper(), path, operation
+
+
+def test_every_endpoint_is_documented():
+    text = "".join(text_of(page.name) for page in PAGES if page.parent.name == "docs")
+    lines = [line for line in text.splitlines() if "`" in line]
+    missing = []
+    for method, path, _ in operations():
+        whole = re.compile(re.escape(path.rstrip("/") or "/") + r"/?(?![\w/{])")
+        if not any(whole.search(line) and method in line for line in lines):
+            missing.append(f"{method} {path}")
+    aliases = {"POST /1/event", "POST /1/events"}  # "with or without the last slash", in words
+    assert set(missing) - aliases == set()
+
+
+def test_every_parameter_is_documented():
+    text = "".join(text_of(page.name) for page in PAGES if page.parent.name == "docs")
+    named = set(re.findall(r"[`?&](\w[\w-]*)", text))
+    parameters = {
+        parameter["name"] for _, _, operation in operations() for parameter in operation.get("parameters", ())
+        if "name" in parameter
+    }  # fmt: skip
+    assert len(parameters) > 20
+    assert parameters - named == set()
+
+
+def test_every_metric_of_the_collector_is_documented():
+    registry = CollectorRegistry()
+    Metrics(registry)
+    text = text_of("operations.md")
+    names = [family.name for family in registry.collect()]
+    assert len(names) > 15
+    assert [name for name in names if f"`{name}" not in text] == []
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*words, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+
+
+def test_every_command_is_documented():
+    assert isinstance(main, click.Group)
+    rows = re.findall(r"^\| `(\w+)`(.*?)\|", text_of("settings.md"), re.MULTILINE)
+    documented = {(name,) for name, _ in rows} | {
+        (name, verb) for name, rest in rows for verb in re.findall(r"`([\w-]+)`", rest)
+    }
+    assert set(commands(main)) == documented
