@@ -126,6 +126,11 @@ def test_a_banner_names_a_store_that_does_not_answer_and_an_origin_that_no_page_
         assert service.collector_url
         service.wait_until(lambda: "does not answer yet: nothing is taken" in service.output, "a true banner")
         assert "the ClickHouse server at http://127.0.0.1:1/x is not available" in service.output
+        for delayed in ("accounts cannot be refreshed, there are none yet", "jobs are delayed"):
+            service.wait_until(
+                lambda text=delayed: f"{text}: the store is not available yet" in service.output, delayed
+            )
+        assert "closed" not in service.output
         assert "urllib3" not in service.output
         assert "'foo' is not an origin" in service.output
         assert "secret" not in service.output

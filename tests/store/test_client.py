@@ -53,9 +53,11 @@ class Holder:
 
 def test_construction_connects_nothing():
     store = Store("clickhouse://nobody@127.0.0.1:1/db")
-    with pytest.raises(StoreUnavailable, match="closed"):
+    with pytest.raises(StoreUnavailable, match="not available yet"):
         store.query("SELECT 1")
     store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.query("SELECT 1")
 
 
 def test_a_server_that_is_away_is_unavailable():

@@ -58,8 +58,8 @@ _OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "res
 class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
-    Construction reads the URL and connects nothing. Mutable state: the idle clients and `_opened`, under `_lock`, and
-    `_fed` (tables by what feeds them), which is replaced as a whole.
+    Construction reads the URL and connects nothing. Mutable state: the idle clients, `_opened` and `_why_not_open`,
+    under `_lock`, and `_fed` (tables by what feeds them), which is replaced as a whole.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Store:
         self._lock = threading.Lock()
         self._idle: list[Client] = []
         self._opened = False
+        self._why_not_open = "the store is not available yet"
         self._ownership: Ownership | None = None
         self._intents: Intents | None = None
         self._fed: dict[str, list[Path]] = {}
@@ -117,6 +118,7 @@ class Store:
         """Wait for running calls, close every client and give up the embedded store; harmless when repeated."""
         with self._lock:
             self._opened = False
+            self._why_not_open = "the store is closed"
         for executor in (self._executor, self._reserved):
             if executor is not None:
                 executor.shutdown(wait=True, cancel_futures=True)
@@ -152,7 +154,7 @@ class Store:
         """
         if self.address.path is not None:
             if not self._opened:
-                raise StoreUnavailable("the store is closed")
+                raise StoreUnavailable(self._why_not_open)
             return stream_from_engine(self.address.path, self.database, statement, form)
         return stream_from_server(self._connect(self.database), statement, form)
 
@@ -217,7 +219,7 @@ class Store:
 
     async def _submit(self, executor: ThreadPoolExecutor | None, function: Callable[..., T], *args: object) -> T:
         if executor is None:
-            raise StoreUnavailable("the store is closed")
+            raise StoreUnavailable(self._why_not_open)
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
     def _insert(self, token: str, body: bytes | memoryview, table: str) -> None:
@@ -237,7 +239,7 @@ class Store:
     def _borrowed(self, *, inserting: bool) -> Iterator[Client]:
         with self._lock:
             if not self._opened:
-                raise StoreUnavailable("the store is closed")
+                raise StoreUnavailable(self._why_not_open)
             client = self._idle.pop() if self._idle else None
         if client is None:
             client = self._connect(self.database)
