@@ -275,7 +275,7 @@ BAD_ORGANIZATIONS = [
     ({"name": ""}, "name"),
     ({"name": 3}, "name is 3; allowed: a text"),
     ({"id": "x"}, "`id`; allowed: name, plan"),
-    ({"plan": {}}, "missing required field `name`"),
+    ({"plan": {}}, "plan.name is missing from the body"),
     ({"plan": {"name": ""}}, "name"),
     ({"plan": {"name": "x", "maxBuckets": 0}}, "plan.maxBuckets is 0; allowed: a whole number >= 1"),
     ({"plan": {"name": "x", "maxBuckets": 2**32}}, f"plan.maxBuckets is {2**32}"),
