@@ -34,7 +34,7 @@ import aiohttp  # noqa: E402 - after the path
 from apimetry.middleware import wire  # noqa: E402
 from benchmarks._collector_under_test import WRITE_KEY  # noqa: E402
 from benchmarks._ingest_events import batches, line_protocol, rows  # noqa: E402
-from tests.support.clickhouse_server import ClickHouseServer  # noqa: E402
+from tests.support.engine.clickhouse_server import ClickHouseServer  # noqa: E402
 
 PARTS = ("limits", "msgpack", "json", "rollups", "paced", "collector", "server", "outage", "others")
 TYPES = {"json": "application/json", "msgpack": wire.CONTENT_TYPE}

@@ -29,8 +29,8 @@ import aiohttp  # noqa: E402 - after the path
 
 from apimetry.middleware import wire  # noqa: E402
 from benchmarks._ingest_events import batches  # noqa: E402
-from tests.support.clickhouse_server import ClickHouseServer  # noqa: E402
-from tests.support.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, WRITE_KEY, Service, running  # noqa: E402
+from tests.support.engine.clickhouse_server import ClickHouseServer  # noqa: E402
+from tests.support.services.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, WRITE_KEY, Service, running  # noqa: E402
 
 PARTS = ("memory", "fairness", "slow")
 BATCH = 500

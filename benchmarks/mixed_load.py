@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import aiohttp
 
 from benchmarks._ingest_events import live_batches
-from tests.support.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
 
 DAY_S = 86_400
 BATCH = 500

@@ -33,7 +33,7 @@ from apimetry.store.accounts.accounts import Accounts, KeyKind  # noqa: E402
 from apimetry.store.client import Store  # noqa: E402
 from apimetry.store.events import ROW_COLUMNS  # noqa: E402
 from benchmarks.query_scale import ROWS, event_rows  # noqa: E402
-from tests.support.processes import running  # noqa: E402
+from tests.support.services.processes import running  # noqa: E402
 
 PARTS = ("questions", "exports")
 DAY_S = 86_400

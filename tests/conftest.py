@@ -1,3 +1,3 @@
 """Fixtures that every room's tests share."""
 
-pytest_plugins = ["tests.support.fixtures_store", "tests.support.fixtures_hosts"]
+pytest_plugins = ["tests.support.engine.fixtures_store", "tests.support.hosts.fixtures_hosts"]

@@ -16,7 +16,7 @@ from apimetry.collector.metrics import Metrics
 from apimetry.middleware.options import Options
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
-from tests.support.query_service import COLLECTOR_API
+from tests.support.services.query_service import COLLECTOR_API
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from apimetry.cli.access_logs.command import import_
-from tests.support.processes import (
+from tests.support.services.processes import (
     ADMIN_KEY,
     APIMETRY,
     APPLICATION,

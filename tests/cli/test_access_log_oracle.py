@@ -7,8 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from apimetry.cli.access_logs.command import import_
-from tests.support.access_log_lines import IIS_HEAD, WITH_DURATION, WITHOUT_DURATION, WITHOUT_SIZE, make_requests
-from tests.support.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, count_by, running, timeseries
+from tests.support.oracles.access_log_lines import (
+    IIS_HEAD,
+    WITH_DURATION,
+    WITHOUT_DURATION,
+    WITHOUT_SIZE,
+    make_requests,
+)
+from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, count_by, running, timeseries
 
 REQUESTS = make_requests(300, seed=7, start_s=int(time.time()) // 3600 * 3600 - 86_400)
 

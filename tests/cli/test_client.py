@@ -7,8 +7,8 @@ import click
 import pytest
 
 from apimetry.cli.client import COLLECTOR, QUERY, Client, is_this_machine
-from tests.support.http_server import answering
-from tests.support.processes import READ_KEY
+from tests.support.services.http_server import answering
+from tests.support.services.processes import READ_KEY
 
 
 def health_of(service):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.processes import (
+from tests.support.services.processes import (
     ADMIN_KEY,
     APIMETRY,
     APPLICATION,

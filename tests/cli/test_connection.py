@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from apimetry.cli.connection import Connection, checked_url, with_connection
 from apimetry.cli.main import COMMANDS, main
-from tests.support.http_server import answering
+from tests.support.services.http_server import answering
 
 KEYS = {"application": "shop", "write_key": "apimetry_w_kept", "read_key": "apimetry_r_kept"}
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.support.http_server import answering
-from tests.support.processes import (
+from tests.support.services.http_server import answering
+from tests.support.services.processes import (
     ADMIN_KEY,
     APIMETRY,
     BOOTSTRAP,

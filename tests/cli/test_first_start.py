@@ -10,7 +10,7 @@ import pytest
 from apimetry.cli.opening import first_keys
 from apimetry.cli.settings import Settings
 from apimetry.cli.start_error import StartError
-from tests.support.processes import APIMETRY, running
+from tests.support.services.processes import APIMETRY, running
 
 
 def apimetry(*arguments, cwd, **environment):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from apimetry.cli.tail import Tail
-from tests.support.processes import APIMETRY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
+from tests.support.services.processes import APIMETRY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
 
 
 def event(url, **more):

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import pytest
 
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
+from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
 
 JSON = "application/json"
 WIRE = "application/msgpack"

@@ -9,7 +9,7 @@ import pytest
 from apimetry.collector.call_limit import MAX_WAIT_S, CallLimit, month_of, next_month_s
 from apimetry.store.accounts.accounts import Organization, Plan
 from apimetry.store.errors import StoreUnavailable
-from tests.support.collecting import NOW, collecting, envelope, event, eventually, wire_row
+from tests.support.services.collecting import NOW, collecting, envelope, event, eventually, wire_row
 
 EVENT = json.dumps(event()).encode()
 

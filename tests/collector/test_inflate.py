@@ -6,7 +6,7 @@ import pytest
 
 from apimetry.collector.body.inflate import MAX_MEMBERS, Inflater
 from apimetry.collector.errors import DecodeError
-from tests.support.collecting import zstd
+from tests.support.services.collecting import zstd
 
 
 def inflated(encoding, body):

@@ -12,8 +12,8 @@ import pytest
 
 from apimetry.collector.failpoints import NAMES
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.collecting import KEYS, envelope, wire_row
-from tests.support.collector_process import CollectorProcess, stored_rows
+from tests.support.services.collecting import KEYS, envelope, wire_row
+from tests.support.services.collector_process import CollectorProcess, stored_rows
 
 HEADERS = {"X-API-Key": KEYS[KeyKind.write], "Content-Type": "application/msgpack"}
 ROWS = 5

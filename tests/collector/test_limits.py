@@ -10,7 +10,7 @@ from apimetry.collector.body.inflate import PIECE_BYTES, Inflater
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.limits import RateLimiter
-from tests.support.collecting import zstd
+from tests.support.services.collecting import zstd
 
 COMPRESS = {"gzip": gzip.compress, "zstd": zstd.compress}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import aiohttp
 
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.collecting import KEYS, OTHER_WRITE_KEY, collecting, event, zstd
-from tests.support.collector_process import CollectorProcess
+from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, event, zstd
+from tests.support.services.collector_process import CollectorProcess
 
 MIB = 1024 * 1024
 

@@ -8,7 +8,7 @@ from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.reports import encode_reports, make_report
 from apimetry.collector.senders import REASONS
 from apimetry.collector.spool.segment import Entry, Meta, Record, Report
-from tests.support.collecting import collecting, envelope, unpack_rows, wire_row
+from tests.support.services.collecting import collecting, envelope, unpack_rows, wire_row
 
 MINUTE_US = 60_000_000
 

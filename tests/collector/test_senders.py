@@ -8,7 +8,7 @@ import pytest
 from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.senders import MAX_EVENTS_PER_S, MAX_SENDERS, MAX_WAITING, REASONS, Growth, Senders
 from apimetry.middleware.event import DropReason
-from tests.support.collecting import collecting, envelope, wire_row
+from tests.support.services.collecting import collecting, envelope, wire_row
 
 NOW_S = 1_700_000_000.0
 

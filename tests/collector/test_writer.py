@@ -19,8 +19,8 @@ from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.native import decode_block, encode_block
-from tests.support.collecting import MemoryStore, eventually
-from tests.support.faulty_files import FaultyFiles
+from tests.support.engine.faulty_files import FaultyFiles
+from tests.support.services.collecting import MemoryStore, eventually
 
 DICTIONARY_FLAGS = (1 << 9 | 1 << 10).to_bytes(8, "little")
 NOW_US = 1_790_000_000_000_000

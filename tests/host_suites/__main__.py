@@ -19,7 +19,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from tests.support.fake_collector import WRITE_KEY, FakeCollector
+from tests.support.services.fake_collector import WRITE_KEY, FakeCollector
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = {

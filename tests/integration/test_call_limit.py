@@ -4,7 +4,7 @@ import json
 import time
 import urllib.request
 
-from tests.support.processes import ADMIN_KEY, BOOTSTRAP, post_events, running
+from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, post_events, running
 
 
 def set_limit(service, calls):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import post_events, running, wait_for_total
+from tests.support.services.processes import post_events, running, wait_for_total
 
 ROOT = Path(__file__).parent.parent.parent
 # In the order in which a reader would need them; deletion comes last.

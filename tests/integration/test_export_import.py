@@ -4,7 +4,7 @@ import json
 import time
 import urllib.request
 
-from tests.support.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
+from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
 
 NASTY = "a\"b'c\\d,\n\r\t\0ü😀</script>{x:Int}"
 

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from apimetry.cli.client import QUERY, Client
-from tests.support.fixtures_hosts import start_host
-from tests.support.load import send_concurrently
-from tests.support.processes import (
+from tests.support.hosts.fixtures_hosts import start_host
+from tests.support.oracles.load import send_concurrently
+from tests.support.services.processes import (
     ADMIN_KEY,
     BOOTSTRAP,
     count_by,

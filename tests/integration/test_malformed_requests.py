@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
 
 KEYS = (ADMIN_KEY, WRITE_KEY, READ_KEY)
 KEY_HEADERS = ("X-API-Key: ", "Authorization: Bearer ", "X-Auth-Key: ")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.load import send_concurrently
-from tests.support.ports import free_port
-from tests.support.processes import get_json, running, wait_for_total
+from tests.support.oracles.load import send_concurrently
+from tests.support.services.ports import free_port
+from tests.support.services.processes import get_json, running, wait_for_total
 
 APPS = {
     "FastAPI, Starlette": (

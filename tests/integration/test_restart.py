@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.support.fixtures_hosts import start_host
-from tests.support.load import send_concurrently
-from tests.support.ports import free_port
-from tests.support.processes import BOOTSTRAP, WRITE_KEY, post_events, running, wait_for_total
+from tests.support.hosts.fixtures_hosts import start_host
+from tests.support.oracles.load import send_concurrently
+from tests.support.services.ports import free_port
+from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, post_events, running, wait_for_total
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from apimetry.store.accounts.accounts import Accounts, KeyKind
 from apimetry.store.client import Store
-from tests.support.processes import BOOTSTRAP, WRITE_KEY, post_events, running
+from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, post_events, running
 
 
 def events(count, prefix):

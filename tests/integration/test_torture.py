@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.torture import Target, Torture
+from tests.support.oracles.torture import Target, Torture
 
 SEED = int(os.environ.get("APIMETRY_TEST_SEED", "20261122"))
 

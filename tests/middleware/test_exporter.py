@@ -16,7 +16,7 @@ import pytest
 
 from apimetry.middleware.delivery import Answer, parse_retry_after
 from apimetry.middleware.recorder import Recorder
-from tests.support.fake_collector import FakeCollector, Reply
+from tests.support.services.fake_collector import FakeCollector, Reply
 
 
 def event(path="/a", status=200, response_ns=5_000_000):

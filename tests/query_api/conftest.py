@@ -4,7 +4,7 @@ import pytest
 
 from apimetry.store import migrations
 from apimetry.store.client import Store
-from tests.support.query_service import running_query_service
+from tests.support.services.query_service import running_query_service
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.query_events import Event, insert_events
-from tests.support.query_service import HEADER_STYLES, assert_error
+from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.query_service import HEADER_STYLES, assert_error
 
 ANYONE = frozenset({None, "admin", "write", "read"})
 QUERYING = frozenset({"admin", "read"})

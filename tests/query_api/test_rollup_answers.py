@@ -14,7 +14,7 @@ from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING, ROLLUPS
-from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
+from tests.support.oracles.query_events import Event, expected_answer, insert_events, percentile, random_events
 
 START = 1_413_295_200
 DAY = 86400

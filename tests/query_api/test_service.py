@@ -14,8 +14,8 @@ from apimetry.query_api.queueing.fair_queue import Asker
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import BadRequest, Unavailable
 from apimetry.store.errors import QueryLimitExceeded
-from tests.support.query_events import Event, insert_events
-from tests.support.query_service import assert_error, running_query_service
+from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.query_service import assert_error, running_query_service
 
 START, END = 1_412_605_036, 1_412_691_436
 BASE = f"/1/timeseries/{START}/{END}/"

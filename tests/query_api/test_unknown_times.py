@@ -18,7 +18,7 @@ from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage, parse_window
 from apimetry.store.accounts.accounts import Application, RequestLimits
 from apimetry.store.alerts.records import AlertRule, Metric
-from tests.support.query_events import insert_events, random_events
+from tests.support.oracles.query_events import insert_events, random_events
 
 NOW = 1_705_765_500
 DAY = 86_400

@@ -3,7 +3,7 @@ import contextlib
 import pytest
 from aiohttp.test_utils import TestClient
 
-from tests.support.front_door import ListeningServer
+from tests.support.services.front_door import ListeningServer
 
 
 @pytest.fixture

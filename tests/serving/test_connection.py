@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from apimetry.serving.connection import MAX_HEAD_BYTES, MAX_HEADERS, invite
-from tests.support.front_door import ListeningServer, connection_to, everything, exchange, read_answer
+from tests.support.services.front_door import ListeningServer, connection_to, everything, exchange, read_answer
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 GET = HEAD + b"\r\n"

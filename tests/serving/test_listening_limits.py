@@ -16,7 +16,7 @@ from apimetry.serving.connections import STALLED_S, Connections
 from apimetry.serving.descriptors import KEPT_AT_MOST, MAX_CONNECTIONS, connections_within
 from apimetry.serving.listening import Acceptor
 from apimetry.serving.repeats import RepeatedLine
-from tests.support.front_door import ListeningServer, connection_to, everything, read_answer
+from tests.support.services.front_door import ListeningServer, connection_to, everything, read_answer
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

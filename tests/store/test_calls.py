@@ -7,7 +7,7 @@ from datetime import date, datetime, timezone
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
-from tests.support.event_rows import encode_row
+from tests.support.oracles.event_rows import encode_row
 
 MARCH = round(datetime(2026, 3, 5, tzinfo=timezone.utc).timestamp() * 1_000_000)
 APRIL = round(datetime(2026, 4, 1, tzinfo=timezone.utc).timestamp() * 1_000_000)

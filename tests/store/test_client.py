@@ -22,7 +22,7 @@ from apimetry.store.errors import (
     StoreUnavailable,
     is_transient,
 )
-from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.engine.clickhouse_server import ClickHouseServer
 
 HOLD = """
 import sys

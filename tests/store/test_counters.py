@@ -6,7 +6,7 @@ from datetime import date, datetime, timezone
 
 from apimetry.store import migrations
 from apimetry.store.client import Store
-from tests.support.event_rows import encode_row, now_us
+from tests.support.oracles.event_rows import encode_row, now_us
 
 COUNTERS = (
     "SELECT application, month, source, sum(requests), min(first_seen), max(last_seen) FROM counters"

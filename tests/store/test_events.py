@@ -18,8 +18,8 @@ from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.events import INSERT_FILE_PREFIX, ROW_COLUMNS
 from apimetry.store.native import decode_block, encode_block
 from apimetry.store.senders import SENDER_COLUMNS
-from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.event_rows import encode_row, encode_rows, now_us
+from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.oracles.event_rows import encode_row, encode_rows, now_us
 
 WEEK_US = 7 * 24 * 3600 * 1_000_000
 

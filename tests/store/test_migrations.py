@@ -14,7 +14,7 @@ from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import SchemaError
 from apimetry.store.layout import Layout
-from tests.support.event_rows import encode_rows
+from tests.support.oracles.event_rows import encode_rows
 
 NAMES = [
     "0001_events",

@@ -16,7 +16,7 @@ from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import NativeError, decode_block, decode_blocks, encode_block, slice_block
-from tests.support.event_rows import DEFAULTS, now_us
+from tests.support.oracles.event_rows import DEFAULTS, now_us
 
 LONG = (
     "",

@@ -7,7 +7,7 @@ import pytest
 
 from apimetry.store.embedded.intent import NAME, Intents, undo
 from apimetry.store.private_files import keep_private
-from tests.support.processes import BOOTSTRAP, running
+from tests.support.services.processes import BOOTSTRAP, running
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from apimetry.store.layout import Layout
 from apimetry.store.pausing import pause_inserts
 from apimetry.store.rollup_filling import fill_statements
 from tests.store.embedded.test_repair import remove_newest_part, with_store
-from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.event_rows import encode_row, encode_rows, now_us
-from tests.support.query_events import insert_events, random_events
+from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.oracles.event_rows import encode_row, encode_rows, now_us
+from tests.support.oracles.query_events import insert_events, random_events
 
 ROLLUPS = ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")
 HOUR_US = 3_600_000_000

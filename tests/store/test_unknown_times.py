@@ -15,7 +15,7 @@ from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.layout import Layout
 from apimetry.store.migrations.m0008_unknown_times import statements
 from apimetry.store.native import decode_block, encode_block, with_nullable_types
-from tests.support.event_rows import encode_row, encode_rows, now_us
+from tests.support.oracles.event_rows import encode_row, encode_rows, now_us
 
 NAME = "0008_unknown_times"
 HOUR_US = 3_600_000_000

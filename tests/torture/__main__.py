@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from apimetry.collector.failpoints import NAMES
-from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.torture import Target, Torture
+from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.oracles.torture import Target, Torture
 
 # Of a hundred faults, how many of which kind.
 EMBEDDED = {"kill_at_random": 40, "kill_at_a_point": 30, "power_cut": 20, "sigterm": 10}

@@ -12,7 +12,7 @@ from apimetry.collector.formats import blocks, event_structs
 from apimetry.collector.formats.json import decode_json
 from apimetry.collector.formats.msgpack import decode_msgpack
 from apimetry.middleware import wire
-from tests.support.collecting import envelope, event, unpack_rows, wire_row
+from tests.support.services.collecting import envelope, event, unpack_rows, wire_row
 
 NOW_US = int(time.time() * 1e6)
 TARGET = blocks.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)

@@ -17,7 +17,7 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Meta, encode_header, encode_record, scan
 from apimetry.store.events import ROW_COLUMNS
-from tests.support.faulty_files import FaultyFiles
+from tests.support.engine.faulty_files import FaultyFiles
 
 TOKEN = segment.new_token(1)
 CREATED_NS = 10**18

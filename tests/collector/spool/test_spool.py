@@ -10,8 +10,8 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Meta, scan
 from apimetry.collector.spool.spool import Spool
-from tests.support.collecting import eventually
-from tests.support.faulty_files import FaultyFiles
+from tests.support.engine.faulty_files import FaultyFiles
+from tests.support.services.collecting import eventually
 
 
 class SlowFiles(RealFiles):

@@ -17,7 +17,7 @@ from apimetry.collector.errors import SpoolBrokenError, SpoolError, SpoolFullErr
 from apimetry.collector.settings import SpoolSettings
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.segment import Entry, Meta, scan
-from tests.support.faulty_files import FaultyFiles
+from tests.support.engine.faulty_files import FaultyFiles
 
 ROOT = Path("/spool")
 MAX_BYTES = 60_000

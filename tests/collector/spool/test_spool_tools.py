@@ -12,7 +12,7 @@ from apimetry.collector.spool.inspection import status_of, verify
 from apimetry.collector.spool.replay import replay
 from apimetry.collector.spool.segment import HEADER_BYTES
 from apimetry.store.native import decode_block, decode_blocks, encode_block
-from tests.support.collecting import MemoryStore, collecting, envelope, unpack_rows, wire_row
+from tests.support.services.collecting import MemoryStore, collecting, envelope, unpack_rows, wire_row
 
 WIRE = "application/msgpack"
 

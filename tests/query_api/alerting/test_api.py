@@ -11,8 +11,8 @@ from apimetry.query_api.settings import QuerySettings, SmtpSettings
 from apimetry.store.alerts.alerts import Alerts
 from tests.query_api.alerting.test_evaluator import Outbox, rule_of
 from tests.query_api.alerting.test_webhooks import Receiver
-from tests.support.query_events import Event, insert_events
-from tests.support.query_service import assert_error, running_query_service
+from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.query_service import assert_error, running_query_service
 
 RULE = {"application": "shop", "name": "Errors", "metric": "error_rate", "threshold": 5}
 NEVER = {"status": "resolved", "since": None, "lastValue": None, "lastMeasuredAt": None}

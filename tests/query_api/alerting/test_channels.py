@@ -15,7 +15,7 @@ from apimetry.store.alerts.channels import Channel, told_by
 from apimetry.store.alerts.records import Direction, Metric, Transition, checked_rule
 from apimetry.store.errors import AccountInvalid
 from tests.query_api.alerting.test_webhooks import EVENT, NOW, SHOP, rule_to
-from tests.support.receivers import SERVICES, StrictReceiver
+from tests.support.services.receivers import SERVICES, StrictReceiver
 
 ROUTING_KEY = "R0" + "A" * 30
 RESOLVED = replace(EVENT, kind=Transition.resolved, id="event2", sequence=2, value=0.5)

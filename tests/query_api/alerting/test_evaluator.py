@@ -11,7 +11,7 @@ from apimetry.query_api.alerting.judging import decide, judge
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Direction, Metric, Transition
 from apimetry.store.errors import StoreUnavailable
-from tests.support.query_events import Event, insert_events
+from tests.support.oracles.query_events import Event, insert_events
 
 T0 = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 MINUTE = 60

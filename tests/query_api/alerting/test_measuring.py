@@ -7,7 +7,7 @@ import pytest
 from apimetry.query_api.alerting.measuring import measurement, value_of
 from apimetry.store.accounts.records import RequestLimits
 from apimetry.store.alerts.records import AlertRule, Metric
-from tests.support.query_events import insert_events, percentile, random_events
+from tests.support.oracles.query_events import insert_events, percentile, random_events
 
 DAY = 86_400
 # Nine minutes past an hour: the last hour of every window is not whole.

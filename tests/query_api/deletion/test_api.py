@@ -17,8 +17,8 @@ from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.rollups import LAST_HOUR_S
 from tests.query_api.test_rollup_answers import assert_alike, from_both, random_question
-from tests.support.query_events import Event, expected_answer, insert_events, random_events
-from tests.support.query_service import assert_error, running_query_service
+from tests.support.oracles.query_events import Event, expected_answer, insert_events, random_events
+from tests.support.services.query_service import assert_error, running_query_service
 
 START = 1_413_295_200
 HOUR = 3600

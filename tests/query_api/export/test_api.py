@@ -13,8 +13,8 @@ import pytest
 from apimetry.query_api.export.pace import Pace
 from apimetry.query_api.export.params import FIELDS
 from apimetry.query_api.settings import QuerySettings
-from tests.support.query_events import Event, insert_events, random_events
-from tests.support.query_service import assert_error, running_query_service
+from tests.support.oracles.query_events import Event, insert_events, random_events
+from tests.support.services.query_service import assert_error, running_query_service
 
 START_US = 1_413_295_200_000_000
 NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"

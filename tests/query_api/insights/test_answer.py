@@ -11,8 +11,8 @@ from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.usage.params import parse_window
 from apimetry.store.accounts.records import Application, RequestLimits
-from tests.support.query_events import Event, insert_events, random_events
-from tests.support.query_service import assert_error, running_query_service
+from tests.support.oracles.query_events import Event, insert_events, random_events
+from tests.support.services.query_service import assert_error, running_query_service
 
 NOW = 1_705_765_500
 DAY = 86_400

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from apimetry.store.accounts.records import FOREVER_DAYS
-from tests.support.query_events import Event, insert_events
-from tests.support.query_service import assert_error
+from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.query_service import assert_error
 
 
 async def made(service, path, **body):

@@ -15,8 +15,8 @@ from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import PARAMETERS
 from apimetry.query_api.usage import params as usage_params
-from tests.support.query_events import Event, insert_events
-from tests.support.query_service import COLLECTOR_API
+from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.query_service import COLLECTOR_API
 
 METHODS = ("get", "post", "patch", "delete", "put")
 START = 1_413_295_200

@@ -24,8 +24,16 @@ from schemathesis.specs.openapi.checks import (
 
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
-from tests.support.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, READ_KEY, WRITE_KEY, post_events, running
-from tests.support.query_service import COLLECTOR_API
+from tests.support.services.processes import (
+    ADMIN_KEY,
+    APPLICATION,
+    BOOTSTRAP,
+    READ_KEY,
+    WRITE_KEY,
+    post_events,
+    running,
+)
+from tests.support.services.query_service import COLLECTOR_API
 
 CHECKS = [
     not_a_server_error,

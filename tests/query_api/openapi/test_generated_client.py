@@ -11,7 +11,7 @@ import pytest
 
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
-from tests.support.query_service import COLLECTOR_API
+from tests.support.services.query_service import COLLECTOR_API
 
 PACKAGE = "generated_client"
 

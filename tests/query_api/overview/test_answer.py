@@ -8,9 +8,16 @@ import pytest
 
 from apimetry.query_api.settings import QuerySettings
 from tests.query_api.usage.test_answer import shape, within_bounds
-from tests.support.query_events import Event, insert_events, random_events
-from tests.support.query_service import assert_error, running_query_service
-from tests.support.query_usage import chosen_events, expected_breakdown, expected_series, expected_totals, iso, weight
+from tests.support.oracles.query_events import Event, insert_events, random_events
+from tests.support.oracles.query_usage import (
+    chosen_events,
+    expected_breakdown,
+    expected_series,
+    expected_totals,
+    iso,
+    weight,
+)
+from tests.support.services.query_service import assert_error, running_query_service
 
 # 2026-03-02 10:00 UTC: a day and ten hours into a month.
 NOW = round(datetime(2026, 3, 2, 10, tzinfo=timezone.utc).timestamp())

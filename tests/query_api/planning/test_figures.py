@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.planning.figures import Measures, formatted_bytes, percent, plain, rounded, scaled
 from apimetry.query_api.usage.error_types import ERROR_TYPES, error_type
-from tests.support.query_usage import half_up, type_of
+from tests.support.oracles.query_usage import half_up, type_of
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery, parse_timeseries
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
-from tests.support.query_events import Event, expected_answer, insert_events, percentile, random_events
+from tests.support.oracles.query_events import Event, expected_answer, insert_events, percentile, random_events
 
 START = 1_413_295_200
 END = START + 3 * 86400

@@ -10,8 +10,8 @@ from apimetry.query_api.planning.granularity import Granularity, named_granulari
 from apimetry.query_api.planning.period import change_percent, period_before
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.serving.errors import BadRequest
-from tests.support.query_events import Event, insert_events, random_events
-from tests.support.query_service import assert_error
+from tests.support.oracles.query_events import Event, insert_events, random_events
+from tests.support.services.query_service import assert_error
 
 START = 1_413_295_200
 SPAN = 40_000

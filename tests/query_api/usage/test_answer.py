@@ -22,9 +22,8 @@ from apimetry.query_api.usage.reading import MAX_SORTED_BUCKETS
 from apimetry.serving.errors import BadRequest
 from apimetry.store.accounts.records import Application, RequestLimits
 from tests.query_api.timeseries.test_answer import HOSTILE
-from tests.support.query_events import Event, insert_events, random_events
-from tests.support.query_service import assert_error, running_query_service
-from tests.support.query_usage import (
+from tests.support.oracles.query_events import Event, insert_events, random_events
+from tests.support.oracles.query_usage import (
     chosen_events,
     expected_breakdown,
     expected_errors,
@@ -32,6 +31,7 @@ from tests.support.query_usage import (
     expected_totals,
     iso,
 )
+from tests.support.services.query_service import assert_error, running_query_service
 
 NOW = 1_705_765_500
 DAY = 86_400

@@ -9,9 +9,8 @@ from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage
 from apimetry.query_api.usage.reading import MOST_READS, Breakdowns, Groups, Reading, until_agreed
 from tests.query_api.usage.test_answer import DAY, NOW, START, UNLIMITED, at, usage, within_bounds
-from tests.support.query_events import insert_events, random_events
-from tests.support.query_service import assert_error
-from tests.support.query_usage import (
+from tests.support.oracles.query_events import insert_events, random_events
+from tests.support.oracles.query_usage import (
     chosen_events,
     expected_breakdown,
     expected_errors,
@@ -19,6 +18,7 @@ from tests.support.query_usage import (
     expected_totals,
     iso,
 )
+from tests.support.services.query_service import assert_error
 
 
 def test_two_days_beside_each_other_have_the_figures_that_counting_by_hand_gives(store):

@@ -12,7 +12,7 @@ from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.usage.params import PARAMETERS, Order, UsageQuery, Window, parse_usage, parse_window
 from apimetry.query_api.usage.reading import page_of
 from apimetry.serving.errors import BadRequest
-from tests.support.query_usage import bucket_starts
+from tests.support.oracles.query_usage import bucket_starts
 
 NOW = 1_705_765_500
 DAY = 86_400

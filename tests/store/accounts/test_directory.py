@@ -15,7 +15,7 @@ from apimetry.store.accounts.directory import USE_RESOLUTION, Directory, Princip
 from apimetry.store.accounts.records import generate_key
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreUnavailable
-from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.engine.clickhouse_server import ClickHouseServer
 
 
 class Clock:

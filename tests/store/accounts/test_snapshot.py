@@ -13,7 +13,7 @@ from apimetry.store.accounts.records import generate_key
 from apimetry.store.accounts.snapshot import Snapshot, read_snapshot, write_snapshot
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreUnavailable
-from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.engine.clickhouse_server import ClickHouseServer
 
 
 def make_accounts(store: Store) -> tuple[Accounts, str, str]:

@@ -18,8 +18,8 @@ from apimetry.store.embedded.repair import LOGS, parts_of
 from apimetry.store.errors import StoreUnavailable
 from tests.store.embedded.test_repair import with_store
 from tests.store.test_events import add_rollup, counts
-from tests.support.event_rows import encode_rows
-from tests.support.power import cut_power
+from tests.support.engine.power import cut_power
+from tests.support.oracles.event_rows import encode_rows
 
 ROOT = Path(__file__).parents[3]
 ROWS = {token: encode_rows(100, consumer_id=token) for token in ("a", "b", "c")}
@@ -70,7 +70,7 @@ import sys
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from tests.store.test_events import add_rollup
-from tests.support.event_rows import encode_rows
+from tests.support.oracles.event_rows import encode_rows
 store = Store(sys.argv[1])
 store.open()
 migrations.migrate(store)

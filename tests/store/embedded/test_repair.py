@@ -12,7 +12,7 @@ from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.embedded.repair import forget_lost_blocks
 from tests.store.test_events import add_rollup, counts
-from tests.support.event_rows import encode_rows
+from tests.support.oracles.event_rows import encode_rows
 
 
 def with_store(url: str, use: Callable[[Store], object]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
-from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.engine.clickhouse_server import ClickHouseServer
 
 REAL_CLICKHOUSE = "APIMETRY_TEST_CLICKHOUSE_URL"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_collector import FakeCollector
+from tests.support.services.fake_collector import FakeCollector
 
 APPS = Path(__file__).parent / "host_apps"
 STARTUP_TIMEOUT_S = 30.0

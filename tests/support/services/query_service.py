@@ -12,7 +12,7 @@ from apimetry.query_api.app import create_app
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
 from apimetry.store.accounts.directory import Directory
-from tests.support.front_door import ListeningServer
+from tests.support.services.front_door import ListeningServer
 
 COLLECTOR_API = describe(CollectorSettings(spool=SpoolSettings(directory=Path("spool"))))
 HEADER_STYLES = {

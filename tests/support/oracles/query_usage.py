@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
-from tests.support.query_events import percentile
+from tests.support.oracles.query_events import percentile
 
 TYPES = {
     429: "rate_limit_exceeded",

@@ -19,9 +19,9 @@ from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.serving.listening import listen
 from apimetry.store.accounts.directory import Directory
-from tests.support.collecting import MemoryAccounts, unpack_rows
+from tests.support.services.collecting import MemoryAccounts, unpack_rows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class FileStore:
@@ -58,7 +58,7 @@ class CollectorProcess:
 
     def __init__(self, directory, failpoints=""):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.collector_process", str(directory)],
+            [sys.executable, "-m", "tests.support.services.collector_process", str(directory)],
             cwd=ROOT,
             env={**os.environ, "APIMETRY_FAILPOINTS": failpoints},
             stdout=subprocess.PIPE,

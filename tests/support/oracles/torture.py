@@ -15,10 +15,10 @@ from pathlib import Path
 from apimetry.collector.failpoints import NAMES
 from apimetry.store.client import Store
 from apimetry.store.embedded.intent import read_intent
-from tests.support.oracle import Load, Oracle
-from tests.support.ports import free_port
-from tests.support.power import cut_power
-from tests.support.processes import BOOTSTRAP, Service
+from tests.support.engine.power import cut_power
+from tests.support.oracles.oracle import Load, Oracle
+from tests.support.services.ports import free_port
+from tests.support.services.processes import BOOTSTRAP, Service
 
 STORE_FAULTS = (
     ("refuse", {}),

@@ -19,7 +19,7 @@ from apimetry.store.accounts.directory import Directory
 from apimetry.store.accounts.records import hash_key
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.native import decode_blocks
-from tests.support.front_door import ListeningServer
+from tests.support.services.front_door import ListeningServer
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd  # noqa: PLC0414 - exported
