@@ -110,7 +110,7 @@ def test_what_is_no_http_service_is_one_sentence(first_bytes, reason):
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            assert client.ask("/health").message == reason
+            assert client.request("/health").message == reason
         finally:
             thread.join()
 
@@ -118,14 +118,14 @@ def test_what_is_no_http_service_is_one_sentence(first_bytes, reason):
 def test_a_silent_service_is_not_waited_for_without_end():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert Client(COLLECTOR, url, timeout_s=0.2).ask("/health").message == "no answer within 0.2 s"
+        assert Client(COLLECTOR, url, timeout_s=0.2).request("/health").message == "no answer within 0.2 s"
 
 
 def test_a_name_without_an_address_is_one_sentence(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     client = Client(COLLECTOR, "http://nobody.invalid:1")
-    assert client.ask("/").message == "the name of its host cannot be resolved"
+    assert client.request("/").message == "the name of its host cannot be resolved"
 
 
 def test_a_key_that_http_cannot_carry_is_not_repeated():
@@ -160,4 +160,4 @@ def test_a_message_of_a_service_is_one_line():
 
 def test_a_foreign_service_that_sends_much_to_a_first_question_is_not_read_to_its_end():
     with answering(lambda _: (200, {}, b"x" * 10_000_000)) as server:
-        assert len(Client(QUERY, server.url).ask("/health").body) < 100_000
+        assert len(Client(QUERY, server.url).request("/health").body) < 100_000

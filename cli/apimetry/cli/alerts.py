@@ -11,7 +11,7 @@ from apimetry.cli.connection import first_line_of
 from apimetry.cli.manage import with_admin
 from apimetry.cli.output import print_record, print_rows
 
-# Of `apimetry.store`, which a command that only asks a service does not import; a test compares them.
+# A copy of the store's names: a command that only calls a service does not import the store. A test compares them.
 METRICS = ("error_rate", "latency_mean", "latency_percentile", "request_count", "limit_utilization", "no_data")
 DIRECTIONS = ("above", "below")
 CHANNELS = ("webhook", "slack", "teams", "discord", "pagerduty", "email")
@@ -68,8 +68,8 @@ def create_alert(query: Client, *, routing_key_file: str | None, as_json: bool, 
             raise click.UsageError("--routing-key and --routing-key-file are both given; one of them is enough")
         options["routing_key"] = first_line_of(routing_key_file)
     body = {_member(name): value for name, value in options.items() if value not in (None, ())}
-    made = query.call_json("POST", "/api/alerts", body)
-    print_record({"secret": made["secret"], **made["alert"]}, as_json=as_json)
+    response = query.call_json("POST", "/api/alerts", body)
+    print_record({"secret": response["secret"], **response["alert"]}, as_json=as_json)
 
 
 @alerts.command("delete")
@@ -83,7 +83,7 @@ def delete_alert(query: Client, *, alert_id: str, as_json: bool) -> None:
 
 def _member(option: str) -> str:
     first, *others = option.split("_")
-    return first + "".join(each.capitalize() for each in others)
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _standing(state: object) -> dict[str, object]:

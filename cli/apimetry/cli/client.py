@@ -1,7 +1,7 @@
 """The one HTTP client of every command.
 
-It follows no redirect, since the key would go along, and it uses no proxy for the machine it runs on. An error names
-the service, the address that was asked, and the reason.
+It follows no redirect, because the key would be sent to the new address. It uses no proxy for this machine. An error
+names the service, its address, and the reason.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ import click
 from apimetry.cli.output import one_line, warn
 
 TIMEOUT_S: Final = 60.0
-# Under the day for which the collector recognizes a batch that it has taken.
+# Below one day: for a day the collector recognizes a batch that it has accepted.
 PATIENCE_S: Final = 300.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 10.0
-_RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-_PAGE: Final = 100
+_RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PAGE_ROWS: Final = 100
 _MAX_ERROR_BYTES: Final = 65_536
 _SHOWN_CHARACTERS: Final = 200
-_ASKED_OF_ANYBODY: Final = frozenset({"/health", "/ready"})
+_UNTRUSTED_PATHS: Final = frozenset({"/health", "/ready"})
 
 COLLECTOR: Final = "collector"
 QUERY: Final = "query service"
@@ -43,7 +43,7 @@ _NAMES: Final = {"collector": COLLECTOR, "query": QUERY}
 
 @dataclass(frozen=True)
 class Response:
-    """What came back; status 0 where nothing did, and `problem` says why."""
+    """An HTTP response. Without one, `status` is 0 and `problem` is the reason."""
 
     status: int
     headers: Message = field(default_factory=Message)
@@ -52,7 +52,7 @@ class Response:
 
     @property
     def content(self) -> Any:  # noqa: ANN401 - JSON
-        """Return the body read as JSON, None where it is not JSON."""
+        """Return the decoded JSON body; None where the body is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -60,32 +60,34 @@ class Response:
 
     @property
     def message(self) -> str:
-        """Return what an error says, in one line."""
+        """Return the error message in one line."""
         if self.problem:
             return self.problem
         content = self.content
         if isinstance(content, dict) and isinstance(content.get("message"), str):
-            # A line break would let a stranger write lines of ours.
+            # A line break in the message would let a foreign service forge lines of our output.
             return one_line(f"{content.get('error', self.status)}: {content['message']}")
         if 300 <= self.status < 400:
-            place = self.headers.get("Location", "elsewhere")
-            return f"it answered {self.status} and points to {place}; redirects are not followed: give that address"
+            location = self.headers.get("Location", "elsewhere")
+            return (
+                f"it answered {self.status} and points to {location}; redirects are not followed: give that address"
+            )
         return f"it answered {self.status} {_phrase(self.status)}".rstrip()
 
 
 class Client:
-    """One service at `url`, spoken to with `key`.
+    """Send requests to one service.
 
     Args:
         service: COLLECTOR or QUERY.
-        url: its address, without the last slash.
-        key: the key that every request carries; none where it is empty.
-        patience_s: for how long `call` tries again what may pass.
-        timeout_s: for how long one answer may keep silent.
+        url: the service's address.
+        key: the key of every request; empty for none.
+        patience_s: how long `call` repeats a request after a transient failure.
+        timeout_s: the longest silence on a connection.
         sleep: waits between two attempts.
     """
 
-    def __init__(  # noqa: PLR0913 - what a connection is
+    def __init__(  # noqa: PLR0913 - the settings of a connection
         self,
         service: str,
         url: str,
@@ -103,7 +105,7 @@ class Client:
         self._sleep = sleep
         self._opener = _opener(self.url)
 
-    def ask(
+    def request(
         self,
         path: str,
         body: bytes | None = None,
@@ -111,21 +113,21 @@ class Client:
         *,
         method: str | None = None,
     ) -> Response:
-        """Return the response to one attempt, whatever it is; raises nothing."""
-        carried = {**({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
+        """Return the response to one attempt, also one that is an error; raise nothing."""
+        sent_headers = {**({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
         if body is not None:
-            carried.setdefault("Content-Type", "application/json")
+            sent_headers.setdefault("Content-Type", "application/json")
         try:
             request = urllib.request.Request(  # noqa: S310 - the opener knows http and https only
-                f"{self.url}{path}", data=body, headers=carried, method=method
+                f"{self.url}{path}", data=body, headers=sent_headers, method=method
             )
             with self._opener.open(request, timeout=self._timeout_s) as response:
-                # What is asked of anybody is bounded: another service may send without end.
-                limit = _MAX_ERROR_BYTES if path in _ASKED_OF_ANYBODY else None
+                # Any service may answer on these paths, and a foreign one may send an endless body.
+                limit = _MAX_ERROR_BYTES if path in _UNTRUSTED_PATHS else None
                 return Response(response.status, response.headers, response.read(limit))
         except urllib.error.HTTPError as error:
             with error:
-                return Response(error.code, error.headers, _head_of(error))
+                return Response(error.code, error.headers, _error_body(error))
         except (OSError, HTTPException, ValueError) as error:
             return Response(0, problem=_problem(error, self._timeout_s))
 
@@ -137,22 +139,22 @@ class Client:
         *,
         method: str | None = None,
     ) -> tuple[bytes, Message]:
-        """Return the body and the headers of a good response; what may pass is tried again for `patience_s`.
+        """Return the body and the headers of a 2xx response; repeat after transient failures for `patience_s`.
 
         Raises:
-            click.ClickException: the service refused, or could not be reached.
+            click.ClickException: the service refused the request, or could not be reached.
         """
         began_s, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
-            response = self.ask(path, body, headers, method=method)
+            response = self.request(path, body, headers, method=method)
             if 200 <= response.status < 300:
                 return response.body, response.headers
             wait_s = _retry_after_s(response.headers, pause_s)
-            may_pass = response.status in _RETRIED or not response.status
-            if not may_pass or time.monotonic() - began_s + wait_s > self._patience_s:
-                raise click.ClickException(self._refusal(response))
+            is_transient = response.status in _RETRIED_STATUSES or not response.status
+            if not is_transient or time.monotonic() - began_s + wait_s > self._patience_s:
+                raise click.ClickException(self._failure_message(response))
             if pause_s == _FIRST_PAUSE_S:
-                warn(f"{self._refusal(response)}; it is tried again for {self._patience_s:g} s")
+                warn(f"{self._failure_message(response)}; it is tried again for {self._patience_s:g} s")
             self._sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -163,81 +165,81 @@ class Client:
         body: Mapping[str, object] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Return the JSON object of a good response; an empty one where there is no body.
+        """Return the JSON object of a 2xx response; an empty object where the response has no body.
 
         Raises:
-            click.ClickException: as in `call`, or the answer is not a JSON object.
+            click.ClickException: as in `call`, or the response is not a JSON object.
         """
-        given = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        answer, _ = self.call(path, given, headers, method=method)
-        if not answer:
+        encoded = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        response_body, _ = self.call(path, encoded, headers, method=method)
+        if not response_body:
             return {}
-        content = Response(200, body=answer).content
+        content = Response(200, body=response_body).content
         if not isinstance(content, dict):
-            raise click.ClickException(self.not_ours())
+            raise click.ClickException(self.foreign_message())
         return content
 
     def rows(self, path: str, member: str) -> Iterator[dict[str, object]]:
-        """Yield every row of a list that comes in pages."""
+        """Yield every row of a list that the service returns in pages."""
         offset, more = 0, True
         while more:
-            page = self.call_json("GET", f"{path}?limit={_PAGE}&offset={offset}")
+            page = self.call_json("GET", f"{path}?limit={_PAGE_ROWS}&offset={offset}")
             try:
                 rows, more = page[member], page["pagination"]["hasMore"]
             except (KeyError, TypeError):
-                raise click.ClickException(self.not_ours()) from None
+                raise click.ClickException(self.foreign_message()) from None
             yield from rows
-            offset += _PAGE
+            offset += _PAGE_ROWS
 
     def require(self) -> None:
-        """Raise click.ClickException where something else than the service answers, or nothing does."""
-        health = self.ask("/health")
+        """Raise click.ClickException where the service does not answer, or another service does."""
+        health = self.request("/health")
         if not health.status:
-            raise click.ClickException(self._refusal(health))
-        found = identity_of(health)
-        if found != self.service:
-            raise click.ClickException(self._mistaken(found) if found else self.not_ours())
+            raise click.ClickException(self._failure_message(health))
+        identity = identity_of(health)
+        if identity != self.service:
+            raise click.ClickException(self._mistaken_message(identity) if identity else self.foreign_message())
 
     def identity(self) -> str | None:
-        """Return which service answers here: COLLECTOR, QUERY, or None for another one or none."""
-        return identity_of(self.ask("/health"))
+        """Return which service answers here: COLLECTOR, QUERY, or None for a foreign service or no response."""
+        return identity_of(self.request("/health"))
 
-    def not_ours(self) -> str:
-        """Return what an answer means that no such service gives."""
+    def foreign_message(self) -> str:
+        """Return the error message for a response that the service never sends."""
         return f"{self.url} answers, but not as apimetry's {self.service}; {advice_on_address(self.service)}"
 
-    def _mistaken(self, found: str) -> str:
-        return f"{self.url} is the {found}, not the {self.service}; {advice_on_address(self.service)}"
+    def _mistaken_message(self, identity: str) -> str:
+        return f"{self.url} is the {identity}, not the {self.service}; {advice_on_address(self.service)}"
 
-    def _refusal(self, response: Response) -> str:
+    def _failure_message(self, response: Response) -> str:
         if not response.status:
             return f"no {self.service} at {self.url}: {response.problem}"
         if response.status in (404, 405):
-            found = self.identity()
-            if found is None:
-                return self.not_ours()
-            if found != self.service:
-                return self._mistaken(found)
+            identity = self.identity()
+            if identity is None:
+                return self.foreign_message()
+            if identity != self.service:
+                return self._mistaken_message(identity)
         return f"the {self.service} at {self.url}: {response.message}"
 
 
 def advice_on_address(service: str) -> str:
-    """Return what to do where a service's address is wrong."""
+    """Return the advice for a wrong address of a service."""
     name = "collector" if service == COLLECTOR else "query"
     return f"give the {service}'s address as --{name}-url or APIMETRY_{name.upper()}_URL"
 
 
 def identity_of(health: Response) -> str | None:
-    """Return which service gave this answer to ``/health``: COLLECTOR, QUERY, or None for a foreign one."""
+    """Return which service sent this response to ``/health``: COLLECTOR, QUERY, or None for a foreign service."""
     content = health.content
     return _NAMES.get(str(content.get("service"))) if isinstance(content, dict) else None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Makes a redirect an answer like any other."""
+    """Return a redirect to the caller instead of following it."""
 
     def redirect_request(self, *_: object) -> None:
-        """Return no request to follow."""
+        """Return None: no request follows the redirect."""
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
@@ -252,7 +254,7 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
 
 
 def is_this_machine(host: str) -> bool:
-    """Return whether a host is the machine itself, by its name or address."""
+    """Return whether a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -263,7 +265,7 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def _head_of(error: urllib.error.HTTPError) -> bytes:
+def _error_body(error: urllib.error.HTTPError) -> bytes:
     try:
         return error.read(_MAX_ERROR_BYTES)
     except (OSError, HTTPException):
@@ -271,13 +273,13 @@ def _head_of(error: urllib.error.HTTPError) -> bytes:
 
 
 def _retry_after_s(headers: Message, pause_s: float) -> float:
-    given = headers.get("Retry-After") or ""
-    return float(given) if given.isdecimal() else pause_s
+    value = headers.get("Retry-After") or ""
+    return float(value) if value.isdecimal() else pause_s
 
 
 def _problem(error: Exception, timeout_s: float) -> str:
     reason = getattr(error, "reason", None) or error
-    known: tuple[tuple[type[Exception], str], ...] = (
+    messages: tuple[tuple[type[Exception], str], ...] = (
         (ConnectionRefusedError, "connection refused; nothing listens there"),
         (TimeoutError, f"no answer within {timeout_s:g} s"),
         (socket.gaierror, "the name of its host cannot be resolved"),
@@ -285,10 +287,10 @@ def _problem(error: Exception, timeout_s: float) -> str:
         (ssl.SSLError, "it does not speak TLS; is its address http:// instead of https://?"),
         (ConnectionError, "it closed the connection without an answer"),
         (HTTPException, "it does not answer in HTTP"),
-        # Its own text would repeat the key.
+        # The error's own text contains the key.
         (ValueError, "its address or the key has characters that HTTP does not carry"),
     )
-    for kind, text in known:
+    for kind, text in messages:
         if isinstance(reason, kind):
             return text
     return str(reason)[:_SHOWN_CHARACTERS]

@@ -1,7 +1,7 @@
-"""Where the services are and which keys to use: found in the same way by every command that asks a service.
+"""The addresses of the services and the keys, for every command that calls a service.
 
-A value comes from an argument, else from the environment, else from what a service left in the data directory:
-``credentials.json`` and ``addresses.json``. Addresses have a default.
+A value comes from an argument, else from the environment, else from the files that a service wrote into the data
+directory: ``credentials.json`` and ``addresses.json``. Addresses have a default.
 """
 
 from __future__ import annotations
@@ -21,63 +21,63 @@ from apimetry.cli import data_dir
 from apimetry.cli.client import COLLECTOR, QUERY, Client
 
 DEFAULT_URLS: Final = {"collector_url": "http://127.0.0.1:7998", "query_url": "http://127.0.0.1:7778"}
-# What the middleware's users put into `collector_url`: the address with the path that events go to.
+# Users copy the middleware's `collector_url`, which may end in the path that takes events.
 _EVENT_PATH: Final = re.compile(r"/1/event/?$")
 _KEY: Final = re.compile(r"[!-~]+")
 PROCESS_LISTS: Final = "shows in process lists: prefer the variable or the file"
 
 
 class Connection:
-    """The addresses and keys of one run of a command; each is looked up when it is needed."""
+    """The addresses and keys of one run of a command. A value is looked up when the command needs it."""
 
-    def __init__(self, given: dict[str, str | None]) -> None:
-        self._given = given
+    def __init__(self, arguments: dict[str, str | None]) -> None:
+        self._arguments = arguments
         self._keys: dict[str, str] = {}
 
     @functools.cached_property
     def data_dir(self) -> Path:
-        """Return the data directory; it need not be there."""
+        """Return the path of the data directory, which may not exist."""
         from apimetry.cli.settings import SettingsError, load
 
         try:
-            folder = load({"data_dir": self._given["data_dir"]}, os.environ).data_dir
+            folder = load({"data_dir": self._arguments["data_dir"]}, os.environ).data_dir
         except SettingsError as error:
             raise click.UsageError(str(error)) from error
         return Path(folder).expanduser().absolute()
 
     def url(self, name: str) -> str:
-        """Return an address, `name` being "collector_url" or "query_url".
+        """Return an address; `name` is "collector_url" or "query_url".
 
         Raises:
-            click.UsageError: it is not an address of a service.
+            click.UsageError: the value is not an address of a service.
         """
-        for value, origin in self._places(name):
+        for value, origin in self._sources(name):
             if value:
                 return checked_url(value, origin)
         return DEFAULT_URLS[name]
 
     def key(self, name: str) -> str:
-        """Return a key, `name` being "write_key", "read_key" or "admin_key".
+        """Return a key; `name` is "write_key", "read_key" or "admin_key".
 
         Raises:
-            click.UsageError: there is none, two were given, or it cannot be a key.
+            click.UsageError: the key is missing, is set by two options, or has characters that no key has.
         """
-        # Once: the standard input can be read only once.
+        # Cached, because standard input can be read only once.
         if name not in self._keys:
             self._keys[name] = self._find_key(name)
         return self._keys[name]
 
     def _find_key(self, name: str) -> str:
-        file, option = self._given.get(f"{name}_file"), _option(name)
-        if file and self._given.get(name):
+        file, option = self._arguments.get(f"{name}_file"), _option(name)
+        if file and self._arguments.get(name):
             raise click.UsageError(f"{option} and {option}-file are both given; one of them is enough")
-        places = [(first_line_of(file), f"{option}-file"), *self._places(name)] if file else self._places(name)
-        for value, origin in places:
+        sources = [(first_line_of(file), f"{option}-file"), *self._sources(name)] if file else self._sources(name)
+        for value, origin in sources:
             if value:
                 return _checked_key(value.strip(), origin)
-        what = name.replace("_", " ")
+        title = name.replace("_", " ")
         raise click.UsageError(
-            f"no {what}: give {option} or set {_variable(name)}; {option}-file reads it from a file;"
+            f"no {title}: give {option} or set {_variable(name)}; {option}-file reads it from a file;"
             f" there is none in {data_dir.credentials_in(self.data_dir)}, and --data-dir names another folder"
         )
 
@@ -86,13 +86,13 @@ class Connection:
         return Client(COLLECTOR, self.url("collector_url"), self.key("write_key"), **options)
 
     def query(self, key_name: str = "read_key", **options: Any) -> Client:  # noqa: ANN401 - passed on
-        """Return a client of the query service, with the read key or another one."""
+        """Return a client of the query service, with the named key."""
         return Client(QUERY, self.url("query_url"), self.key(key_name), **options)
 
-    def _places(self, name: str) -> list[tuple[str | None, str]]:
-        """Return an argument, a variable and the file's value with their names, as far as they have to be read."""
+    def _sources(self, name: str) -> list[tuple[str | None, str]]:
+        """Return the possible values with their origins; read the data directory only where it is needed."""
         direct = [
-            (self._given.get(name), _option(name)),
+            (self._arguments.get(name), _option(name)),
             (os.environ.get(_variable(name)), _variable(name)),
         ]
         if any(value for value, _ in direct):
@@ -104,10 +104,10 @@ class Connection:
 
 
 def first_line_of(file: str) -> str:
-    """Return the first line of a file, without the space around it; "-" is the next line of the standard input.
+    """Return the first line of a file, stripped; "-" is the next line of standard input.
 
     Raises:
-        click.UsageError: it cannot be read, or the line is empty.
+        click.UsageError: the file cannot be read, or the line is empty.
     """
     try:
         if file == "-":
@@ -126,18 +126,18 @@ def with_connection(*names: str) -> Callable[[Callable[..., None]], Callable[...
     """Give a command a `Connection` as its first argument, and the options for the addresses and keys that it needs.
 
     Args:
-        names: of "collector_url", "query_url", "write_key", "read_key", "admin_key".
+        names: any of "collector_url", "query_url", "write_key", "read_key", "admin_key".
     """
-    taken = [*names, *(f"{name}_file" for name in names if name.endswith("_key")), "data_dir"]
+    connection_options = [*names, *(f"{name}_file" for name in names if name.endswith("_key")), "data_dir"]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> None:  # noqa: ANN401 - click passes options by name
-            given = {name: arguments.pop(name) for name in taken}
-            command(Connection(given), **arguments)
+            own = {name: arguments.pop(name) for name in connection_options}
+            command(Connection(own), **arguments)
 
         decorated: Callable[..., None] = wrapper
-        for option in reversed([*(each for name in names for each in _options_of(name)), _DATA_DIR]):
+        for option in reversed([*(option for name in names for option in _options_of(name)), _DATA_DIR]):
             decorated = option(decorated)
         return decorated
 
@@ -155,23 +155,23 @@ _DATA_DIR: Final[_Option] = click.option(
 
 def _options_of(name: str) -> list[_Option]:
     option, variable = _option(name), _variable(name)
-    what = name.rpartition("_")[0]
+    kind = name.rpartition("_")[0]
     if name in DEFAULT_URLS:
-        text = f"address of the {COLLECTOR if what == 'collector' else QUERY} [env: {variable}]"
+        text = f"address of the {COLLECTOR if kind == 'collector' else QUERY} [env: {variable}]"
         return [click.option(option, name, metavar="URL", help=f"{text} [default: {DEFAULT_URLS[name]}]")]
-    article = "an" if what == "admin" else "a"
+    article = "an" if kind == "admin" else "a"
     return [
-        click.option(option, name, metavar="KEY", help=f"{article} {what} key; {PROCESS_LISTS} [env: {variable}]"),
+        click.option(option, name, metavar="KEY", help=f"{article} {kind} key; {PROCESS_LISTS} [env: {variable}]"),
         click.option(f"{option}-file", f"{name}_file", metavar="FILE",
-                     help=f"a file with {article} {what} key in its first line; - is standard input"),
+                     help=f"a file with {article} {kind} key in its first line; - is standard input"),
     ]  # fmt: skip
 
 
 def checked_url(value: str, origin: str) -> str:
-    """Return the address of a service without its last slash, and without the path that events go to.
+    """Return the address of a service without its last slash, and without the path that takes events.
 
     Raises:
-        click.UsageError: it is not one; the message names where it stands.
+        click.UsageError: the value is not an address of a service; the message names its `origin`.
     """
     url = value.strip()
     try:

@@ -1,6 +1,6 @@
-"""What a service leaves in the data directory for the other commands: the first keys, and where it listens.
+"""The files in the data directory that services write for other commands: the first keys, and service addresses.
 
-Both files are for their owner only.
+Only the owner can read the files.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import click
 
 
 def credentials_in(data_dir: str | Path) -> Path:
-    """Return where the first application and its keys are kept."""
+    """Return the path of the file with the first application and its keys."""
     return Path(data_dir).expanduser().absolute() / "credentials.json"
 
 
 def addresses_in(data_dir: str | Path) -> Path:
-    """Return where the addresses of the services of this machine are kept."""
+    """Return the path of the file with the addresses of this machine's services."""
     return Path(data_dir).expanduser().absolute() / "addresses.json"
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return what the file has; nothing where there is none.
+    """Return the texts of a JSON file by name; nothing where the file does not exist.
 
     Raises:
-        click.ClickException: it is there and cannot be read.
+        click.ClickException: the file exists and cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, content: Mapping[str, str]) -> None:
-    """Replace the file at once and for good: a reader sees the old one or the new one, whole."""
+    """Replace the file atomically and durably: a reader sees the whole old file or the whole new file."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(dict(content), file, indent=2)
@@ -53,8 +53,8 @@ def write(path: Path, content: Mapping[str, str]) -> None:
     new.replace(path)
 
 
-def keep_addresses(data_dir: str | Path, addresses: Mapping[str, str]) -> None:
-    """Note where services listen, beside those of other processes; only in a data directory that is there.
+def store_addresses(data_dir: str | Path, addresses: Mapping[str, str]) -> None:
+    """Store the addresses of services beside those of other processes; do nothing without a data directory.
 
     Args:
         data_dir: the data directory.
@@ -64,9 +64,9 @@ def keep_addresses(data_dir: str | Path, addresses: Mapping[str, str]) -> None:
     if not path.parent.is_dir():
         return
     try:
-        kept = read(path)
+        stored = read(path)
     except click.ClickException:
-        # Nobody's loss: what stands in it is written anew by each start.
-        kept = {}
-    if kept != {**kept, **addresses}:
-        write(path, {**kept, **addresses})
+        # Nothing is lost: each start writes its addresses again.
+        stored = {}
+    if stored != {**stored, **addresses}:
+        write(path, {**stored, **addresses})

@@ -1,4 +1,4 @@
-"""Where log lines go. Only the command configures logging; every other module just logs."""
+"""Configure logging. Only the command does that; all other modules only log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apimetry.cli.output import one_line, printable
 
 
 class Formatter(logging.Formatter):
-    """One line each, times in UTC; what strangers wrote can neither steer a terminal nor begin a line of its own."""
+    """Format a record as one line, in UTC. Foreign text can neither control a terminal nor forge a line."""
 
     converter = staticmethod(time.gmtime)
 
@@ -38,6 +38,6 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Request lines would carry query strings; the services have metrics instead.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    # It reports every failed connection itself; ours says it once, with what happens next.
+    # The driver logs every failed connection. The services log a failure once, with the next step.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-# `pip install apimetry` is the middleware alone; the command is there, what it runs is not.
+# `pip install apimetry` installs the middleware and this command, but not the packages that the command needs.
 _EXTRAS: Final = "pip install 'apimetry[embedded]', or 'apimetry[server]' where a ClickHouse server is used"
 
 try:
@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"Error: {missing.name} is not installed: {_EXTRAS}")
 
-# Name → where the command is, and the first sentence of its help.
+# Command name → its module and function, and the first sentence of its help.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": (
         "serve:serve",
@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class Commands(click.Group):
-    """The group of all commands; imports the one that is asked for, and cleans what its errors print."""
+    """The group of all commands. It imports a command only to run it, and cleans the text of its errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -47,7 +47,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; one that needs a missing extra ends in a sentence that names it."""
+        """Import and return a command; a missing extra becomes an error that names the extra."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -77,13 +77,13 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:
             raise _missing(error) from error
         except click.ClickException as error:
-            # It may repeat a file's name, or what a service answered.
+            # The message may contain a file name or the text of a service's response.
             vars(error)["message"] = printable(error.message)
             raise
 
 
 def _missing(error: ModuleNotFoundError) -> Exception:
-    """Return what a missing module means to whoever runs the command."""
+    """Return the error for a missing module: of another package, a sentence that names the extra to install."""
     name = error.name or ""
     return error if name.startswith("apimetry") else click.ClickException(f"{name} is not installed: {_EXTRAS}")
 

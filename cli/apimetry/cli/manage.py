@@ -1,6 +1,6 @@
 """`apimetry applications` and `apimetry keys`: the management API from the shell.
 
-They ask a running query service, since an embedded store has one owner.
+The commands call a running query service, because an embedded store has one owner.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from apimetry.cli.client import Client
 from apimetry.cli.connection import JSON_OPTION, Connection, with_connection
 from apimetry.cli.output import print_record, print_rows
 
-# Of `apimetry.store`, which a command that only asks a service does not import; a test compares them.
+# A copy of the store's names: a command that only calls a service does not import the store. A test compares them.
 KINDS = ("admin", "write", "read")
 FOREVER = "forever"
 APPLICATION_COLUMNS = ("id", "name", "retentionDays", "createdAt")
@@ -77,8 +77,8 @@ def create_application(
 ) -> None:
     """Create an application."""
     body = {"name": name, "id": application_id, "retentionDays": retention_days}
-    given = {member: None if value == FOREVER else value for member, value in body.items() if value is not None}
-    print_record(query.call_json("POST", "/api/applications", given)["application"], as_json=as_json)
+    members = {member: None if value == FOREVER else value for member, value in body.items() if value is not None}
+    print_record(query.call_json("POST", "/api/applications", members)["application"], as_json=as_json)
 
 
 @applications.command("delete")
@@ -88,8 +88,8 @@ def create_application(
 def delete_application(query: Client, *, application_id: str, events: bool, as_json: bool) -> None:
     """Delete an application; its keys stop working. Events go by a job, which may still run when this returns."""
     suffix = "?events=true" if events else ""
-    answer = query.call_json("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{suffix}")
-    job = {"job": answer["job"]["id"], "state": answer["job"]["state"]} if answer else {}
+    response = query.call_json("DELETE", f"/api/applications/{urllib.parse.quote(application_id, safe='')}{suffix}")
+    job = {"job": response["job"]["id"], "state": response["job"]["state"]} if response else {}
     print_record({"deleted": application_id, **job}, as_json=as_json)
 
 
@@ -105,17 +105,17 @@ def keys() -> None:
 def show_keys(connection: Connection, *, export: bool, as_json: bool) -> None:
     """Print the keys that the first start made, from credentials.json of the data directory. No service is asked."""
     path = data_dir.credentials_in(connection.data_dir)
-    kept = data_dir.read(path)
-    if not kept:
+    credentials = data_dir.read(path)
+    if not credentials:
         raise click.ClickException(
             f"there is no {path}: --data-dir or APIMETRY_DATA_DIR says where it lies; keys that were given by"
             " bootstrap settings are kept nowhere else"
         )
     if export:
-        for name, value in {**kept, **data_dir.read(data_dir.addresses_in(connection.data_dir))}.items():
+        for name, value in {**credentials, **data_dir.read(data_dir.addresses_in(connection.data_dir))}.items():
             print(f"export APIMETRY_{name.upper()}={shlex.quote(value)}")
         return
-    print_record(kept if as_json else {**kept, "kept in": str(path)}, as_json=as_json)
+    print_record(credentials if as_json else {**credentials, "kept in": str(path)}, as_json=as_json)
 
 
 @keys.command("list")
@@ -165,5 +165,5 @@ def delete_key(query: Client, *, key_id: str, as_json: bool) -> None:
     print_record({"revoked": key_id}, as_json=as_json)
 
 
-def _print_new_key(answer: Mapping[str, Any], *, as_json: bool) -> None:
-    print_record({"secret": answer["secret"], **answer["key"]}, as_json=as_json)
+def _print_new_key(response: Mapping[str, Any], *, as_json: bool) -> None:
+    print_record({"secret": response["secret"], **response["key"]}, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Opens the store: the schema in order, a server that is away waited for without end, and the first keys made."""
+"""Open the store: wait for a server that is away, migrate the schema, and make the first keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apimetry.store.address import parse_address
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError, is_transient
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # Backoff while a ClickHouse server cannot be reached, in seconds.
 FIRST_WAIT_S = 1.0
@@ -25,10 +25,10 @@ LONGEST_WAIT_S = 30.0
 
 
 def store_of(settings: Settings) -> Store:
-    """Return the store of the settings, not yet opened.
+    """Return the store that the settings name, not yet opened.
 
     Raises:
-        StartError: a cluster was named and the store is embedded.
+        StartError: the settings name a cluster, and the store is embedded.
         StoreError: the store's URL cannot be used.
     """
     url = settings.store or f"chdb://{make_data_dir(settings) / 'store'}"
@@ -41,9 +41,13 @@ def store_of(settings: Settings) -> Store:
 
 
 async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, generate: bool) -> Credentials | None:
-    """Open the store with its schema in order, waiting without end for a server that is away; return its first keys.
+    """Open the store, migrate its schema, and return its first keys; wait without limit for a server that is away.
 
-    `away` is set with the first attempt that has to be repeated; `generate` makes keys that the settings do not give.
+    Args:
+        store: the store to open.
+        settings: those of the service.
+        away: is set when the first attempt fails and is repeated.
+        generate: whether to generate keys that the settings do not give.
 
     Raises:
         StoreLocked: another process owns the embedded store.
@@ -58,7 +62,7 @@ async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, g
             if not is_transient(error):
                 raise
             away.set()
-            log.warning("%s is not available, trying again in %.0f s: %s", name, wait_s, error)
+            logger.warning("%s is not available, trying again in %.0f s: %s", name, wait_s, error)
         await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
         wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
@@ -67,15 +71,15 @@ def _open_once(store: Store, settings: Settings, generate: bool) -> Credentials 
     if store.embedded:
         store.open()
         return _prepare(store, settings, generate=generate)
-    # Through a store of its own: a collector that listens already must not insert before the schema was checked.
-    first = store_of(settings)
-    first.open()
+    # Another store object prepares the schema: a collector that listens must not insert before the check.
+    preparing = store_of(settings)
+    preparing.open()
     try:
-        made = _prepare(first, settings, generate=generate)
+        credentials = _prepare(preparing, settings, generate=generate)
     finally:
-        first.close()
+        preparing.close()
     store.open()
-    return made
+    return credentials
 
 
 def _prepare(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:
@@ -86,7 +90,7 @@ def _prepare(store: Store, settings: Settings, *, generate: bool) -> Credentials
 
 
 def make_data_dir(settings: Settings) -> Path:
-    """Return the data directory, made with mode 0700 if it was not there."""
+    """Return the data directory; make it with mode 0700 where it does not exist."""
     folder = Path(settings.data_dir).expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,38 +100,38 @@ def make_data_dir(settings: Settings) -> Path:
 
 
 def first_keys(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:
-    """Make the first application and its keys on an empty store; None when there was nothing to make.
+    """Make and return the first application and its keys on an empty store; None where nothing was generated.
 
-    Keys that the settings do not give are generated, and are in ``credentials.json`` (0600) before they exist: a
-    start that is killed leaves none that nobody knows, and the next one takes them from there. With `generate` false
-    nothing happens unless the settings give the application or a key.
+    Keys that the settings do not give are generated, and written to ``credentials.json`` (0600) before the store has
+    them. So no key is unknown after a killed start: the next start reads the keys from the file. With `generate`
+    false nothing happens unless the settings give the application or a key.
     """
-    given = {
+    configured = {
         "application": settings.bootstrap_application,
         "admin_key": settings.bootstrap_admin_key,
         "write_key": settings.bootstrap_write_key,
         "read_key": settings.bootstrap_read_key,
     }
-    if not generate and not any(given.values()):
+    if not generate and not any(configured.values()):
         return None
     accounts = Accounts(store)
-    complete = all(given.values())
-    if not complete and not has_admin_key(accounts):
-        kept = data_dir.read(data_dir.credentials_in(make_data_dir(settings)))
-        given = {name: value or kept.get(name, "") for name, value in given.items()}
+    is_complete = all(configured.values())
+    if not is_complete and not has_admin_key(accounts):
+        stored = data_dir.read(data_dir.credentials_in(make_data_dir(settings)))
+        configured = {name: value or stored.get(name, "") for name, value in configured.items()}
 
-    def keep(made: Credentials) -> None:
-        if not complete:
+    def keep(credentials: Credentials) -> None:
+        if not is_complete:
             path = credentials_path(settings)
             try:
-                data_dir.write(path, banner.shown_credentials(made))
+                data_dir.write(path, banner.shown_credentials(credentials))
             except OSError as error:
                 raise StartError(f"{path}: the first keys cannot be kept: {error.strerror}") from error
 
-    made = bootstrap(accounts, keep=keep, **{name: value or None for name, value in given.items()})
-    return None if complete else made
+    credentials = bootstrap(accounts, keep=keep, **{name: value or None for name, value in configured.items()})
+    return None if is_complete else credentials
 
 
 def credentials_path(settings: Settings) -> Path:
-    """Return where ``credentials.json`` lies."""
+    """Return the path of ``credentials.json``."""
     return data_dir.credentials_in(settings.data_dir)

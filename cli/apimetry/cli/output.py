@@ -1,7 +1,7 @@
-"""How the command prints data: a table for people, JSON with ``--json``.
+"""Print data: a table for people, JSON with ``--json``.
 
-Text of strangers (URLs, names, file names, what a service answered) goes through `printable`, so that it never steers
-a terminal.
+Foreign text (URLs, names, file names, responses of services) goes through `printable`, so that it cannot control the
+terminal.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _REPLACEMENT = "�"
 
 
 def printable(text: str) -> str:
-    """Return the text with every character replaced that could steer a terminal; line breaks and tabs stay."""
+    """Replace every character that could control a terminal; line breaks and tabs stay."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else _REPLACEMENT for letter in text)
 
 
 def one_line(text: str) -> str:
-    """Return the text as `printable` does, in one line."""
+    """Replace every character that could control a terminal, line breaks and tabs too."""
     return "".join(letter if letter.isprintable() else _REPLACEMENT for letter in text)
 
 
@@ -32,7 +32,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print to standard error what is no data: progress, what was left out."""
+    """Print progress and remarks to standard error, apart from the data."""
     click.echo(printable(text), err=True)
 
 
@@ -42,14 +42,14 @@ def warn(text: str) -> None:
 
 
 def print_json(content: object) -> None:
-    """Print JSON, in ASCII: whatever a string holds is escaped."""
+    """Print JSON in ASCII; other characters are escaped."""
     print(json.dumps(content, indent=2))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, as_json: bool) -> None:
     """Print rows as one JSON array, or as a table of `columns` with a heading line.
 
-    A table that is too wide for the terminal would break ids in two: its rows are printed one below the other.
+    A table that is wider than the terminal would break ids. It is printed as records, one below the other.
     """
     if as_json:
         print_json(rows)

@@ -1,4 +1,4 @@
-"""Whether the services can have their ports, asked before a start makes anything."""
+"""Check the ports of the services, before a start makes files or keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apimetry.cli.start_error import StartError
 
 
 async def check_ports(settings: Settings, *names: str) -> None:
-    """Raise StartError where a port of one of the services, "collector" or "query", cannot be had."""
+    """Raise StartError where a service cannot listen on its port; `names` are "collector" and "query"."""
     ports = {name: settings.collector_port if name == "collector" else settings.query_port for name in names}
     if len(names) > 1 and settings.collector_port == settings.query_port != 0:
         raise StartError(f"the collector and the query service cannot share port {settings.query_port}")
@@ -24,9 +24,9 @@ async def check_ports(settings: Settings, *names: str) -> None:
 
 
 def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError:
-    """Return what a failure to listen means for a start."""
-    taken = error.errno == errno.EADDRINUSE
-    reason = "another program listens there" if taken else error.strerror or str(error)
+    """Return the start error for a failure to listen."""
+    is_in_use = error.errno == errno.EADDRINUSE
+    reason = "another program listens there" if is_in_use else error.strerror or str(error)
     advice = f"--{name}-port (APIMETRY_{name.upper()}_PORT) sets another port, 0 picks a free one"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
         advice = "--host (APIMETRY_HOST) must be an address of this machine"
@@ -34,9 +34,11 @@ def cannot_listen(name: str, host: str, port: int, error: OSError) -> StartError
 
 
 async def _bind(host: str, port: int) -> None:
-    """Bind every address of a host as listening will, and let it go."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, kind, protocol, _, address in found:
+    """Bind every address of a host as the listener will, and release it."""
+    addresses = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    for family, kind, protocol, _, address in addresses:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:

@@ -1,4 +1,4 @@
-"""Wires store, collector and query service together and runs them until a signal says stop."""
+"""Connect store, collector and query service, and run them until a signal stops them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from apimetry.cli import banner, logs
-from apimetry.cli.data_dir import keep_addresses
+from apimetry.cli.data_dir import store_addresses
 from apimetry.cli.opening import credentials_path, first_keys, make_data_dir, open_store, store_of
 from apimetry.cli.origins import origins_in, unmatchable
 from apimetry.cli.output import print_rows
@@ -39,17 +39,17 @@ from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
 from apimetry.store.private_files import keep_private
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-# How long open requests may take to finish after a signal; guarantees.md, 16: within 10 s in all.
+# How long open requests may take to finish after a signal; guarantees.md, 16: a stop takes 10 s at most.
 REQUEST_GRACE_S = 3.0
-# How long the store may take to end what it is doing; together with the spool's drain under 10 s.
+# How long the store may take to end its calls. Together with the spool's drain this stays below 10 s.
 CLOSE_GRACE_S = 1.5
-# How long a collector waits for a store that hangs before it listens without it: with accounts of its last answer,
-# and without any (then it can only say that it is not ready).
+# How long a collector waits for a store that hangs, before it listens without the store. It waits longer where it
+# has no stored accounts: without accounts it can only say that it is not ready.
 PATIENCE_S = 3.0
 PATIENCE_WITHOUT_ACCOUNTS_S = 30.0
-# What SIGHUP changes in a running process; everything else needs a restart.
+# The settings that SIGHUP changes in a running process. All other settings need a restart.
 RELOADABLE = frozenset({"log_level", "spool_max_bytes", "events_per_s_per_key"})
 
 Reload = Callable[[], Settings]
@@ -57,17 +57,17 @@ Reload = Callable[[], Settings]
 
 @dataclass
 class Services:
-    """What runs: one process's listeners, and the collector's control for a reload."""
+    """The running services of one process: their listeners, and the collector for a reload."""
 
     settings: Settings
     listeners: list[Listener] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
     collector: web.Application | None = None
     max_connections: int = MAX_CONNECTIONS
-    """Of each listener."""
+    """The limit of every listener."""
 
     async def start(self, name: str, app: web.Application, port: int) -> None:
-        """Listen with one of them, `name` being "collector" or "query"."""
+        """Listen for one service; `name` is "collector" or "query"."""
         try:
             listener = await listen(
                 app, self.settings.host, port, grace_s=REQUEST_GRACE_S, max_connections=self.max_connections
@@ -78,32 +78,32 @@ class Services:
         self.addresses[name] = banner.reachable(listener.url)
 
     async def close(self) -> None:
-        """End them; the collector first: it stops accepting, and what it still holds goes into the store."""
+        """Stop the services. The collector is first: it stops accepting, and its events go into the store."""
         for listener in self.listeners:
             await listener.close()
 
     def reload(self, load: Reload) -> None:
-        """Take what can change from settings read anew; unreadable ones change nothing."""
+        """Load the settings again and apply the reloadable ones; unreadable settings change nothing."""
         try:
             fresh = load()
         except SettingsError as error:
-            log.warning("the settings are not reloaded: %s", error)
+            logger.warning("the settings are not reloaded: %s", error)
             return
         changed = [name for name in fresh.__struct_fields__ if getattr(fresh, name) != getattr(self.settings, name)]
-        taken = sorted(RELOADABLE.intersection(changed))
-        # Of the others the running ones stay: a new data directory is not even made.
-        self.settings = msgspec.structs.replace(self.settings, **{name: getattr(fresh, name) for name in taken})
+        reloaded = sorted(RELOADABLE.intersection(changed))
+        # Other settings keep their values: a new data directory is not made.
+        self.settings = msgspec.structs.replace(self.settings, **{name: getattr(fresh, name) for name in reloaded})
         logs.set_level(self.settings.log_level)
         if self.collector is not None:
             self.collector[CONTROL].apply(collector_settings(self.settings))
-        log.info("the settings were reloaded; changed: %s", ", ".join(taken) or "nothing")
-        left = sorted(set(changed) - RELOADABLE)
-        if left:
-            log.warning("changed settings that need a restart: %s", ", ".join(left))
+        logger.info("the settings were reloaded; changed: %s", ", ".join(reloaded) or "nothing")
+        unapplied = sorted(set(changed) - RELOADABLE)
+        if unapplied:
+            logger.warning("changed settings that need a restart: %s", ", ".join(unapplied))
 
 
 def collector_settings(settings: Settings) -> CollectorSettings:
-    """Return the collector's part of the settings."""
+    """Return the settings of the collector."""
     spool = SpoolSettings(
         directory=make_data_dir(settings) / "spool",
         max_bytes=settings.spool_max_bytes,
@@ -117,7 +117,7 @@ def collector_settings(settings: Settings) -> CollectorSettings:
 
 
 def query_settings(settings: Settings) -> QuerySettings:
-    """Return the query service's part of the settings."""
+    """Return the settings of the query service."""
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
         allow_private_webhooks=settings.allow_private_webhooks,
@@ -136,14 +136,14 @@ def query_settings(settings: Settings) -> QuerySettings:
 
 
 async def run(settings: Settings, *, collector: bool, query: bool, reload: Reload | None = None) -> None:
-    """Run the asked services until SIGTERM or SIGINT; a second signal ends the process at once.
+    """Run the services until SIGTERM or SIGINT; a second signal ends the process at once.
 
-    What was acknowledged is on disk, so ending at once loses nothing. SIGHUP takes what `reload` returns. A collector
-    does not wait for a ClickHouse server that is away: it listens with the accounts of its last answer, and keeps
-    events in its spool.
+    Acknowledged events are on disk, so an end at once loses nothing. SIGHUP applies the settings that `reload`
+    returns. A collector does not wait for a ClickHouse server that is away: it listens with the accounts that it
+    stored last, and keeps events in its spool.
 
     Raises:
-        StartError: a port is taken, or a service alone was asked of an embedded store.
+        StartError: a port is in use, or one service alone was to run over an embedded store.
         StoreError: the store cannot be used.
     """
     if not settings.store and not (collector and query):
@@ -151,24 +151,19 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
             "an embedded store belongs to one process: run `apimetry serve`, "
             "or set APIMETRY_STORE to a ClickHouse server"
         )
-    # Before anything is made: the first keys are shown once, by a start that can listen.
+    # This is the first step, because the first keys are shown once: the start that makes them must be able to listen.
     await check_ports(settings, *(["collector"] if collector else []), *(["query"] if query else []))
     store, away = store_of(settings), asyncio.Event()
     if query:
         for text in unmatchable(settings.allowed_origins):
-            log.warning("%s", text)
+            logger.warning("%s", text)
     stopping = _stop_on_signals()
-    keep_private(make_data_dir(settings))
-    descriptors = raise_descriptor_limit()
-    services = Services(settings, max_connections=connections_within(descriptors, listeners=collector + query))
-    log.info("%d descriptors: %d connections at most for each service", descriptors, services.max_connections)
-    if reload is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, services.reload, reload)
-    early = collector and not store.embedded
+    services = _make_services(settings, reload, listeners=collector + query)
     opening = asyncio.create_task(open_store(store, settings, away, generate=collector and query))
-    snapshot_path = make_data_dir(settings) / "accounts.json" if early else None
+    starts_without_store = collector and not store.embedded
+    snapshot_path = make_data_dir(settings) / "accounts.json" if starts_without_store else None
     try:
-        await _first_of(opening, asyncio.create_task(stopping.wait()), *_impatience(away, snapshot_path))
+        await _first_of(opening, asyncio.create_task(stopping.wait()), *_wait_limits(away, snapshot_path))
         if stopping.is_set():
             return
         directory = Directory(Accounts(store), snapshot_path=snapshot_path)
@@ -183,8 +178,19 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await _close(store, opening)
 
 
-def _impatience(away: asyncio.Event, snapshot_path: Path | None) -> list[asyncio.Task[object]]:
-    """What ends the wait for the store of a collector that can do without it for now."""
+def _make_services(settings: Settings, reload: Reload | None, *, listeners: int) -> Services:
+    """Return the services, not yet started: the data directory is private, and SIGHUP reloads the settings."""
+    keep_private(make_data_dir(settings))
+    descriptors = raise_descriptor_limit()
+    services = Services(settings, max_connections=connections_within(descriptors, listeners=listeners))
+    logger.info("%d descriptors: %d connections at most for each service", descriptors, services.max_connections)
+    if reload is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, services.reload, reload)
+    return services
+
+
+def _wait_limits(away: asyncio.Event, snapshot_path: Path | None) -> list[asyncio.Task[object]]:
+    """Return tasks that end the wait for the store; none where the services cannot start without the store."""
     if snapshot_path is None:
         return []
     patience_s = PATIENCE_S if snapshot_path.exists() else PATIENCE_WITHOUT_ACCOUNTS_S
@@ -192,7 +198,7 @@ def _impatience(away: asyncio.Event, snapshot_path: Path | None) -> list[asyncio
 
 
 async def _first_of(opening: asyncio.Task[Credentials | None], *others: asyncio.Task[object]) -> None:
-    """Wait for one of them; raises what opening the store raised."""
+    """Wait for the first task to end, and cancel the others; raise the error of opening the store."""
     done, _ = await asyncio.wait({opening, *others}, return_when=asyncio.FIRST_COMPLETED)
     for other in others:
         other.cancel()
@@ -206,44 +212,44 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
         services.collector = create_collector(store, directory, collector_settings(settings))
         await services.start("collector", services.collector, settings.collector_port)
     if query:
-        # A port that the system chooses is told by the banner; the document keeps the usual one.
-        described = describe_collector(collector_settings(settings), settings.collector_port or DEFAULT_PORT)
-        app = create_query_service(store, directory, query_settings(settings), collector=described)
+        # The document shows the default port where the system chooses the port. The banner shows the chosen one.
+        collector_document = describe_collector(collector_settings(settings), settings.collector_port or DEFAULT_PORT)
+        app = create_query_service(store, directory, query_settings(settings), collector=collector_document)
         await services.start("query", app, settings.query_port)
 
 
 async def _serve(
     services: Services, directory: Directory, opening: asyncio.Task[Credentials | None], stopping: asyncio.Event
 ) -> None:
-    """Return with the first signal; raises where a store that came late cannot be used."""
+    """Print the banner and wait for a signal; raise where a store that is reached late cannot be used."""
     settings = services.settings
     try:
-        keep_addresses(settings.data_dir, {f"{name}_url": url for name, url in services.addresses.items()})
+        store_addresses(settings.data_dir, {f"{name}_url": url for name, url in services.addresses.items()})
     except OSError as error:
-        log.warning("the addresses cannot be kept for other commands: %s", error)
-    made = opening.result() if opening.done() else None
-    waiting = "events wait in the spool" if directory.loaded else "nothing is taken, since the keys are in it"
-    banner.show(settings, services.addresses, made, missing="" if opening.done() else waiting)
+        logger.warning("the addresses cannot be kept for other commands: %s", error)
+    credentials = opening.result() if opening.done() else None
+    missing = "events wait in the spool" if directory.loaded else "nothing is taken, since the keys are in it"
+    banner.show(settings, services.addresses, credentials, missing="" if opening.done() else missing)
     if not opening.done():
         await _first_of(opening, asyncio.create_task(stopping.wait()))
-        made = opening.result() if opening.done() else None
+        credentials = opening.result() if opening.done() else None
         if opening.done():
-            log.info("the store is available")
-        if made is not None:
-            banner.show_keys(made, credentials_path(settings))
+            logger.info("the store is available")
+        if credentials is not None:
+            banner.show_keys(credentials, credentials_path(settings))
     await stopping.wait()
-    log.info("stopping")
+    logger.info("stopping")
 
 
 async def _close(store: Store, opening: asyncio.Task[Credentials | None]) -> None:
-    """Close the store; one that hangs is left behind, since a stop must not wait for its answer."""
+    """Close the store. If it hangs, end the process: a stop must not wait for its response."""
     was_opening = not opening.done()
     opening.cancel()
     closing = asyncio.get_running_loop().run_in_executor(None, store.close)
     done, _ = await asyncio.wait([closing], timeout=CLOSE_GRACE_S)
     if not done or was_opening:
-        # A thread may still wait for an answer, and the interpreter would wait for it.
-        log.warning("the store still does not answer; ending without it, what was acknowledged is on disk")
+        # A thread may still wait for a response, and the interpreter would wait for the thread.
+        logger.warning("the store still does not answer; ending without it, what was acknowledged is on disk")
         os._exit(0)
     closing.result()
 
@@ -266,10 +272,10 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
-    """Bring the schema up to date and make the first keys, or with `dry_run` print what would be done.
+    """Bring the schema up to date and make the first keys; with `dry_run` print the statements only.
 
     Raises:
-        StoreError: the store cannot be used; one that is away is not waited for.
+        StoreError: the store cannot be used, or is away.
     """
     store = store_of(settings)
     store.open()
@@ -279,12 +285,12 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
             return
         applied = migrations.migrate(store)
         migrations.check(store)
-        made = first_keys(store, settings, generate=True)
+        credentials = first_keys(store, settings, generate=True)
     finally:
         store.close()
     print_rows([{"migration": name} for name in applied], ["migration"], as_json=as_json)
-    if made is not None:
-        banner.show_keys(made, credentials_path(settings), file=sys.stderr if as_json else sys.stdout)
+    if credentials is not None:
+        banner.show_keys(credentials, credentials_path(settings), file=sys.stderr if as_json else sys.stdout)
 
 
 def _print_pending(pending: Sequence[migrations.Migration], *, as_json: bool) -> None:

@@ -27,13 +27,13 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(config: Path | None, **arguments: Any) -> None:  # noqa: ANN401 - click passes options by name
-        own = {name: value for name, value in arguments.items() if name not in names}
+        command_options = {name: value for name, value in arguments.items() if name not in names}
         reload = functools.partial(load, {name: arguments[name] for name in names}, os.environ, config)
         try:
             settings = reload()
         except SettingsError as error:
             raise click.UsageError(str(error)) from error
-        _run(command, settings, reload, own)
+        _run(command, settings, reload, command_options)
 
     names = [info.name for info in TABLE]
     for info in reversed(TABLE):
@@ -47,8 +47,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     )(wrapper)
 
 
-def _run(command: Callable[..., None], settings: Settings, reload: Reload, own: dict[str, Any]) -> None:
-    """Run a command; what stops it ends in one sentence."""
+def _run(command: Callable[..., None], settings: Settings, reload: Reload, command_options: dict[str, Any]) -> None:
+    """Run a command; an error that stops it becomes one sentence."""
     from apimetry.cli import banner, logs
     from apimetry.cli.start_error import StartError
     from apimetry.collector.errors import SpoolError
@@ -57,7 +57,7 @@ def _run(command: Callable[..., None], settings: Settings, reload: Reload, own: 
     logs.configure(settings.log_level)
     click.get_current_context().obj = reload
     try:
-        command(settings, **own)
+        command(settings, **command_options)
     except (StartError, SpoolError, StoreError) as error:
         where = f"{banner.store_name(settings)}: " if isinstance(error, StoreError) and is_transient(error) else ""
         raise click.ClickException(f"{where}{error}") from error

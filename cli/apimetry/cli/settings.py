@@ -1,4 +1,4 @@
-"""The one table of settings: it makes ``--help``, the validation, and docs/settings.md (a test compares them).
+"""The table of settings. It makes ``--help`` and the validation; a test compares docs/settings.md with it.
 
 A value comes from an argument, else from the environment (``APIMETRY_`` and the name in capitals), else from
 ``apimetry.toml``, else from the default here. An unknown key in the file or an unreadable value anywhere stops the
@@ -28,11 +28,11 @@ SECRET = {"secret": True}
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message says which, its value and what is expected."""
+    """A setting that cannot be used; the message says its name, its value and the expected form."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting of the services, made once at the start; an empty text counts as not given."""
+    """Every setting of the services, read once at the start. An empty text counts as not set."""
 
     store: Annotated[
         str,
@@ -169,9 +169,9 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
     """Return the settings from their three sources and the defaults.
 
     Args:
-        arguments: by setting name; None counts as not given.
-        environment: such as ``os.environ``; an empty value counts as not given, variables of no setting are ignored.
-        config: the TOML file; None takes ``apimetry.toml`` in the working directory if there is one.
+        arguments: by setting name; None counts as not set.
+        environment: such as ``os.environ``; an empty value counts as not set, other variables are ignored.
+        config: the TOML file; None reads ``apimetry.toml`` in the working directory, if it exists.
 
     Raises:
         SettingsError: an unknown key, an unreadable value, or a file that cannot be read.
@@ -180,14 +180,14 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
     for name, value in _from_file(config).items():
         values[name] = _checked(name, value, f"{name} in {config or CONFIG_FILE}", strict=True)
     for info in TABLE:
-        given = environment.get(info.environment, "")
-        # Kubernetes sets APIMETRY_COLLECTOR_PORT=tcp://… beside a service that is called apimetry-collector.
-        if given and not given.startswith("tcp://"):
-            values[info.name] = _checked(info.name, given, info.environment, strict=False)
+        variable = environment.get(info.environment, "")
+        # Kubernetes sets APIMETRY_COLLECTOR_PORT=tcp://… where a service has the name apimetry-collector.
+        if variable and not variable.startswith("tcp://"):
+            values[info.name] = _checked(info.name, variable, info.environment, strict=False)
         argument = arguments.get(info.name)
         if argument is not None:
             values[info.name] = _checked(info.name, argument, info.option, strict=False)
-    return Settings(**values)  # type: ignore[arg-type] # each value was checked against its field
+    return Settings(**values)  # type: ignore[arg-type] # every value was checked against its field
 
 
 def _from_file(config: Path | None) -> dict[str, object]:
@@ -208,11 +208,11 @@ def _from_file(config: Path | None) -> dict[str, object]:
     return content
 
 
-def _checked(name: str, value: object, where: str, *, strict: bool) -> object:
+def _checked(name: str, value: object, origin: str, *, strict: bool) -> object:
     info = _BY_NAME[name]
     try:
         settings = msgspec.convert({name: value}, Settings, strict=strict)
     except msgspec.ValidationError:
         shown = "***" if info.secret else repr(value)
-        raise SettingsError(f"{where}: {shown} is not {info.expected}") from None
+        raise SettingsError(f"{origin}: {shown} is not {info.expected}") from None
     return getattr(settings, name)

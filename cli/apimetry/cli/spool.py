@@ -1,4 +1,4 @@
-"""`apimetry spool`: looks at a spool on this machine and puts quarantined rows back; no service need run."""
+"""`apimetry spool`: look at a spool on this machine and put quarantined rows back. No service needs to run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def spool() -> None:
 def status(data_dir: str | None, *, as_json: bool) -> None:
     """Print what waits for the store, and what is in the quarantine."""
     try:
-        found = asdict(inspection.status_of(_directory(data_dir)))
+        report = asdict(inspection.status_of(_directory(data_dir)))
     except (SpoolError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    oldest_ns = found.pop("oldest_ns")
+    oldest_ns = report.pop("oldest_ns")
     oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(oldest_ns / 1e9)) if oldest_ns else None
-    print_record({**found, "oldest": oldest}, as_json=as_json)
+    print_record({**report, "oldest": oldest}, as_json=as_json)
 
 
 @spool.command()
@@ -59,16 +59,16 @@ def status(data_dir: str | None, *, as_json: bool) -> None:
 def verify(data_dir: str | None, *, as_json: bool) -> None:
     """Check every segment's checksums; exit 1 where something cannot be stored."""
     try:
-        checked = list(inspection.verify(_directory(data_dir)))
+        segments = list(inspection.verify(_directory(data_dir)))
     except (SpoolError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    rows = [{**asdict(each), "whole": each.whole} for each in checked]
+    rows = [{**asdict(segment), "whole": segment.whole} for segment in segments]
     columns = ["name", "records", "events", "damaged_bytes", "missing_events", "whole", "problem"]
     print_rows(rows, columns, as_json=as_json)
-    damaged = sum(not each.whole for each in checked)
+    damaged = sum(not segment.whole for segment in segments)
     if damaged:
         raise click.ClickException(
-            f"{damaged} of {len(checked)} segments are damaged; what is whole in them is stored all the same"
+            f"{damaged} of {len(segments)} segments are damaged; what is whole in them is stored all the same"
         )
 
 
@@ -81,4 +81,4 @@ def put_back(data_dir: str | None, *, as_json: bool) -> None:
         replayed = replay.replay(_directory(data_dir), RealFiles())
     except (SpoolError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    print_rows([asdict(each) for each in replayed], ["name", "rows", "kept"], as_json=as_json)
+    print_rows([asdict(segment) for segment in replayed], ["name", "rows", "kept"], as_json=as_json)

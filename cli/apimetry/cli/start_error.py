@@ -1,4 +1,4 @@
-"""What stops a service before it runs."""
+"""The error that stops a service before it runs."""
 
 from __future__ import annotations
 

@@ -16,37 +16,37 @@ from apimetry.cli.client import PATIENCE_S, Client
 from apimetry.cli.connection import JSON_OPTION, Connection, with_connection
 from apimetry.cli.output import one_line
 
-# An event is stored within two seconds of its batch, and its batch is sent when the request is over: what took longer
-# than this arrives unseen.
+# An event is sent after its request has ended, and is stored within two seconds. So a request that took longer than
+# this is not printed.
 LOOK_BACK_S = 60
 _MAX_REMEMBERED = 200_000
 _FIELDS = "timestamp,method,url,status_code,response_us,consumer_id,route,source"
 
 
 class Tail:
-    """Asks for the last seconds again and again; `new` yields what was not there before.
+    """Query the last seconds repeatedly; `new` yields the events that were not there before.
 
-    Mutable: what it has seen.
+    Mutable state: the events that were yielded.
     """
 
     def __init__(self, query: Client, filters: tuple[str, ...], *, clock: Callable[[], float] = time.time) -> None:
         self.query = query
-        self._filters = [("include", each) for each in filters]
+        self._filters = [("include", filter_) for filter_ in filters]
         self._clock = clock
         self._seen: OrderedDict[bytes, int] = OrderedDict()
 
     def new(self, look_back_s: int = LOOK_BACK_S) -> Iterator[dict[str, object]]:
-        """Yield events of the last `look_back_s` seconds that were not yielded before, in the order of time."""
+        """Yield the events of the last `look_back_s` seconds that were not yielded before, ordered by time."""
         now_s = int(self._clock())
         span = [("start", str(max(0, now_s - look_back_s))), ("end", str(now_s + 5)), ("fields", _FIELDS)]
         body, _ = self.query.call(f"/v1/export/events?{urllib.parse.urlencode([*span, *self._filters])}")
-        found: dict[bytes, int] = {}
+        counts: dict[bytes, int] = {}
         for line in body.splitlines():
-            # Equal events are told apart by how many there are of them.
-            found[line] = found.get(line, 0) + 1
-            if found[line] > self._seen.get(line, 0):
+            # Equal events have equal lines: only their number shows a new one.
+            counts[line] = counts.get(line, 0) + 1
+            if counts[line] > self._seen.get(line, 0):
                 yield self._event_in(line)
-        for line, count in found.items():
+        for line, count in counts.items():
             self._seen[line] = max(count, self._seen.get(line, 0))
             self._seen.move_to_end(line)
         while len(self._seen) > _MAX_REMEMBERED:
@@ -56,7 +56,7 @@ class Tail:
         try:
             return msgspec.json.decode(line, type=dict[str, object])
         except (msgspec.DecodeError, msgspec.ValidationError):
-            raise click.ClickException(self.query.not_ours()) from None
+            raise click.ClickException(self.query.foreign_message()) from None
 
 
 @click.command()
@@ -72,13 +72,13 @@ def tail(  # noqa: PLR0913 - the command's options
 ) -> None:
     """Print events as they arrive, until interrupted. With --json, each is one line."""
     following = Tail(connection.query(), include)
-    # What is there already is not news, unless it was asked for.
-    known = list(following.new())
+    # Events that are stored already are printed only with --last-s.
+    already_stored = list(following.new())
     if last_s:
         since_s = time.time() - last_s
-        recent = known if last_s <= LOOK_BACK_S else Tail(following.query, include).new(last_s)
+        recent = already_stored if last_s <= LOOK_BACK_S else Tail(following.query, include).new(last_s)
         _print((event for event in recent if _time_of(event) >= since_s), as_json=as_json)
-    # From here on a query service that is started anew is waited for.
+    # From here on a restart of the query service does not end the command.
     following.query = connection.query(patience_s=PATIENCE_S)
     with contextlib.suppress(KeyboardInterrupt):
         while not once:

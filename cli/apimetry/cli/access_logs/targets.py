@@ -50,7 +50,7 @@ class Collector:
             return self._client.call_json("POST", "/1/event/", body, headers)
         except click.ClickException:
             # A batch of which every event is invalid is refused as a whole, and says why for each.
-            refusal = self._client.ask("/1/event/", body, headers)
+            refusal = self._client.request("/1/event/", body, headers)
             details = refusal.content.get("details") if isinstance(refusal.content, dict) else None
             if refusal.status != BAD_REQUEST or not isinstance(details, list):
                 raise
@@ -115,5 +115,5 @@ class Stored:
         _, headers = self._client.call("/v1/export/events?start=0&end=1&fields=data")
         days = headers.get("X-Apimetry-Retention-Days") or ""
         if not days.isdecimal():
-            raise click.ClickException(self._client.not_ours())
+            raise click.ClickException(self._client.foreign_message())
         return int(days)
