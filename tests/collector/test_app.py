@@ -344,18 +344,6 @@ async def test_stop_stores_what_was_acknowledged(tmp_path):
     assert len(collector.store.rows) == 1
 
 
-async def test_sender_records_are_counted_by_their_growth(tmp_path):
-    def body(number, captured, dropped):
-        sender = {"instance": "a" * 32, "captured": captured, "sent": 0, "dropped": {"buffer_full": dropped}}
-        return envelope([wire_row()], batch_id=bytes([number]) * 16, sender=sender)
-
-    async with collecting(tmp_path) as collector:
-        for number, (captured, dropped) in enumerate([(10, 0), (25, 4), (30, 4)]):
-            assert (await collector.post(body(number, captured, dropped), Content_Type=WIRE)).status == 200
-        assert await collector.total("sender_captured_events_total") == 30
-        assert (await collector.metrics())['sender_dropped_events_total{reason="buffer_full"}'] == 4
-
-
 async def test_metrics_and_errors_show_no_key(tmp_path):
     async with collecting(tmp_path) as collector:
         await collector.post(body_of(event()))

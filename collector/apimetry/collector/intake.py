@@ -132,7 +132,7 @@ class Intake:
             is_new = await self._append(entry, access.organization.id)
         self._metrics.record_batch(batch, new=is_new)
         if batch.sender is not None:
-            self._metrics.record_growth(self._senders.record(application, batch.sender))
+            self._senders.record(application, batch.sender)
         return Outcome(batch.accepted, batch.rejected_total, batch.details, is_duplicate=not is_new)
 
     def _believed(self, application: str, sender: Sender | None) -> Sender | None:

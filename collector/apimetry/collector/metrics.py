@@ -2,12 +2,14 @@
 
 received + recovered = stored + in the spool + rejected + quarantined, where `recovered` are the events that an
 earlier process left in the spool. Repeated batches are counted apart and are not received a second time.
+
+Only what this collector saw itself is counted: what senders say of themselves goes to their applications alone, since
+all tenants share the metrics. Every label is of a closed set.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from apimetry.collector.formats.batch import Batch
-from apimetry.collector.senders import Growth
 from apimetry.collector.spool.journal import Journal
 
 
@@ -31,9 +33,6 @@ class Metrics:
         self._unknown = counter("unknown_fields", "JSON fields that were ignored.")
         self._insert_failures = counter("insert_failures", "Inserts that are tried again.", "kind")
         self._inserted_bytes = counter("inserted_bytes", "Bytes of rows that the store took.")
-        self._captured = counter("sender_captured_events", "Events that senders saw.")
-        self._sent = counter("sender_sent_events", "Events that senders say they delivered.")
-        self._dropped = counter("sender_dropped_events", "Events that senders dropped.", "reason")
         self._disbelieved = counter("disbelieved_reports", "Senders' reports that cannot be true and were left out.")
         self._insert_seconds = Histogram(
             "apimetry_collector_insert_seconds", "Time of one insert.", registry=registry
@@ -88,13 +87,6 @@ class Metrics:
     def insert_failed(self, *, transient: bool) -> None:
         """One insert is tried again."""
         self._insert_failures.labels("transient" if transient else "unexpected").inc()
-
-    def record_growth(self, growth: Growth) -> None:
-        """A sender's counts grew."""
-        self._captured.inc(growth.captured)
-        self._sent.inc(growth.sent)
-        for reason, count in growth.dropped.items():
-            self._dropped.labels(reason).inc(count)
 
     def disbelieved(self) -> None:
         """A sender's report about itself cannot be true, and was left out."""

@@ -1,8 +1,10 @@
 """What each sender last said about itself, as far as it can be true.
 
 A sender names its own counts, and whoever has a write key can name any. So the reasons of drops are a closed set,
-and a report that no process can have come to is not believed at all: neither kept nor counted. What is kept of a
-sender is its instance's name and NUMBERS whole numbers: under 1 KB, and under 10 MB for MAX_SENDERS.
+and a report that no process can have come to is not believed at all: neither kept nor counted. What is believed goes
+to the application that it is about, and into no metric: all tenants share those, and an invented instance is as good
+as a real one. What is kept of a sender is its instance's name, a time and a number: at most SENDER_BYTES, which makes
+8 MB for MAX_SENDERS.
 
 A report is believed where, since the one before (at the first: since the process started, MAX_AGE_S at most)
 
@@ -15,7 +17,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ REASONS: Final = ("buffer_full", "expired", "invalid", "rejected", "shutdown", O
 """Why senders drop events; another word counts as the last."""
 
 MAX_SENDERS: Final = 10_000
+SENDER_BYTES: Final = 800
 MAX_EVENTS_PER_S: Final = 20_000
 """More than one process of a Python host answers."""
 MAX_WAITING: Final = 1_000_000
@@ -36,25 +38,14 @@ UNKNOWN_AGE_S: Final = 86_400
 """Of a sender that does not say when it started."""
 US_PER_S: Final = 1_000_000
 
-NOTHING: Final = (0,) * (2 + len(REASONS))
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """What a sender's counts grew by."""
-
-    captured: int
-    sent: int
-    dropped: Mapping[str, int]
-
 
 class Senders:
     """The table; for one event loop. `clock_s` returns seconds since the epoch."""
 
     def __init__(self, *, clock_s: Callable[[], float] = time.time) -> None:
         self._clock_s = clock_s
-        # When it was last heard, and its counts: captured, sent, and dropped by REASONS.
-        self._last: OrderedDict[tuple[str, str], tuple[float, tuple[int, ...]]] = OrderedDict()
+        # When it was last heard, and what it had captured by then.
+        self._last: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._last)
@@ -65,29 +56,22 @@ class Senders:
             return None
         sender = replace(sender, dropped=_closed(sender.dropped))
         now_s = self._clock_s()
-        heard_s, last = self._last.get((application, sender.instance), (_started_s(sender, now_s), NOTHING))
+        heard_s, captured = self._last.get((application, sender.instance), (_started_s(sender, now_s), 0))
         lost = sum(sender.dropped.values())
-        grown = sender.captured - last[0]
+        grown = sender.captured - captured
         is_possible = (
             grown <= MAX_EVENTS_PER_S * max(0.0, now_s - heard_s) + MAX_WAITING
             and abs(sender.captured - sender.sent - lost) <= MAX_WAITING
         )
         return sender if is_possible else None
 
-    def record(self, application: str, sender: Sender) -> Growth:
-        """Keep a believed report, and return what it adds to the one before.
-
-        A sender that is heard for the first time may have told another process of this collector before: what it
-        counts beyond a full buffer is not added.
-        """
+    def record(self, application: str, sender: Sender) -> None:
+        """Keep a believed report, to measure the next one by."""
         key = (application, sender.instance)
-        now = (sender.captured, sender.sent, *(sender.dropped.get(reason, 0) for reason in REASONS))
-        _, last = self._last.pop(key, (0.0, NOTHING if sender.captured <= MAX_WAITING else now))
-        self._last[key] = (self._clock_s(), now)
+        self._last[key] = (self._clock_s(), sender.captured)
+        self._last.move_to_end(key)
         if len(self._last) > MAX_SENDERS:
             self._last.popitem(last=False)
-        captured, sent, *dropped = (max(0, new - old) for new, old in zip(now, last, strict=True))
-        return Growth(captured, sent, {name: count for name, count in zip(REASONS, dropped, strict=True) if count})
 
 
 def _started_s(sender: Sender, now_s: float) -> float:
