@@ -14,8 +14,8 @@ from apimetry.middleware.listeners import listen_within
 from apimetry.middleware.nesting import MARK, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import Asked, ask_routers, find_routers
-from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, asgi_names, join_names
+from apimetry.middleware.routers import Asked, RouterSearch, ask_routers
+from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, asgi_names, join_names
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -42,18 +42,16 @@ class ASGIMiddleware:
         self.app = app
         self.recorder = Recorder(options)
         self.names = NameCache()
-        self._routers: Routers = ()
+        self._router_search = RouterSearch()
         listen_within(app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
-    def ask_names(self, asked: Asked) -> Names:
-        """Ask the application for the names of a request that it left nothing of."""
-        # Not before: what wraps an application may get it later than us.
-        self._routers = self._routers or find_routers(self.app)
-        return ask_routers(self._routers, asked)
+    def find_routers(self) -> Routers:
+        """Return the routers of the application, which can be asked for the names of a request."""
+        return self._router_search.find(self.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
@@ -281,10 +279,13 @@ class _Exchange:
 
     def _ask_names(self, method: str) -> Names:
         """Find the names of a request that no router has seen, or none that left anything in our scope."""
+        routers = self._middleware.find_routers()
+        if not routers:
+            return UNMATCHED_NAMES
         scope = self._scope
         prefix: str = scope.get("app_root_path", scope.get("root_path")) or ""
         is_websocket = scope["type"] == "websocket"
-        return self._middleware.ask_names(Asked(self.path, method, prefix, is_websocket, scope.get("headers", ())))
+        return ask_routers(routers, Asked(self.path, method, prefix, is_websocket, scope.get("headers", ())))
 
     def _body_bytes(self, method: str) -> int | str | None:
         """Return the length of the request's body: as announced, else as read, or None where neither is known."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FULL: Final = 2
 """Starlette's `Match.FULL`; 1 is a match but for the method."""
+_MAX_SEARCHES: Final = 1000
 
 
 class Asked(NamedTuple):
@@ -55,6 +56,29 @@ class Asked(NamedTuple):
 
 Routers: TypeAlias = "tuple[tuple[str, Any], ...]"
 """Applications that can be asked, each with the prefix under which a dispatcher has it; longer prefixes first."""
+
+
+class RouterSearch:
+    """Finds the routers of one application, and keeps them.
+
+    A wrapper may get its application after the middleware was made, so a search without a result is repeated. An
+    application without routers is searched `_MAX_SEARCHES` times at most: a search costs its request 5 µs or more.
+
+    Mutable state: two attributes. A race between threads costs one more search.
+    """
+
+    __slots__ = ("_routers", "_searches_left")
+
+    def __init__(self) -> None:
+        self._routers: Routers = ()
+        self._searches_left = _MAX_SEARCHES
+
+    def find(self, app: Any) -> Routers:
+        """Return the routers of an application, which is the same one at every call."""
+        if not self._routers and self._searches_left > 0:
+            self._searches_left -= 1
+            self._routers = find_routers(app)
+        return self._routers
 
 
 def find_routers(app: Any) -> Routers:

@@ -13,14 +13,13 @@ from apimetry.middleware.errors import error_name
 from apimetry.middleware.listeners import listen_within
 from apimetry.middleware.nesting import MARK, Findings, find_around, served, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import Asked, ask_routers, find_routers
-from apimetry.middleware.routes import UNKNOWN_NAMES, NameCache, wsgi_names
+from apimetry.middleware.routers import Asked, RouterSearch, ask_routers, find_routers
+from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, wsgi_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
-    from apimetry.middleware.routers import Routers
     from apimetry.middleware.routes import Names
 
     Environ: TypeAlias = dict[str, Any]
@@ -48,7 +47,7 @@ class WSGIMiddleware:
         self._owner: Any = getattr(wsgi_app, "__self__", wsgi_app)
         self._owner_ref: weakref.ref[Any] | None = None
         self._is_settled = False
-        self._routers: Routers = ()
+        self._router_search = RouterSearch()
         wsgi_in_use.add("wsgi")
         listen_within(wsgi_app)
 
@@ -80,13 +79,12 @@ class WSGIMiddleware:
         return exchange.wrap(body)
 
     def ask_names(self, path: str, method: str) -> Names:
-        """Ask the application for the names of a request that it left nothing of."""
-        routers = self._routers
-        if not routers:
-            routers = find_routers(self._owner if self._owner_ref is None else self._owner_ref())
-            if self._owner_ref is None:  # otherwise it would be held
-                self._routers = routers
-        return ask_routers(routers, Asked(as_text(path), method))
+        """Ask the application's routers for the names of a request that left no trace of its route."""
+        if self._owner_ref is None:
+            routers = self._router_search.find(self._owner)
+        else:
+            routers = find_routers(self._owner_ref())  # not kept: the search would hold the application
+        return ask_routers(routers, Asked(as_text(path), method)) if routers else UNMATCHED_NAMES
 
     def _note_names(self, outer: Findings, environ: Environ, start_response: StartResponse) -> StartResponse:
         """Return a `start_response` that tells the middleware which records the request what answers it."""
