@@ -464,7 +464,7 @@ def _django_flush(handler: Any) -> Callable[[float], bool]:
 # aiohttp
 
 
-def make_aiohttp(options: dict[str, Any], *between: str) -> Adapter:  # noqa: C901  # seven small handlers
+def make_aiohttp(options: dict[str, Any], *between: str) -> Adapter:  # noqa: C901 - seven small handlers
     from aiohttp import web
 
     from apimetry.middleware.aiohttp import aiohttp_middleware

@@ -347,7 +347,7 @@ def in_child(action):
         try:
             action()
             os._exit(0)
-        except BaseException:  # noqa: BLE001  # the child must not come back into pytest
+        except BaseException:  # noqa: BLE001 - the child must not come back into pytest
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 
-def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked by Options
-    """Make a middleware that records one event for each request and each websocket connection.
+def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401 - checked by Options
+    """Make a middleware that records one event per request and per websocket connection.
 
     Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. The middleware's
-    ``flush(timeout_s)`` sends what is buffered. Where a request passes several of these, the outermost records it.
+    ``flush(timeout_s)`` sends what is buffered. The outermost of several nested
+    middlewares records the request.
     """
     recorder, names = Recorder(options), NameCache()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # Past the request's __setitem__, which warns of keys that are strings; a clone of the request has it too.
-        state = request._state  # noqa: SLF001  # see above
+        # A clone of the request has the same state.
+        state = request._state  # noqa: SLF001 - the request's __setitem__ warns of keys that are strings
         if MARK in state or _is_skipped(recorder, request):
             return await handler(request)
         state[MARK] = True
@@ -47,13 +48,13 @@ def aiohttp_middleware(**options: Any) -> Middleware:  # noqa: ANN401  # checked
         exchange.answer(response)
         return response
 
-    middleware.flush = recorder.flush  # type: ignore[attr-defined]  # a function may carry its own
+    middleware.flush = recorder.flush  # type: ignore[attr-defined]  # functions take attributes
     middleware.recorder = recorder  # type: ignore[attr-defined]  # likewise
     return middleware
 
 
 def _request_bytes(request: web.Request) -> int | None:
-    """Return the length of a request's body: as announced, else as it came, or None while it has not ended."""
+    """Return the length of a request's body: the announced one, or the bytes received; None until the body ends."""
     if request.content_length is not None:
         return request.content_length
     if not request.body_exists:
@@ -63,7 +64,7 @@ def _request_bytes(request: web.Request) -> int | None:
 
 
 def _length_of(response: web.Response) -> int | None:
-    """Return the length of a body in memory; None where it is read from somewhere, as long as it gives."""
+    """Return the length of a body in memory; None for a body that is read from a source of unknown length."""
     if response.content_length is not None:
         return response.content_length
     body = response.body
@@ -74,13 +75,13 @@ def _is_skipped(recorder: Recorder, request: web.Request) -> bool:
     path, match = request.path, request.match_info
     if recorder.skips(path):
         return True
-    # The middleware of a sub-application: what its own routes see has no prefix.
+    # The middleware may belong to a sub-application, whose own routes have no prefix.
     prefix = "" if len(match.apps) == 1 else _find_prefix(match.apps, match.current_app)
     return bool(prefix) and recorder.skips_under(prefix, path)
 
 
 def _find_prefix(applications: tuple[web.Application, ...], current: web.Application) -> str:
-    """Return what a sub-application is mounted under; a sub-application knows its whole prefix, its parents' too."""
+    """Return the whole prefix of a sub-application, with its parents' prefixes."""
     if current is not applications[0]:
         parent = applications[applications.index(current) - 1]
         for resource in parent.router.resources():
@@ -91,7 +92,7 @@ def _find_prefix(applications: tuple[web.Application, ...], current: web.Applica
 
 
 class _Unanswered:
-    """Waits for an answer from outside of us; goes away with the request where none comes, and records it then."""
+    """Wait for the response of an outer layer; without one, record the request when the request is freed."""
 
     __slots__ = ("_finish", "is_answered")
 
@@ -129,45 +130,45 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._error_type = ""
         self._is_connection = False
-        self._unanswered: _Unanswered | None = None  # while somebody around us may answer in our place
+        self._unanswered: _Unanswered | None = None  # set while an outer layer may answer
         self._started_ns = perf_counter_ns()
         self._watch_prepare()
 
     def answer(self, response: web.StreamResponse) -> None:
-        """Record a response: one that streamed has ended here, one in memory is handed to the server."""
+        """Record a response: a streamed one has ended by now, one in memory goes to the server next."""
         try:
             if not (response.prepared or isinstance(response, web.Response)):
                 self._follow(response)
                 return
             self._measure(response)
-        except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
+        except Exception as error:  # noqa: BLE001 - an unusual response never hurts the host
             self._recorder.report_fault("aiohttp", error)
         self.finish()
 
     def fail(self, error: BaseException) -> None:
-        """Record a request whose handler raised; an HTTP exception is an answer."""
+        """Record a request whose handler raised; an HTTP exception is a response."""
         if isinstance(error, web.HTTPException):
             self.answer(error)
             return
         is_cancelled = isinstance(error, asyncio.CancelledError)
         if (is_cancelled or isinstance(error, ConnectionResetError)) and self._is_client_gone():
-            # Leaving is how a stream of events and a websocket end.
+            # A client ends a stream of events or a websocket by leaving.
             self._status = self._status if self._is_connection else CLIENT_CLOSED
         else:
             self._status, self._error_type = 500, error_name(error)
             if self._ttfb_ns is None:
-                # A middleware around us answers now, such as a timeout that has cancelled us, or aiohttp's own page.
+                # An outer middleware answers now, such as a timeout that cancelled the handler; or aiohttp itself.
                 self._unanswered = _Unanswered(self.finish)
                 return
         self.finish()
 
     def _answer_outside(self, response: web.StreamResponse) -> None:
-        """Record what is answered in place of a handler that has raised."""
-        self._unanswered.is_answered = True  # type: ignore[union-attr]  # its caller has looked
+        """Record the response of an outer layer, after the handler raised."""
+        self._unanswered.is_answered = True  # type: ignore[union-attr]  # the caller checked it
         self._unanswered = None
         self._response_bytes = None
         self._measure(response)
-        # A cancellation is no error of the handler's, where somebody answers.
+        # A cancellation is no error of the handler if an outer layer answers.
         if self._status < 500 or self._error_type == "CancelledError":
             self._error_type = ""
         self.finish()
@@ -182,7 +183,7 @@ class _Exchange:
                 self._record_event(self._ttfb_ns, {"connection_us": str(response_ns // 1000)})
             else:
                 self._record_event(response_ns, None)
-        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+        except Exception as error:  # noqa: BLE001 - an unusual request never hurts the host
             self._recorder.report_fault("aiohttp", error)
 
     def _record_event(self, response_ns: int, extra: dict[str, str] | None) -> None:
@@ -214,8 +215,8 @@ class _Exchange:
         if not self._recorder.takes_forwarded:
             return peer
         headers = self._request.headers
-        said = (",".join(headers.getall(name, ())) for name in ("X-Forwarded-For", "Forwarded"))
-        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:] for value in said)
+        values = (",".join(headers.getall(name, ())) for name in ("X-Forwarded-For", "Forwarded"))
+        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:] for value in values)
         return peer, forwarded_for, forwarded
 
     def _consumer(self) -> str | bytes:
@@ -233,13 +234,13 @@ class _Exchange:
             self._response_bytes = None  # a websocket's frames
 
     def _follow(self, response: web.StreamResponse) -> None:
-        """Record a response that the server prepares: a file, whose status and size show while it is sent."""
+        """Record a response that the server prepares later: a file has its status and size only then."""
         prepare = response.prepare
-        # Where a middleware around us answers with something else, it is never prepared.
+        # It is never prepared if an outer middleware answers with another response.
         unsent = weakref.finalize(response, self._finish_unsent, response.status)
         unsent.atexit = False
 
-        async def preparing(request: web.BaseRequest) -> Any:  # noqa: ANN401  # aiohttp's writer
+        async def preparing(request: web.BaseRequest) -> Any:  # noqa: ANN401 - the writer of aiohttp
             unsent.detach()
             try:
                 writer = await prepare(request)
@@ -260,8 +261,8 @@ class _Exchange:
         self.finish()
 
     def _watch_prepare(self) -> None:
-        """See the headers go out, which for a stream and a websocket is inside the handler."""
-        prepare = self._request._prepare_hook  # noqa: SLF001  # there is no public hook for one request
+        """Notice when the headers are sent; a stream and a websocket send them inside the handler."""
+        prepare = self._request._prepare_hook  # noqa: SLF001 - no public hook serves one request
 
         async def hook(response: web.StreamResponse) -> None:
             await prepare(response)
@@ -274,14 +275,14 @@ class _Exchange:
                 else:
                     self._answer_outside(response)
 
-        # Past the request's __setattr__, which warns of foreign attributes in debug mode.
+        # `vars`, as the request's __setattr__ warns of foreign attributes in debug mode.
         vars(self._request)["_prepare_hook"] = hook
 
     def _watch_writes(self, response: web.StreamResponse) -> None:
-        """Count what a stream writes: aiohttp's own count includes headers and framing."""
+        """Count the bytes that a stream writes: aiohttp's own count includes headers and framing."""
         write = response.write
 
-        async def counting_write(data: Any) -> None:  # noqa: ANN401  # any bytes-like object
+        async def counting_write(data: Any) -> None:  # noqa: ANN401 - any bytes-like object
             self._response_bytes = (self._response_bytes or 0) + len(data)
             await write(data)
 

@@ -14,7 +14,7 @@ from apimetry.middleware.listeners import listen_within
 from apimetry.middleware.nesting import MARK, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import Asked, RouterSearch, ask_routers
+from apimetry.middleware.routers import RouteLookup, RouterSearch, ask_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, asgi_names, join_names
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class ASGIMiddleware:
-    """Records one event for each HTTP request and each websocket connection.
+    """Record one event per HTTP request and per websocket connection.
 
     Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. Buffered events are
-    sent before the lifespan's shutdown completes. Where a request passes several of these, the outermost records it.
+    sent before the lifespan's shutdown completes. The outermost of several nested middlewares records the request.
     """
 
-    def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
+    def __init__(self, app: App, **options: Any) -> None:  # noqa: ANN401 - checked by Options
         self.app = app
         self.recorder = Recorder(options)
         self.names = NameCache()
@@ -50,7 +50,7 @@ class ASGIMiddleware:
         return self.recorder.flush(timeout_s)
 
     def find_routers(self) -> Routers:
-        """Return the routers of the application, which can be asked for the names of a request."""
+        """Return the routers of the application."""
         return self._router_search.find(self.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,8 +102,8 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
-        "found_error",
-        "found_names",
+        "handled_error",
+        "inner_names",
         "is_recorded",
         "path",
     )
@@ -111,7 +111,7 @@ class _Exchange:
     def __init__(self, middleware: ASGIMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._middleware = middleware
         self._scope = scope
-        self.path: str = scope["path"]  # now: some frameworks move it on
+        self.path: str = scope["path"]  # read now: some frameworks change it
         self._receive = receive
         self._send = send
         self._status = self._response_bytes = 0
@@ -121,9 +121,9 @@ class _Exchange:
         self._start: Message | None = None
         self._is_whole = False  # once the last body part is handed over
         self._is_client_gone = self.is_recorded = self._is_streamed = False
-        self.found_error = ""
-        self.found_names: Names | None = None
-        scope[MARK] = self  # until it is recorded: it holds the scope
+        self.handled_error = ""
+        self.inner_names: Names | None = None
+        scope[MARK] = self  # a cycle, which `_record` ends
         self._started_ns = perf_counter_ns()
 
     async def receive(self) -> Message:
@@ -170,12 +170,12 @@ class _Exchange:
             raise
         if self._response_ns is None:
             self._response_ns = perf_counter_ns() - self._started_ns
-            if self._status < 500 or self.found_error:
+            if self._status < 500 or self.handled_error:
                 self._record()  # now: a background task is no part of the response
-            # else: the exception behind it may still come by
+            # else: the exception behind a 5xx may still arrive
 
     def fail(self, error: BaseException) -> None:
-        """Record a request whose application raised, or follow who may still answer in its place."""
+        """Record a request whose application raised, or follow an outer layer that may still answer it."""
         error_type, is_cancelled = error_name(error), is_cancellation(error)
         if self._response_ns is None:
             if self._start is None and not self._is_client_gone and self._follow(error_type, is_cancelled):
@@ -189,11 +189,11 @@ class _Exchange:
         self.finish(error_type)
 
     def _follow(self, error_type: str, is_cancelled: bool) -> bool:
-        """Follow what a layer outside of us sends to the server in place of an answer of ours."""
+        """Follow the response that an outer layer sends; False if there is no such layer."""
         way_out = find_way_out()
         if way_out is None:
             return False
-        self.found_error = "" if is_cancelled else error_type
+        self.handled_error = "" if is_cancelled else error_type
         self._send = way_out.cell_contents
         failed_ns = perf_counter_ns() - self._started_ns
         way_out.cell_contents = Follower(self._send_outside, partial(self._give_up, failed_ns, is_cancelled))
@@ -205,7 +205,7 @@ class _Exchange:
             self.finish()
 
     def _give_up(self, failed_ns: int, is_cancelled: bool) -> None:
-        """Record a request that no layer outside of us has answered to its end."""
+        """Record a request that no outer layer answered completely."""
         if not self.is_recorded:
             is_closed = self._is_client_gone or (is_cancelled and self._start is None)
             self._status = CLIENT_CLOSED if is_closed else 500
@@ -213,7 +213,7 @@ class _Exchange:
             self._record()
 
     def finish(self, error_type: str = "") -> None:
-        """Record a request whose application has returned or raised, unless its last body part did so already."""
+        """Record a request whose application returned or raised, unless its last body part was recorded."""
         if self.is_recorded:
             return
         if self._response_ns is None:
@@ -237,15 +237,15 @@ class _Exchange:
             request_bytes = self._request_bytes or 0 if method == "GET" else self._body_bytes(method)
             response_ns, extra = self._response_ns or 0, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
-                # How long a stream stays open says nothing about how fast it answered.
+                # The time that a stream stays open is no response time.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
             names = asgi_names(middleware.names, scope)
             if names is UNKNOWN_NAMES:
-                names = self.found_names or self._ask_names(method)
-            elif self.found_names is not None:
-                names = join_names(names, self.found_names)
+                names = self.inner_names or self._ask_names(method)
+            elif self.inner_names is not None:
+                names = join_names(names, self.inner_names)
             if self._status >= 500:
-                error_type = error_type or self.found_error
+                error_type = error_type or self.handled_error
             client_ip: str | tuple[str, str, str] = ""
             user_agent = ""
             if recorder.takes_more:
@@ -274,21 +274,21 @@ class _Exchange:
                     extra,
                 )
             )
-        except Exception as error:  # noqa: BLE001  # a scope no server should make never hurts the host
+        except Exception as error:  # noqa: BLE001 - a malformed scope never hurts the host
             recorder.report_fault("asgi", error)
 
     def _ask_names(self, method: str) -> Names:
-        """Find the names of a request that no router has seen, or none that left anything in our scope."""
+        """Return the names of a request, by the application's routers: no router left a trace in the scope."""
         routers = self._middleware.find_routers()
         if not routers:
             return UNMATCHED_NAMES
         scope = self._scope
         prefix: str = scope.get("app_root_path", scope.get("root_path")) or ""
         is_websocket = scope["type"] == "websocket"
-        return ask_routers(routers, Asked(self.path, method, prefix, is_websocket, scope.get("headers", ())))
+        return ask_routers(routers, RouteLookup(self.path, method, prefix, is_websocket, scope.get("headers", ())))
 
     def _body_bytes(self, method: str) -> int | str | None:
-        """Return the length of the request's body: as announced, else as read, or None where neither is known."""
+        """Return the length of the request's body: the announced one, or the bytes read; None if both are unknown."""
         scope = self._scope
         length = _find_header(scope["headers"], b"content-length")
         if length.isdigit():
@@ -307,8 +307,8 @@ class _Exchange:
         if not self._middleware.recorder.takes_forwarded:
             return peer
         headers = self._scope["headers"]
-        said = (b",".join(v for n, v in headers if n == name) for name in (b"x-forwarded-for", b"forwarded"))
-        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:].decode("latin-1") for value in said)
+        values = (b",".join(v for n, v in headers if n == name) for name in (b"x-forwarded-for", b"forwarded"))
+        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:].decode("latin-1") for value in values)
         return peer, forwarded_for, forwarded
 
     def _is_event_stream(self) -> bool:
@@ -319,12 +319,12 @@ class _Exchange:
 
 
 class _Socket(_Exchange):
-    """One websocket connection: its answer is the accept, its bytes are the messages' both ways."""
+    """One websocket connection: its response is the accept, its bytes are the messages of both directions."""
 
     __slots__ = ()
 
     async def receive(self) -> Message:
-        """Count what the client sends and notice when it leaves."""
+        """Count the client's messages and notice when it leaves."""
         message = await self._receive()
         if message["type"] == "websocket.receive":
             self._request_bytes = (self._request_bytes or 0) + _message_bytes(message)
@@ -333,7 +333,7 @@ class _Socket(_Exchange):
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Time the accept or the refusal, and count what the application sends."""
+        """Time the accept or the refusal, and count the application's messages."""
         kind = message["type"]
         if kind == "websocket.send":
             self._response_bytes += _message_bytes(message)
@@ -346,7 +346,7 @@ class _Socket(_Exchange):
         return self._send(message)
 
     def fail(self, error: BaseException) -> None:
-        """Record a connection whose application raised; a client that left is no failure of it."""
+        """Record a connection whose application raised; a client that left is no failure."""
         if self._is_client_gone or is_cancellation(error):
             self.finish()
         else:
@@ -371,7 +371,7 @@ _RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
 
 
 def _may_have_body(scope: Scope, method: str) -> bool:
-    """Tell whether a request without a Content-Length may have a body; in HTTP/2 and 3 nothing needs to say so."""
+    """Tell whether a request without a Content-Length may have a body. HTTP/2 and 3 need no header for a body."""
     if _find_header(scope["headers"], b"transfer-encoding"):
         return True
     return str(scope.get("http_version", "")) in ("2", "3") and method not in BODILESS_METHODS

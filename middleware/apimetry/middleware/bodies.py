@@ -1,6 +1,6 @@
-"""Request bodies that say no length: they are counted as the application reads them."""
+"""Count request bodies of unknown length, as the application reads them."""
 
-# ruff: noqa: ANN401  # whatever the server's stream takes and returns
+# ruff: noqa: ANN401 - the types of the server's stream
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +13,9 @@ BODILESS_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT")
 
 
 def has_unknown_length(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request of WSGI may have a body whose length its headers do not say.
+    """Tell whether a WSGI request may have a body without a length in its headers.
 
-    In HTTP/1 that takes a Transfer-Encoding (RFC 9112, 6.3); in HTTP/2 and 3 nothing needs to say that there is one.
+    HTTP/1 needs a Transfer-Encoding for that (RFC 9112, 6.3); HTTP/2 and 3 need no header for a body.
     """
     if environ.get("CONTENT_LENGTH"):
         return False
@@ -26,24 +26,24 @@ def has_unknown_length(environ: Mapping[str, Any]) -> bool:
 
 
 def count_input(environ: dict[str, Any]) -> CountedInput:
-    """Put a counter in the place of an environ's input, and return it."""
+    """Replace an environ's input by a counter, and return the counter."""
     counter = environ["wsgi.input"] = CountedInput(environ)
     return counter
 
 
 class CountedInput:
-    """A WSGI input that counts what is read of it; everything else is the server's stream's."""
+    """Count the bytes that are read from a WSGI input; everything else goes to the server's stream."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._input: Any = environ["wsgi.input"]
-        # Only then does an empty read mean the body's end, and not a server that cannot tell its length.
+        # An empty read is the body's end only for a terminated input.
         self._is_terminated = bool(environ.get("wsgi.input_terminated"))
         self._count = 0
         self._is_at_end = False
 
     @property
     def known_bytes(self) -> int | None:
-        """The bytes that were read; None where nothing was, and so nobody knows whether there was anything."""
+        """The bytes that were read; None if nothing was read and the body's end was not seen."""
         return self._count if self._count or (self._is_at_end and self._is_terminated) else None
 
     def read(self, *size: Any) -> bytes:

@@ -1,13 +1,13 @@
 """The bounded buffer between the host's threads and the exporter's.
 
 Invariants:
-- at most `max_events` events and at most `max_bytes` bytes, but for one event more per thread that adds at
-  the same instant. Bytes are counted in slots of `SLOT_BYTES`: an ordinary event takes one, so that for it the one
-  comparison of lengths is all; a large one takes more. What is taken but not yet delivered counts until `release`.
+- at most `max_events` events and at most `max_bytes` bytes; threads that add at the same instant may exceed the
+  limits by one event per thread. Bytes are counted in slots of `SLOT_BYTES`: an ordinary event takes one slot, so one
+  comparison of lengths is enough; a large event takes more. A batch that is taken counts until `release`.
 - a full buffer drops the newest event and counts it.
-- most events are not added here: `Exporter.submit` appends an ordinary one to `queue` itself while there are fewer
-  than `fast_limit[0]`. A deque's append is atomic: it takes no lock, and is safe in signal handlers and in finalizers
-  that interrupt another `add`. In a forked process `fast_limit[0]` is 0, so that the process notices the fork.
+- `Exporter.submit` appends an ordinary event to `queue` itself while the queue is shorter than `fast_limit[0]`; most
+  events never reach `add`. A deque's append is atomic: it takes no lock, and is safe in signal handlers and in
+  finalizers that interrupt another `add`. In a forked process `fast_limit[0]` is 0: so the process notices the fork.
 - an idle exporter sleeps until `add` wakes it: no event waits for a timer that started before it.
 """
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 
 class Buffer:
-    """Events waiting for delivery. `add` from any thread; everything else from the exporter's thread.
+    """Hold the events that wait for delivery. `add` from any thread; everything else from the exporter's thread.
 
-    Mutable state: the deque (atomic operations only); `_extra_slots` (of large events that wait), `_held_slots` and
-    what follows from them, `_room` and `fast_limit`, and `_full_total`. They are under `_lock`, which is reentrant: a
-    finalizer may add an event while its own thread holds it; `is_idle`, set by the exporter alone, which looks at
-    the deque once more after setting it.
+    Mutable state:
+    - the deque, by atomic operations only;
+    - under `_lock`: `_extra_slots` (of large events that wait), `_held_slots`, `_full_total`, and `_room` and
+      `fast_limit`, which are computed from them. The lock is reentrant: a finalizer may add an event while its own
+      thread holds the lock;
+    - `is_idle`, which the exporter alone sets. It looks at the deque once more after that.
 
     Attributes:
         queue: the events, oldest first.
         fast_limit: under index 0, how many events may wait before the next one takes `add`; 0 in another process.
-        is_idle: whether the exporter sleeps until there is an event: who adds one must `wake` it.
+        is_idle: whether the exporter sleeps until there is an event. A caller that adds one then calls `wake`.
     """
 
     __slots__ = (
@@ -109,9 +111,9 @@ class Buffer:
         """Take a batch, oldest first. It counts against the bounds until `release`."""
         popleft, max_slots = self.queue.popleft, max(max_bytes // SLOT_BYTES, 1)
         slots = count = min(len(self.queue), max_events, max_slots)
-        if not self._extra_slots:  # looked at after `count`: none of these is large
+        if not self._extra_slots:  # read after `count`: none of these events is large
             batch = [popleft() for _ in range(count)]
-        else:  # some are large
+        else:
             batch, slots = [], 0
             while len(batch) < count and slots < max_slots:
                 batch.append(popleft())
@@ -124,7 +126,7 @@ class Buffer:
         return batch
 
     def release(self) -> None:
-        """Give back the room of the batch taken last."""
+        """Free the room of the last batch."""
         with self._lock:
             self._held_events = self._held_slots = 0
             self._measure_room()
@@ -144,5 +146,5 @@ class Buffer:
 
     @property
     def captured_total(self) -> int:
-        """Events offered: taken, waiting or dropped."""
+        """Events that were added: taken, waiting or dropped."""
         return self._taken_total + len(self.queue) + self._full_total

@@ -1,4 +1,4 @@
-"""One request to the collector and what its answer means. Used by the exporter's thread alone."""
+"""Post a batch to the collector and interpret the response. For the exporter's thread alone."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 GZIP_FROM_BYTES: Final = 1024
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-"""Hosts that are reached without a network: compressing for them costs the host's processor and saves nothing."""
+"""Hosts that need no network: compression for them costs processor time and saves nothing."""
 MAX_RETRY_AFTER_S: Final = 600.0
-_MAX_ANSWER_BYTES: Final = 64 * 1024
+_MAX_RESPONSE_BYTES: Final = 64 * 1024
 _MAX_REASON_CHARACTERS: Final = 200
 _UNPRINTABLE: Final = re.compile(r"[^ -~]+")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back: a status and the reason for it, or 0 and the transport's error."""
+class Outcome:
+    """The outcome of a post: a status and its reason, or 0 and the transport's error."""
 
     status: int
     reason: str = ""
@@ -43,15 +43,15 @@ class Answer:
 
     @property
     def is_retryable(self) -> bool:
-        """The one retry predicate: transport errors, 408, 429 and 5xx, yes; everything else, never."""
+        """Whether a retry makes sense: after a transport error, 408, 429 or 5xx, and after nothing else."""
         return self.status in (0, 408, 429) or self.status >= 500
 
 
 class Connection:
-    """A keep-alive connection to the collector. Not thread-safe; one per exporter thread.
+    """Keep a connection to the collector alive. Not thread-safe; one per exporter thread.
 
     Attributes:
-        address: where batches go, for people to read.
+        address: the URL that batches are posted to, for log lines.
     """
 
     def __init__(self, options: Options) -> None:
@@ -64,8 +64,8 @@ class Connection:
         self._key = options.write_key
         self._http: http.client.HTTPConnection | None = None
 
-    def post(self, body: bytes, batch_id: bytes, timeout_s: float) -> Answer:
-        """Send one encoded batch; never raises for what the network or the collector does."""
+    def post(self, body: bytes, batch_id: bytes, timeout_s: float) -> Outcome:
+        """Send one encoded batch; faults of the network or the collector are outcomes, never exceptions."""
         headers = {
             "Content-Type": CONTENT_TYPE,
             "X-API-Key": self._key,
@@ -76,11 +76,11 @@ class Connection:
             body = compress(body)
             headers["Content-Encoding"] = "gzip"
         was_open = self._http is not None
-        answer = self._exchange(body, headers, timeout_s)
-        if answer.status == 0 and was_open:
-            # The collector may have closed a connection that was idle: once more on a fresh one, at once.
-            answer = self._exchange(body, headers, timeout_s)
-        return answer
+        outcome = self._exchange(body, headers, timeout_s)
+        if outcome.status == 0 and was_open:
+            # The collector may have closed an idle connection: try a new connection at once.
+            outcome = self._exchange(body, headers, timeout_s)
+        return outcome
 
     def close(self) -> None:
         """Close the connection; the next `post` opens another."""
@@ -88,27 +88,27 @@ class Connection:
             self._http.close()
             self._http = None
 
-    def _exchange(self, body: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
+    def _exchange(self, body: bytes, headers: dict[str, str], timeout_s: float) -> Outcome:
         try:
             connection = self._open(timeout_s)
             connection.request("POST", self._path, body, headers)
             with connection.getresponse() as response:
-                content = response.read(_MAX_ANSWER_BYTES)
+                content = response.read(_MAX_RESPONSE_BYTES)
                 if not response.isclosed() or response.will_close:
                     self.close()
-                said = _read_json(content)
-                return Answer(
+                document = _read_json(content)
+                return Outcome(
                     response.status,
-                    self._clean(_find_reason(said) or response.reason),
+                    self._clean(_find_reason(document) or response.reason),
                     parse_retry_after(response.headers.get("Retry-After"), time.time()),
-                    _read_rejected(said) if response.status < 300 else 0,
+                    _read_rejected(document) if response.status < 300 else 0,
                 )
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            return Answer(0, self._clean(f"{type(error).__name__}: {error}"))
+            return Outcome(0, self._clean(f"{type(error).__name__}: {error}"))
 
     def _clean(self, text: str) -> str:
-        """Make of what a stranger may have written a piece of a log line: printable, short, without the key."""
+        """Return a foreign text as a part of a log line: printable, short, without the key."""
         return _UNPRINTABLE.sub(" ", text[: 8 * _MAX_REASON_CHARACTERS].replace(self._key, "***"))[
             :_MAX_REASON_CHARACTERS
         ]
@@ -123,7 +123,7 @@ class Connection:
 
 
 def compress(body: bytes) -> bytes:
-    """Compress as gzip does, level 1, without a time: a retry is the same bytes."""
+    """Compress to gzip, level 1, without a timestamp: a retry has the same bytes."""
     compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     return compressor.compress(body) + compressor.flush()
 
@@ -144,20 +144,20 @@ def parse_retry_after(value: str | None, now_s: float) -> float | None:
 
 def _read_json(content: bytes) -> dict[str, object]:
     try:
-        said = json.loads(content)
+        document = json.loads(content)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
-def _find_reason(said: dict[str, object]) -> str:
-    """Find what an answer gives as its reason: its message, or that of the first event it names."""
-    details = said.get("details")
+def _find_reason(document: dict[str, object]) -> str:
+    """Return the reason in a response: its message, or the message of its first detail."""
+    details = document.get("details")
     first = details[0] if isinstance(details, list) and details and isinstance(details[0], dict) else {}
-    reason = said.get("message") or first.get("message")
+    reason = document.get("message") or first.get("message")
     return reason if isinstance(reason, str) else ""
 
 
-def _read_rejected(said: dict[str, object]) -> int:
-    rejected = said.get("rejected", 0)
+def _read_rejected(document: dict[str, object]) -> int:
+    rejected = document.get("rejected", 0)
     return rejected if isinstance(rejected, int) else 0

@@ -16,7 +16,7 @@ from apimetry.middleware.environs import read_client, read_user_agent
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.lazy_requests import without_queries
 from apimetry.middleware.lifespan import flush_before_end
-from apimetry.middleware.nesting import MARK, Findings, find_around, note_error, served, wsgi_in_use
+from apimetry.middleware.nesting import MARK, OuterExchange, find_around, note_error, served, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, django_names
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class DjangoMiddleware:
-    """Records one event for each request; sync and async, streaming too.
+    """Record one event per request; sync and async, streaming too.
 
-    Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``. What is buffered is sent
-    when the interpreter exits. Under uvicorn, which ends itself by SIGTERM's default action, it is sent while the
-    server drains: the exporter sees that it does, and a request that ends while it drains waits for its delivery.
-    Where a request passes several of our middlewares, the outermost records it.
+    Options are those of `apimetry.middleware.options.Options`, in ``settings.APIMETRY``. Buffered events are sent
+    when the interpreter exits. uvicorn ends itself by SIGTERM's default action: there, events are sent while the
+    server drains. The exporter notices that the server drains; a request that ends meanwhile waits for its delivery.
+    The outermost of several nested middlewares records the request.
     """
 
     sync_capable = True
@@ -52,7 +52,7 @@ class DjangoMiddleware:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks."""
         return self.recorder.flush(timeout_s)
 
-    def __call__(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
+    def __call__(self, request: Any) -> Any:  # noqa: ANN401 - Django has no types
         """Pass the request on and record it."""
         if self._is_async:
             return self._call_async(request)
@@ -62,7 +62,7 @@ class DjangoMiddleware:
         carrier = request.__dict__.get("scope") or request.META
         outer = carrier.get(MARK) or (served.get() and carrier is request.META and find_around(carrier))
         if outer:
-            return self._tell(outer, request, self.get_response(request))
+            return self._share_names(outer, request, self.get_response(request))
         exchange = _Exchange(self, request, carrier)
         try:
             response = self.get_response(request)
@@ -72,14 +72,14 @@ class DjangoMiddleware:
         exchange.answer(response)
         return response
 
-    async def _call_async(self, request: Any) -> Any:  # noqa: ANN401  # Django has no types
+    async def _call_async(self, request: Any) -> Any:  # noqa: ANN401 - Django has no types
         path, skips = request.path, self.recorder.skips
         if skips(path) or (request.path_info != path and skips(request.path_info)):
             return await self.get_response(request)
         carrier = request.__dict__.get("scope") or request.META
         outer = carrier.get(MARK)
         if outer is not None:
-            return self._tell(outer, request, await self.get_response(request))
+            return self._share_names(outer, request, await self.get_response(request))
         exchange = _Exchange(self, request, carrier)
         try:
             response = await self.get_response(request)
@@ -91,8 +91,8 @@ class DjangoMiddleware:
             await flush_before_end(self.recorder)
         return response
 
-    def find_names(self, request: Any, status: int) -> Names:  # noqa: ANN401  # see above
-        """Return what answers a request: as it was resolved, or would have been, had no layer within answered."""
+    def find_names(self, request: Any, status: int) -> Names:  # noqa: ANN401 - Django has no types
+        """Return the names of a request: of its resolver match, or of a new one where an inner layer answered."""
         names = django_names(self.names, getattr(request, "resolver_match", None), request.method)
         if names is not UNKNOWN_NAMES:
             return names
@@ -100,22 +100,22 @@ class DjangoMiddleware:
             return UNMATCHED_NAMES
         try:
             match = resolve(request.path_info, getattr(request, "urlconf", None))
-        except Exception:  # noqa: BLE001  # Resolver404, and whatever a project's converters raise: unmatched
+        except Exception:  # noqa: BLE001 - Resolver404, or an error of the project's converters: unmatched
             return UNMATCHED_NAMES
         return django_names(self.names, match, request.method)
 
-    def _tell(self, outer: Findings, request: Any, response: Any) -> Any:  # noqa: ANN401  # see above
-        """Tell the middleware that records the request what answered it."""
+    def _share_names(self, outer: OuterExchange, request: Any, response: Any) -> Any:  # noqa: ANN401 - Django has no types
+        """Hand the names of a request to the outermost middleware's exchange; returns the response."""
         try:
             names = self.find_names(request, response.status_code)
-            outer.found_names = names if names is not UNMATCHED_NAMES else outer.found_names
-        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+            outer.inner_names = names if names is not UNMATCHED_NAMES else outer.inner_names
+        except Exception as error:  # noqa: BLE001 - an unusual request never hurts the host
             self.recorder.report_fault("django", error)
         return response
 
 
-def _note_exception(request: Any = None, **_signal: Any) -> None:  # noqa: ANN401  # as Django's signal sends it
-    """Note the class of an exception which Django turns into a response before we see it."""
+def _note_exception(request: Any = None, **_signal: Any) -> None:  # noqa: ANN401 - the signal of Django has no types
+    """Note the class of an exception that Django turns into a response inside this middleware."""
     error = sys.exc_info()[1]
     if error is not None and request is not None:
         note_error(request.__dict__.get("scope") or request.META, error)
@@ -136,30 +136,30 @@ class _Exchange:
         "_started_ns",
         "_status",
         "_ttfb_ns",
-        "found_error",
-        "found_names",
+        "handled_error",
+        "inner_names",
         "path",
     )
 
-    def __init__(self, middleware: DjangoMiddleware, request: Any, carrier: Any) -> None:  # noqa: ANN401  # see above
+    def __init__(self, middleware: DjangoMiddleware, request: Any, carrier: Any) -> None:  # noqa: ANN401 - Django has no types
         self._middleware = middleware
         self._request = request
         self._status = 0
         self._response_bytes: int | None = 0
         self._ttfb_ns: int | None = None
-        self._length: int | None = None  # of the response's body, as it is announced
+        self._length: int | None = None  # the announced length of the response's body
         self._is_event_stream = self._is_recorded = False
         self._counted = (
             None if request.method == "GET" or request.META.get("CONTENT_LENGTH") else _count_body(request)
         )
-        self._carrier = carrier  # what the request was made of: its scope, or its environ
+        self._carrier = carrier  # the request's scope or environ
         self.path = request.path
-        self.found_error = ""
-        self.found_names: Names | None = None
-        carrier[MARK] = self  # until it is recorded: it holds the request
+        self.handled_error = ""
+        self.inner_names: Names | None = None
+        carrier[MARK] = self  # a cycle, which `finish` ends
         self._started_ns = perf_counter_ns()
 
-    def answer(self, response: Any) -> None:  # noqa: ANN401  # Django has no types
+    def answer(self, response: Any) -> None:  # noqa: ANN401 - Django has no types
         """Record a response that is complete, or follow one that streams to its last byte."""
         try:
             self._status = response.status_code
@@ -167,17 +167,17 @@ class _Exchange:
                 self._response_bytes = len(response.content)
                 self.finish()
             elif self._request.method == "HEAD":
-                self.finish()  # nobody wants the stream: servers and the test client close it, or leave it
+                self.finish()  # servers and the test client do not read the stream of a HEAD
             elif getattr(response, "file_to_stream", None) is not None:
-                # The server may send the file by itself; replacing the content would keep it from that.
+                # The server may send the file by itself, but no other content in its place.
                 self._response_bytes = _announced_length(response)
-                response._resource_closers.append(self.finish)  # noqa: SLF001  # the only hook at its end
+                response._resource_closers.append(self.finish)  # noqa: SLF001 - the only hook at its end
             else:
                 self._is_event_stream = response.get("Content-Type", "").startswith("text/event-stream")
                 self._length = _announced_length(response)
                 stream = _AsyncStream if response.is_async else _Stream
                 response.streaming_content = stream(self, response.streaming_content)
-        except Exception as error:  # noqa: BLE001  # an odd response never hurts the host
+        except Exception as error:  # noqa: BLE001 - an unusual response never hurts the host
             self._middleware.recorder.report_fault("django", error)
 
     def count(self, data: bytes) -> None:
@@ -195,15 +195,15 @@ class _Exchange:
             self.finish(error_name(error))
 
     def leave(self) -> None:
-        """Record a request whose client left before the last byte, which is how a stream of events ends."""
+        """Record a request whose client left before the last byte. A stream of events ends so."""
         if not self._is_event_stream:
             self._status = CLIENT_CLOSED
         self.finish()
 
     def close(self) -> None:
-        """Record a stream that is closed before its end: the client left, but where nobody wants the rest."""
+        """Record a stream that is closed before its end: the client left, or needs no more."""
         is_whole = self._length is not None and (self._response_bytes or 0) >= self._length
-        # One that was never read is not wanted, as by a test that looks at the status alone.
+        # A stream that was never read is not wanted, as in a test that checks the status alone.
         if self._ttfb_ns is None or is_whole:
             self.finish()
         else:
@@ -225,7 +225,7 @@ class _Exchange:
                 response_ns = response_ns if self._ttfb_ns is None else self._ttfb_ns
             meta, method = request.META, request.method
             if status >= 500:
-                error_type = error_type or self.found_error
+                error_type = error_type or self.handled_error
             key = recorder.consumer_environ_key
             consumer = str(meta.get(key, "")) if key else ""
             client: str | tuple[str, str, str] = ""
@@ -256,26 +256,26 @@ class _Exchange:
                     extra,
                 )
             )
-        except Exception as error:  # noqa: BLE001  # an odd request never hurts the host
+        except Exception as error:  # noqa: BLE001 - an unusual request never hurts the host
             recorder.report_fault("django", error)
 
 
-def _count_body(request: Any) -> Callable[[], int | None] | None:  # noqa: ANN401  # Django has no types
-    """Return what counts a request's body, where its headers do not say how long it is; None where they do."""
+def _count_body(request: Any) -> Callable[[], int | None] | None:  # noqa: ANN401 - Django has no types
+    """Return a function that counts a request's body; None where the headers give the length."""
     if not has_unknown_length(request.META):
         return None
     if "scope" not in request.__dict__:
         counter = count_input(request.META)
         return lambda: counter.known_bytes
-    # Django has read all of it before it asks anybody.
-    stream = request._stream  # noqa: SLF001  # there is no public way to it that does not read it
+    # Django reads a whole ASGI body before the first middleware.
+    stream = request._stream  # noqa: SLF001 - the public ways read the body
     stream.seek(0, 2)
     size: int = stream.tell()
     stream.seek(0)
     return lambda: size
 
 
-def _announced_length(response: Any) -> int | None:  # noqa: ANN401  # see above
+def _announced_length(response: Any) -> int | None:  # noqa: ANN401 - Django has no types
     length = response.get("Content-Length", "")
     return int(length) if length.isdecimal() else None
 
@@ -285,7 +285,7 @@ class _Stream:
 
     __slots__ = ("_exchange", "_iterator")
 
-    def __init__(self, exchange: _Exchange, content: Any) -> None:  # noqa: ANN401  # Django has no types
+    def __init__(self, exchange: _Exchange, content: Any) -> None:  # noqa: ANN401 - Django has no types
         self._exchange = exchange
         self._iterator: Iterator[bytes] = iter(content)
 
@@ -316,7 +316,7 @@ class _AsyncStream:
 
     __slots__ = ("_exchange", "_iterator")
 
-    def __init__(self, exchange: _Exchange, content: Any) -> None:  # noqa: ANN401  # Django has no types
+    def __init__(self, exchange: _Exchange, content: Any) -> None:  # noqa: ANN401 - Django has no types
         self._exchange = exchange
         self._iterator: AsyncIterator[bytes] = aiter(content)
 

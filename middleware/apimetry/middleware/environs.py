@@ -1,4 +1,4 @@
-"""What is read of an environ, of WSGI or of Django."""
+"""Read facts of a request from an environ, of WSGI or of Django."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ def as_text(path: str) -> str:
 
 
 def is_skipped(recorder: Recorder, environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request is not recorded, by its path with or without the script's name."""
+    """Tell whether a request is not recorded, by its path with and without SCRIPT_NAME."""
     path, prefix = as_text(environ.get("PATH_INFO", "")), environ.get("SCRIPT_NAME", "")
     return recorder.skips(path) or (bool(prefix) and recorder.skips(as_text(prefix) + path))
 
 
 def read_client(environ: Mapping[str, Any], recorder: Recorder) -> str | tuple[str, str, str]:
-    """Return the peer's address, and what it says of others where that may be believed; empty when not wanted."""
+    """Return the peer's address, and X-Forwarded-For and Forwarded if proxies are trusted; empty if not wanted."""
     if not recorder.takes_client_ip:
         return ""
     peer: str = environ.get("REMOTE_ADDR") or ""
     if not recorder.takes_forwarded:
         return peer
-    said = (environ.get(key, "")[-MAX_STRING_CHARACTERS:] for key in ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"))
-    return peer, *said
+    keys = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
+    forwarded_for, forwarded = (environ.get(key, "")[-MAX_STRING_CHARACTERS:] for key in keys)
+    return peer, forwarded_for, forwarded
 
 
 def read_user_agent(environ: Mapping[str, Any], recorder: Recorder) -> str:
-    """Return the User-Agent header; empty when not wanted."""
+    """Return the User-Agent header; empty if not wanted."""
     agent: str = environ.get("HTTP_USER_AGENT", "") if recorder.takes_user_agent else ""
     return agent[:MAX_STRING_CHARACTERS]

@@ -1,4 +1,4 @@
-"""The middleware's errors and its one place where faults are swallowed.
+"""The errors of the middleware, and the one place that swallows its faults.
 
 MiddlewareError
 └── OptionError (also ValueError): an option that cannot be read; raised at construction, never in a request
@@ -20,9 +20,9 @@ class OptionError(MiddlewareError, ValueError):
 
 
 def error_name(error: BaseException) -> str:
-    """Name an exception by its class; one that a framework has put around it by the class inside.
+    """Return the class name of an exception, without the exception that a framework wraps around it.
 
-    Such are groups of one, which anyio's task groups make, and what Litestar raises for an exception in a stream.
+    Wrappers are groups of one exception, by anyio's task groups, and Litestar's exception for a fault in a stream.
     """
     inner: BaseException | None = error
     while inner is not None:
@@ -36,15 +36,15 @@ def error_name(error: BaseException) -> str:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell a cancelled task's exception, asyncio's or trio's, from a failure; without importing either."""
+    """Tell whether an exception cancels a task, of asyncio or of trio. Neither is imported."""
     return not isinstance(error, Exception) and type(error).__name__ in ("CancelledError", "Cancelled")
 
 
 class Faults:
-    """Logs each kind of fault once and counts the rest; never raises.
+    """Log every kind of fault once and count the rest; never raise.
 
-    Thread-safe: its mutable state is one dictionary that is only read and set, so a race costs a second log
-    line at most.
+    Thread-safe. Mutable state: one dictionary, whose values are only read and set: a race costs a second log line at
+    most.
     """
 
     __slots__ = ("_counts", "_silent")

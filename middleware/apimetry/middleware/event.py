@@ -1,53 +1,58 @@
-"""The event: what an adapter measures of one request, and how it becomes a row of the wire.
+"""The event: the facts that an adapter measures of one request.
 
-An adapter appends a `RawEvent`, a plain tuple in the order of `wire.EVENT_FIELDS` that holds what costs nothing to
-take: nanoseconds, path and query apart, a header's bytes for the consumer, the full address. The exporter's thread
-turns it into a row: microseconds, masked URL, hashed consumer, truncated address. Nothing raw leaves the process.
+An adapter records a `RawEvent`, a plain tuple in the order of `wire.EVENT_FIELDS`. Its values cost nothing to read:
+nanoseconds, the path and the query apart, the bytes of the consumer's header, the whole address. The exporter's
+thread turns the tuple into a row of the wire: microseconds, a masked URL, a hashed consumer, a truncated address. No
+raw value leaves the process. A NamedTuple in its place would cost every request 0.5 µs more.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from operator import itemgetter
 from sys import getsizeof
 from typing import Final, TypeAlias
 
 RawEvent: TypeAlias = tuple[
-    int,  # started_ns: when the request came in, by `time.perf_counter_ns`; the exporter knows the epoch
+    int,  # started_ns: when the request arrived, by `time.perf_counter_ns`; the exporter knows the epoch
     str,  # method
     str,  # path
-    "bytes | str",  # query
-    "tuple[str, str]",  # route and function, shared by all requests to them
+    "bytes | str",  # query string
+    "tuple[str, str]",  # route and function; all requests to a route share the tuple
     int,  # status_code
-    int,  # response_ns: up to the last body byte
-    "int | None",  # ttfb_ns; None: the response came in one piece, at its end
-    "int | str | None",  # request_bytes; or a Content-Length as it came
-    "int | None",  # response_bytes; an answer to HEAD may have those that were held back
-    "str | bytes",  # consumer: what the host's callable said, or a header's value, to be hashed
+    int,  # response_ns: from the start to the last body byte
+    "int | None",  # ttfb_ns; None: the whole response was sent at once, at its end
+    "int | str | None",  # request_bytes; or the text of a Content-Length
+    "int | None",  # response_bytes; a response to HEAD may count bytes that are not sent
+    "str | bytes",  # consumer: of the host's callable, or a header's value, to be hashed
     str,  # error_type
-    "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, with X-Forwarded-For and Forwarded as they came
+    "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, X-Forwarded-For and Forwarded
     str,  # user_agent
     int,  # sample_weight
     "dict[str, str] | None",  # data
 ]
 
+# Positions in a `RawEvent`.
+STATUS_CODE: Final = 5
+RESPONSE_NS: Final = 6
+SAMPLE_WEIGHT: Final = 14
+DATA: Final = 15
+
 MAX_STRING_CHARACTERS: Final = 512
 MAX_URL_CHARACTERS: Final = 2048
 MAX_METHOD_CHARACTERS: Final = 512
 MAX_CONSUMER_CHARACTERS: Final = 4096
-"""Of a header whose value stands for the consumer; what comes behind is no part of the hash."""
+"""Characters of the consumer's header; the rest of a longer value is no part of the hash."""
 _LENGTH_DIGITS: Final = 20
 MAX_DATA_ENTRIES: Final = 32
 SLOT_BYTES: Final = 768
-"""What an event takes in memory with strings of `SLOT_CHARACTERS` in all: the tuple, its numbers, the strings."""
+"""Bytes of memory for an event with `SLOT_CHARACTERS` of text: the tuple, its numbers, its strings."""
 SLOT_CHARACTERS: Final = 200
 _EMPTY_BYTES: Final = 320
 """The tuple, its numbers, and its place in the queue."""
-_TEXTS: Final = itemgetter(1, 2, 3, 10, 11, 13)
 
 
 class DropReason(str, Enum):
-    """Why an event was not delivered: the closed set that the sender record counts by."""
+    """Why an event was not delivered: the closed set of reasons in the sender record."""
 
     buffer_full = "buffer_full"
     rejected = "rejected"
@@ -57,12 +62,12 @@ class DropReason(str, Enum):
 
 
 def count_slots(event: RawEvent) -> int:
-    """Count the slots of `SLOT_BYTES` that an event takes in memory: one, or more where a client has sent long texts.
+    """Count the slots of `SLOT_BYTES` that an event takes in memory: one, or more if a client sent long texts.
 
-    What all events of a route share, its names, is not counted.
+    The names of a route are not counted: all its events share them.
     """
-    client, data, texts = event[12], event[15], _TEXTS(event)
-    size = _EMPTY_BYTES + sum(map(getsizeof, texts)) + getsizeof(event[8])
+    _, method, path, query, _, _, _, _, request_bytes, _, consumer, error_type, client, user_agent, _, data = event
+    size = _EMPTY_BYTES + sum(map(getsizeof, (method, path, query, request_bytes, consumer, error_type, user_agent)))
     size += sum(map(getsizeof, client)) if isinstance(client, tuple) else getsizeof(client)
     if data:
         size += getsizeof(data) + sum(getsizeof(key) + getsizeof(value) for key, value in data.items())
@@ -70,27 +75,48 @@ def count_slots(event: RawEvent) -> int:
 
 
 def clip_event(event: RawEvent) -> RawEvent:
-    """Cut what a client can make long to what will be used of it. No text that is cut changes what is sent."""
-    request_bytes = event[8]
+    """Cut the texts that a client can make long. The row of the event stays the same."""
+    (
+        started_ns,
+        method,
+        path,
+        query,
+        names,
+        status_code,
+        response_ns,
+        ttfb_ns,
+        request_bytes,
+        response_bytes,
+        consumer,
+        error_type,
+        client,
+        user_agent,
+        sample_weight,
+        data,
+    ) = event
     return (
-        event[0],
-        event[1][:MAX_METHOD_CHARACTERS],
-        event[2][: MAX_URL_CHARACTERS + 1],  # one more, so that the last segment is seen to be cut
-        event[3][:MAX_URL_CHARACTERS],
-        *event[4:8],
+        started_ns,
+        method[:MAX_METHOD_CHARACTERS],
+        path[: MAX_URL_CHARACTERS + 1],  # one character more shows that the last segment is cut
+        query[:MAX_URL_CHARACTERS],
+        names,
+        status_code,
+        response_ns,
+        ttfb_ns,
         request_bytes[:_LENGTH_DIGITS] if isinstance(request_bytes, str) else request_bytes,
-        event[9],
-        event[10][:MAX_CONSUMER_CHARACTERS],
-        event[11][:MAX_STRING_CHARACTERS],
-        _clip_client(event[12]),
-        event[13][:MAX_STRING_CHARACTERS],
-        *event[14:],
+        response_bytes,
+        consumer[:MAX_CONSUMER_CHARACTERS],
+        error_type[:MAX_STRING_CHARACTERS],
+        _clip_client(client),
+        user_agent[:MAX_STRING_CHARACTERS],
+        sample_weight,
+        data,
     )
 
 
 def _clip_client(client: str | tuple[str, str, str]) -> str | tuple[str, str, str]:
     if isinstance(client, str):
         return client[:MAX_STRING_CHARACTERS]
-    # Of a list of hops the last ones count.
+    # The last hops of a list count.
     peer, forwarded_for, forwarded = client
     return peer[:MAX_STRING_CHARACTERS], forwarded_for[-MAX_STRING_CHARACTERS:], forwarded[-MAX_STRING_CHARACTERS:]

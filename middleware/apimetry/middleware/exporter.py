@@ -1,13 +1,13 @@
-"""The exporter: what the host's threads hand events to. Starts lazily, survives forks, flushes at exit.
+"""The exporter: takes events from the host's threads. It starts lazily, survives forks, and flushes at exit.
 
 - The thread starts with the first event of a process, so that a server which forks its workers (gunicorn, uWSGI)
   never forks a running exporter that has work to do in the parent.
-- After a fork the child has a fresh buffer, thread and instance id: by `os.register_at_fork`, and for forks that
-  Python does not see (uWSGI) by a mark in memory, read at each event, that a fork wipes out. What the parent had
-  buffered stays the parent's.
+- After a fork the child has a fresh buffer, thread and instance id: by `os.register_at_fork`. For forks that Python
+  does not see (uWSGI), a mark in memory does it: a fork wipes it out, and every event reads it. The parent keeps the
+  events that it buffered.
 - Memory has a bound, whatever clients send: `max_buffer_bytes` for events that wait, four times `max_batch_bytes`
-  while a batch is encoded and sent, and 8 MiB for what is remembered (masks, hashes, names of routes). Texts are cut
-  to what is used of them before they are kept, and counted by the bytes they take. A test fills all and measures.
+  while a batch is encoded and sent, and 8 MiB for caches (masks, hashes, names of routes). Texts are cut to the used
+  part before they are buffered, and counted by the bytes they take. A test fills everything and measures.
 - At exit, delivery has `exit_timeout_s` in all (2 s at most). `threading._register_atexit` runs before non-daemon
   threads are joined and in children of `multiprocessing`, `atexit` after them: both flush, from one budget.
 """
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 
 class Exporter:
-    """Takes events from any thread or event loop, and never blocks or raises for it.
+    """Take events from any thread or event loop, and never block it or raise into it.
 
-    Mutable state: `_worker`, `_buffer` and `_pid`, which follow `workers`, where the first thread of a process that
-    needs a worker puts one, atomically.
+    Mutable state: `workers`, where the first thread of a process that needs a worker puts one, atomically; and
+    `_worker`, `_buffer` and `_pid`, which follow it.
     """
 
     def __init__(self, options: Options, faults: Faults, host: Host) -> None:
@@ -55,15 +55,17 @@ class Exporter:
         _at_fork_and_exit(self)
 
     def submit(self, event: RawEvent) -> None:
-        """Hand over an event: it is sent, or dropped and counted. Returns at once."""
+        """Take an event: it is sent, or dropped and counted. Returns at once."""
         buffer = self._buffer
         if (
             buffer is None
             or len(buffer.queue) >= buffer.fast_limit[0]
-            or event[15] is not None
-            or event[11]
-            or event[12]
-            or event[13]
+            # Bare positions: named ones would cost every request 0.07 µs more.
+            or event[15] is not None  # data
+            or event[11]  # error_type
+            or event[12]  # client_ip
+            or event[13]  # user_agent
+            # method, path, query, consumer
             or len(event[1]) + len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
             or not event[2].isascii()
         ):
@@ -74,7 +76,7 @@ class Exporter:
             buffer.wake()
 
     def _submit_carefully(self, event: RawEvent) -> None:
-        """Hand over an event that is large, fills a batch or the buffer, or is the first of its process."""
+        """Take an event that is large, fills a batch or the buffer, or is the first of its process."""
         buffer = self._buffer
         if buffer is None or self._pid != os.getpid():
             buffer = self._start()
@@ -92,7 +94,7 @@ class Exporter:
         return {"captured": 0, "sent": 0, "dropped": {}} if worker is None else worker.counters()
 
     def forget_parent(self) -> None:
-        """Start afresh in a forked child, at its next event."""
+        """Forget the parent's worker in a forked child; the child's next event starts a new one."""
         if self._worker is not None:
             self._worker.abandon()
         self._worker = self._buffer = None
@@ -125,13 +127,13 @@ class Exporter:
         pid = os.getpid()
         worker = self.workers.get(pid)
         if worker is None:
-            # Of several threads that come here at once, all go on with the worker of the first.
+            # Several threads that arrive at once all use the worker of the first.
             worker = self.workers.setdefault(pid, Worker(self._options, self._faults, self._host))
             worker.at_end = functools.partial(self.workers.pop, pid, None)
         if self._worker is not None and self._worker is not worker:
             self._worker.abandon()  # a parent's, after a fork that Python did not see
         self._worker = worker
-        # A thread that is being started does not refuse to be started again.
+        # A lock, as a thread that is just being started can be started twice.
         if worker.is_started.acquire(blocking=False):
             try:
                 worker.thread.start()
@@ -172,5 +174,5 @@ def _at_fork_and_exit(exporter: Exporter) -> None:
         try:
             register(before_join)
         except RuntimeError:
-            return  # made while the interpreter goes down: there is nothing to flush any more
+            return  # the interpreter is going down: nothing is left to flush
     atexit.register(at_exit)

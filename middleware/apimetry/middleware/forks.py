@@ -1,4 +1,4 @@
-"""A number that a forked process reads as 0, also where C code forked and Python was told nothing (uWSGI)."""
+"""A number that a forked process reads as 0, also after a fork by C code that Python does not see (uWSGI)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from typing import Final, Protocol
 
 _MADV_WIPEONFORK: Final = 18
-"""Linux 4.14, madvise(2): a child sees the page as zeroes. Python's mmap has no name for it."""
+"""Linux 4.14, madvise(2): a child reads the page as zeroes. Python's mmap has no name for the flag."""
 
 
 class Mark(Protocol):
-    """One number under the index 0, until the process forks."""
+    """Hold one number under the index 0, until the process forks."""
 
     def __getitem__(self, index: int, /) -> int: ...
     def __setitem__(self, index: int, value: int, /) -> None: ...
 
 
 def make_mark() -> Mark:
-    """Make a number that is 0 in every child; reading it asks the system nothing where the kernel wipes pages."""
+    """Make a number that is 0 in every child. Reading it takes no system call where the kernel wipes pages."""
     try:
-        # A third of what os.getpid costs, which is a system call.
+        # Reading it costs a third of os.getpid, a system call.
         page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         page.madvise(_MADV_WIPEONFORK)
     except (OSError, ValueError, AttributeError):  # another system, or an old kernel
@@ -29,7 +29,7 @@ def make_mark() -> Mark:
 
 
 class _PidMark:
-    """The same where only the process id tells."""
+    """Do the same by the process id, with a system call per reading."""
 
     __slots__ = ("_pid", "_value")
 

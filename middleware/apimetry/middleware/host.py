@@ -1,4 +1,4 @@
-"""What the exporter sees of the server it runs under."""
+"""The state of the server that runs the host application."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 
 
 class Host:
-    """Whether the host's server is stopping. Its one attribute is set by the exporter's thread.
+    """Know whether the host's server is stopping. The exporter's thread sets the one attribute.
 
-    uvicorn ends itself by SIGTERM's default action, which no exit handler survives; without a lifespan (Django has
-    none) nothing of ours would run before it. But its SIGTERM handler is a method of the server, whose `should_exit`
-    says that it drains: at least 0.1 s before its end. Looking at it leaves the handlers alone.
+    uvicorn ends itself by SIGTERM's default action, which runs no exit handler. Without a lifespan (Django has none)
+    the middleware could not flush before that. But uvicorn's SIGTERM handler is a method of the server, and the
+    server's `should_exit` becomes true while it drains, at least 0.1 s before its end. Reading it changes no handler.
     """
 
     __slots__ = ("is_stopping",)
@@ -27,10 +27,10 @@ class Host:
 
 
 def lacks_threads() -> bool:
-    """Tell whether this is uWSGI without ``--enable-threads``, under which no thread of Python's ever runs."""
+    """Tell whether the server is uWSGI without ``--enable-threads``, which runs no threads of Python."""
     try:
-        options = importlib.import_module("uwsgi").opt  # it exists inside uWSGI alone
+        options = importlib.import_module("uwsgi").opt  # the module exists inside uWSGI alone
     except (ImportError, AttributeError):
         return False
-    given = {key.decode() if isinstance(key, bytes) else key for key in options}
-    return given.isdisjoint({"enable-threads", "threads"})
+    names = {key.decode() if isinstance(key, bytes) else key for key in options}
+    return names.isdisjoint({"enable-threads", "threads"})

@@ -1,6 +1,6 @@
-"""Django's requests load user and session when somebody looks at them. What nobody has looked at stays unloaded."""
+"""Read Django requests without loading anything: their user and session load at the first access."""
 
-# ruff: noqa: ANN401  # Django has no types
+# ruff: noqa: ANN401 - Django has no types
 from __future__ import annotations
 
 import contextlib
@@ -17,11 +17,11 @@ _COOKIES: Final = "django.contrib.sessions.backends.signed_cookies"
 
 @contextlib.contextmanager
 def without_queries(request: Any) -> Iterator[None]:
-    """Let a host's callable see of a request what the view has loaded, and load nothing by looking at it.
+    """Let a host's callable read the parts of a request that the view has loaded, without a query of its own.
 
-    A user whom nobody has asked for is `AnonymousUser` meanwhile, or the one that ``request.auser()`` has given; a
-    session that nobody has opened is empty, but for one in a cookie, which costs no query. Afterwards the request is
-    as it was.
+    Meanwhile, a user that is not loaded is `AnonymousUser`, or the user that ``request.auser()`` returned; a session
+    that is not loaded is empty, except for a session in a cookie, which costs no query. Afterwards the request is as
+    it was.
     """
     with _loaded_user(vars(request)), _loaded_session(vars(request).get("session")):
         yield
@@ -30,10 +30,10 @@ def without_queries(request: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _loaded_user(attributes: dict[str, Any]) -> Iterator[None]:
     user = attributes.get("user")
-    if not (isinstance(user, LazyObject) and user._wrapped is empty and apps.is_installed("django.contrib.auth")):  # noqa: SLF001
+    if not (isinstance(user, LazyObject) and user._wrapped is empty and apps.is_installed("django.contrib.auth")):  # noqa: SLF001 - Django
         yield
         return
-    from django.contrib.auth.models import (  # type: ignore[import-untyped]  # noqa: PLC0415  # needs the apps' registry
+    from django.contrib.auth.models import (  # type: ignore[import-untyped]  # noqa: PLC0415 - it needs the registry of apps
         AnonymousUser,
     )
 
@@ -52,7 +52,7 @@ def _loaded_session(session: Any) -> Iterator[None]:
         yield
         return
     before = dict(vars(session))
-    session._session_cache = {}  # noqa: SLF001  # what it looks at before it loads
+    session._session_cache = {}  # noqa: SLF001 - the session reads it before it loads
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What is delivered before an application of ASGI ends."""
+"""Deliver buffered events before an ASGI application ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class FlushAtShutdown:
-    """The lifespan's `send`: delivers what is buffered before the shutdown is reported complete."""
+    """Wrap the lifespan's `send`: deliver buffered events before the shutdown is reported complete."""
 
     __slots__ = ("_recorder", "_send")
 
@@ -19,20 +19,20 @@ class FlushAtShutdown:
         self._send = send
 
     async def __call__(self, message: Message) -> None:
-        """Send a message."""
+        """Send a message of the lifespan."""
         if message["type"].startswith("lifespan.shutdown"):
             await flush_before_end(self._recorder)
         await self._send(message)
 
 
 async def flush_before_end(recorder: Recorder) -> None:
-    """Deliver what is buffered, within the time an exit may take, without blocking the event loop."""
-    import asyncio  # noqa: PLC0415  # half of this module's import time; whoever gets here has it already
+    """Deliver buffered events within `exit_timeout_s`, without blocking the event loop."""
+    import asyncio  # noqa: PLC0415 - half of the import time; every caller has imported it
 
     timeout_s = recorder.options.exit_timeout_s
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:  # a server on trio: at its shutdown, blocking it harms nobody
+    except RuntimeError:  # a server on trio: blocking does no harm at its shutdown
         recorder.flush(timeout_s)
     else:
         await loop.run_in_executor(None, recorder.flush, timeout_s)

@@ -1,9 +1,9 @@
-"""Frameworks that answer an exception before we see it: each is asked, by its own means, to tell us the class.
+"""Note the exceptions that a framework turns into a response inside the middleware, by the framework's own hooks.
 
-Nothing here changes an answer. A framework is listened to when a middleware is made around one of its applications.
+No hook changes a response. A hook is set when a middleware is made around an application of its framework.
 """
 
-# ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
+# ruff: noqa: ANN401 - objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
 import inspect
@@ -15,8 +15,8 @@ from apimetry.middleware.routers import find_routers, is_falcon
 
 
 def listen_within(app: Any) -> None:
-    """Listen to the frameworks of an application, whatever wraps it; repeating it is harmless."""
-    # The signals of Flask and Quart tell of every application in the process.
+    """Listen to the frameworks of an application, through its wrappers. A second call changes nothing."""
+    # One signal of Flask, or of Quart, serves every application in the process.
     for name, receiver in (("flask", _note_flask), ("quart", _note_quart)):
         module = sys.modules.get(name)
         if module is not None:
@@ -46,7 +46,7 @@ async def _note_litestar(error: Exception, scope: Any) -> None:
 
 
 def _listen_to_falcon(handlers: dict[Any, Any]) -> None:
-    """Put a note before the handler of any exception, which answers 500 unless the host has its own."""
+    """Put a note before the handler of `Exception`: Falcon's own, which answers 500, or the host's."""
     handler = handlers.get(Exception)
     if handler is None or getattr(handler, "tells_apimetry", False):
         return

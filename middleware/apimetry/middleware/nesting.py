@@ -1,7 +1,8 @@
-"""Which of our middlewares records a request: the outermost. What only an inner part could see, it finds here.
+"""Let the outermost of several nested middlewares record a request, with the facts that only inner layers see.
 
-While a request lasts, its scope or environ has the outermost's exchange under `MARK`, so that a copy of either has it
-too. An application of WSGI inside one of ASGI gets an environ that is made anew: there a context variable tells.
+While a request lasts, its scope or environ holds the outermost exchange under `MARK`. A copy of the scope or of the
+environ holds it too. A WSGI application inside an ASGI application gets a new environ: a context variable leads from
+there to the outermost exchange.
 """
 
 from __future__ import annotations
@@ -20,38 +21,43 @@ if TYPE_CHECKING:
 MARK: Final = "apimetry.findings"
 
 
-class Findings(Protocol):
-    """What the exchange of an outermost middleware takes of what is found out while its request is served.
+class OuterExchange(Protocol):
+    """The exchange of the outermost middleware, as inner layers see it.
 
     Attributes:
-        path: the request's, as the outermost got it.
-        found_error: the class of an exception that the framework answered by itself; empty if there was none.
-        found_names: the route and the function that an inner middleware of ours has found; None if there was none.
+        path: the path that the outermost middleware received.
+        handled_error: the class of an exception that the framework turned into a response; empty without one.
+        inner_names: the route and the function, by an inner middleware; None without one.
     """
 
     path: str
-    found_error: str
-    found_names: Names | None
+    handled_error: str
+    inner_names: Names | None
 
 
-served: Final[ContextVar[Findings | None]] = ContextVar("apimetry.served", default=None)
-"""The ASGI request that is being served; kept only where `wsgi_in_use`, as whatever task it starts keeps it too."""
+served: Final[ContextVar[OuterExchange | None]] = ContextVar("apimetry.served", default=None)
+"""The ASGI request that is being served. Set only if `wsgi_in_use`: every task that the request starts keeps it."""
 
 wsgi_in_use: Final[set[str]] = set()
-"""What takes requests of WSGI in this process, once a middleware for it is made; empty in most that serve ASGI."""
+"""The kinds of middleware in this process that take WSGI requests; empty in most processes that serve ASGI."""
 
 
-def find_around(environ: Mapping[str, Any]) -> Findings | None:
-    """Return the ASGI request that a request of WSGI is, or None: this one is another, or no ASGI is around it."""
-    findings = served.get()
+def find_around(environ: Mapping[str, Any]) -> OuterExchange | None:
+    """Return the exchange of the ASGI request that a WSGI request is part of, or None."""
+    exchange = served.get()
     # Another path is another request, such as one that a view makes to an application in its own process.
-    if findings is None or not findings.path.endswith(as_text(environ.get("PATH_INFO", ""))):
+    if exchange is None or not exchange.path.endswith(as_text(environ.get("PATH_INFO", ""))):
         return None
-    return findings
+    return exchange
 
 
 def note_error(carrier: Mapping[str, Any], error: BaseException) -> None:
-    """Tell whoever records the request of a scope or an environ which exception the framework has answered."""
-    findings: Findings | None = carrier.get(MARK)
-    if findings is not None:
-        findings.found_error = error_name(error)
+    """Note the class of an exception that the framework turns into a response, where the request is recorded.
+
+    Args:
+        carrier: the request's scope or environ.
+        error: the exception.
+    """
+    exchange: OuterExchange | None = carrier.get(MARK)
+    if exchange is not None:
+        exchange.handled_error = error_name(error)

@@ -23,7 +23,7 @@ DEFAULT_EXCLUDE = (
     *("/health", "/health/", "/healthz", "/livez", "/readyz", "/ready", "/ping", "/metrics"),
     *("/favicon.ico", "/robots.txt", "/static/*"),
 )
-"""What makes no event unless `exclude` says otherwise: probes, scrapes, and files that are no API."""
+"""Paths that make no event by default: probes, scrapes, and files that are no API."""
 _SLASHES = re.compile("/+")
 _WILDCARD = re.compile(r"[*?\[]")
 _CHOICES = {"url": ("path", "masked", "full"), "client_ip": ("off", "truncated", "full")}
@@ -43,43 +43,43 @@ _POSITIVE = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Options:
-    """Everything the middleware can be told. Read-only; the write key prints as ``***``.
+    """The options of the middleware. Read-only; the write key prints as ``***``.
 
     Attributes:
-        collector_url: where the collector listens, under a path too, with or without ``/1/event/`` at its end;
+        collector_url: the collector's URL, possibly with a path, with or without ``/1/event/`` at its end;
             environment ``APIMETRY_COLLECTOR_URL``.
         write_key: the application's write key; environment ``APIMETRY_WRITE_KEY``. Empty: nothing is recorded.
         consumer: a callable (not async) on the request (ASGI: the scope, WSGI: the environ, Django and aiohttp: the
-            request) that returns who called, or the name of a request header whose value is hashed.
-        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns, which are searched
-            for (``^`` and ``$`` tie them to the ends). Of an application under a prefix (``--root-path``, a
-            SCRIPT_NAME, a mount), the whole path is compared, and the path without the prefix: either one is enough.
-            In place of `DEFAULT_EXCLUDE`; an empty list records everything.
-        source: which service, environment, host or worker speaks; the host's name unless given.
+            request) that returns the consumer, or the name of a request header whose value is hashed.
+        exclude: paths that are not recorded: exact, or with ``*`` and ``?``, or compiled patterns, which may match
+            any part of the path (``^`` and ``$`` stand for its ends). If the application is under a prefix
+            (``--root-path``, a SCRIPT_NAME, a mount), a match of the whole path or of the path without the prefix is
+            enough. The list replaces `DEFAULT_EXCLUDE`; an empty list records everything.
+        source: the name of the service, environment, host or worker; by default the host's name.
         version: the host application's version.
         url: ``path`` (no query), ``masked`` (parameter names without their values, secrets in the path
             masked), ``full`` (as received).
         client_ip: ``off``, ``truncated`` (to /24 and /48), ``full``.
         trusted_proxies: addresses and networks (``10.0.0.0/8``; ``unix`` for a socket) whose X-Forwarded-For or
-            Forwarded is believed. From others neither header is read.
+            Forwarded is believed. Both headers of other peers are ignored.
         user_agent: record the User-Agent header.
         sample: the share of ordinary requests that is recorded, over 0 up to 1. Errors (status 400 and above)
             and requests of `slow_ms` or more are always recorded. Weights keep every count unbiased.
-        slow_ms: from which duration a request is slow, milliseconds.
+        slow_ms: the duration from which a request is slow, milliseconds.
         data: a callable (not async) on the request that returns a mapping of strings to keep with the event.
         flush_interval_s: the longest an event waits before its batch is sent, seconds.
         timeout_s: the longest one request to the collector may take, seconds.
         exit_timeout_s: the longest the interpreter's exit waits for delivery, seconds, 2 at most.
-        max_buffer_events: events held in memory; more are dropped and counted.
-        max_buffer_bytes: estimated bytes held in memory; more are dropped and counted.
+        max_buffer_events: events in memory; further events are dropped and counted.
+        max_buffer_bytes: estimated bytes of events in memory; further events are dropped and counted.
         max_batch_events: events in one request to the collector.
         max_batch_bytes: estimated bytes of events in one request to the collector.
-        buffer_dir: a folder for batches that the collector does not take; empty: they stay in memory. What a killed
-            process has there, the next one delivers.
+        buffer_dir: a folder for batches that the collector does not take; empty: they stay in memory. The next
+            process delivers the batches of a killed one.
         buffer_dir_max_bytes: bytes in that folder, of all processes together.
-        buffer_dir_max_age_s: how long a batch may wait there, seconds; older ones are dropped and counted. 23 hours:
-            the collector recognizes a batch that comes again for a day after it took it, whose answer may have been
-            lost. A longer wait trades batches lost for batches that may count twice.
+        buffer_dir_max_age_s: the longest a batch waits there, seconds; older batches are dropped and counted. The
+            default is 23 hours: a batch whose response was lost is posted again, and the collector recognizes it for
+            a day. With a longer wait fewer batches are lost, but some may count twice.
     """
 
     collector_url: str = DEFAULT_COLLECTOR_URL
@@ -126,7 +126,7 @@ class Options:
 def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Options:
     """Read the options from arguments, then environment, then defaults.
 
-    An argument that is None counts as silent.
+    An argument of None counts as absent.
 
     Raises:
         OptionError: an unknown option, or a value that cannot be used.
@@ -136,20 +136,20 @@ def make_options(arguments: Mapping[str, Any], environment: Mapping[str, str] | 
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise OptionError(f"unknown option {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
-    given = {name: value for name, value in arguments.items() if value is not None}
+    values = {name: value for name, value in arguments.items() if value is not None}
     for name in ("collector_url", "write_key"):
         from_environment = environment.get(f"APIMETRY_{name.upper()}", "").strip()
         if from_environment:
-            given.setdefault(name, from_environment)
-    given.setdefault("source", os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", ""))
-    return Options(**given)
+            values.setdefault(name, from_environment)
+    values.setdefault("source", os.uname().nodename if hasattr(os, "uname") else environment.get("COMPUTERNAME", ""))
+    return Options(**values)
 
 
 def compile_exclude(exclude: Sequence[str | re.Pattern[str]]) -> Callable[[str], bool]:
-    """Make one predicate on a path of the excluded paths and patterns.
+    """Make one predicate on paths from the excluded paths and patterns.
 
-    Whole paths and paths that end in their only ``*`` cost next to nothing, however many; each pattern costs its
-    search. A compiled pattern may be found anywhere in the path; a path with wildcards is the whole path.
+    Any number of whole paths, and of paths that end in their only ``*``, costs next to nothing; every other entry
+    costs a search. A compiled pattern may match any part of the path; a path with wildcards matches the whole path.
     """
     if isinstance(exclude, (str, re.Pattern)):
         raise OptionError(f"exclude: {exclude!r}; allowed: a list of paths or patterns")
@@ -181,9 +181,9 @@ def _join_predicates(
 
 
 def locate_ingest(collector_url: str) -> str:
-    """Return where batches go: scheme, host, port and whole path, without user and password.
+    """Return the URL that batches are posted to: scheme, host, port and path, without user and password.
 
-    The path that the option has may be a prefix, may end in a slash, and may be the endpoint itself already.
+    The path of the option may be a prefix, may end in a slash, and may be the endpoint itself.
     """
     parts = urlsplit(collector_url.strip())
     path = _SLASHES.sub("/", parts.path).rstrip("/").removesuffix(INGEST_PATH.rstrip("/")).rstrip("/")
@@ -204,24 +204,26 @@ def _check_collector_url(url: object) -> None:
 
 
 def _is_plain_callable(value: object) -> bool:
-    """Tell a callable that answers at once, or None, from one whose answer has to be awaited."""
+    """Tell whether a value is None or a callable that is not async."""
     while isinstance(value, functools.partial):
         value = value.func
     if value is None:
         return True
-    called = (value, getattr(type(value), "__call__", None))  # noqa: B004  # its code, not whether there is one
-    is_async = any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in called)
+    functions = (value, getattr(type(value), "__call__", None))  # noqa: B004 - the code of the method is needed
+    is_async = any(
+        inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) for function in functions
+    )
     return callable(value) and not is_async
 
 
 def _check_trusted_proxies(proxies: Sequence[str]) -> None:
     try:
         if isinstance(proxies, str):
-            raise TypeError  # noqa: TRY301  # one sentence for all that is no list of networks
-        if given := tuple(proxies):
-            from apimetry.middleware.privacy import parse_networks  # noqa: PLC0415  # most hosts have none
+            raise TypeError  # noqa: TRY301 - one message for every value that is no list of networks
+        if networks := tuple(proxies):
+            from apimetry.middleware.privacy import parse_networks  # noqa: PLC0415 - most hosts have no proxies
 
-            parse_networks(given)
+            parse_networks(networks)
     except (TypeError, ValueError) as error:
         raise OptionError(f"trusted_proxies: {proxies!r}; allowed: a list of addresses and networks") from error
 

@@ -1,10 +1,10 @@
-"""What an outer layer of the same application answers after ours has raised, where it can be seen.
+"""Follow the response of an outer layer of the same application, after the inner layers have raised.
 
-Starlette and FastAPI put every middleware that is added to them inside one of their own, which answers what nobody
-has handled: with the host's handler of `Exception`, or a page. A layer in between may answer too, such as a timeout
-that has cancelled us. All of that goes to the server through one variable of that outermost layer's call, and this
-request's call alone: a follower in its place sees it. Elsewhere nothing is followed, and `ASGIMiddleware(app)`, put
-around the whole application, sees every answer.
+Starlette and FastAPI put every added middleware inside their own outermost layer. That layer answers an unhandled
+exception: with the host's handler of `Exception`, or with a page. A layer in between may answer too, such as a
+timeout that cancelled the request. Every such response reaches the server through one variable of the outermost
+layer's call. The variable belongs to one request. A follower in the variable sees the response. Other frameworks have
+no such layer: there `ASGIMiddleware(app)` around the whole application sees every response.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _MAX_FRAMES: Final = 256
 
 
 def find_way_out() -> CellType | None:
-    """Find the variable that holds the server's `send` in the outermost layer that is awaiting us, or None."""
-    frame: Any = sys._getframe(1)  # noqa: SLF001  # there is no other way to see who awaits
+    """Find the variable with the server's `send` in the outermost layer, which awaits this call; None without it."""
+    frame: Any = sys._getframe(1)  # noqa: SLF001 - nothing public shows the awaiting callers
     for _ in range(_MAX_FRAMES):
         frame = frame.f_back
         if frame is None:
@@ -36,7 +36,7 @@ def find_way_out() -> CellType | None:
     return None
 
 
-def _cell_of(function: Any, name: str) -> CellType | None:  # noqa: ANN401  # another's local
+def _cell_of(function: Any, name: str) -> CellType | None:  # noqa: ANN401 - a local variable of Starlette
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     if name not in names:
         return None
@@ -45,10 +45,10 @@ def _cell_of(function: Any, name: str) -> CellType | None:  # noqa: ANN401  # an
 
 
 class Follower:
-    """The server's `send` as an outer layer calls it: passes each message on, and to the one who counts.
+    """The server's `send` as an outer layer calls it; passes every message to `take`, which sends and counts it.
 
-    It lives as long as that layer's call. Whoever goes away without an answer has left it to the server: then
-    `give_up` is called.
+    A follower lives as long as the outer layer's call. At its end it calls `give_up`: the outer layer may have left
+    the response to the server.
     """
 
     __slots__ = ("_give_up", "_take")
@@ -58,7 +58,7 @@ class Follower:
         self._give_up = give_up
 
     def __call__(self, message: Message) -> Awaitable[None]:
-        """Send a message."""
+        """Send a message of the outer layer."""
         return self._take(message)
 
     def __del__(self) -> None:

@@ -103,7 +103,7 @@ class Overflow:
         unfinished = path.with_suffix(".part")
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "wb") as file:  # noqa: PTH123  # a Path opens no descriptor
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a Path opens no descriptor
                 file.write(body)
             unfinished.rename(path)
         except OSError:

@@ -1,4 +1,4 @@
-"""What leaves the process of a URL, an address and a header: the least that is useful, unless asked for more."""
+"""Reduce a URL, an address and a header to the public part: by default, as little as is useful."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MAX_CACHED_BYTES: Final = 256
 
 
 def public_url(path: str, query: str, mode: str) -> str:
-    """Return the URL as it may leave the process, for mode ``path``, ``masked`` or ``full``."""
-    # Cut before anything is looked at: what takes time grows with what a client has sent.
+    """Return the public URL, for mode ``path``, ``masked`` or ``full``."""
+    # Cut first: masking takes time in proportion to the length.
     if mode == "full":
         url = f"{path[:MAX_URL_CHARACTERS]}?{query[:MAX_URL_CHARACTERS]}" if query else path
     else:
         if len(path) > MAX_URL_CHARACTERS:
-            path = f"{path[:MAX_URL_CHARACTERS].rpartition('/')[0]}/{MASK}"  # no half of a secret
+            path = f"{path[:MAX_URL_CHARACTERS].rpartition('/')[0]}/{MASK}"  # half a secret would pass
         url = mask_path(path)
         if query and mode == "masked":
             url = f"{url}?{mask_query(query[:MAX_URL_CHARACTERS])}"
@@ -30,7 +30,7 @@ def public_url(path: str, query: str, mode: str) -> str:
 
 
 def public_address(address: str, mode: str) -> str:
-    """Return the address as it may leave the process: ``off``, ``truncated`` to /24 and /48, or ``full``."""
+    """Return the public address: ``off``, ``truncated`` to /24 and /48, or ``full``."""
     if mode == "off" or not address:
         return ""
     if mode == "full":
@@ -47,18 +47,18 @@ Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 @lru_cache(maxsize=16)
 def parse_networks(entries: tuple[str, ...]) -> tuple[Network, ...]:
-    """Read addresses and networks; ``unix`` (a peer without an address) is none and is left out.
+    """Return the networks of addresses and networks; ``unix`` (a peer without an address) is left out.
 
     Raises:
-        ValueError: an entry is neither.
+        ValueError: an entry is no address and no network.
     """
     return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries if entry != "unix")
 
 
 def resolve_client(peer: str, forwarded_for: str, forwarded: str, trusted: tuple[str, ...]) -> str:
-    """Return the client's address behind trusted proxies: the last hop that is none of them.
+    """Return the client's address behind trusted proxies: the last hop that is no trusted proxy.
 
-    Only a trusted peer is believed, and of what it says only the hops that it or another trusted one has added.
+    Only a trusted peer is believed, and only the hops that it or another trusted proxy added.
     X-Forwarded-For wins over Forwarded (RFC 7239): a proxy that sets Forwarded alone must remove the other.
     """
     hops = forwarded_for.split(",") if forwarded_for.strip(", ") else _FORWARDED_HOP.findall(forwarded)
@@ -66,9 +66,9 @@ def resolve_client(peer: str, forwarded_for: str, forwarded: str, trusted: tuple
     while hops and _is_trusted(address, trusted):
         hop = _HOP_PORT.sub(r"\1\2", hops.pop().strip().strip('"'))
         if not hop:
-            continue  # an empty element of a list is none (RFC 9110, 5.6.1)
+            continue  # an empty element of a list does not count (RFC 9110, 5.6.1)
         if _parse_address(hop) is None:
-            break  # "unknown", an obfuscated name, or garbage: what stands before it is worth no more
+            break  # "unknown", an obfuscated name, or garbage: the hops before it are no better
         address = hop
     return address
 
@@ -96,10 +96,10 @@ def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 def hash_consumer(value: bytes, write_key: str) -> str:
     """Hash a header's value to a consumer id: 16 hex digits, the same in every process with the same key.
 
-    Keyed BLAKE2b with the write key as its key: without the write key nobody can test guesses against stored
-    ids, and two applications cannot be joined by them. Rotating the write key starts new ids.
+    The hash is BLAKE2b, keyed with the write key. Without the write key nobody can test guesses against stored ids,
+    and ids do not link two applications. A new write key starts new ids.
     """
-    # A longer value is a joke that is not worth its place among those that are kept.
+    # A longer value is not worth a place in the cache.
     return _hash_cached(value, write_key) if len(value) <= _MAX_CACHED_BYTES else _hash(value, write_key)
 
 

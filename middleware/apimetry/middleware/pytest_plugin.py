@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def apimetry() -> Iterator[RecordedEvents]:
     """The events that any middleware of this process records during the test."""
-    from apimetry.middleware.testing import record_events  # noqa: PLC0415  # a suite without it pays nothing
+    from apimetry.middleware.testing import record_events  # noqa: PLC0415 - a suite without it pays nothing
 
     with record_events() as events:
         yield events

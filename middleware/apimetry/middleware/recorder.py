@@ -1,4 +1,4 @@
-"""The recorder: what every adapter shares of one middleware. Options, sampling, callables, and the exporter."""
+"""The recorder: the part of a middleware that all adapters share: options, sampling, callables, exporter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 
 from apimetry.middleware.errors import Faults, logger
-from apimetry.middleware.event import MAX_DATA_ENTRIES, MAX_STRING_CHARACTERS
+from apimetry.middleware.event import (
+    DATA,
+    MAX_DATA_ENTRIES,
+    MAX_STRING_CHARACTERS,
+    RESPONSE_NS,
+    SAMPLE_WEIGHT,
+    STATUS_CODE,
+)
 from apimetry.middleware.host import Host, lacks_threads
 from apimetry.middleware.options import INGEST_PATH, compile_exclude, make_options
 
@@ -23,20 +30,21 @@ CLIENT_CLOSED: Final = 499
 
 
 class Recorder:
-    """Takes finished measurements. Thread-safe; no method raises into the host.
+    """Take the events of one middleware. Thread-safe; no method raises into the host.
 
     Attributes:
         enabled: whether there is a write key; without one, one warning was logged and nothing is recorded.
-        skips: tells whether requests to a path are not recorded. The collector's own endpoint never is: a collector
-            that carries the middleware must not feed itself.
-        takes_client_ip, takes_forwarded, takes_user_agent: whether the adapter need look for them.
-        calls_consumer, calls_data, calls_host: whether there is a callable; either one.
-        takes_more: whether there is a callable, or anything to look for but the consumer's header: one question
-            for what few hosts ask for.
-        consumer_header: the name of the header whose value stands for the consumer, lower case, or empty;
+        skips: tells whether requests to a path are not recorded. The collector's own endpoint is never recorded: a
+            collector with the middleware must not feed itself.
+        takes_client_ip, takes_forwarded, takes_user_agent: whether the adapter reads them.
+        calls_consumer, calls_data: whether `consumer=`, or `data=`, is a callable.
+        calls_host: whether at least one of them is.
+        takes_more: whether an event has more than the consumer's header: a callable's values, the address, the
+            User-Agent. Few hosts want that, and others pay one test.
+        consumer_header: the name of the header that identifies the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
         record: takes a finished event; never blocks.
-        host: what is known of the host's server.
+        host: the state of the host's server.
     """
 
     def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
@@ -67,13 +75,13 @@ class Recorder:
         self.host = Host()
         self._exporter = _make_exporter(options, self._faults, self.host) if self.enabled else None
         self._submit = _ignore if self._exporter is None else self._exporter.submit
-        # The adapters catch what it raises; one call less on the way of every request.
+        # No wrapper around `submit`: one call less per request. The adapters catch its exceptions.
         self.record: Callable[[RawEvent], None] = self._submit if options.sample == 1 else self._sample
         if not self.enabled:
             logger.warning("apimetry: no write key (write_key= or APIMETRY_WRITE_KEY), requests are not recorded")
 
     def divert(self, take: Callable[[RawEvent], None]) -> Callable[[], None]:
-        """Hand every event to `take` instead, sampled or not and with or without a key; returns what ends it."""
+        """Hand every event to `take`, without sampling, and also without a key; returns the function that ends it."""
         before = self.skips, self.record
         self.skips, self.record = compile_exclude((*self.options.exclude, INGEST_PATH)), take
 
@@ -83,33 +91,34 @@ class Recorder:
         return restore
 
     def skips_under(self, prefix: str, path: str) -> bool:
-        """Tell whether a path below a prefix, of which nobody says whether it includes it, is skipped either way."""
+        """Tell whether a path is skipped, with or without its prefix. The path may or may not include the prefix."""
         prefix = prefix.rstrip("/")
-        within = path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else None
-        return self.skips(prefix + path if within is None else within or "/")
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return self.skips(path[len(prefix) :] or "/")
+        return self.skips(prefix + path)
 
     def consumer(self, request: object) -> str:
-        """Return who called by the callable's answer."""
+        """Return the consumer, by the host's callable; empty without one, or if it raises."""
         try:
-            answer = None if self._consumer is None else self._consumer(request)
-            _refuse_awaitable(answer)
-            return "" if answer is None else str(answer)[:MAX_STRING_CHARACTERS]
-        except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
+            consumer = None if self._consumer is None else self._consumer(request)
+            _refuse_awaitable(consumer)
+            return "" if consumer is None else str(consumer)[:MAX_STRING_CHARACTERS]
+        except Exception as error:  # noqa: BLE001 - a host's callable never hurts its request
             self._faults.report("consumer", "consumer= raised %s", type(error).__name__)
             return ""
 
     def data(self, request: object, extra: dict[str, str] | None = None) -> dict[str, str] | None:
-        """Return the event's data: the callable's answer as strings, and the adapter's own."""
+        """Return the event's data: the mapping of the host's callable, as strings, and the adapter's `extra`."""
         if self._data is None:
             return extra
         try:
-            answer = self._data(request) or {}
-            _refuse_awaitable(answer)
+            mapping = self._data(request) or {}
+            _refuse_awaitable(mapping)
             data = {
                 str(key)[:MAX_STRING_CHARACTERS]: str(value)[:MAX_STRING_CHARACTERS]
-                for key, value in list(answer.items())[:MAX_DATA_ENTRIES]
+                for key, value in list(mapping.items())[:MAX_DATA_ENTRIES]
             }
-        except Exception as error:  # noqa: BLE001  # a host's callable never hurts its request
+        except Exception as error:  # noqa: BLE001 - a host's callable never hurts its request
             self._faults.report("data", "data= raised %s", type(error).__name__)
             return extra
         if extra:
@@ -123,7 +132,7 @@ class Recorder:
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Send what is buffered; True when the collector took all of it within the timeout. Blocks.
 
-        False without a write key, where nothing is sent; and where anything was refused since the last flush.
+        False without a write key, as nothing is sent; and if the collector refused an event since the last flush.
         """
         return self._exporter is not None and self._exporter.flush(timeout_s)
 
@@ -134,26 +143,25 @@ class Recorder:
     def _sample(self, event: RawEvent) -> None:
         weight = self._weight(event)
         if weight:
-            self._submit((*event[:14], weight, event[15]))
+            self._submit((*event[:SAMPLE_WEIGHT], weight, event[DATA]))
 
     def _weight(self, event: RawEvent) -> int:
-        """Decide, after the fact, how many requests an event stands for; 0: it is left out.
+        """Decide how many requests an event stands for; 0: the event is left out.
 
         Errors and slow requests are kept with weight 1. Of the others a share `sample` is kept, with a weight
         whose mean is 1 / sample (for 0.4: 2 or 3, evenly), so that every sum of weights is unbiased.
         """
-        if event[5] >= 400 or event[6] >= self._slow_ns:
+        if event[STATUS_CODE] >= 400 or event[RESPONSE_NS] >= self._slow_ns:
             return 1
         sample = self.options.sample
-        if random.random() >= sample:  # noqa: S311  # a statistic, not a secret
+        if random.random() >= sample:  # noqa: S311 - a statistic, not a secret
             return 0
-        return int(1 / sample + random.random())  # noqa: S311  # likewise
+        return int(1 / sample + random.random())  # noqa: S311 - likewise
 
 
 def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
-    # Half of the import time is the HTTP client's. Here, in the thread that builds the host, and not at the first
-    # event: an import that a fork interrupts never ends in the child.
-    from apimetry.middleware.exporter import Exporter  # noqa: PLC0415
+    # Not at the first event: a fork may interrupt an import, which then never ends in the child.
+    from apimetry.middleware.exporter import Exporter  # noqa: PLC0415 - without a key, half of the import time is saved
 
     if options.buffer_dir:
         importlib.import_module("apimetry.middleware.overflow")
@@ -162,13 +170,13 @@ def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:
     return Exporter(options, faults, host)
 
 
-def _refuse_awaitable(answer: object) -> None:
-    """Raise for what a callable has given in place of an answer; that one was async cannot always be seen before."""
-    if hasattr(answer, "__await__"):
-        close = getattr(answer, "close", None)
+def _refuse_awaitable(value: object) -> None:
+    """Raise TypeError for an awaitable. Not every async callable is recognized before its call."""
+    if hasattr(value, "__await__"):
+        close = getattr(value, "close", None)
         if callable(close):
-            close()  # or Python warns that it was never awaited
-        raise TypeError(type(answer).__name__)
+            close()  # otherwise Python warns that the awaitable was never awaited
+        raise TypeError(type(value).__name__)
 
 
 def _ignore(_event: RawEvent) -> None:

@@ -1,6 +1,6 @@
-"""Applications that leave nothing of their routing behind: their routers are asked once more for the same path."""
+"""Look up routes in the routers of applications that leave no trace of their routing."""
 
-# ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
+# ruff: noqa: ANN401 - objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
 import contextlib
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 
 _FULL: Final = 2
-"""Starlette's `Match.FULL`; 1 is a match but for the method."""
+"""Starlette's `Match.FULL`; 1 is a match except for the method."""
 _MAX_SEARCHES: Final = 1000
 
 
-class Asked(NamedTuple):
-    """A request whose route is asked for.
+class RouteLookup(NamedTuple):
+    """Describe a request whose route is looked up.
 
     Attributes:
-        path: as the outermost of our middlewares got it.
-        method: the request's.
-        prefix: what the server mounts the application under; the path may or may not begin with it.
-        is_websocket: whether a websocket is opened.
-        headers: of ASGI, for applications that route by host.
+        path: the path that the outermost middleware received.
+        method: the request's method.
+        prefix: the path under which the server mounts the application; `path` may or may not begin with it.
+        is_websocket: whether the request opens a websocket.
+        headers: the headers of an ASGI scope, for applications that route by host.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The path without the prefix, and, where it begins with that, as it came: frameworks differ."""
+        """The path without the prefix; and the whole path, where it begins with the prefix. Frameworks differ."""
         prefix = self.prefix.rstrip("/")
         if prefix and (self.path == prefix or self.path.startswith(f"{prefix}/")):
             return self.path[len(prefix) :] or "/", self.path
@@ -55,11 +55,11 @@ class Asked(NamedTuple):
 
 
 Routers: TypeAlias = "tuple[tuple[str, Any], ...]"
-"""Applications that can be asked, each with the prefix under which a dispatcher has it; longer prefixes first."""
+"""Pairs of a prefix and the application that a dispatcher mounts under it; longer prefixes first."""
 
 
 class RouterSearch:
-    """Finds the routers of one application, and keeps them.
+    """Find the routers of one application, and keep them.
 
     A wrapper may get its application after the middleware was made, so a search without a result is repeated. An
     application without routers is searched `_MAX_SEARCHES` times at most: a search costs its request 5 µs or more.
@@ -82,10 +82,10 @@ class RouterSearch:
 
 
 def find_routers(app: Any) -> Routers:
-    """Return what can be asked for a route in what a callable is or wraps.
+    """Return the applications with a router that a callable is or wraps.
 
-    Flask, Quart and others route by Werkzeug's map; Starlette, Django, Falcon and Pyramid by routers of their own;
-    Litestar and Bottle leave their routes behind, but for a method that a path does not have.
+    Flask, Quart and others route by Werkzeug's map. Starlette, Django, Falcon and Pyramid have routers of their own.
+    Litestar and Bottle leave a trace of the route, except for a method that a path does not have.
     """
     return find_within(app, lambda owner: _find_asker(owner) is not None)
 
@@ -95,27 +95,27 @@ def is_falcon(owner: Any) -> bool:
     return hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find")
 
 
-def ask_routers(routers: Routers, asked: Asked) -> Names:
-    """Ask the applications of `find_routers` for the route and the function of a request."""
-    for path in asked.paths:
+def ask_routers(routers: Routers, lookup: RouteLookup) -> Names:
+    """Return the route and the function of a request, by the routers of `find_routers`."""
+    for path in lookup.paths:
         for prefix, owner in routers:
             if path != prefix and not path.startswith(f"{prefix}/"):
                 continue
-            names = _ask(owner, asked._replace(path=path[len(prefix) :] or "/", prefix=""))
+            names = _ask(owner, lookup._replace(path=path[len(prefix) :] or "/", prefix=""))
             if names is not UNMATCHED_NAMES:
                 return prefix + names[0] if prefix else names[0], names[1]
     return UNMATCHED_NAMES
 
 
-def _ask(owner: Any, asked: Asked) -> Names:
+def _ask(owner: Any, lookup: RouteLookup) -> Names:
     asker = _find_asker(owner)
     try:
-        return UNMATCHED_NAMES if asker is None else asker(owner, asked)
-    except Exception:  # noqa: BLE001  # NotFound, RequestRedirect, Resolver404, another kind of map: unmatched
+        return UNMATCHED_NAMES if asker is None else asker(owner, lookup)
+    except Exception:  # noqa: BLE001 - NotFound, RequestRedirect, Resolver404, an unknown map: unmatched
         return UNMATCHED_NAMES
 
 
-def _find_asker(owner: Any) -> Callable[[Any, Asked], Names] | None:
+def _find_asker(owner: Any) -> Callable[[Any, RouteLookup], Names] | None:
     if is_falcon(owner):
         return _ask_falcon
     for attribute, asker in (
@@ -131,11 +131,11 @@ def _find_asker(owner: Any) -> Callable[[Any, Asked], Names] | None:
     return _ask_starlette if isinstance(getattr(owner, "routes", None), list) else None
 
 
-def _ask_werkzeug(owner: Any, asked: Asked) -> Names:
+def _ask_werkzeug(owner: Any, lookup: RouteLookup) -> Names:
     adapter = owner.url_map.bind("localhost", "/")
-    arguments = {"path_info": asked.path, "return_rule": True, "websocket": asked.is_websocket or None}
+    arguments = {"path_info": lookup.path, "return_rule": True, "websocket": lookup.is_websocket or None}
     try:
-        rule, _ = adapter.match(method=asked.method, **arguments)
+        rule, _ = adapter.match(method=lookup.method, **arguments)
     except Exception as error:
         allowed = getattr(error, "valid_methods", None)
         if not allowed:
@@ -143,32 +143,32 @@ def _ask_werkzeug(owner: Any, asked: Asked) -> Names:
         rule, _ = adapter.match(method=next(iter(allowed)), **arguments)
         return werkzeug_template(rule.rule), ""
     view = getattr(owner, "view_functions", {}).get(rule.endpoint)
-    return werkzeug_template(rule.rule), function_name(view, asked.method) if view else str(rule.endpoint)
+    return werkzeug_template(rule.rule), function_name(view, lookup.method) if view else str(rule.endpoint)
 
 
-def _ask_django(_owner: Any, asked: Asked) -> Names:
-    match = sys.modules["django.urls"].resolve(asked.path)
-    return django_names(NameCache(), match, asked.method)
+def _ask_django(_owner: Any, lookup: RouteLookup) -> Names:
+    match = sys.modules["django.urls"].resolve(lookup.path)
+    return django_names(NameCache(), match, lookup.method)
 
 
-def _ask_starlette(owner: Any, asked: Asked) -> Names:
+def _ask_starlette(owner: Any, lookup: RouteLookup) -> Names:
     scope = {
-        "type": "websocket" if asked.is_websocket else "http",
-        "path": asked.path,
+        "type": "websocket" if lookup.is_websocket else "http",
+        "path": lookup.path,
         "root_path": "",
-        "method": asked.method,
-        "headers": list(asked.headers),
+        "method": lookup.method,
+        "headers": list(lookup.headers),
         "query_string": b"",
     }
     return _match_starlette(owner.routes, scope, "") or UNMATCHED_NAMES
 
 
 def _match_starlette(routes: Any, scope: dict[str, Any], prefix: str) -> Names | None:
-    """Find the first route that matches whole, or else the first that lacks the method alone, as Starlette does."""
+    """Find the first full match, or else the first match except for the method, as Starlette does."""
     partial = None
     for route in routes:
         candidates = getattr(route, "effective_candidates", None)
-        if candidates is not None:  # a router that FastAPI includes: each of its routes knows its whole path
+        if candidates is not None:  # a router that FastAPI includes: its routes know their whole paths
             match, child = (_FULL if _match_starlette(candidates(), scope, prefix) else 0), {}
         else:
             match, child = route.matches(scope)
@@ -191,55 +191,55 @@ def _name_starlette(route: Any, scope: dict[str, Any], prefix: str) -> Names | N
             return _match_starlette(route.routes, scope, template.removesuffix(MOUNT_REST))
         if inner := find_routers(app):
             rest = scope["path"].removeprefix(scope["root_path"]) or "/"
-            found = ask_routers(
-                inner, Asked(rest, scope["method"], "", scope["type"] == "websocket", scope["headers"])
-            )
-            return None if found is UNMATCHED_NAMES else (template.removesuffix(MOUNT_REST) + found[0], found[1])
+            lookup = RouteLookup(rest, scope["method"], "", scope["type"] == "websocket", scope["headers"])
+            names = ask_routers(inner, lookup)
+            return None if names is UNMATCHED_NAMES else (template.removesuffix(MOUNT_REST) + names[0], names[1])
     endpoint = scope.get("endpoint")
     return template or "/", "" if endpoint is None else function_name(endpoint, scope["method"])
 
 
-def _ask_pyramid(owner: Any, asked: Asked) -> Names:
-    """Find the first of Pyramid's routes that fits, and its view; its own name where that is not certain."""
+def _ask_pyramid(owner: Any, lookup: RouteLookup) -> Names:
+    """Find the first Pyramid route that matches, and its view; the route's name where several views are possible."""
     for route in owner.routes_mapper.get_routes():
-        if route.match(asked.path) is not None:
-            return pyramid_template(route.pattern), _find_pyramid_view(owner, route.name, asked.method)
+        if route.match(lookup.path) is not None:
+            return pyramid_template(route.pattern), _find_pyramid_view(owner, route.name, lookup.method)
     return UNMATCHED_NAMES
 
 
 def _find_pyramid_view(owner: Any, route_name: str, method: str) -> str:
-    found = set()
+    functions = set()
     for category in owner.registry.introspector.get_category("views") or ():
         view = category["introspectable"]
         methods = view.get("request_methods") or method
         if view.get("route_name") == route_name and method in ((methods,) if isinstance(methods, str) else methods):
             name = function_name(view["callable"])
-            found.add(f"{name}.{view['attr']}" if view.get("attr") else name)
-    return found.pop() if len(found) == 1 else str(route_name)
+            functions.add(f"{name}.{view['attr']}" if view.get("attr") else name)
+    return functions.pop() if len(functions) == 1 else str(route_name)
 
 
-def _ask_bottle(owner: Any, asked: Asked) -> Names:
-    """Find what has the path under the request's method, or else under another."""
-    for method in (asked.method, *sorted({route.method for route in owner.routes})):
-        with contextlib.suppress(Exception):  # no match is an exception of Bottle's
-            route, _ = owner.router.match({"PATH_INFO": asked.path, "REQUEST_METHOD": method})
-            function = function_name(route.callback) if method == asked.method else ""
+def _ask_bottle(owner: Any, lookup: RouteLookup) -> Names:
+    """Find the route of the path for the request's method, or else for another method."""
+    for method in (lookup.method, *sorted({route.method for route in owner.routes})):
+        with contextlib.suppress(Exception):  # Bottle raises where no route matches
+            route, _ = owner.router.match({"PATH_INFO": lookup.path, "REQUEST_METHOD": method})
+            function = function_name(route.callback) if method == lookup.method else ""
             return bottle_template(route.rule), function
     return UNMATCHED_NAMES
 
 
-def _ask_litestar(owner: Any, asked: Asked) -> Names:
-    """Find the one route that has the path; Litestar keeps the one that has the method too."""
+def _ask_litestar(owner: Any, lookup: RouteLookup) -> Names:
+    """Find the one route that fits the path. Litestar leaves a trace of a route that has the method too."""
     templates = {brace_template(route.path_format) for route in owner.routes}
-    fitting = [template for template in templates if fits(template, asked.path.rstrip("/") or "/")]
+    fitting = [template for template in templates if fits(template, lookup.path.rstrip("/") or "/")]
     return (fitting[0], "") if len(fitting) == 1 else UNMATCHED_NAMES
 
 
-def _ask_falcon(owner: Any, asked: Asked) -> Names:
-    found = owner._router.find(asked.path)  # noqa: SLF001  # there is no public way
-    if not found or found[0] is None:
+def _ask_falcon(owner: Any, lookup: RouteLookup) -> Names:
+    match = owner._router.find(lookup.path)  # noqa: SLF001 - there is no public way
+    if not match or match[0] is None:
         return UNMATCHED_NAMES
-    responder = found[1].get(asked.method)
+    _, responders, _, template = match
+    responder = responders.get(lookup.method)
     function = "" if responder is None else function_name(responder)
-    # What Falcon answers with by itself, 405 for one, is nobody's function.
-    return brace_template(found[3]), "" if function.startswith("falcon.") else function
+    # Falcon's own responders, such as the one for 405, are no function of the host.
+    return brace_template(template), "" if function.startswith("falcon.") else function

@@ -5,7 +5,7 @@ know: then the route is unmatched, never an error. The path that a server or a p
 (``root_path``, ``SCRIPT_NAME``) is no part of a route; what the application mounts by itself is.
 """
 
-# ruff: noqa: ANN401  # objects of several frameworks, none of which is imported here
+# ruff: noqa: ANN401 - objects of several frameworks, none of which is imported here
 from __future__ import annotations
 
 import sys

@@ -153,7 +153,7 @@ def record_events() -> Iterator[RecordedEvents]:
 
     original = Recorder.__init__
 
-    def make(self: Recorder, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # whatever they are
+    def make(self: Recorder, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever they are
         original(self, *arguments, **options)
         divert(self)
 

@@ -127,5 +127,5 @@ def bound_method(method: str) -> tuple[str, str]:
     return OTHER_METHOD, method[:METHOD_CHARACTERS]
 
 
-def _make_packer(*, autoreset: bool = True) -> Any:  # noqa: ANN401  # msgpack has no types
+def _make_packer(*, autoreset: bool = True) -> Any:  # noqa: ANN401 - msgpack has no types
     return msgpack.Packer(use_bin_type=True, unicode_errors="replace", autoreset=autoreset)

@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from apimetry.middleware.buffer import Buffer
-from apimetry.middleware.delivery import Answer, Connection
+from apimetry.middleware.delivery import Connection, Outcome
 from apimetry.middleware.event import DropReason
 from apimetry.middleware.rows import make_row, measure_epoch_ns
 from apimetry.middleware.wire import LIBRARY_VERSION, join_rows, make_row_encoder
@@ -140,7 +140,7 @@ class Worker:
             try:
                 self._gather()
                 self._drain()
-            except Exception:  # noqa: BLE001  # a worker loop: one fault must not end delivery
+            except Exception:  # noqa: BLE001 - a worker loop: one fault must not end delivery
                 self._faults.report("exporter", "the exporter failed and goes on")
             if not len(self.buffer):
                 for waiter in list(self._waiters):
@@ -194,7 +194,7 @@ class Worker:
                 time.sleep(0)
             try:
                 rows.append(encode(make_row(batch.pop(), options, epoch_ns)))
-            except Exception:  # noqa: BLE001  # whatever a host's callable returned, the others are sent
+            except Exception:  # noqa: BLE001 - whatever a host's callable returned, the others are sent
                 self._dropped[DropReason.invalid] += 1
                 self._faults.report("invalid", "an event could not be encoded and was dropped")
         return rows
@@ -221,7 +221,7 @@ class Worker:
                 return
             attempt += 1
 
-    def _settle(self, answer: Answer, events: int) -> bool:
+    def _settle(self, answer: Outcome, events: int) -> bool:
         """Count a batch that was taken or refused for good; False: it is to be posted again."""
         address = self._connection.address
         if answer.is_success:
@@ -287,18 +287,18 @@ class Worker:
             overflow.discard(batch)
         self._has_kept = overflow.oldest() is not None
 
-    def _postpone(self, answer: Answer) -> None:
+    def _postpone(self, answer: Outcome) -> None:
         ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempts, 16))
-        delay_s = max(random.uniform(0, ceiling_s), answer.retry_after_s or 0.0)  # noqa: S311  # spreads load
+        delay_s = max(random.uniform(0, ceiling_s), answer.retry_after_s or 0.0)  # noqa: S311 - spreads load
         self._retry_at = time.monotonic() + delay_s
         self._asked_until = time.monotonic() + (answer.retry_after_s or 0.0)
         self._attempts += 1
 
-    def _back_off(self, attempt: int, answer: Answer) -> bool:
+    def _back_off(self, attempt: int, answer: Outcome) -> bool:
         """Wait before the next attempt, full jitter or what the collector asks; False: no time is left."""
         ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 16))
         asked_s = answer.retry_after_s
-        delay_s = max(random.uniform(0, ceiling_s), asked_s or 0.0)  # noqa: S311  # spreads load, guards nothing
+        delay_s = max(random.uniform(0, ceiling_s), asked_s or 0.0)  # noqa: S311 - spreads load, guards nothing
         end = time.monotonic() + delay_s
         while (now := time.monotonic()) < end:
             if self._is_over(end if asked_s is not None else now):
@@ -331,7 +331,7 @@ class Worker:
 def _make_overflow(options: Options, instance: str) -> Overflow | None:
     if not options.buffer_dir:
         return None
-    from apimetry.middleware.overflow import Overflow  # noqa: PLC0415  # the recorder has imported it
+    from apimetry.middleware.overflow import Overflow  # noqa: PLC0415 - the recorder has imported it
 
     return Overflow(
         options.buffer_dir,

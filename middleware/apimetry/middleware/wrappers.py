@@ -1,6 +1,6 @@
-"""What stands between us and an application: objects and functions that hold it, dispatchers that hold several."""
+"""Look through the wrappers of an application: objects and functions that hold it, dispatchers that hold several."""
 
-# ruff: noqa: ANN401  # objects of any kind
+# ruff: noqa: ANN401 - objects of any kind
 from __future__ import annotations
 
 import contextlib
@@ -10,51 +10,51 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_MAX_LOOKED_AT: Final = 128
-"""Objects that are looked at: a chain of some twenty layers, each with a few attributes that can be called."""
+_MAX_OBJECTS: Final = 128
+"""Objects that a search visits: a chain of some twenty layers with a few callable attributes in every layer."""
 
 
 def find_within(app: Any, is_wanted: Callable[[Any], bool]) -> tuple[tuple[str, Any], ...]:
-    """Find the applications that are wanted in what wraps them; the outermost first.
+    """Find the wanted applications inside their wrappers.
 
-    Followed are the callable attributes of an object, what a function closes over, the object of a method, the parts
-    of a partial, and the mounts of a dispatcher.
+    The search follows the callable attributes of an object, the closure of a function, the object of a method, the
+    parts of a partial, and the mounts of a dispatcher.
 
     Returns:
-        each with the prefix under which a dispatcher has it; longer prefixes first.
+        pairs of a dispatcher's prefix and the application under it; longer prefixes first, then outer ones first.
     """
-    found: list[tuple[str, Any]] = []
+    matches: list[tuple[str, Any]] = []
     waiting, seen = deque([("", app)]), {id(app)}
-    looked_at = 0
-    while waiting and looked_at < _MAX_LOOKED_AT:
-        looked_at += 1
+    visited = 0
+    while waiting and visited < _MAX_OBJECTS:
+        visited += 1
         prefix, item = waiting.popleft()
         owner = getattr(item, "__self__", item)
         if is_wanted(owner):
-            found.append((prefix, owner))
+            matches.append((prefix, owner))
             continue
         for inner_prefix, inner in _held_by(owner):
             if id(inner) not in seen:
                 seen.add(id(inner))
                 waiting.append((prefix + inner_prefix, inner))
-    return tuple(sorted(found, key=lambda each: -len(each[0])))
+    return tuple(sorted(matches, key=lambda match: -len(match[0])))
 
 
 def _held_by(item: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a wrapper holds and can be called, with the prefix a dispatcher has it under."""
+    """Yield the callables that a wrapper holds, with the prefix under which a dispatcher mounts them."""
     attributes = list(getattr(item, "__dict__", {}).values())
     for held in (*_enclosed_by(item), *_parts_of(item), *attributes):
         if _is_callable(held):
             yield "", held
     for mounts in attributes:
-        for prefix, mounted in list(mounts.items())[:_MAX_LOOKED_AT] if isinstance(mounts, dict) else ():
+        for prefix, mounted in list(mounts.items())[:_MAX_OBJECTS] if isinstance(mounts, dict) else ():
             if isinstance(prefix, str) and prefix.startswith("/") and _is_callable(mounted):
                 yield prefix.rstrip("/"), mounted
 
 
 def _enclosed_by(item: Any) -> Iterator[Any]:
     for cell in getattr(item, "__closure__", None) or ():
-        with contextlib.suppress(ValueError):  # not filled yet
+        with contextlib.suppress(ValueError):  # an empty cell
             yield cell.cell_contents
 
 

@@ -11,9 +11,9 @@ from apimetry.middleware.bodies import CountedInput, count_input, has_unknown_le
 from apimetry.middleware.environs import as_text, is_skipped, read_client, read_user_agent
 from apimetry.middleware.errors import error_name
 from apimetry.middleware.listeners import listen_within
-from apimetry.middleware.nesting import MARK, Findings, find_around, served, wsgi_in_use
+from apimetry.middleware.nesting import MARK, OuterExchange, find_around, served, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
-from apimetry.middleware.routers import Asked, RouterSearch, ask_routers, find_routers
+from apimetry.middleware.routers import RouteLookup, RouterSearch, ask_routers, find_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, wsgi_names
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ _INNER_NAMES = ("wsgi_app", "app", "application", "_app", "wrapped")
 
 
 class WSGIMiddleware:
-    """Records one event for each request, when the whole body is handed over, at its error or its close.
+    """Record one event per request: when the whole body is handed over, at an error, or when the body is closed.
 
-    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. Where a request passes
-    several of these, the outermost records it.
+    Options are those of `apimetry.middleware.options.Options`. Exceptions pass unchanged. The outermost of several
+    nested middlewares records the request.
     """
 
-    def __init__(self, wsgi_app: App, **options: Any) -> None:  # noqa: ANN401  # checked by Options
+    def __init__(self, wsgi_app: App, **options: Any) -> None:  # noqa: ANN401 - checked by Options
         self.recorder = Recorder(options)
         self.names = NameCache()
         self.statuses: dict[str, int] = {}
@@ -84,35 +84,35 @@ class WSGIMiddleware:
             routers = self._router_search.find(self._owner)
         else:
             routers = find_routers(self._owner_ref())  # not kept: the search would hold the application
-        return ask_routers(routers, Asked(as_text(path), method)) if routers else UNMATCHED_NAMES
+        return ask_routers(routers, RouteLookup(as_text(path), method)) if routers else UNMATCHED_NAMES
 
-    def _note_names(self, outer: Findings, environ: Environ, start_response: StartResponse) -> StartResponse:
-        """Return a `start_response` that tells the middleware which records the request what answers it."""
+    def _note_names(self, outer: OuterExchange, environ: Environ, start_response: StartResponse) -> StartResponse:
+        """Return a `start_response` that hands the names of the request to the outermost middleware's exchange."""
         script_name = environ.get("SCRIPT_NAME", "")
 
-        def note(status: str, headers: Any, *exc_info: Any) -> Any:  # noqa: ANN401  # as the server's
+        def note(status: str, headers: Any, *exc_info: Any) -> Any:  # noqa: ANN401 - the server's types
             try:
                 names = wsgi_names(self.names, environ, script_name)
                 if names is not UNKNOWN_NAMES:
-                    outer.found_names = names
-            except Exception as error:  # noqa: BLE001  # an odd environ never hurts the host
+                    outer.inner_names = names
+            except Exception as error:  # noqa: BLE001 - an unusual environ never hurts the host
                 self.recorder.report_fault("wsgi", error)
             return start_response(status, headers, *exc_info)
 
         return note
 
     def read_status(self, status: str) -> int:
-        """Return the number of a status line, and keep it for the next one."""
+        """Return the number of a status line, and remember it for equal lines."""
         number = int(status[:3])
         if len(self.statuses) < _MAX_STATUSES and len(status) <= _MAX_STATUS_CHARACTERS:
             self.statuses[status] = number
         return number
 
     def _settle(self) -> None:
-        """Hold the application weakly where it holds us: otherwise only the cycle collector could free it.
+        """Hold the application weakly if it holds this middleware: a cycle would wait for the cycle collector.
 
-        Decided at the first request, when ``app.wsgi_app = …`` has happened. An application that does not hold
-        us, as in ``WSGIMiddleware(make_app().wsgi_app)``, is ours to keep alive.
+        The first request decides: ``app.wsgi_app = …`` has been assigned by then. The middleware keeps an application
+        alive that does not hold the middleware, as in ``WSGIMiddleware(make_app().wsgi_app)``.
         """
         self._is_settled = True
         call, owner = self._call, self._owner
@@ -143,7 +143,7 @@ class _Exchange:
         "_counted",
         "_environ",
         "_headers",
-        "_host_said",
+        "_host_values",
         "_is_recorded",
         "_iterator",
         "_middleware",
@@ -156,8 +156,8 @@ class _Exchange:
         "_status",
         "_ttfb_ns",
         "_write",
-        "found_error",
-        "found_names",
+        "handled_error",
+        "inner_names",
         "path",
     )
 
@@ -166,15 +166,15 @@ class _Exchange:
         self._middleware = middleware
         self._environ = environ
         self._start_response = start_response
-        # Taken now: applications that dispatch to others move the script's name and the path.
+        # Read now: applications that dispatch to others change SCRIPT_NAME and PATH_INFO.
         self._script_name = environ.get("SCRIPT_NAME", "")
         self.path = environ.get("PATH_INFO", "")
         self._names = UNKNOWN_NAMES
         self._headers: Any = ()
         self._counted: CountedInput | None = None
-        self.found_error = ""
-        self.found_names: Names | None = None
-        environ[MARK] = self  # until it is recorded: it holds the environ
+        self.handled_error = ""
+        self.inner_names: Names | None = None
+        environ[MARK] = self  # a cycle, which `_record` ends
         if ("HTTP_TRANSFER_ENCODING" in environ or environ.get("REQUEST_METHOD") != "GET") and has_unknown_length(
             environ
         ):
@@ -196,8 +196,8 @@ class _Exchange:
             if exc_info is not None:
                 self._note_error(exc_info)
             if middleware.recorder.calls_host:
-                self._host_said = self._ask_host()
-        except Exception as error:  # noqa: BLE001  # the server is the judge of a bad status
+                self._host_values = self._call_host()
+        except Exception as error:  # noqa: BLE001 - the server judges a bad status
             middleware.recorder.report_fault("wsgi", error)
         self._write = (
             self._start_response(status, headers)
@@ -207,27 +207,27 @@ class _Exchange:
         return self.write
 
     def _note_error(self, exc_info: object) -> None:
-        """Note the class of an exception that the application has answered by itself, as PEP 3333 lets it say."""
+        """Note the class of an exception that the application turned into a response (PEP 3333, exc_info)."""
         error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) > 1 else None
         if isinstance(error, BaseException):
-            self.found_error = error_name(error)
+            self.handled_error = error_name(error)
 
-    def write(self, data: bytes) -> Any:  # noqa: ANN401  # whatever the server's write returns
-        """Count what the application writes by itself, as PEP 3333 allows."""
+    def write(self, data: bytes) -> Any:  # noqa: ANN401 - the type that the server's write returns
+        """Count the data that the application writes by `write` (PEP 3333)."""
         self._count(data)
         return self._write(data)
 
     def wrap(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Return the body the server gets: this object, or the body itself where a wrapper would harm it."""
+        """Return the body for the server: this object, or the application's body where a wrapper would harm it."""
         wrapper = self._environ.get("wsgi.file_wrapper")
         if wrapper is not None and isinstance(wrapper, type) and isinstance(body, wrapper):
-            # The server sends the file by itself if it sees its own wrapper.
+            # The server sends the file by itself if the body is its own wrapper.
             self._response_bytes = self._content_length() or 0
             self._record()
             return body
         self._body = body
         if type(body) in (list, tuple) and self._status:
-            # All of it is here, and looking at it does nothing: whether and when the server reads it is no matter.
+            # The whole body is in memory, and iterating it has no effects: no need to wait until the server reads it.
             self._response_bytes += sum(map(len, body))
             self._record()
         if not hasattr(body, "__len__"):
@@ -236,7 +236,7 @@ class _Exchange:
         return _SizedExchange(self)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Pass the body on, counting it as it flows, and record its end: by its length, or when there is no more."""
+        """Pass the body on and count it; record the request at the announced length, or at the body's end."""
         announced = None
         try:
             for data in self._body:
@@ -246,7 +246,7 @@ class _Exchange:
                 self._chunks += 1
                 self._response_bytes += len(data)
                 if self._response_bytes == announced or self._chunks == self._size:
-                    self._record()  # now: whoever keeps the response asks for no more
+                    self._record()  # now: a caller that keeps the response reads no further
                 yield data
         except GeneratorExit:
             self._leave()
@@ -265,7 +265,7 @@ class _Exchange:
         return next(iterator)
 
     def close(self) -> None:
-        """Close the application's body and record, if the end of the body did not."""
+        """Close the application's body, and record the request unless the end of the body did."""
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -298,7 +298,7 @@ class _Exchange:
         self._response_bytes += len(data)
 
     def _is_cut_off(self) -> bool:
-        """Tell a client that left from a server that needs no more: all announced bytes given, or none at all."""
+        """Tell whether the client left early. A server that read all announced bytes, or none, needs no more."""
         if not self._chunks or self._environ.get("REQUEST_METHOD") == "HEAD":
             return False
         announced = self._content_length()
@@ -324,15 +324,15 @@ class _Exchange:
             environ.pop(MARK, None)
             extra: dict[str, str] | None = None
             if self._chunks > 1 and self._ttfb_ns is not None and self._is_event_stream():
-                # How long a stream stays open says nothing about how fast it answered; leaving is how it ends.
+                # The time that a stream stays open is no response time, and a client ends it by leaving.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
                 status = 200 if status == CLIENT_CLOSED else status
             method = environ.get("REQUEST_METHOD", "")
             if names is UNKNOWN_NAMES:
-                # A layer within answered; or one handed on a copy; or Falcon and Pyramid, which leave nothing.
-                names = self.found_names or middleware.ask_names(self.path, method)
+                # An inner layer answered, or passed on a copy of the environ; or Falcon or Pyramid left no trace.
+                names = self.inner_names or middleware.ask_names(self.path, method)
             if status >= 500 or not status:
-                status, error_type = status or 500, error_type or self.found_error
+                status, error_type = status or 500, error_type or self.handled_error
             key = recorder.consumer_environ_key
             consumer = environ.get(key, "") if key else ""
             client: str | tuple[str, str, str] = ""
@@ -340,8 +340,8 @@ class _Exchange:
             if recorder.takes_more:
                 client, user_agent = read_client(environ, recorder), read_user_agent(environ, recorder)
                 if recorder.calls_host:
-                    said, data = getattr(self, "_host_said", None) or self._ask_host()
-                    consumer, extra = said or consumer, {**data, **(extra or {})} if data else extra
+                    called_consumer, data = getattr(self, "_host_values", None) or self._call_host()
+                    consumer, extra = called_consumer or consumer, {**data, **(extra or {})} if data else extra
             counted = self._counted
             recorder.record(
                 (
@@ -363,11 +363,11 @@ class _Exchange:
                     extra,
                 )
             )
-        except Exception as error:  # noqa: BLE001  # an environ no server should make never hurts the host
+        except Exception as error:  # noqa: BLE001 - a malformed environ never hurts the host
             recorder.report_fault("wsgi", error)
 
-    def _ask_host(self) -> tuple[str, dict[str, str] | None]:
-        """Call the host's callables: at the response's start, while Flask's `g` and its like are still there."""
+    def _call_host(self) -> tuple[str, dict[str, str] | None]:
+        """Call the host's callables: at the response's start, while Flask's `g` still exists."""
         recorder, environ = self._middleware.recorder, self._environ
         consumer = recorder.consumer(environ) if recorder.calls_consumer else ""
         return consumer, recorder.data(environ) if recorder.calls_data else None
@@ -380,7 +380,7 @@ class _Exchange:
 
 
 class _SizedExchange:
-    """An exchange whose body has a length: servers announce Content-Length when it is one chunk."""
+    """An exchange whose body has a length: servers announce Content-Length for a body of one chunk."""
 
     __slots__ = ("_exchange", "close")
 
@@ -390,7 +390,7 @@ class _SizedExchange:
 
     def __iter__(self) -> Iterator[bytes]:
         exchange = self._exchange
-        return iter(exchange._body if exchange._is_recorded else exchange)  # noqa: SLF001  # same module
+        return iter(exchange._body if exchange._is_recorded else exchange)  # noqa: SLF001 - same module
 
     def __len__(self) -> int:
-        return len(self._exchange._body)  # noqa: SLF001  # same module
+        return len(self._exchange._body)  # noqa: SLF001 - same module
