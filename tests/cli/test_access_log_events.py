@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from apimetry.cli.access_logs.events import Choices, LineIds, guess_route, is_plausible, make_event
+from apimetry.cli.access_logs.events import EventOptions, LineIds, guess_route, is_plausible, make_event
 from apimetry.cli.access_logs.lines import LogLine
 from apimetry.cli.access_logs.reading import open_reader
 from apimetry.cli.access_logs.routes import Pending, Routes
@@ -14,9 +14,9 @@ HEAD = '203.0.113.9 - alice [14/Oct/2014:16:00:00 +0200] "GET /v1/scores/7?key=s
 COMBINED = f'{HEAD} "https://example.org/" "curl/8"'
 
 
-def event_of(text, **choices):
+def event_of(text, **options):
     line = open_reader("combined", LATEST).read(text)
-    return make_event(line, line.time_us, "id", Choices("web", **choices))
+    return make_event(line, line.time_us, "id", EventOptions("web", **options))
 
 
 def test_nothing_private_is_kept_unless_asked_for():
@@ -139,6 +139,6 @@ def test_what_is_held_back_is_bounded():
 
 
 def test_the_method_of_a_line_of_another_format_is_bounded_too():
-    event = make_event(LogLine(0, "X" * 500, "/", 200), 0, "id", Choices("web"))
+    event = make_event(LogLine(0, "X" * 500, "/", 200), 0, "id", EventOptions("web"))
     assert event["method"] == "OTHER"
     assert len(event["data"]["method"]) <= 64

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apimetry.cli import access_logs
-from apimetry.cli.access_logs.events import Choices, make_event
+from apimetry.cli.access_logs.events import EventOptions, make_event
 from apimetry.cli.access_logs.files import MAX_LINE_BYTES
 from apimetry.cli.access_logs.formats.table import FORMATS
 from apimetry.cli.access_logs.lines import BadLine, LogLine
@@ -149,10 +149,10 @@ def test_a_reader_takes_at_most_linear_time(name, reader):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_an_event_of_a_hostile_target_takes_at_most_linear_time(unit):
-    choices = Choices("web", "masked", "full", users=True, user_agents=True)
+    options = EventOptions("web", "masked", "full", users=True, user_agents=True)
 
     def call(text):
-        return make_event(LogLine(0, "GET", text, 200, user=text, user_agent=text, address=text), 0, "id", choices)
+        return make_event(LogLine(0, "GET", text, 200, user=text, user_agent=text, address=text), 0, "id", options)
 
     assert grows_linearly(call, "/", unit)
     assert grows_linearly(call, "/?", unit)
@@ -182,7 +182,7 @@ def test_whatever_a_line_holds_it_is_a_request_or_none_or_unreadable(text):
             assert line.time_us is None or isinstance(line.time_us, int)
             assert line.response_us is None or (isinstance(line.response_us, int) and line.duration)
             assert line.response_bytes is None or 0 <= line.response_bytes < 2**53
-            make_event(line, 0, "id", Choices("web", users=True, user_agents=True))
+            make_event(line, 0, "id", EventOptions("web", users=True, user_agents=True))
 
 
 @settings(max_examples=100, deadline=None)

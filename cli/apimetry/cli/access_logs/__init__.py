@@ -1,1 +1,1 @@
-"""`apimetry import access-log`: the history that web servers wrote down."""
+"""`apimetry import access-log`: import requests from the access logs of web servers."""

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from apimetry.cli.access_logs.events import Choices
+from apimetry.cli.access_logs.events import EventOptions
 from apimetry.cli.access_logs.files import STDIN, DamagedLog, open_log, size_of
 from apimetry.cli.access_logs.formats.table import FORMATS
-from apimetry.cli.access_logs.importer import FILE_MTIME, NOW, Importer, Reading
+from apimetry.cli.access_logs.importer import FILE_MTIME, NOW, Importer, ReadOptions
 from apimetry.cli.access_logs.layouts.dialects import compile_layout
 from apimetry.cli.access_logs.layouts.template import LayoutError
 from apimetry.cli.access_logs.lines import BadLine
@@ -76,18 +76,18 @@ def access_log(  # noqa: PLR0913 - the command's options
     Repeating it adds nothing twice: not the same file, renamed, compressed or grown. Plain and gzip files are read.
     For a format that is not told by itself, give the server's own description as --log-format.
     """
-    reading = _reading(files, form, layout, timestamps, zone)
+    read_options = _reading(files, form, layout, timestamps, zone)
     for client in (connection.collector(), connection.query()):
         client.require()
     collector = Collector(connection.collector(patience_s=PATIENCE_S))
     stored = Stored(connection.query(patience_s=PATIENCE_S), source)
-    choices = Choices(source, urls, client_ip, users=users, user_agents=user_agents)
+    event_options = EventOptions(source, urls, client_ip, users=users, user_agents=user_agents)
     total = _size(files)
     if STDIN in files:
-        # Who stops a pipe wants what has come: the same as an interrupt from the keyboard.
+        # A signal that stops a pipe must not lose the lines read so far: it acts as an interrupt from the keyboard.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    importer = Importer(None if dry_run else collector, stored, choices)
-    _run(importer, files, reading, total)
+    importer = Importer(None if dry_run else collector, stored, event_options)
+    _run(importer, files, read_options, total)
     importer.settle()
     show(importer.reports, dry_run=dry_run, as_json=as_json)
     failed = failures(importer.reports)
@@ -95,14 +95,14 @@ def access_log(  # noqa: PLR0913 - the command's options
         raise click.ClickException(one_line("; ".join(failed)))
 
 
-def _run(importer: Importer, files: tuple[str, ...], reading: Reading, total: int | None) -> None:
-    """Add every file; what is wrong with one is said in its report."""
+def _run(importer: Importer, files: tuple[str, ...], read_options: ReadOptions, total: int | None) -> None:
+    """Add every file; a failure of a file goes into its report."""
     with _progress(total) as advance:
         for name in files:
             position = 0
             try:
                 with open_log(name) as log:
-                    for report in importer.add(name, log, reading):
+                    for report in importer.add(name, log, read_options):
                         advance(report, log.position - position)
                         position = log.position
             except DamagedLog as error:
@@ -112,7 +112,7 @@ def _run(importer: Importer, files: tuple[str, ...], reading: Reading, total: in
             except OSError as error:
                 importer.reports.append(FileReport(name, failure=f" cannot be read: {error.strerror}"))
             except KeyboardInterrupt:
-                # Of a log that is still written it is the ordinary end.
+                # An interrupt is the normal end of a log that still grows.
                 if name == STDIN:
                     return
                 raise
@@ -120,7 +120,7 @@ def _run(importer: Importer, files: tuple[str, ...], reading: Reading, total: in
 
 @contextmanager
 def _progress(total: int | None) -> Iterator[Callable[[FileReport, int], None]]:
-    """A bar on a terminal, a line every few seconds elsewhere; both on standard error."""
+    """Show progress on standard error: a bar on a terminal, elsewhere a line every few seconds."""
     if total and sys.stderr.isatty():
         with click.progressbar(length=total, label="Importing", file=sys.stderr) as bar:
             yield lambda _, count: bar.update(count)
@@ -136,18 +136,18 @@ def _progress(total: int | None) -> Iterator[Callable[[FileReport, int], None]]:
     yield advance
 
 
-def _reading(files: tuple[str, ...], form: str, layout: str | None, timestamps: str | None, zone: str) -> Reading:
+def _reading(files: tuple[str, ...], form: str, layout: str | None, timestamps: str | None, zone: str) -> ReadOptions:
     if layout is not None and form != AUTO:
         raise click.UsageError("--format and --log-format are both given; one of them is enough")
     if timestamps == FILE_MTIME and STDIN in files:
         raise click.UsageError("--timestamps file-mtime: standard input has no such time; say now")
-    reading = Reading(form, layout or "", _zone(zone), timestamps or "")
+    read_options = ReadOptions(form, layout or "", _zone(zone), timestamps or "")
     if layout is not None:
         try:
-            compile_layout(layout, reading.zone)
+            compile_layout(layout, read_options.zone)
         except LayoutError as error:
             raise click.UsageError(one_line(f"--log-format: {error}")) from error
-    return reading
+    return read_options
 
 
 def _zone(name: str) -> tzinfo:

@@ -1,4 +1,4 @@
-"""How long a response took, as logs write it: read where name or unit leave no doubt, else not at all. Pure."""
+"""Read response times as logs write them, and only where a name or a unit leaves no doubt. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine
 
 LONGEST_US = 86_400 * US_PER_S
-"""A response that took longer than a day is a number that was taken for another."""
+"""The longest plausible response time. A larger number is another quantity, read by mistake."""
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 _WRITTEN_UNITS_US = {**UNITS_US, "µs": 1.0, "μs": 1.0, "m": 6e7, "h": 3.6e9, "msec": 1e3, "msecs": 1e3, "sec": 1e6}
 _WITH_UNIT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?(msecs|msec|sec|ns|us|µs|μs|ms|s|m|h)")
 _WHOLE_WITH_UNIT = re.compile(rf"\A(?:{_WITH_UNIT.pattern}){{1,4}}\Z")
 _NUMBER = re.compile(r"\A\d{1,15}(?:\.\d{1,9})?(?:[eE]-\d{1,2})?\Z")
-# What servers and people call the time of a response, apart from its unit.
+# The names that servers and people give to the response time, without the unit.
 _NAMES = frozenset(
     (
         *("rt", "request_time", "req_time", "response_time", "resp_time", "responsetime", "requesttime"),
@@ -31,7 +31,7 @@ _NGINX_TIME = re.compile(r"\A\d{1,7}\.\d{3}\Z")
 
 
 def in_unit(text: str, unit_us: float) -> int | None:
-    """Return a number in a known unit as microseconds; None for `-`; raises BadLine."""
+    """Return a number in a known unit as microseconds; None for `-`; raise BadLine."""
     if text in {"-", ""}:
         return None
     if _NUMBER.match(text) is None:
@@ -47,10 +47,10 @@ def with_unit(text: str) -> int | None:
 
 
 def labelled(name: str, text: str) -> tuple[int, str] | None:
-    """Return the microseconds of a named value, and what it was taken for; None where either is in doubt.
+    """Return the microseconds of a named value, and the field and unit that were read; None in case of doubt.
 
-    A value with a unit needs a name that means the response's time, a bare number one that ends in its unit
-    (`duration_ms`); a bare `rt` or `request_time` is nginx's where it is written as nginx writes it: `0.012`.
+    A value with a unit needs a name that means the response time. A bare number needs a name that ends in its unit
+    (`duration_ms`). A bare `rt` or `request_time` is in seconds where it has nginx's form: `0.012`.
     """
     low = name.lower().lstrip("$")
     base, unit = low, ""

@@ -1,7 +1,6 @@
-"""What wraps a line on its way into a file: docker, Kubernetes, syslog, journald, compose, a time in front. Pure.
+"""Remove what log systems add around a line: docker, Kubernetes, syslog, journald, compose, a time in front. Pure.
 
-A line is taken out of at most three of them. The time of the innermost one that has one serves a line that names
-none itself.
+At most three envelopes are removed. A line without a time gets the time of the innermost envelope that has one.
 """
 
 from __future__ import annotations
@@ -57,23 +56,23 @@ _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A line without what was around it, and the time that was."""
+    """A line without its envelopes, and the time that an envelope had."""
 
     text: str
     time_us: int | None = None
 
 
 def without_colours(text: str) -> str:
-    """Remove the escapes with which servers colour what they print."""
+    """Remove the escape sequences for colours."""
     return _ANSI.sub("", text) if "\x1b" in text else text
 
 
 def open_envelopes(text: str, latest: datetime) -> Opened:
-    """Return what is inside, or the line itself where nothing is around it.
+    """Return the line inside all envelopes; a line without envelopes is returned unchanged.
 
     Args:
         text: the line.
-        latest: when the log was last written; its zone is that of times that name none.
+        latest: when the log was last written; times without a zone are in its zone.
     """
     opened = Opened(text)
     for _ in range(_DEEPEST):

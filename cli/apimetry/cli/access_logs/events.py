@@ -1,9 +1,9 @@
-"""A line of a log as an event of the collector's JSON format. Pure.
+"""Make an event of the collector's JSON format from a line of a log. Pure.
 
-What leaves the log is what leaves an app with the middleware: no values of query strings, no addresses, users or
-user agents unless asked for, and secrets in paths masked, in the URL and in the route. The identity of a line, and so
-of its event, is its text and how often the same text stood before it in the same hour of the same file; it is kept in
-the event's `data`.
+An event has what the middleware sends from an app. It has no values of query strings. It has addresses, users and
+user agents only where the options say so. Secrets in paths are masked in the URL and in the route. The id of a line
+is made from its text, and from the number of equal lines before it in the same hour of the same file. The event
+carries the id in `data`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from apimetry.middleware.wire import bound_method
 
 IMPORT_ID = "import_id"
 HOUR_S = 3600
-# Lines of parallel requests are out of order by seconds: two hours are enough, the third is for leap seconds of care.
+# Lines of parallel requests are out of order by seconds, so two hours are enough. The third hour is a reserve.
 _HOURS_OF_REPEATS = 3
 _ID_BYTES = 8
 _MAX_PATH_CHARACTERS = 4096
@@ -34,8 +34,8 @@ _DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What is kept of a line."""
+class EventOptions:
+    """The source of the events, and the private parts of a line that an event has."""
 
     source: str
     urls: str = "masked"
@@ -45,40 +45,43 @@ class Choices:
 
 
 class LineIds:
-    """Names the lines of one file. Mutable: which texts it has seen in the last hours, and what came before."""
+    """Make the ids of the lines of one file.
+
+    Mutable state: the texts of the last hours with their counts, and a digest of all lines so far.
+    """
 
     def __init__(self, salt: bytes = b"") -> None:
-        self._seen: OrderedDict[int, Counter[bytes]] = OrderedDict()
-        self._before = salt
+        self._counts: OrderedDict[int, Counter[bytes]] = OrderedDict()
+        self._digest = salt
 
     def name(self, line: bytes, hour: int) -> str:
         """Return the line's id: 16 hex digits, the same for the same line in every copy of the file."""
         digest = blake2b(line, digest_size=_ID_BYTES).digest()
-        seen = self._seen.get(hour)
-        if seen is None:
-            seen = self._seen[hour] = Counter()
-            if len(self._seen) > _HOURS_OF_REPEATS:
-                self._seen.popitem(last=False)
-        repeats = seen[digest]
-        seen[digest] = repeats + 1
+        counts = self._counts.get(hour)
+        if counts is None:
+            counts = self._counts[hour] = Counter()
+            if len(self._counts) > _HOURS_OF_REPEATS:
+                self._counts.popitem(last=False)
+        repeats = counts[digest]
+        counts[digest] = repeats + 1
         if not repeats:
             return digest.hex()
         return blake2b(digest + repeats.to_bytes(8, "big"), digest_size=_ID_BYTES).hexdigest()
 
     def pass_by(self, line: bytes) -> None:
-        """Take note of a line, of whatever kind: it is part of the place of those after it."""
-        self._before = blake2b(self._before + line, digest_size=2 * _ID_BYTES).digest()
+        """Add a line, of any kind, to the digest that identifies the place of later lines."""
+        self._digest = blake2b(self._digest + line, digest_size=2 * _ID_BYTES).digest()
 
     def name_by_place(self) -> str:
-        """Return the id of the line passed by last: by all lines before it in the file.
+        """Return an id of the line that was passed last; it is made from all lines of the file up to this one.
 
-        Lines without a time are often alike to the letter, so their text alone does not tell them apart.
+        Lines without a time are often equal, so their text alone does not identify them.
         """
-        return self._before[:_ID_BYTES].hex()
+        return self._digest[:_ID_BYTES].hex()
 
 
-def make_event(line: LogLine, time_us: int, line_id: str, choices: Choices) -> dict[str, object]:
-    """Return the event of a line; its route is a guess."""
+def make_event(line: LogLine, time_us: int, line_id: str, options: EventOptions) -> dict[str, object]:
+    """Return the event of a line; its route is guessed from the path."""
     path, _, query = line.target.partition("?")
     data = {IMPORT_ID: line_id}
     method, text = bound_method(line.method)
@@ -87,31 +90,31 @@ def make_event(line: LogLine, time_us: int, line_id: str, choices: Choices) -> d
     event: dict[str, object] = {
         "timestamp": time_us / US_PER_S,
         "method": method,
-        "url": public_url(path, query, choices.urls),
+        "url": public_url(path, query, options.urls),
         "route": guess_route(path) if line.status != 404 and line.target else UNMATCHED,
         "status_code": line.status,
         "response_bytes": line.response_bytes,
         "request_bytes": line.request_bytes,
-        "source": choices.source,
-        "client_ip": public_address(line.address, choices.client_ip),
+        "source": options.source,
+        "client_ip": public_address(line.address, options.client_ip),
         "data": data,
     }
     if line.response_us is not None:
         event["response_us"] = line.response_us
-    if choices.users:
+    if options.users:
         event["consumer_id"] = line.user[:256]
-    if choices.user_agents:
+    if options.user_agents:
         event["user_agent"] = line.user_agent[:512]
     return event
 
 
 def is_plausible(response_us: int) -> bool:
-    """Tell whether a response may have taken so long."""
+    """Return whether a response time is possible."""
     return 0 <= response_us <= LONGEST_US
 
 
 def guess_route(path: str) -> str:
-    """Return the masked path with `{id}` for what is masked or looks like an identifier: logs know no routes."""
+    """Return a route made from the path, because logs have none: secrets and identifiers become `{id}`."""
     if len(path) > _MAX_PATH_CHARACTERS:
         path = path[:_MAX_PATH_CHARACTERS].rpartition("/")[0]
     segments = ("{id}" if _is_identifier(segment) else segment for segment in mask_path(path).split("/"))

@@ -1,4 +1,4 @@
-"""The lines of a log: plain or gzip, from a file or standard input, in constant memory."""
+"""Read the lines of a log, plain or gzip, from a file or standard input, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 MAX_LINE_BYTES = 64 * 1024
 STDIN = "-"
 TICK_S = 1.0
-"""How long standard input may be silent before a reader is told."""
+"""How long standard input may be silent before `Log.lines` yields None."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 _CHUNK_BYTES = 64 * 1024
@@ -25,16 +25,16 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class DamagedLog(Exception):
-    """A log whose compression breaks off; the lines before are good."""
+    """The compressed data of a log is damaged; the lines before the damage are good."""
 
 
 class Log:
     """An open log.
 
     Attributes:
-        position: bytes of the file that were read.
-        written_s: when it was last written, in seconds since the epoch; of what is no file: now.
-        is_live: whether it may still grow while it is read, as a pipe does.
+        position: number of bytes that were read.
+        written_s: when the file was last written, in seconds since the epoch; for a pipe, the time of opening.
+        is_live: whether the log may grow while it is read, as a pipe does.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -45,12 +45,12 @@ class Log:
         self._descriptor = descriptor
 
     def lines(self) -> Iterator[bytes | None]:
-        """Yield each line without its end; of one that is too long, one byte more than MAX_LINE_BYTES.
+        """Yield every line without its end; a line that is too long is cut to MAX_LINE_BYTES + 1 bytes.
 
-        Yields None where nothing has come for TICK_S: who waits for more should deal with what came.
+        Yield None after TICK_S without data, so that the caller can handle the lines so far.
 
         Raises:
-            DamagedLog: the compression breaks off.
+            DamagedLog: the compressed data is damaged.
         """
         rest = b""
         is_first = True
@@ -101,14 +101,14 @@ def _cut(line: bytes) -> bytes:
 
 
 def _inflate(first: bytes, chunks: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield what is in a gzip file of any number of members, in bounded pieces."""
+    """Yield the content of a gzip file with any number of members, in pieces of bounded size."""
     member = None
     try:
         for chunk in itertools.chain((first,), chunks):
             packed = chunk
             while packed:
                 if member is None:
-                    # Padding of zeros may stand between members.
+                    # Zeros may pad the space between members.
                     packed = packed.lstrip(b"\0")
                     if not packed:
                         break
@@ -128,7 +128,7 @@ def _inflate(first: bytes, chunks: Iterator[bytes | None]) -> Iterator[bytes | N
 
 @contextmanager
 def open_log(name: str) -> Iterator[Log]:
-    """Open a file by its name, or standard input as `-`; raises OSError."""
+    """Open a file by its name, or standard input as `-`; raise OSError."""
     if name == STDIN:
         yield Log(sys.stdin.fileno())
         return
@@ -137,5 +137,5 @@ def open_log(name: str) -> Iterator[Log]:
 
 
 def size_of(names: tuple[str, ...]) -> int | None:
-    """Return the bytes of all files together; None where standard input is among them."""
+    """Return the total bytes of all files; None where one of them is standard input."""
     return None if STDIN in names else sum(Path(name).stat().st_size for name in names)

@@ -1,15 +1,17 @@
-"""Adds the lines of access logs to the events, each line once, however often and under whatever name it comes.
+"""Add the lines of access logs to the events, every line once, however often and under any name it is imported.
 
-The ledger is the data itself. An imported event carries the id of its line; before anything is sent for an hour, the
-ids that are stored for it are asked for, and a line that is there is left out. So there is no second record that a
-crash could leave behind the events, and what was deleted or has expired is not remembered as imported. What was
-acknowledged but is not yet stored would be missed: every run first waits until the collector has stored what it
-holds, and batches are named by their source and lines, so that one that is sent again within the collector's window
-is stored once. Where the collector says that it took a batch before, the ledger is asked again: another run may have
-brought it, or its events were deleted since, and then they are sent under another name.
+The stored events are the ledger. An imported event carries the id of its line. Before the importer sends events of an
+hour, it reads the ids that are stored for that hour, and leaves out the lines that are there. So no second record can
+differ from the events after a crash, and deleted or expired events do not count as imported.
 
-Left out by this rule: of lines that are alike to the letter and in the same second, those that stand in two files
-that were split between them (a rotation in that very second) count once.
+Acknowledged events may not be stored yet, and their ids would be missing. So every run first waits until the
+collector has stored its events. The id of a batch is made from its source and lines, so that the collector recognizes
+a batch that is sent again, and stores it once. Where the collector reports a duplicate, the importer reads the stored
+ids again. Either another run sent the batch, or its events were deleted since; deleted events are sent again under
+another batch id.
+
+One case counts too few: equal lines of one second that a rotation in that second split between two files. The lines
+of the second file count as imported already.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone, tzinfo
 
-from apimetry.cli.access_logs.events import HOUR_S, Choices, LineIds, is_plausible, make_event
+from apimetry.cli.access_logs.events import HOUR_S, EventOptions, LineIds, is_plausible, make_event
 from apimetry.cli.access_logs.files import MAX_LINE_BYTES, DamagedLog, Log
 from apimetry.cli.access_logs.ledger import KnownLines
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine
@@ -44,21 +46,21 @@ _DAY_S = 86_400
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How logs are to be read."""
+class ReadOptions:
+    """The options for reading logs."""
 
     form: str = AUTO
     layout: str = ""
-    """A format string of nginx's or Apache's, instead of `form`."""
+    """A format string of nginx or Apache, which replaces `form`."""
     zone: tzinfo = timezone.utc
-    """Of times that name none."""
+    """The zone of times without one."""
     timestamps: str = ""
-    """FILE_MTIME or NOW, for lines without a time; empty: they are unreadable."""
+    """The time of lines without one: FILE_MTIME or NOW. Where it is empty, such lines are unreadable."""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """One open log: its reader, the ids of its lines, and the time of those that name none."""
+class _OpenLog:
+    """One open log: its reader, the ids of its lines, and the time for lines without one."""
 
     reader: Reader
     ids: LineIds
@@ -66,13 +68,18 @@ class _Source:
 
 
 class Importer:
-    """One run over any number of files; `reports` grows with it."""
+    """Import any number of files in one run; `reports` has one report for each file."""
 
     def __init__(
-        self, collector: Collector | None, stored: Stored, choices: Choices, *, clock: Callable[[], float] = time.time
+        self,
+        collector: Collector | None,
+        stored: Stored,
+        options: EventOptions,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.reports: list[FileReport] = []
-        self._choices = choices
+        self._options = options
         self._clock = clock
         if collector is not None:
             collector.wait_until_stored()
@@ -80,19 +87,19 @@ class Importer:
         self._outbox = Outbox(collector, lambda: self._known, Routes(stored.routes()))
         self._known = KnownLines(stored, self._outbox.settle)
 
-    def add(self, name: str, log: Log, reading: Reading) -> Iterator[FileReport]:
-        """Add a file's lines to the events; yields its report now and then while it grows.
+    def add(self, name: str, log: Log, read_options: ReadOptions) -> Iterator[FileReport]:
+        """Add a file's lines to the events; yield the file's report from time to time to show the progress.
 
         Raises:
-            BadLine: the format cannot be told.
-            DamagedLog: the compression breaks off; the lines before were added.
+            BadLine: no known format reads the log.
+            DamagedLog: the compressed data is damaged; the lines before the damage were added.
             LayoutError: the layout cannot be understood.
         """
         report = FileReport(name)
         self.reports.append(report)
         self._outbox.report = report
         try:
-            yield from self._add_lines(report, log, reading)
+            yield from self._add_lines(report, log, read_options)
         except (DamagedLog, KeyboardInterrupt):
             self._outbox.flush()
             raise
@@ -100,85 +107,87 @@ class Importer:
         yield report
 
     def settle(self) -> None:
-        """Wait until everything can be queried."""
+        """Wait until every event that was sent can be queried."""
         self._outbox.settle()
 
-    def _add_lines(self, report: FileReport, log: Log, reading: Reading) -> Iterator[FileReport]:
+    def _add_lines(self, report: FileReport, log: Log, read_options: ReadOptions) -> Iterator[FileReport]:
         lines, first = log.lines(), list[bytes]()
-        source = self._open(log, lines, first, reading)
-        if source is None:
+        opened = self._open(log, lines, first, read_options)
+        if opened is None:
             return
-        report.form, flushed_s = source.reader.name, self._clock()
+        report.form, flushed_s = opened.reader.name, self._clock()
         for number, line in enumerate(itertools.chain(first, lines), 1):
             if line is not None:
                 report.lines += bool(line.strip())
-                self._add_line(line, number, source, report)
-            # Of a log that is still written nothing waits for the next batch to be full.
+                self._add_line(line, number, opened, report)
+            # Events of a log that grows do not wait for a full batch.
             if log.is_live and (line is None or self._clock() - flushed_s > LIVE_FLUSH_S):
                 self._outbox.flush()
                 flushed_s = self._clock()
             if line is None or number % _YIELD_LINES == 0:
                 yield report
 
-    def _open(self, log: Log, lines: Iterator[bytes | None], first: list[bytes], reading: Reading) -> _Source | None:
-        """Open a log's reader, taking as many first lines as that needs; None for an empty log."""
-        latest = datetime.fromtimestamp(log.written_s, reading.zone)
-        if reading.layout:
-            reader = open_layout(reading.layout, latest)
+    def _open(
+        self, log: Log, lines: Iterator[bytes | None], first: list[bytes], read_options: ReadOptions
+    ) -> _OpenLog | None:
+        """Return an open log, None for an empty one; the lines that detect its format are read into `first`."""
+        latest = datetime.fromtimestamp(log.written_s, read_options.zone)
+        if read_options.layout:
+            reader = open_layout(read_options.layout, latest)
         else:
-            form = _tell_format(lines, first, latest) if reading.form == AUTO else reading.form
+            form = _detect_format(lines, first, latest) if read_options.form == AUTO else read_options.form
             if form is None:
                 return None
             reader = open_reader(form, latest)
-        is_passing = log.is_live and reading.timestamps == NOW
-        # What is read as it is written is new, however like it is to what was read before.
-        ids = LineIds(os.urandom(16) if is_passing else b"")
+        is_following = log.is_live and read_options.timestamps == NOW
+        # Lines that arrive now are new, also where they are equal to earlier lines: random bytes make their ids
+        # unique.
+        ids = LineIds(os.urandom(16) if is_following else b"")
         timeless = {FILE_MTIME: lambda: int(log.written_s * US_PER_S), NOW: lambda: int(self._clock() * US_PER_S)}
-        return _Source(reader, ids, timeless.get(reading.timestamps))
+        return _OpenLog(reader, ids, timeless.get(read_options.timestamps))
 
-    def _add_line(self, line: bytes, number: int, source: _Source, report: FileReport) -> None:
-        source.ids.pass_by(line)
+    def _add_line(self, line: bytes, number: int, opened: _OpenLog, report: FileReport) -> None:
+        opened.ids.pass_by(line)
         if not line.strip():
             return
         try:
-            parsed = source.reader.read(_text(line))
+            parsed = opened.reader.read(_text(line))
         except BadLine as error:
             report.note_unreadable(number, str(error))
             return
         if parsed is None:
             report.not_requests += 1
             return
-        if parsed.time_us is None and source.timeless_us is None:
+        if parsed.time_us is None and opened.timeless_us is None:
             report.without_time += 1
             report.note_unreadable(number, "it names no time")
             return
-        self._add_request(line, parsed, source, report)
+        self._add_request(line, parsed, opened, report)
 
-    def _add_request(self, line: bytes, parsed: LogLine, source: _Source, report: FileReport) -> None:
+    def _add_request(self, line: bytes, parsed: LogLine, opened: _OpenLog, report: FileReport) -> None:
         if parsed.time_us is not None:
             time_us, hour = parsed.time_us, parsed.time_us // US_PER_S // HOUR_S
         else:
-            time_us, hour = source.timeless_us() if source.timeless_us else 0, None
+            time_us, hour = opened.timeless_us() if opened.timeless_us else 0, None
         if time_us < self._oldest_us:
             report.older_than_retention += 1
         elif time_us > int((self._clock() + _MAX_AHEAD_S) * US_PER_S):
             report.in_the_future += 1
         else:
-            line_id = source.ids.name_by_place() if hour is None else source.ids.name(line, hour)
-            known = self._known.of(hour)
+            line_id = opened.ids.name_by_place() if hour is None else opened.ids.name(line, hour)
+            known = self._known.ids_of(hour)
             if line_id in known:
                 report.already_there += 1
                 return
             known.add(line_id)
-            event = make_event(_checked(parsed, report), time_us, line_id, self._choices)
+            event = make_event(_with_plausible_duration(parsed, report), time_us, line_id, self._options)
             self._outbox.add(Pending(event, line_id, hour))
 
 
-def _tell_format(lines: Iterator[bytes | None], first: list[bytes], latest: datetime) -> str | None:
-    """Return the format of a log by its first lines, which are put into `first`; None for an empty log.
+def _detect_format(lines: Iterator[bytes | None], first: list[bytes], latest: datetime) -> str | None:
+    """Detect the format of a log by its first lines, which are read into `first`; return None for an empty log.
 
-    As many lines are taken as it needs to find requests among them. Of a log that is still written the lines are
-    enough that have come when nothing more comes.
+    More lines are read until some of them are requests. For a log that grows, the lines before a silence are enough.
     """
     wanted = SAMPLE_LINES
     for line in lines:
@@ -208,8 +217,8 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "replace")
 
 
-def _checked(line: LogLine, report: FileReport) -> LogLine:
-    """Return the line without a response time that cannot be one, and count what it was taken from."""
+def _with_plausible_duration(line: LogLine, report: FileReport) -> LogLine:
+    """Remove a response time that is not possible, and count in the report which field the time came from."""
     if line.response_us is not None and not is_plausible(line.response_us):
         report.implausible_durations += 1
         line = replace(line, response_us=None)

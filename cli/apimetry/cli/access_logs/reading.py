@@ -1,4 +1,4 @@
-"""Reads the lines of one log: what is around them, their format, and which format that is. Pure."""
+"""Read the lines of one log: remove envelopes, parse the lines, and detect the format. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from apimetry.cli.access_logs.lines import BadLine, LogLine, Parser
 
 AUTO = "auto"
 LAYOUT = "the given --log-format"
-# What gunicorn, Hypercorn and Granian say of themselves, often in the same file.
+# Messages of gunicorn, Hypercorn and Granian, which often write them into the access log.
 _SERVER_MESSAGE = re.compile(
     r"\A(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d{1,10}\] )?\[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] "
 )
 
 
 class Reader:
-    """Reads the lines of one log with one parser.
+    """Read the lines of one log with one parser.
 
     Args:
-        name: the format's.
-        parser: what reads a line that nothing is around.
-        latest: when the log was last written; its zone is that of times that name none.
-        is_bare: a line is read as it stands first, and only then without what may be around it: what its format
-            begins with looks like what a container's or a system's log puts there.
+        name: name of the format.
+        parser: parses a line without envelopes.
+        latest: when the log was last written; times without a zone are in its zone.
+        is_bare: whether the whole line is parsed before the line without envelopes: the begin of a line in this
+            format looks like an envelope of a container or of syslog.
     """
 
     def __init__(self, name: str, parser: Parser, latest: datetime, *, is_bare: bool = False) -> None:
@@ -38,7 +38,7 @@ class Reader:
         self._is_bare = is_bare
 
     def read(self, text: str) -> LogLine | None:
-        """Return the request of a line, None for a line that tells none; raises BadLine."""
+        """Return the request of a line; None for a line without a request; raise BadLine."""
         text = without_colours(text)
         opened = open_envelopes(text, self._latest)
         try:
@@ -69,26 +69,26 @@ def open_reader(name: str, latest: datetime) -> Reader:
     """Return a reader of one of FORMATS.
 
     Args:
-        name: the format's.
-        latest: when the log was last written; its zone is that of times that name none.
+        name: name of the format.
+        latest: when the log was last written; times without a zone are in its zone.
     """
     form = FORMATS[name]
     parser = form.open(_zone_of(latest))
-    if form.otherwise:
-        parser = _first_of(parser, FORMATS[form.otherwise].open(_zone_of(latest)))
+    if form.fallback:
+        parser = _first_of(parser, FORMATS[form.fallback].open(_zone_of(latest)))
     return Reader(name, parser, latest, is_bare=form.is_bare)
 
 
 def open_layout(layout: str, latest: datetime) -> Reader:
-    """Return a reader of a layout of nginx's or Apache's; raises LayoutError."""
+    """Return a reader of a layout of nginx or Apache; raise LayoutError."""
     return Reader(LAYOUT, compile_layout(layout, _zone_of(latest)), latest, is_bare=True)
 
 
 def detect(lines: Sequence[str], latest: datetime) -> str | None:
-    """Return the one of FORMATS that reads the first lines; None where none reads any.
+    """Return the name in FORMATS that reads the first lines; None where no format reads a line.
 
-    The first in the table that reads at least half as many as the best does: a specific format reads lines that a
-    general one reads too, and knows more of them.
+    It is the first format of the table that reads at least half as many lines as the best one. So a specific format
+    wins over a general format, which reads the same lines and knows fewer of their fields.
     """
     scores = {
         form.name: _score(Reader(form.name, form.open(_zone_of(latest)), latest, is_bare=form.is_bare).read, lines)
@@ -109,12 +109,12 @@ def _score(read: Callable[[str], LogLine | None], lines: Sequence[str]) -> int:
     return score
 
 
-def _first_of(parser: Parser, otherwise: Parser) -> Parser:
+def _first_of(parser: Parser, fallback: Parser) -> Parser:
     def parse(text: str) -> LogLine | None:
         try:
             return parser(text)
         except BadLine:
-            return otherwise(text)
+            return fallback(text)
 
     return parse
 

@@ -1,4 +1,4 @@
-"""What became of an import: counted by file, printed for people or as JSON."""
+"""The results of an import: counts by file, printed for people or as JSON."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COUNTS = (
     "not_requests",
     "unreadable",
 )
-# Of those that were imported.
+# Counts of imported lines.
 NOTES = ("without_duration", "implausible_durations")
 
 
 @dataclass
 class FileReport:
-    """What became of one file's lines: each is in exactly one of the counts but `lines`."""
+    """The results of one file. Every line is in `lines` and in exactly one other count of COUNTS."""
 
     file: str
     form: str = ""
     lines: int = 0
     imported: int = 0
-    """Stored: what the collector took before, and what another run stored meanwhile, is already there."""
+    """Lines that this run stored. Lines that the collector or another run had already are in `already_there`."""
     already_there: int = 0
     older_than_retention: int = 0
     in_the_future: int = 0
@@ -42,19 +42,19 @@ class FileReport:
     without_duration: int = 0
     implausible_durations: int = 0
     without_time: int = 0
-    """Of the unreadable ones: those that name no time."""
+    """Unreadable lines that have no time."""
     durations: Counter[str] = field(default_factory=Counter)
-    """Which field the response times were taken from, with its unit."""
+    """The fields that have the response times, with their unit."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Why lines were unreadable or rejected."""
     examples: list[tuple[int, str]] = field(default_factory=list)
-    """Of the first unreadable lines: number and reason."""
+    """Number and reason of the first unreadable lines."""
     failure: str = ""
-    """Why the file, or a part of it, was not read; empty where all of it was."""
+    """Why the file or a part of it was not read; empty where the whole file was read."""
 
     @property
     def requests(self) -> int:
-        """Lines that were understood."""
+        """Return the number of lines that are requests."""
         return self.lines - self.not_requests - self.unreadable
 
     def note_unreadable(self, number: int, reason: str) -> None:
@@ -66,19 +66,19 @@ class FileReport:
 
 
 def failures(reports: Sequence[FileReport]) -> list[str]:
-    """Return what went wrong with files as a whole, a sentence each."""
-    found = []
+    """Return one sentence for every file that failed as a whole."""
+    messages = []
     for report in reports:
         if report.failure:
-            found.append(f"{report.file}{report.failure}")
+            messages.append(f"{report.file}{report.failure}")
         elif report.without_time:
-            found.append(
+            messages.append(
                 f"{report.file}: {report.without_time} lines name no time; say --timestamps file-mtime or now,"
                 " or have the server write one"
             )
         elif report.unreadable and not report.requests:
-            found.append(f"{report.file}: no line could be read")
-    return found
+            messages.append(f"{report.file}: no line could be read")
+    return messages
 
 
 def show(reports: Sequence[FileReport], *, dry_run: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The request of a log line: its escapes, its method and its target. Pure."""
+"""Parse the request of a log line: escapes, method, target and address. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOT_HTTP = ("", "")
 
 
 def read_request(text: str) -> tuple[str, str]:
-    """Return the method and the target of a request line; both are empty where it is none of HTTP.
+    """Return the method and the target of a request line; both are empty where the text is not HTTP.
 
-    A server writes `-`, nothing or the bytes that it got (of a TLS greeting, say) where it could not read a request.
+    A server that cannot read a request writes `-`, nothing, or the received bytes, such as those of a TLS handshake.
     """
     method, _, rest = text.partition(" ")
     target, space, protocol = rest.rpartition(" ")
@@ -35,7 +35,7 @@ def read_request(text: str) -> tuple[str, str]:
 
 
 def origin_form(target: str) -> str:
-    """Return the path and query of a target that names its host too, as a proxy is asked or a balancer writes it."""
+    """Return the path and query of a target, also of one with scheme and host, as proxies and balancers have it."""
     match = _AUTHORITY.match(target)
     if match is None:
         return target
@@ -61,7 +61,7 @@ def _replace(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=1024)
 def read_address(text: str) -> str:
-    """Return an IP address without its port; empty for a name, a socket, or anything else."""
+    """Return an IP address without its port; empty for a name, a socket, or another text."""
     text = text.strip().strip('"')
     match = _HOST_PORT.match(text)
     if match is not None:

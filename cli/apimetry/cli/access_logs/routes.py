@@ -1,7 +1,7 @@
-"""Which guessed routes are believed: those that answered once, or were asked for twice. Pure, but for its memory.
+"""Decide which guessed routes are accepted: those with one success, or with two requests. Pure, except for its state.
 
-A scanner asks for hundreds of paths that do not exist, and not every server answers 404: each would be a route of its
-own. So a route that is seen once, with an error, is unmatched.
+A scanner requests hundreds of paths that do not exist, and some servers do not answer them with 404. Every such path
+would become a route. So the route of a single request that failed is unmatched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_KNOWN = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An event that is to be sent, the id of its line, and the hour under which that is looked up."""
+    """An event to send, the id of its line, and the hour that the id belongs to."""
 
     event: dict[str, object]
     line_id: str
@@ -26,10 +26,10 @@ class Pending:
 
 
 class Routes:
-    """Holds back the first event of each route that is in doubt, until another one confirms it.
+    """Hold the first event of a doubtful route until a second event confirms the route.
 
     Args:
-        known: routes that are believed from the start.
+        known: routes that are accepted from the start.
     """
 
     def __init__(self, known: Collection[str] = ()) -> None:
@@ -37,7 +37,7 @@ class Routes:
         self._held: OrderedDict[str, Pending] = OrderedDict()
 
     def take(self, pending: Pending) -> list[Pending]:
-        """Return what can be sent now that this event has come."""
+        """Add an event, and return the events that can be sent now."""
         route = str(pending.event["route"])
         if route == UNMATCHED or route in self._known:
             return [pending]
@@ -50,7 +50,7 @@ class Routes:
         return [_unmatched(self._held.popitem(last=False)[1])] if len(self._held) > _MAX_HELD else []
 
     def release(self) -> list[Pending]:
-        """Return what is still in doubt, as unmatched."""
+        """Return the events of routes that are still doubtful, as unmatched."""
         released = [_unmatched(held) for held in self._held.values()]
         self._held.clear()
         return released

@@ -1,4 +1,4 @@
-"""Sends events in batches, and counts what the collector says became of them."""
+"""Send events in batches, and count the results that the collector reports."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from apimetry.cli.access_logs.routes import Pending, Routes
 from apimetry.cli.access_logs.targets import Collector
 
 BATCH_EVENTS = 2000
-# The collector takes bodies of 8 MiB. Long URLs of other letters than ASCII fill one with fewer events.
+# The collector accepts bodies of 8 MiB. Long URLs with non-ASCII letters fill a body with fewer events.
 MAX_BODY_BYTES = 6 * 1024 * 1024
-# As often as the events of one file can be deleted and imported again while the collector knows a batch: a day.
+# How often the events of one file can be deleted and imported again within a day. For a day the collector knows a
+# batch.
 _MAX_REPEATS = 100
 
 
 class Outbox:
-    """What is to be sent. Mutable: the events that wait, and whose report they are counted in.
+    """Collect events and send them in batches.
+
+    Mutable state: the events that wait, and the report that counts them.
 
     Args:
-        collector: where events go; None for a dry run, which counts them as imported.
-        known: what is stored already.
-        routes: which routes are believed.
+        collector: receives the events; None for a dry run, which counts the events as imported.
+        known: returns the ids that are stored already.
+        routes: decides which guessed routes are accepted.
     """
 
     def __init__(self, collector: Collector | None, known: Callable[[], KnownLines], routes: Routes) -> None:
@@ -36,18 +39,18 @@ class Outbox:
         self.report = FileReport("")
 
     def add(self, pending: Pending) -> None:
-        """Send the event with the next batch, once its route is out of doubt."""
+        """Add an event to the next batch; an event of a doubtful route waits for a second one."""
         self._pending += self._routes.take(pending)
         if len(self._pending) >= BATCH_EVENTS:
             self._send()
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send all events that wait."""
         self._pending += self._routes.release()
         self._send()
 
     def settle(self) -> None:
-        """Send what is out of doubt, and return when everything that was sent can be queried."""
+        """Send the events of accepted routes, and wait until every event that was sent can be queried."""
         self._send()
         if self._collector is not None:
             self._collector.wait_until_stored()
@@ -64,9 +67,10 @@ class Outbox:
 
     def _deliver(self, batch: list[Pending], collector: Collector) -> None:
         for repeat in range(_MAX_REPEATS):
-            answer = collector.send([each.event for each in batch], [each.line_id for each in batch], repeat)
-            if not answer.get("duplicate"):
-                self._count(answer)
+            events, line_ids = [pending.event for pending in batch], [pending.line_id for pending in batch]
+            result = collector.send(events, line_ids, repeat)
+            if not result.get("duplicate"):
+                self._count(result)
                 return
             batch = self._missing(batch)
             if not batch:
@@ -77,24 +81,24 @@ class Outbox:
         )
 
     def _missing(self, batch: list[Pending]) -> list[Pending]:
-        """Return what of a batch that the collector took before is not stored: its events were deleted since."""
+        """Return the events of a duplicate batch that are not stored, because they were deleted since."""
         self.settle()
-        stored = self._known().stored_now({each.hour for each in batch})
-        missing = [each for each in batch if each.line_id not in stored]
+        stored = self._known().stored_now({pending.hour for pending in batch})
+        missing = [pending for pending in batch if pending.line_id not in stored]
         self.report.already_there += len(batch) - len(missing)
         return missing
 
-    def _count(self, answer: dict[str, object]) -> None:
-        accepted, rejected, details = answer["accepted"], answer["rejected"], answer.get("details", [])
+    def _count(self, result: dict[str, object]) -> None:
+        accepted, rejected, details = result["accepted"], result["rejected"], result.get("details", [])
         if isinstance(accepted, int) and isinstance(rejected, int) and isinstance(details, list):
             self.report.imported += accepted
             self.report.rejected += rejected
-            self.report.reasons.update(f"{each['field']}: {each['message']}" for each in details)
+            self.report.reasons.update(f"{detail['field']}: {detail['message']}" for detail in details)
 
 
 def _parts(batch: list[Pending]) -> Iterator[list[Pending]]:
-    """Yield the batch, in as many parts as it takes for each to fit into a body."""
-    if len(batch) == 1 or len(msgspec.json.encode([each.event for each in batch])) <= MAX_BODY_BYTES:
+    """Yield the batch in parts that fit into a request body."""
+    if len(batch) == 1 or len(msgspec.json.encode([pending.event for pending in batch])) <= MAX_BODY_BYTES:
         yield batch
         return
     middle = len(batch) // 2

@@ -1,4 +1,4 @@
-"""Times as logs write them, in microseconds since the epoch. Pure."""
+"""Read the times of logs as microseconds since the epoch. Pure."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _ASCTIME = re.compile(
     r"(?P<fraction>)(?P<offset>(?!))?\Z"
 )
 _NUMBER = re.compile(r"\A(\d{1,19})(?:\.(\d{1,9}))?\Z")
-# From 1973 on, numbers of this many digits before the point count seconds, milliseconds, microseconds, nanoseconds.
+# Fewest and most digits before the point, and the unit, for times after 1973. More digits are nanoseconds.
 _DIGITS_OF_UNIT = ((9, 11, US_PER_S), (12, 14, 1000), (15, 17, 1))
 _UNREADABLE = "its time cannot be read"
 
 
 def clf_time_us(text: str, zone: tzinfo | None = None) -> int:
-    """Read `14/Oct/2014:16:00:00 +0200`; one without an offset is of `zone`; raises BadLine."""
+    """Read `14/Oct/2014:16:00:00 +0200`; a time without an offset is in `zone`; raise BadLine."""
     return _read(_CLF, text, zone)
 
 
 def iso_time_us(text: str, zone: tzinfo | None = None) -> int:
-    """Read `2014-10-14T16:00:00.123+02:00` and the like; one without an offset is of `zone`; raises BadLine."""
+    """Read `2014-10-14T16:00:00.123+02:00` and similar; a time without an offset is in `zone`; raise BadLine."""
     return _read(_ISO, text, zone)
 
 
 def asctime_us(text: str, zone: tzinfo) -> int:
-    """Read `Thu Nov 26 14:43:04 2026` of a zone, as C's asctime writes it; raises BadLine."""
+    """Read `Thu Nov 26 14:43:04 2026`, the form of C's asctime, in `zone`; raise BadLine."""
     return _read(_ASCTIME, text, zone)
 
 
 def any_time_us(value: object, zone: tzinfo | None = None) -> int:
-    """Read a time of a JSON log: a number since the epoch, or any of the texts above; raises BadLine."""
+    """Read a time of a JSON log: a number since the epoch, or a text in CLF or ISO form; raise BadLine."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return epoch_us(f"{value:.6f}" if isinstance(value, float) else str(value))
     if isinstance(value, str):
@@ -60,7 +60,7 @@ def any_time_us(value: object, zone: tzinfo | None = None) -> int:
 
 
 def epoch_us(text: str) -> int:
-    """Read seconds, milliseconds, microseconds or nanoseconds since the epoch, which their size tells apart."""
+    """Read a number since the epoch; its size shows whether it is in seconds, milli-, micro- or nanoseconds."""
     match = _NUMBER.match(text)
     if match is None:
         raise BadLine(_UNREADABLE)
@@ -74,11 +74,11 @@ def epoch_us(text: str) -> int:
 
 
 def syslog_time_us(text: str, latest: datetime) -> int:
-    """Read `Oct 14 16:00:00`, which names no year: the last such moment that is not after `latest`.
+    """Read `Oct 14 16:00:00`, a time without a year: the last such time that is not after `latest`.
 
     Args:
-        text: the month, the day and the time, one space between them.
-        latest: when the log was last written; its zone is that of the text.
+        text: the month, the day and the time, with one space between them.
+        latest: when the log was last written; the text is in its zone.
     """
     month, day, clock = text.split(" ")
     for year in (latest.year, latest.year - 1):
@@ -86,7 +86,7 @@ def syslog_time_us(text: str, latest: datetime) -> int:
             time = _moment(str(year), MONTHS.get(month, 0), day, clock).replace(tzinfo=latest.tzinfo)
         except ValueError:
             continue
-        # A clock may be a little ahead of the file system's.
+        # The clock of the log may be ahead of the clock of the file system.
         if time <= latest + timedelta(days=1):
             return int(time.timestamp()) * US_PER_S
     raise BadLine(_UNREADABLE)

@@ -1,1 +1,1 @@
-"""The formats of access logs, one in each module; `table` registers them."""
+"""The formats of access logs: one module for a format or a family; `table` lists all of them."""

@@ -1,15 +1,15 @@
-"""Access logs of AWS Application Load Balancers. Pure.
+"""Parse access logs of AWS Application Load Balancers. Pure.
 
-Source: "Access log entries" in the user guide of Elastic Load Balancing. Newer fields come after older ones, so only
-the first ones need be there. The response took what receiving, the target and sending took together; a part of -1 is
-one that was not measured.
+Source: "Access log entries" in the user guide of Elastic Load Balancing. Newer fields follow older ones, so only the
+first fields are required. The response time is the sum of three times: receiving, the target, and sending. A time of
+-1 was not measured.
 """
 
 from __future__ import annotations
 
 import re
 
-from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, known, read_size, read_status
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import read_address, read_request, unescape
 from apimetry.cli.access_logs.times import iso_time_us
 
@@ -25,7 +25,7 @@ _LINE = re.compile(
 
 
 def alb(text: str) -> LogLine:
-    """Parse an entry; raises BadLine."""
+    """Parse an entry; raise BadLine."""
     match = _LINE.match(text)
     if match is None:
         raise BadLine("it is not an entry of an Application Load Balancer")
@@ -33,16 +33,16 @@ def alb(text: str) -> LogLine:
         raise BadLine("it has no status: the connection ended before an answer")
     method, target = read_request(unescape(match["request"]))
     parts = match["times"].split(" ")
-    measured = "-1" not in parts
+    is_measured = "-1" not in parts
     return LogLine(
         time_us=iso_time_us(match["begun"] or match["time"]),
         method=method if method != "-" else "",
         target=target if method != "-" else "",
         status=read_status(match["status"]),
-        response_us=round(sum(map(float, parts)) * US_PER_S) if measured else None,
-        duration="the three processing times together (seconds)" if measured else "",
+        response_us=round(sum(map(float, parts)) * US_PER_S) if is_measured else None,
+        duration="the three processing times together (seconds)" if is_measured else "",
         request_bytes=read_size(match["received"]),
         response_bytes=read_size(match["sent"]),
         address=read_address(match["client"]),
-        user_agent=known(unescape(match["agent"])),
+        user_agent=dash_as_empty(unescape(match["agent"])),
     )

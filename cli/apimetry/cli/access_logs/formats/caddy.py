@@ -1,7 +1,7 @@
-"""Caddy's JSON. Pure.
+"""Parse Caddy's JSON. Pure.
 
-Its durations are seconds with a fraction, or with `duration_format` whole milliseconds, whole nanoseconds, or text
-with units. A whole number can be either of two, so it is taken only where the format says which.
+Durations are seconds with a fraction. With `duration_format` they are whole milliseconds, whole nanoseconds, or text
+with units. A whole number can have either unit, so it is read only where the name of the format says the unit.
 Source: Caddy's `log` directive, and zap's encoders, which write the numbers.
 """
 
@@ -21,15 +21,15 @@ Duration = tuple["int | None", str]
 
 
 def caddy(text: str) -> LogLine | None:
-    """Parse an entry of Caddy's JSON encoder; None for one of another logger; raises BadLine.
+    """Parse an entry of Caddy's JSON encoder; return None for an entry of another logger; raise BadLine.
 
-    Durations are seconds with a fraction, or text with units; a whole number is not taken.
+    Durations are seconds with a fraction, or text with units; a whole number is not read.
     """
     return _parse(text, lambda _: (None, ""))
 
 
 def caddy_in(unit_us: float, unit: str) -> Parser:
-    """Return a parser of entries whose durations are whole numbers of a unit."""
+    """Return a parser of entries whose durations are whole numbers in one unit."""
     return lambda text: _parse(text, lambda value: (round(value * unit_us), f"duration ({unit})"))
 
 
@@ -42,22 +42,24 @@ def _parse(text: str, read_whole: Callable[[int], Duration]) -> LogLine | None:
     request = entry.members.get("request")
     if not isinstance(request, dict) or "status" not in entry.members or "uri" not in request:
         return None
-    asked = Entry(request)
+    request_entry = Entry(request)
     response_us, duration = _read_duration(entry.members.get("duration"), read_whole)
     ended_us = any_time_us(
         next((entry.members[name] for name in _TIMES if name in entry.members), None), timezone.utc
     )
     return LogLine(
-        # Written when the answer was: the request came before.
+        # The entry has the time of the response. The request began earlier.
         time_us=ended_us - (response_us if response_us is not None and response_us <= LONGEST_US else 0),
-        method=asked.text("method"),
-        target=origin_form(asked.text("uri")),
+        method=request_entry.text("method"),
+        target=origin_form(request_entry.text("uri")),
         status=entry.status("status"),
         response_us=response_us,
         duration=duration,
         request_bytes=entry.size("bytes_read"),
         response_bytes=entry.size("size"),
-        address=read_address(asked.text("client_ip") or asked.text("remote_ip") or asked.text("remote_addr")),
+        address=read_address(
+            request_entry.text("client_ip") or request_entry.text("remote_ip") or request_entry.text("remote_addr")
+        ),
         user=entry.text("user_id"),
         user_agent=_read_agent(request.get("headers")),
     )

@@ -1,6 +1,6 @@
-"""The common and combined formats of Apache and nginx, with what people put before and after them. Pure.
+"""Parse the common and combined formats of Apache and nginx, also with text before and after them. Pure.
 
-Sources: Apache's mod_log_config, nginx's ngx_http_log_module. gunicorn's default is the same.
+Sources: Apache's mod_log_config, nginx's ngx_http_log_module. gunicorn's default format is the same.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from apimetry.cli.access_logs.durations import in_unit, labelled, with_unit
-from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, known, read_size, read_status
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import read_address, read_request, unescape
 from apimetry.cli.access_logs.times import clf_time_us
 
-# The text of a user can hold brackets, and no quote: a time is one where a request's quote follows.
+# The name of a user can contain brackets, but no quote. So only a time before a quote is the time of the request.
 TIME = re.compile(r"\[(?P<time>\d\d?/[A-Z][a-z]{2}/\d{4}[: ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?: [+-]\d{4})?)\] \"")
 _QUOTED = re.compile(r"(?P<text>[^\"\\]*(?:\\.[^\"\\]*)*)\"", re.DOTALL)
 _NUMBERS = re.compile(r" (?P<status>\d{3}) (?P<size>\d{1,16}|-)(?= |\Z)")
@@ -29,12 +29,12 @@ Duration = tuple["int | None", str]
 
 
 def combined(text: str) -> LogLine:
-    """Parse a line of the common or combined format; a time after it is taken where a name or unit says so."""
+    """Parse a line of the common or combined format; read a response time after it where a name or unit marks it."""
     return _parse(text, find_duration)
 
 
 def combined_in(unit_us: int, unit: str) -> Parser:
-    """Return a parser of lines that end in a time: the one number after the user agent, or after the size."""
+    """Return a parser of lines with one more number after the user agent or the size: the response time."""
 
     def only_number(words: list[tuple[str, str | None]]) -> Duration:
         named = _find_named(words)
@@ -57,7 +57,7 @@ combined_ms = combined_in(1000, "milliseconds")
 
 
 def read_common(text: str) -> tuple[LogLine, int]:
-    """Return what the common format says, without response time, and where the line goes on; raises BadLine."""
+    """Return the request of the common format, without response time, and where its text ends; raise BadLine."""
     match = TIME.search(text)
     if match is None:
         raise BadLine("it is not in the combined format")
@@ -84,7 +84,7 @@ def _read_from(text: str, time: re.Match[str], time_us: int) -> tuple[LogLine, i
 
 
 def read_without_zone(text: str, read_time: Callable[[str], int]) -> LogLine | None:
-    """Parse a line of the common format whose time names no zone; None for any other text; raises BadLine."""
+    """Parse a line of the common format whose time has no zone; return None for another text; raise BadLine."""
     match = TIME.search(text)
     if match is None:
         return None
@@ -100,7 +100,7 @@ def _parse(text: str, duration_of: Callable[[list[tuple[str, str | None]]], Dura
     words = list(_words(tail))
     agent = ""
     if len(words) > 1 and all(word == "" and quoted is not None for word, quoted in words[:2]):
-        agent = known(unescape(words[1][1] or ""))
+        agent = dash_as_empty(unescape(words[1][1] or ""))
         words = words[2:]
     response_us, duration = duration_of(words)
     return LogLine(
@@ -118,11 +118,11 @@ def _parse(text: str, duration_of: Callable[[list[tuple[str, str | None]]], Dura
 
 
 def read_head(text: str) -> tuple[str, str]:
-    """Return address and user of what stands before the time: `[prefix] address ident user`.
+    """Return the address and the user of the text before the time: `[prefix] address ident user`.
 
-    The ident is `-` wherever no identd is asked, and a user may have spaces. Before the address may stand virtual
-    hosts, what a logger puts there, and lists of forwarded addresses; of a list in the address's own place the first
-    one is the client's.
+    The ident is `-` without identd, and a user may contain spaces. Virtual hosts, prefixes of a logger and lists of
+    forwarded addresses may precede the address. In a list at the place of the address, the first address is the
+    client's.
     """
     words = text.rstrip(" ").split(" ")[:_MAX_WORDS]
     for place, (word, following) in enumerate(itertools.pairwise(words)):
@@ -132,7 +132,7 @@ def read_head(text: str) -> tuple[str, str]:
                 first -= 1
             return _read_first(words[first]) or address, _read_user(words[place + 2 :])
     if len(words) == 3:
-        # identd answered, or a name or a socket is in the address's place.
+        # identd answered, or a name or a socket stands at the place of the address.
         return read_address(words[0]), _read_user(words[2:])
     return (read_address(words[0]), "") if len(words) == 1 else ("", "")
 
@@ -142,11 +142,11 @@ def _read_first(addresses: str) -> str:
 
 
 def _read_user(words: list[str]) -> str:
-    return known(unescape(" ".join(words)))
+    return dash_as_empty(unescape(" ".join(words)))
 
 
 def find_duration(words: list[tuple[str, str | None]]) -> Duration:
-    """Return the response time among what follows a line: one with a name or unit that leave no doubt."""
+    """Return the response time among the words after a line; its name or unit must leave no doubt."""
     named = _find_named(words)
     if named is not None:
         return named
@@ -159,7 +159,7 @@ def find_duration(words: list[tuple[str, str | None]]) -> Duration:
 
 
 def _find_named(words: list[tuple[str, str | None]]) -> Duration | None:
-    return next((found for word, quoted in words if (found := _named(word, quoted)) is not None), None)
+    return next((duration for word, quoted in words if (duration := _named(word, quoted)) is not None), None)
 
 
 def _named(word: str, quoted: str | None) -> Duration | None:
@@ -168,7 +168,7 @@ def _named(word: str, quoted: str | None) -> Duration | None:
 
 
 def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | None:
-    """Return a value with a unit that ends in seconds, and that no name before it claims; None for any other."""
+    """Return a value whose unit ends in `s` and that has no name before it; None for another word."""
     word = word.strip(_SEPARATORS)
     following = words[index + 1][0] if index + 1 < len(words) else ""
     if following in {"ms", "us", "µs", "s"} and word[:1].isdigit():
@@ -179,7 +179,7 @@ def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | N
 
 
 def _words(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield what spaces part: what stands before a quote, and what it holds; None without one."""
+    """Yield the words between spaces: the text before a quote, and the quoted text, None without a quote."""
     position = 0
     for _ in range(_MAX_WORDS):
         if position >= len(text):

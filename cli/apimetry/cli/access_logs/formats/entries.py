@@ -1,4 +1,4 @@
-"""What the formats of JSON share: an entry whose members are read with their types, or refused. Pure."""
+"""Read entries of JSON logs, and the members of an entry with their types. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One JSON object of a log. A member of another type than is asked for makes the line unreadable."""
+    """One JSON object of a log. Its methods raise BadLine where a member has another type."""
 
     members: dict[str, Any]
 
     def text(self, name: str) -> str:
-        """Return a member as text; empty where there is none."""
+        """Return a member as text; empty where it is missing."""
         value = self.members.get(name)
         if value is None:
             return ""
@@ -41,17 +41,17 @@ class Entry:
         return value
 
     def status(self, name: str) -> int:
-        """Return a member as a status of HTTP."""
+        """Return a member as an HTTP status."""
         return read_status(self.text(name))
 
     def size(self, name: str) -> int | None:
-        """Return a member as a number of bytes; None where there is none."""
+        """Return a member as a number of bytes; None where it is missing."""
         text = self.text(name)
         return read_size(text) if text else None
 
 
 def read_entry(text: str) -> Entry:
-    r"""Decode an object; nginx's `\xHH`, which is none of JSON, is understood; raises BadLine."""
+    r"""Decode a JSON object, also with nginx's `\xHH`, which JSON does not have; raise BadLine."""
     if not text.lstrip()[:1] == "{":
         raise BadLine("it is no JSON object")
     try:
@@ -66,7 +66,7 @@ def read_entry(text: str) -> Entry:
 
 
 def plain(number: float) -> str:
-    """Return a number in digits, without an exponent; raises BadLine for what is none."""
+    """Return a number as digits without an exponent; raise BadLine for one that is out of range."""
     if isinstance(number, int):
         if abs(number) >= _LARGEST:
             raise BadLine("one of its numbers is out of range")

@@ -1,4 +1,4 @@
-"""Envoy's default format, and Istio's, which adds details between the flags and the sizes. Pure.
+"""Parse Envoy's default format, and Istio's, which adds details between the flags and the sizes. Pure.
 
 Sources: "Default Format String" in Envoy's documentation of access logging; Istio's "Envoy Access Logs".
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from apimetry.cli.access_logs.lines import BadLine, LogLine, known, read_size, read_status
+from apimetry.cli.access_logs.lines import BadLine, LogLine, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import read_address, read_request
 from apimetry.cli.access_logs.times import iso_time_us
 
@@ -20,7 +20,7 @@ _CLIENT_CLOSED = 499
 
 
 def envoy(text: str) -> LogLine | None:
-    """Parse a line; None for a connection of TCP; raises BadLine."""
+    """Parse a line; return None for a TCP connection; raise BadLine."""
     match = _LINE.match(text)
     if match is None:
         raise BadLine("it is not in Envoy's default format")
@@ -29,7 +29,7 @@ def envoy(text: str) -> LogLine | None:
     if status == "0":
         if "DC" not in match["flags"]:
             return None
-        # The client left before there was an answer.
+        # The client closed the connection before the response.
         status = str(_CLIENT_CLOSED)
     is_measured = match["ms"] != "-"
     return LogLine(
@@ -42,5 +42,5 @@ def envoy(text: str) -> LogLine | None:
         request_bytes=read_size(match["received"]),
         response_bytes=read_size(match["sent"]),
         address=read_address(match["forwarded"].partition(",")[0]),
-        user_agent=known(match["agent"]),
+        user_agent=dash_as_empty(match["agent"]),
     )

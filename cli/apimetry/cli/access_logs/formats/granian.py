@@ -1,6 +1,6 @@
-"""Granian's default, which ends in the duration in milliseconds. Pure.
+"""Parse Granian's default format, which ends in the duration in milliseconds. Pure.
 
-Source: "Access log format" in Granian's documentation. The time is that of the request's begin, and names its zone.
+Source: "Access log format" in Granian's documentation. The time is the begin of the request, and has a zone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINE = re.compile(
 
 
 def granian(text: str) -> LogLine:
-    """Parse a line of Granian; raises BadLine."""
+    """Parse a line of Granian; raise BadLine."""
     match = _LINE.match(text.rstrip())
     if match is None:
         raise BadLine("it is not a line of Granian")

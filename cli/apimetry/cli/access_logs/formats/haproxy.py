@@ -1,7 +1,7 @@
-"""HAProxy's HTTP log (`option httplog` and `option httpslog`). Pure.
+"""Parse HAProxy's HTTP log (`option httplog` and `option httpslog`). Pure.
 
-Source: section 8.2.3 of HAProxy's configuration manual. The last of the five timers, in milliseconds, is the whole
-time of the request; a `+` before it says that the line was written before the end.
+Source: section 8.2.3 of HAProxy's configuration manual. The last of the five timers is the total time of the request,
+in milliseconds. A `+` before it means that the line was written before the end of the request.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _MAX_CAPTURES = 8192
 
 
 def haproxy(zone: tzinfo) -> Parser:
-    """Return a parser of HAProxy's lines, whose times are local; `zone` says where."""
+    """Return a parser of HAProxy's lines; their times are in `zone`."""
 
     def parse(text: str) -> LogLine | None:
         match = _LINE.match(text)
         if match is None:
             raise BadLine("it is not in HAProxy's HTTP format")
         if match["status"] in {"-1", "0"}:
-            # The connection ended before there was an answer.
+            # The connection ended before the response.
             return None
-        # Captured headers stand in braces before the request: it begins at the first quote after them.
+        # Captured headers in braces precede the request. The request begins at the first quote.
         quote = text.find('"', match.end(), match.end() + _MAX_CAPTURES)
         if quote < 0:
             raise BadLine("it is not in HAProxy's HTTP format")

@@ -1,4 +1,4 @@
-"""Hypercorn's default: the combined format, whose request names the version alone: `GET /ok 1.1`. Pure."""
+"""Parse Hypercorn's default: the combined format with the bare version in the request: `GET /ok 1.1`. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REQUEST = re.compile(r"\] \"[A-Z]{1,32} [^\"]{1,4096} (?:\d\.\d|[23]|ws)\" ")
 
 
 def hypercorn(text: str) -> LogLine:
-    """Parse a line of Hypercorn; raises BadLine."""
+    """Parse a line of Hypercorn; raise BadLine."""
     if _REQUEST.search(text[:16_384]) is None:
         raise BadLine("it is not a line of Hypercorn")
     return combined(text)

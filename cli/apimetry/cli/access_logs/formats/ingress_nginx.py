@@ -1,6 +1,7 @@
-"""The default of ingress-nginx. Pure.
+"""Parse the default format of ingress-nginx. Pure.
 
-Source: "Log format" in the user guide of ingress-nginx. Before 0.30 the second word was the real address in brackets.
+Source: "Log format" in the user guide of ingress-nginx. Before 0.30 the second word was the client's address in
+brackets.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LAYOUTS = tuple(
 
 
 def ingress_nginx(text: str) -> LogLine | None:
-    """Parse a line of ingress-nginx; raises BadLine."""
+    """Parse a line of ingress-nginx; raise BadLine."""
     for parse in _LAYOUTS:
         try:
             return parse(text)

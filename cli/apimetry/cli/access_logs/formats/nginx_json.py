@@ -1,7 +1,7 @@
-"""A log of JSON objects whose members are named as nginx's variables are, or nearly so. Pure.
+"""Parse a log of JSON objects whose members have the names of nginx's variables, or similar names. Pure.
 
-nginx has no format of its own in JSON: people write one with `log_format … escape=json`. Names that are in use for
-one thing alone are read; a response time is read where its name says the unit. Anything else needs `--log-format`.
+nginx has no JSON format of its own: people write one with `log_format … escape=json`. The parser reads names that
+have one meaning only, and a response time whose name says the unit. Other logs need `--log-format`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import tzinfo
 
 from apimetry.cli.access_logs.durations import labelled
 from apimetry.cli.access_logs.formats.entries import Entry, read_entry
-from apimetry.cli.access_logs.lines import LogLine, Parser, known
+from apimetry.cli.access_logs.lines import LogLine, Parser, dash_as_empty
 from apimetry.cli.access_logs.requests import origin_form, read_address, read_request
 from apimetry.cli.access_logs.times import any_time_us
 
@@ -40,7 +40,7 @@ _AGENTS = ("http_user_agent", "user_agent", "userAgent", "agent")
 
 
 def nginx_json(zone: tzinfo) -> Parser:
-    """Return a parser of such objects; `zone` is that of times that name none."""
+    """Return a parser of such objects; times without a zone are in `zone`."""
     return lambda text: _parse(text, zone)
 
 
@@ -56,8 +56,8 @@ def _parse(text: str, zone: tzinfo) -> LogLine | None:
     if request:
         method_text, target_text = read_request(entry.text(request))
     else:
-        method_text, target_text = known(entry.text(method)), origin_form(known(entry.text(target)))
-        query = known(entry.text(_first(entry, _QUERIES)))
+        method_text, target_text = dash_as_empty(entry.text(method)), origin_form(dash_as_empty(entry.text(target)))
+        query = dash_as_empty(entry.text(_first(entry, _QUERIES)))
         if query and "?" not in target_text:
             target_text = f"{target_text}?{query}"
     response_us, duration = _read_duration(entry)
@@ -71,18 +71,18 @@ def _parse(text: str, zone: tzinfo) -> LogLine | None:
         request_bytes=_size(entry, _RECEIVED),
         response_bytes=_size(entry, _SENT),
         address=read_address(entry.text(_first(entry, _ADDRESSES))),
-        user=known(entry.text(_first(entry, _USERS))),
-        user_agent=known(entry.text(_first(entry, _AGENTS))),
+        user=dash_as_empty(entry.text(_first(entry, _USERS))),
+        user_agent=dash_as_empty(entry.text(_first(entry, _AGENTS))),
     )
 
 
 def _first(entry: Entry, names: tuple[str, ...]) -> str:
-    """Return the first name that is there with a value, else the first that is there; empty where none is.
+    """Return the first name with a value, else the first name with an empty value, else an empty text.
 
-    A value that is empty is one too: of a request that nginx could not read, it has none.
+    An empty value counts, because nginx writes it for a request that it could not read.
     """
-    there = [name for name in names if isinstance(entry.members.get(name), (str, int, float))]
-    return next((name for name in there if entry.members[name] != ""), there[0] if there else "")
+    present = [name for name in names if isinstance(entry.members.get(name), (str, int, float))]
+    return next((name for name in present if entry.members[name] != ""), present[0] if present else "")
 
 
 def _size(entry: Entry, names: tuple[str, ...]) -> int | None:
@@ -93,14 +93,14 @@ def _size(entry: Entry, names: tuple[str, ...]) -> int | None:
 def _read_duration(entry: Entry) -> tuple[int | None, str]:
     for name, value in entry.members.items():
         if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-            found = labelled(name, _as_written(name, value))
-            if found is not None:
-                return found
+            duration = labelled(name, _as_written(name, value))
+            if duration is not None:
+                return duration
     return None, ""
 
 
 def _as_written(name: str, value: str | float) -> str:
-    """Return a value as text; JSON numbers of `request_time` lost the zeros that nginx had written."""
+    """Return a value as nginx wrote it: a JSON number of `request_time` has lost its final zeros."""
     if isinstance(value, float) and name == "request_time" and round(value, 3) == value:
         return f"{value:.3f}"
     return value if isinstance(value, str) else Entry({name: value}).text(name)

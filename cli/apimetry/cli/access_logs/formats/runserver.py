@@ -1,6 +1,6 @@
-"""What development servers print: Werkzeug (`flask run`), Django's runserver, Daphne, http.server. Pure.
+"""Parse lines of development servers: Werkzeug (`flask run`), Django's runserver, Daphne, http.server. Pure.
 
-Their times are of the machine's zone and do not say which: it is an argument.
+Their times are in the zone of the machine, and do not name it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every format that is read by its name, in the order in which a log is tried: the most specific first."""
+"""The table of formats, in the order of the detection: the most specific format is first."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Format:
 
     name: str
     open: Callable[[tzinfo], Parser]
-    """Makes a parser for one file; the zone is that of times that name none."""
+    """Return a parser for one file; times without a zone are in the zone."""
     is_automatic: bool = True
-    """Whether a log is tried with it when nobody says its format."""
+    """Whether the detection tries the format."""
     is_bare: bool = False
-    """Whether its lines begin as those that a system's log wraps do."""
-    otherwise: str = ""
-    """The format of lines that this one does not read; none where it is empty."""
+    """Whether the begin of its lines looks like an envelope."""
+    fallback: str = ""
+    """The format that reads the lines that this one cannot read; empty for none."""
 
 
 def _same(parser: Parser) -> Callable[[tzinfo], Parser]:
@@ -43,20 +43,20 @@ def _same(parser: Parser) -> Callable[[tzinfo], Parser]:
 
 
 FORMATS = {
-    each.name: each
-    for each in (
+    format_.name: format_
+    for format_ in (
         Format("traefik-json", _same(traefik_json)),
         Format("caddy", _same(caddy)),
         Format("nginx-json", nginx_json),
-        Format("traefik", _same(traefik), otherwise="combined"),
-        Format("ingress-nginx", _same(ingress_nginx), otherwise="combined"),
+        Format("traefik", _same(traefik), fallback="combined"),
+        Format("ingress-nginx", _same(ingress_nginx), fallback="combined"),
         Format("alb", _same(alb)),
         Format("envoy", _same(envoy)),
         Format("haproxy", haproxy),
         Format("iis", lambda _: W3C(), is_bare=True),
         Format("uwsgi", uwsgi),
         Format("granian", _same(granian)),
-        Format("hypercorn", _same(hypercorn), otherwise="combined"),
+        Format("hypercorn", _same(hypercorn), fallback="combined"),
         Format("combined", _same(combined)),
         Format("runserver", runserver),
         Format("uvicorn", uvicorn),

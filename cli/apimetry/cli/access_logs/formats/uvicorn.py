@@ -1,7 +1,7 @@
-"""uvicorn's access lines, as its own or anybody's logging configuration prints them. Pure.
+"""Parse uvicorn's access lines, also with a logging configuration of the user. Pure.
 
-uvicorn writes `INFO:     127.0.0.1:5000 - "GET / HTTP/1.1" 200 OK`, over a Unix socket without the address, and no
-time. A formatter with `%(asctime)s` puts one somewhere before the address.
+uvicorn writes `INFO:     127.0.0.1:5000 - "GET / HTTP/1.1" 200 OK`, without a time, and over a Unix socket without
+the address. A formatter with `%(asctime)s` adds a time before the address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIME = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:
 
 
 def uvicorn(zone: tzinfo) -> Parser:
-    """Return a parser of uvicorn's lines; `zone` is that of times that name none."""
+    """Return a parser of uvicorn's lines; times without a zone are in `zone`."""
 
     def parse(text: str) -> LogLine | None:
         text = text.rstrip()

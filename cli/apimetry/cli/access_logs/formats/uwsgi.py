@@ -1,6 +1,6 @@
-"""uWSGI's request lines. Pure.
+"""Parse uWSGI's request lines. Pure.
 
-Source: "Formatting uWSGI requests logs" in uWSGI's documentation. Their time is local.
+Source: "Formatting uWSGI requests logs" in uWSGI's documentation. Their times are local.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNITS_US = {"msecs": (1000, "milliseconds"), "micros": (1, "microseconds")}
 
 
 def uwsgi(zone: tzinfo) -> Parser:
-    """Return a parser of uWSGI's default lines; `zone` is that of their times."""
+    """Return a parser of uWSGI's default lines; their times are in `zone`."""
 
     def parse(text: str) -> LogLine | None:
         begin = _BEGIN.match(text)

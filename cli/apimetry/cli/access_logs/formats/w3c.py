@@ -1,7 +1,7 @@
-"""W3C extended logs: IIS, and others that name their fields in a `#Fields` line. Pure, but for that line.
+"""Parse W3C extended logs of IIS and other servers. Pure, except for the fields of the last `#Fields` line.
 
-Times are UTC. IIS counts `time-taken` in milliseconds. Other servers write seconds with a fraction; a whole number of
-theirs is not taken.
+Times are UTC. IIS writes `time-taken` in milliseconds. Other servers write seconds with a fraction; a whole number of
+another server is not read.
 Sources: the W3C working draft "Extended Log File Format"; "W3C Extended Log File Format" in the documentation of IIS.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timezone
 
 from apimetry.cli.access_logs.durations import in_unit
-from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, known, read_size, read_status
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import origin_form, read_address
 from apimetry.cli.access_logs.times import iso_time_us
 
@@ -19,25 +19,25 @@ _IIS = "Microsoft Internet Information Services"
 
 
 class W3C:
-    """A parser of one file. Mutable: which fields its lines have, and whether IIS wrote it."""
+    """Parse the lines of one file. Mutable state: the fields of its lines, and whether IIS wrote it."""
 
     def __init__(self) -> None:
         self._fields: list[str] = []
         self._is_iis = False
 
     def __call__(self, text: str) -> LogLine | None:
-        """Parse a line; None for a directive; raises BadLine."""
+        """Parse a line; return None for a directive; raise BadLine."""
         if text.startswith("#"):
-            self._follow(text)
+            self._read_directive(text)
             return None
         if not self._fields:
             raise BadLine("no #Fields line stands before it")
         values = text.split("\t" if "\t" in text else " ", _MAX_FIELDS)
         if len(values) != len(self._fields):
             raise BadLine("it has not as many values as its #Fields line has names")
-        return self._read(dict(zip(self._fields, map(known, values), strict=True)))
+        return self._read(dict(zip(self._fields, map(dash_as_empty, values), strict=True)))
 
-    def _follow(self, text: str) -> None:
+    def _read_directive(self, text: str) -> None:
         name, _, value = text.partition(":")
         if name == "#Fields":
             self._fields = value.split()[:_MAX_FIELDS]

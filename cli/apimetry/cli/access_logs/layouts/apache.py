@@ -1,7 +1,7 @@
-r"""Apache's `LogFormat`: the directive as it stands in the configuration, or its string alone. Pure.
+r"""Compile Apache's `LogFormat`: the directive of the configuration, or its string alone. Pure.
 
-gunicorn's and Hypercorn's `access_log_format` name the same things as `%(h)s` and are read too. In values, quotes and
-backslashes are written with a backslash, other bytes as `\xHH`.
+The `access_log_format` of gunicorn and Hypercorn has the same fields, written as `%(h)s`, and is compiled too. In
+values, quotes and backslashes have a backslash before them, other bytes are `\xHH`.
 Source: "Custom Log Formats" of mod_log_config, mod_logio; gunicorn's setting `access_log_format`.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from apimetry.cli.access_logs.layouts import fields
 from apimetry.cli.access_logs.layouts.strftime import compile_time
-from apimetry.cli.access_logs.layouts.template import Field, LayoutError, Part, Template, checked
+from apimetry.cli.access_logs.layouts.template import Field, LayoutError, Part, Template, check_template
 from apimetry.cli.access_logs.requests import unescape
 
 _DIRECTIVE = re.compile(r"\A\s*(?:LogFormat|CustomLog\s+\S+)\s+", re.IGNORECASE)
@@ -24,8 +24,8 @@ _FIELD = re.compile(
     r"%(?:%|(?:(?:!?\d{3}(?:,\d{3}){0,16})|[<>]){0,2}(?:\{(?P<argument>[^}]{0,128})\})?(?P<letter>\^(?:FB|ti|to)|[A-Za-z]))"
 )
 _GUNICORN = re.compile(r"%\((?P<name>\{[^}]{1,128}\}[ieo]|[A-Za-z]{1,2})\)s")
-# What is called otherwise than in Apache: agent, referrer, milliseconds, decimal seconds, request and path with their
-# query, scheme, status in words, process.
+# Fields with another name than in Apache: user agent, referrer, milliseconds, decimal seconds, request and path with
+# their query, scheme, status in words, process.
 _GUNICORN_NAMES = {
     "a": "%{User-Agent}i",
     "f": "%{Referer}i",
@@ -72,7 +72,7 @@ _HEADERS = {
 
 
 def compile_apache(text: str) -> Template:
-    """Return the layout of a `LogFormat`; raises LayoutError."""
+    """Return the template of a `LogFormat`; raise LayoutError."""
     layout = _GUNICORN.sub(_from_gunicorn, _read_directive(text))
     parts: list[Part] = []
     position = 0
@@ -84,11 +84,11 @@ def compile_apache(text: str) -> Template:
             parts.append(_field(match[0], match["letter"], match["argument"]))
         position = match.end()
     _add_text(parts, layout[position:].rstrip())
-    return checked(Template(parts, unescape))
+    return check_template(Template(parts, unescape))
 
 
 def is_gunicorn(text: str) -> bool:
-    """Tell whether a format is one of `%(h)s` and the like."""
+    """Return whether a format has fields in the form `%(h)s`."""
     return _GUNICORN.search(text) is not None
 
 
@@ -146,4 +146,4 @@ def _read_directive(text: str) -> str:
         return text.strip("\r\n")
     elif (string := _STRING.fullmatch(text.strip())) is not None:
         text = string["text"]
-    return _BACKSLASH.sub(lambda found: _CONTROLS.get(found[1], found[1]), text)
+    return _BACKSLASH.sub(lambda escape: _CONTROLS.get(escape[1], escape[1]), text)

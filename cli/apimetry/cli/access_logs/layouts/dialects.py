@@ -1,4 +1,4 @@
-"""Whose layout a --log-format is. Pure."""
+"""Detect which server a --log-format belongs to, and compile it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIRECTIVE = re.compile(r"%[<>!{A-Za-z]")
 
 
 def compile_layout(text: str, zone: tzinfo) -> Parser:
-    """Return the parser of an nginx, Apache or gunicorn format; raises LayoutError."""
+    """Return the parser of an nginx, Apache or gunicorn format; raise LayoutError."""
     return parser_of(_compile(text), zone)
 
 

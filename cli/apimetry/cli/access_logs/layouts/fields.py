@@ -1,4 +1,4 @@
-"""What the fields of a layout can be, and the request that their values tell. Pure."""
+"""The patterns of a layout's fields, and the request made from their values. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 
 from apimetry.cli.access_logs.durations import in_unit
 from apimetry.cli.access_logs.layouts.template import Template, Values
-from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, known, read_size, read_status
+from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import origin_form, read_address, read_request
 from apimetry.cli.access_logs.times import clf_time_us, epoch_us, iso_time_us
 
@@ -17,7 +17,7 @@ CLF = re.compile(r"\d\d?/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}")
 BRACKETED_CLF = re.compile(rf"\[{CLF.pattern}\]")
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?")
 MSEC = re.compile(r"\d{1,12}\.\d{3}")
-# What several upstreams answered: one after the other by commas, after an internal redirect by colons.
+# Values of several upstreams: separated by commas, and by colons after an internal redirect.
 TIMES = re.compile(r"(?:-|\d{1,9}\.\d{3})(?:(?:, | : |,)(?:-|\d{1,9}\.\d{3})){0,64}")
 LIST = re.compile(r"(?:[^\s,\"]{0,512})(?:(?:, | : )[^\s,\"]{1,512}){0,64}")
 REQUEST = re.compile(r"[^\s\"]{1,64} \S{1,65536} HTTP/\d(?:\.\d)?|-(?= |\Z)")
@@ -26,12 +26,12 @@ HOST = re.compile(r"[^/\s\"]{0,1024}")
 PATH = re.compile(r"[^?\s\"]{0,65536}")
 ADDRESS = re.compile(r"[0-9A-Za-z:._%/\[\]-]{0,256}")
 SCHEME = re.compile(r"[a-z]{0,16}|-")
-QUESTION = re.compile(r"\??")
+QUESTION_MARK = re.compile(r"\??")
 _SEPARATOR = re.compile(r", ?| : ")
 
 
 def parser_of(template: Template, zone: tzinfo) -> Parser:
-    """Return a parser of a layout's lines; `zone` is that of times that name none."""
+    """Return a parser of a layout's lines; times without a zone are in `zone`."""
 
     def parse(text: str) -> LogLine:
         return _read(template.match(text.rstrip()), zone)
@@ -41,7 +41,7 @@ def parser_of(template: Template, zone: tzinfo) -> Parser:
 
 def _read(values: Values, zone: tzinfo) -> LogLine:
     def value(*meanings: str) -> str:
-        return next((known(values[meaning][1]) for meaning in meanings if meaning in values), "")
+        return next((dash_as_empty(values[meaning][1]) for meaning in meanings if meaning in values), "")
 
     method, target = _read_request(values)
     response_us, duration = _read_duration(values)
@@ -64,16 +64,16 @@ def _read(values: Values, zone: tzinfo) -> LogLine:
 def _read_request(values: Values) -> tuple[str, str]:
     if "request" in values:
         return read_request(values["request"][1])
-    method = known(values["method"][1]) if "method" in values else ""
-    target = known((values.get("target") or values["path"])[1])
-    query = known(values["query"][1]).removeprefix("?") if "query" in values else ""
+    method = dash_as_empty(values["method"][1]) if "method" in values else ""
+    target = dash_as_empty((values.get("target") or values["path"])[1])
+    query = dash_as_empty(values["query"][1]).removeprefix("?") if "query" in values else ""
     if query and "?" not in target:
         target = f"{target}?{query}"
     return (method, origin_form(target)) if target else ("", "")
 
 
 def _read_duration(values: Values) -> tuple[int | None, str]:
-    """Of several that are there, take the finest of the whole request; an upstream's only where there is no other."""
+    """Return the response time in the finest unit; the upstreams' time only without one of the whole request."""
     for meaning, unit_us, unit in (
         ("time_us", 1, "microseconds"),
         ("time_ms", 1000, "milliseconds"),

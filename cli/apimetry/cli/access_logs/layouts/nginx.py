@@ -1,4 +1,4 @@
-r"""nginx's `log_format`: the directive as it stands in the configuration, or its string alone. Pure.
+r"""Compile nginx's `log_format`: the directive of the configuration, or its string alone. Pure.
 
 Source: ngx_http_log_module and the index of variables in nginx's documentation. With the default escaping an empty
 variable is `-`, and quotes, backslashes and bytes outside of ASCII are `\xHH`.
@@ -7,9 +7,10 @@ variable is `-`, and quotes, backslashes and bytes outside of ASCII are `\xHH`.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from apimetry.cli.access_logs.layouts import fields
-from apimetry.cli.access_logs.layouts.template import Field, LayoutError, Part, Template, checked
+from apimetry.cli.access_logs.layouts.template import Field, LayoutError, Part, Template, check_template
 from apimetry.cli.access_logs.requests import unescape
 
 _DIRECTIVE = re.compile(r"\A\s*log_format\s+\S+\s+(?:escape=(?P<escape>\w+)\s+)?", re.ASCII)
@@ -28,7 +29,7 @@ _MEANINGS = {
     "request_uri": Field("", "target", adjacent=fields.WORD),
     "uri": Field("", "path", adjacent=fields.PATH),
     "document_uri": Field("", "path", adjacent=fields.PATH),
-    "is_args": Field("", "", fields.QUESTION),
+    "is_args": Field("", "", fields.QUESTION_MARK),
     "args": Field("", "query", adjacent=fields.WORD),
     "query_string": Field("", "query", adjacent=fields.WORD),
     "status": Field("", "status", fields.STATUS),
@@ -68,7 +69,7 @@ _MEANINGS = {
 
 
 def compile_nginx(text: str) -> Template:
-    """Return the layout of a `log_format`; raises LayoutError."""
+    """Return the template of a `log_format`; raise LayoutError."""
     layout, escape = _read_directive(text)
     parts: list[Part] = []
     position = 0
@@ -82,14 +83,16 @@ def compile_nginx(text: str) -> Template:
     if isinstance(parts[-1], str):
         parts[-1] = parts[-1].rstrip()
     unescaping = (lambda value: value) if escape == "none" else unescape
-    return checked(Template([part for part in parts if part != ""], unescaping, escapes_quotes=escape != "none"))
+    return check_template(
+        Template([part for part in parts if part != ""], unescaping, escapes_quotes=escape != "none")
+    )
 
 
 def _field(name: str) -> Field:
-    known = _MEANINGS.get(name)
-    if known is None:
+    field = _MEANINGS.get(name)
+    if field is None:
         return Field(f"${name}", unquoted=fields.LIST if name.startswith("upstream_") else None)
-    return Field(f"${name}", known.meaning, known.pattern, known.adjacent, known.unquoted)
+    return replace(field, name=f"${name}")
 
 
 def _read_directive(text: str) -> tuple[str, str]:
@@ -102,19 +105,19 @@ def _read_directive(text: str) -> tuple[str, str]:
         return rest.strip("\r\n"), escape
     strings = []
     position = 0
-    while found := _STRING.match(rest, position):
-        quoted = found["single"] if found["single"] is not None else found["double"]
+    while string := _STRING.match(rest, position):
+        quoted = string["single"] if string["single"] is not None else string["double"]
         strings.append(_BACKSLASH.sub(_replace, quoted))
-        position = found.end()
+        position = string.end()
     if rest[position:].strip(" \t\r\n;"):
         if match is None or strings or rest.lstrip().startswith(("'", '"')):
             raise LayoutError("its quotes do not match")
-        # A string that its shell has taken the quotes from.
+        # The shell has removed the quotes of the string.
         return rest.strip().removesuffix(";"), escape
     return "".join(strings), escape
 
 
 def _replace(match: re.Match[str]) -> str:
-    """Undo a backslash as nginx does: before a quote, another backslash, and three letters; else it stays."""
+    """Remove a backslash as nginx does: before a quote, a backslash and three letters. Elsewhere it stays."""
     code = match[1]
     return code if code in "\"'\\" else _CONTROLS.get(code, match[0])

@@ -1,4 +1,4 @@
-"""Apache's `%{format}t`: strftime's directives, its own names, and what people compose of both. Pure."""
+"""Compile Apache's `%{format}t`: strftime's directives, and Apache's own names such as `sec`. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DIRECTIVE = re.compile(r"%([A-Za-z%])")
 
 
 def compile_time(argument: str) -> Field:
-    """Return the field of `%{argument}t`, whose name is the format for `strptime`; raises LayoutError."""
+    """Return the field of `%{argument}t`; its name is the format for `strptime`; raise LayoutError."""
     form = argument.removeprefix("begin:").removeprefix("end:")
     if not form:
         return Field("%t", "clf", fields.BRACKETED_CLF)

@@ -1,8 +1,8 @@
-"""A layout: literal text and fields in turn, matched against a line from left to right, never back. Pure.
+"""Match a line against a layout of literal text and fields, from left to right and never back. Pure.
 
-So the time that a line takes grows with its length alone. A field with a pattern is what the pattern matches; one
-without reaches to the next literal text, or to the end of the line. Where the rest then does not fit, the line is
-unreadable: it is never split in another way that would fit too.
+So the time for a line grows with its length alone. A field with a pattern ends where the pattern ends. A field
+without a pattern ends at the next literal text, or at the end of the line. If the rest of the line then does not
+match, the line is unreadable: no other split is tried.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TO_QUOTE = re.compile(r"[^\"\\]*(?:\\.[^\"\\]*)*", re.DOTALL)
 
 
 class LayoutError(ValueError):
-    """A description that cannot be made into a parser; the message says why."""
+    """A layout that cannot be compiled; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +25,32 @@ class Field:
     """A variable of a layout."""
 
     name: str
-    """As it is written in the layout."""
+    """The name in the layout."""
     meaning: str = ""
-    """What it tells of a request; empty where it does not matter."""
+    """The part of the request that the field has; empty where the field is not read."""
     pattern: re.Pattern[str] | None = None
-    """All that it can be; None where that is any text."""
+    """The pattern of the value; None for any text."""
     adjacent: re.Pattern[str] | None = None
-    """What it is where another field follows at once."""
+    """The pattern where another field follows directly."""
     unquoted: re.Pattern[str] | None = None
-    """What it is where no quote follows, and it may hold the text that does follow."""
+    """The pattern where no quote follows, because the value may contain the text that follows."""
 
 
 Part = str | Field
 Values = dict[str, tuple[str, str]]
-"""By meaning: the field's name, and its text in the line."""
+"""The name of a field and its text in the line, by meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A layout that can be matched; `unescape` undoes what its server does to text."""
+    """A compiled layout; `unescape` removes the escapes of its server."""
 
     parts: Sequence[Part]
     unescape: Callable[[str], str]
     escapes_quotes: bool = True
 
     def match(self, line: str) -> Values:
-        """Return what the line says, by meaning; raises BadLine."""
+        """Return the values of the line, by meaning; raise BadLine."""
         values: Values = {}
         position = 0
         for index, part in enumerate(self.parts):
@@ -72,7 +72,7 @@ class Template:
         pattern = field.pattern or self._pattern_before(field, following)
         if pattern is not None:
             match = pattern.match(line, position)
-            end = -1 if match is None else _before(following, line, position, match.end())
+            end = -1 if match is None else _end_before(following, line, position, match.end())
         elif following is None:
             end = len(line)
         elif not isinstance(following, str):
@@ -95,16 +95,16 @@ class Template:
         return None
 
 
-def _before(following: Part | None, line: str, position: int, end: int) -> int:
-    """Return where a field ends that could hold what follows it too, as an address could a colon and its port."""
+def _end_before(following: Part | None, line: str, position: int, end: int) -> int:
+    """Return the end of a field whose pattern also matches the following text, as an address matches `:port`."""
     if not isinstance(following, str) or line.startswith(following, end):
         return end
-    found = line.rfind(following, position, end)
-    return end if found < 0 else found
+    start = line.rfind(following, position, end)
+    return end if start < 0 else start
 
 
-def checked(template: Template) -> Template:
-    """Return the template; raises LayoutError where it cannot tell a request, or where a field ends."""
+def check_template(template: Template) -> Template:
+    """Return the template; raise LayoutError where it has no request, no status, or a field without an end."""
     meanings = {part.meaning for part in template.parts if isinstance(part, Field)}
     if "status" not in meanings:
         raise LayoutError("it has no status ($status, %>s)")
