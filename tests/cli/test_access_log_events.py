@@ -1,4 +1,4 @@
-"""What leaves a log of a line: the event, its identity, and its route."""
+"""The event of a line: its private data, its id, and its route."""
 
 from datetime import datetime, timezone
 
@@ -19,14 +19,14 @@ def event_of(text, **options):
     return make_event(line, line.time_us, "id", EventOptions("web", **options))
 
 
-def test_nothing_private_is_kept_unless_asked_for():
+def test_private_data_is_kept_only_with_its_option():
     event = event_of(COMBINED)
     assert (event["url"], event["route"]) == ("/v1/scores/7?key=***", "/v1/scores/{id}")
     assert event["client_ip"] == ""
     assert not {"consumer_id", "user_agent"} & set(event)
-    asked = event_of(COMBINED, urls="full", client_ip="truncated", users=True, user_agents=True)
-    assert (asked["url"], asked["client_ip"]) == ("/v1/scores/7?key=secret", "203.0.113.0")
-    assert (asked["consumer_id"], asked["user_agent"]) == ("alice", "curl/8")
+    with_options = event_of(COMBINED, urls="full", client_ip="truncated", users=True, user_agents=True)
+    assert (with_options["url"], with_options["client_ip"]) == ("/v1/scores/7?key=secret", "203.0.113.0")
+    assert (with_options["consumer_id"], with_options["user_agent"]) == ("alice", "curl/8")
 
 
 def test_an_unknown_duration_is_left_out_and_not_0():
@@ -43,12 +43,12 @@ def test_an_unknown_duration_is_left_out_and_not_0():
         ("HACK /a HTTP/1.1", "OTHER", "/a", {"import_id": "id", "method": "HACK"}),
     ],
 )
-def test_methods_that_do_not_exist_are_other_and_requests_that_are_none_have_none(request_text, method, route, data):
+def test_an_unknown_method_is_other_and_an_unreadable_request_has_no_method(request_text, method, route, data):
     event = event_of(HEAD.replace("GET /v1/scores/7?key=secret HTTP/1.1", request_text))
     assert (event["method"], event["route"], event["data"]) == (method, route, data)
 
 
-def test_what_was_not_found_has_no_route():
+def test_a_request_answered_404_has_no_route():
     assert event_of(HEAD.replace(" 200 ", " 404 "))["route"] == "(unmatched)"
 
 
@@ -76,19 +76,19 @@ def test_a_route_is_guessed_from_the_masked_path(path, route):
     assert guess_route(path) == route
 
 
-def test_a_path_without_end_is_cut_before_it_is_looked_at():
+def test_a_very_long_path_is_cut_before_its_route_is_guessed():
     assert len(guess_route("/a" * 100_000)) <= 1024
     assert guess_route("/" + "a" * 100_000) == ""
 
 
-def test_equal_lines_of_an_hour_have_ids_of_their_own_that_a_copy_repeats():
+def test_equal_lines_of_an_hour_have_different_ids_and_a_copy_has_the_same_ids():
     first, copy = LineIds(), LineIds()
     names = [first.name(b"x", 5), first.name(b"x", 5), first.name(b"y", 5)]
     assert len(set(names)) == 3
     assert [copy.name(b"x", 5), copy.name(b"x", 5), copy.name(b"y", 5)] == names
 
 
-def test_lines_without_a_time_are_named_by_all_that_stands_before_them():
+def test_the_id_of_a_line_without_a_time_depends_on_all_lines_before_it():
     def names(*lines, salt=b""):
         ids = LineIds(salt)
         for line in lines:
@@ -113,32 +113,32 @@ def pending(route, status, name="x"):
     return Pending({"route": route, "status_code": status}, name, 0)
 
 
-def taken(routes, *events):
-    return [each.event["route"] for event in events for each in routes.take(pending(*event))]
+def sent_routes(routes, *events):
+    return [sent.event["route"] for event in events for sent in routes.take(pending(*event))]
 
 
-def test_a_route_that_is_seen_once_with_an_error_is_unmatched():
+def test_the_route_of_a_single_failed_request_is_unmatched():
     routes = Routes()
-    assert taken(routes, *((f"/{number}.php", 403) for number in range(300))) == []
-    assert {each.event["route"] for each in routes.release()} == {"(unmatched)"}
+    assert sent_routes(routes, *((f"/{number}.php", 403) for number in range(300))) == []
+    assert {released.event["route"] for released in routes.release()} == {"(unmatched)"}
     assert routes.release() == []
 
 
-def test_a_route_is_believed_once_it_answers_or_is_asked_for_again():
+def test_a_route_is_accepted_after_one_success_or_two_requests():
     routes = Routes({"/known"})
-    assert taken(routes, ("/known", 500)) == ["/known"]
-    assert taken(routes, ("/a", 500), ("/a", 200), ("/a", 500)) == ["/a", "/a", "/a"]
-    assert taken(routes, ("/b", 500), ("/b", 500)) == ["/b", "/b"]
-    assert taken(routes, ("(unmatched)", 404)) == ["(unmatched)"]
+    assert sent_routes(routes, ("/known", 500)) == ["/known"]
+    assert sent_routes(routes, ("/a", 500), ("/a", 200), ("/a", 500)) == ["/a", "/a", "/a"]
+    assert sent_routes(routes, ("/b", 500), ("/b", 500)) == ["/b", "/b"]
+    assert sent_routes(routes, ("(unmatched)", 404)) == ["(unmatched)"]
 
 
-def test_what_is_held_back_is_bounded():
+def test_the_number_of_held_events_is_bounded():
     routes = Routes()
-    released = taken(routes, *((f"/{number}", 400) for number in range(10_003)))
+    released = sent_routes(routes, *((f"/{number}", 400) for number in range(10_003)))
     assert released == ["(unmatched)"] * 3
 
 
-def test_the_method_of_a_line_of_another_format_is_bounded_too():
+def test_a_long_method_is_bounded_in_every_format():
     event = make_event(LogLine(0, "X" * 500, "/", 200), 0, "id", EventOptions("web"))
     assert event["method"] == "OTHER"
     assert len(event["data"]["method"]) <= 64

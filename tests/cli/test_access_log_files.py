@@ -1,4 +1,4 @@
-"""The lines of logs: plain, gzip, too long, broken off, and of a pipe as they come."""
+"""The lines of logs: plain, gzip, too long, damaged, and from a pipe as they arrive."""
 
 import gzip
 import os
@@ -24,13 +24,13 @@ def lines_of(path):
         (b"\x1f", [b"\x1f"]),
     ],
 )
-def test_a_line_is_what_stands_before_its_end(tmp_path, content, lines):
+def test_a_log_is_split_at_line_breaks(tmp_path, content, lines):
     log = tmp_path / "access.log"
     log.write_bytes(content)
     assert lines_of(log) == lines
 
 
-def test_of_a_line_that_is_too_long_one_byte_more_than_the_limit_is_kept(tmp_path):
+def test_a_long_line_is_cut_one_byte_after_the_limit(tmp_path):
     log = tmp_path / "access.log"
     log.write_bytes(b"x" * MAX_LINE_BYTES + b"\n" + b"y" * 10_000_000 + b"\nz\n")
     assert [len(line) for line in lines_of(log)] == [MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 1]
@@ -50,7 +50,7 @@ def test_gzip_is_read_in_any_number_of_members(tmp_path, packed):
     assert lines_of(log) == [b"a", b"b"]
 
 
-def test_a_thousandfold_gzip_is_read_in_bounded_pieces(tmp_path):
+def test_a_highly_compressed_gzip_is_read_in_bounded_pieces(tmp_path):
     log = tmp_path / "access.log.gz"
     log.write_bytes(gzip.compress(b"a" * 99 + b"\n" + b"b" * 50_000_000 + b"\nc\n"))
     assert [len(line) for line in lines_of(log)] == [99, MAX_LINE_BYTES + 1, 1]
@@ -65,7 +65,7 @@ def overwritten(packed):
 
 
 @pytest.mark.parametrize("damage", [cut_short, overwritten])
-def test_a_damaged_gzip_gives_what_is_whole(tmp_path, damage):
+def test_a_damaged_gzip_gives_the_lines_before_the_damage(tmp_path, damage):
     log = tmp_path / "access.log.gz"
     content = b"".join(b"%d %d\n" % (number, zlib.crc32(b"%d" % number)) for number in range(5000))
     log.write_bytes(damage(gzip.compress(content)))
@@ -73,7 +73,7 @@ def test_a_damaged_gzip_gives_what_is_whole(tmp_path, damage):
         assert all(content.startswith(line) or line in content for line in opened.lines())
 
 
-def test_a_pipe_says_when_nothing_comes_and_a_file_is_as_old_as_it_is(tmp_path):
+def test_a_silent_pipe_yields_none_and_a_file_has_its_own_time(tmp_path):
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing, "wb", buffering=0) as pipe:
         log = Log(reading)

@@ -1,4 +1,4 @@
-"""Each format, as real configurations write it: told by itself, and read right or not at all."""
+"""Every format as real configurations write it: it is detected, and its lines are parsed or unreadable."""
 
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
@@ -93,7 +93,7 @@ UWSGI = (
 
 
 def read(lines, form=None, zone=UTC):
-    """Return the format that is told, and the last line's request."""
+    """Return the detected format, and the request of the last line."""
     lines = [lines] if isinstance(lines, str) else lines
     latest = LATEST.astimezone(zone)
     form = form or detect(lines, latest)
@@ -291,7 +291,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("form", "lines", "expected"), CASES)
-def test_a_line_is_told_by_itself_and_read_right(form, lines, expected):
+def test_the_format_of_a_line_is_detected_and_the_line_is_parsed(form, lines, expected):
     told, line = read(lines)
     assert told == form
     assert {name: getattr(line, name) for name in expected} == expected
@@ -320,7 +320,7 @@ def test_a_line_is_told_by_itself_and_read_right(form, lines, expected):
         "request_id=0.012",
     ],
 )
-def test_a_number_that_nothing_names_for_certain_is_no_duration(tail):
+def test_an_ambiguous_number_is_no_duration(tail):
     form, line = read(f"{COMBINED} {tail}")
     assert (form, line.response_us, line.duration, line.status) == ("combined", None, "", 200)
 
@@ -342,12 +342,12 @@ def test_a_number_that_nothing_names_for_certain_is_no_duration(tail):
         ("caddy-ns", CADDY % ("1413295200.5", "1500000"), 1500),
     ],
 )
-def test_a_named_format_takes_the_number_that_it_says(form, line, response_us):
+def test_a_format_with_a_unit_reads_the_number_in_that_unit(form, line, response_us):
     assert read(line, form)[1].response_us == response_us
 
 
 @pytest.mark.parametrize("request_text", ["-", "", "\\x16\\x03\\x01\\x02", "MGLNDD_192.0.2.1_443", "\\n", "GET"])
-def test_a_request_that_is_none_of_http_is_counted_without_a_method(request_text):
+def test_a_request_that_is_not_http_has_no_method(request_text):
     form, line = read(HEAD.replace(REQUEST, f'"{request_text}"').replace(" 200 ", " 400 "))
     assert (form, line.method, line.target, line.status) == ("combined", "", "", 400)
 
@@ -372,7 +372,7 @@ ACCESS = HEAD.replace('"', '\\"')
         f'{{"log":"<190>Nov 26 14:43:04 web nginx: {ACCESS}\\n","stream":"stderr"}}',
     ],
 )
-def test_what_is_around_a_line_changes_nothing_of_it(line):
+def test_an_envelope_does_not_change_the_request_of_a_line(line):
     assert read(line) == read(HEAD)
 
 
@@ -389,11 +389,11 @@ TIMELESS = 'INFO:     127.0.0.1:5000 - "GET /u HTTP/1.1" 200 OK'
         (f"<34>1 2026-11-26T14:43:04.5+01:00 web app - - - {TIMELESS}", UTC, "2026-11-26T14:43:04.500+01:00"),
     ],
 )
-def test_a_line_without_a_time_has_that_of_what_is_around_it(line, zone, time):
+def test_a_line_without_a_time_gets_the_time_of_its_envelope(line, zone, time):
     assert read(line, zone=zone)[1].time_us == round(datetime.fromisoformat(time).timestamp() * 1e6)
 
 
-def test_times_without_a_zone_are_of_the_given_one():
+def test_times_without_a_zone_are_in_the_chosen_zone():
     berlin = ZoneInfo("Europe/Berlin")
     for line in (
         '2014-10-14 16:00:00,5 - 203.0.113.9:1 - "GET / HTTP/1.1" 200 OK',
@@ -420,7 +420,7 @@ def test_times_without_a_zone_are_of_the_given_one():
         ("iis", "#Software: x"),
     ],
 )
-def test_what_is_about_no_request_is_none(form, line):
+def test_a_line_without_a_request_is_none(form, line):
     assert read(line, form)[1] is None
 
 
@@ -442,26 +442,26 @@ def test_what_is_about_no_request_is_none(form, line):
         ("uvicorn", f"web 2014-10-14 14:00:00 2014-10-14 15:00:00 {TIMELESS}", "more than one time"),
     ],
 )
-def test_an_unreadable_line_says_why_and_repeats_nothing(form, line, reason):
+def test_the_error_of_an_unreadable_line_has_a_reason_and_no_text_of_the_line(form, line, reason):
     with pytest.raises(BadLine, match=reason):
         read(line, form)
 
 
-def test_what_nobody_knows_has_no_format():
+def test_unknown_lines_have_no_format():
     assert detect(["hello", "world"], LATEST) is None
 
 
-def test_a_general_format_does_not_win_by_a_few_lines_that_the_specific_one_does_not_read():
+def test_a_few_lines_more_do_not_make_a_general_format_win():
     lines = [TRAEFIK.format(COMBINED)] * 10 + [COMBINED] * 3
     assert detect(lines, LATEST) == "traefik"
     assert open_reader("traefik", LATEST).read(COMBINED).response_us is None
 
 
 @pytest.mark.parametrize("text", ["0.0031", "12.3456"])
-def test_a_request_time_that_nginx_does_not_write_so_is_no_duration(text):
+def test_a_request_time_in_another_form_than_nginx_s_is_no_duration(text):
     line = f'{{"time":"2014-10-14T14:00:00Z","request":"GET / HTTP/1.1","status":200,"request_time":{text}}}'
     assert read(line)[1].response_us is None
 
 
-def test_every_format_that_is_told_by_itself_has_a_case_here():
+def test_every_automatic_format_has_a_case_here():
     assert {form.name for form in FORMATS.values() if form.is_automatic} == {form for form, _, _ in CASES}

@@ -1,4 +1,4 @@
-"""Lines of strangers: no pattern and no parser takes more than linear time, and nothing but BadLine comes out."""
+"""Hostile lines: every pattern and every parser takes linear time at most, and raises BadLine only."""
 
 import importlib
 import inspect
@@ -29,7 +29,7 @@ LAYOUTS = (
     '%v %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{X-Forwarded-For}i %D',
 )
 SMALL = 4096
-# Twice the length may take twice the time, and the machine may be busy: what is quadratic takes four times as long.
+# The most that the time may grow when the length doubles: linear growth is 2, quadratic growth is 4.
 MOST_TIMES = 3.0
 TOO_SHORT_TO_TELL_S = 0.002
 ATTEMPTS = 5
@@ -57,28 +57,28 @@ PREFIXES = [
 
 def modules():
     """Yield every module of the package."""
-    for found in pkgutil.walk_packages(access_logs.__path__, f"{access_logs.__name__}."):
-        yield importlib.import_module(found.name)
+    for module in pkgutil.walk_packages(access_logs.__path__, f"{access_logs.__name__}."):
+        yield importlib.import_module(module.name)
 
 
 def patterns():
-    """Return every pattern that a module of the package or one of its tables holds, with the ways it is used in."""
+    """Return every pattern of the package's modules and tables: its name, the pattern, and whether it is searched."""
     sources = "".join(inspect.getsource(module) for module in modules())
-    found = {}
+    rows = {}
     for module in modules():
         for name, value in vars(module).items():
-            for pattern in held_by(value):
-                ways = set(re.findall(rf"\b{name}\.(search|findall|finditer|sub)\(", sources))
-                found[pattern.pattern] = (f"{module.__name__}.{name}", pattern, bool(ways))
-    return [(f"{name} {number}", *rest) for number, (name, *rest) in enumerate(found.values())]
+            for pattern in patterns_in(value):
+                is_searched = bool(re.findall(rf"\b{name}\.(search|findall|finditer|sub)\(", sources))
+                rows[pattern.pattern] = (f"{module.__name__}.{name}", pattern, is_searched)
+    return [(f"{name} {number}", *rest) for number, (name, *rest) in enumerate(rows.values())]
 
 
-def held_by(value):
+def patterns_in(value):
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, dict):
-        for each in value.values():
-            yield from held_by(each)
+        for member in value.values():
+            yield from patterns_in(member)
     else:
         for name in ("pattern", "adjacent", "unquoted"):
             if not isinstance(value, type) and isinstance(getattr(value, name, None), re.Pattern):
@@ -86,29 +86,29 @@ def held_by(value):
 
 
 def spent_s(call, text):
-    """Return the least processor time of some attempts: what disturbs one does not disturb all."""
-    least = float("inf")
-    for _ in range(3):
-        began = time.process_time()
-        call(text)
-        least = min(least, time.process_time() - began)
-        if least < TOO_SHORT_TO_TELL_S:
-            break
-    return least
+    began_s = time.process_time()
+    call(text)
+    return time.process_time() - began_s
 
 
 def grows_linearly(call, prefix, unit):
-    """Tell whether a text twice as long takes at most about twice the time; what is not linear never does."""
+    """Return whether the processor time for a text of twice the length is about twice as long at most."""
     small = prefix + unit * (SMALL // len(unit))
     double = small + small[len(prefix) :]
     for _ in range(ATTEMPTS):
-        double_s = spent_s(call, double)
-        if double_s < TOO_SHORT_TO_TELL_S or double_s <= MOST_TIMES * spent_s(call, small):
+        small_s = double_s = float("inf")
+        # The texts take turns, so that a busy moment of the machine disturbs both.
+        for _ in range(3):
+            double_s = min(double_s, spent_s(call, double))
+            if double_s < TOO_SHORT_TO_TELL_S:
+                return True
+            small_s = min(small_s, spent_s(call, small))
+        if double_s <= MOST_TIMES * small_s:
             return True
     return False
 
 
-def test_the_measure_tells_what_is_not_linear():
+def test_the_measurement_detects_quadratic_time():
     assert not grows_linearly(re.compile(r"\d+x").search, "", "0")
 
 
@@ -162,11 +162,11 @@ def flat(lines):
     return [lines] if isinstance(lines, str) else list(lines)
 
 
-KNOWN = [line for _, lines, _ in CASES for line in flat(lines)]
+VALID_LINES = [line for _, lines, _ in CASES for line in flat(lines)]
 TEXT = st.one_of(
     st.text(max_size=300),
     st.lists(st.sampled_from([*UNITS, *PREFIXES, "200", "HTTP/1.1", "5", "\n"]), max_size=40).map("".join),
-    st.tuples(st.sampled_from(KNOWN), st.integers(0, 400), st.text(max_size=20)).map(
+    st.tuples(st.sampled_from(VALID_LINES), st.integers(0, 400), st.text(max_size=20)).map(
         lambda cut: cut[0][: cut[1]] + cut[2] + cut[0][cut[1] :]
     ),
 )
@@ -174,7 +174,7 @@ TEXT = st.one_of(
 
 @settings(max_examples=400, deadline=None)
 @given(TEXT)
-def test_whatever_a_line_holds_it_is_a_request_or_none_or_unreadable(text):
+def test_any_line_is_a_request_or_none_or_unreadable(text):
     for _, reader in READERS:
         line = attempt(reader.read)(text)
         if line is not None:
@@ -187,7 +187,7 @@ def test_whatever_a_line_holds_it_is_a_request_or_none_or_unreadable(text):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TEXT, max_size=5))
-def test_whatever_the_first_lines_hold_a_format_is_told_or_none(lines):
+def test_any_first_lines_give_a_format_or_none(lines):
     assert detect(lines, LATEST) in {*FORMATS, None}
 
 
@@ -219,7 +219,7 @@ def unreadable():
     raise BadLine("no request")
 
 
-def test_invalid_utf8_is_read_as_far_as_it_goes():
+def test_invalid_utf8_is_replaced():
     line = open_reader("combined", LATEST).read(
         (HEAD.encode() + b'\xff\xfe HTTP/1.1" 200 5').decode("utf-8", "replace")
     )

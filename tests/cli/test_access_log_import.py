@@ -1,4 +1,4 @@
-"""`apimetry import access-log` against real services: every line once, whatever it comes as."""
+"""`apimetry import access-log` against real services: every line is imported once, in every form."""
 
 import gzip
 import json
@@ -36,7 +36,7 @@ def log_line(number, time_s, status=200):
 
 
 def lines_of(count, start_s=None, step_s=7):
-    """Lines of the last days, some of which are alike to the letter."""
+    """Return lines of the last days; some of them are equal."""
     start_s = int(time.time()) - 3 * DAY_S if start_s is None else start_s
     return [log_line(number // 2 % 500, start_s + number // 2 * step_s) for number in range(count)]
 
@@ -49,7 +49,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture
 def importing(serve, request, capfd, monkeypatch):
-    """Runs the import under a source of its own, in this process but for standard input, and returns what it says."""
+    """Run the import with the name of the test as source, and return its output; with `stdin` in a new process."""
     source = request.node.name
 
     def run(*arguments, status=0, stdin=None, source=source, as_json=True, **environment):
@@ -84,7 +84,7 @@ def environment_of(serve):
     }
 
 
-def test_a_log_comes_in_once_as_a_copy_as_gzip_cut_in_pieces_and_grown(importing, tmp_path):
+def test_a_log_is_imported_once_as_a_copy_as_gzip_in_pieces_and_after_growth(importing, tmp_path):
     lines = lines_of(5000)
     log = tmp_path / "access.log"
     log.write_text("".join(lines[:4500]))
@@ -111,7 +111,7 @@ def test_a_log_comes_in_once_as_a_copy_as_gzip_cut_in_pieces_and_grown(importing
     assert importing.stored() == 5000
 
 
-def test_an_import_that_was_killed_is_finished_by_the_next(importing, serve, tmp_path):
+def test_the_next_import_finishes_a_killed_import(importing, serve, tmp_path):
     log = tmp_path / "access.log"
     log.write_text("".join(lines_of(30_000, step_s=3)))
     command = [str(APIMETRY), "import", "access-log", str(log), "--source", importing.source]
@@ -126,7 +126,7 @@ def test_an_import_that_was_killed_is_finished_by_the_next(importing, serve, tmp
 
 
 def delete_events(serve, start_s, end_s):
-    """Delete the events of a time range, and wait until that is done."""
+    """Delete the events of a time range, and wait for the end of the deletion."""
     path = f"{serve.query_url}/api/applications/{APPLICATION}/events?start={start_s}&end={end_s}"
     request = urllib.request.Request(path, method="DELETE", headers={"X-API-Key": ADMIN_KEY})
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -142,7 +142,7 @@ def test_the_same_file_under_another_source_is_imported_and_stored_for_it_too(im
     assert (importing.stored(), importing.stored(other)) == (45, 45)
 
 
-def test_what_was_deleted_can_be_imported_again_and_again(importing, serve, tmp_path):
+def test_deleted_events_can_be_imported_again_and_again(importing, serve, tmp_path):
     log = tmp_path / "access.log"
     start_s = int(time.time()) - 20 * DAY_S
     log.write_text("".join(lines_of(45, start_s=start_s, step_s=60)))
@@ -156,7 +156,7 @@ def test_what_was_deleted_can_be_imported_again_and_again(importing, serve, tmp_
         assert (again["imported"], again["already_there"]) == (0, 45)
 
 
-def test_of_what_was_deleted_in_part_only_that_part_comes_again(importing, serve, tmp_path):
+def test_after_a_partial_deletion_only_the_deleted_part_is_imported_again(importing, serve, tmp_path):
     log = tmp_path / "access.log"
     start_s = (int(time.time()) - 25 * DAY_S) // 3600 * 3600
     log.write_text("".join(lines_of(200, start_s=start_s, step_s=60)))
@@ -167,7 +167,7 @@ def test_of_what_was_deleted_in_part_only_that_part_comes_again(importing, serve
     assert importing.stored() == 200
 
 
-def test_what_a_line_says_is_what_is_stored(importing, serve, tmp_path):
+def test_the_stored_event_has_the_values_of_its_line(importing, serve, tmp_path):
     log = tmp_path / "access.log"
     start_s = int(time.time()) - DAY_S
     log.write_text(log_line(7, start_s) + log_line(12, start_s, 404) + log_line(9, start_s))
@@ -213,7 +213,7 @@ def test_scanners_and_malformed_requests_make_no_routes(importing, serve, tmp_pa
     assert count_by(serve.query_url, "method", **only) == {"GET": 302, "": 2, "OTHER": 1}
 
 
-def test_what_is_too_old_or_unreadable_is_counted_and_never_stops_the_rest(importing, tmp_path):
+def test_old_and_unreadable_lines_are_counted_and_do_not_stop_the_import(importing, tmp_path):
     log = tmp_path / "access.log"
     now_s = int(time.time())
     good = log_line(1, now_s - 60)
@@ -232,14 +232,14 @@ def test_what_is_too_old_or_unreadable_is_counted_and_never_stops_the_rest(impor
     assert result["lines"] == 7
 
 
-def test_a_dry_run_says_what_would_come_and_sends_nothing(importing, tmp_path):
+def test_a_dry_run_reports_the_import_and_sends_nothing(importing, tmp_path):
     log = tmp_path / "access.log"
     log.write_text("".join(lines_of(100)))
     assert importing(log, "--dry-run")["imported"] == 100
     assert importing.stored() == 0
 
 
-def test_a_damaged_gzip_brings_what_is_whole_and_fails(importing, tmp_path):
+def test_a_damaged_gzip_is_imported_up_to_the_damage_and_fails(importing, tmp_path):
     log = tmp_path / "access.log.gz"
     packed = gzip.compress("".join(lines_of(5000)).encode())
     log.write_bytes(packed[: len(packed) // 2])
@@ -248,7 +248,7 @@ def test_a_damaged_gzip_brings_what_is_whole_and_fails(importing, tmp_path):
     assert importing.stored() == result["imported"]
 
 
-def test_a_report_tells_each_file_apart_and_steers_no_terminal(importing, tmp_path):
+def test_the_report_counts_by_file_and_cannot_control_the_terminal(importing, tmp_path):
     start_s = int(time.time()) - DAY_S
     first, second = tmp_path / "a\x1b[31m.log", tmp_path / "b.log"
     first.write_text(log_line(1, start_s) + "nonsense of someone@example.org\n")
@@ -259,7 +259,7 @@ def test_a_report_tells_each_file_apart_and_steers_no_terminal(importing, tmp_pa
     assert "someone" not in text
     assert "rt (seconds)" in text
     result = importing(first, second)
-    assert [(each["format"], each["lines"], each["already_there"]) for each in result["files"]] == [
+    assert [(file["format"], file["lines"], file["already_there"]) for file in result["files"]] == [
         ("combined", 2, 1),
         ("combined", 1, 1),
     ]
@@ -272,7 +272,7 @@ def uvicorn_lines(count):
     return "".join(UVICORN.format(5000 + number % 2, number % 3) for number in range(count))
 
 
-def test_lines_without_a_time_fail_and_say_what_to_do(importing, tmp_path):
+def test_lines_without_a_time_fail_with_advice(importing, tmp_path):
     log = tmp_path / "uvicorn.log"
     log.write_text("INFO:     Started server process [7]\n" + uvicorn_lines(3))
     assert "--timestamps file-mtime or now" in importing(log, status=1, as_json=False)
@@ -280,13 +280,13 @@ def test_lines_without_a_time_fail_and_say_what_to_do(importing, tmp_path):
     assert (result["lines"], result["unreadable"], result["not_requests"], result["imported"]) == (4, 3, 1, 0)
 
 
-def test_a_format_is_told_by_the_first_requests_however_much_stands_before_them(importing, tmp_path):
+def test_a_format_is_detected_after_many_lines_that_are_no_requests(importing, tmp_path):
     log = tmp_path / "app.log"
     log.write_text("INFO:     Loaded one more plugin\n" * 500 + uvicorn_lines(3))
     assert importing(log, "--timestamps", "file-mtime")["imported"] == 3
 
 
-def test_lines_without_a_time_can_have_that_of_their_file_once(importing, serve, tmp_path):
+def test_lines_without_a_time_get_the_time_of_their_file_and_are_imported_once(importing, serve, tmp_path):
     log = tmp_path / "uvicorn.log"
     log.write_text(uvicorn_lines(30))
     written_s = int(time.time()) - DAY_S
@@ -301,7 +301,7 @@ def test_lines_without_a_time_can_have_that_of_their_file_once(importing, serve,
     assert importing.stored() == 40
 
 
-def test_lines_of_a_pipe_are_stored_as_they_come(importing, serve):
+def test_lines_of_a_pipe_are_stored_as_they_arrive(importing, serve):
     command = [str(APIMETRY), "import", "access-log", "-", "--source", importing.source, "--timestamps", "now"]
     environment = {**os.environ, **environment_of(serve)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
@@ -316,7 +316,7 @@ def test_lines_of_a_pipe_are_stored_as_they_come(importing, serve):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_pipe_that_is_stopped_keeps_what_came(importing, serve, number):
+def test_a_stopped_pipe_keeps_the_lines_so_far(importing, serve, number):
     command = [str(APIMETRY), "import", "access-log", "-", "--source", importing.source, "--json"]
     environment = {**os.environ, **environment_of(serve)}
     line = log_line(1, int(time.time()) - 60).encode()
@@ -346,7 +346,7 @@ def test_wrong_usage_and_refusals_are_one_sentence(importing, arguments, environ
     assert message in importing(*arguments, status=status, **environment)
 
 
-def test_a_log_of_no_known_format_says_what_to_give(importing, tmp_path):
+def test_a_log_of_an_unknown_format_fails_with_advice(importing, tmp_path):
     log = tmp_path / "messages"
     log.write_text("hello\nworld\n")
     assert "no known format reads any of its first lines" in importing(log, status=1, as_json=False)

@@ -1,4 +1,4 @@
-"""--log-format: what people configure in nginx, Apache and gunicorn, and the lines that comes of it."""
+"""--log-format: the formats that users configure in nginx, Apache and gunicorn, and their lines."""
 
 from datetime import datetime, timezone
 
@@ -159,12 +159,12 @@ def test_a_configured_format_reads_its_lines(layout, line, expected):
     "line",
     [HEAD, f"{COMBINED} 12", "", COMBINED[:-1], COMBINED.replace(" 200 ", " x "), COMBINED.replace("Oct", "1")],
 )
-def test_a_line_that_does_not_fit_is_unreadable_and_never_wrong(line):
+def test_a_line_that_does_not_match_is_unreadable(line):
     with pytest.raises(BadLine):
         open_layout(NGINX_COMBINED, LATEST).read(line)
 
 
-def test_what_is_around_a_line_of_a_configured_format_is_taken_off():
+def test_the_envelope_of_a_line_of_a_configured_format_is_removed():
     reader = open_layout(NGINX_COMBINED, LATEST)
     assert reader.read(f"<190>Nov 26 14:43:04 web nginx: {COMBINED}") == reader.read(COMBINED)
     stamped = open_layout("$time_iso8601 $remote_addr $request_uri $status", LATEST)
@@ -188,6 +188,6 @@ def test_what_is_around_a_line_of_a_configured_format_is_taken_off():
         ("LogFormat %h", "a string in quotes"),
     ],
 )
-def test_a_format_that_cannot_be_understood_says_why(layout, reason):
+def test_the_error_of_an_invalid_format_has_a_reason(layout, reason):
     with pytest.raises(LayoutError, match=reason):
         open_layout(layout, LATEST)

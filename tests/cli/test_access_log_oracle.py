@@ -1,4 +1,4 @@
-"""The same requests, written down by every server, give the same sums in the store as they had."""
+"""The same requests in the format of every server give the same sums in the store."""
 
 import time
 from collections import Counter
@@ -27,7 +27,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture
 def imported(serve, tmp_path):
-    """Imports the requests as a server writes them, and answers for what is stored of them."""
+    """Import the requests in the format of a server, and return a function that queries them."""
 
     def run(name, options, render):
         log = tmp_path / "access.log"

@@ -1,4 +1,4 @@
-"""What is sent and counted, with a collector and a store that say what they are told to."""
+"""Events are sent in batches and counted; the collector and the store are fakes with fixed responses."""
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
 class Collector:
-    """Takes batches, and says of the first `duplicates` that it knows them; of `invalid` events that they are."""
+    """Accept batches; report the first `duplicates` as duplicates, and `invalid` events of every batch as invalid."""
 
     def __init__(self, duplicates=0, invalid=0):
         self.sent = []
@@ -26,11 +26,11 @@ class Collector:
         return {"accepted": len(events) - self._invalid, "rejected": self._invalid, "details": details}
 
     def wait_until_stored(self):
-        """Everything is stored at once."""
+        """Return at once: every event is stored."""
 
 
 class Known:
-    """A ledger of ids that are stored."""
+    """Return fixed ids as the stored ones."""
 
     def __init__(self, *ids):
         self._ids = set(ids)
@@ -67,7 +67,7 @@ def test_a_batch_of_large_events_is_sent_in_parts_that_fit_into_a_body():
     assert outbox.report.imported == BATCH_EVENTS
 
 
-def test_of_a_batch_that_the_collector_knows_what_is_stored_is_already_there_and_the_rest_is_sent_anew():
+def test_a_duplicate_batch_is_sent_again_without_its_stored_events():
     collector = Collector(duplicates=1)
     outbox = outbox_with(collector, "id0", "id2")
     add(outbox, 4)
@@ -78,7 +78,7 @@ def test_of_a_batch_that_the_collector_knows_what_is_stored_is_already_there_and
     assert (outbox.report.imported, outbox.report.already_there) == (2, 2)
 
 
-def test_a_batch_that_another_run_brought_is_not_sent_again():
+def test_a_batch_that_another_run_sent_is_not_sent_again():
     collector = Collector(duplicates=1)
     outbox = outbox_with(collector, "id0", "id1")
     add(outbox, 2)
@@ -86,12 +86,12 @@ def test_a_batch_that_another_run_brought_is_not_sent_again():
     assert (outbox.report.imported, outbox.report.already_there) == (0, 2)
 
 
-def test_lines_that_were_deleted_too_often_say_what_to_do():
+def test_too_many_deletions_of_the_same_lines_fail_with_advice():
     with pytest.raises(click.ClickException, match="under another --source"):
         add(outbox_with(Collector(duplicates=10**6)), 2)
 
 
-def test_what_the_collector_refuses_is_rejected_with_its_reason():
+def test_events_that_the_collector_refuses_are_rejected_with_their_reason():
     outbox = outbox_with(Collector(invalid=2))
     add(outbox, 3)
     assert (outbox.report.imported, outbox.report.rejected) == (1, 2)

@@ -1,4 +1,4 @@
-"""What a start prints can be pasted where it is read."""
+"""The lines that a start prints can be pasted as they are."""
 
 import sys
 from pathlib import Path
@@ -32,5 +32,5 @@ def test_the_command_is_named_as_the_shell_finds_it(tmp_path, monkeypatch):
         ("http://10.0.0.1:7998", "http://10.0.0.1:7998"),
     ],
 )
-def test_an_address_that_means_every_interface_is_shown_as_one_that_answers(listening, shown):
+def test_an_unspecified_address_is_shown_as_a_reachable_one(listening, shown):
     assert reachable(listening) == shown

@@ -1,4 +1,4 @@
-"""The command's HTTP client: it names whom it asked, and the key goes nowhere else."""
+"""The command's HTTP client: errors name the service, and the key goes to no other service."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ def refusal(client, path="/api/keys"):
     return raised.value.message
 
 
-def test_a_redirect_is_not_followed_and_its_place_is_named():
+def test_a_redirect_is_not_followed_and_its_location_is_named():
     with answering(lambda _: (200, {}, b"{}")) as other:
         with answering(lambda _: (302, {"Location": f"{other.url}/api/keys"}, b"")) as first:
             message = refusal(Client(QUERY, first.url, READ_KEY))
@@ -78,7 +78,7 @@ def test_a_foreign_service_is_recognized(answer):
     assert message.startswith(f"{server.url} answers, but not as apimetry's query service")
 
 
-def test_a_list_of_another_shape_is_no_traceback():
+def test_a_list_of_another_shape_is_reported_without_a_traceback():
     with answering(lambda _: (200, {}, b'{"keys": []}')) as server:
         with pytest.raises(click.ClickException, match="not as apimetry's query service"):
             list(Client(QUERY, server.url, READ_KEY).rows("/api/keys", "keys"))
@@ -95,7 +95,7 @@ def test_the_message_of_a_refusal_is_passed_on_with_the_address():
     ("first_bytes", "reason"),
     [(b"", "it closed the connection without an answer"), (b"SSH-2.0-x\r\n", "it does not answer in HTTP")],
 )
-def test_what_is_no_http_service_is_one_sentence(first_bytes, reason):
+def test_a_service_without_http_is_reported_in_one_sentence(first_bytes, reason):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         client = Client(COLLECTOR, url, timeout_s=20)
@@ -115,13 +115,13 @@ def test_what_is_no_http_service_is_one_sentence(first_bytes, reason):
             thread.join()
 
 
-def test_a_silent_service_is_not_waited_for_without_end():
+def test_the_wait_for_a_silent_service_has_a_limit():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert Client(COLLECTOR, url, timeout_s=0.2).request("/health").message == "no answer within 0.2 s"
 
 
-def test_a_name_without_an_address_is_one_sentence(monkeypatch):
+def test_an_unresolvable_host_is_reported_in_one_sentence(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     client = Client(COLLECTOR, "http://nobody.invalid:1")
@@ -136,17 +136,17 @@ def test_a_key_that_http_cannot_carry_is_not_repeated():
     assert "characters that HTTP does not carry" in message
 
 
-def test_what_passes_is_tried_again_for_the_patience(capsys):
-    left = [503, 503, 200]
+def test_a_transient_failure_is_repeated_within_the_patience(capsys):
+    statuses = [503, 503, 200]
     slept = []
-    with answering(lambda _: (left.pop(0), {"Retry-After": "7"}, b'{"a": 1}')) as server:
+    with answering(lambda _: (statuses.pop(0), {"Retry-After": "7"}, b'{"a": 1}')) as server:
         client = Client(QUERY, server.url, READ_KEY, patience_s=60, sleep=slept.append)
         assert client.call_json("GET", "/") == {"a": 1}
     assert slept == [7, 7]
     assert capsys.readouterr().err.count("tried again") == 1
 
 
-def test_what_does_not_pass_is_not_tried_again():
+def test_a_permanent_failure_is_not_repeated():
     with answering(lambda _: (401, {}, b"{}")) as server:
         refusal(Client(QUERY, server.url, READ_KEY, patience_s=60, sleep=lambda _: None))
         assert len(server.requests) == 1
@@ -158,6 +158,6 @@ def test_a_message_of_a_service_is_one_line():
         assert "\n" not in refusal(Client(QUERY, server.url, READ_KEY))
 
 
-def test_a_foreign_service_that_sends_much_to_a_first_question_is_not_read_to_its_end():
+def test_the_body_of_a_foreign_service_is_read_up_to_a_limit():
     with answering(lambda _: (200, {}, b"x" * 10_000_000)) as server:
         assert len(Client(QUERY, server.url).request("/health").body) < 100_000

@@ -1,4 +1,4 @@
-"""The command as a person uses it: real processes, their output and their exit codes."""
+"""The command as a user runs it: real processes, their output and their exit codes."""
 
 import json
 import os
@@ -54,9 +54,9 @@ def test_an_application_is_created_listed_and_deleted(manage):
     manage("applications", "delete", "kept")
     made = manage("applications", "create", "--name", "Billing", "--id", "billing", "--retention-days", "7")
     assert (made["id"], made["name"], made["retentionDays"]) == ("billing", "Billing", 7)
-    assert [each["id"] for each in manage("applications", "list")] == [APPLICATION, "billing"]
+    assert [row["id"] for row in manage("applications", "list")] == [APPLICATION, "billing"]
     assert manage("applications", "delete", "billing") == {"deleted": "billing"}
-    assert [each["id"] for each in manage("applications", "list")] == [APPLICATION]
+    assert [row["id"] for row in manage("applications", "list")] == [APPLICATION]
 
 
 def test_an_application_is_deleted_with_its_events(manage, serve):
@@ -75,7 +75,7 @@ def test_an_alert_rule_is_created_listed_and_deleted(manage):
     shown = ("name", "percentile", "threshold", "include", "windowS", "webhookUrl")
     assert [made[name] for name in shown] == ["Slow", 95, 250.0, ["method:GET"], 600, "https://hooks.example.com/"]
     assert made["secret"].startswith("whsec_")
-    assert [each["id"] for each in manage("alerts", "list")] == [made["id"]]
+    assert [row["id"] for row in manage("alerts", "list")] == [made["id"]]
     assert made["secret"] not in json.dumps(manage("alerts", "list"))
     assert manage("alerts", "delete", made["id"]) == {"deleted": made["id"]}
     assert manage("alerts", "list") == []

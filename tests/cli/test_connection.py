@@ -1,4 +1,4 @@
-"""Keys and addresses are found in one way: argument, environment, the data directory."""
+"""Keys and addresses come from an argument, else the environment, else the data directory."""
 
 import io
 import json
@@ -42,7 +42,7 @@ def test_an_argument_wins_over_the_environment_over_the_data_directory(data_dir,
     assert connection(read_key="apimetry_r_argument").key("read_key") == "apimetry_r_argument"
 
 
-def test_an_address_comes_from_where_the_service_left_it_or_is_the_default(data_dir, monkeypatch):
+def test_an_address_comes_from_the_data_directory_or_is_the_default(data_dir, monkeypatch):
     assert connection().url("query_url") == "http://127.0.0.1:1234"
     assert connection().url("collector_url") == "http://127.0.0.1:7998"
     monkeypatch.setenv("APIMETRY_QUERY_URL", "http://127.0.0.1:5678/")
@@ -61,7 +61,7 @@ def test_the_data_directory_comes_from_its_argument_variable_or_settings_file(da
     assert connection().key("read_key") == "apimetry_r_kept"
 
 
-def test_a_missing_key_says_every_place_where_it_may_be_given(data_dir):
+def test_the_error_for_a_missing_key_names_every_source(data_dir):
     with pytest.raises(click.UsageError) as raised:
         connection().key("admin_key")
     for place in ("--admin-key-file", "APIMETRY_ADMIN_KEY", "--data-dir", str(data_dir / "credentials.json")):
@@ -92,7 +92,7 @@ def test_a_file_without_a_key_is_named_and_its_content_is_not_repeated(tmp_path,
     assert "words" not in raised.value.message
 
 
-def test_a_key_and_a_file_for_it_are_too_much(tmp_path):
+def test_a_key_and_a_key_file_together_are_refused(tmp_path):
     with pytest.raises(click.UsageError, match="--read-key and --read-key-file are both given"):
         connection(read_key="a", read_key_file="b").key("read_key")
 
@@ -106,7 +106,7 @@ def test_an_unreadable_credentials_file_is_named(data_dir, content):
 
 
 @pytest.mark.parametrize(
-    ("given", "url"),
+    ("value", "url"),
     [
         ("http://127.0.0.1:7998/", "http://127.0.0.1:7998"),
         ("http://127.0.0.1:7998/1/event/", "http://127.0.0.1:7998"),
@@ -114,12 +114,12 @@ def test_an_unreadable_credentials_file_is_named(data_dir, content):
         (" http://[::1]:7998 ", "http://[::1]:7998"),
     ],
 )
-def test_an_address_may_end_in_a_slash_or_in_the_path_of_events(given, url):
-    assert checked_url(given, "--collector-url") == url
+def test_an_address_may_end_in_a_slash_or_in_the_path_of_events(value, url):
+    assert checked_url(value, "--collector-url") == url
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("value", "message"),
     [
         ("127.0.0.1:7998", "has no scheme: write http://127.0.0.1:7998 or https://127.0.0.1:7998"),
         ("localhost", "has no scheme"),
@@ -132,16 +132,16 @@ def test_an_address_may_end_in_a_slash_or_in_the_path_of_events(given, url):
         ("http://user:secret@x", "carries no user and password"),
     ],
 )
-def test_what_is_no_address_is_refused_with_its_place(given, message):
+def test_an_invalid_address_is_refused_with_its_origin(value, message):
     with pytest.raises(click.UsageError) as raised:
-        checked_url(given, "APIMETRY_COLLECTOR_URL")
+        checked_url(value, "APIMETRY_COLLECTOR_URL")
     assert raised.value.message.startswith("APIMETRY_COLLECTOR_URL: ")
     assert message in raised.value.message
     assert "secret" not in raised.value.message
 
 
-def test_every_command_that_asks_a_service_takes_the_same_options():
-    asking = {
+def test_every_command_that_calls_a_service_has_the_same_options():
+    options_of = {
         "doctor": ("collector-url", "query-url", "write-key", "read-key"),
         "import access-log": ("collector-url", "query-url", "write-key", "read-key"),
         "tail": ("query-url", "read-key"),
@@ -149,13 +149,13 @@ def test_every_command_that_asks_a_service_takes_the_same_options():
         "applications list": ("query-url", "admin-key"),
         "alerts list": ("query-url", "admin-key"),
     }
-    for command, names in asking.items():
+    for command, names in options_of.items():
         text = CliRunner().invoke(main, [*command.split(), "--help"]).output
         options = {*names, *(f"{name}-file" for name in names if name.endswith("key")), "data-dir"}
         assert [name for name in options if f"--{name} " not in text] == []
         assert "--url " not in text
         assert "process lists" in text
-    assert {command.split()[0] for command in asking} <= set(COMMANDS)
+    assert {command.split()[0] for command in options_of} <= set(COMMANDS)
 
 
 def test_options_are_looked_up_when_they_are_needed():
@@ -178,9 +178,9 @@ def test_a_key_of_an_alert_comes_from_a_file_too(tmp_path):
     (tmp_path / "routing").write_text("R0UTING\n")
     rule = ["--application", "shop", "--name", "x", "--metric", "no_data", "--channel", "pagerduty"]
     with answering(answer) as server:
-        asked = ["alerts", "create", *rule, "--query-url", server.url, "--admin-key", "apimetry_a_x"]
-        ran = CliRunner().invoke(main, [*asked, "--routing-key-file", str(tmp_path / "routing")])
+        create = ["alerts", "create", *rule, "--query-url", server.url, "--admin-key", "apimetry_a_x"]
+        ran = CliRunner().invoke(main, [*create, "--routing-key-file", str(tmp_path / "routing")])
         assert (ran.exit_code, sent) == (0, ["/api/alerts"])
         assert json.loads(server.bodies[0])["routingKey"] == "R0UTING"
-        both = CliRunner().invoke(main, [*asked, "--routing-key", "y", "--routing-key-file", "x"])
+        both = CliRunner().invoke(main, [*create, "--routing-key", "y", "--routing-key-file", "x"])
     assert (both.exit_code, "are both given" in both.output) == (2, True)

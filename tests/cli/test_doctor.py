@@ -1,4 +1,4 @@
-"""`apimetry doctor` names the hop that fails, and leaves nothing behind."""
+"""`apimetry doctor` names the hop that fails, and stores nothing."""
 
 import email.utils
 import json
@@ -40,21 +40,21 @@ def doctor(serve, **settings):
     ran = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60, check=False
     )
-    findings = {each["hop"]: each for each in json.loads(ran.stdout)}
-    assert ran.returncode == (0 if all(each["ok"] for each in findings.values()) else 1)
-    assert all(each["ok"] or each["advice"] for each in findings.values())
+    findings = {finding["hop"]: finding for finding in json.loads(ran.stdout)}
+    assert ran.returncode == (0 if all(finding["ok"] for finding in findings.values()) else 1)
+    assert all(finding["ok"] or finding["advice"] for finding in findings.values())
     return findings
 
 
-def test_each_hop_is_named_and_nothing_is_left_behind(serve):
+def test_every_hop_is_reported_and_nothing_is_stored(serve):
     before = doctor(serve)
-    assert [hop for hop, each in before.items() if not each["ok"]] == ["app"]
+    assert [hop for hop, finding in before.items() if not finding["ok"]] == ["app"]
     assert total(serve.query_url) == 0
     event = {"timestamp": time.time(), "method": "GET", "url": "/", "response_us": 1, "status_code": 200}
     post_events(serve.collector_url, [event])
     wait_for_total(serve, serve.query_url, 1)
     after = doctor(serve)
-    assert all(each["ok"] for each in after.values())
+    assert all(finding["ok"] for finding in after.values())
     assert list(after) == [
         *("collector", "collector clock", "spool", "write key", "spool to store"),
         *("query", "query clock", "store", "app"),
@@ -63,7 +63,7 @@ def test_each_hop_is_named_and_nothing_is_left_behind(serve):
 
 
 @pytest.mark.parametrize(
-    ("settings", "hop", "found"),
+    ("settings", "hop", "text"),
     [
         ({"APIMETRY_COLLECTOR_URL": "http://127.0.0.1:9"}, "collector", "http://127.0.0.1:9: connection refused"),
         ({"APIMETRY_QUERY_URL": "http://127.0.0.1:9"}, "query", "http://127.0.0.1:9: connection refused"),
@@ -77,16 +77,16 @@ def test_each_hop_is_named_and_nothing_is_left_behind(serve):
         ({"APIMETRY_READ_KEY": "two words"}, "read key", "none"),
     ],
 )
-def test_what_fails_is_named_with_its_reason(serve, settings, hop, found):
+def test_a_failing_hop_is_reported_with_its_reason(serve, settings, hop, text):
     finding = doctor(serve, **settings)[hop]
     assert not finding["ok"]
-    assert found in finding["found"]
+    assert text in finding["found"]
 
 
-def test_services_that_are_mistaken_for_each_other_are_recognized(serve):
+def test_swapped_addresses_are_recognized(serve):
     swapped = {"APIMETRY_COLLECTOR_URL": serve.query_url, "APIMETRY_QUERY_URL": serve.collector_url}
-    found = {hop: each["found"] for hop, each in doctor(serve, **swapped).items()}
-    assert found == {
+    texts = {hop: finding["found"] for hop, finding in doctor(serve, **swapped).items()}
+    assert texts == {
         "collector": f"{serve.query_url} is the query service, not the collector",
         "query": f"{serve.collector_url} is the collector, not the query service",
     }
@@ -98,7 +98,7 @@ def test_services_that_are_mistaken_for_each_other_are_recognized(serve):
     [(200, {}, b"<h1>hello</h1>"), (404, {}, b"\x1b[2J"), (302, {"Location": "https://a.example/"}, b"")],
     ids=["200", "404", "302"],
 )
-def test_a_foreign_service_is_recognized_and_is_given_no_key(serve, variable, answer):
+def test_a_foreign_service_is_recognized_and_gets_no_key(serve, variable, answer):
     hop = "collector" if "COLLECTOR" in variable else "query"
     with answering(lambda _: answer) as foreign:
         finding = doctor(serve, **{variable: foreign.url})[hop]
@@ -135,7 +135,7 @@ def test_a_revoked_key_is_recognized(serve):
 
 
 def service_of(name, *, ready=(200, {"ready": True, "reasons": []}), skew_s=0, metrics=b""):
-    """Stands in for a service: it answers as it would in a state that is hard to bring about."""
+    """Stand in for a service in a state that a real service rarely has."""
 
     def answer(request):
         date = {"Date": email.utils.formatdate(time.time() + skew_s, usegmt=True)}
@@ -174,7 +174,7 @@ def test_a_clock_that_is_off_is_named(serve, service, skew_s):
     assert "NTP" in finding["advice"]
 
 
-def test_without_keys_the_services_are_looked_at_all_the_same(serve, tmp_path):
+def test_without_keys_the_services_are_still_checked(serve, tmp_path):
     findings = doctor(serve, APIMETRY_WRITE_KEY="", APIMETRY_READ_KEY="", APIMETRY_DATA_DIR=str(tmp_path))
     assert findings["collector"]["ok"]
     assert findings["query"]["ok"]
@@ -182,7 +182,7 @@ def test_without_keys_the_services_are_looked_at_all_the_same(serve, tmp_path):
     assert "APIMETRY_READ_KEY" in findings["read key"]["advice"]
 
 
-def test_what_a_service_says_does_not_steer_the_terminal(serve):
+def test_the_response_of_a_service_cannot_control_the_terminal(serve):
     hostile = (503, {"ready": False, "reasons": ["\x1b[2Jgone\nok    app"]})
     with answering(service_of("collector", ready=hostile)) as collector:
         ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""A misspelt variable is named, with the one that was meant; others' variables are left alone."""
+"""A misspelt variable is reported with a suggestion; variables of other programs are not reported."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from apimetry.cli.settings import TABLE
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "suggestion"),
     [
         ("APIMETRY_WRIT_KEY", "APIMETRY_WRITE_KEY"),
         ("APIMETRY_COLLECTORPORT", "APIMETRY_COLLECTOR_PORT"),
@@ -16,20 +16,20 @@ from apimetry.cli.settings import TABLE
         ("apimetry_write_key", "APIMETRY_WRITE_KEY"),
     ],
 )
-def test_a_misspelt_variable_is_named_with_the_nearest_right_one(name, meant):
+def test_a_misspelt_variable_is_named_with_the_nearest_right_one(name, suggestion):
     (sentence,) = misspelt({name: "secret"})
     assert name in sentence
-    assert (f"did you mean {meant}?" in sentence) if meant else ("did you mean" not in sentence)
+    assert (f"did you mean {suggestion}?" in sentence) if suggestion else ("did you mean" not in sentence)
     assert "secret" not in sentence
 
 
-def test_settings_and_what_the_clients_read_are_known():
+def test_settings_and_client_variables_are_known():
     names = [info.environment for info in TABLE]
     names += [f"APIMETRY_{name}" for name in ("COLLECTOR_URL", "QUERY_URL", "WRITE_KEY", "READ_KEY", "ADMIN_KEY")]
     assert list(misspelt(dict.fromkeys([*names, "PATH", "MY_APIMETRY_X"], "x"))) == []
 
 
-def test_what_kubernetes_and_docker_set_for_a_service_of_that_name_is_not_misspelt():
+def test_variables_of_kubernetes_and_docker_are_not_misspelt():
     names = (
         "APIMETRY_SERVICE_HOST", "APIMETRY_SERVICE_PORT", "APIMETRY_SERVICE_PORT_HTTP", "APIMETRY_PORT",
         "APIMETRY_PORT_7998_TCP", "APIMETRY_PORT_7998_TCP_ADDR", "APIMETRY_QUERY_SERVICE_HOST",

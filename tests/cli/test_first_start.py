@@ -1,4 +1,4 @@
-"""The first keys are made once, are shown, and are never lost; other commands find them and the services."""
+"""The first keys are made once, shown and never lost; other commands read them and the addresses of services."""
 
 import json
 import os
@@ -79,14 +79,14 @@ def test_the_exported_lines_set_what_every_command_reads(tmp_path):
     assert shown.stdout == "shop apimetry_r_'x http://127.0.0.1:1\n"
 
 
-def test_no_keys_to_show_is_one_sentence_with_the_place(tmp_path):
+def test_no_keys_to_show_is_one_sentence_with_the_path(tmp_path):
     ran = apimetry("keys", "show", cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert str(tmp_path / "apimetry-data" / "credentials.json") in ran.stderr
 
 
-def test_keys_that_were_kept_and_not_made_are_made_by_the_next_start(store, tmp_path):
-    """A start that was killed between writing the file and making the keys."""
+def test_the_next_start_makes_keys_that_a_killed_start_only_wrote_to_the_file(store, tmp_path):
+    """A start was killed after it wrote the file and before it made the keys."""
     settings = Settings(data_dir=str(tmp_path))
     (tmp_path / "credentials.json").write_text(
         json.dumps(
@@ -103,7 +103,7 @@ def test_keys_that_were_kept_and_not_made_are_made_by_the_next_start(store, tmp_
     assert first_keys(store, settings, generate=True) is None
 
 
-def test_keys_that_cannot_be_kept_are_not_made(store, tmp_path):
+def test_keys_that_cannot_be_written_to_the_file_are_not_made(store, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match="data directory"):
         first_keys(store, Settings(data_dir=str(tmp_path / "file" / "below")), generate=True)
@@ -120,11 +120,11 @@ def test_a_cluster_needs_a_server_and_that_is_one_sentence(tmp_path):
     )
 
 
-def test_a_banner_names_a_store_that_does_not_answer_and_an_origin_that_no_page_has(tmp_path):
+def test_a_start_names_a_store_that_is_away_and_an_invalid_origin(tmp_path):
     settings = {"APIMETRY_STORE": "clickhouse://user:secret@127.0.0.1:1/x", "APIMETRY_ALLOWED_ORIGINS": "foo"}
     with running("serve", data_dir=tmp_path, **settings) as service:
         assert service.collector_url
-        service.wait_until(lambda: "does not answer yet: nothing is taken" in service.output, "a true banner")
+        service.wait_until(lambda: "does not answer yet: nothing is taken" in service.output, "the banner")
         assert "the ClickHouse server at http://127.0.0.1:1/x is not available" in service.output
         for delayed in ("accounts cannot be refreshed, there are none yet", "jobs are delayed"):
             service.wait_until(
@@ -148,7 +148,7 @@ def test_an_unreachable_store_is_one_sentence_with_its_address(tmp_path):
     ("option", "value", "advice"),
     [("--host", "nobody.invalid", "--host (APIMETRY_HOST)"), ("--host", "192.0.2.1", "--host (APIMETRY_HOST)")],
 )
-def test_what_cannot_be_listened_on_says_which_setting_is_wrong(tmp_path, option, value, advice):
+def test_an_unusable_host_is_reported_with_its_setting(tmp_path, option, value, advice):
     ran = apimetry("serve", option, value, cwd=tmp_path)
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"Error: cannot listen on {value}:7998: ")

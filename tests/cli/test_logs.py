@@ -1,4 +1,4 @@
-"""What strangers wrote can neither steer a terminal by way of the log, nor make a line of it."""
+"""Foreign text in the log can neither control a terminal nor forge a line."""
 
 import logging
 
@@ -19,7 +19,7 @@ def test_a_log_line_is_one_line_without_control_characters():
 
 
 class Hostile(Exception):
-    """An exception whose text is a stranger's."""
+    """An exception with foreign text."""
 
 
 def test_a_traceback_keeps_its_lines_and_loses_control_characters():

@@ -1,4 +1,4 @@
-"""The table of commands says what the commands are, and costs nothing to read."""
+"""The table of commands is right, and needs no import of a command."""
 
 import json
 import subprocess
@@ -14,12 +14,12 @@ from apimetry.store.accounts.records import KeyKind
 from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import Direction, Metric
 
-# What only a command that runs may import.
+# Only a command that runs may import these modules.
 HEAVY = ("aiohttp", "asyncio", "chdb", "clickhouse_connect", "msgspec", "prometheus_client", "urllib.request")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_table_says_of_each_command_what_it_says_itself(name):
+def test_the_table_has_the_first_sentence_of_every_command(name):
     command = main.get_command(click.Context(main), name)
     first_sentence, _, _ = command.help.partition(".")
     assert COMMANDS[name][1] == f"{first_sentence}."
@@ -46,7 +46,7 @@ def test_the_help_lists_every_command_with_its_sentence():
     assert all(f"{name} {sentence}" in text for name, (_, sentence) in COMMANDS.items())
 
 
-def test_choices_are_those_of_the_store():
+def test_choices_are_the_same_as_in_the_store():
     assert list(manage.KINDS) == [kind.value for kind in KeyKind]
     assert list(alerts.METRICS) == [metric.value for metric in Metric]
     assert list(alerts.CHANNELS) == [channel.value for channel in Channel]
@@ -54,7 +54,7 @@ def test_choices_are_those_of_the_store():
 
 
 @pytest.mark.parametrize("arguments", [["\x1b[2J"], ["--\x1b[2J"], ["keys", "--\x1b[2J"], ["keys", "\x1b[2J"]])
-def test_a_wrong_word_does_not_steer_the_terminal(arguments):
+def test_a_wrong_word_cannot_control_the_terminal(arguments):
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 2
     assert "\x1b" not in ran.stderr

@@ -1,4 +1,4 @@
-"""An origin that no browser sends is named, with what was probably meant."""
+"""An origin that no browser sends is reported with a suggestion."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from apimetry.cli.origins import origins_in, unmatchable
 
 
 @pytest.mark.parametrize(
-    ("origin", "meant"),
+    ("origin", "suggestion"),
     [
         ("foo", "https://foo"),
         ("https://a.example/", "https://a.example"),
@@ -18,10 +18,10 @@ from apimetry.cli.origins import origins_in, unmatchable
         ("http://[", "https://app.example.com"),
     ],
 )
-def test_what_is_no_origin_is_named_with_what_was_meant(origin, meant):
+def test_an_invalid_origin_is_reported_with_a_suggestion(origin, suggestion):
     (sentence,) = unmatchable(f"https://good.example,{origin}")
     assert f"{origin!r} is not an origin" in sentence
-    assert f"did you mean {meant}?" in sentence
+    assert f"did you mean {suggestion}?" in sentence
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,6 @@ def test_what_is_no_origin_is_named_with_what_was_meant(origin, meant):
         " https://a.example , *",
     ],
 )
-def test_an_origin_is_left_alone(setting):
+def test_a_valid_origin_is_not_reported(setting):
     assert list(unmatchable(setting)) == []
     assert origins_in(setting)

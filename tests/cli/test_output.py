@@ -1,4 +1,4 @@
-"""What strangers wrote never steers the terminal, in a table, a record or a message."""
+"""Foreign text cannot control the terminal, in a table, a record or a message."""
 
 import io
 import json
@@ -11,7 +11,7 @@ HOSTILE = ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "\r", "\b", "\x7f", "\u202e"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_that_steers_a_terminal_is_printed(capsys, text):
+def test_control_characters_are_not_printed(capsys, text):
     print_rows([{"name": f"a{text}b"}], ["name"], as_json=False)
     print_record({"name": f"a{text}b", "more": [f"a{text}b"]}, as_json=False)
     say(f"a{text}b")
@@ -20,7 +20,7 @@ def test_nothing_that_steers_a_terminal_is_printed(capsys, text):
     captured = capsys.readouterr()
     assert text not in captured.out
     assert text not in captured.err
-    # Where it is no terminal, click itself leaves some of them out.
+    # Without a terminal, click itself removes some of the characters.
     assert text not in printable(text)
     assert text not in one_line(text)
 
@@ -51,13 +51,13 @@ class Terminal(io.StringIO):
     ("columns", "printed"),
     [("20", "ID    NAME\nabcd  Shop\nefgh  Other\n"), ("10", "id    abcd\nname  Shop\n\nid    efgh\nname  Other\n")],
 )
-def test_rows_that_are_too_wide_for_the_terminal_stand_one_below_the_other(monkeypatch, columns, printed):
+def test_wide_rows_are_printed_one_below_the_other(monkeypatch, columns, printed):
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
     print_rows([{"id": "abcd", "name": "Shop"}, {"id": "efgh", "name": "Other"}], ["id", "name"], as_json=False)
     assert terminal.getvalue() == printed
 
 
-def test_a_record_says_true_false_and_nothing_as_json_does_but_for_a_dash(capsys):
+def test_a_record_prints_booleans_as_json_and_none_as_a_dash(capsys):
     print_record({"paused": False, "events": 3, "name": None}, as_json=False)
     assert capsys.readouterr().out == "paused  false\nevents  3\nname    -\n"

@@ -1,4 +1,4 @@
-"""A reload takes what can change, and nothing of the rest."""
+"""A reload applies the settings that may change, and no other setting."""
 
 import msgspec
 import pytest
@@ -14,12 +14,12 @@ from apimetry.store.client import Store
 @pytest.fixture
 def services(tmp_path):
     settings = Settings(data_dir=str(tmp_path / "data"))
-    store = Store(f"chdb://{tmp_path}/store")  # it is never opened
+    store = Store(f"chdb://{tmp_path}/store")  # never opened
     app = create_app(store, Directory(Accounts(store)), collector_settings(settings))
     return Services(settings, collector=app)
 
 
-def test_reload_beside_a_data_directory_that_cannot_be_made_takes_the_others(services, tmp_path):
+def test_a_reload_with_an_unusable_data_directory_applies_the_other_settings(services, tmp_path):
     (tmp_path / "file").touch()
     changed = {"data_dir": str(tmp_path / "file" / "below"), "spool_max_bytes": 2**30}
     before = services.settings
@@ -28,6 +28,6 @@ def test_reload_beside_a_data_directory_that_cannot_be_made_takes_the_others(ser
     assert services.collector[CONTROL].journal.settings.max_bytes == 2**30
 
 
-def test_reload_makes_no_other_data_directory(services, tmp_path):
+def test_a_reload_makes_no_new_data_directory(services, tmp_path):
     services.reload(lambda: msgspec.structs.replace(services.settings, data_dir=str(tmp_path / "other")))
     assert not (tmp_path / "other").exists()

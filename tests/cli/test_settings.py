@@ -48,7 +48,9 @@ def test_text_becomes_the_setting_s_type():
         ({"host": ""}, {}, "--host"),
     ],
 )
-def test_an_unreadable_value_names_its_source_itself_and_what_is_expected(arguments, environment, message):
+def test_the_error_of_an_invalid_value_names_its_source_the_value_and_the_expected_form(
+    arguments, environment, message
+):
     with pytest.raises(SettingsError) as raised:
         load(arguments, environment)
     assert message in str(raised.value)
@@ -64,16 +66,16 @@ def test_an_unknown_key_in_the_file_is_refused_with_the_known_ones(tmp_path):
         load({}, {}, toml(tmp_path, 'hosts = "x"'))
 
 
-def test_an_unknown_key_in_the_file_is_told_the_nearest_one(tmp_path):
+def test_the_error_of_an_unknown_key_suggests_the_nearest_setting(tmp_path):
     with pytest.raises(SettingsError, match=r"unknown setting 'datadir'; known are .*; did you mean 'data_dir'\?"):
         load({}, {}, toml(tmp_path, 'datadir = "x"'))
 
 
-def test_what_kubernetes_sets_beside_a_service_of_our_name_is_no_port():
+def test_a_variable_that_kubernetes_sets_is_no_port():
     assert load({}, {"APIMETRY_COLLECTOR_PORT": "tcp://10.0.0.1:7998"}).collector_port == 7998
 
 
-def test_a_file_that_is_asked_for_must_be_there(tmp_path):
+def test_a_named_settings_file_must_exist(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         load({}, {}, tmp_path / "absent.toml")
 

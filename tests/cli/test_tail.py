@@ -1,4 +1,4 @@
-"""`apimetry tail`: each event once, as it arrives."""
+"""`apimetry tail` prints every event once, as it arrives."""
 
 import json
 import os
@@ -35,13 +35,13 @@ def test_events_are_printed_once_each_as_they_arrive(serve, tmp_path):
         post_events(serve.collector_url, [event("/after"), event("/other")])
         serve.wait_until(lambda: output.read_text().count("\n") >= 3, "the events from after")
     finally:
-        # Not SIGINT, which a shell makes its background jobs ignore.
+        # SIGTERM, because background jobs of a shell ignore SIGINT.
         process.terminate()
         process.wait(20)
     assert [json.loads(line)["url"] for line in output.read_text().splitlines()] == ["/before", "/after", "/other"]
 
 
-def test_a_terminal_is_not_steered_by_what_strangers_sent(serve):
+def test_events_cannot_control_the_terminal(serve):
     post_events(serve.collector_url, [event("/\x1b[2Jx", consumer_id="acme")])
     wait_for_total(serve, serve.query_url, 4)
     command = [str(APIMETRY), "tail", "--once", "--last-s", "60", "--query-url", serve.query_url]
@@ -51,7 +51,7 @@ def test_a_terminal_is_not_steered_by_what_strangers_sent(serve):
 
 
 class Answers:
-    """Stands in for the query service: one body after another."""
+    """Stand in for the query service with a list of response bodies."""
 
     def __init__(self, *bodies):
         self._bodies = list(bodies)
@@ -60,7 +60,7 @@ class Answers:
         return self._bodies.pop(0), {}
 
 
-def test_equal_events_are_told_apart_by_their_number():
+def test_equal_events_are_distinguished_by_their_count():
     line = b'{"timestamp":1}\n'
     following = Tail(Answers(line, line * 3, line * 3), ())
     assert [len(list(following.new())) for _ in range(3)] == [1, 2, 0]

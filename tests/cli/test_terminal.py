@@ -1,4 +1,4 @@
-"""Nothing that strangers wrote steers a real terminal: names of files, lines of logs, stored events, answers."""
+"""Foreign text cannot control a terminal: names of files, lines of logs, stored events, responses of services."""
 
 import os
 import pty
