@@ -25,7 +25,7 @@ def rows(count: int, seed: int) -> list[tuple[object, ...]]:
     ]  # fmt: skip
 
 
-# Seed 001's event, and nothing of ours.
+# The event of the timeseries API, and nothing of ours.
 SEED_FIELDS = ("timestamp", "consumer_id", "method", "url", "function", "response_us", "status_code")
 
 _SENDER = {"source": "bench", "version": "1", "instance": "b" * 32, "captured": 0, "sent": 0, "dropped": {}}

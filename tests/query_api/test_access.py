@@ -53,7 +53,7 @@ NOBODY = {"start": "0", "end": "10", "id": "nobody", "consumer": "nobody"}
 
 
 def extra_of(path):
-    """Seed 002's endpoint adds a member to its errors."""
+    """The developer usage API adds a member to its errors."""
     return {"success": False} if path.startswith("/v1/developer/") else {}
 
 

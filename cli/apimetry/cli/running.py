@@ -41,7 +41,7 @@ from apimetry.store.private_files import keep_private
 
 logger = logging.getLogger(__name__)
 
-# How long open requests may take to finish after a signal; guarantees.md, 16: a stop takes 10 s at most.
+# How long open requests may take to finish after a signal; docs/operations.md: a stop takes 10 s at most.
 REQUEST_GRACE_S = 3.0
 # How long the store may take to end its calls. Together with the spool's drain this stays below 10 s.
 CLOSE_GRACE_S = 1.5

@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 4 * 2**30
     fsync: Annotated[
         Literal["always", "interval"],
-        Meta(description="batches are safe from a power loss before their 200, or within a second after it"),
+        Meta(description="always: batches are safe from a power loss before their 200; interval: a second later"),
     ] = "always"
     events_per_s_per_key: Annotated[
         int, Meta(description="events a second that one key may send on average; 0 is no limit", ge=0, le=10**9)
@@ -106,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     smtp_security: Annotated[
         Literal["starttls", "tls", "none"],
-        Meta(description="how the connection to the mail server is encrypted: on request, from its begin, or not"),
+        Meta(description="starttls, tls or none: how the connection to the mail server is encrypted"),
     ] = "starttls"
     plan_changes: Annotated[
         bool,

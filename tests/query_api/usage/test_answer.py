@@ -69,7 +69,7 @@ def usage(store, *parameters, application=UNLIMITED, now=NOW):
 
 
 def sample_events():
-    """Seed 002's sample: 15,420 requests of a day, from 14:00 on, by few events of much weight."""
+    """The developer usage API's sample: 15,420 requests of a day, from 14:00 on, by few events of much weight."""
     scores = {"route": "/v1/scores/:identity", "response_us": 180_000, "response_bytes": 8000}
     identity = {"route": "/v1/identity/:identity", "response_us": 320_000, "request_bytes": 10_000}
     achievements = {"route": "/v1/achievements/:identity", "response_us": 450_000}

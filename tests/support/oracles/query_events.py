@@ -32,7 +32,7 @@ class Event:
     data: dict = field(default_factory=dict)
     source: str = ""
     version: str = ""
-    # Seed 001 asks about 2014: kept until 2069, within what a DateTime holds.
+    # The examples of the timeseries API ask about 2014: kept until 2069, within what a DateTime holds.
     retention_days: int = 20_000
 
 

@@ -1,7 +1,8 @@
 """Trends between the halves of a window, and what they cost and need if they go on. Pure.
 
-Seed 002's sample client compares buckets, of which the first and the last are cut off, and multiplies by the growth
-of a single one. Here halves are halves of the time, and only a trend grows: within ±10 % all is stable.
+The sample client of the developer usage API compares buckets, although the first and the last are cut off, and
+multiplies by the growth of a single bucket. Here halves are halves of the time, and only a trend grows: a change
+within ±10 % is stable.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from apimetry.query_api.planning.figures import Measures, rounded, scaled
 
 DAY_S = 86_400
 MONTH_S = 30 * DAY_S
-# Seed 002: a change of more than a tenth is a trend.
+# As in that client: a change of more than a tenth is a trend.
 _STABLE = Fraction(1, 10)
 # More than a doubling each month is a launch, not a rate to multiply by twelve times.
 _MAX_MONTHLY_GROWTH = 1.0

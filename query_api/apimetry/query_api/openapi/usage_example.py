@@ -1,4 +1,4 @@
-"""Seed 002's sample answer with its arithmetic put right."""
+"""The developer usage API's sample answer, with its arithmetic put right."""
 
 from __future__ import annotations
 
