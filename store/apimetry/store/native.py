@@ -1,21 +1,21 @@
-"""Blocks of ClickHouse's `Native` format: columns to bytes and back, for the types that our tables have.
+"""Encode and decode blocks of ClickHouse's `Native` format, for the types of our tables.
 
-The engine takes a block as it is instead of parsing rows, which is most of what another format's insert costs. A
-block names its columns and their types; blocks one after another are a body. Layout, with numbers little-endian and
-lengths as LEB128 varints:
+The engine inserts a block without parsing rows; parsing is most of the cost of an insert in another format. A block
+names its columns and their types. A body is a sequence of blocks. Numbers are little-endian, and lengths are LEB128
+varints. The layout:
 
-- a block: number of columns, number of rows; for each column its name, its type's name, its prefix, its values;
+- a block: number of columns, number of rows; then per column its name, its type's name, its prefix, its values;
 - an integer: its bytes; a DateTime64(6): µs since the epoch as Int64; a DateTime: seconds as UInt32;
-- a String: length in bytes, and the bytes;
-- Nullable(T): a byte for each row, 1 for a null; then a T for each row, whatever it is for a null;
-- LowCardinality(String): the prefix is UInt64 1. Values: UInt64 of the indexes' width (0 UInt8, 1 UInt16, 2 UInt32)
-  and the bits 9 (keys follow) and 10 (of this block alone); UInt64 number of keys, the keys as Strings; UInt64 number
-  of rows, an index for each;
-- Map(K, V): the prefixes of K and V. Values: for each row the UInt64 number of entries up to its end; then all keys,
-  then all values. Of no values at all nothing is written, not even by LowCardinality.
+- a String: its length in bytes, then its bytes;
+- Nullable(T): one byte per row, 1 for a null; then one T per row, and any T for a null;
+- LowCardinality(String): the prefix is UInt64 1. The values begin with a UInt64 of flags: the width of the indexes
+  (0 UInt8, 1 UInt16, 2 UInt32), bit 9 (keys follow) and bit 10 (the keys belong to this block only). Then: UInt64
+  number of keys, the keys as Strings, UInt64 number of rows, one index per row;
+- Map(K, V): the prefixes of K and V. The values: per row the UInt64 number of entries up to the row's end, then all
+  keys, then all values. A LowCardinality column of no values writes nothing.
 
-Sources: https://clickhouse.com/docs/interfaces/formats/Native; SerializationLowCardinality.cpp of ClickHouse; and the
-bytes that chDB 26.9 writes, with which the tests compare.
+Sources: https://clickhouse.com/docs/interfaces/formats/Native; SerializationLowCardinality.cpp of ClickHouse; the
+bytes of chDB 26.9, with which the tests compare.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from itertools import accumulate, chain, count, pairwise
 from typing import Any, Final
 
 Values = Sequence[Any]
-"""A column's values: of which Python type is said by the name of its ClickHouse type."""
+"""A column's values. The column's ClickHouse type determines their Python type."""
 
 _INTEGERS: Final = {
     "UInt8": "B",
@@ -45,12 +45,12 @@ _LOW_CARDINALITY_PREFIX: Final = struct.pack("<Q", 1)
 
 
 class NativeError(ValueError):
-    """Bytes that are no block of the types known here, or a type that is not."""
+    """The bytes are not a block of supported types, or a type is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a block that was read."""
+    """One column of a decoded block."""
 
     name: str
     type: str
@@ -58,10 +58,11 @@ class Column:
 
 
 def encode_block(types: Mapping[str, str], columns: Iterable[Values]) -> bytes:
-    """The columns as one block: `types` are their names and types in order, and all have the same number of rows.
+    """Return the columns as one block; `types` maps their names to their types, in the order of the columns.
 
-    The same columns give the same bytes in every process. Raises NativeError for a type that is not known, and
-    struct.error, TypeError or AttributeError for values that are not of their type.
+    All columns have the same number of rows. The same columns give the same bytes in every process. Raises
+    NativeError for a type that is not supported, and struct.error, TypeError or AttributeError for a value of the
+    wrong type.
     """
     parts = [b""]
     rows = 0
@@ -74,7 +75,7 @@ def encode_block(types: Mapping[str, str], columns: Iterable[Values]) -> bytes:
 
 
 def decode_block(body: bytes | memoryview) -> list[Column]:
-    """The columns of one block; raises NativeError unless the bytes are exactly that."""
+    """Return the columns of one block; raises NativeError unless the bytes are exactly one block."""
     reader = _Reader(bytes(body))
     columns = _read_block(reader)
     if reader.position != len(reader.body):
@@ -83,7 +84,7 @@ def decode_block(body: bytes | memoryview) -> list[Column]:
 
 
 def decode_blocks(body: bytes | memoryview) -> list[list[Column]]:
-    """The columns of each block of a body; raises NativeError."""
+    """Return the columns of every block of a body; raises NativeError."""
     reader = _Reader(bytes(body))
     blocks = []
     while reader.position < len(reader.body):
@@ -92,21 +93,24 @@ def decode_blocks(body: bytes | memoryview) -> list[list[Column]]:
 
 
 def slice_block(body: bytes | memoryview, first: int, last: int) -> bytes:
-    """A block of the rows `[first, last)` of a block; raises NativeError."""
+    """Return a block of the rows `[first, last)` of a block; raises NativeError."""
     columns = decode_block(body)
-    return encode_block({each.name: each.type for each in columns}, [each.values[first:last] for each in columns])
+    types = {column.name: column.type for column in columns}
+    return encode_block(types, [column.values[first:last] for column in columns])
 
 
 def with_nullable_types(body: bytes | memoryview, types: Mapping[str, str]) -> bytes | memoryview:
-    """The block with those columns Nullable that `types` has so, by name; raises NativeError.
+    """Return the block with Nullable columns where `types` has Nullable for the same name; raises NativeError.
 
-    For a block that was written before its table took nulls: the engine is told to convert nothing.
+    Use it for a block that was written before its table's column became Nullable: inserts convert no types.
     """
     columns = decode_block(body)
-    wanted = {each.name: types.get(each.name) for each in columns}
-    own = {each.name: each.type for each in columns}
-    changed = {name: f"Nullable({kind})" for name, kind in own.items() if wanted[name] == f"Nullable({kind})"}
-    return encode_block({**own, **changed}, [each.values for each in columns]) if changed else body
+    old_types = {column.name: column.type for column in columns}
+    new_types = {
+        name: f"Nullable({type_name})" if types.get(name) == f"Nullable({type_name})" else type_name
+        for name, type_name in old_types.items()
+    }
+    return body if new_types == old_types else encode_block(new_types, [column.values for column in columns])
 
 
 @dataclass(slots=True)
@@ -115,20 +119,20 @@ class _Reader:
     position: int = 0
 
     def take(self, size: int) -> bytes:
-        """The next bytes."""
+        """Return the next `size` bytes."""
         end = self.position + size
         if end > len(self.body):
             raise NativeError(f"the block ends within a value, {end - len(self.body)} bytes too early")
-        taken = self.body[self.position : end]
+        data = self.body[self.position : end]
         self.position = end
-        return taken
+        return data
 
     def integers(self, code: str, number: int) -> tuple[int, ...]:
-        """The next integers of one kind."""
+        """Return the next integers; `code` is their format of `struct`."""
         return struct.unpack(f"<{number}{code}", self.take(number * struct.calcsize(f"<{code}")))
 
     def varint(self) -> int:
-        """The next length."""
+        """Return the next varint."""
         value = shift = 0
         while True:
             byte = self.take(1)[0]
@@ -140,7 +144,7 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How a type's values are written and read; reading is told how many there are."""
+    """How to write and read the values of one type; `decode` gets the number of values."""
 
     encode: Callable[[Values], bytes]
     decode: Callable[[_Reader, int], Values]
@@ -162,7 +166,7 @@ def _read_column(reader: _Reader, rows: int) -> Column:
 
 @lru_cache
 def _column(name: str, type_name: str) -> tuple[bytes, _Codec]:
-    """What stands before a column's values, and how these are written."""
+    """Return the bytes before a column's values, and the codec of the values."""
     codec = _codec(type_name)
     return _encode_strings((name, type_name)) + codec.prefix, codec
 
@@ -195,13 +199,13 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-# Before a string of so many ASCII characters, and before one of so many bytes: most are short.
-_SHORT: Final = tuple(map(chr, range(0x80)))
+# The varints of short lengths, by length: as text before ASCII characters, and as bytes. Most strings are short.
+_SHORT_LENGTHS: Final = tuple(map(chr, range(0x80)))
 _LENGTHS: Final = tuple(map(_varint, range(0x400)))
 
 
-def _all_alike(values: Values) -> bool:
-    # Many columns hold one value, often one object; the ends of the others mostly differ.
+def _is_constant(values: Values) -> bool:
+    # Many columns hold one value, often one object. In other columns the first and the last value mostly differ.
     return len(values) > 0 and values[0] == values[-1] and values.count(values[0]) == len(values)
 
 
@@ -228,14 +232,14 @@ def _decode_nullable(code: str, reader: _Reader, rows: int) -> Values:
 
 
 def _encode_strings(values: Values) -> bytes:
-    if len(values) > 1 and _all_alike(values):
+    if len(values) > 1 and _is_constant(values):
         return _encode_strings(values[:1]) * len(values)
     try:
-        joined = "".join([_SHORT[len(value)] + value for value in values])
+        joined = "".join([_SHORT_LENGTHS[len(value)] + value for value in values])
         if joined.isascii():
             return joined.encode()
     except IndexError:
-        pass  # one is longer
+        pass  # a string is longer
     return b"".join([_length(encoded) + encoded for encoded in map(str.encode, values)])
 
 
@@ -254,12 +258,12 @@ def _decode_strings(reader: _Reader, rows: int) -> Values:
 def _encode_low_cardinality(values: Values) -> bytes:
     if not values:
         return b""
-    if _all_alike(values):
+    if _is_constant(values):
         return _encode_dictionary(values[:1], 0, bytes(len(values)), len(values))
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    found = list(map(numbers.__getitem__, values))
+    indexes = list(map(numbers.__getitem__, values))
     width = 0 if len(numbers) <= 1 << 8 else 1 if len(numbers) <= 1 << 16 else 2
-    return _encode_dictionary(tuple(numbers), width, _encode_integers(_WIDTHS[width], found), len(values))
+    return _encode_dictionary(tuple(numbers), width, _encode_integers(_WIDTHS[width], indexes), len(values))
 
 
 def _encode_dictionary(keys: Values, width: int, indexes: bytes, rows: int) -> bytes:

@@ -1,1 +1,1 @@
-"""What an embedded store alone needs: one owner, and inserts that a kill cannot leave half done."""
+"""Parts that only an embedded store needs: one owner, and inserts that a kill cannot leave half done."""

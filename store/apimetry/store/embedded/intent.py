@@ -1,21 +1,22 @@
-"""Makes each insert into an embedded store whole or none, also when the power fails in the middle of it.
+"""Make an insert into an embedded store atomic, also across a power cut: all of its rows are stored, or none.
 
-An insert makes parts in its table and in every rollup that the table feeds. The engine fsyncs each part with its
-directory. It does not fsync the deduplication logs, which hold the parts' tokens. After a power cut there could be
-rows whose token is lost, and the retry would count them twice. So embedded inserts run one at a time, in three steps:
+An insert makes parts in its table and in every rollup that the table feeds. The engine fsyncs every part with its
+directory. It does not fsync the deduplication logs, which hold the parts' tokens. After a power cut a token can be
+lost while its rows are stored, and the retry would count the rows twice. So embedded inserts run one at a time, in
+three steps:
 
-1. The intent is written and fsync'd: of each table that will get parts, the highest block number it has on disk.
-2. The engine inserts; the new parts have higher numbers.
-3. The tables' deduplication logs are fsync'd, and then the intent is emptied, fsync'd, and the insert answered.
+1. Write and fsync the intent: for every table that will get parts, the highest block number on disk.
+2. The engine inserts. The new parts have higher block numbers.
+3. Fsync the tables' deduplication logs. Then empty the intent, fsync it, and answer the insert.
 
-An intent that is found at a start means that an insert was never answered: its segment is still in the spool. `undo`
-removes the parts with higher numbers before the engine runs, `repair` forgets their tokens, and the retry begins from
-nothing. A part that was merged from old and new ones is removed too. Its sources stay on disk for eight minutes (the
-engine's `old_parts_lifetime`), and the engine then reads these again. Other statements that make parts in such tables
-hold inserts while they run (`Intents.hold`).
+An intent with content at a start means that an insert was never answered. The insert's segment is still in the spool.
+`undo` removes the parts with higher block numbers before the engine runs. `repair` removes their tokens. The retry
+then inserts the whole segment again. `undo` also removes a part that was merged from old and new parts. The sources
+of a merged part stay on disk for eight minutes (the engine's `old_parts_lifetime`), and the engine reads the sources
+again. Other statements that make parts in these tables hold inserts while they run (`Intents.hold`).
 
-The file has a line of JSON, `{table's directory: block number}`, and a line with its CRC-32 in hex; a torn one is of
-an insert that had not begun.
+The file has two lines: JSON, `{table's directory: block number}`, and the CRC-32 of the JSON in hex. A torn file
+belongs to an insert that had not begun.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ logger = logging.getLogger(__name__)
 
 NAME: Final = "insert.intent"
 PATIENCE_S: Final = 1.0
-"""How long an insert waits for another one, or for a holder of inserts. Then it is refused, and tried again."""
+"""How long an insert waits for another insert, or for `hold`. Then the store refuses it, and the caller retries."""
 
 READING_S: Final = 0.5
-"""How long an insert waits for readers, and readers for an insert."""
+"""How long an insert waits for readers, and a reader for an insert."""
 
 TableRow = tuple[str, Sequence[str], Sequence[str]]
-"""Of `system.tables`: name, the views that feed on it, data paths; a view has its target's paths."""
+"""A row of `system.tables`: name, views that read from the table, data paths. A view has its target's paths."""
 
 
 class Intents:
     """The intents of one data directory, which this process owns; safe from several threads.
 
-    Mutable state: the file and `_failed` under `_lock`, the number of those who read under `_reading`.
+    Mutable state: the file and `_failed` under `_lock`, the number of readers under `_reading`.
     """
 
     def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
@@ -64,7 +65,7 @@ class Intents:
         self._readers = 0
 
     def close(self) -> None:
-        """Release the file; an intent in it stays."""
+        """Close the file; an intent in the file stays."""
         os.close(self._handle)
 
     @contextmanager
@@ -98,7 +99,7 @@ class Intents:
         """Write the intent of an insert that makes parts in `tables` (directories), and clear it when the block ends.
 
         Raises:
-            StoreUnavailable: inserts are held, or the disk refused a write; also after the block has ended.
+            StoreUnavailable: inserts are held, or the disk refused a write. The end of the block can raise it, too.
         """
         if not self._lock.acquire(timeout=self._patience_s):
             raise StoreUnavailable("inserts are held for now")
@@ -127,7 +128,7 @@ class Intents:
                 _sync_logs(table)
             self._write(b"")
         except OSError as error:
-            # The next fsync would succeed and say nothing about these bytes: the intent must outlive this process.
+            # The next fsync would succeed although these bytes are lost. So the intent must outlive this process.
             self._failed = True
             raise StoreUnavailable(f"an insert cannot be brought to the disk: {error.strerror}") from error
 
@@ -138,20 +139,20 @@ class Intents:
 
 
 def fed_tables(rows: Iterable[TableRow], table: str) -> list[Path]:
-    """Return the directories of `table` and of every table that its views fill, over any number of steps."""
-    known = list(rows)
-    views = {name: dependencies for name, dependencies, _ in known}
-    paths = {name: Path(data_paths[0]) for name, _, data_paths in known if data_paths}
-    found = [paths[table]]
-    for path in found:  # grows
-        names = [name for name in paths if paths[name] == path]
+    """Return the directories of `table` and of all tables that its views fill, directly or through other views."""
+    table_rows = list(rows)
+    views = {name: dependencies for name, dependencies, _ in table_rows}
+    paths = {name: Path(data_paths[0]) for name, _, data_paths in table_rows if data_paths}
+    directories = [paths[table]]
+    for directory in directories:  # the loop body appends to the list
+        names = [name for name in paths if paths[name] == directory]
         targets = (paths[view] for name in names for view in views[name] if view in paths)
-        found += dict.fromkeys(target for target in targets if target not in found)
-    return found
+        directories += dict.fromkeys(target for target in targets if target not in directories)
+    return directories
 
 
 def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
-    """Return what is written before an insert into `tables`."""
+    """Return the bytes of the intent of an insert into `tables`."""
     blocks = {
         os.path.relpath(table, directory): max((part.last for part in parts_of(table)), default=0) for table in tables
     }
@@ -160,7 +161,7 @@ def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
 
 
 def read_intent(directory: Path) -> Mapping[Path, int]:
-    """Return the highest block number of each table before an insert that was not answered; empty without one."""
+    """Return every table's highest block number before the unanswered insert; empty where there is no intent."""
     try:
         lines = (directory / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -171,7 +172,7 @@ def read_intent(directory: Path) -> Mapping[Path, int]:
 
 
 def undo(directory: Path) -> int:
-    """Remove what an insert left that was not answered; returns the number of parts. Before the engine starts."""
+    """Remove the parts of an unanswered insert and return their number; call it before the engine starts."""
     removed = 0
     for table, block in read_intent(directory).items():
         if table.is_dir():
@@ -197,18 +198,18 @@ def _remove_above(table: Path, block: int) -> int:
             )
             return 0
     for part in above:
-        # The engine itself removes parts of such a name, if this is interrupted too.
-        gone = part.path.with_name(f"tmp_undone_{part.path.name}")
-        part.path.rename(gone)
-        shutil.rmtree(gone)
+        # If the removal is interrupted, the engine removes parts with this prefix itself.
+        renamed = part.path.with_name(f"tmp_undone_{part.path.name}")
+        part.path.rename(renamed)
+        shutil.rmtree(renamed)
     _sync(table)
     return len(above)
 
 
 def _has_sources(merged: Part, parts: Iterable[Part]) -> bool:
-    """Whether the parts it was merged from are there: the first and the last one, since they go together."""
-    inside = [part for part in parts if part != merged and merged.covers(part)]
-    return any(part.first == merged.first for part in inside) and any(part.last == merged.last for part in inside)
+    """Return whether the sources of a merged part are on disk: the engine removes the first and the last together."""
+    sources = [part for part in parts if part != merged and merged.covers(part)]
+    return any(part.first == merged.first for part in sources) and any(part.last == merged.last for part in sources)
 
 
 def _sync_logs(table: Path) -> None:

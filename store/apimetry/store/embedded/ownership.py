@@ -1,7 +1,7 @@
-"""The embedded store has one owner: a locked file in its data directory names it.
+"""Give an embedded store one owner: the process that holds the lock on a file in the data directory.
 
-The lock is the kernel's (flock), so it ends with the process, however that ends; the pid in the file is only for the
-message.
+The kernel holds the lock (flock), so the lock ends with the process, also after a kill. The pid in the file is only
+for the message.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ LOCK_NAME: Final = "apimetry.lock"
 
 
 class Ownership:
-    """The held lock of one data directory; `release` gives it up."""
+    """The lock that this process holds on one data directory."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give the directory up; harmless when repeated."""
+        """Release the lock; harmless when repeated."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def take_ownership(directory: Path) -> Ownership:
-    """Make the directory (0700) where it is missing and lock it; raises StoreLocked naming the owner."""
+    """Lock the directory, and make it (0700) where it is missing; raises StoreLocked, which names the owner."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

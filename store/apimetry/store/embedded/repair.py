@@ -1,17 +1,17 @@
-"""Makes an embedded store's memory of tokens agree with its data, before the engine starts.
+"""Remove an embedded store's tokens that have no rows, before the engine starts.
 
-MergeTree notes a block's token in the table's deduplication log first and renames the block's part into place after
-it. A process that is killed between the two leaves a token without its rows: the retry would be taken for a
-repetition and the segment lost. So a token whose part is neither on disk nor merged into another is taken back, as
-the engine itself does when a part is dropped. Each table has its own log, so a rollup that missed a block is mended
-by the same retry. (A server has the same gap of microseconds; ReplicatedMergeTree, which commits both at once, has
-not.)
+MergeTree first writes a block's token to the table's deduplication log. Then it renames the block's part to its final
+name. A process that is killed between the two steps leaves a token without rows. The engine would drop the retry as a
+duplicate, and the segment would be lost. So this module removes a token whose part is neither on disk nor merged into
+another part. The engine does the same when a part is dropped. Every table has its own log, so the same retry also
+repairs a rollup that missed the block. (A server has the same gap of microseconds. ReplicatedMergeTree has no gap: it
+commits token and part together.)
 
-A power cut differs in one point: the engine fsyncs each part with its directory before it answers an insert
-(`fsync_after_insert`, `fsync_part_directory`; seen with strace on chDB 26.9), and the log never. `intent` makes up
-for that; what a power cut leaves behind the log's last whole line is removed here.
+A power cut has one more effect. The engine fsyncs every part with its directory before it answers an insert
+(`fsync_after_insert`, `fsync_part_directory`; seen with strace on chDB 26.9), but it never fsyncs the log. `intent`
+fsyncs the log. This module removes the torn bytes that a power cut leaves after the log's last whole line.
 
-The log's lines: `1` (added) or `2` (dropped), the part's name and the block's id, separated by tabs.
+A line of the log: `1` (added) or `2` (dropped), the part's name and the block's id, separated by tabs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DROPPED: Final = "2"
 
 @dataclass(frozen=True)
 class Part:
-    """A part on disk, or one that was: its partition and the block numbers that it holds."""
+    """A part that is or was on disk: its partition, and the first and the last block number in the part."""
 
     path: Path
     partition: str
@@ -43,34 +43,34 @@ class Part:
     last: int
 
     def covers(self, other: Part) -> bool:
-        """Whether it holds every block of the other."""
+        """Return whether this part holds every block of the other."""
         return self.partition == other.partition and self.first <= other.first and other.last <= self.last
 
 
 def parts_of(table: Path) -> list[Part]:
-    """The parts of a table's directory, merged ones and their sources."""
+    """Return the parts in a table's directory: merged parts and their sources."""
     parts = (_part_at(path) for path in table.iterdir() if path.is_dir())
     return [part for part in parts if part is not None]
 
 
 def forget_lost_blocks(directory: Path) -> int:
-    """Take back every token of the data directory whose rows are missing; returns how many."""
-    return sum(_mend_table(logs) for logs in directory.glob(f"store/*/*/{LOGS}"))
+    """Remove every token of the data directory whose rows are missing, and return the number of tokens."""
+    return sum(_repair_table(logs) for logs in directory.glob(f"store/*/*/{LOGS}"))
 
 
-def _mend_table(logs: Path) -> int:
+def _repair_table(logs: Path) -> int:
     files = sorted(logs.glob("deduplication_log_*.txt"), key=lambda path: int(path.stem.rpartition("_")[2]))
-    remembered: dict[str, str] = {}
+    part_by_block: dict[str, str] = {}
     for file in files:
         for operation, part, block in _records(file):
             if operation == _ADDED:
-                remembered[block] = part
+                part_by_block[block] = part
             else:
-                remembered.pop(block, None)
+                part_by_block.pop(block, None)
     by_partition: dict[str, list[Part]] = {}
-    for found in parts_of(logs.parent):
-        by_partition.setdefault(found.partition, []).append(found)
-    lost = {block: part for block, part in remembered.items() if not _is_covered(part, by_partition)}
+    for part_on_disk in parts_of(logs.parent):
+        by_partition.setdefault(part_on_disk.partition, []).append(part_on_disk)
+    lost = {block: part for block, part in part_by_block.items() if not _is_covered(part, by_partition)}
     if lost:
         _append(files[-1], [f"{_DROPPED}\t{part}\t{block}\n" for block, part in lost.items()])
         logger.info("the tokens of %d inserted blocks that have no rows were taken back", len(lost))
@@ -78,7 +78,7 @@ def _mend_table(logs: Path) -> int:
 
 
 def _records(file: Path) -> list[tuple[str, str, str]]:
-    """The file's whole lines; what follows them, torn or never written by the engine, is removed from it."""
+    """Return the whole lines of the file, and cut torn or foreign bytes off the file's end."""
     text = file.read_bytes()
     records, end = [], 0
     while line := _LINE.match(text, end):
@@ -90,8 +90,8 @@ def _records(file: Path) -> list[tuple[str, str, str]]:
 
 
 def _part_at(path: Path) -> Part | None:
-    found = _PART.fullmatch(path.name)
-    return Part(path, found[1], int(found[2]), int(found[3])) if found else None
+    match = _PART.fullmatch(path.name)
+    return Part(path, match[1], int(match[2]), int(match[3])) if match else None
 
 
 def _is_covered(name: str, by_partition: dict[str, list[Part]]) -> bool:
