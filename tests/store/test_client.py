@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from apimetry.store.client import QUERY_LIMITS, Store, query_settings
+from apimetry.store.client import Store
 from apimetry.store.errors import (
     QueryLimitExceeded,
     StoreLocked,
@@ -22,6 +22,7 @@ from apimetry.store.errors import (
     StoreUnavailable,
     is_transient,
 )
+from apimetry.store.limits import QUERY_LIMITS, query_settings
 from tests.support.engine.clickhouse_server import ClickHouseServer
 
 HOLD = """

@@ -1,7 +1,8 @@
-"""Runs queries, commands and inserts in ClickHouse, in this process or over HTTP. All of the store goes through it.
+"""Run queries, commands and inserts in ClickHouse, in this process or over HTTP. The whole store uses this module.
 
-A clickhouse-connect client serializes its calls, so each call borrows one of its own: as many as there are calls at
-once, kept for the next. They have no session, so that a balancer may send each call to another replica.
+A clickhouse-connect client serializes its calls. So every call borrows a client for itself: there are as many clients
+as concurrent calls, and idle clients are reused. Clients have no session, so a balancer may send every call to
+another replica.
 """
 
 from __future__ import annotations
@@ -18,48 +19,38 @@ from clickhouse_connect.driver.client import Client
 
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
 from apimetry.store.connections import embedded_client, http_client
-from apimetry.store.embedded.intent import Intents, fed_tables, undo
-from apimetry.store.embedded.ownership import Ownership, take_ownership
-from apimetry.store.embedded.repair import forget_lost_blocks
-from apimetry.store.errors import StoreError, StoreRejected, StoreUnavailable, map_error
-from apimetry.store.events import EVENTS, clear_insert_files, insert_into
+from apimetry.store.embedded.intent import Intents, fed_tables
+from apimetry.store.embedded.opening import prepare_directory
+from apimetry.store.embedded.ownership import Ownership
+from apimetry.store.errors import StoreUnavailable, map_error
+from apimetry.store.events import EVENTS, insert_into
+from apimetry.store.limits import query_settings
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_from_server
 
 T = TypeVar("T")
 
-# The longest silence on a connection, and so the longest that a hanging server can hold `close`. Long work is not
-# silent: ClickHouse sends progress headers every 55 s.
+# The longest silence on a connection, and so the longest time that a hanging server can delay `close`. A long query
+# is not silent: ClickHouse sends progress headers every 55 s.
 RECEIVE_TIMEOUT_S: Final = 60
-# Threads for what must not wait behind queries: inserts, and the accounts both services authenticate against.
+# Threads for calls that must not wait behind queries: inserts, and reads of the accounts for authentication.
 RESERVED_THREADS: Final = 2
-# Threads of `run` beyond `threads`: alert rules are evaluated while clients' queries occupy all of those.
+# Threads of `run` in addition to `threads`: alert rules are evaluated while clients' queries occupy all `threads`.
 SERVICE_THREADS: Final = 1
 
-# What one query may use. A caller may ask for less, never for more.
-QUERY_LIMITS: Final[Mapping[str, int]] = {
-    "max_execution_time": 30,
-    "max_memory_usage": 4 * 1024**3,
-    "max_result_rows": 1_000_000,
-    "max_result_bytes": 512 * 1024**2,
-}
-# A statement is found by its comment: an id would have to be new for each statement.
+# A statement is identified by its comment: an id would have to be new for every statement.
 _END_QUERIES: Final = "KILL QUERY{on_cluster} WHERE Settings['log_comment'] = {{comment:String}} ASYNC"
 _TABLES: Final = (
     "SELECT name, dependencies_table, data_paths FROM system.tables WHERE database = {database:String} ORDER BY name"
 )
-# The engine compiles an expression that it meets again. That takes several milliseconds for each new value in it, and
-# queries of a hundred million rows were no faster.
-_INTERPRETED: Final[Mapping[str, object]] = {"compile_expressions": 0, "compile_aggregate_expressions": 0}
-_OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "result_overflow_mode": "throw"}
 
 
 class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
-    Construction reads the URL and connects nothing. Mutable state: the idle clients, `_opened` and `_why_not_open`,
-    under `_lock`, and `_fed` (tables by what feeds them), which is replaced as a whole.
+    The constructor parses the URL and does not connect. Mutable state: the idle clients, `_opened` and
+    `_why_not_open`, under `_lock`; `_fed` (the directories that an insert into a table fills), replaced as a whole.
     """
 
     def __init__(
@@ -86,16 +77,16 @@ class Store:
 
     @property
     def embedded(self) -> bool:
-        """Whether the engine runs in this process."""
+        """Return whether the engine runs in this process."""
         return self.address.path is not None
 
     @property
     def database(self) -> str:
-        """The database that holds the tables."""
+        """Return the name of the database that holds the tables."""
         return self.address.database
 
     def open(self) -> None:
-        """Connect, and create the database where it is missing.
+        """Connect, and create the database if it is missing.
 
         Raises StoreLocked when another process owns the embedded store, StoreUnavailable when the server is away.
         """
@@ -103,9 +94,9 @@ class Store:
             return
         try:
             if self.address.path is not None:
-                self._ownership = _prepare_directory(self.address.path)
+                self._ownership = prepare_directory(self.address.path)
                 self._intents = Intents(self.address.path)
-            # Kept from the start: chDB's engine runs as long as it has a client.
+            # This client stays open: chDB's engine stops with its last client.
             self._idle.append(self._first_client())
         except BaseException:
             self._release()
@@ -115,7 +106,7 @@ class Store:
         self._opened = True
 
     def close(self) -> None:
-        """Wait for running calls, close every client and give up the embedded store; harmless when repeated."""
+        """Wait for running calls, close every client and release the embedded store; harmless when repeated."""
         with self._lock:
             self._opened = False
             self._why_not_open = "the store is closed"
@@ -132,10 +123,10 @@ class Store:
         *,
         settings: Mapping[str, object] | None = None,
     ) -> list[tuple[Any, ...]]:
-        """Rows of one SELECT without SETTINGS or FORMAT of its own; times of day are aware, in UTC.
+        """Return the rows of one SELECT without SETTINGS or FORMAT; datetimes are aware, in UTC.
 
-        Values go as `{name:Type}` and are bound by the server. Every query has QUERY_LIMITS; `settings` may lower
-        them.
+        `sql` names its values as `{name:Type}`, and the server binds `parameters` to them. Every query has
+        QUERY_LIMITS; `settings` may lower them.
         """
         limits = query_settings(settings)
         with self._borrowed(inserting=False) as client:
@@ -143,14 +134,15 @@ class Store:
             return [tuple(row) for row in result.result_rows]
 
     def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """Return the rows of one statement: `query` for those that come with their values."""
+        """Return the rows of one statement, like `query`."""
         return self.query(statement.sql, statement.parameters, settings=settings)
 
     def stream(self, statement: Statement, *, form: StreamFormat) -> Generator[bytes, None, None]:
-        """Yield a SELECT's rows as a file in the engine's `form`, in constant memory; nothing happens until then.
+        """Yield a SELECT's rows as bytes of a file in the engine's `form`, in constant memory.
 
-        `close` of the generator ends the query. It raises like `query`, also after it has yielded: the bytes are a
-        whole file only when it ended without an error. A CSV has no heading, and its last column must be a text.
+        The query begins with the first `next`. `close` of the generator ends the query. The generator raises like
+        `query`, also after it has yielded bytes: the file is whole only if the generator ends without an error. A CSV
+        has no heading, and its last column must be a String.
         """
         if self.address.path is not None:
             if not self._opened:
@@ -165,13 +157,13 @@ class Store:
         *,
         settings: Mapping[str, object] | None = None,
     ) -> None:
-        """Run one statement for its effect. It is sent once: a lost answer is the caller's to resolve."""
+        """Run one statement that returns no rows. The statement is sent once: the caller handles a lost response."""
         with self._borrowed(inserting=False) as client:
             client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
-        self._fed = {}  # it may have made a table, or a view
+        self._fed = {}  # the statement may have created a table or a view
 
     def end_queries(self, comment: str) -> None:
-        """End the statements that run with the setting `log_comment`; they raise StoreUnavailable where they run."""
+        """End the running statements whose setting `log_comment` is `comment`; their calls raise StoreUnavailable."""
         on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
         with self._borrowed(inserting=False) as client:
             client.command(_END_QUERIES.format(on_cluster=on_cluster), parameters={"comment": comment})
@@ -180,15 +172,15 @@ class Store:
     def inserts_held(self) -> Iterator[None]:
         """Hold all inserts into an embedded store until the block ends. With a server it does nothing.
 
-        Use it around every other statement that makes parts in `events` or in a rollup: an insert that is undone
-        at the next start would take these parts with it.
+        Use it around every other statement that makes parts in `events` or in a rollup. Otherwise the next start,
+        when it undoes an insert, would also remove these parts.
         """
         with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
             yield
 
     @contextlib.contextmanager
     def between_inserts(self) -> Iterator[None]:
-        """Let the queries of the block see the same events: inserts into an embedded store wait for its end.
+        """Let all queries of the block see the same events: inserts into an embedded store wait until it ends.
 
         An insert waits for `intent.READING_S` at most. The block begins when the insert under way has ended. With a
         server it does nothing.
@@ -197,24 +189,24 @@ class Store:
             yield
 
     def insert_rows(self, token: str, body: bytes | memoryview) -> None:
-        """Insert rows of `events`, exactly once for each token, however often it is called with the same bytes.
+        """Insert rows into `events`, exactly once per token: repeated calls with the same bytes change nothing.
 
-        `body` holds Native blocks one after another, of which each names its columns; what it lacks takes the table's
-        defaults. Raises StoreUnavailable when the outcome is unknown or the store away (call again with the same
-        token and bytes), StoreRejected when the bytes will never be taken.
+        `body` is a sequence of Native blocks. A block names its columns, and a missing column takes the table's
+        default. Raises StoreUnavailable when the outcome is unknown or the store is away (call again with the same
+        token and bytes), StoreRejected when the store will never accept the bytes.
         """
         self._insert(token, body, EVENTS)
 
     def insert_sender_reports(self, token: str, body: bytes) -> None:
-        """As `insert_rows`, blocks of SENDER_COLUMNS for the table `sender_reports`."""
+        """Insert blocks of SENDER_COLUMNS into `sender_reports`, with the promises of `insert_rows`."""
         self._insert(token, body, SENDER_REPORTS)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
-        """Run a blocking call in the store's own bounded threads."""
+        """Run a blocking call in the store's thread pool, whose size is bounded."""
         return await self._submit(self._executor, function, *args)
 
     async def run_reserved(self, function: Callable[..., T], *args: object) -> T:
-        """As `run`, in the few threads that queries never occupy: for inserts and accounts."""
+        """Run a blocking call in a thread that queries never occupy: for inserts and accounts."""
         return await self._submit(self._reserved, function, *args)
 
     async def _submit(self, executor: ThreadPoolExecutor | None, function: Callable[..., T], *args: object) -> T:
@@ -258,14 +250,14 @@ class Store:
         client.close()
 
     def _first_client(self) -> Client:
-        """A client of the database, which is made where it is missing."""
+        """Return a client of the database, and create the database if it is missing."""
         client = self._connect(None)
         try:
-            found = client.query(
+            ((databases,),) = client.query(
                 "SELECT count() FROM system.databases WHERE name = {database:String}",
                 parameters={"database": self.database},
             ).result_rows
-            if not found[0][0]:
+            if not databases:
                 on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
                 client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`{on_cluster}")
         except Exception as error:
@@ -293,39 +285,3 @@ class Store:
         if self._ownership is not None:
             self._ownership.release()
             self._ownership = None
-
-
-def _prepare_directory(directory: Path) -> Ownership:
-    """Own an embedded store's directory and clear up after a process that was killed."""
-    try:
-        ownership = take_ownership(directory)
-        try:
-            clear_insert_files(directory)
-            undo(directory)
-            forget_lost_blocks(directory)
-        except BaseException:
-            ownership.release()
-            raise
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreUnavailable(f"{directory} cannot be used ({error.strerror})") from error
-    return ownership
-
-
-def query_settings(asked: Mapping[str, object] | None) -> dict[str, object]:
-    """The limits of one query: QUERY_LIMITS, lowered by what the caller asked for."""
-    settings: dict[str, object] = {**QUERY_LIMITS, **_OVERFLOW, **_INTERPRETED}
-    for name, value in (asked or {}).items():
-        limit = QUERY_LIMITS.get(name)
-        if limit is None:
-            if name in _OVERFLOW:
-                raise StoreRejected(
-                    f"{name} is fixed: a query over its limit is an error, never a part of the answer"
-                )
-            settings[name] = value
-        elif isinstance(value, (int, float)) and 0 < value <= limit:
-            settings[name] = value
-        else:
-            raise StoreRejected(f"{name} may be above 0 and at most {limit}")
-    return settings
