@@ -14,7 +14,7 @@ from email.utils import formatdate
 
 import pytest
 
-from apimetry.middleware.delivery import Answer, parse_retry_after
+from apimetry.middleware.delivery import Outcome, parse_retry_after
 from apimetry.middleware.recorder import Recorder
 from tests.support.services.fake_collector import FakeCollector, Reply
 
@@ -288,7 +288,7 @@ def test_retry_after_as_a_date():
 
 
 def test_only_transport_errors_408_429_and_5xx_are_retried():
-    retried = [status for status in [0, *range(100, 600)] if Answer(status).is_retryable]
+    retried = [status for status in [0, *range(100, 600)] if Outcome(status).is_retryable]
     assert retried == [0, 408, 429, *range(500, 600)]
 
 
