@@ -6,7 +6,8 @@ import socket
 import click
 import pytest
 
-from apimetry.cli.client import COLLECTOR, QUERY, Client, is_this_machine
+from apimetry.cli.client import COLLECTOR, QUERY, Client
+from apimetry.cli.opener import is_this_machine
 from tests.support.services.http_server import answering
 from tests.support.services.processes import READ_KEY
 

@@ -6,7 +6,6 @@ names the service, its address, and the reason.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import socket
 import ssl
@@ -19,10 +18,10 @@ from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
+from apimetry.cli.opener import make_opener
 from apimetry.cli.output import one_line, warn
 
 TIMEOUT_S: Final = 60.0
@@ -103,7 +102,7 @@ class Client:
         self._patience_s = patience_s
         self._timeout_s = timeout_s
         self._sleep = sleep
-        self._opener = _opener(self.url)
+        self._opener = make_opener(self.url)
 
     def request(
         self,
@@ -233,36 +232,6 @@ def identity_of(health: Response) -> str | None:
     """Return which service sent this response to ``/health``: COLLECTOR, QUERY, or None for a foreign service."""
     content = health.content
     return _NAMES.get(str(content.get("service"))) if isinstance(content, dict) else None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Return a redirect to the caller instead of following it."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Return None: no request follows the redirect."""
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    opener = urllib.request.OpenerDirector()
-    handlers = [urllib.request.HTTPHandler, urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler]
-    proxies: dict[str, str] | None = {} if is_this_machine(urlsplit(url).hostname or "") else None
-    for handler in (urllib.request.ProxyHandler(proxies), _NoRedirect(), urllib.request.HTTPErrorProcessor()):
-        opener.add_handler(handler)
-    for kind in handlers:
-        opener.add_handler(kind())
-    return opener
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether a host name or address is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
 
 
 def _error_body(error: urllib.error.HTTPError) -> bytes:

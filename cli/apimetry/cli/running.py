@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +15,8 @@ from aiohttp import web
 
 from apimetry.cli import banner, logs
 from apimetry.cli.data_dir import store_addresses
-from apimetry.cli.opening import credentials_path, first_keys, make_data_dir, open_store, store_of
+from apimetry.cli.opening import credentials_path, make_data_dir, open_store, store_of
 from apimetry.cli.origins import origins_in, unmatchable
-from apimetry.cli.output import print_rows
 from apimetry.cli.ports import cannot_listen, check_ports
 from apimetry.cli.settings import Settings, SettingsError
 from apimetry.cli.start_error import StartError
@@ -32,7 +29,6 @@ from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
 from apimetry.serving.descriptors import MAX_CONNECTIONS, connections_within, raise_descriptor_limit
 from apimetry.serving.listening import Listener, listen
-from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import Credentials
 from apimetry.store.accounts.directory import Directory
@@ -269,35 +265,3 @@ def _stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop(number))
     return stopping
-
-
-def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
-    """Bring the schema up to date and make the first keys; with `dry_run` print the statements only.
-
-    Raises:
-        StoreError: the store cannot be used, or is away.
-    """
-    store = store_of(settings)
-    store.open()
-    try:
-        if dry_run:
-            _print_pending(migrations.pending(store), as_json=as_json)
-            return
-        applied = migrations.migrate(store)
-        migrations.check(store)
-        credentials = first_keys(store, settings, generate=True)
-    finally:
-        store.close()
-    print_rows([{"migration": name} for name in applied], ["migration"], as_json=as_json)
-    if credentials is not None:
-        banner.show_keys(credentials, credentials_path(settings), file=sys.stderr if as_json else sys.stdout)
-
-
-def _print_pending(pending: Sequence[migrations.Migration], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps([{"migration": step.name, "statements": step.statements} for step in pending]))
-        return
-    for step in pending:
-        print(f"-- {step.name}")
-        for statement in step.statements:
-            print(f"{statement};\n")

@@ -99,6 +99,6 @@ def _run_services(settings: Settings, *, collector: bool, query: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     """Bring the store's schema up to date."""
-    from apimetry.cli import running
+    from apimetry.cli import migrating
 
-    running.migrate(settings, dry_run=dry_run, as_json=as_json)
+    migrating.migrate(settings, dry_run=dry_run, as_json=as_json)

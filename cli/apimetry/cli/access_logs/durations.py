@@ -6,6 +6,8 @@ import re
 
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine
 
+Duration = tuple["int | None", str]
+"""A response time in microseconds, and the field and unit that it was read from; `(None, "")` without one."""
 LONGEST_US = 86_400 * US_PER_S
 """The longest plausible response time. A larger number is another quantity, read by mistake."""
 UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}

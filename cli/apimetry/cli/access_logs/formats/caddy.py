@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timezone
 
-from apimetry.cli.access_logs.durations import LONGEST_US, with_unit
+from apimetry.cli.access_logs.durations import LONGEST_US, Duration, with_unit
 from apimetry.cli.access_logs.formats.entries import Entry, plain, read_entry
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser
 from apimetry.cli.access_logs.requests import origin_form, read_address
 from apimetry.cli.access_logs.times import any_time_us
 
 _TIMES = ("ts", "time", "timestamp", "@timestamp")
-Duration = tuple["int | None", str]
 
 
 def caddy(text: str) -> LogLine | None:

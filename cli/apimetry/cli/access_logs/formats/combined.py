@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from apimetry.cli.access_logs.durations import in_unit, labelled, with_unit
+from apimetry.cli.access_logs.durations import Duration, in_unit, labelled, with_unit
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import read_address, read_request, unescape
 from apimetry.cli.access_logs.times import clf_time_us
@@ -25,7 +25,8 @@ _NAMED = re.compile(r"\A(?P<name>[$A-Za-z_][A-Za-z0-9_-]{0,31})[=:](?P<value>.{0
 _NUMBER = re.compile(r"\A\d{1,15}(?:\.\d{1,9})?\Z")
 _SEPARATORS = ",;|()[]"
 
-Duration = tuple["int | None", str]
+Word = tuple[str, "str | None"]
+"""A word after a line: the text before a quote, and the quoted text, None without a quote."""
 
 
 def combined(text: str) -> LogLine:
@@ -36,7 +37,7 @@ def combined(text: str) -> LogLine:
 def combined_in(unit_us: int, unit: str) -> Parser:
     """Return a parser of lines with one more number after the user agent or the size: the response time."""
 
-    def only_number(words: list[tuple[str, str | None]]) -> Duration:
+    def only_number(words: list[Word]) -> Duration:
         named = _find_named(words)
         if named is not None:
             return named
@@ -94,14 +95,14 @@ def read_without_zone(text: str, read_time: Callable[[str], int]) -> LogLine | N
     return line
 
 
-def _parse(text: str, duration_of: Callable[[list[tuple[str, str | None]]], Duration]) -> LogLine:
+def _parse(text: str, duration_of: Callable[[list[Word]], Duration]) -> LogLine:
     line, end = read_common(text)
     tail = text[end : end + _MAX_TAIL_CHARACTERS].strip()
     words = list(_words(tail))
     agent = ""
     if len(words) > 1 and all(word == "" and quoted is not None for word, quoted in words[:2]):
-        agent = dash_as_empty(unescape(words[1][1] or ""))
-        words = words[2:]
+        _, (_, agent_text), *words = words
+        agent = dash_as_empty(unescape(agent_text or ""))
     response_us, duration = duration_of(words)
     return LogLine(
         time_us=line.time_us,
@@ -145,7 +146,7 @@ def _read_user(words: list[str]) -> str:
     return dash_as_empty(unescape(" ".join(words)))
 
 
-def find_duration(words: list[tuple[str, str | None]]) -> Duration:
+def find_duration(words: list[Word]) -> Duration:
     """Return the response time among the words after a line; its name or unit must leave no doubt."""
     named = _find_named(words)
     if named is not None:
@@ -158,7 +159,7 @@ def find_duration(words: list[tuple[str, str | None]]) -> Duration:
     return (bare[0], "the only value with a unit after the line") if len(bare) == 1 else (None, "")
 
 
-def _find_named(words: list[tuple[str, str | None]]) -> Duration | None:
+def _find_named(words: list[Word]) -> Duration | None:
     return next((duration for word, quoted in words if (duration := _named(word, quoted)) is not None), None)
 
 
@@ -167,7 +168,7 @@ def _named(word: str, quoted: str | None) -> Duration | None:
     return None if match is None else labelled(match["name"], match["value"] if quoted is None else quoted)
 
 
-def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | None:
+def _bare(words: list[Word], index: int, word: str) -> int | None:
     """Return a value whose unit ends in `s` and that has no name before it; None for another word."""
     word = word.strip(_SEPARATORS)
     following = words[index + 1][0] if index + 1 < len(words) else ""
@@ -178,8 +179,8 @@ def _bare(words: list[tuple[str, str | None]], index: int, word: str) -> int | N
     return with_unit(word)
 
 
-def _words(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the words between spaces: the text before a quote, and the quoted text, None without a quote."""
+def _words(text: str) -> Iterator[Word]:
+    """Yield the words between spaces; a quoted text may contain spaces."""
     position = 0
     for _ in range(_MAX_WORDS):
         if position >= len(text):

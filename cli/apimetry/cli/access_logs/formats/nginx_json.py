@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from apimetry.cli.access_logs.durations import labelled
+from apimetry.cli.access_logs.durations import Duration, labelled
 from apimetry.cli.access_logs.formats.entries import Entry, read_entry
 from apimetry.cli.access_logs.lines import LogLine, Parser, dash_as_empty
 from apimetry.cli.access_logs.requests import origin_form, read_address, read_request
@@ -90,7 +90,7 @@ def _size(entry: Entry, names: tuple[str, ...]) -> int | None:
     return None if not name or entry.text(name) == "-" else entry.size(name)
 
 
-def _read_duration(entry: Entry) -> tuple[int | None, str]:
+def _read_duration(entry: Entry) -> Duration:
     for name, value in entry.members.items():
         if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
             duration = labelled(name, _as_written(name, value))

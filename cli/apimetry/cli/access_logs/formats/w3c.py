@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timezone
 
-from apimetry.cli.access_logs.durations import in_unit
+from apimetry.cli.access_logs.durations import Duration, in_unit
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import origin_form, read_address
 from apimetry.cli.access_logs.times import iso_time_us
@@ -65,7 +65,7 @@ class W3C:
             user_agent=values.get("cs(User-Agent)", "").replace("+", " "),
         )
 
-    def _duration(self, text: str) -> tuple[int | None, str]:
+    def _duration(self, text: str) -> Duration:
         if self._is_iis and text.isdigit():
             return in_unit(text, 1000), "time-taken (milliseconds)"
         if "." in text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, tzinfo
 
-from apimetry.cli.access_logs.durations import in_unit
+from apimetry.cli.access_logs.durations import Duration, in_unit
 from apimetry.cli.access_logs.layouts.template import Template, Values
 from apimetry.cli.access_logs.lines import US_PER_S, BadLine, LogLine, Parser, dash_as_empty, read_size, read_status
 from apimetry.cli.access_logs.requests import origin_form, read_address, read_request
@@ -72,7 +72,7 @@ def _read_request(values: Values) -> tuple[str, str]:
     return (method, origin_form(target)) if target else ("", "")
 
 
-def _read_duration(values: Values) -> tuple[int | None, str]:
+def _read_duration(values: Values) -> Duration:
     """Return the response time in the finest unit; the upstreams' time only without one of the whole request."""
     for meaning, unit_us, unit in (
         ("time_us", 1, "microseconds"),
