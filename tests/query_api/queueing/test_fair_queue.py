@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from apimetry.query_api.queueing.fair_queue import Asker, FairQueue, Refusal
+from apimetry.query_api.queueing.fair_queue import MAX_IDLE, Asker, FairQueue, Refusal
 from apimetry.serving.errors import Unavailable
 
 HEAVY, OTHER_KEY, LIGHT = Asker("heavy", "one"), Asker("heavy", "two"), Asker("light", "three")
@@ -257,3 +257,16 @@ async def test_memory_of_askers_does_not_grow():
             await sent.end("once")
             sent.clock.now += 10
         assert len(sent.queue._organizations) < 10
+
+
+async def test_keys_without_end_are_remembered_up_to_a_bound_and_those_that_run_always():
+    async with requests(4) as sent:
+        await sent.send("runs", HEAVY)
+        for number in range(MAX_IDLE + 100):
+            async with sent.queue.slot(Asker("many", str(number))):
+                pass
+        shares = sent.queue._organizations
+        assert len(shares["many"].keys) == MAX_IDLE
+        assert str(MAX_IDLE + 99) in shares["many"].keys
+        assert "0" not in shares["many"].keys
+        assert shares["heavy"].running == 1

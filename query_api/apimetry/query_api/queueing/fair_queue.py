@@ -12,6 +12,9 @@ Invariants:
 The load is the average number of slots held over about the last LOAD_S. It decides who is next. How a request stands
 beside others is told as if a newcomer's load were one slot: whether its requests are light is not known yet, and a
 statement's priority cannot be changed once it runs.
+
+Memory: a key takes SHARE_BYTES, with its organization, and a request that waits PLACE_BYTES; so 3 MB for MAX_IDLE
+keys that are remembered, and 1 MB for 256 requests of as many keys.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ from apimetry.serving.errors import Unavailable
 LOAD_S = 30.0
 # An asker is forgotten when its last request is this long ago, and its load is none.
 _REMEMBERED_S = 60.0
+# Keys that are remembered for their load alone: beyond it the one that was here the longest ago is forgotten.
+MAX_IDLE = 1000
+SHARE_BYTES = 3_000
+PLACE_BYTES = 1_500
 _NO_LOAD = 0.01
 _UNKNOWN_LOAD = 1.0
 _LEAST_RETRY_S = 2
@@ -181,6 +188,7 @@ class FairQueue:
         elif place in key.waiting:
             self._take(place, organization, key)
         self._grant()
+        self._forget_idle()
 
     def _grant(self) -> None:
         while best := min(self._next(), key=lambda each: each[:3], default=None):
@@ -266,4 +274,19 @@ class FairQueue:
                 if key.is_idle:
                     del organization.keys[key_id]
             if organization.is_idle:
+                del self._organizations[name]
+
+    def _forget_idle(self) -> None:
+        """Hold what is remembered to MAX_IDLE keys: somebody may make keys without end, and ask once with each."""
+        idle = [
+            (key.seen, name, key_id)
+            for name, organization in self._organizations.items()
+            for key_id, key in organization.keys.items()
+            if not key.running and not key.waiting
+        ]
+        if len(idle) > MAX_IDLE:
+            _, name, key_id = min(idle)
+            organization = self._organizations[name]
+            del organization.keys[key_id]
+            if not organization.keys:
                 del self._organizations[name]
