@@ -1,5 +1,7 @@
 """The hard limit on calls: what is used is known through every stage of an event, and the month's end ends it."""
 
+from __future__ import annotations
+
 import json
 from datetime import date, datetime, timezone
 from types import SimpleNamespace

@@ -1,5 +1,7 @@
 """Compressed bodies are inflated piece by piece, and no more members than anybody needs."""
 
+from __future__ import annotations
+
 import gzip
 
 import pytest

@@ -3,6 +3,8 @@
 `APIMETRY_TEST_KILLS` sets how many random kills the last test makes (5 in the normal run).
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import random

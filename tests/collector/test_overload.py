@@ -1,5 +1,7 @@
 """Many large and many slow bodies at once."""
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import io

@@ -1,5 +1,7 @@
 """What senders say about themselves is kept with their batches, to the last count."""
 
+from __future__ import annotations
+
 import msgpack
 import pytest
 

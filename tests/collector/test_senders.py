@@ -1,5 +1,7 @@
 """What senders say about themselves is believed as far as it can be true, in bounded memory."""
 
+from __future__ import annotations
+
 import gc
 import tracemalloc
 

@@ -1,11 +1,14 @@
-"""What of a client's bytes reaches an application, and when a connection is cut: over raw sockets."""
+"""Over raw sockets: which bytes of a client reach the application, and when a connection is cut."""
+
+from __future__ import annotations
 
 import asyncio
 
 import pytest
 from aiohttp import web
 
-from apimetry.serving.connection import MAX_HEAD_BYTES, MAX_HEADERS, invite
+from apimetry.serving.connection import MAX_HEAD_BYTES, MAX_HEADERS
+from apimetry.serving.expectations import invite
 from tests.support.services.front_door import ListeningServer, connection_to, everything, exchange, read_answer
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -19,7 +22,7 @@ def post(body, *headers):
 
 @pytest.fixture
 async def door():
-    """A function that serves an application which answers with what it read; options are the listener's."""
+    """A function that starts a server; the server responds with the size of the body. Options are the listener's."""
     servers = []
 
     async def read(request):
@@ -47,7 +50,7 @@ async def door():
 
 
 async def is_cut(reader):
-    """Wait until the connection ends with nothing more said; the test's timeout bounds it."""
+    """Wait until the connection ends, and return whether no byte came before; the test's timeout bounds the wait."""
     return await everything(reader) == b""
 
 
@@ -69,7 +72,7 @@ async def test_later_head_that_trickles_is_cut(door):
         writer.write(HEAD + b"X: ")
         while not ended.done():
             writer.write(b"x")
-            await asyncio.sleep(0.02)  # as slow as such a client is
+            await asyncio.sleep(0.02)  # the pace of a slow client
         assert ended.result()
 
 
@@ -83,7 +86,7 @@ async def test_later_head_that_trickles_is_cut(door):
     ],
     ids=["no body", "body", "chunks", "empty line"],
 )
-async def test_head_that_began_with_the_request_before_has_a_deadline_too(door, first):
+async def test_head_that_begins_right_behind_a_request_has_a_deadline(door, first):
     server = await door(head_timeout_s=0.2)
     async with connection_to(server) as (reader, writer):
         writer.write(first + HEAD)
@@ -91,7 +94,7 @@ async def test_head_that_began_with_the_request_before_has_a_deadline_too(door, 
         assert await is_cut(reader)
 
 
-async def test_empty_lines_are_no_way_to_stay(door):
+async def test_empty_lines_do_not_extend_the_deadline(door):
     server = await door(head_timeout_s=0.2)
     async with connection_to(server) as (reader, writer):
         writer.write(b"\r\n")
@@ -100,7 +103,7 @@ async def test_empty_lines_are_no_way_to_stay(door):
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-async def test_requests_in_any_pieces_are_answered_in_their_order(door, size):
+async def test_requests_cut_into_pieces_are_answered_in_order(door, size):
     server = await door()
     chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     sent = GET + post(b"x" * 300) + chunked + GET + post(b"") + chunked + post(b"yy")
@@ -150,7 +153,15 @@ async def test_head_over_a_limit_is_answered_431_and_ends_the_connection(door, h
     assert b'"message":"The head of the request is over a limit: %d bytes in all' % MAX_HEAD_BYTES in answer
 
 
-async def test_nobody_is_asked_for_a_body_that_no_handler_wants(door):
+async def test_head_with_as_many_fields_as_allowed_is_read(door):
+    fields = b"".join(b"X-%d: a\r\n" % number for number in range(MAX_HEADERS - 1))
+    async with connection_to(await door()) as (reader, writer):
+        for _ in range(2):
+            writer.write(HEAD + fields + b"\r\n")
+            assert (await read_answer(reader))[0] == 200
+
+
+async def test_client_is_not_asked_for_a_body_that_no_handler_wants(door):
     server = await door()
     for target, status in ((b"/unread", 401), (b"/nowhere", 404), (b"/large", 405)):
         async with connection_to(server) as (reader, writer):
@@ -160,7 +171,7 @@ async def test_nobody_is_asked_for_a_body_that_no_handler_wants(door):
             assert (await reader.readline()).split()[1] == b"%d" % status
 
 
-async def test_body_is_asked_for_where_a_handler_wants_it(door):
+async def test_client_is_asked_for_a_body_that_a_handler_wants(door):
     server = await door()
     async with connection_to(server) as (reader, writer):
         writer.write(post(b"body", b"Expect: 100-Continue")[:-4])
@@ -176,7 +187,7 @@ async def test_unknown_expectation_is_ignored(door):
         assert (await read_answer(reader))[2] == {"read": 4}
 
 
-async def test_client_that_takes_nothing_of_its_answer_is_cut(door):
+async def test_client_that_takes_nothing_of_its_response_is_cut(door):
     server = await door(stall_timeout_s=0.2)
     async with connection_to(server) as (reader, writer):
         writer.transport.pause_reading()
@@ -197,7 +208,7 @@ async def eventually_connected(server):
 @pytest.mark.parametrize(
     "junk", [b"1;" + b"e" * 7000 + b"\r\nx\r\n", b"1\r\nx\r\n" + b"1;" + b"e" * 7000 + b"\r\nx\r\n"]
 )
-async def test_lines_between_chunks_may_not_be_longer_than_the_body_by_much(door, junk):
+async def test_framing_much_longer_than_the_body_is_refused(door, junk):
     server = await door()
     head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = await exchange(server, head + junk * 50 + b"0\r\n\r\n")

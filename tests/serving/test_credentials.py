@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest
@@ -12,7 +14,7 @@ NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 class FixedDirectory:
-    """A directory of two organizations; its keys are named after what they may do."""
+    """A directory of two organizations; the name of a key is the kind of the key."""
 
     def __init__(self):
         plan = Plan()
@@ -70,7 +72,7 @@ async def client(aiohttp_client_of):
         ({}, None),
     ],
 )
-def test_a_key_is_found_in_each_of_the_three_headers(headers, key):
+def test_key_is_read_from_any_of_the_three_headers(headers, key):
     assert key_in(headers) == key
 
 
@@ -110,9 +112,7 @@ def test_a_key_is_found_in_each_of_the_three_headers(headers, key):
         ),
     ],
 )
-async def test_a_key_reaches_what_its_kind_and_application_allow_and_nothing_else(
-    client, path, headers, status, answer
-):
+async def test_key_reaches_only_what_its_kind_and_application_allow(client, path, headers, status, answer):
     response = await client.get(path, headers=headers)
     body = await response.json()
     assert response.status == status, body

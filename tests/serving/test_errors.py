@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import logging
 
 import pytest
@@ -20,9 +22,9 @@ from apimetry.store.errors import QueryLimitExceeded, StoreRejected, StoreUnavai
 
 @pytest.fixture
 async def answer_to(aiohttp_client_of):
-    """Return the status, headers and body of what a handler's exception is answered with."""
+    """Return a function: a handler's exception in, the status, headers and body of its response out."""
 
-    async def ask(error, path="/boom/secret-value"):
+    async def respond(error, path="/boom/secret-value"):
         async def boom(_):
             raise error
 
@@ -32,7 +34,7 @@ async def answer_to(aiohttp_client_of):
         response = await client.get(path)
         return response.status, response.headers, await response.json()
 
-    return ask
+    return respond
 
 
 @pytest.mark.parametrize(
@@ -55,14 +57,14 @@ async def test_an_error_is_answered_with_its_status_reason_and_message(answer_to
     assert set(body) == {"error", "message"}
 
 
-async def test_a_missing_key_is_answered_as_the_contract_writes_it(answer_to):
+async def test_missing_key_is_answered_as_the_api_document_says(answer_to):
     status, headers, body = await answer_to(Unauthorized())
     assert (status, body) == (401, {"error": "Unauthorized", "message": "Invalid or missing API key"})
     assert headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("kind", [TooManyRequests, Unavailable])
-async def test_an_error_that_passes_says_in_whole_seconds_when_to_come_back(answer_to, kind):
+async def test_passing_error_says_in_whole_seconds_when_to_try_again(answer_to, kind):
     _, headers, _ = await answer_to(kind("later", retry_after_s=1.2))
     assert headers["Retry-After"] == "2"
     _, headers, _ = await answer_to(kind("soon", retry_after_s=0))
@@ -74,7 +76,7 @@ async def test_details_are_part_of_the_body(answer_to):
     assert body == {"error": "Bad Request", "message": "no", "details": [{"index": 3}]}
 
 
-async def test_an_unexpected_error_is_logged_by_route_and_answered_without_a_word_of_it(answer_to, caplog):
+async def test_unexpected_error_is_logged_by_route_and_not_shown_to_the_client(answer_to, caplog):
     with caplog.at_level(logging.ERROR):
         status, _, body = await answer_to(ZeroDivisionError("inner detail"))
     assert status == 500

@@ -1,4 +1,6 @@
-"""Connections that do not come to the point are cut, and the others do not notice."""
+"""Connections without a request are cut, and other connections are not affected."""
+
+from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -33,7 +35,7 @@ async def cut(reader):
         return True
 
 
-async def test_500_connections_of_slow_heads_are_cut_and_harm_nobody():
+async def test_500_connections_of_slow_heads_are_cut_and_harm_no_other_client():
     async with listening(head_timeout_s=1.5) as url:
         connections = [await connect(url) for _ in range(500)]
 
@@ -63,13 +65,13 @@ async def test_head_in_any_pieces_and_a_slow_body_pass():
         for byte in b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n":
             writer.write(bytes([byte]))
             await writer.drain()
-        await asyncio.sleep(0.6)  # the head's time is over, and it is complete
+        await asyncio.sleep(0.6)  # the deadline of the head is over, and the head is complete
         writer.write(b"body")
         assert (await reader.readuntil(b"hello 4")).startswith(b"HTTP/1.1 200")
         writer.close()
 
 
-async def test_connection_is_kept_for_later_requests():
+async def test_connection_stays_open_for_later_requests():
     async with listening(head_timeout_s=0.2) as url:
         reader, writer = await connect(url)
         for _ in range(3):

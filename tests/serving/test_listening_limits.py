@@ -1,4 +1,6 @@
-"""Connections stay below the descriptors there are, and who does not use one gives it to who comes next."""
+"""Connections stay below the limit on descriptors, and an idle connection gives way to a new one."""
+
+from __future__ import annotations
 
 import asyncio
 import errno
@@ -11,11 +13,11 @@ import sys
 import pytest
 from aiohttp import web
 
-from apimetry.serving.connection import Timeouts
 from apimetry.serving.connections import STALLED_S, Connections
-from apimetry.serving.descriptors import KEPT_AT_MOST, MAX_CONNECTIONS, connections_within
+from apimetry.serving.descriptors import MAX_CONNECTIONS, MAX_FOR_DISK, connections_within
 from apimetry.serving.listening import Acceptor
 from apimetry.serving.repeats import RepeatedLine
+from apimetry.serving.timers import Timeouts
 from tests.support.services.front_door import ListeningServer, connection_to, everything, read_answer
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,7 +25,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture
 async def door():
-    """A server of three connections, the event that its slow answers wait for, and how many wait."""
+    """A server of three connections, the event that its slow handler waits for, and an item per waiting handler."""
     release, waiting = asyncio.Event(), []
 
     async def quick(_):
@@ -44,7 +46,7 @@ async def door():
     await server.close()
 
 
-async def test_idle_connections_give_way_to_new_ones_the_longest_idle_first(door):
+async def test_longest_idle_connection_gives_way_to_a_new_one(door):
     server, *_ = door
     async with connection_to(server) as first, connection_to(server) as second, connection_to(server) as third:
         for reader, writer in (second, first, third, second):
@@ -54,12 +56,12 @@ async def test_idle_connections_give_way_to_new_ones_the_longest_idle_first(door
             writer.write(GET)
             assert (await read_answer(reader))[0] == 200
             assert await everything(first[0]) == b""
-            for kept in (second, third):
-                kept[1].write(GET)
-                assert (await read_answer(kept[0]))[0] == 200
+            for open_reader, open_writer in (second, third):
+                open_writer.write(GET)
+                assert (await read_answer(open_reader))[0] == 200
 
 
-async def test_connections_that_say_nothing_and_half_heads_shut_nobody_out(door):
+async def test_silent_connections_and_half_heads_shut_no_client_out(door):
     server, *_ = door
     silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(40)]
     for _, writer in silent[::2]:
@@ -73,7 +75,7 @@ async def test_connections_that_say_nothing_and_half_heads_shut_nobody_out(door)
         writer.close()
 
 
-async def test_requests_under_way_are_not_cut_and_new_connections_wait_for_their_end(door):
+async def test_busy_connections_are_not_cut_and_new_ones_wait(door):
     server, release, waiting = door
     async with connection_to(server) as first, connection_to(server) as second, connection_to(server) as third:
         for _, writer in (first, second, third):
@@ -83,7 +85,7 @@ async def test_requests_under_way_are_not_cut_and_new_connections_wait_for_their
         async with connection_to(server) as (reader, writer):
             writer.write(GET)
             answer = asyncio.ensure_future(read_answer(reader))
-            await asyncio.sleep(0.1)  # as long as an answer would take
+            await asyncio.sleep(0.1)  # long enough for a response
             assert not answer.done()
             release.set()
             assert (await answer)[0] == 200
@@ -99,12 +101,12 @@ class Cuttable:
         self.cut += 1
 
 
-def test_client_that_takes_nothing_gives_way_only_after_a_while_and_after_those_who_wait():
+def test_stalled_connection_gives_way_after_a_while_and_after_the_waiting_ones():
     now = [0.0]
     table = Connections(2, clock_s=lambda: now[0])
     stalled, waiting = Cuttable(), Cuttable()
-    for each in (stalled, waiting):
-        table.add(each)
+    for connection in (stalled, waiting):
+        table.add(connection)
     table.works(stalled)
     table.stalls(stalled)
     now[0] = STALLED_S
@@ -126,7 +128,7 @@ def test_client_that_takes_nothing_gives_way_only_after_a_while_and_after_those_
         (1024, 2, 256),
         (4, 2, 1),
         (20_000, 2, MAX_CONNECTIONS),
-        (10_000, 2, (10_000 - KEPT_AT_MOST) // 2),
+        (10_000, 2, (10_000 - MAX_FOR_DISK) // 2),
     ],
 )
 def test_connections_leave_descriptors_for_the_disk(limit, listeners, connections):
@@ -144,7 +146,7 @@ def test_limit_on_descriptors_is_raised_to_the_hard_one():
 
 
 class Refusing:
-    """A listening socket on which somebody always waits and nobody can be accepted."""
+    """A listening socket on which a client always waits and no client can be accepted."""
 
     def __init__(self, real):
         self._real = real
@@ -161,7 +163,7 @@ class Refusing:
         self._real.close()
 
 
-async def test_error_of_accepting_is_logged_once_and_tried_again_later(door, caplog):
+async def test_failed_accept_is_logged_once_and_tried_again_later(door, caplog):
     server, *_ = door
     ours, theirs = socket.socketpair()
     theirs.send(b"somebody waits")
@@ -175,7 +177,7 @@ async def test_error_of_accepting_is_logged_once_and_tried_again_later(door, cap
     assert caplog.messages == ["1 times no connection could be accepted, the last time: Too many open files"]
 
 
-def test_repeated_line_is_written_once_an_interval_with_how_often(caplog):
+def test_repeated_line_is_written_once_an_interval_with_its_count(caplog):
     now = [0.0]
     line = RepeatedLine(logging.getLogger("apimetry.test"), "%d times: %s", clock_s=lambda: now[0])
     for _ in range(5):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
@@ -8,7 +10,7 @@ from apimetry.serving.service import add_service_routes, metrics_middleware, new
 
 @pytest.fixture
 async def service(aiohttp_client_of):
-    """Return a client of a service and the list of reasons why it is not ready."""
+    """Return a client of a service, and the list of reasons why the service is not ready."""
     reasons = []
 
     async def ready():
@@ -29,7 +31,7 @@ async def test_health_answers_while_the_process_serves(service):
     assert (answer["status"], answer["service"]) == ("ok", "collector")
 
 
-async def test_ready_says_why_not(service):
+async def test_ready_names_the_reasons_against_it(service):
     client, reasons = service
     response = await client.get("/ready")
     assert (response.status, await response.json()) == (200, {"ready": True, "reasons": []})
@@ -38,13 +40,13 @@ async def test_ready_says_why_not(service):
     assert (response.status, await response.json()) == (503, {"ready": False, "reasons": ["the spool is full"]})
 
 
-async def test_metrics_count_requests_by_route_template_and_the_status_that_clients_saw(service):
+async def test_metrics_count_requests_by_route_template_and_status(service):
     client, _ = service
     await client.get("/health")
     await client.get("/no/such/path")
     response = await client.get("/metrics")
     assert response.headers["Content-Type"].startswith("text/plain; version=")
-    families = {each.name: each for each in text_string_to_metric_families(await response.text())}
+    families = {family.name: family for family in text_string_to_metric_families(await response.text())}
     counted = {
         (sample.labels["route"], sample.labels["status"]): sample.value
         for sample in families["apimetry_test_http_requests"].samples

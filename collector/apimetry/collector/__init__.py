@@ -1,1 +1,1 @@
-"""Takes batches of events over HTTP, keeps them on disk, and inserts them into ClickHouse once."""
+"""The collector: it receives batches of events over HTTP, spools them, and inserts them into ClickHouse once."""

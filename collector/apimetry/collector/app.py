@@ -1,4 +1,6 @@
-"""The collector's aiohttp application: it owns the spool and the writer from start to stop."""
+"""The collector's aiohttp application. It owns the spool and the writer from start to stop."""
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -32,13 +34,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Control:
-    """A running collector's settings that can change: the spool's size and the rate limit."""
+    """The settings of a running collector that can change: the spool's size and the rate limit."""
 
     journal: Journal
     intake: Intake
 
     def apply(self, settings: CollectorSettings) -> None:
-        """Take them from other settings; the rest of those is ignored."""
+        """Apply both from `settings`, and ignore the other settings."""
         self.journal.set_max_bytes(settings.spool.max_bytes)
         self.intake.set_rate(settings.events_per_s_per_key)
 
@@ -47,9 +49,9 @@ CONTROL = web.AppKey("control", Control)
 
 
 def create_app(store: Store, directory: Directory, settings: CollectorSettings) -> web.Application:
-    """The application; it opens the spool at its start and drains it, for a bounded time, at its stop.
+    """Return the application. It opens the spool when it starts, and drains the spool when it stops.
 
-    It neither opens nor closes the store and the directory.
+    `drain_timeout_s` bounds the time of the drain. The caller opens and closes the store and the directory.
     """
     registry = new_registry()
     metrics = Metrics(registry)
@@ -64,7 +66,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     intake = Intake(directory, spool, settings, metrics, calls=calls)
     app = web.Application(
         middlewares=[metrics_middleware(registry, "collector"), error_middleware],
-        # Bodies are inflated here, with a limit; aiohttp would do it without one.
+        # The collector inflates bodies itself, within a limit; aiohttp would inflate them without a limit.
         handler_args={"auto_decompress": False},
     )
     app.on_response_prepare.append(no_store)
@@ -75,13 +77,13 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         await spool.start()
-        _say_what_was_found(journal)
+        _log_recovered(journal)
         metrics.watch(journal)
         if calls is not None:
             calls.recovered(sealed.token for sealed in journal.sealed())
         task = asyncio.create_task(writer.run(), name="apimetry-writer")
         try:
-            async with _counting(calls):
+            async with _refreshing(calls):
                 yield
         finally:
             await _stop(spool, writer, task, settings.drain_timeout_s)
@@ -93,8 +95,8 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
 
 
 @asynccontextmanager
-async def _counting(calls: CallLimit | None) -> AsyncIterator[None]:
-    """Keep the limit's knowledge fresh, where there is one."""
+async def _refreshing(calls: CallLimit | None) -> AsyncIterator[None]:
+    """Keep the counts of the call limit fresh, if there is a limit."""
     if calls is None:
         yield
         return
@@ -108,7 +110,7 @@ async def _counting(calls: CallLimit | None) -> AsyncIterator[None]:
 
 
 def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:
-    """Why batches would be refused now; a store that is away is no reason, the spool takes them."""
+    """Return why the collector would refuse batches now. A store that is away is no reason: the spool works."""
     reasons = []
     if spool.journal.broken:
         reasons.append("the spool's disk fails")
@@ -119,9 +121,9 @@ def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:
     return reasons
 
 
-def _say_what_was_found(journal: Journal) -> None:
-    waiting = journal.sealed()
-    oldest = f", the oldest from {_utc(waiting[0].created_ns)}" if waiting else ""
+def _log_recovered(journal: Journal) -> None:
+    segments = journal.sealed()
+    oldest = f", the oldest from {_utc(segments[0].created_ns)}" if segments else ""
     logger.info(
         "the spool in %s holds %d events in %d segments (%d bytes)%s; %d batch ids, %d pieces in the quarantine",
         journal.settings.directory, journal.rows, journal.segments, journal.size_bytes, oldest,
@@ -134,7 +136,7 @@ def _utc(time_ns: int) -> str:
 
 
 async def _stop(spool: Spool, writer: Writer, task: asyncio.Task[None], drain_timeout_s: float) -> None:
-    """Seal what was taken, give the writer its time, and leave the rest to the next start."""
+    """Seal the active segment, let the writer drain the spool, and leave the rest to the next start."""
     await spool.stop_taking()
     if not writer.store_away:
         with suppress(asyncio.TimeoutError):
@@ -142,7 +144,7 @@ async def _stop(spool: Spool, writer: Writer, task: asyncio.Task[None], drain_ti
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-    left = spool.journal.rows
+    waiting_rows = spool.journal.rows
     await spool.close()
-    if left:
-        logger.info("%d events wait in the spool for the next start", left)
+    if waiting_rows:
+        logger.info("%d events wait in the spool for the next start", waiting_rows)

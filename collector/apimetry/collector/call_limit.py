@@ -1,15 +1,21 @@
-"""The hard limit on an organization's calls in a UTC month; off unless the setting says so.
+"""The hard limit on an organization's calls in a UTC month; off by default.
 
-The calls used are the store's count, read every five seconds, plus the events that this collector has accepted and
-not yet stored. That sum can be wrong for a moment:
+The used calls are the store's count, which is read every five seconds, plus the events that this collector has
+accepted and not yet stored. That sum can be wrong for a short time.
 
-- Too low by batches that are being taken when the limit is reached, by what other collectors accepted in the last
-  five seconds or hold in their spools, and by what an earlier process left in this spool.
-- Too high, for five seconds, by a segment that was stored while the store was asked.
+The sum is too low by these events:
 
-An event counts as one until it is stored, and by its weight after that. While the store is away its count stays the
-same, and what this collector accepts is added.
+- events of batches that are being accepted at the moment when the limit is reached;
+- events that other collectors accepted in the last five seconds, or hold in their spools;
+- events that an earlier process left in this spool.
+
+The sum is too high for five seconds by the events of a segment that was stored during the read.
+
+An event counts as one until it is stored, and by its sample weight after that. While the store is away, its last
+count stays in use, and the events that this collector accepts are added.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -26,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 REFRESH_INTERVAL_S = 5.0
 MAX_WAIT_S = 3600.0
-"""What a refused sender is told to wait at most: the limit may be raised before the month ends."""
+"""The longest wait that a refused sender is told: the limit may be raised before the month ends."""
 
 Load = Callable[[date], Awaitable[Mapping[str, int]]]
-"""Calls of the month that begins then, by organization."""
+"""Returns the calls of the month that begins at the date, by organization."""
 
 
 class CallLimit:
-    """One collector's knowledge of what was used; for the event loop, `left_spool` for the writer's thread."""
+    """The used calls, as one collector knows them. For the event loop; `left_spool` for the writer's thread."""
 
     def __init__(self, load: Load, *, clock_s: Callable[[], float] = time.time) -> None:
         self._load = load
@@ -44,17 +50,17 @@ class CallLimit:
         self._recovered: frozenset[str] = frozenset()
         self._accepted: Counter[str] = Counter()
         self._stored: Counter[str] = Counter()
-        # Of `_stored`, what was there before the store was asked, and so is in its answer.
+        # The part of `_stored` that the store's last count includes: the events stored before that read began.
         self._settled: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Read the store's counters until cancelled."""
+        """Read the store's counts until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(REFRESH_INTERVAL_S)
 
     async def refresh(self) -> None:
-        """Read them now; while the store is away the last ones hold."""
+        """Read the store's counts now; while the store is away, the last counts stay in use."""
         month, settled = month_of(self._clock_s()), self._stored.copy()
         try:
             self._counted = await self._load(month)
@@ -64,7 +70,7 @@ class CallLimit:
         self._month, self._settled = month, settled
 
     def wait_s(self, organization: Organization) -> float:
-        """How long it has to wait; 0 while it may send."""
+        """Return how long the organization has to wait, in seconds; 0 while it may send."""
         limit = organization.plan.max_calls_per_month
         now_s = self._clock_s()
         if limit is None or self._month != month_of(now_s) or self.used(organization.id) < limit:
@@ -72,7 +78,7 @@ class CallLimit:
         return min(MAX_WAIT_S, next_month_s(now_s) - now_s)
 
     def used(self, organization_id: str) -> int:
-        """Calls of this month, as far as they are known here."""
+        """Return the organization's calls of this month, as far as this collector knows them."""
         waiting = self._accepted[organization_id] - self._settled[organization_id]
         return self._counted.get(organization_id, 0) + waiting
 
@@ -86,23 +92,23 @@ class CallLimit:
         self._accepted[organization_id] -= events
 
     def recovered(self, tokens: Iterable[str]) -> None:
-        """Segments of an earlier process, whose events this one did not take."""
+        """Note the tokens of segments of an earlier process: this process did not accept their events."""
         self._recovered = frozenset(tokens)
 
     def left_spool(self, token: str, records: Iterable[Record]) -> None:
-        """A segment is stored."""
+        """Note that the segment's events are stored."""
         if token not in self._recovered:
             for record in records:
                 self._stored[self._organizations[record.meta.application]] += record.rows
 
 
 def month_of(now_s: float) -> date:
-    """The first day of the UTC month."""
+    """Return the first day of the UTC month."""
     return datetime.fromtimestamp(now_s, timezone.utc).date().replace(day=1)
 
 
 def next_month_s(now_s: float) -> float:
-    """When the next UTC month begins, in seconds since the epoch."""
+    """Return when the next UTC month begins, in seconds since the epoch."""
     first = month_of(now_s)
     year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
     return datetime(year, month, 1, tzinfo=timezone.utc).timestamp()

@@ -4,19 +4,20 @@ CollectorError
 ├── DecodeError (ValueError)         the body is not what its content type says
 ├── TooManyEventsError (ValueError)  the batch is larger than allowed
 └── SpoolError                       the spool cannot be used
-    ├── SpoolFullError               its size limit, or the disk's end; passes when the writer catches up
-    ├── SpoolBrokenError (OSError)   the disk failed; the batch is not stored, later ones may be
+    ├── SpoolFullError               the spool is at its size limit, or the disk is full; passes when the writer
+    │                                catches up
+    ├── SpoolBrokenError (OSError)   the disk failed; the batch is not stored, later batches may be stored
     ├── SpoolLockedError             another process owns the directory
-    └── SpoolVersionError            a newer apimetry wrote it
+    └── SpoolVersionError            a newer version of apimetry wrote the spool
 """
 
 
 class CollectorError(Exception):
-    """Base of what this component raises."""
+    """Base of the errors that this component raises."""
 
 
 class DecodeError(CollectorError, ValueError):
-    """The body cannot be read; the message says where the parse stopped."""
+    """The body cannot be decoded; the message says why."""
 
 
 class TooManyEventsError(CollectorError, ValueError):
@@ -28,7 +29,7 @@ class SpoolError(CollectorError):
 
 
 class SpoolFullError(SpoolError):
-    """No room: the spool's size limit or the disk's; passes by itself."""
+    """The spool or the disk has no room; this passes when the writer catches up."""
 
 
 class SpoolBrokenError(SpoolError, OSError):
@@ -40,4 +41,4 @@ class SpoolLockedError(SpoolError):
 
 
 class SpoolVersionError(SpoolError):
-    """The spool was written by a newer version, which is left untouched."""
+    """A newer version wrote the spool. This version leaves the spool untouched."""

@@ -1,7 +1,9 @@
-"""Labelled places where a test can kill the process; nothing but one comparison otherwise.
+"""Named places in the pipeline where a test can kill the process. Without a test, a place costs one comparison.
 
-`APIMETRY_FAILPOINTS="after_fsync:3"` kills this process (SIGKILL) at the third time it gets there.
+`APIMETRY_FAILPOINTS="after_fsync:3"` kills the process (SIGKILL) at its third visit of `after_fsync`.
 """
+
+from __future__ import annotations
 
 import os
 import signal
@@ -14,11 +16,11 @@ NAMES = frozenset(
         "before_unlink", "after_unlink",
     }
 )  # fmt: skip
-"""Of the pipeline, in its order."""
+"""In the order of the pipeline."""
 
 
 class Failpoints:
-    """Counts visits; armed by the value of the environment variable, or not at all."""
+    """Counts visits. `armed` is the value of the environment variable, or None for no kill."""
 
     def __init__(self, armed: str | None = None) -> None:
         self._name, _, nth = (armed or "").partition(":")
@@ -28,7 +30,7 @@ class Failpoints:
             raise ValueError(f"APIMETRY_FAILPOINTS names {self._name!r}; known are {', '.join(sorted(NAMES))}")
 
     def hit(self, name: str) -> None:
-        """Dies here if armed for this visit of `name`."""
+        """Kill the process if this visit of `name` is the armed one."""
         if name != self._name:
             return
         self._visits[name] += 1

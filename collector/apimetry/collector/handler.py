@@ -1,4 +1,6 @@
-"""`POST /1/event/`: a batch in one of the known formats; 200 once everything that is valid is in the spool."""
+"""`POST /1/event/`: a batch in one of the known formats. The status is 200 once all valid events are in the spool."""
+
+from __future__ import annotations
 
 from aiohttp import web
 
@@ -8,11 +10,11 @@ from apimetry.collector.metrics import Metrics
 from apimetry.serving.errors import APIError
 
 PATHS = ("/1/event/", "/1/event", "/1/events/", "/1/events")
-"""Different words for one endpoint."""
+"""All paths of the one endpoint."""
 
 
 class EventsHandler:
-    """The handler."""
+    """Handles the endpoint's requests."""
 
     def __init__(self, intake: Intake, metrics: Metrics) -> None:
         self._intake = intake
@@ -23,11 +25,11 @@ class EventsHandler:
         return [web.post(path, self.post) for path in PATHS]
 
     async def post(self, request: web.Request) -> web.Response:
-        """Answer in the format of the batch what became of it."""
+        """Take the batch of the request, and respond with its outcome."""
         try:
             access = await self._intake.admit(request)
-            form = format_of(request)
-            return form.answer(await self._intake.take(request, access, form))
+            format_ = format_of(request)
+            return format_.respond(await self._intake.take(request, access, format_))
         except APIError as error:
             self._metrics.refused(str(error.status))
             raise

@@ -1,4 +1,6 @@
-"""A batch from its request to the disk: who sends it, may it be read, what is in it, is it in the spool."""
+"""The way of a batch from the request to the disk: authorize the sender, read the body, decode it, spool the rows."""
+
+from __future__ import annotations
 
 import asyncio
 import time
@@ -33,9 +35,9 @@ CONCURRENT_DECODES = 2
 
 
 class Intake:
-    """Takes batches of every format; one instance serves every request of an application."""
+    """Takes batches of every format; one instance serves all requests of the application."""
 
-    def __init__(  # noqa: PLR0913 - everything that it is wired from
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         directory: Directory,
         spool: Spool,
@@ -57,39 +59,39 @@ class Intake:
         self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
 
     def set_rate(self, events_per_s_per_key: float) -> None:
-        """Hold every key to another rate from now on."""
+        """Apply another rate limit from now on."""
         self._limiter.set_rate(events_per_s_per_key)
 
     async def admit(self, request: web.Request) -> ApplicationAccess:
-        """Return who sends to which application; raise an `APIError` where that is nobody who may."""
+        """Return the sender's key and its application; raise an APIError if the sender may not send."""
         access = await authorize_application(
             request, self._directory, KeyKind.write, KeyKind.admin, purpose="send events"
         )
         self._check_calls(access)
         return access
 
-    async def take(self, request: web.Request, access: ApplicationAccess, form: Format) -> Outcome:
-        """Put everything that is valid into the spool, and say what became of the batch.
+    async def take(self, request: web.Request, access: ApplicationAccess, format_: Format) -> Outcome:
+        """Put all valid events of the batch into the spool, and return the outcome.
 
         Raises:
-            APIError: nothing of the batch was taken; the message says why.
+            APIError: no event of the batch was stored; the message says why.
         """
         encoding, header_id = encoding_of(request), _batch_id(request)
         key = access.principal.key_id
-        await self._hold_to_rate(key)
+        await self._check_rate(key)
         charged, events = self._limiter.charge(key), 0
         try:
             if not self._spool.has_room:
                 raise self._unavailable("The spool is full")
             async with self._bodies.read(request, key, encoding) as body:
-                batch = await self._decode(body, form, access.application)
+                batch = await self._decode(body, format_, access.application)
                 events = batch.accepted + batch.rejected_total
-                # Within the block: rows that wait for a slow disk are still paid for.
+                # Within the block: the budget is charged for rows that wait for a slow disk, too.
                 return await self._store(batch, access, batch.batch_id or header_id)
         finally:
             self._limiter.settle(key, charged, events)
 
-    async def _hold_to_rate(self, key: str) -> None:
+    async def _check_rate(self, key: str) -> None:
         wait_s = self._limiter.wait_s(key)
         if wait_s:
             await asyncio.sleep(min(wait_s, self._settings.hold_back_s))
@@ -103,14 +105,14 @@ class Intake:
                 f"The organization has used the {limit} calls of its plan for this month", retry_after_s=wait_s
             )
 
-    async def _decode(self, body: bytes, form: Format, application: Application) -> Batch:
+    async def _decode(self, body: bytes, format_: Format, application: Application) -> Batch:
         target = make_target(
             application.id,
             application.retention_days,
             now_us=self._clock_us(),
             max_ahead_s=self._settings.max_ahead_s,
         )
-        decode = partial(form.decode, body, target, max_events=self._settings.max_batch_events)
+        decode = partial(format_.decode, body, target, max_events=self._settings.max_batch_events)
         try:
             if len(body) <= self._settings.inline_decode_bytes:
                 return decode()
@@ -142,21 +144,24 @@ class Intake:
         return believed
 
     async def _append(self, entry: Entry, organization: str) -> bool:
-        """Return whether the batch is new. Its calls are counted first: the writer may empty the spool meanwhile."""
+        """Append the entry, and return whether its batch is new.
+
+        Its calls are counted before the append: the writer may store the segment before the append returns.
+        """
         if self._calls is None:
             return await self._append_to_spool(entry)
-        is_kept = False
+        is_counted = False
         self._calls.add(organization, entry.meta.application, entry.rows)
         try:
-            is_kept = await self._append_to_spool(entry)
+            is_counted = await self._append_to_spool(entry)
         except asyncio.CancelledError:
-            # The batch of a sender that has left stays in the spool.
-            is_kept = True
+            # The sender has left. Its batch stays in the spool.
+            is_counted = True
             raise
         finally:
-            if not is_kept:
+            if not is_counted:
                 self._calls.take_back(organization, entry.rows)
-        return is_kept
+        return is_counted
 
     async def _append_to_spool(self, entry: Entry) -> bool:
         try:
@@ -169,7 +174,7 @@ class Intake:
 
 
 def _batch_id(request: web.Request) -> bytes | None:
-    sent = request.headers.get("X-Batch-Id", "").strip()
-    if len(sent) > MAX_BATCH_ID_CHARACTERS:
-        raise BadRequest(f"X-Batch-Id has {len(sent)} characters; at most {MAX_BATCH_ID_CHARACTERS} are allowed")
-    return sent.encode(errors="surrogateescape") or None
+    batch_id = request.headers.get("X-Batch-Id", "").strip()
+    if len(batch_id) > MAX_BATCH_ID_CHARACTERS:
+        raise BadRequest(f"X-Batch-Id has {len(batch_id)} characters; at most {MAX_BATCH_ID_CHARACTERS} are allowed")
+    return batch_id.encode(errors="surrogateescape") or None

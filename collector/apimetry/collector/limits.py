@@ -1,56 +1,68 @@
-"""A token bucket per key, so that one key far over its rate does not slow the others."""
+"""A token bucket per key, so that a key far over its rate does not slow other keys."""
+
+from __future__ import annotations
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 BURST_S = 10.0
 MAX_KEYS = 10_000
 
 
+class Bucket(NamedTuple):
+    """One key's bucket: its level in events at one time, and the size of the key's last batch."""
+
+    level: float
+    at_s: float
+    last_events: int
+
+
 class RateLimiter:
-    """Events per second and key, with bursts of ten seconds' worth; a rate of 0 limits nothing.
+    """Limits events per second and key, with bursts of ten seconds' worth; a rate of 0 limits nothing.
 
-    A batch is let through while the bucket is not empty and may overdraw it: batches are larger than what drips
-    in between them, and the debt delays the next one. Refusing costs no more than reading the headers.
+    A key may send while its bucket is not empty. A batch may overdraw the bucket: a batch is larger than the refill
+    between two batches. The debt delays the key's next batch. A refusal costs no more than reading the headers.
 
-    What a batch holds is known after it was read. Until then it is charged what the key's last one held: otherwise
-    all that wait for the end of a debt would come in together.
+    The size of a batch is known only after the batch was read. Until then, the bucket is charged for the size of the
+    key's last batch: otherwise all batches that wait for the end of a debt would be admitted together.
     """
 
     def __init__(self, events_per_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._rate = events_per_s
         self._clock_s = clock_s
-        self._buckets: OrderedDict[str, tuple[float, float, int]] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def set_rate(self, events_per_s: float) -> None:
-        """Hold another rate from now on; debts stay."""
+        """Apply another rate from now on; debts stay."""
         self._rate = events_per_s
 
     def wait_s(self, key: str) -> float:
-        """How long this key has to wait; 0 when it may send."""
-        return max(0.0, -self._bucket(key)[0] / self._rate) if self._rate else 0.0
+        """Return how long the key has to wait, in seconds; 0 when it may send."""
+        return max(0.0, -self._bucket(key).level / self._rate) if self._rate else 0.0
 
     def charge(self, key: str) -> int:
-        """Take what the key's last batch held, and return it, for `settle`."""
+        """Charge the size of the key's last batch, and return that size for `settle`."""
         if not self._rate:
             return 0
-        level, now_s, last = self._bucket(key)
-        self._buckets[key] = (level - last, now_s, last)
-        return last
+        bucket = self._bucket(key)
+        self._buckets[key] = bucket._replace(level=bucket.level - bucket.last_events)
+        return bucket.last_events
 
     def settle(self, key: str, charged: int, events: int) -> None:
-        """Take what a batch held instead of what was charged; 0 events when nothing of it was read."""
+        """Replace the charged size by the batch's real size; 0 events if the batch was not read."""
         if not self._rate:
             return
-        level, now_s, last = self._bucket(key)
-        self._buckets[key] = (level + charged - events, now_s, events or last)
+        level, now_s, last_events = self._bucket(key)
+        self._buckets[key] = Bucket(level + charged - events, now_s, events or last_events)
         self._buckets.move_to_end(key)
         if len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)
 
-    def _bucket(self, key: str) -> tuple[float, float, int]:
-        """The level now, the time, and the events of the key's last batch."""
+    def _bucket(self, key: str) -> Bucket:
+        """Return the key's bucket as it is now."""
         burst, now_s = self._rate * BURST_S, self._clock_s()
-        level, at_s, last = self._buckets.get(key, (burst, now_s, 0))
-        return min(burst, level + (now_s - at_s) * self._rate), now_s, last
+        bucket = self._buckets.get(key, Bucket(burst, now_s, 0))
+        level = min(burst, bucket.level + (now_s - bucket.at_s) * self._rate)
+        return Bucket(level, now_s, bucket.last_events)

@@ -1,11 +1,13 @@
-"""What the collector counts: every event ends in exactly one counter, and they add up.
+"""The collector's metrics: every event ends in exactly one counter, and the counters add up.
 
-received + recovered = stored + in the spool + rejected + quarantined, where `recovered` are the events that an
-earlier process left in the spool. Repeated batches are counted apart and are not received a second time.
+received + recovered = stored + in the spool + rejected + quarantined. `recovered` are the events that an earlier
+process left in the spool. Events of repeated batches have a counter of their own and are not received a second time.
 
-Only what this collector saw itself is counted: what senders say of themselves goes to their applications alone, since
-all tenants share the metrics. Every label is of a closed set.
+The metrics count only events and requests that this collector saw itself. Senders' own counts go to their
+applications only, because all tenants share the metrics. Every label is of a closed set.
 """
+
+from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,7 +16,7 @@ from apimetry.collector.spool.journal import Journal
 
 
 class Metrics:
-    """The counters of one collector; every method may be called from the event loop and the writer's threads."""
+    """The metrics of one collector; the event loop and the writer's threads may call every method."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -39,7 +41,7 @@ class Metrics:
         )
 
     def watch(self, journal: Journal) -> None:
-        """Report the spool's size, and what it held before this process took anything."""
+        """Report the spool's size, and the events that an earlier process left in it."""
         self._recovered.inc(journal.rows)
         gauges = {
             "spool_bytes": ("Bytes of all segments.", lambda: journal.size_bytes),
@@ -58,7 +60,7 @@ class Metrics:
             gauge.set_function(read)
 
     def record_batch(self, batch: Batch, *, new: bool) -> None:
-        """Count a batch that got its final answer; `new` is False for one that was accepted before."""
+        """Count a batch that got its final response; `new` is False for a batch that was accepted before."""
         if not new:
             self._duplicates.inc(batch.accepted + batch.rejected_total)
             return
@@ -69,25 +71,32 @@ class Metrics:
         self._unknown.inc(batch.unknown_fields)
 
     def refused(self, reason: str) -> None:
-        """A whole request was refused; nothing of it counts as received."""
+        """Count a refused request; none of its events counts as received."""
         self._refused.labels(reason).inc()
 
     def finished(self, *, stored: int, rejected: int, damaged: int, pieces: int) -> None:
-        """A segment left the spool: its events in the store, refused by it, or lost in damaged pieces."""
+        """Count the events of a segment that left the spool.
+
+        Args:
+            stored: events that the store has.
+            rejected: events that the store refused.
+            damaged: events lost in damaged pieces.
+            pieces: damaged pieces.
+        """
         self._stored.inc(stored)
         self._quarantined.labels("rejected").inc(rejected)
         self._quarantined.labels("damaged").inc(damaged)
         self._damaged.inc(pieces)
 
     def inserted(self, seconds: float, size: int) -> None:
-        """One insert succeeded."""
+        """Count a successful insert: its time in seconds, its size in bytes."""
         self._insert_seconds.observe(seconds)
         self._inserted_bytes.inc(size)
 
     def insert_failed(self, *, transient: bool) -> None:
-        """One insert is tried again."""
+        """Count a failed insert, which is tried again."""
         self._insert_failures.labels("transient" if transient else "unexpected").inc()
 
     def disbelieved(self) -> None:
-        """A sender's report about itself cannot be true, and was left out."""
+        """Count a sender's report that cannot be true and was left out."""
         self._disbelieved.inc()

@@ -1,6 +1,6 @@
-"""The collector's endpoint for the OpenAPI document, which the query service serves. Pure.
+"""The collector's part of the OpenAPI document, which the query service serves. Pure.
 
-Paths, members and limits are those that the collector itself uses.
+Its paths, members and limits come from the collector's own code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from apimetry.serving.openapi import (
 from apimetry.serving.openapi import schema as schema_ref
 
 DEFAULT_PORT = 7998
-"""Where a collector listens unless its settings say otherwise."""
+"""The port of a collector without a setting for it."""
 
 _DESCRIPTION = """A write key, or an admin key that names the application. 200 means: the batch is on disk, and it
 will be queryable exactly once.
@@ -59,7 +59,7 @@ _NAMES = ("sendEvents", "sendEventsWithoutSlash", "sendEventsPlural", "sendEvent
 
 
 def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
-    """Return the endpoint's paths and schemas, for a collector with these settings that most likely has this port."""
+    """Return the endpoint's paths and schemas, for a collector with `settings` that probably listens on `port`."""
     server = {
         "url": "http://{host}:{port}",
         "description": "The collector.",

@@ -1,4 +1,6 @@
-"""What became of one batch, for whoever answers its sender."""
+"""The outcome of one batch, from which the response to its sender is made."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from apimetry.collector.formats.lenient import Detail
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Events of a batch: `accepted` ones are on disk; `details` are of the first `rejected` ones."""
+    """How many events of a batch are on disk, how many were rejected, and details of the first rejected events."""
 
     accepted: int
     rejected: int

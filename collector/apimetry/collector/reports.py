@@ -1,15 +1,17 @@
-"""What senders say they captured and lost, kept with the batches that carried it.
+"""Senders' reports: the counts of captured and lost events, stored with the batches that carried them.
 
 A sender's envelope has the cumulative counts of its process (captured, sent, dropped by reason) at the time of
-encoding. The handler settles them with the fate of the batch itself, so that at every report
+encoding. The collector adds the outcome of the batch itself to these counts. So in every report
 
-    captured = sent + all dropped + what still waited in the sender's buffer
+    captured = sent + all dropped + events in the sender's buffer
 
-and the settled report lies in the batch's own record of the spool: durable with it, repeated with it, and never
-without it. When a segment is stored its reports follow under a token of their own, at most one row for each
-application, instance and minute, with the number of rows that the store really took. Counters only grow, so the rows
-of an instance merge by their maximum and `stored` by its sum.
+The spool holds the report in the batch's own record. So the report is durable, and repeated, exactly when the batch
+is. When a segment is stored, its reports are inserted under a token of their own: at most one row per application,
+instance and minute, with the number of rows that the store accepted. Counts only grow. So the rows of an instance
+merge by their maximum, and `stored` merges by its sum.
 """
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ MINUTE_US = 60_000_000
 
 
 def make_report(batch: Batch) -> Report | None:
-    """The counts of a believed sender with this batch settled; None for one that gives none (see `senders`)."""
+    """Return a believed sender's counts with the batch's outcome added; None without a sender or its instance."""
     sender = batch.sender
     if sender is None or not sender.instance:
         return None
@@ -45,9 +47,9 @@ class _Sum:
 
 
 def encode_reports(records: list[Record], quarantined: Mapping[int, int]) -> bytes:
-    """A block of the store's SENDER_COLUMNS for one segment; b"" if no sender reported.
+    """Return one segment's reports as a block of the store's SENDER_COLUMNS; b"" if no sender reported.
 
-    `quarantined` says how many rows of which record the store refused.
+    `quarantined` has the number of rows that the store refused, by the record's index.
     """
     sums: dict[tuple[str, int, str], _Sum] = {}
     for index, record in enumerate(records):

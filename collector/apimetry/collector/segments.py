@@ -1,4 +1,6 @@
-"""Segments to what an insert sends, and an insert that was rejected to smaller ones."""
+"""Turn a segment into the body of an insert, and split a rejected insert into smaller inserts."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
@@ -12,8 +14,8 @@ from apimetry.store.native import NativeError, slice_block, with_nullable_types
 class Part:
     """Rows that are inserted together: whole records `[first, last)`, or rows `[first, last)` of one record.
 
-    The token of a segment as a whole is the segment's; a smaller part adds its place to it, so that the same part
-    has the same token in every process that ever tries it.
+    The part with all rows of a segment has the segment's token. The token of a smaller part is the segment's token
+    and the part's place. So the same part has the same token in every process that tries to insert it.
     """
 
     token: str
@@ -26,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A segment as it was read: what is whole, what is lost, and its batch ids."""
+    """A segment as it was read: its whole records, the counts of its losses, and its batch ids."""
 
     token: str
     records: list[Record]
@@ -37,7 +39,7 @@ class Contents:
 
 
 def load(journal: Journal, sealed: Sealed) -> Contents:
-    """Read and verify a segment, and put damaged bytes aside; blocking, raises OSError."""
+    """Read and verify a segment, and quarantine its damaged bytes; blocking, raises OSError."""
     data = journal.read(sealed)
     records, damages = scan(data, sealed.token)
     rows = sum(record.rows for record in records)
@@ -52,15 +54,15 @@ def load(journal: Journal, sealed: Sealed) -> Contents:
     if read_version(data) == VERSION:
         body, records = _join_in_place(data, records)
     else:
-        # Of an earlier version, or with a damaged header: its blocks have the types of then.
-        records = [replace(record, row_bytes=_of_today(record.row_bytes)) for record in records]
+        # An earlier version wrote this segment, or its header is damaged. Its blocks may have former column types.
+        records = [replace(record, row_bytes=_with_current_types(record.row_bytes)) for record in records]
         body = _join(records)
     whole = Part(sealed.token, body, rows, 0, len(records))
     return Contents(sealed.token, records, whole, keys, len(damages), lost)
 
 
 def _quarantine(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:
-    journal.quarantine.keep(
+    journal.quarantine.add(
         f"{sealed.token}.{damage.offset}.damaged",
         bytes(data[damage.offset : damage.end]),
         reason=f"bytes {damage.offset} to {damage.end} of the segment do not match their checksums",
@@ -68,8 +70,8 @@ def _quarantine(journal: Journal, sealed: Sealed, data: bytes | bytearray, damag
     )
 
 
-def _of_today(block: bytes | memoryview) -> memoryview:
-    """A block of any version with the types of today's columns; one that cannot be read stays as it is."""
+def _with_current_types(block: bytes | memoryview) -> memoryview:
+    """Return a block of any version with the current column types; an unreadable block stays as it is."""
     try:
         return memoryview(with_nullable_types(block, ROW_COLUMNS))
     except NativeError:
@@ -77,15 +79,15 @@ def _of_today(block: bytes | memoryview) -> memoryview:
 
 
 def _join_in_place(data: bytes | bytearray, records: list[Record]) -> tuple[bytes | memoryview, list[Record]]:
-    """All rows in a row, where the segment was read to: a segment is in memory once, not twice."""
+    """Move all rows to the front of `data`, without gaps: so a segment is in memory once, not twice."""
     if not isinstance(data, bytearray):
         return _join(records), records
-    view, end, moved = memoryview(data), 0, []
+    view, end, moved_records = memoryview(data), 0, []
     for record in records:
         start, end = end, end + len(record.row_bytes)
         view[start:end] = record.row_bytes
-        moved.append(replace(record, row_bytes=view[start:end]))
-    return view[:end], moved
+        moved_records.append(replace(record, row_bytes=view[start:end]))
+    return view[:end], moved_records
 
 
 def _join(records: list[Record]) -> bytes:
@@ -93,27 +95,27 @@ def _join(records: list[Record]) -> bytes:
 
 
 def split(part: Part, contents: Contents) -> list[Part]:
-    """Two halves of a rejected part, in order; none of a single row, or of a block that cannot be read."""
+    """Return the two halves of a rejected part, in order; [] for a single row or an unreadable block."""
     if part.rows <= 1:
         return []
     if part.record is None and part.last - part.first > 1:
         middle = (part.first + part.last) // 2
-        return [_records(contents, part.first, middle), _records(contents, middle, part.last)]
+        return [_records_part(contents, part.first, middle), _records_part(contents, middle, part.last)]
     record = part.first if part.record is None else part.record
     first, last = (0, part.rows) if part.record is None else (part.first, part.last)
     middle = (first + last) // 2
     try:
-        return [_rows(contents, record, first, middle), _rows(contents, record, middle, last)]
+        return [_rows_part(contents, record, first, middle), _rows_part(contents, record, middle, last)]
     except NativeError:
         return []
 
 
-def _records(contents: Contents, first: int, last: int) -> Part:
+def _records_part(contents: Contents, first: int, last: int) -> Part:
     records = contents.records[first:last]
     rows = sum(record.rows for record in records)
     return Part(f"{contents.token}-b{first}-{last}", _join(records), rows, first, last)
 
 
-def _rows(contents: Contents, record: int, first: int, last: int) -> Part:
+def _rows_part(contents: Contents, record: int, first: int, last: int) -> Part:
     body = slice_block(contents.records[record].row_bytes, first, last)
     return Part(f"{contents.token}-b{record}-r{first}-{last}", body, last - first, first, last, record)

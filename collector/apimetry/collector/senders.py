@@ -1,15 +1,16 @@
-"""What each sender last said about itself, as far as it can be true.
+"""The last believed report of every sender. A report that cannot be true is not believed.
 
-A sender names its own counts, and whoever has a write key can name any. So the reasons of drops are a closed set,
-and a report that no process can have come to is not believed at all: neither kept nor counted. What is believed goes
-to the application that it is about, and into no metric: all tenants share those, and an invented instance is as good
-as a real one. What is kept of a sender is its instance's name, a time and a number: at most SENDER_BYTES, which makes
+A sender reports its own counts, and every owner of a write key can report any counts. So the reasons of drops are a
+closed set. A report that no real process can reach is not believed: it is neither stored nor counted. A believed
+report goes to its application, and into no metric: all tenants share the metrics, and an invented instance looks like
+a real one. This module holds the instance's name, a time and a number of a sender: SENDER_BYTES at most, which makes
 8 MB for MAX_SENDERS.
 
-A report is believed where, since the one before (at the first: since the process started, MAX_AGE_S at most)
+A report is believed if both of these are true. The time counts from the sender's report before; for its first report,
+from the start of the sender's process, MAX_AGE_S at most.
 
-- it captured no more than MAX_EVENTS_PER_S, and a full buffer;
-- what it captured is what it sent, dropped, and has waiting: MAX_WAITING at most.
+- The sender captured no more events than MAX_EVENTS_PER_S in that time, plus a full buffer (MAX_WAITING).
+- The captured events are the sent and the dropped events, plus those in the buffer: MAX_WAITING at most.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -25,18 +26,25 @@ from apimetry.collector.formats.event_structs import Sender
 
 OTHER: Final = "other"
 REASONS: Final = ("buffer_full", "expired", "invalid", "rejected", "shutdown", OTHER)
-"""Why senders drop events; another word counts as the last."""
+"""Why senders drop events; any other word counts as OTHER."""
 
 MAX_SENDERS: Final = 10_000
 SENDER_BYTES: Final = 800
 MAX_EVENTS_PER_S: Final = 20_000
-"""More than one process of a Python host answers."""
+"""More than the requests that one Python process can serve."""
 MAX_WAITING: Final = 1_000_000
-"""More than a host's memory is given to a buffer."""
+"""More than the events that fit into the buffer of any real host."""
 MAX_AGE_S: Final = 7 * 86_400
 UNKNOWN_AGE_S: Final = 86_400
-"""Of a sender that does not say when it started."""
+"""The age of a sender that does not report when it started."""
 US_PER_S: Final = 1_000_000
+
+
+class LastReport(NamedTuple):
+    """When a sender's last believed report arrived, in seconds since the epoch, and its captured events."""
+
+    received_s: float
+    captured: int
 
 
 class Senders:
@@ -44,31 +52,32 @@ class Senders:
 
     def __init__(self, *, clock_s: Callable[[], float] = time.time) -> None:
         self._clock_s = clock_s
-        # When it was last heard, and what it had captured by then.
-        self._last: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        # By application and instance; the least recent report first.
+        self._last: OrderedDict[tuple[str, str], LastReport] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._last)
 
     def believed(self, application: str, sender: Sender | None) -> Sender | None:
-        """Return what is believed of a sender's report, its reasons being of the closed set; None for nothing."""
+        """Return the sender's report with its drops under REASONS, or None if the report is not believed."""
         if sender is None or not sender.instance:
             return None
         sender = replace(sender, dropped=_closed(sender.dropped))
         now_s = self._clock_s()
-        heard_s, captured = self._last.get((application, sender.instance), (_started_s(sender, now_s), 0))
-        lost = sum(sender.dropped.values())
-        grown = sender.captured - captured
+        start = LastReport(_started_s(sender, now_s), 0)
+        last = self._last.get((application, sender.instance), start)
+        dropped = sum(sender.dropped.values())
+        growth = sender.captured - last.captured
         is_possible = (
-            grown <= MAX_EVENTS_PER_S * max(0.0, now_s - heard_s) + MAX_WAITING
-            and abs(sender.captured - sender.sent - lost) <= MAX_WAITING
+            growth <= MAX_EVENTS_PER_S * max(0.0, now_s - last.received_s) + MAX_WAITING
+            and abs(sender.captured - sender.sent - dropped) <= MAX_WAITING
         )
         return sender if is_possible else None
 
     def record(self, application: str, sender: Sender) -> None:
-        """Keep a believed report, to measure the next one by."""
+        """Store a believed report; the sender's next report is compared with it."""
         key = (application, sender.instance)
-        self._last[key] = (self._clock_s(), sender.captured)
+        self._last[key] = LastReport(self._clock_s(), sender.captured)
         self._last.move_to_end(key)
         if len(self._last) > MAX_SENDERS:
             self._last.popitem(last=False)

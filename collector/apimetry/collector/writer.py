@@ -1,13 +1,15 @@
-"""Sealed segments to the store, oldest first, each of them once.
+"""Insert sealed segments into the store: the oldest first, and every segment once.
 
-A segment leaves the spool in this order: insert under its token, its senders' reports under another, batch ids to
-their log, unlink. After a kill anywhere in between, the next start repeats the steps with the same bytes and the same
-tokens, which the store recognizes.
+A segment leaves the spool in four steps: insert its rows under its token, insert its senders' reports under a second
+token, write its batch ids to their log, unlink its file. After a kill between two steps, the next start repeats the
+steps with the same bytes and the same tokens. The store recognizes the tokens.
 
-While the store is away, the same insert is tried again for ever. What the store will never take is halved: batches
-first, then rows, under tokens derived from the place. In the end the rejected rows are in the quarantine, and the
-others are stored.
+While the store is away, the writer repeats the same insert for ever. An insert that the store rejects is split in
+halves: first between batches, then between rows. The token of a half comes from its place in the segment. In the end
+the rejected rows are in the quarantine, and the other rows are stored.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -33,24 +35,24 @@ logger = logging.getLogger(__name__)
 LOG_INTERVAL_S = 10.0
 REPORTS_SUFFIX = "-senders"
 Insert = Callable[[str, bytes | memoryview], Awaitable[None]]
-"""Token, and blocks of rows."""
+"""Takes a token and blocks of rows."""
 InsertReports = Callable[[str, bytes], Awaitable[None]]
-"""Token, and a block of the store's SENDER_COLUMNS."""
+"""Takes a token and a block of the store's SENDER_COLUMNS."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Inserts:
-    """The store, as the writer sees it: both calls may be repeated with the same token and bytes."""
+    """The store's functions that the writer uses. Both may be called again with the same token and bytes."""
 
     rows: Insert
     reports: InsertReports | None = None
 
 
 class Writer:
-    """Drains a spool until it is cancelled, which it may be at any point."""
+    """Moves segments from a spool to the store; `run` may be cancelled at any point."""
 
-    def __init__(  # noqa: PLR0913 - everything that it is wired from
+    def __init__(  # noqa: PLR0913 - its collaborators
         self,
         spool: Spool,
         inserts: Inserts,
@@ -74,23 +76,23 @@ class Writer:
         self.store_away = False
 
     async def run(self) -> None:
-        """Store segments as they come."""
+        """Store segments as they are sealed, until cancelled."""
         failures = 0
         while True:
-            failed: list[Sealed] = []
+            has_failed = False
             for sealed in await self._spool.sealed():
                 try:
                     await self._store(sealed)
                 except OSError as error:
-                    # A disk that cannot be read or written now must not hold up the other segments.
-                    failed.append(sealed)
-                    self._complain("segment %s stays in the spool: %s", sealed.token, error)
-            failures = failures + 1 if failed else 0
-            if failed:
+                    # A segment that the disk cannot read or remove now must not block the other segments.
+                    has_failed = True
+                    self._warn("segment %s stays in the spool: %s", sealed.token, error)
+            failures = failures + 1 if has_failed else 0
+            if has_failed:
                 await self._sleep(self._backoff_s(failures))
 
     async def drain(self) -> None:
-        """Return once nothing waits; for a stop, after the spool was sealed."""
+        """Return once no sealed segment waits. Call it at a stop, after the spool has sealed its active segment."""
         while self._spool.journal.waiting:
             self._drained.clear()
             await self._drained.wait()
@@ -102,7 +104,7 @@ class Writer:
         rejected = quarantined.total()
 
         def count() -> None:
-            """Once, when the segment goes: until then everything above may have to be repeated."""
+            """Count the segment. This runs once, when the segment leaves the spool: all steps before may repeat."""
             self._metrics.finished(
                 stored=contents.whole.rows - rejected,
                 rejected=rejected,
@@ -126,11 +128,11 @@ class Writer:
             await self._until_known(token, partial(self._insert_reports, token, body))
             self._failpoints.hit("after_reports")
         except StoreRejected as error:
-            # They describe events, they are none: nothing may wait for them.
-            self._complain("the senders' reports of %s are left out: %s", contents.token, error)
+            # Reports describe events and are no events: no segment waits for them.
+            self._warn("the senders' reports of %s are left out: %s", contents.token, error)
 
     async def _insert_part(self, part: Part, contents: Contents) -> Counter[int]:
-        """Insert, or halve what is rejected until it is one row; returns the rows put aside of each record."""
+        """Insert the part, and split rejected parts down to one row; return the quarantined rows of every record."""
         parts = [part]
         quarantined: Counter[int] = Counter()
         while parts:
@@ -147,14 +149,14 @@ class Writer:
         return quarantined
 
     def _quarantine(self, part: Part, contents: Contents, error: StoreRejected) -> None:
-        kept = self._spool.journal.quarantine.keep(
+        is_stored = self._spool.journal.quarantine.add(
             f"{part.token}.rows",
             bytes(part.body),
             reason=f"the store rejected it: {error}",
             rows=part.rows,
             origin=_origin_of(part, contents),
         )
-        if kept:
+        if is_stored:
             logger.error("%d rows are in the quarantine as %s: %s", part.rows, part.token, error)
 
     async def _insert_rows(self, part: Part) -> None:
@@ -168,7 +170,7 @@ class Writer:
         await self._until_known(part.token, insert)
 
     async def _until_known(self, token: str, insert: Callable[[], Awaitable[None]]) -> None:
-        """Try until the store took it or rejected it; the same token and bytes each time."""
+        """Insert until the store accepts or rejects the rows; every attempt has the same token and bytes."""
         attempt = 0
         while True:
             try:
@@ -176,12 +178,11 @@ class Writer:
             except StoreRejected:
                 self.store_away = False
                 raise
-            except Exception as error:  # noqa: BLE001 - see below
-                # A worker's loop: whatever else went wrong, the rows are safe in the spool and are tried again.
+            except Exception as error:  # noqa: BLE001 - a worker's loop: the rows are safe in the spool and tried again
                 attempt += 1
                 self.store_away = True
                 self._metrics.insert_failed(transient=is_transient(error))
-                self._complain("inserting %s failed, trying again: %s", token, error)
+                self._warn("inserting %s failed, trying again: %s", token, error)
                 await self._sleep(self._backoff_s(attempt))
             else:
                 self.store_away = False
@@ -189,20 +190,20 @@ class Writer:
 
     def _backoff_s(self, attempt: int) -> float:
         longest_s = min(self._settings.max_backoff_s, self._settings.min_backoff_s * 2.0 ** min(attempt - 1, 16))
-        return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads collectors, guards nothing
+        return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads the attempts of collectors
 
-    def _complain(self, message: str, *values: object) -> None:
-        """One line each 10 s, with the number of those left out."""
+    def _warn(self, message: str, *values: object) -> None:
+        """Log a warning at most every 10 s, with the number of warnings left out since."""
         now_s = time.monotonic()
         if now_s - self._logged_s < LOG_INTERVAL_S:
             self._suppressed += 1
             return
-        logger.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - our own constants
+        logger.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - the message is a constant of this module
         self._logged_s, self._suppressed = now_s, 0
 
 
 def _origin_of(part: Part, contents: Contents) -> Origin:
-    """Whose rows these are; a part that is put aside lies within one record."""
+    """Return the origin of a part's rows; a quarantined part lies within one record."""
     meta = contents.records[part.first if part.record is None else part.record].meta
     instance = meta.report.instance if meta.report else ""
     return Origin(application=meta.application, received_us=meta.received_us, instance=instance)

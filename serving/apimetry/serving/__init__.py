@@ -1,1 +1,1 @@
-"""What both HTTP services answer alike: the error shape, keys in headers, health, readiness, metrics."""
+"""What both HTTP services share: connections, the error shape, keys in headers, health, readiness and metrics."""

@@ -1,8 +1,8 @@
-"""The open connections of one listener: how many there may be, and which of them give way.
+"""The open connections of one listener: how many are allowed, and which connection gives way to a new one.
 
-A connection that waits for its client has no claim on its descriptor: for the next request, for the rest of a head,
-for a body that nobody reads. When all are taken, the one that has waited longest is cut for a new one. A client that
-does not take its answer for STALLED_S has no claim either.
+A connection may be cut while it waits for its client: for the next request, for the rest of a head, or for a body
+that no handler reads. When all descriptors are taken, the connection that has waited longest is cut for a new one.
+A connection whose client takes no byte of its response for STALLED_S may be cut, too.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ READ_BYTES: Final = 64 * 1024
 
 
 class Yielding(Protocol):
-    """What can be asked to give up its descriptor."""
+    """A connection that can give up its descriptor."""
 
     def give_way(self) -> None:
         """Cut the connection now."""
 
 
 class Connections:
-    """The table; for one event loop. `on_room` is called whenever one might be accepted again."""
+    """The table of open connections; for one event loop.
 
-    def __init__(self, most: int, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self.most = most
+    The table calls `on_room` whenever a connection might be accepted again.
+    """
+
+    def __init__(self, max_open: int, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.max_open = max_open
         self.on_room: Callable[[], None] = lambda: None
         self.buffer = memoryview(bytearray(READ_BYTES))
-        """What all connections read into, one after another; so no read is larger."""
+        """All connections read into this buffer, one after another. So no single read is larger."""
         self._clock_s = clock_s
         self._open: set[Yielding] = set()
-        # In the order in which they began to wait.
+        # Both in the order in which the connections began to wait or to stall.
         self._waiting: dict[Yielding, None] = {}
         self._stalled: dict[Yielding, float] = {}
 
@@ -41,46 +44,46 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Whether none can be accepted before one is gone."""
-        return len(self._open) >= self.most
+        """Whether a connection must end before another can be accepted."""
+        return len(self._open) >= self.max_open
 
     def add(self, connection: Yielding) -> None:
-        """One was accepted, and waits for its first head."""
+        """Add an accepted connection, which waits for its first head."""
         self._open.add(connection)
         self._waiting[connection] = None
 
     def remove(self, connection: Yielding) -> None:
-        """One is gone; harmless when repeated."""
+        """Remove a connection that has ended; harmless when repeated."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
         self._stalled.pop(connection, None)
         self.on_room()
 
     def waits(self, connection: Yielding) -> None:
-        """One waits for its client from now on."""
+        """Note that a connection waits for its client from now on."""
         if connection in self._open:
             self._waiting.setdefault(connection)
             self.on_room()
 
     def works(self, connection: Yielding) -> None:
-        """One has a request that is worked on."""
+        """Note that a connection has a request, which is being handled."""
         self._waiting.pop(connection, None)
 
     def stalls(self, connection: Yielding) -> None:
-        """One's client does not take its answer."""
+        """Note that a connection's client takes no byte of its response."""
         if connection in self._open:
             self._stalled[connection] = self._clock_s()
 
     def moves(self, connection: Yielding) -> None:
-        """It takes it again."""
+        """Note that a connection's client takes its response again."""
         self._stalled.pop(connection, None)
 
     def make_room(self) -> bool:
-        """Cut the connection with the least claim; returns whether there was any."""
+        """Cut the connection that waited longest, or else one that stalled; return False if there is none."""
         connection = next(iter(self._waiting), None) or self._longest_stalled()
         if connection is None:
             return False
-        # It stays in the table until its transport is gone, but is not cut a second time.
+        # The connection stays in the table until its transport is gone, but it is not cut a second time.
         self._waiting.pop(connection, None)
         self._stalled.pop(connection, None)
         connection.give_way()

@@ -1,8 +1,8 @@
-"""Who is asking: a key in one of three headers, its kind, and the application that the request is about.
+"""Who sends a request: the key in one of three headers, the key's kind, and the request's application.
 
-Source of the rules: docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY``, as ``Authorization: Bearer KEY``,
+The rules come from docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY``, as ``Authorization: Bearer KEY``,
 or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``.
-Only headers and the query string are read here, so that a handler authorizes before it reads a body.
+This module reads headers and the query string only, so that a handler authorizes before it reads a body.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from apimetry.store.accounts.directory import Directory, Principal
 
 @dataclass(frozen=True)
 class Access:
-    """What an authorized request may act on; `application` is None only for an admin key that named none."""
+    """What an authorized request may act on. `application` is None only for an admin key without an application."""
 
     principal: Principal
     organization: Organization
@@ -36,7 +36,7 @@ class ApplicationAccess:
 
 
 def key_in(headers: Mapping[str, str]) -> str | None:
-    """Return the key that the headers carry, or None. ``Authorization`` of another scheme is not ours."""
+    """Return the key in the headers, or None. An ``Authorization`` header of another scheme is ignored."""
     key = headers.get("X-API-Key", "").strip()
     if key:
         return key
@@ -53,15 +53,15 @@ async def authorize(
 
     Args:
         request: only its headers and its query string are read.
-        directory: where keys are looked up.
+        directory: finds the key's principal.
         kinds: the kinds of keys that are allowed.
-        purpose: ends the sentence "Only ... keys can ..." of a refusal.
+        purpose: the end of the sentence "Only ... keys can ..." of a refusal.
 
     Raises:
-        Unauthorized: no key, an unknown one, or ``X-Auth-User`` names an application that is not the key's.
-        Forbidden: a key of another kind, or a key of one application asked about another.
-        NotFound: an admin key named an application that its organization does not have.
-        StoreUnavailable: no key was ever read from the store.
+        Unauthorized: no key, an unknown key, or ``X-Auth-User`` names an application that is not the key's.
+        Forbidden: a key of another kind, or a key of one application in a request about another application.
+        NotFound: an admin key and an application that its organization does not have.
+        StoreUnavailable: no key was read from the store since the start.
     """
     secret = key_in(request.headers)
     principal = await directory.find(secret) if secret else None
@@ -81,10 +81,10 @@ async def authorize(
 async def authorize_application(
     request: web.Request, directory: Directory, *kinds: KeyKind, purpose: str = "use this endpoint"
 ) -> ApplicationAccess:
-    """Like `authorize`, for an endpoint about one application.
+    """Return what a request about one application may act on. Arguments and errors are those of `authorize`.
 
     Raises:
-        BadRequest: an admin key that named no application.
+        BadRequest: an admin key, and a request that names no application.
     """
     access = await authorize(request, directory, *kinds, purpose=purpose)
     if access.application is None:
@@ -108,20 +108,20 @@ def _claimed_application(request: web.Request, directory: Directory, principal: 
 def _application(
     request: web.Request, directory: Directory, principal: Principal, claimed: str | None
 ) -> Application | None:
-    asked = request.query.get("application", "").strip() or None
-    if claimed and asked and claimed != asked:
-        raise BadRequest(f"X-Auth-User and application name two applications: {claimed!r} and {asked!r}")
-    named = asked or claimed
+    parameter = request.query.get("application", "").strip() or None
+    if claimed and parameter and claimed != parameter:
+        raise BadRequest(f"X-Auth-User and application name two applications: {claimed!r} and {parameter!r}")
+    application_id = parameter or claimed
     if principal.application_id is not None:
-        if named not in (None, principal.application_id):
+        if application_id not in (None, principal.application_id):
             raise Forbidden("This key belongs to another application")
         application = directory.application(principal.application_id)
         if application is None:
             raise Unauthorized
         return application
-    if named is None:
+    if application_id is None:
         return None
-    application = directory.application(named)
+    application = directory.application(application_id)
     if application is None or application.organization_id != principal.organization_id:
-        raise NotFound(f"No application {named!r} in this organization")
+        raise NotFound(f"No application {application_id!r} in this organization")
     return application

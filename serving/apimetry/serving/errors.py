@@ -1,7 +1,7 @@
-"""The one error shape of both services, and the one place where exceptions become answers.
+"""The one error shape of both services, and the one place where exceptions become responses.
 
-Every error body is ``{"error": REASON, "message": TEXT}``, plus ``"details": [...]`` where there is more to say
-(docs/api.md, "Errors"). No answer carries a stack trace, SQL or a key.
+Every error body is ``{"error": REASON, "message": TEXT}``, and some have ``"details": [...]`` (docs/api.md,
+"Errors"). No response carries a stack trace, SQL or a key.
 
     APIError
     ├── BadRequest            400 (also a ValueError)
@@ -34,22 +34,22 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Of the methods that a client may write, those that are put into answers and logs.
+# A client may send any word as a method. Responses and logs repeat these methods only.
 METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
-# What follows a key's prefix, and is all of its secret.
+# A key: its prefix, and its secret.
 _KEY = re.compile(r"(apimetry_[a-z]_)[A-Za-z0-9_-]+", re.IGNORECASE)
 
-# What a client should wait while the store is away: about one refresh of a load balancer's health check.
+# How long a client should wait while the store is away: about one interval of a load balancer's health check.
 STORE_RETRY_AFTER_S = 5
 
 
 class APIError(Exception):
-    """An error with an HTTP status that the client is told about.
+    """An error that the client gets, with an HTTP status.
 
     Args:
         message: what is wrong, with which value, and what is allowed; never a secret.
         details: further rows, such as the invalid events of a batch.
-        headers: headers of the answer, such as ``Allow``.
+        headers: headers of the response, such as ``Allow``.
     """
 
     status: ClassVar[int] = 500
@@ -68,13 +68,13 @@ class APIError(Exception):
 
 
 class BadRequest(APIError, ValueError):
-    """The request cannot be understood; the message names the parameter, the value and what is allowed."""
+    """The request is not valid; the message names the parameter, the value and what is allowed."""
 
     status = 400
 
 
 class Unauthorized(APIError):
-    """No key, or one that is unknown, revoked, expired or of another application than the request names."""
+    """No key, or a key that is unknown, revoked, expired, or of another application than the request names."""
 
     status = 401
 
@@ -89,7 +89,7 @@ class Forbidden(APIError, PermissionError):
 
 
 class NotFound(APIError, LookupError):
-    """Nothing of that name that this key may see."""
+    """Nothing with this name exists that the key may see."""
 
     status = 404
 
@@ -104,7 +104,7 @@ class TooSlow(APIError):
 
 
 class Conflict(APIError):
-    """The thing exists already, or is in a state that forbids the change."""
+    """The object exists already, or its state forbids the change."""
 
     status = 409
 
@@ -116,13 +116,13 @@ class PayloadTooLarge(APIError):
 
 
 class UnsupportedMediaType(APIError):
-    """Unknown content type or encoding; the message lists the known ones."""
+    """The content type or encoding is unknown; the message lists the known ones."""
 
     status = 415
 
 
 class _Retryable(APIError):
-    """An error that passes: the answer says when to come back."""
+    """An error that passes: the response says when to try again."""
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         # RFC 9110, section 10.2.3: whole seconds.
@@ -137,7 +137,7 @@ class TooManyRequests(_Retryable):
 
 
 class Unavailable(_Retryable):
-    """The service cannot do this now; nothing was stored in part."""
+    """The service cannot do this now; it has stored nothing of the request."""
 
     status = 503
 
@@ -149,7 +149,7 @@ def error_response(
     details: Sequence[object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Return the answer of an error in the one shape, without the keys that a client may have put into its text."""
+    """Return a response in the one error shape, without the keys that the client may have put into the message."""
     body: dict[str, object] = {"error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
     if details is not None:
         body["details"] = details
@@ -162,26 +162,26 @@ def error_response(
 
 
 def _as_utf8(text: str) -> str:
-    """Return `text` with question marks for what a client sent that is no UTF-8."""
+    """Return `text` with a question mark for every byte of the client that is not valid UTF-8."""
     return text.encode(errors="replace").decode()
 
 
 def without_keys(text: str) -> str:
-    """Return `text` with nothing but their prefixes of the keys in it."""
+    """Return `text` with the secret of every key replaced by asterisks."""
     return _KEY.sub(r"\1***", text)
 
 
 def method_of(request: web.BaseRequest) -> str:
-    """Return the request's method where it is one that is known: it may be any word."""
+    """Return the request's method if it is a known one, otherwise `(other)`: a client may send any word."""
     return request.method if request.method in METHODS else "(other)"
 
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what a handler raises into the one error shape.
+    """Turn the exception of a handler into a response in the one error shape.
 
-    User mistakes (`APIError`, aiohttp's own 4xx) are answered as they are. Failures of the store become a 503, or a
-    400 where the question was too large. Anything else is logged with its traceback and answered by a bare 500.
+    A user's mistake (`APIError`, aiohttp's own 4xx) keeps its status. A failure of the store becomes a 503, or a 400
+    if the query was too large. Any other exception is logged with its traceback and becomes a bare 500.
     """
     try:
         return await handler(request)
@@ -192,10 +192,10 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     except StoreError as error:
         return _from_store_error(request, error)
     except (web.RequestPayloadError, ConnectionError):
-        # Of a client that has left nobody reads the answer.
+        # If the client has left, nobody reads this response.
         return error_response(400, "The body ended before its announced length, or is not readable")
     except Exception:
-        # The outermost frame of a request: whatever it is, the client gets one shape and the log gets the rest.
+        # The outermost frame of a request: the client gets the error shape, and the log gets the traceback.
         logger.exception("unexpected error in %s %s", method_of(request), _route_of(request))
         return error_response(500, "Unexpected error; the service's log has the reason")
 
@@ -223,6 +223,6 @@ def _from_store_error(request: web.Request, error: StoreError) -> web.Response:
 
 
 def _route_of(request: web.Request) -> str:
-    """Return the route's template: a path may carry what does not belong in a log."""
+    """Return the route's template: a path may carry values that do not belong in a log."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "(unmatched)"

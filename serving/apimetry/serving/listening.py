@@ -1,9 +1,9 @@
-"""Listening on a port, with no more connections than the process has descriptors for.
+"""Listen on a port, and accept no more connections than the process has descriptors for.
 
-asyncio's own server takes up to a backlog of connections before any of them is looked at, and writes a traceback for
-each that the kernel refuses for want of descriptors. So connections are accepted here, one by one, while there is
-room; at the limit the one that has waited longest for its client gives way, and where none waits, new ones wait in
-the kernel. What happens on a connection is `connection`'s.
+asyncio's own server accepts a whole backlog of connections before it handles the first of them. It also logs a
+traceback for every connection that the kernel refuses for want of a descriptor. So this module accepts connections
+one by one, while there is room. At the limit, the connection that has waited longest for its client gives way. If no
+connection waits for its client, new ones wait in the kernel. `connection` says what happens on a connection.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from typing import Final, cast
 
 from aiohttp import web
 
-from apimetry.serving.connection import Connection, Timeouts, make_request
+from apimetry.serving.connection import Connection
 from apimetry.serving.connections import Connections
 from apimetry.serving.descriptors import MAX_CONNECTIONS
+from apimetry.serving.expectations import make_request
 from apimetry.serving.repeats import RepeatedLine
+from apimetry.serving.timers import Timeouts
 
 logger = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_S: Final = 10.0
 KEEPALIVE_S: Final = 75.0
 STALL_TIMEOUT_S: Final = 60.0
-# Open connections that the kernel holds until they are accepted.
+# The kernel holds so many open connections until they are accepted.
 BACKLOG: Final = 1024
 ACCEPTED_AT_ONCE: Final = 64
 RETRY_S: Final = 1.0
 
 
 class Acceptor:
-    """Accepts on one socket while `connections` has room; for one event loop."""
+    """Accepts connections on one socket while `connections` has room; for one event loop."""
 
     def __init__(
         self, listening: socket.socket, server: web.Server, connections: Connections, timeouts: Timeouts
@@ -52,21 +54,21 @@ class Acceptor:
         )
 
     def start(self) -> None:
-        """Accept from now on, unless it is closed; harmless when repeated."""
+        """Accept from now on, unless the socket is closed; harmless when repeated."""
         self._retry = None
         if not self._is_reading and self._socket.fileno() >= 0:
             self._loop.add_reader(self._socket, self._accept)
             self._is_reading = True
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections, and close the socket."""
         self._stop()
         if self._retry is not None:
             self._retry.cancel()
         self._socket.close()
 
     def room(self) -> None:
-        """A connection is gone, or may go."""
+        """Accept again: a connection has ended, or may be cut."""
         if self._retry is None:
             self.start()
 
@@ -76,12 +78,13 @@ class Acceptor:
             self._is_reading = False
 
     def _accept(self) -> None:
-        # Called because somebody waits: of the later ones of a round that is not known.
+        # The event loop calls this method because a client waits. So one connection may be cut for that client.
+        # Whether a second client waits is not known: the loop below therefore cuts none.
         if self._connections.full:
             if not self._connections.make_room():
                 self._stop()
             return
-        for _ in range(min(ACCEPTED_AT_ONCE, self._connections.most - len(self._connections))):
+        for _ in range(min(ACCEPTED_AT_ONCE, self._connections.max_open - len(self._connections))):
             try:
                 accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError):
@@ -99,7 +102,8 @@ class Acceptor:
     def _fail(self, error: OSError) -> None:
         self._refused.say(error.strerror or error)
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            # The kernel goes on saying that one waits. Others need descriptors, too: an idle one is given back.
+            # The kernel reports the waiting client again and again: accepting stops for a while. The disk needs
+            # descriptors, too: an idle connection gives its descriptor back.
             self._connections.make_room()
             self._stop()
             self._retry = self._loop.call_later(RETRY_S, self.start)
@@ -108,14 +112,14 @@ class Acceptor:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
         except OSError as error:
-            # It was gone before it was looked at.
+            # The client had left before its connection was set up.
             accepted.close()
             self._connections.remove(connection)
             self._refused.say(error.strerror or error)
 
 
 class Listener:
-    """One application on one port: `url` until `close`, which lets open requests finish."""
+    """One application on one port; `url` is its address. `close` lets open requests finish."""
 
     def __init__(self, runner: web.AppRunner, acceptors: list[Acceptor], address: tuple[str, int]) -> None:
         self._runner = runner
@@ -124,13 +128,13 @@ class Listener:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def close(self) -> None:
-        """Stop accepting, finish what is open within the grace, and end the application."""
+        """Stop accepting, let open requests finish within `grace_s`, and end the application."""
         for acceptor in self._acceptors:
             acceptor.close()
         await self._runner.cleanup()
 
 
-async def listen(  # noqa: PLR0913 - what a test shortens is named by itself
+async def listen(  # noqa: PLR0913 - a test shortens one limit at a time
     app: web.Application,
     host: str,
     port: int,
@@ -140,16 +144,19 @@ async def listen(  # noqa: PLR0913 - what a test shortens is named by itself
     stall_timeout_s: float = STALL_TIMEOUT_S,
     max_connections: int = MAX_CONNECTIONS,
 ) -> Listener:
-    """Start the application and listen; raises OSError where the address cannot be had, and has ended it then.
+    """Start the application and listen.
 
     Args:
         app: not yet started.
-        host: name or address; every address of a name is listened on.
+        host: a name or an address; the listener takes every address of a name.
         port: 0 picks a free one.
-        grace_s: how long open requests may take at the end.
+        grace_s: how long open requests may take when the listener closes.
         head_timeout_s: from a head's first byte to its end, and from a connection's begin to its first head's end.
-        stall_timeout_s: how long a client may take nothing of its answer.
+        stall_timeout_s: how long a client may take no byte of its response.
         max_connections: open at once; see `descriptors`.
+
+    Raises:
+        OSError: the address is not available. The application has been ended.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace_s)
     await runner.setup()
@@ -162,7 +169,7 @@ async def listen(  # noqa: PLR0913 - what a test shortens is named by itself
     server.request_factory = make_request(server.request_factory)
     connections = Connections(max_connections)
     timeouts = Timeouts(head_timeout_s, KEEPALIVE_S, stall_timeout_s)
-    acceptors = [Acceptor(each, server, connections, timeouts) for each in sockets]
+    acceptors = [Acceptor(listening, server, connections, timeouts) for listening in sockets]
 
     def room() -> None:
         for acceptor in acceptors:
@@ -177,24 +184,24 @@ _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 async def _listening(host: str, port: int) -> list[socket.socket]:
-    """Return a listening socket for each of the host's addresses, with one port; of port 0 the same free one."""
+    """Return one listening socket per address of the host, all on one port; port 0 picks one free port for all."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    for family, _, _, _, address in dict.fromkeys(found):
-        chosen = sockets[0].getsockname()[1] if sockets and not port else address[1]
+    failure: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(addresses):
+        actual_port = sockets[0].getsockname()[1] if sockets and not port else address[1]
         try:
-            sockets.append(_bound(socket.AddressFamily(family), (address[0], chosen, *address[2:])))
+            sockets.append(_bound(socket.AddressFamily(family), (address[0], actual_port, *address[2:])))
         except OSError as error:
             # A name may stand for an address that this machine does not have: `localhost` without IPv6.
-            missing = error
+            failure = error
             if error.errno not in _NOT_HERE:
                 break
-    if missing is not None and (not sockets or missing.errno not in _NOT_HERE):
-        for each in sockets:
-            each.close()
-        raise missing
+    if failure is not None and (not sockets or failure.errno not in _NOT_HERE):
+        for listening in sockets:
+            listening.close()
+        raise failure
     return sockets
 
 
@@ -203,7 +210,7 @@ def _bound(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Its IPv4 twin is listened on by itself.
+            # The IPv4 address of the same name has a socket of its own.
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind(address)
         listening.listen(BACKLOG)

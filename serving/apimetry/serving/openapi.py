@@ -1,7 +1,7 @@
-"""What an OpenAPI document's paths and schemas are made of.
+"""Building blocks of an OpenAPI document: schemas, parameters, responses and operations.
 
-Members, types, limits and enumerations of a body come from the msgspec struct that the service reads it as
-(`struct_schema`). Prose and examples are written by hand.
+The members, types, limits and enumerations of a body come from the msgspec struct that the service reads the body
+with (`struct_schema`). Prose and examples are written by hand.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Json = dict[str, object]
 """A JSON object."""
 
 ALIAS_OF = "x-alias-of"
-"""The member of an operation that names the path where the same operation is described."""
+"""The member of an operation that names the path which describes the same operation."""
 
 COUNT: Json = {"type": "integer", "minimum": 0}
-# No `const`: generators of clients write code for it that does not parse.
+# No `const`: client generators write code for it that does not parse.
 ALWAYS_TRUE: Json = {"type": "boolean", "description": "Always true."}
 
 
@@ -35,36 +35,37 @@ def closed(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:
 
 @dataclass(frozen=True)
 class Fragment:
-    """One service's part of a document that another one serves."""
+    """One service's part of the document. The query service serves the whole document."""
 
     paths: Json = field(default_factory=dict)
     schemas: Json = field(default_factory=dict)
 
 
 def struct_schema(struct: type[msgspec.Struct], prose: Mapping[str, Json] | None = None) -> Json:
-    """Return the schema of an object that is read as `struct`.
+    """Return the schema of an object that the service reads as `struct`.
 
     Args:
-        struct: says the members, their types, limits and defaults, which are needed, and whether others may be there.
-        prose: by member, what the struct cannot say: descriptions, limits that are checked elsewhere, or a
-            reference to a component in place of all that.
+        struct: defines the members, their types, limits and defaults, the required ones, and whether unknown members
+            are allowed.
+        prose: by member, further parts of its schema: a description, or a limit that is checked elsewhere. A
+            reference to a component replaces the member's schema.
 
     Raises:
-        LookupError: `prose` is about a member that the struct does not have.
+        LookupError: `prose` names a member that the struct does not have.
     """
-    (found,), components = msgspec.json.schema_components([struct])
-    definition: dict[str, Any] = components[str(found["$ref"]).rpartition("/")[2]]
+    (reference,), components = msgspec.json.schema_components([struct])
+    definition: dict[str, Any] = components[str(reference["$ref"]).rpartition("/")[2]]
     members = {name: _inlined(member, components) for name, member in definition["properties"].items()}
-    for name, more in (prose or {}).items():
+    for name, addition in (prose or {}).items():
         if name not in members:
             raise LookupError(f"{struct.__name__} has no member {name}")
-        members[name] = more if "$ref" in more else {**members[name], **more}
+        members[name] = addition if "$ref" in addition else {**members[name], **addition}
     closing = {"additionalProperties": False} if definition.get("additionalProperties") is False else {}
     return {"type": "object", "properties": members, "required": definition["required"], **closing}
 
 
 def _inlined(member: dict[str, Any], components: Mapping[str, Any]) -> Json:
-    """Return a member's schema with enumerations and objects in place, and null as one of its types."""
+    """Return a member's schema with its references replaced by their schemas, and null as one of its types."""
     if "$ref" in member:
         name = member.pop("$ref").rpartition("/")[2]
         return {**_inlined(dict(components[name]), components), **member}
@@ -73,14 +74,14 @@ def _inlined(member: dict[str, Any], components: Mapping[str, Any]) -> Json:
     if "enum" in member:
         member.setdefault("type", "string")
     if "properties" in member:
-        member["properties"] = {name: _inlined(each, components) for name, each in member["properties"].items()}
+        member["properties"] = {name: _inlined(inner, components) for name, inner in member["properties"].items()}
     kinds = member.pop("anyOf", None)
     if kinds is None:
         return member
-    (kind,) = (_inlined(each, components) for each in kinds if each != {"type": "null"})
+    (kind,) = (_inlined(alternative, components) for alternative in kinds if alternative != {"type": "null"})
     nullable: Json = {**kind, "type": [kind["type"], "null"], **member}
     if "enum" in nullable:
-        nullable["enum"] = [*nullable["enum"], None]  # type: ignore[misc] # a list, from msgspec
+        nullable["enum"] = [*nullable["enum"], None]  # type: ignore[misc] # msgspec makes a list
     return nullable
 
 
@@ -90,7 +91,7 @@ def array(items: Json, **more: object) -> Json:
 
 
 def query_parameter(name: str, description: str, shape: Json, example: object, **more: object) -> Json:
-    """Return a parameter of a query string; an empty one counts as absent."""
+    """Return a parameter of the query string; an empty value counts as absent."""
     return {
         "name": name,
         "in": "query",
@@ -128,12 +129,12 @@ def answer(description: str, content: Json | None = None) -> Json:
 
 
 def errors(*names: str) -> Json:
-    """Return the named error responses by their status."""
+    """Return references to the named error responses, by status."""
     return {STATUS_OF[name]: ref("responses", name) for name in names}
 
 
 def operation(name: str, summary: str, responses: Json, **more: object) -> Json:
-    """Return an operation; without `security` in `more`, one that needs a key."""
+    """Return an operation. It needs a key, unless `more` has `security`."""
     return {"operationId": name, "summary": summary, **more, "responses": responses}
 
 
@@ -150,4 +151,4 @@ STATUS_OF = {
     "Unavailable": "503",
 }
 PUBLIC: list[object] = []
-"""The `security` of what needs no key."""
+"""The `security` of an operation that needs no key."""

@@ -1,4 +1,4 @@
-"""Says what happens again and again once in an interval, with how often."""
+"""Log lines for an event that repeats: one line per interval, with the count of events."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class RepeatedLine:
     """One kind of log line; for one event loop.
 
     Args:
-        logger: where it is written.
-        text: a format of two values: how often since the last line, and what the caller says of the last time.
+        logger: gets the line.
+        text: a format of two values: the count of events since the last line, and the cause of the last event.
         level: of `logging`.
-        interval_s: no second line within it; what happens meanwhile is in the next one's count.
+        interval_s: the shortest time between two lines. The next line counts the events of the time between.
         clock_s: any clock that only goes forward.
     """
 
@@ -34,14 +34,14 @@ class RepeatedLine:
         self._level = level
         self._interval_s = interval_s
         self._clock_s = clock_s
-        self._said_s = float("-inf")
+        self._written_s = float("-inf")
         self._count = 0
 
-    def say(self, what: object) -> None:
-        """Count one, and write the line unless there was one within the interval."""
+    def say(self, cause: object) -> None:
+        """Count one event, and write the line unless one was written within the interval."""
         self._count += 1
         now_s = self._clock_s()
-        if now_s - self._said_s < self._interval_s:
+        if now_s - self._written_s < self._interval_s:
             return
-        self._logger.log(self._level, self._text, self._count, what)
-        self._said_s, self._count = now_s, 0
+        self._logger.log(self._level, self._text, self._count, cause)
+        self._written_s, self._count = now_s, 0

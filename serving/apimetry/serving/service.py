@@ -1,4 +1,4 @@
-"""What every service answers beside its own endpoints: ``/health``, ``/ready`` and ``/metrics``."""
+"""The endpoints that every service has: ``/health``, ``/ready`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from apimetry.serving.errors import Handler
 
 Readiness = Callable[[], Awaitable[list[str]]]
-"""Returns the reasons why the service cannot do its work now; empty when it can."""
+"""Returns the reasons why the service is not ready; an empty list if it is ready."""
 
-# From a loopback answer to the longest query that the store's limits allow, in seconds.
+# In seconds: from a response on the loopback to the longest query that the store's limits allow.
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 def json_response(payload: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return an answer with `payload` as JSON."""
+    """Return a response with `payload` as JSON."""
     return web.Response(
         status=status,
         body=msgspec.json.encode(payload),
@@ -33,12 +33,12 @@ def json_response(payload: object, status: int = 200, headers: Mapping[str, str]
 
 
 async def no_store(_: web.Request, response: web.StreamResponse) -> None:
-    """Have no cache keep an answer that says nothing else about it; belongs in `app.on_response_prepare`."""
+    """Forbid caching of a response without a Cache-Control header; belongs in `app.on_response_prepare`."""
     response.headers.setdefault("Cache-Control", "no-store")
 
 
 def new_registry() -> CollectorRegistry:
-    """Return a registry of one service, with the process's own figures in it."""
+    """Return a metrics registry for one service, with the process's own metrics in it."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
@@ -74,11 +74,11 @@ def metrics_middleware(registry: CollectorRegistry, service: str) -> Middleware:
 
 
 def add_service_routes(app: web.Application, registry: CollectorRegistry, ready: Readiness, *, service: str) -> None:
-    """Add the three endpoints that an orchestrator and a monitor ask.
+    """Add the three endpoints for an orchestrator and a monitor.
 
-    ``/health`` answers 200 while the process serves, and names the service, so that a wrong address shows. ``/ready``
-    answers 200, or 503 with the reasons why not.
-    ``/metrics`` answers in the Prometheus text format.
+    ``/health`` responds with 200 while the process serves, and names the service, so that a wrong address shows.
+    ``/ready`` responds with 200, or with 503 and the reasons why the service is not ready.
+    ``/metrics`` responds in the Prometheus text format.
     """
 
     async def health(_: web.Request) -> web.Response:
@@ -88,7 +88,7 @@ def add_service_routes(app: web.Application, registry: CollectorRegistry, ready:
 
     async def readiness(_: web.Request) -> web.Response:
         nonlocal checking
-        # It asks the store, without a key: however many ask, one question is under way.
+        # Anyone can request this without a key, and the check asks the store. So all requests share one check.
         if checking is None or checking.done():
             checking = asyncio.ensure_future(ready())
         reasons = await asyncio.shield(checking)

@@ -1,5 +1,7 @@
 """Which batch ids are remembered: all of the window, or the newest of them; and no more than a bound."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from hypothesis import given
@@ -52,7 +54,7 @@ def test_logs_on_the_disk_are_as_bounded_as_the_memory_and_hold_the_newest(tmp_p
 
     ids = opened()
     for number in range(1000):
-        ids.keep([(key(number), 10**15 + number)], 10**15 + number)
+        ids.write([(key(number), 10**15 + number)], 10**15 + number)
     ids.close()
     size = sum(path.stat().st_size for path in Path(tmp_path).iterdir())
     assert size <= 150 * ENTRY_BYTES
@@ -65,7 +67,7 @@ def test_logs_on_the_disk_are_as_bounded_as_the_memory_and_hold_the_newest(tmp_p
 def test_log_outside_the_window_is_removed_by_the_next_start(tmp_path):
     ids = BatchIds(RealFiles(), tmp_path, window_s=10, max_ids=100)
     ids.load(0, [])
-    ids.keep([(key(1), 5_000_000)], 5_000_000)
+    ids.write([(key(1), 5_000_000)], 5_000_000)
     ids.close()
     for now_us, known in ((14_000_000, True), (15_000_000, False)):
         again = BatchIds(RealFiles(), tmp_path, window_s=10, max_ids=100)

@@ -1,5 +1,7 @@
 """A segment's bytes under torn writes and flipped bits."""
 
+from __future__ import annotations
+
 import itertools
 import os
 import subprocess
@@ -319,9 +321,9 @@ def test_ids_outside_the_window_are_forgotten_and_their_logs_removed():
     for number in range(5):
         journal.ids.add(bytes([number]) * 16, now[0] // 1000)
     assert len(journal.ids) == 3
-    journal.ids.keep([(b"k" * 16, now[0] // 1000)], now[0] // 1000)
+    journal.ids.write([(b"k" * 16, now[0] // 1000)], now[0] // 1000)
     now[0] += 20 * 10**9
-    journal.ids.keep([(b"l" * 16, now[0] // 1000)], now[0] // 1000)
+    journal.ids.write([(b"l" * 16, now[0] // 1000)], now[0] // 1000)
     journal.ids.add(b"l" * 16, now[0] // 1000)
     assert len(journal.ids) == 1
     journal.close()

@@ -4,6 +4,8 @@ The oracle: every batch whose append returned is handed out exactly once, unchan
 batch whose append raised is handed out unless its sender was never told; nothing else ever appears.
 """
 
+from __future__ import annotations
+
 import errno
 from contextlib import suppress
 from pathlib import Path

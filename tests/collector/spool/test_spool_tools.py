@@ -1,5 +1,7 @@
 """`apimetry spool` looks at a spool, finds damage, and puts quarantined rows back once."""
 
+from __future__ import annotations
+
 import json
 
 import pytest
@@ -150,7 +152,7 @@ async def test_rows_that_nobody_can_read_stay_in_the_quarantine(tmp_path):
     await quarantined(tmp_path)
     for piece in (tmp_path / "quarantine").glob("*.rows"):
         piece.write_bytes(piece.read_bytes()[:-1])
-    assert all("no block that this version reads" in each.kept for each in replay(tmp_path, RealFiles()))
+    assert all("no block that this version reads" in piece.kept for piece in replay(tmp_path, RealFiles()))
     assert status_of(tmp_path).quarantine_pieces == 2
 
 
@@ -193,7 +195,7 @@ async def test_what_cannot_be_put_back_stays(tmp_path, change, why):
     notes = list((tmp_path / "quarantine").glob("*.json"))
     for note in notes:
         note.write_text(json.dumps(change(json.loads(note.read_text()))))
-    assert all(why in each.kept for each in replay(tmp_path, RealFiles()))
+    assert all(why in piece.kept for piece in replay(tmp_path, RealFiles()))
     assert len(list((tmp_path / "quarantine").iterdir())) == 2 * len(notes)
 
 

@@ -1,1 +1,1 @@
-"""A request's body, within its limits."""
+"""Read the body of a request within its limits."""

@@ -1,8 +1,11 @@
-"""Reading a request's body: bounded as it is sent, as it inflates, in time, and over all requests together.
+"""Read a request's body within limits: on its sent size, its inflated size, its time, and on all bodies together.
 
-The order is: content type and encoding, the announced length, room for it in the budget, and only then the body.
-Inflated bytes are paid for piece by piece, so that a bomb costs what it has inflated to when it meets its limit.
+The order of the checks: content type and encoding, the announced length, room in the budget, and only then the body.
+The budget is charged for inflated bytes piece by piece. So a decompression bomb costs no more than the limit at which
+it is refused.
 """
+
+from __future__ import annotations
 
 import asyncio
 import time
@@ -16,41 +19,41 @@ from apimetry.collector.body.budget import BudgetExceeded, ByteBudget
 from apimetry.collector.body.inflate import ENCODINGS, Inflater
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.settings import CollectorSettings
-from apimetry.serving.connection import invite
 from apimetry.serving.errors import BadRequest, PayloadTooLarge, TooSlow, Unavailable, UnsupportedMediaType
+from apimetry.serving.expectations import invite
 
 GRACE_S = 5.0
-"""How long a sender may be slower than the minimum rate."""
+"""The minimum rate does not apply to the first seconds of a body."""
 
 
 @dataclass(slots=True)
 class Hold:
-    """What one request holds of the budget."""
+    """The bytes of the budget that one request holds."""
 
     budget: ByteBudget
     key: str
     size: int = 0
 
     def take(self, size: int) -> None:
-        """Take more; raises BudgetExceeded."""
+        """Take `size` more bytes; raises BudgetExceeded."""
         self.budget.acquire(self.key, size)
         self.size += size
 
     def release(self) -> None:
-        """Give everything back."""
+        """Give all bytes back."""
         self.budget.release(self.key, self.size)
         self.size = 0
 
 
 def encoding_of(request: web.Request) -> str | None:
-    """One of ENCODINGS, or None for a plain body; raises UnsupportedMediaType."""
-    sent = request.headers.get("Content-Encoding", "").strip().lower()
-    if sent in ("", "identity"):
+    """Return one of ENCODINGS, or None for a plain body; raises UnsupportedMediaType."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
         return None
-    if sent not in ENCODINGS:
+    if encoding not in ENCODINGS:
         allowed = ", ".join(ENCODINGS)
-        raise UnsupportedMediaType(f"Content encoding {sent!r} is not known; allowed are {allowed}")
-    return sent
+        raise UnsupportedMediaType(f"Content encoding {encoding!r} is not known; allowed are {allowed}")
+    return encoding
 
 
 class BodyReader:
@@ -62,9 +65,9 @@ class BodyReader:
 
     @asynccontextmanager
     async def read(self, request: web.Request, key: str, encoding: str | None) -> AsyncIterator[bytes]:
-        """The body, inflated; its room is held until the block ends.
+        """Yield the inflated body; the budget is charged for it until the block ends.
 
-        Raises PayloadTooLarge, BadRequest, TooSlow, or Unavailable when there is no room now.
+        Raises PayloadTooLarge, BadRequest, TooSlow, or Unavailable when the budget has no room now.
         """
         length = request.content_length
         if length is not None and length > self._settings.max_body_bytes:
@@ -98,24 +101,24 @@ class BodyReader:
             await self._collect(request, hold, Inflater(encoding) if encoding else None, pieces)
             return b"".join(pieces)
         finally:
-            # The traceback of an error and the task of `wait_for` hold each other, and with them this frame, until
-            # the garbage collector comes by; megabytes do not make it come sooner.
+            # After an error, its traceback and the task of `wait_for` reference each other, and also this frame. The
+            # garbage collector frees them later, however many megabytes they hold. So the pieces are freed here.
             pieces.clear()
 
     async def _collect(
         self, request: web.Request, hold: Hold, inflater: Inflater | None, pieces: list[bytes]
     ) -> None:
         sent = inflated = 0
-        paid = hold.size
+        charged = hold.size
         began_s = time.monotonic()
         async for data in request.content.iter_any():
             sent += len(data)
             if sent > self._settings.max_body_bytes:
                 raise self._too_large("as it is sent", self._settings.max_body_bytes)
             self._check_pace(sent, time.monotonic() - began_s)
-            if sent > paid:
-                hold.take(sent - paid)
-                paid = sent
+            if sent > charged:
+                hold.take(sent - charged)
+                charged = sent
             if inflater is None:
                 pieces.append(data)
                 continue
@@ -134,5 +137,5 @@ class BodyReader:
             pace = self._settings.min_body_bytes_per_s
             raise TooSlow(f"The body came slower than {pace} bytes a second")
 
-    def _too_large(self, what: str, limit: int) -> PayloadTooLarge:
-        return PayloadTooLarge(f"The body is over the limit of {limit} bytes {what}")
+    def _too_large(self, form: str, limit: int) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body is over the limit of {limit} bytes {form}")

@@ -1,17 +1,19 @@
-"""How many bytes of bodies are in memory at once, over all requests and for one key."""
+"""The limit on bytes of bodies in memory at once: over all requests, and for one key."""
+
+from __future__ import annotations
 
 from collections import Counter
 
 KEY_SHARE = 0.5
-"""Of the whole: what one key may hold, so that it cannot lock the others out."""
+"""The share of the budget that one key may hold, so that it cannot lock other keys out."""
 
 
 class BudgetExceeded(Exception):
-    """No room for these bytes now."""
+    """The budget has no room for these bytes now."""
 
 
 class ByteBudget:
-    """A bound without a queue: what does not fit is refused at once. For one event loop."""
+    """A limit without a queue: bytes that do not fit are refused at once. For one event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -25,14 +27,14 @@ class ByteBudget:
         return self._held
 
     def acquire(self, key: str, size: int) -> None:
-        """Take room; raises BudgetExceeded and takes none."""
+        """Take `size` bytes for `key`; if they do not fit, take none and raise BudgetExceeded."""
         if self._held + size > self._limit or self._held_by_key[key] + size > self._key_limit:
             raise BudgetExceeded
         self._held += size
         self._held_by_key[key] += size
 
     def release(self, key: str, size: int) -> None:
-        """Give it back."""
+        """Give `size` bytes of `key` back."""
         self._held -= size
         self._held_by_key[key] -= size
         if not self._held_by_key[key]:

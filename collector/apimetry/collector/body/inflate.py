@@ -1,4 +1,6 @@
-"""Compressed bodies, inflated piece by piece and never past a limit; members and frames in a row are one body."""
+"""Inflate compressed bodies piece by piece and never past a limit; consecutive members or frames are one body."""
+
+from __future__ import annotations
 
 import sys
 import zlib
@@ -14,32 +16,32 @@ else:
 PIECE_BYTES = 64 * 1024
 ENCODINGS = ("gzip", "zstd")
 MAX_MEMBERS = 1000
-"""In one body. Empty ones cost a few bytes each to send, and a decompressor each to read."""
-# gzip's own header and trailer around a deflate stream: RFC 1952.
+"""In one body. An empty member costs the sender a few bytes, and the collector a decompressor."""
+# For zlib: a deflate stream with gzip's header and trailer (RFC 1952).
 GZIP_WINDOW_BITS = 31
 
 
 class Decompressor(Protocol):
-    """One gzip member or zstd frame."""
+    """Decompresses one gzip member or zstd frame."""
 
     @property
     def eof(self) -> bool:
-        """Whether its end was read."""
+        """Whether the end of the member was read."""
 
     @property
     def unused_data(self) -> bytes:
-        """What follows its end."""
+        """The input behind the end of the member."""
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
-        """At most `limit` bytes; call again with b"" for more."""
+        """Return at most `limit` bytes; call again with b"" for more."""
 
     @property
     def pending(self) -> bool:
-        """Whether it has more to give without input."""
+        """Whether `decompress` has more output without more input."""
 
 
 class GzipMember:
-    """zlib's decompressor, with the interface of zstd's."""
+    """zlib's decompressor with the interface of zstd's decompressor."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(GZIP_WINDOW_BITS)
@@ -68,7 +70,7 @@ class GzipMember:
 
 
 class ZstdFrame:
-    """One zstd frame; its window is bounded, since the frame itself says how much memory it wants."""
+    """One zstd frame. Its window is bounded: without a bound, the frame decides how much memory it takes."""
 
     MAX_WINDOW_LOG = 23
 
@@ -96,34 +98,34 @@ class ZstdFrame:
 
 
 class Inflater:
-    """Feeds members one after another; `feed` yields pieces of at most 64 KiB."""
+    """Inflates the members of one body, one after another; `piece` returns at most 64 KiB."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
         self._new: type[GzipMember] | type[ZstdFrame] = GzipMember if encoding == "gzip" else ZstdFrame
         self._member: Decompressor | None = None
         self._members = 0
-        self._left = b""
+        self._input = b""
 
     def feed(self, data: bytes) -> None:
-        """Add input; then call `piece` until it returns nothing."""
-        self._left += data
+        """Add input; then call `piece` until it returns b""."""
+        self._input += data
 
     def piece(self) -> bytes:
-        """The next inflated bytes, b"" when more input is needed; raises DecodeError."""
-        while self._left or (self._member is not None and self._member.pending):
+        """Return the next inflated bytes, or b"" if more input is needed; raises DecodeError."""
+        while self._input or (self._member is not None and self._member.pending):
             if self._member is None:
                 self._members += 1
                 if self._members > MAX_MEMBERS:
                     raise DecodeError(f"The {self._encoding} body has more than {MAX_MEMBERS} members or frames")
                 self._member = self._new()
-            data, self._left = self._left, b""
+            data, self._input = self._input, b""
             try:
                 piece = self._member.decompress(data, PIECE_BYTES)
             except (zlib.error, ZstdError) as error:
                 raise DecodeError(f"The body is not valid {self._encoding}: {error}") from error
             if self._member.eof:
-                self._left = self._member.unused_data
+                self._input = self._member.unused_data
                 self._member = None
             if piece:
                 return piece
@@ -131,5 +133,5 @@ class Inflater:
 
     def finish(self) -> None:
         """Raise DecodeError if the input stopped inside a member."""
-        if self._member is not None or self._left:
+        if self._member is not None or self._input:
             raise DecodeError(f"The {self._encoding} body is truncated")

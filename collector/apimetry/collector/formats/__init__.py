@@ -1,1 +1,1 @@
-"""Bytes to a batch, one module for each content type."""
+"""Decode a body into a batch: one module per content type."""

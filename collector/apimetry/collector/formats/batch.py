@@ -1,4 +1,6 @@
-"""What a body held, in whatever format it came."""
+"""The decoded content of a body, whatever its format."""
+
+from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,11 +14,11 @@ MAX_DETAILS = 100
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """What a body held: rows as a block, and counts of everything else."""
+    """The content of a body: rows as a block, counts of the rejected events, and the sender."""
 
     accepted: int = 0
     row_bytes: bytes = b""
-    """The rows to store as one block; empty if there are none."""
+    """The rows to store, as one block; empty without rows."""
 
     batch_id: bytes | None = None
     sender: Sender | None = None
@@ -24,7 +26,7 @@ class Batch:
     """Events by reason: `invalid`, `timestamp_ahead`, `timestamp_expired`."""
 
     details: list[Detail] = field(default_factory=list)
-    """Of the first rejected events, MAX_DETAILS at most, ascending."""
+    """The first rejected events, MAX_DETAILS at most, by ascending index."""
     cut_strings: int = 0
     unknown_fields: int = 0
 

@@ -1,7 +1,9 @@
-"""Events to a block of the events table: columns at once, without a step for each event.
+"""Encode events as a block of the events table: whole columns at once, without a step per event.
 
-Timestamps out of range are the one check that types cannot make; it is made here, where a batch's are a column.
+The types of an event cannot check that its timestamp is in range. This module checks that, on the whole column.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,12 +24,12 @@ US_PER_DAY = 86_400 * US_PER_S
 
 Columns = dict[str, Values]
 WIRE_COLUMNS = ("timestamp", *WireEvent.__struct_fields__[1:])
-"""What the fields of the msgpack format are called in the table."""
+"""The table's names for the fields of the msgpack format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The application a batch belongs to, and the range of timestamps it takes, in µs since the epoch."""
+    """The application of a batch, and the range of accepted timestamps, in µs since the epoch."""
 
     application: str
     retention_days: int
@@ -36,22 +38,22 @@ class Target:
 
 
 def make_target(application: str, retention_days: int, *, now_us: int, max_ahead_s: int) -> Target:
-    """The target of a batch that arrives at `now_us`."""
+    """Return the target of a batch that arrives at `now_us`."""
     earliest_us = max(0, now_us - retention_days * US_PER_DAY)
     return Target(application, retention_days, earliest_us, now_us + max_ahead_s * US_PER_S)
 
 
 @dataclass(slots=True)
 class Block:
-    """A batch as one block (none for no rows), and the positions of the events left out for their timestamps."""
+    """The rows of a batch as one block (empty without rows), and the positions of events with a bad timestamp."""
 
     row_bytes: bytes = b""
     count: int = 0
-    left_out: list[int] = field(default_factory=list)
+    out_of_range: list[int] = field(default_factory=list)
 
 
 def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: Target, sender: Sender) -> Block:
-    """Events of the msgpack format as rows."""
+    """Return events of the msgpack format as a block."""
     rows, columns = _in_range(_columns(WIRE_COLUMNS, events), target)
     if rows.count:
         columns["source"] = (sender.source,) * rows.count
@@ -61,7 +63,7 @@ def encode_wire_events(events: Sequence[WireEvent | LenientWireEvent], target: T
 
 
 def encode_json_events(events: Sequence[JSONEvent | LenientJSONEvent], target: Target) -> Block:
-    """Events of the JSON format as rows."""
+    """Return events of the JSON format as a block."""
     columns = _columns(JSONEvent.__struct_fields__, events)
     if events:
         columns["timestamp"] = [seconds * US_PER_S for seconds in columns["timestamp"]]
@@ -80,14 +82,14 @@ def _columns(names: Sequence[str], events: Sequence[Struct]) -> Columns:
 
 
 def _in_range(columns: Columns, target: Target) -> tuple[Block, Columns]:
-    """The columns without the rows whose timestamps are out of range, which are noted."""
+    """Return the columns without the rows whose timestamps are out of range, and a block with their positions."""
     timestamps, earliest, latest = columns.get("timestamp", ()), target.earliest_us, target.latest_us
     if not timestamps or (earliest <= min(timestamps) and max(timestamps) <= latest):
         return Block(count=len(timestamps)), columns
-    kept = [earliest <= each <= latest for each in timestamps]
-    left_out = [position for position, keep in enumerate(kept) if not keep]
-    columns = {name: list(compress(values, kept)) for name, values in columns.items()}
-    return Block(count=kept.count(True), left_out=left_out), columns
+    in_range = [earliest <= timestamp <= latest for timestamp in timestamps]
+    out_of_range = [position for position, is_in_range in enumerate(in_range) if not is_in_range]
+    columns = {name: list(compress(values, in_range)) for name, values in columns.items()}
+    return Block(count=in_range.count(True), out_of_range=out_of_range), columns
 
 
 def _encode(rows: Block, columns: Columns, target: Target) -> None:
@@ -101,7 +103,7 @@ def _encode(rows: Block, columns: Columns, target: Target) -> None:
 
 
 def _bound_methods(columns: Columns) -> None:
-    """Call a method that nobody knows `OTHER`, and keep its text in the event's data."""
+    """Replace every unknown method by `OTHER`, and put its text into the event's data."""
     bounded = [bound_method(method) for method in columns["method"]]
     columns["method"] = [method for method, _ in bounded]
     columns["data"] = [
@@ -110,7 +112,7 @@ def _bound_methods(columns: Columns) -> None:
 
 
 def _filled(values: Values, default: object) -> Values:
-    """The values, with a default in place of empty and absent ones."""
+    """Return the values with `default` in place of empty and absent values."""
     if all(values):
         return values
     return [value or default for value in values] if any(values) else (default,) * len(values)

@@ -1,9 +1,12 @@
-"""Events of a body as structs, and what was wrong with the rest: the part that every format shares.
+"""Decode the events of a body into structs, and describe the invalid events: the part that all formats share.
 
-The fast path decodes and validates the whole batch in C. Where it refuses, the slow path looks at each event
-on its own: a valid one is kept, one with too long strings or unknown fields is kept, cut and counted, any
-other is reported. Nothing here does I/O. Of duplicate keys the last one holds.
+The fast path decodes and validates the whole batch in C. If it refuses the batch, the slow path decodes every event
+alone. A valid event is accepted. An event with too long strings or unknown fields is accepted; its strings are cut
+and counted. Any other event is rejected and described. For duplicate keys the last value holds. Nothing here does
+I/O.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -18,8 +21,8 @@ from apimetry.collector.formats.blocks import US_PER_S, Block, Target
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent, LenientWireEvent, WireEvent
 from apimetry.collector.formats.lenient import Detail, describe, repair
 
-# All strings and 64 data entries at their limits, in ASCII, three times over. A larger event is a map of a million
-# entries, or the like: it is refused before it is decoded.
+# Three times the size of an event with all strings and 64 data entries at their limits, in ASCII. A larger event,
+# such as a map of a million entries, is refused before it is decoded.
 MAX_EVENT_BYTES = 256 * 1024
 
 Strict = TypeVar("Strict", JSONEvent, WireEvent)
@@ -28,14 +31,19 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def no_unknown_fields(_: Raw) -> int:
-    """Return 0: a positional event has no fields that are not known."""
+    """Return 0: a positional event has no unknown fields."""
     return 0
 
 
 class Decoders(Generic[Strict, Lenient]):
-    """The decoders of one content type, by msgspec's `decoder` class.
+    """The decoders of one content type.
 
-    `unknown_fields` counts the fields of an event that are not known.
+    Args:
+        name: of the format, for error messages.
+        decoder: msgspec's decoder class of the format.
+        strict: the struct of a valid event.
+        lenient: the struct of an event whose strings may be too long.
+        unknown_fields: counts an event's unknown fields.
     """
 
     def __init__(
@@ -57,12 +65,12 @@ class Decoders(Generic[Strict, Lenient]):
 
 
 def too_many(max_events: int) -> TooManyEventsError:
-    """Return the error of a batch with more than `max_events` events."""
+    """Return the error for a batch with more than `max_events` events."""
     return TooManyEventsError(f"A batch holds at most {max_events} events")
 
 
 def unreadable(name: str, error: Exception, size: int) -> DecodeError:
-    """Return the error of a body of `size` bytes that the decoder called `name` refused with `error`."""
+    """Return the error for a body of `size` bytes that the decoder of format `name` refused with `error`."""
     if isinstance(error, RecursionError):
         return DecodeError(f"The {name} body is nested too deeply")
     if isinstance(error, UnicodeDecodeError):
@@ -73,15 +81,15 @@ def unreadable(name: str, error: Exception, size: int) -> DecodeError:
 def read_events(
     decoders: Decoders[Strict, Lenient], body: bytes | Raw, batch: Batch, max_events: int
 ) -> tuple[Sequence[Strict | Lenient], Sequence[int]]:
-    """Return all events that can be stored, and their indexes; report the others to the batch."""
+    """Return all valid events and their indexes; count and describe the invalid events in `batch`."""
     if len(memoryview(body)) > MAX_EVENT_BYTES:
         raws = _read_raws(decoders, body, max_events)
         if any(len(memoryview(raw)) > MAX_EVENT_BYTES for raw in raws):
-            return _read_each(decoders, raws, batch)
+            return _read_one_by_one(decoders, raws, batch)
     try:
         events: list[Strict] = decoders.decode_events(body)
     except UNREADABLE:
-        return _read_each(decoders, _read_raws(decoders, body, max_events), batch)
+        return _read_one_by_one(decoders, _read_raws(decoders, body, max_events), batch)
     if len(events) > max_events:
         raise too_many(max_events)
     return events, range(len(events))
@@ -97,7 +105,7 @@ def _read_raws(decoders: Decoders[Strict, Lenient], body: bytes | Raw, max_event
     return raws
 
 
-def _read_each(
+def _read_one_by_one(
     decoders: Decoders[Strict, Lenient], raws: list[Raw], batch: Batch
 ) -> tuple[list[Strict | Lenient], list[int]]:
     events: list[Strict | Lenient] = []
@@ -136,17 +144,20 @@ def _read_leniently(decoders: Decoders[Strict, Lenient], index: int, raw: Raw, b
     return event
 
 
-def finish(batch: Batch, out: Block, out_of_range: list[tuple[int, float]], target: Target) -> Batch:
-    """Return the batch with its block, its details in order; `out_of_range` is (index, timestamp in seconds)."""
+def finish(batch: Batch, block: Block, out_of_range: list[tuple[int, float]], target: Target) -> Batch:
+    """Put the block and the details into the batch, and return it.
+
+    `out_of_range` has the index and the timestamp, in seconds, of every event whose timestamp is out of range.
+    """
     for index, timestamp_s in out_of_range:
         reason, message = _explain(timestamp_s, target)
         batch.rejected[reason] += 1
-        # Details are first in the order of the batch, and these come on top of up to 100 invalid ones.
+        # The batch may have MAX_DETAILS invalid events already. The sort below mixes both kinds by index.
         if len(batch.details) < 2 * MAX_DETAILS:
             batch.details.append(Detail(index, "timestamp", message))
     batch.details.sort(key=attrgetter("index"))
     del batch.details[MAX_DETAILS:]
-    batch.accepted, batch.row_bytes = out.count, out.row_bytes
+    batch.accepted, batch.row_bytes = block.count, block.row_bytes
     return batch
 
 

@@ -1,9 +1,11 @@
 """Events as they arrive: msgspec types whose constraints are the documented limits.
 
-Each format has two types. The strict one is what a good sender sends and decodes a whole batch in C. The
-lenient one has no limits on the length of strings and ignores unknown fields: what it takes and the strict
-one does not is cut and counted. Lengths are in characters.
+Every format has two types. The strict type describes an event within all limits; with it, msgspec decodes a whole
+batch in C. The lenient type has no limit on the length of strings and ignores unknown fields. An event that only the
+lenient type accepts is cut to the limits and counted. Lengths are in characters.
 """
+
+from __future__ import annotations
 
 from typing import Annotated, Final
 
@@ -37,7 +39,7 @@ DataKey = Annotated[str, Meta(max_length=DATA_KEY_LIMIT)]
 DataValue = Annotated[str, Meta(max_length=DATA_VALUE_LIMIT)]
 Data = Annotated[dict[DataKey, DataValue], Meta(max_length=DATA_ENTRIES_LIMIT)]
 
-# Each range fits its column with room: UInt16, UInt64, UInt32.
+# Every range is smaller than its column's type: UInt16, UInt64 or UInt32.
 TimestampUs = Annotated[int, Meta(ge=0, le=2**53)]
 Status = Annotated[int, Meta(ge=100, le=999)]
 Microseconds = Annotated[int, Meta(ge=0, le=2**40 - 1)]
@@ -46,7 +48,7 @@ Weight = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class WireEvent(Struct, array_like=True, frozen=True, gc=False):
-    """A row of the middleware's msgpack; its fields are `wire.EVENT_FIELDS`, later ones are ignored."""
+    """An event of the middleware's msgpack format, by position: `wire.EVENT_FIELDS`. Later fields are ignored."""
 
     timestamp_us: TimestampUs
     method: Method
@@ -67,7 +69,7 @@ class WireEvent(Struct, array_like=True, frozen=True, gc=False):
 
 
 class LenientWireEvent(Struct, array_like=True, frozen=True, gc=False):
-    """A `WireEvent` whose strings may be too long."""
+    """A WireEvent whose strings may be too long."""
 
     timestamp_us: TimestampUs
     method: str
@@ -88,7 +90,7 @@ class LenientWireEvent(Struct, array_like=True, frozen=True, gc=False):
 
 
 class JSONEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    """An object of the JSON format."""
+    """An event of the JSON format."""
 
     timestamp: float
     method: Method
@@ -111,7 +113,7 @@ class JSONEvent(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class LenientJSONEvent(Struct, frozen=True, gc=False):
-    """A `JSONEvent` whose strings may be too long, with whatever else it carries."""
+    """A JSONEvent whose strings may be too long and which may have unknown fields."""
 
     timestamp: float
     method: str
@@ -134,7 +136,7 @@ class LenientJSONEvent(Struct, frozen=True, gc=False):
 
 
 class Sender(Struct, frozen=True):
-    """Who sent a batch, and its cumulative counts since it started (one per event)."""
+    """The sender of a batch, and its cumulative counts of events since it started."""
 
     source: str = ""
     version: str = ""
@@ -147,7 +149,7 @@ class Sender(Struct, frozen=True):
 
 
 class Envelope(Struct, frozen=True):
-    """A msgpack body; `events` and `sender` stay raw until their sizes are known to be sane."""
+    """A msgpack body; `events` and `sender` are decoded only after their sizes were checked."""
 
     v: int
     events: Raw | UnsetType = UNSET

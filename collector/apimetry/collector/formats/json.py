@@ -1,5 +1,7 @@
 """The JSON format: an array of objects. Nothing here does I/O."""
 
+from __future__ import annotations
+
 import msgspec
 from msgspec import Raw
 
@@ -9,8 +11,8 @@ from apimetry.collector.formats.decoding import Decoders, finish, read_events, t
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent
 
 CONTENT_TYPE = "application/json"
-# An event has at most 18 fields. A body with far more commas than its events could need is refused unread,
-# because each of its elements would become an object of some 60 bytes.
+# An event has at most 18 fields. A body with far more commas than its events could need is refused before it is
+# decoded: every one of its elements would become an object of some 60 bytes.
 COMMAS_PER_EVENT = 64
 
 _FIELDS = frozenset(JSONEvent.__struct_fields__)
@@ -36,6 +38,6 @@ def decode_json(body: bytes, target: Target, *, max_events: int) -> Batch:
         raise too_many(max_events)
     batch = Batch()
     events, indexes = read_events(_JSON, body, batch, max_events)
-    out = encode_json_events(events, target)
-    times_s = [(indexes[position], events[position].timestamp) for position in out.left_out]
-    return finish(batch, out, times_s, target)
+    block = encode_json_events(events, target)
+    out_of_range = [(indexes[position], events[position].timestamp) for position in block.out_of_range]
+    return finish(batch, block, out_of_range, target)

@@ -1,4 +1,6 @@
-"""The formats that the collector takes, by content type. A new one is a module beside this and a line here."""
+"""The formats that the collector accepts, by content type. A new format needs a module and a line in FORMATS."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,36 +9,38 @@ from typing import Protocol
 from aiohttp import web
 
 from apimetry.collector.formats import json, msgpack
-from apimetry.collector.formats.answers import answer_in_json
 from apimetry.collector.formats.batch import Batch
 from apimetry.collector.formats.blocks import Target
+from apimetry.collector.formats.responses import respond_in_json
 from apimetry.collector.outcome import Outcome
 from apimetry.serving.errors import UnsupportedMediaType
 
 
-class Decode(Protocol):  # noqa: D101 - the next line says it
+class Decode(Protocol):
+    """Decodes the bodies of one format."""
+
     def __call__(self, body: bytes, target: Target, *, max_events: int) -> Batch:
-        """Return what `body` holds; raise DecodeError or TooManyEventsError."""
+        """Return the batch in `body`; raise DecodeError or TooManyEventsError."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: bytes to a batch, and what became of the batch to an answer."""
+    """One format: `decode` makes a batch from a body, `respond` makes a response from the batch's outcome."""
 
     decode: Decode
-    answer: Callable[[Outcome], web.Response]
+    respond: Callable[[Outcome], web.Response]
 
 
 FORMATS = {
-    json.CONTENT_TYPE: Format(json.decode_json, answer_in_json),
-    msgpack.CONTENT_TYPE: Format(msgpack.decode_msgpack, answer_in_json),
+    json.CONTENT_TYPE: Format(json.decode_json, respond_in_json),
+    msgpack.CONTENT_TYPE: Format(msgpack.decode_msgpack, respond_in_json),
 }
 
 
 def format_of(request: web.Request) -> Format:
-    """Return the format of a request's body; raise UnsupportedMediaType for one that is not known."""
-    found = FORMATS.get(request.content_type) if "Content-Type" in request.headers else None
-    if found is None:
-        sent = request.headers.get("Content-Type", "none")
-        raise UnsupportedMediaType(f"Content type {sent!r} is not known; allowed are {', '.join(FORMATS)}")
-    return found
+    """Return the format of a request's body; raise UnsupportedMediaType for an unknown content type."""
+    format_ = FORMATS.get(request.content_type) if "Content-Type" in request.headers else None
+    if format_ is None:
+        content_type = request.headers.get("Content-Type", "none")
+        raise UnsupportedMediaType(f"Content type {content_type!r} is not known; allowed are {', '.join(FORMATS)}")
+    return format_

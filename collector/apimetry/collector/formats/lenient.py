@@ -1,4 +1,6 @@
-"""What is done with an event that the fast path refused: it is cut to its limits, or its fault is named."""
+"""Handle an event that the fast path refused: cut its strings to their limits, or describe its fault."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ _MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """One rejected event, as the answer reports it."""
+    """One rejected event, as the response describes it."""
 
     index: int
     field: str
@@ -30,12 +32,12 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 def cut(text: str, limit: int) -> tuple[str, int]:
-    """The text within its limit, and 1 if it was cut."""
+    """Return the text within its limit, and 1 if it was cut, else 0."""
     return (text, 0) if len(text) <= limit else (text[:limit], 1)
 
 
 def repair(event: Repairable) -> tuple[Repairable, int]:
-    """The event with every string within its limit, and how many were cut."""
+    """Return the event with every string within its limit, and the number of cut strings."""
     changes: dict[str, object] = {}
     cut_strings = 0
     for name, limit in STRING_LIMITS.items():
@@ -52,19 +54,19 @@ def repair(event: Repairable) -> tuple[Repairable, int]:
 
 
 def _cut_data(data: dict[str, str]) -> tuple[dict[str, str], int]:
-    """The first entries, cut; of keys that become equal the first one holds."""
-    kept: dict[str, str] = {}
+    """Return the first DATA_ENTRIES_LIMIT entries, cut; if two cut keys are equal, the first entry holds."""
+    entries: dict[str, str] = {}
     cut_strings = max(0, len(data) - DATA_ENTRIES_LIMIT)
     for key, value in list(data.items())[:DATA_ENTRIES_LIMIT]:
         short_key, cut_key = cut(key, DATA_KEY_LIMIT)
         short_value, cut_value = cut(value, DATA_VALUE_LIMIT)
-        kept.setdefault(short_key, short_value)
+        entries.setdefault(short_key, short_value)
         cut_strings += cut_key + cut_value
-    return kept, cut_strings
+    return entries, cut_strings
 
 
 def describe(index: int, error: Exception, fields: Sequence[str]) -> Detail:
-    """The field and the message of a decoding error; `fields` names the positions of an array."""
+    """Return a decoding error as a Detail; `fields` has the names of the positions of an array."""
     if isinstance(error, UnicodeDecodeError):
         return Detail(index, "", "a string is not valid UTF-8")
     if isinstance(error, RecursionError):

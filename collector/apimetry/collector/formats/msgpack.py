@@ -1,5 +1,7 @@
 """The middleware's format: a msgpack envelope with events by position. Nothing here does I/O."""
 
+from __future__ import annotations
+
 import msgspec
 from msgspec import Raw
 
@@ -37,9 +39,9 @@ def decode_msgpack(body: bytes, target: Target, *, max_events: int) -> Batch:
     batch.sender = _read_sender(envelope)
     sender = _cut_sender(batch)
     events, indexes = read_events(_WIRE, envelope.events, batch, max_events)
-    out = encode_wire_events(events, target, sender)
-    times_s = [(indexes[each], events[each].timestamp_us / US_PER_S) for each in out.left_out]
-    return finish(batch, out, times_s, target)
+    block = encode_wire_events(events, target, sender)
+    out_of_range = [(indexes[position], events[position].timestamp_us / US_PER_S) for position in block.out_of_range]
+    return finish(batch, block, out_of_range, target)
 
 
 def _read_envelope(body: bytes) -> Envelope:
@@ -55,7 +57,7 @@ def _read_envelope(body: bytes) -> Envelope:
 
 
 def _array_length(head: bytes) -> int:
-    """The length that a msgpack array announces in its first five bytes."""
+    """Return the length that a msgpack array announces in its first five bytes."""
     if head[0] & 0xF0 == 0x90:
         return head[0] & 0x0F
     if head[0] == 0xDC:
@@ -78,7 +80,7 @@ def _read_sender(envelope: Envelope) -> Sender | None:
 
 
 def _cut_sender(batch: Batch) -> Sender:
-    """The sender with its strings within their columns' limits."""
+    """Return the sender with its strings cut to the limits of their columns; count the cut strings in `batch`."""
     sender = batch.sender or Sender()
     source, cut_source = cut(sender.source, STRING_LIMITS["source"])
     version, cut_version = cut(sender.version, STRING_LIMITS["version"])

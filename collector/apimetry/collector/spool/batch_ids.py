@@ -1,13 +1,19 @@
-"""Which batches were taken already, so that a retry is stored once.
+"""The ids of accepted batches, so that a repeated batch is stored once.
 
-The window, in numbers: an id is recognized for `window_s` (a day by default) after it was acknowledged, or among the
-newest `max_ids` (1,000,000, which a thousand batches a second reach in 17 minutes and eleven in a day), across
-restarts and kills. While a batch is in the spool its record carries the id; before its segment is unlinked the id is
-appended to a log here and fsync'd. A log entry has 28 bytes: the batch key, received_us u64, CRC-32. A log is
-replaced after a quarter of a window or of `max_ids`, and removed when it is outside of both: 35 MB of logs at most.
+An id is recognized while it is within a window, also after a restart or a kill:
 
-Thread-safe: one lock guards the memory and the logs; looking up needs none.
+- The window is `window_s` (a day by default) after the acknowledgement, and at least the newest `max_ids` ids
+  (1,000,000: a thousand batches a second reach that in 17 minutes, eleven batches a second in a day).
+- While a batch is in the spool, its record carries the id. Before the segment is unlinked, the id is appended to a
+  log of this module, and the log is fsync'd.
+- A log entry has 28 bytes: the batch key, received_us as u64, CRC-32.
+- A log is replaced after a quarter of `window_s`, or of `max_ids`. It is removed when it is outside the window. So
+  all logs together have 35 MB at most.
+
+Thread-safe: one lock guards the memory and the logs. A lookup needs no lock.
 """
+
+from __future__ import annotations
 
 import struct
 import threading
@@ -29,13 +35,13 @@ LOGS = 4
 
 
 def batch_key(application: str, batch_id: bytes) -> bytes:
-    """16 bytes that stand for one application's batch."""
+    """Return the key of an application's batch: 16 bytes."""
     return blake2b(batch_id, digest_size=16, key=application.encode()[:64]).digest()
 
 
 @dataclass(slots=True, eq=False)
 class Log:
-    """One log's file, and what is in it."""
+    """The file of one log, and a summary of its entries."""
 
     path: Path
     began_us: int = 0
@@ -43,13 +49,13 @@ class Log:
     entries: int = 0
 
     def note(self, entries: int, newest_us: int) -> None:
-        """It has more of them."""
+        """Note that entries were added, the newest of them received at `newest_us`."""
         self.entries += entries
         self.newest_us = max(self.newest_us, newest_us)
 
 
 class BatchIds:
-    """The ids of the window, in memory and on the disk."""
+    """The ids within the window, in memory and on the disk."""
 
     def __init__(self, files: Files, folder: Path, *, window_s: float, max_ids: int) -> None:
         self._files = files
@@ -59,7 +65,7 @@ class BatchIds:
         # The lock guards what follows.
         self._lock = threading.Lock()
         self._known = IdSet(window_us=self._window_us, max_ids=max_ids)
-        self._current: tuple[int, Log] | None = None  # with its handle
+        self._current: tuple[int, Log] | None = None  # the handle, and the log
         self._logs: list[Log] = []  # oldest first
 
     def __len__(self) -> int:
@@ -69,7 +75,7 @@ class BatchIds:
         return key in self._known
 
     def load(self, now_us: int, in_spool: Iterable[tuple[bytes, int]]) -> None:
-        """Read the logs, and take the ids of the segments that are still there."""
+        """Read the logs, and add the ids of the segments in the spool."""
         self._files.make_folder(self._folder)
         with self._lock:
             for name in self._files.names(self._folder):
@@ -77,33 +83,34 @@ class BatchIds:
                 self._logs.append(log)
                 for key, received_us in _read_log(self._files.read(log.path)):
                     log.note(1, received_us)
-                    self._known.add(key, received_us)  # twice in a log is rare, and harms nothing
+                    self._known.add(key, received_us)  # an id that is twice in a log is rare and harmless
             for key, received_us in in_spool:
                 self._remember(key, received_us)
             self._known.forget(now_us)
             self._remove_old_logs(now_us)
 
     def add(self, key: bytes, received_us: int) -> None:
-        """Recognize the id from now on; its record is on the disk."""
+        """Recognize the id from now on; call it once the batch's record is on the disk."""
         with self._lock:
             self._remember(key, received_us)
 
-    def keep(self, entries: Iterable[tuple[bytes, int]], now_us: int) -> None:
-        """Write ids to the log, fsync'd, before their segment goes; raises OSError. Repeating it is harmless."""
-        fresh = [entry for entry in entries if entry[1] > now_us - self._window_us]
-        if not fresh:
+    def write(self, entries: Iterable[tuple[bytes, int]], now_us: int) -> None:
+        """Write ids to the log and fsync it, before their segment goes; raises OSError. A repeat is harmless."""
+        recent = [(key, received_us) for key, received_us in entries if received_us > now_us - self._window_us]
+        if not recent:
             return
-        data = b"".join(map(_encode_entry, fresh))
+        data = b"".join(_encode_entry(key, received_us) for key, received_us in recent)
         with self._lock:
             handle, log = self._current_log(now_us)
             try:
                 self._files.write(handle, data)
                 self._files.sync(handle)
             except OSError:
-                # What of it reached the disk is unknown: this log is closed, and the next attempt makes another.
+                # It is unknown how many bytes reached the disk. So this log is closed, and the next attempt makes
+                # another log.
                 self._close_log()
                 raise
-            log.note(len(fresh), max(received_us for _, received_us in fresh))
+            log.note(len(recent), max(received_us for _, received_us in recent))
             self._remove_old_logs(now_us)
 
     def close(self) -> None:
@@ -150,13 +157,13 @@ class BatchIds:
             newer += log.entries
 
 
-def _encode_entry(entry: tuple[bytes, int]) -> bytes:
-    packed = _ENTRY.pack(*entry)
+def _encode_entry(key: bytes, received_us: int) -> bytes:
+    packed = _ENTRY.pack(key, received_us)
     return packed + _CRC.pack(zlib.crc32(packed))
 
 
 def _read_log(data: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
-    """Whole entries; a torn or damaged one is skipped."""
+    """Yield the whole entries; a torn or damaged entry is skipped."""
     for offset in range(0, len(data) - ENTRY_BYTES + 1, ENTRY_BYTES):
         packed = data[offset : offset + _ENTRY.size]
         if _CRC.unpack_from(data, offset + _ENTRY.size)[0] == zlib.crc32(packed):

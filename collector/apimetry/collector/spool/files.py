@@ -1,4 +1,6 @@
-"""The file system as the spool uses it: a protocol, so that tests can take its power away, and the real one."""
+"""The file system for the spool: a protocol, so that tests can simulate a power loss, and its real implementation."""
+
+from __future__ import annotations
 
 import fcntl
 import os
@@ -11,13 +13,13 @@ FOLDER_MODE = 0o700
 
 
 class Files(Protocol):
-    """Every call raises OSError as the system does. Handles are small integers; paths are absolute."""
+    """The calls of the spool. Every call raises OSError as the system does. Handles are integers, paths absolute."""
 
     def make_folder(self, path: Path) -> None:
-        """Make it, and what is above it, with mode 0700; an existing one is fine."""
+        """Make the folder and its parents, with mode 0700; an existing folder is fine."""
 
     def lock(self, path: Path, owner: str) -> int:
-        """Take the lock and write the owner into it; raises BlockingIOError naming who has it."""
+        """Lock the file and write the owner into it; raises BlockingIOError that names the owner of the lock."""
 
     def create(self, path: Path) -> int:
         """Open a new file (mode 0600) for appending; raises FileExistsError."""
@@ -26,38 +28,38 @@ class Files(Protocol):
         """Open an existing file for appending."""
 
     def write(self, handle: int, data: bytes) -> None:
-        """Append all of it, or raise with an unknown part of it appended."""
+        """Append all of `data`; after an error, an unknown part of it was appended."""
 
     def sync(self, handle: int) -> None:
         """Return once the file's contents are on the disk."""
 
     def truncate(self, handle: int, length: int) -> None:
-        """Cut the file."""
+        """Cut the file to `length` bytes."""
 
     def close(self, handle: int) -> None:
         """Release the handle, and its lock."""
 
     def read(self, path: Path, limit: int = -1) -> bytes | bytearray:
-        """The content, or its first bytes; a bytearray is the caller's to change."""
+        """Return the content, or its first `limit` bytes; the caller may change a returned bytearray."""
 
     def size(self, path: Path) -> int:
-        """The content's length."""
+        """Return the length of the content in bytes."""
 
     def names(self, folder: Path) -> list[str]:
-        """The folder's entries, sorted."""
+        """Return the names in the folder, sorted."""
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give it another name in the same folder."""
+        """Rename a file within its folder."""
 
     def remove(self, path: Path) -> None:
-        """Unlink it."""
+        """Unlink the file."""
 
     def sync_folder(self, folder: Path) -> None:
-        """Return once names made, changed and removed in it are on the disk."""
+        """Return once all new, changed and removed names of the folder are on the disk."""
 
 
 class RealFiles:
-    """`Files` of this machine."""
+    """The file system of this machine."""
 
     def make_folder(self, path: Path) -> None:
         """See Files."""
@@ -66,7 +68,7 @@ class RealFiles:
         path.chmod(FOLDER_MODE)
 
     def lock(self, path: Path, owner: str) -> int:
-        """See Files. The kernel drops the lock with the process, so that a kill leaves none behind."""
+        """See Files. The kernel releases the lock when the process ends, also after a kill."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +114,7 @@ class RealFiles:
             data = bytearray(size if limit < 0 else min(limit, size))
             filled = 0
             while filled < len(data):
-                # The kernel gives up to 2 GiB at once, and less where the file was cut meanwhile.
+                # One read returns 2 GiB at most. It returns less if the file was cut meanwhile.
                 count = file.readinto(memoryview(data)[filled:])
                 if not count:
                     break
@@ -146,7 +148,7 @@ class RealFiles:
 
 
 def write_new(files: Files, path: Path, data: bytes) -> None:
-    """Make a complete file, on the disk with its name; an existing one is left as it is."""
+    """Write a new file, and return once the content and the name are on the disk; an existing file stays as it is."""
     try:
         handle = files.create(path)
     except FileExistsError:

@@ -1,9 +1,10 @@
-"""A set of batch keys of a window, in some 20 bytes of memory each.
+"""A set of the batch keys within a window; a key takes about 20 bytes of memory.
 
-Keys are hashes, so their first bits spread them evenly: a generation has 4,096 buckets, each a row of keys of 16
-bytes, and looking one up is a search through a bucket (64 keys when a generation of a million's quarter is full).
-Generations are forgotten as a whole, so that a key stays for at least the window, or among at least the newest
-`max_ids`, and a quarter longer at most.
+The set consists of generations. A generation has 4,096 buckets, and a bucket holds keys of 16 bytes in sequence. The
+first bits of a key are the number of its bucket; keys are hashes, so the buckets fill evenly. A lookup searches one
+bucket per generation: 64 keys when a generation holds 250,000.
+A generation is forgotten as a whole. So a key is held for the window or among the newest `max_ids`, at least, and a
+quarter longer at most.
 """
 
 KEY_BYTES = 16
@@ -12,7 +13,7 @@ GENERATIONS = 4
 
 
 class Generation:
-    """Keys that were added in a row."""
+    """Keys that were added one after another, within a quarter of the window."""
 
     def __init__(self, began_us: int) -> None:
         self.began_us = began_us
@@ -21,7 +22,7 @@ class Generation:
         self._buckets = [bytearray() for _ in range(1 << BUCKET_BITS)]
 
     def add(self, key: bytes, received_us: int) -> None:
-        """Take one that is not in it."""
+        """Add a key that is not in this generation."""
         self._buckets[_bucket(key)].extend(key)
         self.count += 1
         self.newest_us = max(self.newest_us, received_us)
@@ -29,18 +30,18 @@ class Generation:
     def __contains__(self, key: bytes) -> bool:
         bucket = self._buckets[_bucket(key)]
         at = bucket.find(key)
-        while at % KEY_BYTES and at > 0:  # across two keys
+        while at % KEY_BYTES and at > 0:  # the match spans two keys
             at = bucket.find(key, at + 1)
         return at >= 0
 
 
 class IdSet:
-    """`add` belongs to one thread at a time; looking up may run beside it."""
+    """The set of keys. One thread at a time may call `add`; a lookup may run at the same time."""
 
     def __init__(self, *, window_us: int, max_ids: int) -> None:
         self._window_us = window_us
         self._max_ids = max_ids
-        # Replaced as a whole, never changed: who looks up beside it sees the former or the next.
+        # This tuple is replaced, never changed: a lookup at the same time reads the old tuple or the new one.
         self._generations: tuple[Generation, ...] = ()
 
     def __len__(self) -> int:
@@ -50,14 +51,14 @@ class IdSet:
         return any(key in generation for generation in self._generations)
 
     def add(self, key: bytes, received_us: int) -> None:
-        """Remember it, and forget what is outside the window by then."""
+        """Add the key, and forget the generations that are outside the window at `received_us`."""
         if not self._generations or self._is_full(self._generations[-1], received_us):
             self._generations = (*self._generations, Generation(received_us))
         self._generations[-1].add(key, received_us)
         self.forget(received_us)
 
     def forget(self, now_us: int) -> None:
-        """Drop generations outside the window, or before the newest `max_ids`."""
+        """Forget the generations outside the window, and those before the newest `max_ids` keys."""
         while self._generations and self._is_old(self._generations[0], now_us):
             self._generations = self._generations[1:]
 

@@ -1,8 +1,10 @@
-"""What is in a spool's directory, read without owning it: a running collector may change it meanwhile.
+"""Read the content of a spool's directory without owning it: a running collector may change it meanwhile.
 
-Nothing here writes. A segment that a collector removes between two looks is left out; the active one may end
-in a record that is half written, which is no damage while it has an owner.
+Nothing here writes. A segment that the collector removes between two reads is left out. The active segment may end
+in a half-written record. That is no damage while a collector owns the spool.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -24,17 +26,17 @@ LOCKS = Path("/proc/locks")
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A spool at one moment."""
+    """The state of a spool at one moment."""
 
     directory: str
     owner: str | None
-    """The process that runs on it, as it names itself; None: nobody."""
+    """The process that owns the spool, as it names itself; None without an owner."""
     segments: int
     bytes: int
     events: int
     oldest_ns: int | None
     batch_ids: int
-    """Remembered in logs; those in segments come on top."""
+    """In the logs; the ids in segments are not counted."""
     quarantine_pieces: int
     quarantine_rows: int
     quarantine_bytes: int
@@ -42,7 +44,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One segment, every byte of it compared with its checksums."""
+    """One segment after a comparison of all its bytes with their checksums."""
 
     name: str
     records: int
@@ -54,27 +56,22 @@ class Checked:
 
     @property
     def whole(self) -> bool:
-        """Whether everything in it can be stored."""
+        """Whether all events of the segment can be stored."""
         return not (self.damaged_bytes or self.missing_events or self.problem)
 
 
 def status_of(directory: Path) -> Status:
-    """Look at a spool; raises SpoolError where there is none that this version reads."""
+    """Return the status of a spool; raises SpoolError if the directory has no spool that this version reads."""
     folders = _folders(directory)
-    checked = [(path, size) for path, size in _segment_files(folders)]
-    sealed = [segment.parse_sealed(path.name, size) for path, size in checked]
-    created = [_created_ns(path.name) for path, _ in checked]
+    segments = _segment_files(folders)
     pieces = _files(folders.quarantine)
     return Status(
         directory=str(directory),
         owner=_owner(folders.lock),
-        segments=len(checked),
-        bytes=sum(size for _, size in checked),
-        events=sum(
-            found.rows if found else check_segment(path).events
-            for found, (path, _) in zip(sealed, checked, strict=True)
-        ),
-        oldest_ns=min(created, default=None),
+        segments=len(segments),
+        bytes=sum(size for _, size in segments),
+        events=sum(_events_of(path, size) for path, size in segments),
+        oldest_ns=min((_created_ns(path.name) for path, _ in segments), default=None),
         batch_ids=sum(size // ENTRY_BYTES for _, size in _files(folders.ids)),
         quarantine_pieces=sum(path.name.endswith(NOTE) for path, _ in pieces),
         quarantine_rows=sum(_rows_of(path) for path, _ in pieces if path.name.endswith(NOTE)),
@@ -83,7 +80,7 @@ def status_of(directory: Path) -> Status:
 
 
 def verify(directory: Path) -> Iterator[Checked]:
-    """Check every segment, oldest first; raises SpoolError where there is no spool that this version reads."""
+    """Check every segment, the oldest first; raises SpoolError as `status_of` does."""
     folders = _folders(directory)
     owned = _owner(folders.lock) is not None
     for path, _ in _segment_files(folders):
@@ -92,7 +89,7 @@ def verify(directory: Path) -> Iterator[Checked]:
 
 
 def check_segment(path: Path, *, is_active: bool = False) -> Checked:
-    """Compare one segment with its checksums; raises OSError."""
+    """Compare all bytes of a segment with their checksums; raises OSError."""
     sealed = segment.parse_sealed(path.name, 0)
     token = sealed.token if sealed else path.name.removesuffix(OPEN)
     data = path.read_bytes()[: sealed.length if sealed else None]
@@ -107,20 +104,25 @@ def check_segment(path: Path, *, is_active: bool = False) -> Checked:
     return Checked(path.name, len(records), events, damaged, missing, _problem(data))
 
 
+def _events_of(path: Path, size: int) -> int:
+    sealed = segment.parse_sealed(path.name, size)
+    return sealed.rows if sealed else check_segment(path).events
+
+
 def _problem(data: bytes) -> str:
     version = segment.read_version(data)
-    # None is a damaged header: the records tell, as they do for the collector.
+    # None means a damaged header. The checksums of the records say which of them can be stored.
     return "" if version in (None, *segment.READABLE_VERSIONS) else f"format version {version} is unknown here"
 
 
 def _folders(directory: Path) -> Folders:
     folders = Folders(directory)
     try:
-        found = folders.format.read_bytes()
+        format_ = folders.format.read_bytes()
     except OSError as error:
         raise SpoolError(f"{directory} is no spool: {folders.format.name} {error.strerror}") from error
-    if found != FORMAT:
-        raise SpoolVersionError(f"{directory} is {found[:60]!r}; this version reads {FORMAT!r}")
+    if format_ != FORMAT:
+        raise SpoolVersionError(f"{directory} is {format_[:60]!r}; this version reads {FORMAT!r}")
     return folders
 
 
@@ -129,12 +131,12 @@ def _segment_files(folders: Folders) -> list[tuple[Path, int]]:
 
 
 def _files(folder: Path) -> list[tuple[Path, int]]:
-    found = []
+    files = []
     with suppress(FileNotFoundError):
         for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names are wanted, not paths
             with suppress(FileNotFoundError):
-                found.append((folder / name, (folder / name).stat().st_size))
-    return found
+                files.append((folder / name, (folder / name).stat().st_size))
+    return files
 
 
 def _created_ns(name: str) -> int:
@@ -148,10 +150,10 @@ def _rows_of(note: Path) -> int:
 
 
 def _owner(lock: Path) -> str | None:
-    """Who holds the lock, by the kernel's list: trying to take it could turn a starting collector away."""
+    """Return the owner of the lock, from the kernel's list: an attempt to lock could break a collector's start."""
     try:
         inode = lock.stat().st_ino
-        held = re.search(rf"FLOCK .* (\d+) \S+:{inode} ", LOCKS.read_text())
-        return (lock.read_text(errors="replace").strip() or f"process {held[1]}") if held else None
+        entry = re.search(rf"FLOCK .* (\d+) \S+:{inode} ", LOCKS.read_text())
+        return (lock.read_text(errors="replace").strip() or f"process {entry[1]}") if entry else None
     except OSError:
         return None

@@ -1,18 +1,24 @@
-"""The spool's disk side: one active segment, the sealed ones, and what survives a crash. Blocking, no threads.
+"""The spool on the disk: one active segment, the sealed segments, and their state after a crash.
+
+Every call blocks; there are no threads here.
 
 Invariants:
 
-1. `append` returns after the records, the file's name and (policy `always`) an fsync of both are on the disk: a
-   power loss then loses 0 of them. If it raises, none of its records will be inserted.
-2. A segment is inserted only once it is sealed, and its length stands in its name: the rows behind a token are
-   the same bytes at every attempt, also after a restart.
-3. After a failed fsync or a write that cannot be undone, the segment is sealed at its last good offset; until
-   that seal is on the disk nothing is appended anywhere, so no refused record can come back beside its retry.
-4. All segments together never exceed `max_bytes`; the size is right again right after a restart.
-5. One owner: a lock that dies with its process. A newer format is refused before anything is touched.
-6. 1 MiB is held in reserve: with the disk full, ids (28 bytes each, at most 32,768 a segment) can still be
-   written, so that segments can go and make room.
+1. `append` returns once the records and the file's name are written, and with the policy `always` once both are
+   fsync'd: a power loss then loses 0 of the records. If `append` raises, none of its records will be inserted.
+2. A segment is inserted only after it is sealed. Its length stands in its name. So the rows of a token are the same
+   bytes at every attempt, also after a restart.
+3. After a failed fsync, or a write that cannot be undone, the segment is sealed at the end of its last acknowledged
+   record. Nothing is appended anywhere before that seal is on the disk. So a refused record is never stored beside
+   its repetition.
+4. All segments together never exceed `max_bytes`. The size is known again right after a restart.
+5. The spool has one owner: the kernel releases the lock when the owner's process ends. A newer format is refused
+   before anything is changed.
+6. 1 MiB of the disk is held in reserve. On a full disk, the reserve makes room for the ids of a stored segment (28
+   bytes per id, at most 32,768 ids), so that the segment can be removed.
 """
+
+from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
@@ -32,7 +38,7 @@ from apimetry.collector.spool.segment import Entry, Sealed
 
 
 class Journal:
-    """Appends and seals in one thread; `read` and `remove` may run in another."""
+    """Appends and seals in one thread; `read` and `remove` may run in another thread."""
 
     def __init__(
         self,
@@ -53,24 +59,24 @@ class Journal:
         self.failpoints = failpoints or Failpoints()
         self._active: ActiveSegment | None = None
         self._lock_handle: int | None = None
-        # The lock guards the sealed segments, which the committing thread adds and the writer's removes.
+        # The lock guards the sealed segments: the committing thread adds them, and the writer's thread removes them.
         self._lock = threading.Lock()
         self._sealed: dict[str, Sealed] = {}
         self._sealed_bytes = 0
         self._sealed_rows = 0
 
     def open(self) -> None:
-        """Take the directory, and find what an earlier process left; raises SpoolError or OSError."""
+        """Lock the directory, and recover the segments of an earlier process; raises SpoolError or OSError."""
         window_ns = int((self.settings.batch_window_s + self.settings.segment_age_s) * 1e9)
         recovered = recover(self.folders, self._files, since_ns=self._clock_ns() - window_ns)
         self._lock_handle = recovered.lock_handle
         self.quarantine.open()
-        for found in recovered.segments:
-            self._add(found)
+        for sealed in recovered.segments:
+            self._add(sealed)
         self.ids.load(self._clock_ns() // 1000, recovered.keys)
 
     def close(self) -> None:
-        """Seal what is open, and give the directory up. What cannot be sealed is recovered by the next start."""
+        """Seal the active segment, and unlock the directory. After a failed seal, the next start recovers it."""
         with suppress(SpoolError):
             self.seal()
         if self._active is not None:
@@ -83,12 +89,12 @@ class Journal:
             self._lock_handle = None
 
     def set_max_bytes(self, max_bytes: int) -> None:
-        """Hold the spool to another size from now on; what is in it stays."""
+        """Apply another limit on the spool's size from now on; its segments stay."""
         self.settings = replace(self.settings, max_bytes=max_bytes)
 
     @property
     def size_bytes(self) -> int:
-        """Of all segments."""
+        """The size of all segments."""
         active = self._active
         return self._sealed_bytes + (active.end if active else 0)
 
@@ -100,26 +106,26 @@ class Journal:
 
     @property
     def segments(self) -> int:
-        """Files, the active one included."""
+        """The number of segments, with the active one."""
         return len(self._sealed) + (self._active is not None)
 
     @property
     def broken(self) -> bool:
-        """True while a failed segment waits for its seal."""
+        """Whether a segment waits for its seal after a fault of the disk."""
         return self._active is not None and self._active.abandoned
 
     @property
     def waiting(self) -> bool:
-        """True while a sealed segment waits for the store."""
+        """Whether a sealed segment waits for the store."""
         return bool(self._sealed)
 
     def sealed(self) -> list[Sealed]:
-        """Segments that wait for the store, oldest first."""
+        """Return the segments that wait for the store, the oldest first."""
         with self._lock:
             return sorted(self._sealed.values())
 
     def fitting(self, entries: Sequence[Entry]) -> int:
-        """How many of these may go into the next `append`; seals first if none would."""
+        """Return how many of the entries the next `append` may take; seal the active segment if none fits into it."""
         active = self._active
         room = self.settings.segment_bytes - (active.end if active else segment.HEADER_BYTES)
         slots = self.settings.segment_records - (active.records if active else 0)
@@ -130,12 +136,12 @@ class Journal:
                 break
             count += 1
         if count or active is None or not active.records:
-            return max(1, count)  # a record larger than a segment gets one of its own
+            return max(1, count)  # a record that is larger than a segment gets a segment of its own
         self.seal()
         return self.fitting(entries)
 
     def append(self, entries: Sequence[Entry], now_s: float) -> None:
-        """Put records on the disk, all or none; raises SpoolFullError or SpoolBrokenError."""
+        """Put all records on the disk, or none; raises SpoolFullError or SpoolBrokenError."""
         if self._active is not None and self._active.abandoned:
             self.seal()
         active = self._active or self._begin(now_s)
@@ -157,7 +163,7 @@ class Journal:
                 self.ids.add(entry.meta.batch_key, entry.meta.received_us)
 
     def sync_if_due(self, now_s: float) -> None:
-        """Bring what was appended to the disk (policy `interval`); raises SpoolBrokenError."""
+        """Fsync the appended records once the interval is over (policy `interval`); raises SpoolBrokenError."""
         active = self._active
         if active is None or active.synced or active.abandoned:
             return
@@ -166,13 +172,13 @@ class Journal:
             active.synced_s = now_s
 
     def due_in_s(self, now_s: float) -> float | None:
-        """Seconds until the active segment must be sealed; None if there is none."""
+        """Return the seconds until the active segment must be sealed; None without an active segment."""
         if self._active is None:
             return None
         return max(0.0, self._active.began_s + self.settings.segment_age_s - now_s)
 
     def seal(self) -> None:
-        """Fix the active segment's length in its name and hand it to the writer; raises SpoolBrokenError."""
+        """Put the active segment's length into its name, and hand it to the writer; raises SpoolBrokenError."""
         active = self._active
         if active is None:
             return
@@ -187,7 +193,7 @@ class Journal:
                 active.path = target
             self._files.sync_folder(self.folders.segments)
         except OSError as error:
-            # Its name is uncertain now: nothing may be appended to it or beside it until a seal succeeds.
+            # The segment's name is uncertain now. Nothing may be appended, to any segment, before a seal succeeds.
             active.abandoned = True
             raise SpoolBrokenError(f"a segment cannot be sealed: {error.strerror}") from error
         self.failpoints.hit("after_seal")
@@ -197,26 +203,26 @@ class Journal:
         self._add(sealed)
 
     def read(self, sealed: Sealed) -> bytes | bytearray:
-        """The bytes that count of a sealed segment; raises OSError."""
+        """Return the first `length` bytes of a sealed segment, the valid ones; raises OSError."""
         return self._files.read(self.folders.segments / sealed.name, sealed.length)
 
     def remove(
-        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], gone: Callable[[], None] = lambda: None
+        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], on_removed: Callable[[], None] = lambda: None
     ) -> None:
-        """Forget a stored segment, after its batch ids are safe; raises OSError. Repeating it is harmless.
+        """Remove a stored segment after its batch ids are in their log; raises OSError. A repeat is harmless.
 
-        `gone` is called once, at the moment the segment leaves the spool's size.
+        `on_removed` is called once, at the moment when the segment leaves the spool's size.
         """
         now_us = self._clock_ns() // 1000
         self.failpoints.hit("before_remember")
         try:
-            self.ids.keep(keys, now_us)
+            self.ids.write(keys, now_us)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             with suppress(FileNotFoundError):
                 self._files.remove(self.folders.reserve)
-            self.ids.keep(keys, now_us)
+            self.ids.write(keys, now_us)
         self.failpoints.hit("after_remember")
         self.failpoints.hit("before_unlink")
         with suppress(FileNotFoundError):
@@ -224,7 +230,7 @@ class Journal:
         self.failpoints.hit("after_unlink")
         with self._lock:
             if self._sealed.pop(sealed.token, None) is not None:
-                gone()
+                on_removed()
                 self._sealed_bytes -= sealed.file_bytes
                 self._sealed_rows -= sealed.rows
         write_reserve(self._files, self.folders.reserve)
@@ -272,7 +278,8 @@ class Journal:
         try:
             self._files.sync(active.handle)
         except OSError as error:
-            # The kernel may have dropped the pages and will call the next fsync a success: believe none.
+            # The kernel may have dropped the pages, and then reports the next fsync as a success. So no later fsync
+            # of this file is trusted.
             if self.settings.fsync is FsyncPolicy.always:
                 self._undo(active, failed=True)
             active.abandoned = True
@@ -281,7 +288,7 @@ class Journal:
         self.failpoints.hit("after_fsync")
 
     def _undo(self, active: ActiveSegment, *, failed: bool) -> None:
-        """Cut the file back to its acknowledged records; if that fails too, no byte is added to it any more."""
+        """Cut the file back to its acknowledged records; if that fails, too, abandon the segment."""
         try:
             self._files.truncate(active.handle, active.good)
             active.end = active.good

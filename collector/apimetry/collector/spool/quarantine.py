@@ -1,9 +1,12 @@
-"""Bytes that will not be inserted, kept for a person: damaged records, and rows that the store refuses.
+"""Bytes that will not be inserted, stored for an operator: damaged records, and rows that the store refuses.
 
-Each piece is a file of its own named after its segment and place, with a `.json` beside it that says why, how many
-rows, when, and whose. Writing the same piece again changes nothing, so that a retry counts once. All pieces together
-never exceed `max_bytes`: beyond it a piece is dropped, and the log says so; what waits behind it matters more.
+Every piece is a file, named after its segment and its place there. A note, a `.json` file of the same name, has the
+reason, the number of rows, the time and the origin. A piece that is written again changes nothing, so that a retry
+counts once. All pieces together never exceed `max_bytes`. A further piece is dropped and logged: the events that wait
+behind it matter more.
 """
+
+from __future__ import annotations
 
 import logging
 import time
@@ -20,16 +23,16 @@ NOTE = ".json"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows were: of whose batch, received when. Notes of earlier versions do not say."""
+    """The batch that rows come from. Notes of earlier versions have no origin."""
 
     application: str = ""
     received_us: int = 0
     instance: str = ""
-    """Of the sender; empty for one that reports no counts."""
+    """Of the sender; empty for a sender without counts."""
 
 
 class Quarantine:
-    """The folder of one spool; its calls block and raise OSError."""
+    """The quarantine of one spool; its calls block and raise OSError."""
 
     def __init__(self, files: Files, folder: Path, *, max_bytes: int) -> None:
         self._files = files
@@ -40,15 +43,15 @@ class Quarantine:
         self._dropped_pieces = 0
 
     def open(self) -> None:
-        """Make the folder, and see what is there."""
+        """Make the folder, and read its names and sizes."""
         self._files.make_folder(self._folder)
         self._known = set(self._files.names(self._folder))
         self._size_bytes = sum(self._files.size(self._folder / name) for name in self._known)
 
-    def keep(self, name: str, data: bytes, *, reason: str, rows: int = 0, origin: Origin | None = None) -> bool:
-        """Put bytes aside; False if this piece was there already, or there is no room for it.
+    def add(self, name: str, data: bytes, *, reason: str, rows: int = 0, origin: Origin | None = None) -> bool:
+        """Add a piece; return False if it is there already, or has no room.
 
-        `origin` is that of rows, so that they can be put back.
+        `origin` is needed for rows, so that they can be replayed.
         """
         about = {"reason": reason, "rows": rows, "bytes": len(data), "at": int(time.time())}
         note = msgspec.json.encode({**about, **(msgspec.structs.asdict(origin) if origin else {})})
@@ -63,7 +66,7 @@ class Quarantine:
             )  # fmt: skip
             return False
         with suppress(FileNotFoundError):
-            self._files.remove(self._folder / name)  # a piece without its note was not finished
+            self._files.remove(self._folder / name)  # a piece without a note was not written to its end
         write_new(self._files, self._folder / name, data)
         write_new(self._files, self._folder / f"{name}{NOTE}", note)
         self._known.add(f"{name}{NOTE}")
@@ -72,12 +75,12 @@ class Quarantine:
 
     @property
     def size_bytes(self) -> int:
-        """Of all pieces and their notes."""
+        """The size of all pieces and their notes."""
         return self._size_bytes
 
     @property
     def dropped_pieces(self) -> int:
-        """Pieces that found no room since the start."""
+        """Pieces that were dropped since the start."""
         return self._dropped_pieces
 
     def __len__(self) -> int:

@@ -1,10 +1,15 @@
-"""What a start finds in a spool's directory, and how it is made whole again.
+"""Recover a spool's directory at a start.
 
-A sealed segment is taken as its name says. The active one was never inserted: its whole records are kept, a torn
-tail is left out, and it is sealed there. Its bytes are copied to a new file before they count: a killed process
-leaves some that only the page cache has, an fsync that failed for it would now be reported as a success, and a
-batch id found in them is answered with 200.
+A sealed segment is used as its name says. An active segment of an earlier process was never inserted: it is sealed at
+the end of its last whole record, without a torn tail. Its bytes are copied to a new file, which is fsync'd, before
+they count:
+
+- A killed process leaves bytes that only the page cache has.
+- After a failed fsync, the kernel would report an fsync of the old file as a success.
+- A repeated batch whose id is in these bytes gets a 200, so the bytes must be on the disk.
 """
+
+from __future__ import annotations
 
 import errno
 import logging
@@ -26,7 +31,7 @@ RESERVE_BYTES = 1024 * 1024
 
 
 class Folders:
-    """Where things are in a spool's directory."""
+    """The paths in a spool's directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -40,7 +45,7 @@ class Folders:
 
 @dataclass(slots=True)
 class Recovered:
-    """What was there: segments for the writer, and the batch keys in them."""
+    """The recovered segments, and the batch keys in them."""
 
     lock_handle: int
     segments: list[Sealed]
@@ -48,9 +53,9 @@ class Recovered:
 
 
 def recover(folders: Folders, files: Files, *, since_ns: int) -> Recovered:
-    """Take the directory and make it whole; raises SpoolError or OSError.
+    """Lock the directory and recover its segments; raises SpoolError or OSError.
 
-    Batch keys are read from segments begun after `since_ns`; older ones are outside the window.
+    Batch keys are read from segments begun after `since_ns`. The keys of older segments are outside the window.
     """
     files.make_folder(folders.directory)
     try:
@@ -78,20 +83,20 @@ def recover(folders: Folders, files: Files, *, since_ns: int) -> Recovered:
 
 
 def write_reserve(files: Files, path: Path) -> None:
-    """Hold some of the disk back, if there is any; without it a full disk is only harder to leave."""
+    """Write the reserve if the disk has room. Without a reserve, the spool may not leave a full disk by itself."""
     with suppress(OSError):
         write_new(files, path, bytes(RESERVE_BYTES))
 
 
 def _check_format(folders: Folders, files: Files) -> None:
-    """Refuse what this version cannot read before anything is changed."""
+    """Refuse a spool that this version cannot read, before anything is changed."""
     with suppress(FileNotFoundError):
-        found = files.read(folders.format)
-        if found and found != FORMAT:
-            raise SpoolVersionError(f"{folders.directory} is {found[:60]!r}; this version reads {FORMAT!r}")
+        format_ = files.read(folders.format)
+        if format_ and format_ != FORMAT:
+            raise SpoolVersionError(f"{folders.directory} is {format_[:60]!r}; this version reads {FORMAT!r}")
     for path in _segment_files(folders, files):
         version = segment.read_version(files.read(path, segment.HEADER_BYTES))
-        # None is torn or damaged, of which the records' own checksums tell the rest.
+        # None means a torn or damaged header. The checksums of the records say which of them are whole.
         if version not in (None, *segment.READABLE_VERSIONS):
             readable = ", ".join(map(str, segment.READABLE_VERSIONS))
             raise SpoolVersionError(
@@ -112,8 +117,8 @@ def _recover_segment(folders: Folders, files: Files, name: str, recovered: Recov
     if name.endswith(".open"):
         data, token = files.read(path), name.removesuffix(".open")
         records, _ = segment.scan(data, token)
-        if not records or any(found.token == token for found in recovered.segments):
-            # Nothing in it was ever acknowledged; or an earlier start was killed after it had made the copy.
+        if not records or any(sealed.token == token for sealed in recovered.segments):
+            # No record of it was acknowledged; or an earlier start was killed after it had made the copy.
             files.remove(path)
             return
         rows = sum(record.rows for record in records)
@@ -123,11 +128,11 @@ def _recover_segment(folders: Folders, files: Files, name: str, recovered: Recov
         files.remove(path)
         return
     else:
-        found = segment.parse_sealed(name, files.size(path))
-        if found is None:
+        parsed = segment.parse_sealed(name, files.size(path))
+        if parsed is None:
             logger.warning("%s is no segment and is left alone", name)
             return
-        sealed = found
+        sealed = parsed
     recovered.segments.append(sealed)
 
 
@@ -147,7 +152,7 @@ def _seal_copy(folders: Folders, files: Files, path: Path, data: bytes, sealed: 
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise SpoolBrokenError(f"{path.name} cannot be recovered: {error.strerror}") from error
-        # No room for a copy: the bytes in place, and the word of this fsync, are the best there is.
+        # The disk has no room for a copy. An fsync of the old file is the best possible then.
         _sync_file(files, path)
         files.rename(path, folders.segments / sealed.name)
         return

@@ -1,10 +1,12 @@
-"""Quarantined rows back on their way to the store, as segments of their own.
+"""Replay quarantined rows: write every piece into a segment of its own, which a collector inserts.
 
-A piece's segment has a token that is derived from the piece's name, and the same bytes each time: a replay that was
-killed after it had made the segment can be repeated, before or after a collector has stored it, and the store takes
-the rows once. Its record carries a report of the sender that counts nothing anew: with the rows the sender's `stored`
-grows, in the minute in which they were received.
+The segment's token comes from the piece's name, and a repeated replay writes the same bytes. So a replay that was
+killed after it had written the segment can be repeated, before or after a collector has stored the segment. The store
+takes the rows once. The segment's record has a report of the sender that adds no captured or sent events. With it,
+the sender's `stored` grows by the rows, in the minute in which the rows were received.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -29,16 +31,17 @@ ROWS = ".rows"
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One quarantined piece: its rows, and why it stays where it is (empty: it was put back)."""
+    """The result for one quarantined piece."""
 
     name: str
     rows: int
     kept: str = ""
+    """Why the piece stays (empty: it was replayed). The command's JSON has this name, too."""
 
 
 def replay(directory: Path, files: Files) -> list[Replayed]:
-    """Put every piece of whole rows back; raises SpoolLockedError while a collector owns the spool, and OSError."""
-    status_of(directory)  # is it one?
+    """Replay every piece of whole rows; raises SpoolError, SpoolLockedError while a collector runs, or OSError."""
+    status_of(directory)  # raises SpoolError if the directory is no spool
     folders = Folders(directory)
     try:
         lock = files.lock(folders.lock, f"process {os.getpid()} (spool replay)")

@@ -1,20 +1,25 @@
-"""The format of a segment: what its bytes mean, and which of them can be trusted.
+"""The format of a segment file, and how damage in it is recognized.
 
-Numbers, all big-endian:
+All numbers are big-endian.
 
-- A file is a header of 24 bytes and then records without gaps. Header: magic `APIMSPOL`, version u16, six reserved
-  bytes, created_ns >> 32 as u32, CRC-32 of the preceding 20 bytes.
-- A record is a header of 22 bytes, a meta part and the rows: one block of ClickHouse's Native format, which names its
-  columns and their types, so that a later version can insert it. What an earlier version could not insert, a new
-  column above all, makes a new format version. The header: magic A5 `REC`, length u32 of meta and
-  rows, row count u32, meta length u16, CRC-32 of meta and rows, CRC-32 of the preceding 18 bytes. Both CRCs
-  start from the CRC of the segment's token and the record's offset, so that a record in a wrong place is none.
-- The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`; a report is
-  `[instance, captured, sent_before, sent, {reason: dropped}]`. A reader ignores what a later version appends.
-- Names: `{token}.open` while it grows, `{token}.{length}.{rows}.seg` once it is sealed; only the first
-  `length` bytes count. A token is `{created_ns:020d}-{32 hex digits of randomness}`: sorted by time, never
-  reused, and the insert's deduplication token. A sealed segment's rows are the same bytes for ever.
+- A file is a header of 24 bytes, and then records without gaps. The header: magic `APIMSPOL`, version u16, six
+  reserved bytes, created_ns >> 32 as u32, CRC-32 of the preceding 20 bytes.
+- A record is a header of 22 bytes, a meta part, and the rows. The header: magic A5 `REC`, length u32 of meta and
+  rows, row count u32, meta length u16, CRC-32 of meta and rows, CRC-32 of the preceding 18 bytes. Both CRCs start
+  from the CRC of the segment's token and the record's offset. So a record in a wrong place is not valid.
+- The rows are one block of ClickHouse's Native format. The block names its columns and their types, so that a later
+  version can insert it. A change that an earlier version could not insert, such as a new column, makes a new version
+  of the segment format.
+- The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`. A report is
+  `[instance, captured, sent_before, sent, {reason: dropped}]`. A reader ignores elements that a later version
+  appends.
+- The file's name is `{token}.open` while it grows, and `{token}.{length}.{rows}.seg` once it is sealed. Only its
+  first `length` bytes are valid.
+- A token is `{created_ns:020d}-{32 random hex digits}`. Tokens sort by time and are never reused. The token is the
+  insert's deduplication token: the rows of a sealed segment never change.
 """
+
+from __future__ import annotations
 
 import secrets
 import struct
@@ -25,7 +30,7 @@ import msgspec
 
 VERSION = 3
 READABLE_VERSIONS = (2, VERSION)
-"""Version 2 had response times that are never null. Version 1, of which no release wrote any, had rows of MsgPack."""
+"""In version 2 no response time was null. Version 1 had rows of MsgPack; no release wrote version 1."""
 MAGIC = b"APIMSPOL"
 RECORD_MAGIC = b"\xa5REC"
 _HEADER = struct.Struct(">8sH6xI")
@@ -33,14 +38,14 @@ _RECORD = struct.Struct(">4sIIHI")
 _CRC = struct.Struct(">I")
 HEADER_BYTES = _HEADER.size + _CRC.size
 RECORD_HEADER_BYTES = _RECORD.size + _CRC.size
-# At most: a key of 16 bytes, an application of 64 and an instance of 64 characters, and five numbers.
+# The most that a meta part takes: a key of 16 bytes, an application and an instance of 64 characters, five numbers.
 META_BYTES = 512
 REASON_BYTES = 64
 NOTHING_SENT_BEFORE = 2**63
 
 
 class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A sender's cumulative counts with this batch settled: see `apimetry.collector.reports`."""
+    """A sender's cumulative counts with the batch's outcome added: see `apimetry.collector.reports`."""
 
     instance: str
     captured: int
@@ -50,7 +55,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What a record says about its rows."""
+    """The meta part of a record: where its rows come from."""
 
     batch_key: bytes | None
     application: str
@@ -60,7 +65,7 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A batch on its way to the disk: `rows` rows as a block in `row_bytes`."""
+    """A batch that will be written: its number of rows, and the rows as one block."""
 
     meta: Meta
     rows: int
@@ -68,14 +73,14 @@ class Entry:
 
     @property
     def record_bytes(self) -> int:
-        """At most what it takes on the disk."""
+        """The most bytes that the record can take on the disk."""
         reasons = len(self.meta.report.dropped) if self.meta.report else 0
         return len(self.row_bytes) + RECORD_HEADER_BYTES + META_BYTES + reasons * REASON_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A whole record as read back: its bytes matched their checksum."""
+    """A whole record of a file: its bytes match their checksums."""
 
     offset: int
     end: int
@@ -86,7 +91,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes between whole records that are none."""
+    """Bytes that belong to no whole record."""
 
     offset: int
     end: int
@@ -94,7 +99,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Sealed:
-    """A segment that will not change any more. `file_bytes` is what it takes on the disk."""
+    """A segment that will not change any more. `file_bytes` is its size on the disk; `length` bytes are valid."""
 
     token: str
     length: int
@@ -103,27 +108,27 @@ class Sealed:
 
     @property
     def name(self) -> str:
-        """Its file's name."""
+        """The name of the segment's file."""
         return f"{self.token}.{self.length}.{self.rows}.seg"
 
     @property
     def created_ns(self) -> int:
-        """When it was begun."""
+        """When the segment was begun."""
         return int(self.token[:20])
 
 
 def new_token(now_ns: int) -> str:
-    """A name that no segment ever had: 128 random bits guard against clock steps and wiped spools."""
+    """Return a token that no segment ever had: its 128 random bits also hold after a clock step or a wiped spool."""
     return f"{now_ns:020d}-{secrets.token_hex(16)}"
 
 
 def open_name(token: str) -> str:
-    """The file's name while the segment grows."""
+    """Return the file's name while the segment grows."""
     return f"{token}.open"
 
 
 def parse_sealed(name: str, file_bytes: int) -> Sealed | None:
-    """The segment that a file's name stands for; None for any other file."""
+    """Return the sealed segment that a file's name describes; None for any other file."""
     parts = name.split(".")
     if len(parts) != 4 or parts[3] != "seg" or not (parts[1].isdigit() and parts[2].isdigit()):
         return None
@@ -131,13 +136,13 @@ def parse_sealed(name: str, file_bytes: int) -> Sealed | None:
 
 
 def encode_header(created_ns: int) -> bytes:
-    """A segment's first bytes."""
+    """Return the header of a segment."""
     header = _HEADER.pack(MAGIC, VERSION, created_ns >> 32 & 0xFFFFFFFF)
     return header + _CRC.pack(zlib.crc32(header))
 
 
 def read_version(data: bytes | bytearray) -> int | None:
-    """The format's version; None if the header is torn or damaged."""
+    """Return the version of the segment format; None if the header is torn or damaged."""
     if len(data) < HEADER_BYTES or zlib.crc32(data[: _HEADER.size]) != _CRC.unpack_from(data, _HEADER.size)[0]:
         return None
     magic, version, _ = _HEADER.unpack_from(data)
@@ -145,7 +150,7 @@ def read_version(data: bytes | bytearray) -> int | None:
 
 
 def encode_record(entry: Entry, token: str, offset: int) -> bytes:
-    """The record as it stands at `offset` of the segment."""
+    """Return the bytes of a record at `offset` of the segment."""
     seed = _seed(token, offset)
     meta = msgspec.msgpack.encode(entry.meta)
     crc = zlib.crc32(entry.row_bytes, zlib.crc32(meta, seed))
@@ -155,10 +160,10 @@ def encode_record(entry: Entry, token: str, offset: int) -> bytes:
 
 
 def scan(data: bytes | bytearray, token: str) -> tuple[list[Record], list[Damage]]:
-    """Every whole record, and what lies between and after them.
+    """Return all whole records, and the damage between and after them.
 
-    After damage the search goes on at the next place where a record's checksums match, so that a flipped bit
-    loses one record. A damaged file header alone loses nothing.
+    After damage, the scan goes on at the next place where a record's checksums match. So a flipped bit loses one
+    record. A damaged file header alone loses no record.
     """
     view = memoryview(data)
     records: list[Record] = []
@@ -167,11 +172,10 @@ def scan(data: bytes | bytearray, token: str) -> tuple[list[Record], list[Damage
     while offset < len(data):
         record = _read_record(view, token, offset)
         if record is None:
-            found = _next_record(data, view, token, offset + 1)
-            damages.append(Damage(offset, found.offset if found else len(data)))
-            if found is None:
+            record = _next_record(data, view, token, offset + 1)
+            damages.append(Damage(offset, record.offset if record else len(data)))
+            if record is None:
                 break
-            record = found
         records.append(record)
         offset = record.end
     return records, damages

@@ -1,8 +1,10 @@
-"""The spool as handlers and the writer use it: asyncio outside, one committing thread inside.
+"""The spool for handlers and the writer: an asyncio interface, and one thread that commits.
 
-Group commit: the thread takes every batch that waits, writes them with one call, fsyncs once, and then resolves
-their futures. While it fsyncs, the next group gathers.
+Group commit: the thread takes all waiting batches, writes them with one call, fsyncs once, and then resolves their
+futures. During the fsync, the next group of batches gathers.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -30,7 +32,7 @@ class Waiting:
 
 
 class Spool:
-    """Takes batches and hands out sealed segments; methods belong to the event loop's thread, `finish` excepted."""
+    """Appends batches and returns sealed segments. Call all methods but `finish` in the event loop's thread."""
 
     def __init__(self, journal: Journal, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.journal = journal
@@ -46,7 +48,7 @@ class Spool:
         self._stopping = False
 
     async def start(self) -> None:
-        """Open the directory; raises SpoolError or OSError."""
+        """Open the directory and start the thread; raises SpoolError or OSError."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.journal.open)
         if self.journal.sealed():
@@ -55,7 +57,7 @@ class Spool:
         self._thread.start()
 
     async def stop_taking(self) -> None:
-        """Commit what waits, seal, and end the thread; later batches are refused."""
+        """Commit the waiting batches, seal the active segment, and end the thread; later batches are refused."""
         with self._condition:
             self._stopping = True
             self._condition.notify()
@@ -63,19 +65,19 @@ class Spool:
             await asyncio.to_thread(self._thread.join)
 
     async def close(self) -> None:
-        """Stop, and give the directory up."""
+        """Stop, and unlock the directory."""
         await self.stop_taking()
         await asyncio.to_thread(self.journal.close)
 
     @property
     def has_room(self) -> bool:
-        """False while even a small batch would be refused."""
+        """Whether a small batch would be accepted now."""
         return self.journal.size_bytes + self._pending_bytes + 64 * 1024 <= self.journal.settings.max_bytes
 
     async def append(self, entry: Entry) -> bool:
-        """Return once the batch is safe: True if it is new, False if its id was stored before.
+        """Return once the batch is safe: True if it is new, False if its id was accepted before.
 
-        Raises SpoolFullError or SpoolBrokenError; then nothing of it is stored, also not later.
+        Raises SpoolFullError or SpoolBrokenError. After an error, no event of the batch is stored, now or later.
         """
         key = entry.meta.batch_key
         if key is None:
@@ -90,12 +92,12 @@ class Spool:
         future = self._enqueue(entry)
         self._in_flight[key] = future
         future.add_done_callback(lambda _: self._in_flight.pop(key, None))
-        # Shielded: were this caller cancelled, the batch and those who wait for it go on.
+        # Shielded: if this caller is cancelled, the batch is still committed, and other callers can wait for it.
         await asyncio.shield(future)
         return True
 
     async def sealed(self) -> list[Sealed]:
-        """Wait until there is a segment to insert; the oldest comes first."""
+        """Wait for a sealed segment, and return all sealed segments, the oldest first."""
         while True:
             self._new_segment.clear()
             segments = self.journal.sealed()
@@ -104,10 +106,10 @@ class Spool:
             await self._new_segment.wait()
 
     def finish(
-        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], gone: Callable[[], None] = lambda: None
+        self, sealed: Sealed, keys: Sequence[tuple[bytes, int]], on_removed: Callable[[], None] = lambda: None
     ) -> None:
-        """Let a stored segment go, as Journal.remove does; blocking, for the writer's thread."""
-        self.journal.remove(sealed, keys, gone)
+        """Remove a stored segment, as Journal.remove does; blocking, for the writer's thread."""
+        self.journal.remove(sealed, keys, on_removed)
         with self._condition:
             self._condition.notify()
 
@@ -135,13 +137,13 @@ class Spool:
                 group, self._pending = self._pending, []
                 stopping = self._stopping
             while group:
-                group = self._commit_some(group)
+                group = self._commit_prefix(group)
             wait_s = self._upkeep(stopping=stopping)
             if stopping:
                 return
 
-    def _commit_some(self, group: list[Waiting]) -> list[Waiting]:
-        """Commit as many as fit into one segment; return the rest."""
+    def _commit_prefix(self, group: list[Waiting]) -> list[Waiting]:
+        """Commit the first batches, as many as fit into one segment; return the other batches."""
         error: Exception | None = None
         count = len(group)
         try:
@@ -150,19 +152,19 @@ class Spool:
         except SpoolError as refused:
             error = refused
         except Exception as unexpected:
-            # The thread must outlive anything: its batches are refused, and the next ones get their chance.
+            # The thread must survive every error. These batches are refused, and the thread goes on with the next.
             logger.exception("a group of batches could not be written")
             error = SpoolBrokenError(str(unexpected))
         self._resolve(group[:count], error)
         return group[count:]
 
-    def _resolve(self, done: Sequence[Waiting], error: Exception | None) -> None:
+    def _resolve(self, batches: Sequence[Waiting], error: Exception | None) -> None:
         with self._condition:
-            self._pending_bytes -= sum(waiting.entry.record_bytes for waiting in done)
-        self._call(_settle, done, error)
+            self._pending_bytes -= sum(waiting.entry.record_bytes for waiting in batches)
+        self._call(_set_results, batches, error)
 
     def _upkeep(self, *, stopping: bool) -> float | None:
-        """Sync and seal what is due; return when to look again, None for the next batch."""
+        """Fsync and seal if that is due; return the seconds until the next upkeep, None for "at the next batch"."""
         now_s = self._clock_s()
         try:
             due_in_s = self.journal.due_in_s(now_s)
@@ -170,8 +172,8 @@ class Spool:
                 self.journal.seal()
                 due_in_s = None
             elif due_in_s == 0:
-                # The writer is behind: a larger segment later serves it better than another small one now.
-                # Its next `finish` wakes this thread.
+                # The writer is behind: it inserts one larger segment later faster than one more small segment now.
+                # The writer's next `finish` wakes this thread.
                 due_in_s = None if self.journal.settings.fsync is FsyncPolicy.always else RETRY_SEAL_S
             if self.journal.settings.fsync is FsyncPolicy.interval and due_in_s is not None:
                 self.journal.sync_if_due(now_s)
@@ -188,12 +190,12 @@ class Spool:
             self._loop.call_soon_threadsafe(function, *args)
 
 
-def _settle(done: Sequence[Waiting], error: Exception | None) -> None:
-    for waiting in done:
+def _set_results(batches: Sequence[Waiting], error: Exception | None) -> None:
+    for waiting in batches:
         if waiting.future.done():
             continue
         if error is None:
             waiting.future.set_result(None)
         else:
             waiting.future.set_exception(error)
-            waiting.future.exception()  # nobody may be left to hear it
+            waiting.future.exception()  # the caller may be cancelled: asyncio would log an unread exception

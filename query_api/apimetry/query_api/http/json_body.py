@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import web
 
 from apimetry.query_api.http.body_refusals import refusal_of
-from apimetry.serving.connection import invite
 from apimetry.serving.errors import BadRequest, TooSlow, UnsupportedMediaType
+from apimetry.serving.expectations import invite
 
 # For 64 KiB: a connection of 50 kbit/s.
 BODY_TIMEOUT_S: Final = 10.0

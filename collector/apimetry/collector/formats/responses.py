@@ -1,4 +1,6 @@
-"""What is answered to a batch in the JSON and MessagePack formats."""
+"""The response to a batch in the JSON and MessagePack formats."""
+
+from __future__ import annotations
 
 from aiohttp import web
 
@@ -7,8 +9,8 @@ from apimetry.serving.errors import BadRequest
 from apimetry.serving.service import json_response
 
 
-def answer_in_json(outcome: Outcome) -> web.Response:
-    """Return 200 with the counts, and details of rejected events.
+def respond_in_json(outcome: Outcome) -> web.Response:
+    """Return a 200 with the counts, and with details of rejected events.
 
     Raises:
         BadRequest: no event of the batch was valid.
