@@ -11,7 +11,7 @@ from apimetry.query_api.alerting.notices import notice_of
 from apimetry.query_api.alerting.payloads import CHAT, pagerduty, slack
 from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
 from apimetry.store.accounts.records import Application, RequestLimits
-from apimetry.store.alerts.channels import Channel, told_by
+from apimetry.store.alerts.channels import Channel, channel_of
 from apimetry.store.alerts.records import Direction, Metric, Transition, checked_rule
 from apimetry.store.errors import AccountInvalid
 from tests.query_api.alerting.test_webhooks import EVENT, NOW, SHOP, rule_to
@@ -127,7 +127,7 @@ def test_a_message_says_what_was_measured_and_what_is_allowed():
     ],
 )
 def test_an_address_tells_its_channel(address, channel):
-    assert told_by(address) is channel
+    assert channel_of(address) is channel
 
 
 GOOD = [

@@ -1,6 +1,7 @@
-"""Who may do what: organizations, their applications and their keys, as records in the store.
+"""Store organizations, their applications and their keys as records.
 
-Of a key only its SHA-256 is stored; the key itself is returned once, when it is made. Changes are as `versions` says.
+The store keeps only the SHA-256 of a key. The key itself is returned once, when it is created. `versions` writes
+every change.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ __all__ = [
 class Accounts:
     """The account records of one store: blocking, safe from several threads.
 
-    `_lock` makes each read-and-change one step within this process; between processes the last change wins. What must
-    never be exceeded (a plan's number of applications) or lost (an organization's last admin key) is looked at again
-    after the change, and the change taken back where another process made its own at the same moment: then both may
-    be refused, and neither goes through.
+    `_lock` makes a read and the change after it one step within this process. Between processes the last change wins.
+    Two rules hold between processes, too: a plan's number of applications, and an organization's last admin key. They
+    are checked again after the change, and a change that broke a rule is undone. If two processes change at the same
+    moment, both changes may be refused.
     """
 
     def __init__(self, store: Store, *, now: Callable[[], datetime] = utc_now) -> None:
@@ -79,15 +80,15 @@ class Accounts:
 
     @property
     def store(self) -> Store:
-        """The store that holds the records."""
+        """Return the store that holds the records."""
         return self._store
 
     def organizations(self) -> list[Organization]:
-        """Every organization, oldest first."""
+        """Return every organization, oldest first."""
         return [organization_of(row) for row in self._store.query(f"{ORGANIZATIONS} ORDER BY created_at, id")]
 
     def organization(self, organization_id: str) -> Organization:
-        """One organization; raises RecordNotFound."""
+        """Return one organization; raises RecordNotFound."""
         rows = self._store.query(f"{ORGANIZATIONS} WHERE id = {{id:String}}", {"id": organization_id})
         if not rows:
             raise RecordNotFound(f"there is no organization {organization_id!r}")
@@ -96,7 +97,7 @@ class Accounts:
     def create_organization(
         self, name: str, plan: Plan | None = None, *, organization_id: str | None = None
     ) -> Organization:
-        """A new organization, without limits unless `plan` has some; its id is generated unless given."""
+        """Create an organization; without `plan` it has no limits, without `organization_id` its id is generated."""
         organization = Organization(organization_id or _new_id(), checked_name(name), plan or Plan(), self._stamp())
         self._write_organization(organization)
         return organization
@@ -104,7 +105,7 @@ class Accounts:
     def update_organization(
         self, organization_id: str, *, name: str | None = None, plan: Plan | None = None
     ) -> Organization:
-        """Change the name or the plan; what exists already and exceeds a smaller plan stays."""
+        """Change the name or the plan. Applications and retentions above a smaller plan stay as they are."""
         with self._lock:
             old = self.organization(organization_id)
             new = replace(old, name=old.name if name is None else checked_name(name), plan=plan or old.plan)
@@ -112,7 +113,7 @@ class Accounts:
             return new
 
     def applications(self, organization_id: str | None = None) -> list[Application]:
-        """The applications of one organization (of all: None), oldest first."""
+        """Return the applications of one organization (None: of all organizations), oldest first."""
         rows = self._store.query(
             f"{APPLICATIONS} WHERE deleted = 0 AND ({{organization:String}} = '' OR organization_id ="
             " {organization:String}) ORDER BY created_at, id",
@@ -121,7 +122,7 @@ class Accounts:
         return [application_of(row) for row in rows]
 
     def application(self, application_id: str) -> Application:
-        """One application; raises RecordNotFound."""
+        """Return one application; raises RecordNotFound."""
         row = self._application_row(application_id)
         if row is None or row[-1]:
             raise RecordNotFound(f"there is no application {application_id!r}")
@@ -136,10 +137,10 @@ class Accounts:
         retention_days: int | None = None,
         limits: RequestLimits | None = None,
     ) -> Application:
-        """A new application; its id is generated (24 hex digits) unless given.
+        """Create an application; without `application_id` its id is generated (24 hex digits).
 
-        Raises AccountInvalid, AccountConflict for an id that is or was in use (events of a deleted application may
-        still be stored), PlanLimitExceeded over the plan's number of applications or its retention.
+        Raises AccountInvalid; AccountConflict for an id that is or was in use (events of a deleted application may
+        still be stored); PlanLimitExceeded above the plan's number of applications.
         """
         with self._lock:
             plan = self.organization(organization_id).plan
@@ -170,7 +171,7 @@ class Accounts:
         retention_days: int | None = None,
         limits: RequestLimits | None = None,
     ) -> Application:
-        """Change what is given; for stored events to follow a new retention, add a job (`jobs`)."""
+        """Change the arguments that are not None. A new retention reaches stored events only by a job (`jobs`)."""
         with self._lock:
             new = self.application(application_id)
             if name is not None:
@@ -184,7 +185,7 @@ class Accounts:
             return new
 
     def delete_application(self, application_id: str) -> None:
-        """Remove the application and revoke its keys; its events stay until their retention ends."""
+        """Delete the application and revoke its keys; its events stay until their retention ends."""
         with self._lock:
             application = self.application(application_id)
             for key in self.keys(application.organization_id):
@@ -193,11 +194,11 @@ class Accounts:
             self._write_application(application, deleted=True)
 
     def keys(self, organization_id: str | None = None) -> list[Key]:
-        """The keys of one organization (of all: None), revoked ones too, oldest first."""
+        """Return the keys of one organization (None: of all organizations), also revoked keys, oldest first."""
         return [key for key, _ in self.keys_with_hashes(organization_id)]
 
     def keys_with_hashes(self, organization_id: str | None = None) -> list[tuple[Key, str]]:
-        """As `keys`, each with its SHA-256: for authentication only."""
+        """Return `keys`, every key with its SHA-256; for authentication only."""
         uses = dict(self._store.query("SELECT key_id, max(last_used_at) FROM key_uses GROUP BY key_id"))
         rows = self._store.query(
             f"{KEYS} WHERE {{organization:String}} = '' OR organization_id = {{organization:String}}"
@@ -207,7 +208,7 @@ class Accounts:
         return [(key_of(row, uses.get(row[0])), row[9]) for row in rows]
 
     def key(self, key_id: str) -> Key:
-        """One key; raises RecordNotFound."""
+        """Return one key; raises RecordNotFound."""
         return self._key_and_hash(key_id)[0]
 
     def create_key(  # noqa: PLR0913 - a key's properties, by keyword
@@ -220,10 +221,10 @@ class Accounts:
         secret: str | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret, which is stored nowhere.
+        """Create a key, and return it with its secret; the secret is not stored.
 
-        A write or read key needs an application of the organization, an admin key must have none. `secret` is for
-        keys made elsewhere and must have the form of its kind.
+        A write or read key needs an application of the organization. An admin key must have no application. `secret`
+        is for a key that was generated elsewhere, and must have the form of its kind.
         """
         with self._lock:
             self.organization(organization_id)
@@ -246,7 +247,7 @@ class Accounts:
             return key, secret
 
     def rotate_key(self, key_id: str, overlap_s: float) -> tuple[Key, str]:
-        """A new key with the same rights; the old one works for `overlap_s` seconds more (0: not at all)."""
+        """Create a key with the same rights; the old key still works for `overlap_s` seconds (0: it ends now)."""
         if not 0 <= overlap_s <= timedelta(days=365).total_seconds():
             raise AccountInvalid("the overlap must be 0 to 31536000 seconds")
         with self._lock:
@@ -260,7 +261,7 @@ class Accounts:
             return new
 
     def revoke_key(self, key_id: str) -> Key:
-        """End a key now and for good; repeating it changes nothing."""
+        """Revoke a key permanently; harmless when repeated."""
         with self._lock:
             key, sha256 = self._key_and_hash(key_id)
             if key.revoked_at is None:
@@ -269,7 +270,7 @@ class Accounts:
             return key
 
     def revoke_key_but_the_last(self, key_id: str) -> Key:
-        """As `revoke_key`; raises AccountConflict for the last admin key that does not expire by itself."""
+        """Revoke a key; raises AccountConflict for the last admin key without an expiry."""
         with self._lock:
             key, sha256 = self._key_and_hash(key_id)
             if key.kind is not KeyKind.admin or not key.is_valid(self._now()):
@@ -284,7 +285,7 @@ class Accounts:
             return revoked
 
     def record_use(self, uses: Mapping[str, datetime]) -> None:
-        """Note when keys were last used, by key id; meant for every minute or so, not for every request."""
+        """Store when keys were last used, by key id; call it about once a minute, not once a request."""
         if uses:
             self._store.command(
                 "INSERT INTO key_uses (key_id, last_used_at) SELECT used.1, used.2"
@@ -315,8 +316,8 @@ class Accounts:
     def _check_other_admin_key(self, key: Key) -> None:
         now = self._now()
         for other in self.keys(key.organization_id):
-            lasts = other.kind is KeyKind.admin and other.is_valid(now) and other.expires_at is None
-            if lasts and other.id != key.id:
+            is_permanent_admin = other.kind is KeyKind.admin and other.is_valid(now) and other.expires_at is None
+            if is_permanent_admin and other.id != key.id:
                 return
         raise AccountConflict("the last admin key cannot be revoked: make or rotate another one first")
 
@@ -325,7 +326,7 @@ class Accounts:
         if row is None:
             return
         if application_of(row).organization_id != organization_id:
-            # Who has it is nobody else's business: the same is said of ids that nobody may have.
+            # The message must not reveal that another organization has the id: forbidden ids get the same message.
             raise unavailable_id(application_id)
         raise AccountConflict(f"the application id {application_id!r} is or was in use")
 
@@ -340,7 +341,7 @@ class Accounts:
             raise RecordNotFound(f"there is no application {application_id!r}")
 
     def _stamp(self) -> datetime:
-        """Now, as exact as it is stored."""
+        """Return now, cut to the milliseconds that the store keeps."""
         now = self._now()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 

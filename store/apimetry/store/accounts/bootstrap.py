@@ -1,7 +1,7 @@
-"""The first organization, application and keys of an empty store.
+"""Create the first organization, application and keys of an empty store.
 
-Collectors and query services that start at once over one server may all find it empty. Their records have the same
-ids, because ids follow from the given keys, so that together they make one organization, application and set of keys.
+Several collectors and query services may start at once over one empty server. The ids of their records are derived
+from the configured keys, so all services write the same ids: one organization, one application and one set of keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFAULT_NAME: Final = "default"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What `bootstrap` made, keys included: the only time they can be read."""
+    """The ids and keys that `bootstrap` created; a key cannot be read again later."""
 
     organization_id: str
     application_id: str
@@ -29,7 +29,7 @@ class Credentials:
     read_key: str = field(repr=False)
 
 
-def bootstrap(  # noqa: PLR0913 - the four things that are made
+def bootstrap(  # noqa: PLR0913 - one option for each record
     accounts: Accounts,
     *,
     application: str | None = None,
@@ -38,11 +38,11 @@ def bootstrap(  # noqa: PLR0913 - the four things that are made
     read_key: str | None = None,
     keep: Callable[[Credentials], None] = lambda _: None,
 ) -> Credentials | None:
-    """Make the first application with this id and these keys, on a store without accounts only; else None.
+    """Create the first application and its keys; return None where a store has an admin key already.
 
-    What is not given is generated. `keep` is called with the keys before the first of them exists: keys that it
-    cannot keep are not made. Given keys are checked before anything is made, also when nothing will be:
-    AccountInvalid says what is wrong. A bootstrap that was killed half way is completed by the next one.
+    An id or key that is None is generated. `keep` is called with the keys before any key is stored: if `keep` raises,
+    no key is created. The keys are checked first, also where nothing will be created: raises AccountInvalid. The next
+    bootstrap completes a bootstrap that was killed.
     """
     secrets = {
         kind: generate_key(kind) if secret is None else check_key(kind, secret)
@@ -62,42 +62,44 @@ def bootstrap(  # noqa: PLR0913 - the four things that are made
         if organizations
         else accounts.create_organization(DEFAULT_NAME, organization_id=organization_id)
     )
-    made = _first_application(accounts, organization.id, application)
+    application_id = _first_application(accounts, organization.id, application).id
     credentials = Credentials(
-        organization.id, made.id, secrets[KeyKind.admin], secrets[KeyKind.write], secrets[KeyKind.read]
+        organization.id, application_id, secrets[KeyKind.admin], secrets[KeyKind.write], secrets[KeyKind.read]
     )
     keep(credentials)
-    wanted = {hash_key(secret) for secret in secrets.values()}
+    digests = {hash_key(secret) for secret in secrets.values()}
     for key, digest in existing:
-        if digest not in wanted:
+        if digest not in digests:
             accounts.revoke_key(key.id)
-    done = {digest for _, digest in existing}
+    existing_digests = {digest for _, digest in existing}
     for kind in (KeyKind.write, KeyKind.read, KeyKind.admin):
-        if hash_key(secrets[kind]) not in done:
-            _first_key(accounts, organization.id, kind, made.id, secrets[kind])
+        if hash_key(secrets[kind]) not in existing_digests:
+            _create_first_key(accounts, organization.id, kind, application_id, secrets[kind])
     return credentials
 
 
 def has_admin_key(accounts: Accounts) -> bool:
-    """Return whether a bootstrap was completed: the admin key is made last, and a revoked one counts."""
+    """Return whether a bootstrap was completed: it creates the admin key last. A revoked admin key counts."""
     return any(key.kind is KeyKind.admin for key, _ in accounts.keys_with_hashes())
 
 
 def _first_application(accounts: Accounts, organization_id: str, application_id: str | None) -> Application:
-    for found in accounts.applications(organization_id):
-        if application_id in (None, found.id):
-            return found
+    for application in accounts.applications(organization_id):
+        if application_id in (None, application.id):
+            return application
     try:
         return accounts.create_application(
             organization_id, application_id or DEFAULT_NAME, application_id=application_id
         )
     except AccountConflict:
-        # Another process made it since, or it was deleted once, which this lookup then refuses.
+        # Another process has created the application since. Or it was deleted earlier: then this call raises.
         return accounts.application(application_id or "")
 
 
-def _first_key(accounts: Accounts, organization_id: str, kind: KeyKind, application_id: str, secret: str) -> None:
+def _create_first_key(
+    accounts: Accounts, organization_id: str, kind: KeyKind, application_id: str, secret: str
+) -> None:
     owner = None if kind is KeyKind.admin else application_id
-    # A conflict is another process that has just made the same key.
+    # A conflict means that another process has just created the same key.
     with contextlib.suppress(AccountConflict):
         accounts.create_key(organization_id, kind, application_id=owner, name=DEFAULT_NAME, secret=secret)

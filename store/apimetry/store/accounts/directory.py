@@ -1,11 +1,11 @@
-"""The accounts as both services authenticate against them: a snapshot, seconds old at most.
+"""Authenticate keys against a snapshot of the accounts that is seconds old at most; both services use it.
 
-A revoked key stops working with the next refresh (5 s); a new key works at once, because asking for an unknown key
-refreshes the snapshot, at most once a second. While the store is away the last snapshot holds.
+A revoked key stops working with the next refresh (5 s). A new key works at once: an unknown key refreshes the
+snapshot, at most once a second. While the store is away the last snapshot stays in use.
 
-With a `snapshot_path` the snapshot is also kept on the disk, and a start that finds the store away begins with that
-one. It may be old, so that a key which it does not know is told to come back instead of being refused; with the
-store's first answer it is replaced.
+With a `snapshot_path` the snapshot is also written to the disk. If the store is away at a start, the service starts
+with the snapshot from the disk. That snapshot may be old, so the client of an unknown key is asked to retry instead
+of being refused. The store's first response replaces the snapshot.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ USE_RESOLUTION: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Principal:
-    """Whom a valid key speaks for; `application_id` is None for an admin key."""
+    """The owner of a valid key; `application_id` is None for an admin key."""
 
     kind: KeyKind
     key_id: str
@@ -49,9 +49,9 @@ class Principal:
 
 
 class Directory:
-    """Finds keys, applications and organizations without asking the store; for one event loop.
+    """Find keys, applications and organizations without a query to the store; for one event loop.
 
-    Mutable state, all of it the loop's: the snapshot, the refresh under way, and the uses not yet written.
+    Mutable state, used by the loop only: the snapshot, the running refresh, and the uses not yet written.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Directory:
         self._monotonic = monotonic
         self._path = snapshot_path
         self._snapshot: Snapshot | None = None
-        # What is in the file, in as far as it matters there; None: unknown.
-        self._kept: Snapshot | None = None
+        # The accounts in the file, without last uses; None: unknown.
+        self._written: Snapshot | None = None
         self._from_disk = False
         self._started_refresh_at = float("-inf")
         self._logged_at = float("-inf")
@@ -79,9 +79,9 @@ class Directory:
         self._uses: dict[str, datetime] = {}
 
     async def start(self) -> None:
-        """Load the first snapshot and keep it fresh; a store that is away delays the load, it does not raise.
+        """Load the first snapshot and start refreshing it; a store that is away raises nothing here.
 
-        With a snapshot on the disk a store that hangs is not waited for longer than FIRST_LOAD_S.
+        With a snapshot on the disk, `start` waits for the store for FIRST_LOAD_S at most.
         """
         if self._path is not None and self._snapshot is None:
             self._snapshot = await asyncio.get_running_loop().run_in_executor(None, read_snapshot, self._path)
@@ -108,14 +108,14 @@ class Directory:
 
     @property
     def loaded(self) -> bool:
-        """Whether there is a snapshot; without one every `find` raises StoreUnavailable."""
+        """Return whether a snapshot is loaded; without a snapshot every `find` raises StoreUnavailable."""
         return self._snapshot is not None
 
     async def find(self, secret: str) -> Principal | None:
-        """Whom the key speaks for, or None when it is unknown, revoked or expired.
+        """Return the owner of the key, or None when the key is unknown, revoked or expired.
 
-        Raises StoreUnavailable as long as no snapshot could be loaded, and for a key that a snapshot from the disk
-        does not know: it may be newer.
+        Raises StoreUnavailable while no snapshot is loaded. Raises it also for a key that is not in a snapshot from
+        the disk: the key may be newer than that snapshot.
         """
         digest = hash_key(secret)
         key = self._current().keys.get(digest) if self._snapshot else None
@@ -135,28 +135,29 @@ class Directory:
         return Principal(key.kind, key.id, key.organization_id, key.application_id)
 
     def application(self, application_id: str) -> Application | None:
-        """One application, deleted ones excepted."""
+        """Return one application; None where it is unknown or deleted."""
         return self._current().applications.get(application_id)
 
     def organization(self, organization_id: str) -> Organization | None:
-        """One organization."""
+        """Return one organization; None where it is unknown."""
         return self._current().organizations.get(organization_id)
 
     def applications_of(self, organization_id: str) -> list[Application]:
-        """The organization's applications, oldest first."""
-        return [found for found in self._current().applications.values() if found.organization_id == organization_id]
+        """Return the organization's applications, oldest first."""
+        applications = self._current().applications.values()
+        return [application for application in applications if application.organization_id == organization_id]
 
     async def refresh(self) -> None:
-        """Load a new snapshot, or wait for the one under way; keeps the old one when the store cannot answer."""
+        """Load a new snapshot, or wait for the running refresh; an error of the store keeps the old snapshot."""
         if self._refreshing is None or self._refreshing.done():
             self._started_refresh_at = self._monotonic()
             self._refreshing = asyncio.create_task(self._refresh(), name="apimetry-directory-refresh")
-        # Shielded: a request that is cancelled does not take the refresh from the others that wait for it.
+        # Shielded: a cancelled request must not cancel the refresh for other requests that wait for it.
         await asyncio.shield(self._refreshing)
 
     def _may_refresh(self) -> bool:
-        under_way = self._refreshing is not None and not self._refreshing.done()
-        return under_way or self._monotonic() - self._started_refresh_at >= UNKNOWN_KEY_INTERVAL_S
+        is_refreshing = self._refreshing is not None and not self._refreshing.done()
+        return is_refreshing or self._monotonic() - self._started_refresh_at >= UNKNOWN_KEY_INTERVAL_S
 
     def _current(self) -> Snapshot:
         if self._snapshot is None:
@@ -170,18 +171,18 @@ class Directory:
             self._log(error)
             return
         self._from_disk = False
-        await self._keep_on_disk(self._snapshot)
+        await self._write_to_disk(self._snapshot)
 
-    async def _keep_on_disk(self, snapshot: Snapshot) -> None:
-        kept = _without_uses(snapshot)
-        if self._path is None or kept == self._kept:
+    async def _write_to_disk(self, snapshot: Snapshot) -> None:
+        snapshot = _without_uses(snapshot)
+        if self._path is None or snapshot == self._written:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(None, write_snapshot, self._path, kept)
+            await asyncio.get_running_loop().run_in_executor(None, write_snapshot, self._path, snapshot)
         except OSError as error:
             logger.warning("the accounts cannot be kept in %s: %s", self._path, error.strerror)
         else:
-            self._kept = kept
+            self._written = snapshot
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -210,20 +211,20 @@ class Directory:
         now = self._monotonic()
         if now - self._logged_at >= LOG_INTERVAL_S:
             self._logged_at = now
-            kept = "the last ones hold" if self.loaded else "there are none yet"
-            logger.warning("accounts cannot be refreshed, %s: %s", kept, error)
+            consequence = "the last ones hold" if self.loaded else "there are none yet"
+            logger.warning("accounts cannot be refreshed, %s: %s", consequence, error)
 
 
 def _without_uses(snapshot: Snapshot) -> Snapshot:
-    """The snapshot without what changes with every use of a key: the file is written when accounts change."""
+    """Return the snapshot without last uses: the file is written only when accounts change."""
     keys = {digest: replace(key, last_used_at=None) for digest, key in snapshot.keys.items()}
     return replace(snapshot, keys=keys)
 
 
 def _load(accounts: Accounts) -> Snapshot:
-    applications = {found.id: found for found in accounts.applications()}
+    applications = {application.id: application for application in accounts.applications()}
     return Snapshot(
-        {found.id: found for found in accounts.organizations()},
+        {organization.id: organization for organization in accounts.organizations()},
         applications,
         {
             digest: key

@@ -1,4 +1,4 @@
-"""The account records as rows of their tables: how they are read, and how they are written. Pure."""
+"""Convert the account records to rows of their tables and back; pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ KEYS: Final = (
 
 
 def organization_of(row: tuple[Any, ...]) -> Organization:
-    """The organization of a row of ORGANIZATIONS."""
+    """Return the organization of a row of ORGANIZATIONS."""
     return Organization(row[0], row[1], Plan(*row[2:6]), row[6])
 
 
 def organization_columns(organization: Organization) -> Columns:
-    """The columns of an organization."""
+    """Return the columns of an organization."""
     plan = organization.plan
     return {
         "id": ("String", organization.id),
@@ -44,12 +44,12 @@ def organization_columns(organization: Organization) -> Columns:
 
 
 def application_of(row: tuple[Any, ...]) -> Application:
-    """The application of a row of APPLICATIONS; whether it is deleted is the row's last value."""
+    """Return the application of a row of APPLICATIONS; the row's last value, `deleted`, is not part of it."""
     return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7])
 
 
 def application_columns(application: Application, *, deleted: bool) -> Columns:
-    """The columns of an application."""
+    """Return the columns of an application."""
     return {
         "id": ("String", application.id),
         "organization_id": ("String", application.organization_id),
@@ -64,7 +64,7 @@ def application_columns(application: Application, *, deleted: bool) -> Columns:
 
 
 def key_of(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
-    """The key of a row of KEYS, whose last value is its SHA-256; its last use is kept elsewhere."""
+    """Return the key of a row of KEYS; its last use comes from the table `key_uses`."""
     return Key(
         id=row[0],
         kind=KeyKind(row[1]),
@@ -80,7 +80,7 @@ def key_of(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
 
 
 def key_columns(key: Key, sha256: str) -> Columns:
-    """The columns of a key; of its secret only the SHA-256."""
+    """Return the columns of a key; the secret's SHA-256 stands for the secret."""
     return {
         "id": ("String", key.id),
         "kind": ("String", key.kind.value),

@@ -1,4 +1,4 @@
-"""The account records as values, the form of a key, and what is allowed in either; pure."""
+"""Define the account records and the form of a key, and check their values; pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apimetry.store.errors import AccountInvalid
 
 
 class KeyKind(str, Enum):
-    """What a key may do: everything in its organization, send to one application, or query one."""
+    """A key's right: everything in its organization, sending to one application, or querying one application."""
 
     admin = "admin"
     write = "write"
@@ -34,7 +34,7 @@ KEY_LENGTHS: Final = (48, 52)
 SHOWN_CHARACTERS: Final = 16
 DEFAULT_RETENTION_DAYS: Final = 90
 MAX_RETENTION_DAYS: Final = 3650
-# For ever is 54 years: rows hold days that are added to their time, and DateTime ends in 2106.
+# "For ever" is 54 years: the engine adds a row's days to its time, and DateTime ends in 2106.
 FOREVER_DAYS: Final = 20_000
 
 _KEY_ALPHABET: Final = string.ascii_letters + string.digits
@@ -46,7 +46,7 @@ MAX_NAME_CHARACTERS: Final = 200
 
 @dataclass(frozen=True)
 class Plan:
-    """What an organization may have; None is no limit."""
+    """The limits of an organization; None is no limit."""
 
     name: str = "self-hosted"
     max_applications: int | None = None
@@ -66,7 +66,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """How many requests the application's own clients may make; None is no limit. Shown, not enforced."""
+    """How many requests the application's own clients may make; None is no limit. apimetry does not enforce them."""
 
     per_minute: int | None = None
     per_hour: int | None = None
@@ -75,7 +75,7 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class Application:
-    """What events belong to; stored events follow a changed `retention_days` by a job (`jobs`)."""
+    """The owner of events. A changed `retention_days` reaches stored events by a job (`jobs`)."""
 
     id: str
     organization_id: str
@@ -101,28 +101,28 @@ class Key:
     last_used_at: datetime | None = None
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether the key still works at `now`."""
+        """Return whether the key still works at `now`."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 def hash_key(secret: str) -> str:
-    """The form in which a key is stored and looked up: SHA-256, as 64 hex digits."""
+    """Return the SHA-256 of a key, as 64 hex digits; the store keeps a key in this form and looks it up by it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def generate_key(kind: KeyKind) -> str:
-    """A new key of 48 characters; the random part has at least 220 bits."""
+    """Return a new key of 48 characters; its random part has at least 220 bits."""
     prefix = KEY_PREFIXES[kind]
     return prefix + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(KEY_LENGTH - len(prefix)))
 
 
 def derived_id(sha256: str) -> str:
-    """The id that belongs to a hash: who makes the same record twice, in two processes at once, makes one."""
+    """Return the id that belongs to a hash: two processes that create the same record write the same id."""
     return hash_key(sha256)[:24]
 
 
 def check_key(kind: KeyKind, secret: str) -> str:
-    """`secret`, when it has the form of a key of this kind; raises AccountInvalid without repeating it."""
+    """Return `secret` if it has the form of a key of this kind; raises AccountInvalid without the secret."""
     prefix = KEY_PREFIXES[kind]
     if not secret.startswith(prefix):
         raise AccountInvalid(f"the {kind.value} key must start with {prefix}")
@@ -134,33 +134,33 @@ def check_key(kind: KeyKind, secret: str) -> str:
 
 
 def checked_application_id(application_id: str) -> str:
-    """`application_id`, when it may be one."""
+    """Return `application_id` if it is allowed; raises AccountInvalid."""
     if not _APPLICATION_ID.fullmatch(application_id):
         raise AccountInvalid(
             f"an application's id is 1 to 64 letters, digits, '_', '.' and '-', not {application_id[:80]!r}"
         )
     if not any(character.isalnum() for character in application_id):
-        # '.' and '..' are no ids in a path, and '...' is none that anybody could read.
+        # A URL's path cannot hold '.' or '..' as an id, and nobody can read '...'.
         raise unavailable_id(application_id)
     return application_id
 
 
 def unavailable_id(application_id: str) -> AccountInvalid:
-    """The refusal of an id that cannot be had."""
+    """Return the error for an id that is not available."""
     return AccountInvalid(f"the application id {application_id!r} cannot be had: choose another, or leave it out")
 
 
 def checked_name(name: str, *, empty: bool = False) -> str:
-    """`name` without surrounding spaces; `empty` allows none."""
+    """Return `name` without surrounding spaces; `empty` allows an empty name. Raises AccountInvalid."""
     if not (name.strip() or empty) or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise AccountInvalid(f"a name is 1 to {MAX_NAME_CHARACTERS} printable characters")
     return name.strip()
 
 
 def checked_retention(days: int | None, plan: Plan) -> int:
-    """The days to keep events: the default, as far as the plan allows it, where none are asked for.
+    """Return the retention in days; None takes the default, or the plan's limit where that is lower.
 
-    FOREVER_DAYS is for ever, where the plan has no limit.
+    FOREVER_DAYS keeps events for ever, and is allowed where the plan has no limit. Raises AccountInvalid.
     """
     longest = min(plan.max_retention_days or MAX_RETENTION_DAYS, MAX_RETENTION_DAYS)
     if days is None:
@@ -177,12 +177,12 @@ def checked_retention(days: int | None, plan: Plan) -> int:
 
 
 def days_or_none(retention_days: int) -> int | None:
-    """The days of a retention; None is for ever."""
+    """Return the days of a retention; None for ever."""
     return None if retention_days == FOREVER_DAYS else retention_days
 
 
 def checked_limits(limits: RequestLimits) -> RequestLimits:
-    """`limits`, each absent or at least 1."""
+    """Return `limits` if every limit is None or at least 1; raises AccountInvalid."""
     for name in ("per_minute", "per_hour", "per_day"):
         value = getattr(limits, name)
         if value is not None and not 1 <= value < 2**63:

@@ -1,7 +1,7 @@
-"""The accounts on the disk of a collector, so that it can start while the store is away.
+"""Write the accounts to the disk of a collector, so that the collector can start while the store is away.
 
-What is in it: organizations, applications and keys as the store has them; of a key only its SHA-256. The file belongs
-to its owner only (0600). It is replaced as a whole, and one that cannot be read counts as none.
+The file holds organizations, applications and keys, and only the SHA-256 of a key. Only the file's owner can read it
+(0600). It is replaced as a whole. A file that cannot be read is ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILE_MODE: Final = 0o600
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All accounts at one moment, by id; keys by the SHA-256 of their secret."""
+    """All accounts at one moment: organizations and applications by id, keys by the SHA-256 of their secret."""
 
     organizations: dict[str, Organization] = field(default_factory=dict)
     applications: dict[str, Application] = field(default_factory=dict)
@@ -33,11 +33,11 @@ class Snapshot:
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
-    """Replace the file, on the disk with its name when this returns; raises OSError."""
+    """Replace the file; its content and its name are fsync'd before the function returns. Raises OSError."""
     records = {
         "version": VERSION,
-        "organizations": [asdict(found) for found in snapshot.organizations.values()],
-        "applications": [asdict(found) for found in snapshot.applications.values()],
+        "organizations": [asdict(organization) for organization in snapshot.organizations.values()],
+        "applications": [asdict(application) for application in snapshot.applications.values()],
         "keys": [{**asdict(key), "sha256": digest} for digest, key in snapshot.keys.items()],
     }
     new = path.with_name(f"{path.name}.new")
@@ -56,7 +56,7 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
-    """Return the file's accounts; None where there is no file, or none that this version can read."""
+    """Return the file's accounts; None where the file is missing or this version cannot read it."""
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
         _check_version(records["version"])

@@ -1,1 +1,1 @@
-"""Alert rules, and what they triggered."""
+"""Alert rules and their events."""

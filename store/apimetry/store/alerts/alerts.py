@@ -1,8 +1,8 @@
-"""The alert rules of a store, and the log of what they did.
+"""Store alert rules, and the log of their events.
 
-A rule is a record like the accounts'; its changes are as `versions` says. An event of a rule, its n-th,
-is written once, whoever tries: see `turns` for how. So a rule fires once for all services, even when two of them
-evaluate it at the same time.
+A rule is a record like the accounts, and `versions` writes its changes. The n-th event of a rule is stored once,
+however many services write it (`turns` explains how). So a rule fires once for all services, even when two services
+evaluate the rule at the same time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from apimetry.store.client import Store
 
 MAX_RULES: Final = 1000
-"""Rules of one organization: all of them are evaluated within a minute."""
+"""The most rules of one organization: all rules are evaluated within a minute."""
 
 _RULES: Final = (
     "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
@@ -50,7 +50,7 @@ _OF_ORGANIZATION: Final = (
 _LAST_EVENTS: Final = (
     f"{_EVENTS} WHERE rule_id IN {{rules:Array(String)}} ORDER BY rule_id, sequence DESC LIMIT 1 BY rule_id"
 )
-# Due: never tried or noted as pending, and not touched lately.
+# Due: the delivery was never tried, or it is pending and its last attempt is old enough.
 _DUE_EVENTS: Final = (
     " WHERE at >= {since:DateTime('UTC')} AND at < {before:DateTime('UTC')} AND id NOT IN (SELECT event_id"
     " FROM alert_deliveries FINAL WHERE state != 'pending' OR at >= {before:DateTime('UTC')}) ORDER BY at, id"
@@ -74,7 +74,7 @@ _ADD_DELIVERY: Final = (
 class Alerts:
     """The alert rules and events of one store: blocking, safe from several threads.
 
-    `_lock` makes each read-and-change one step within this process; between processes the last change wins.
+    `_lock` makes a read and the change after it one step within this process. Between processes the last change wins.
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,23 +84,23 @@ class Alerts:
 
     @property
     def store(self) -> Store:
-        """The store that holds the records."""
+        """Return the store that holds the records."""
         return self._store
 
     def rules(self, organization_id: str | None = None) -> list[AlertRule]:
-        """The rules of one organization (of all: None), oldest first, those of deleted applications left out."""
+        """Return the rules of one organization (None: of all), oldest first, except rules of deleted applications."""
         rows = self._store.query(_RULES + _OF_ORGANIZATION, {"organization": organization_id or ""})
         return [_rule(row) for row in rows]
 
     def rule(self, rule_id: str) -> AlertRule:
-        """One rule; raises RecordNotFound."""
+        """Return one rule; raises RecordNotFound."""
         rows = self._store.query(f"{_RULES} WHERE deleted = 0 AND id = {{id:String}}", {"id": rule_id})
         if not rows:
             raise RecordNotFound(f"there is no alert rule with the id {rule_id!r}")
         return _rule(rows[0])
 
     def create(self, rule: AlertRule) -> AlertRule:
-        """Write a new rule; raises AccountInvalid, and PlanLimitExceeded over MAX_RULES."""
+        """Write a new rule; raises AccountInvalid, and PlanLimitExceeded above MAX_RULES."""
         with self._lock:
             if len(self.rules(rule.organization_id)) >= MAX_RULES:
                 raise PlanLimitExceeded(f"an organization may have {MAX_RULES} alert rules")
@@ -115,27 +115,27 @@ class Alerts:
             return rule
 
     def delete(self, rule_id: str) -> None:
-        """Remove a rule; its events stay in the log. Raises RecordNotFound."""
+        """Delete a rule; its events stay in the log. Raises RecordNotFound."""
         with self._lock:
             self._write(self.rule(rule_id), deleted=True)
 
     def states(self, rule_ids: Sequence[str]) -> dict[str, AlertState]:
-        """Where rules stand, by their id."""
-        asked = {"rules": list(rule_ids)}
-        events = self._store.query(_LAST_EVENTS, asked)
-        measured = self._store.query(
+        """Return the states of rules, by rule id."""
+        parameters = {"rules": list(rule_ids)}
+        events = self._store.query(_LAST_EVENTS, parameters)
+        measurements = self._store.query(
             "SELECT rule_id, value, measured_at FROM alert_measurements FINAL WHERE rule_id IN {rules:Array(String)}",
-            asked,
+            parameters,
         )
         states = {rule_id: AlertState() for rule_id in rule_ids}
         for event in map(_event, events):
             states[event.rule_id] = AlertState(event)
-        for rule_id, value, measured_at in measured:
+        for rule_id, value, measured_at in measurements:
             states[rule_id] = replace(states[rule_id], value=value, measured_at=measured_at)
         return states
 
     def record_measurements(self, values: Mapping[str, float | None], at: datetime) -> None:
-        """Keep what each rule measured at a minute, None where there was nothing to measure."""
+        """Store the values that rules measured at a minute, by rule id; None where there was nothing to measure."""
         if values:
             self._store.command(
                 _ADD_MEASUREMENTS,
@@ -144,34 +144,34 @@ class Alerts:
             )
 
     def record_event(self, event: AlertEvent) -> bool:
-        """Write a rule's event; whether it was kept, and not another service's event of the same number."""
+        """Write a rule's event; return False where another service's event with the same number was stored first."""
         self._store.command(
             _ADD_EVENT,
             {**event.__dict__, "kind": event.kind.value},
             settings={**FIRST_WINS, "insert_deduplication_token": f"{event.rule_id}/{event.sequence}"},
         )
-        kept = self._store.query(
+        rows = self._store.query(
             "SELECT id FROM alert_events FINAL WHERE rule_id = {rule:String} AND sequence = {sequence:UInt64}",
             {"rule": event.rule_id, "sequence": event.sequence},
         )
-        return kept == [(event.id,)]
+        return rows == [(event.id,)]
 
     def events(self, rule_id: str) -> list[tuple[AlertEvent, str]]:
-        """The events of one rule, the last first, each with its delivery: pending, delivered, failed or none."""
+        """Return the events of one rule with their deliveries (pending, delivered, failed or none), newest first."""
         rows = self._store.query(
             f"{_EVENTS} WHERE rule_id = {{rule:String}} ORDER BY sequence DESC LIMIT 1000", {"rule": rule_id}
         )
-        found = [_event(row) for row in rows]
+        events = [_event(row) for row in rows]
         states = dict(
             self._store.query(
                 "SELECT event_id, state FROM alert_deliveries FINAL WHERE event_id IN {ids:Array(String)}",
-                {"ids": [event.id for event in found]},
+                {"ids": [event.id for event in events]},
             )
         )
-        return [(event, states.get(event.id, "none")) for event in found]
+        return [(event, states.get(event.id, "none")) for event in events]
 
     def record_delivery(self, event_id: str, state: str, *, attempts: int, at: datetime) -> None:
-        """Note how an event's webhook stands: pending, delivered or failed."""
+        """Store the state of an event's delivery: pending, delivered or failed."""
         self._store.command(
             _ADD_DELIVERY,
             {"id": event_id, "state": state, "attempts": attempts, "at": at, "version": self._versions.next()},
@@ -179,7 +179,7 @@ class Alerts:
         )
 
     def pending_deliveries(self, *, since: datetime, before: datetime) -> list[AlertEvent]:
-        """Events from `since` on whose webhook was last tried, or due, before `before`, and is still to be sent."""
+        """Return the events in `[since, before)` whose message is unsent, and was not tried at or after `before`."""
         rows = self._store.query(_EVENTS + _DUE_EVENTS, {"since": since, "before": before})
         return [_event(row) for row in rows]
 
@@ -188,7 +188,7 @@ class Alerts:
 
 
 def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
-    """The columns of a rule."""
+    """Return the columns of a rule."""
     return {
         "id": ("String", rule.id),
         "organization_id": ("String", rule.organization_id),

@@ -1,4 +1,4 @@
-"""Where the messages of a rule arrive, said by its channel or told by its address; pure."""
+"""Choose the channel of a rule's messages by the rule's address, and check the address; pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ROUTING_KEY_PATTERN: Final = "^[A-Za-z0-9]{32}$"
 
 _ROUTING_KEY = re.compile(ROUTING_KEY_PATTERN)
 _MAILTO: Final = "mailto:"
-# The practical part of RFC 5322: what mail servers on the internet have, and nothing that could end a header.
+# The part of RFC 5322 that mail servers on the internet use, without characters that could end a header.
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.?[A-Za-z0-9])*")
 _MAX_EMAIL: Final = 254
 
 
 class Channel(str, Enum):
-    """The form of a rule's messages."""
+    """The receiver of a rule's messages, which determines their form."""
 
     webhook = "webhook"
     slack = "slack"
@@ -40,7 +40,7 @@ _BY_HOST: Final = {
     "events.pagerduty.com": Channel.pagerduty,
     "events.eu.pagerduty.com": Channel.pagerduty,
 }
-# Connectors of Office 365, and workflows of Power Automate, which have replaced them.
+# Connectors of Office 365, and workflows of Power Automate, which replace the connectors.
 _BY_DOMAIN: Final = {
     "webhook.office.com": Channel.teams,
     "logic.azure.com": Channel.teams,
@@ -49,8 +49,8 @@ _BY_DOMAIN: Final = {
 }
 
 
-def told_by(address: str) -> Channel:
-    """Return the channel that an address stands for: our own signed JSON where it tells nothing else."""
+def channel_of(address: str) -> Channel:
+    """Return the channel of an address: `webhook`, our own signed JSON, where no other channel matches."""
     if address.lower().startswith(_MAILTO):
         return Channel.email
     try:
@@ -59,16 +59,17 @@ def told_by(address: str) -> Channel:
         return Channel.webhook
     if host in _BY_HOST:
         return _BY_HOST[host]
-    return next((found for domain, found in _BY_DOMAIN.items() if host.endswith(f".{domain}")), Channel.webhook)
+    channels = (channel for domain, channel in _BY_DOMAIN.items() if host.endswith(f".{domain}"))
+    return next(channels, Channel.webhook)
 
 
 def recipients(address: str) -> list[str]:
     """Return the e-mail addresses of `mailto:one@example.com,two@example.com`."""
-    return [unquote(each).strip() for each in address[len(_MAILTO) :].split(",")]
+    return [unquote(recipient).strip() for recipient in address[len(_MAILTO) :].split(",")]
 
 
 def check_address(channel: Channel, address: str | None, routing_key: str | None) -> None:
-    """Raise AccountInvalid, naming the JSON member, where a channel cannot be reached like this."""
+    """Raise AccountInvalid, which names the JSON member, where the address or the key does not fit the channel."""
     if (routing_key is not None) is not (channel is Channel.pagerduty):
         raise AccountInvalid("routingKey belongs to the channel pagerduty, which needs it, and only to it")
     if routing_key is not None and not _ROUTING_KEY.fullmatch(routing_key):
@@ -83,9 +84,9 @@ def check_address(channel: Channel, address: str | None, routing_key: str | None
 
 
 def _check_mailto(address: str) -> None:
-    found = recipients(address) if address.lower().startswith(_MAILTO) else []
-    is_good = all(_EMAIL.fullmatch(each) and len(each) <= _MAX_EMAIL for each in found)
-    if not is_good or not 1 <= len(found) <= MAX_RECIPIENTS or len(address) > MAX_ADDRESS:
+    emails = recipients(address) if address.lower().startswith(_MAILTO) else []
+    is_good = all(_EMAIL.fullmatch(email) and len(email) <= _MAX_EMAIL for email in emails)
+    if not is_good or not 1 <= len(emails) <= MAX_RECIPIENTS or len(address) > MAX_ADDRESS:
         raise AccountInvalid(
             "webhookUrl of the channel email must be mailto: with"
             f" 1 to {MAX_RECIPIENTS} addresses, separated by commas: mailto:ops@example.com"

@@ -1,4 +1,4 @@
-"""How many alert rules an organization has, and what they triggered: the one place that counts them."""
+"""Count an organization's alert rules and fired alerts; no other module counts them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHERE organization_id = {organization:String} AND kind = 'firing'"""
 
 @dataclass(frozen=True)
 class AlertFigures:
-    """Of one organization: rules that exist, paused ones included; and what they triggered, times in seconds."""
+    """One organization's rules, also paused rules, and its fired alerts; times in seconds since the epoch."""
 
     rules: int = 0
     last_triggered_at: int | None = None
@@ -26,7 +26,7 @@ class AlertFigures:
 
 
 def alert_figures(organization_id: str, *, ask: Ask, now: int) -> AlertFigures:
-    """Return the figures at `now`; what a deleted rule triggered counts on."""
+    """Return the figures at `now`, in seconds since the epoch; the alerts of deleted rules count, too."""
     parameters = {"organization": organization_id, "since": now - _DAY_S}
     ((last, recent, rules),) = ask(Statement(_SQL, parameters))
     return AlertFigures(rules, last, recent)

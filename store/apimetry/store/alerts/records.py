@@ -1,4 +1,4 @@
-"""Alert rules and what became of them, as values, and what is allowed in a rule; pure."""
+"""Define alert rules, their events and their states, and check a rule's values; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from apimetry.store.accounts.records import checked_name
-from apimetry.store.alerts.channels import Channel, check_address, told_by
+from apimetry.store.alerts.channels import Channel, channel_of, check_address
 from apimetry.store.errors import AccountInvalid
 
 MAX_WINDOW_S: Final = 86400
@@ -22,7 +22,7 @@ _SECRET_BYTES: Final = 32
 
 
 class Metric(str, Enum):
-    """What a rule measures over its window."""
+    """The figure that a rule measures over its window."""
 
     error_rate = "error_rate"
     latency_mean = "latency_mean"
@@ -33,18 +33,18 @@ class Metric(str, Enum):
 
 
 NEEDS_REQUESTS: Final = frozenset({Metric.error_rate, Metric.latency_mean, Metric.latency_percentile})
-"""The metrics that say nothing about a window without requests."""
+"""The metrics that have no value in a window without requests."""
 
 
 class Direction(str, Enum):
-    """On which side of its threshold a rule fires."""
+    """The side of the threshold on which a rule fires."""
 
     above = "above"
     below = "below"
 
 
 class Transition(str, Enum):
-    """What happened to a rule."""
+    """The kind of a rule's event."""
 
     firing = "firing"
     resolved = "resolved"
@@ -52,11 +52,11 @@ class Transition(str, Enum):
 
 @dataclass(frozen=True)
 class AlertRule:
-    """When to raise an alarm about one application, and whom to tell.
+    """A condition on one application's requests, and the receiver of the messages when it holds.
 
-    The threshold is in percent for the error rate and the utilization, in milliseconds for latencies; a rule about no
-    data has none (0). `include` and `exclude` hold `field:value`. `webhook_secret` signs what is sent in
-    the channel `webhook`. `channel` is None where the address tells it.
+    The threshold is in percent for the error rate and the utilization, in milliseconds for latencies, and 0 for
+    `no_data`. `include` and `exclude` hold `field:value`. `webhook_secret` signs the messages of the channel
+    `webhook`. `channel` is None where the address determines the channel.
     """
 
     id: str
@@ -81,15 +81,15 @@ class AlertRule:
 
     @property
     def sends_by(self) -> Channel | None:
-        """The channel of the rule's messages; None where it sends none."""
+        """Return the channel of the rule's messages; None where the rule sends no messages."""
         if self.channel is not None or self.webhook_url is None:
             return self.channel
-        return told_by(self.webhook_url)
+        return channel_of(self.webhook_url)
 
 
 @dataclass(frozen=True)
 class AlertEvent:
-    """A rule fired or resolved: its `sequence`th event, from 1. `fired_at` is when it last fired, maybe now."""
+    """A rule fired or resolved. `sequence` numbers the rule's events from 1; `fired_at` is when it last fired."""
 
     id: str
     rule_id: str
@@ -105,7 +105,7 @@ class AlertEvent:
 
 @dataclass(frozen=True)
 class AlertState:
-    """Where a rule stands: its last event, None if it never fired, and what was last measured, and when."""
+    """A rule's last event (None if it never fired), its last measured value, and the time of the measurement."""
 
     last_event: AlertEvent | None = None
     value: float | None = None
@@ -113,17 +113,17 @@ class AlertState:
 
     @property
     def is_firing(self) -> bool:
-        """Whether the rule fired and has not resolved."""
+        """Return whether the rule fired and has not resolved."""
         return self.last_event is not None and self.last_event.kind is Transition.firing
 
 
 def new_webhook_secret() -> str:
-    """A secret in the form of the Standard Webhooks specification."""
+    """Return a secret in the form of the Standard Webhooks specification."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def checked_rule(rule: AlertRule) -> AlertRule:
-    """`rule`, when its parts fit each other; raises AccountInvalid naming the JSON member that does not."""
+    """Return `rule` if its values fit together; raises AccountInvalid, which names the JSON member."""
     checked_name(rule.name)
     if (rule.percentile is not None) is not (rule.metric is Metric.latency_percentile):
         raise AccountInvalid("percentile (1 to 99) belongs to the metric latency_percentile, and only to it")
