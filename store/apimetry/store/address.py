@@ -1,4 +1,4 @@
-"""A store's URL, taken apart and checked."""
+"""Parse and check a store's URL."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DEFAULT_DATABASE: Final = "apimetry"
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _SECURE_PORT: Final = 8443
 _PORT: Final = 8123
-# What may follow `?`: clickhouse-connect's own names for TLS and compression.
+# The URL's query may have these options: clickhouse-connect's names for TLS and compression.
 _OPTIONS: Final = frozenset({"ca_cert", "client_cert", "client_cert_key", "compress", "server_host_name", "verify"})
 
-# ClickHouse reads them in a file's name as a pattern.
+# ClickHouse reads these characters in a file's name as a pattern.
 _PATTERN_CHARACTERS: Final = frozenset("*?{}")
 _CLUSTER = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -28,7 +28,7 @@ class StoreAddressError(StoreError, ValueError):
 
 @dataclass(frozen=True)
 class StoreAddress:
-    """Where the store is: `path` of an embedded one, else `host` and the rest."""
+    """The place of the store: `path` for an embedded store, else the server's `host` and the other fields."""
 
     database: str
     path: Path | None = None
@@ -40,14 +40,14 @@ class StoreAddress:
     options: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
-        """For logs: without user and password."""
+        """Return the address for logs: without user and password."""
         if self.path is not None:
             return f"chdb://{self.path}"
         return f"{self.interface}://{self.host}:{self.port}/{self.database}"
 
 
 def parse_address(url: str) -> StoreAddress:
-    """Read `chdb:///path`, `clickhouse://user:password@host:port/database`, `clickhouses://…` or `http(s)://…`.
+    """Parse `chdb:///path`, `clickhouse://user:password@host:port/database`, `clickhouses://…` or `http(s)://…`.
 
     The database defaults to `apimetry`, the port to 8123 (8443 with TLS). `clickhouse://` speaks TLS on port 8443 or
     443, or with `?secure=true`. Raises StoreAddressError; its message never carries the password.
@@ -103,7 +103,7 @@ def _checked_database(name: str) -> str:
 
 
 def checked_cluster(name: str | None) -> str | None:
-    """`name`, when it may be a cluster's; an empty one is none."""
+    """Return the cluster's name, None for an empty name; raises StoreAddressError for a name that is not allowed."""
     if name and not _CLUSTER.fullmatch(name):
         raise StoreAddressError(f"a cluster's name is letters, digits, '_', '.' and '-', not {name!r}")
     return name or None

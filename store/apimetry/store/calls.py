@@ -1,4 +1,4 @@
-"""What organizations were sent in a month: the figure that a plan's number of calls limits."""
+"""Count an organization's requests of a month: a plan's number of calls limits this figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from apimetry.store.client import Store
 
-# Every version of an application's record has the same organization: no FINAL. Deleted ones are among them.
+# All versions of an application's record have the same organization, so no FINAL. Deleted applications count, too.
 _CALLS: Final = """SELECT organization_id, sum(requests)
 FROM counters
 INNER JOIN (SELECT DISTINCT id, organization_id FROM applications) AS applications
@@ -19,5 +19,5 @@ GROUP BY organization_id"""
 
 
 def calls_of_month(store: Store, month: date) -> Mapping[str, int]:
-    """Requests stored with a timestamp in the UTC month that begins at `month`, by organization; blocking."""
+    """Return the requests with a timestamp in the UTC month that begins at `month`, by organization id; blocks."""
     return dict(store.query(_CALLS, {"month": month}))

@@ -1,4 +1,4 @@
-"""The time, as records have it."""
+"""The clock of the records."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import datetime, timezone
 
 
 def utc_now() -> datetime:
-    """Return now, aware, in UTC."""
+    """Return the current time as an aware datetime in UTC."""
     return datetime.now(timezone.utc)

@@ -1,4 +1,4 @@
-"""clickhouse-connect's clients, made for a store's address."""
+"""Create clickhouse-connect's clients for a store's address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECT_TIMEOUT_S: Final = 5
 
 
 def embedded_client(address: StoreAddress, database: str | None) -> Client:
-    """Return a client of the engine in this process; raises StoreLocked where another one owns the directory."""
+    """Return a client of the engine in this process; raises StoreLocked where another process owns the directory."""
     try:
         return clickhouse_connect.get_client(
             interface="chdb",
@@ -47,7 +47,7 @@ def http_client(address: StoreAddress, database: str | None, receive_timeout_s: 
         tz_mode="aware",
         show_clickhouse_errors=True,
         autogenerate_session_id=False,
-        # Trying again is decided by `is_transient` and done by the caller, who can wait.
+        # `is_transient` decides on a retry, and the caller retries, because the caller can wait.
         query_retries=0,
         dedicated_pool=True,
         client_name="apimetry",

@@ -1,17 +1,17 @@
-"""Removes stored events for good, or has them kept for other days, and makes the rollups agree with what is left.
+"""Delete stored events permanently, or change their retention, and make the rollups agree with the stored events.
 
-1. The events are deleted by a mutation, or given their new retention, which deletes those that have outlived it. When
-   it is done, no part that is read has deleted rows, not even hidden ones; the engine removes the parts that had them
-   from the disk some minutes later (`old_parts_lifetime`: 8).
-2. Hours are found in which a rollup counts other than the events do. Nothing is remembered for it, so that a
-   deletion that was killed at any point, and begun again, ends like one that was not.
-3. Those hours are made again, week by week: inserts pause (`pausing`; the spool keeps what comes), the
-   rollups' rows of the hours are deleted, and filled from the events that are left. That is exact, for every measure
-   and dimension, whatever is inserted before and after.
-4. Until there are no such hours.
+1. A mutation deletes the events, or writes their new retention; the same mutation deletes expired events. After the
+   mutation no active part holds deleted rows, not even hidden rows. The engine removes the old parts from the disk
+   some minutes later (`old_parts_lifetime`: 8).
+2. A query compares the rollups with the events and returns the hours that differ. A job stores no state for this
+   step. So a deletion that was killed at any point and started again has the same result as an uninterrupted one.
+3. The differing hours are rebuilt, week by week. Inserts pause (`pausing`; the spool keeps new events). The rollups'
+   rows of the hours are deleted, and filled again from the stored events. The result is exact for every measure and
+   dimension, whatever is inserted before and after.
+4. Steps 2 and 3 repeat until no hour differs.
 
-Counters of what an application ever sent (`counters`) stay. Events that wait in a spool arrive afterwards and are
-stored: they were not there to be deleted.
+The counters of all events that an application ever sent (`counters`) stay. Events that wait in a spool are stored
+afterwards: they were not in the store when the deletion ran.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ FROM {table}
 WHERE application = {{application:String}} AND time >= toDateTime({{start:UInt32}}, 'UTC')
   AND time < toDateTime({{end:UInt32}}, 'UTC'){condition}
 GROUP BY time"""
-# An hour that has outlived its retention may lack rows that were merged away already: filling it would not last.
+# In an expired hour the engine may have removed rows already, and it would remove filled rows again.
 _DIFFERENT: Final = """SELECT toUnixTimestamp(time) AS hour
 FROM ({counted})
 GROUP BY time
 HAVING arrayUniq([{sums}]) > 1
   AND NOT (greatest({sums}) = sumIf(counted, part = 0) AND time + 3600 + toIntervalDay(max(kept)) < now())
 ORDER BY hour"""
-# Not by a token: the same hour may be filled with the same rows twice, and was emptied in between.
+# No deduplication: an hour may be filled with the same rows twice, and be emptied between the two fills.
 _FILL_SETTINGS: Final = {
     "async_insert": 0,
     "insert_deduplicate": 0,
@@ -85,24 +85,25 @@ _FILL_SETTINGS: Final = {
 
 
 def carry_out(store: Store, job: Job, wait: Wait) -> None:
-    """Do `job`, from the start or from wherever it was broken off; blocks until it is done.
+    """Run `job`, also after an interruption, and block until it is done.
 
-    Raises what `wait` raises, and StoreUnavailable: then it is to be begun again later.
+    Raises the errors of `wait`, and StoreUnavailable. After an error the caller runs the job again later.
     """
     if job.kind is JobKind.change_retention:
         _change_retention(store, job, wait)
     else:
         _delete(store, job, wait)
     repair_rollups(store, job.application_id, _hours(job), wait)
-    # Whoever was killed while they paused left them so. No migration pauses them any more where there are jobs.
+    # A process that was killed during a pause has left inserts paused. Only jobs pause inserts.
     if inserts_paused(store, _layout(store)):
         resume_inserts(store, _layout(store))
 
 
 def repair_rollups(store: Store, application: str, hours: tuple[int, int], wait: Wait) -> None:
-    """Make the rollups of `[start, end)`, seconds that begin hours, agree with the application's events.
+    """Make the rollups of `hours` agree with the application's events.
 
-    Raises StoreUnavailable when they still do not, after ten times.
+    `hours` is `[start, end)` in seconds since the epoch, both on a whole hour. Raises StoreUnavailable when the
+    rollups still differ after ten rounds.
     """
     _finish_mutations(store, wait)
     for _ in range(_MOST_ROUNDS):
@@ -115,7 +116,7 @@ def repair_rollups(store: Store, application: str, hours: tuple[int, int], wait:
 
 
 def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait) -> None:
-    """Make the differing hours of one week again, while nothing is inserted."""
+    """Rebuild the differing hours of one week, while inserts are paused."""
     layout = _layout(store)
     wait(0)
     try:
@@ -123,21 +124,21 @@ def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait)
         different = _different_hours(store, application, hours)
         if not different:
             return
-        mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_HOURS}"), _bound(application, different), wait)
-        for _, of_day in groupby(different, lambda hour: hour // _DAY_S):
-            # A service that starts, and migrates, resumes them: what is counted twice then, the next round finds.
+        mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_HOURS}"), _parameters(application, different), wait)
+        for _, hours_of_day in groupby(different, lambda hour: hour // _DAY_S):
+            # A service that starts and migrates resumes inserts. Events may then count twice until the next round.
             if not inserts_paused(store, layout):
                 return
-            bound = _bound(application, list(of_day))
+            parameters = _parameters(application, list(hours_of_day))
             with store.inserts_held():
                 for statement in fill_statements(store.database, _EVENTS_OF_HOURS).values():
-                    store.command(statement, bound, settings=_FILL_SETTINGS)
+                    store.command(statement, parameters, settings=_FILL_SETTINGS)
     finally:
         resume_inserts(store, layout)
 
 
 def _delete(store: Store, job: Job, wait: Wait) -> None:
-    """Delete the job's events; of a whole application, everything but what it was ever sent."""
+    """Delete the job's events; for a whole application, also its other rows except those of `counters`."""
     parameters = {
         "application": job.application_id,
         "start_us": job.start_us,
@@ -151,9 +152,9 @@ def _delete(store: Store, job: Job, wait: Wait) -> None:
 
 
 def _change_retention(store: Store, job: Job, wait: Wait) -> None:
-    """Give every stored row the new retention; what has outlived it goes with the same mutation.
+    """Write the new retention to every stored row; the same mutation deletes expired rows.
 
-    Of an hour that is partly outlived the events go, but the rollups' rows stay: such hours differ now.
+    In an hour that is partly expired the events are deleted and the rollups' rows stay. Such an hour differs now.
     """
     change = f"UPDATE retention_days = {{days:UInt16}} WHERE {_RETENTION}"
     parameters = {"application": job.application_id, "days": job.retention_days}
@@ -161,7 +162,7 @@ def _change_retention(store: Store, job: Job, wait: Wait) -> None:
 
 
 def _hours(job: Job) -> tuple[int, int]:
-    """Return the whole hours that the job's events are of: where it starts and ends, in seconds."""
+    """Return the whole hours that hold the job's events, as `[start, end)` in seconds since the epoch."""
     if job.kind is not JobKind.delete_range:
         return 0, LAST_HOUR_S
     end = -(-job.end_us // 1_000_000 // HOUR_S) * HOUR_S
@@ -170,8 +171,8 @@ def _hours(job: Job) -> tuple[int, int]:
 
 def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> list[int]:
     parts = [_COUNTED_EVENTS]
-    counted = {rollup.table: rollup for rollup in reversed(ROLLUPS)}
-    for part, rollup in enumerate(counted.values(), 1):
+    rollup_by_table = {rollup.table: rollup for rollup in reversed(ROLLUPS)}
+    for part, rollup in enumerate(rollup_by_table.values(), 1):
         condition = f" AND {rollup.condition}" if rollup.condition else ""
         parts.append(_COUNTED_ROWS.format(part=part, table=rollup.table, condition=condition))
     sums = ", ".join(f"sumIf(counted, part = {part})" for part in range(len(parts)))
@@ -180,13 +181,13 @@ def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> 
 
 
 def _finish_mutations(store: Store, wait: Wait) -> None:
-    """Wait for what an attempt that was broken off had begun."""
+    """Wait for the mutations of an interrupted attempt."""
     stored = {_layout(store).stored(table) for table in TABLES}
-    while any(each.table in stored for each in unfinished_mutations(store)):
+    while any(mutation.table in stored for mutation in unfinished_mutations(store)):
         wait(_WAIT_S)
 
 
-def _bound(application: str, hours: list[int]) -> dict[str, object]:
+def _parameters(application: str, hours: list[int]) -> dict[str, object]:
     return {"application": application, "hours": hours, "first": hours[0], "last": hours[-1]}
 
 

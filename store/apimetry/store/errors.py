@@ -1,8 +1,8 @@
-"""What the store raises, and the one rule for what may be tried again.
+"""Define the store's exceptions, and decide which calls a caller may retry.
 
     StoreError
     ├── StoreUnavailable    away, overloaded or full: the same call may succeed later
-    ├── StoreRejected       the data or the statement will never be taken
+    ├── StoreRejected       the store will never accept the data or the statement
     ├── QueryLimitExceeded  a query hit its limit of time, memory or rows
     ├── StoreLocked         another process owns the embedded store
     ├── SchemaError         the tables are not what this version needs
@@ -12,8 +12,8 @@
         ├── AccountInvalid
         └── PlanLimitExceeded
 
-Foreign exceptions are mapped here, by ClickHouse's error code. A mapped message carries the code and its symbolic
-name, never the server's text: that text quotes statements and values.
+This module maps foreign exceptions by ClickHouse's error code. A mapped message has the code and its symbolic name,
+never the server's text: that text quotes statements and values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError
 
 
 class StoreError(Exception):
-    """The base of everything the store raises; `code` is ClickHouse's error code where there is one."""
+    """The base of the store's exceptions; `code` is ClickHouse's error code, or None."""
 
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
@@ -38,15 +38,15 @@ class StoreUnavailable(StoreError, ConnectionError):
 
 
 class StoreRejected(StoreError, ValueError):
-    """The data or the statement will never be taken; trying again changes nothing."""
+    """The store will never accept the data or the statement; a retry changes nothing."""
 
 
 class QueryLimitExceeded(StoreError):
-    """A query needed more time, memory or rows than it may have."""
+    """A query exceeded its limit of time, memory or rows."""
 
 
 class StoreLocked(StoreError):
-    """Another process (or another store in this one) owns the embedded store."""
+    """Another process, or another store in this process, owns the embedded store."""
 
 
 class SchemaError(StoreError):
@@ -62,19 +62,19 @@ class RecordNotFound(AccountError, LookupError):
 
 
 class AccountConflict(AccountError):
-    """It exists already, or its state does not allow the change."""
+    """The record exists already, or its state does not allow the change."""
 
 
 class AccountInvalid(AccountError, ValueError):
-    """A value that is not allowed; the message names it and what is."""
+    """A value is not allowed; the message names the value and the allowed values."""
 
 
 class PlanLimitExceeded(AccountError):
     """The organization's plan does not allow more."""
 
 
-# ClickHouse's src/Common/ErrorCodes.cpp. What an insert may answer that lies in its bytes, and nothing else: an error
-# that is not listed here keeps the data waiting, because a missing table or a full disk must never quarantine events.
+# From ClickHouse's src/Common/ErrorCodes.cpp: the errors that only an insert's own bytes can cause. After any other
+# error the data waits for a retry, because a missing table or a full disk must never quarantine events.
 _DATA_CODES: Final = frozenset(
     {
         6,  # CANNOT_PARSE_TEXT
@@ -157,15 +157,15 @@ _HTTP_STATUS = re.compile(r"HTTP status (\d{3})")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later: the only place that decides on trying again."""
+    """Return whether the same call may succeed later; no other function decides on retries."""
     return isinstance(error, StoreUnavailable)
 
 
 def map_error(error: Exception, *, inserting: bool) -> StoreError:
-    """The store's own exception for one of clickhouse-connect's, urllib3's or the system's.
+    """Return the store's exception for an exception of clickhouse-connect, urllib3 or the system.
 
-    `inserting` says that rows were sent: then everything but faulty bytes is worth another try, while a query's limit
-    and a query's mistake are told apart from a store that is away.
+    `inserting` means that the call sent rows: then every error except faulty bytes is transient. For a query the
+    function distinguishes an exceeded limit, a faulty statement and a store that is away.
     """
     if isinstance(error, StoreError):
         return error
@@ -182,14 +182,14 @@ def _map_driver_error(error: foreign.Error, *, inserting: bool) -> StoreError:
     code = error.code
     if code is None:
         return _map_without_code(error)
-    what = f"ClickHouse answered {error.name or 'an error'} (code {code})"
+    message = f"ClickHouse answered {error.name or 'an error'} (code {code})"
     if inserting:
         kind: type[StoreError] = StoreRejected if code in _DATA_CODES else StoreUnavailable
     elif code in _LIMIT_CODES:
         kind = QueryLimitExceeded
     else:
         kind = StoreUnavailable if code in _TRANSIENT_CODES else StoreRejected
-    return kind(what, code=code)
+    return kind(message, code=code)
 
 
 def _map_without_code(error: foreign.Error) -> StoreError:

@@ -1,12 +1,13 @@
-"""The events table's columns, and the insert that stores a segment's blocks exactly once.
+"""Define the columns of the events table, and insert a segment's blocks exactly once.
 
-Exactly once rests on four things, and each insert states them all, because servers and chDB differ in their defaults:
+Exactly once needs four conditions. Every insert sets all its settings, because servers and chDB have different
+defaults:
 
-- the segment's name is the `insert_deduplication_token`, and the same token always comes with the same bytes;
-- the tables keep a window of the last 10,000 blocks (`migrations.check` refuses one that does not);
-- `deduplicate_blocks_in_dependent_materialized_views` carries the token into every rollup;
-- the blocks sent are joined alike each time: one thread, and block sizes given here. A segment of up to 4,000,000
-  rows and 1 GiB in memory is one part for each partition, of however many blocks it was sent.
+- The segment's name is the `insert_deduplication_token`. The same token always comes with the same bytes.
+- The tables remember the tokens of the last 10,000 blocks (`migrations.check` refuses a table that does not).
+- `deduplicate_blocks_in_dependent_materialized_views` carries the token into every rollup.
+- The engine joins the blocks of an insert in the same way every time: with one thread, and the block sizes below. A
+  segment of up to 4,000,000 rows and 1 GiB in memory becomes one part per partition, whatever its number of blocks.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ ROW_COLUMNS: Final[Mapping[str, str]] = {
     "version": "LowCardinality(String)",
     "retention_days": "UInt16",
 }
-"""The columns that the collector writes, in its order, and their types: those of the table."""
+"""The columns that the collector writes, in the collector's order, and their types in the table."""
 
 _BLOCK_ROWS: Final = 4_000_000
 _BLOCK_BYTES: Final = 1024**3
@@ -60,38 +61,39 @@ INSERT_SETTINGS: Final[Mapping[str, int]] = {
     "max_insert_block_size": _BLOCK_ROWS,
     "min_insert_block_size_rows": _BLOCK_ROWS,
     "min_insert_block_size_bytes": _BLOCK_BYTES,
-    # Weekly partitions: the collector refuses what is older than the retention, which bounds them. A limit here would
-    # be answered as TOO_MANY_PARTS, which looks like an overload and would be tried again for ever.
+    # A partition is a week. The collector refuses events older than the retention, which bounds the number of
+    # partitions. A limit here would cause TOO_MANY_PARTS: it looks like an overload, and the spool would retry for
+    # ever.
     "max_partitions_per_insert_block": 0,
-    # A null where a value must be is a fault, not a zero; so are a column that the table lacks, which would be left
-    # out, and a type other than the column's, whose numbers would be cut to fit.
+    # Three faults must be errors: a null in a column without nulls (the default would store a zero), a column that
+    # the table lacks (it would be left out), and a type other than the column's (numbers would be cut to fit).
     "input_format_null_as_default": 0,
     "input_format_skip_unknown_fields": 0,
     "input_format_native_allow_types_conversion": 0,
-    # A block written before the table got a column takes its default.
+    # A block that was written before the table got a column takes the column's default.
     "input_format_defaults_for_omitted_fields": 1,
-    # Through a Distributed table: answer when every shard has its rows, so that a retry finds the same shards.
+    # A Distributed table answers when every shard has stored its rows, so that a retry reaches the same shards.
     "distributed_foreground_insert": 1,
     "max_execution_time": 0,
 }
-# Newer servers' names for the same promises; an older one refuses a setting that it does not know.
+# Newer servers' names for the same settings. An older server refuses an unknown setting.
 _NEWER_SETTINGS: Final[Mapping[str, str]] = {"deduplicate_insert": "enable"}
 
 
 def insert_settings(client: Client, token: str) -> dict[str, object]:
-    """Every setting of one insert; the same for the same token, on every attempt."""
+    """Return all settings of one insert; every attempt with the same token gets the same settings."""
     newer = {name: value for name, value in _NEWER_SETTINGS.items() if name in client.server_settings}
     return {**INSERT_SETTINGS, **newer, "insert_deduplication_token": token}
 
 
 def insert_into(client: Client, table: str, token: str, body: bytes | memoryview, *, directory: Path | None) -> None:
-    """Send Native blocks to a table, once for each token; `directory` is that of an embedded store."""
+    """Insert Native blocks into a table, once per token; `directory` is an embedded store's, None for a server."""
     if not token:
         raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
     settings = insert_settings(client, token)
     if directory is None:
-        # A memoryview goes out as it is, with the statement in the URL: no copy of the segment, and
-        # clickhouse-connect does not send it again by itself after a reset, as it would with bytes.
+        # clickhouse-connect sends a memoryview without a copy, with the statement in the URL. After a reset it does
+        # not resend a memoryview; it would resend bytes.
         client.raw_insert(
             table,
             None,
@@ -105,10 +107,10 @@ def insert_into(client: Client, table: str, token: str, body: bytes | memoryview
 
 
 def _insert_from_file(client: Client, table: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
-    """Blocks reach chDB as a file only.
+    """Insert blocks into chDB, which reads blocks from a file only.
 
-    clickhouse-connect's own way leaves its file in the temporary directory after a kill; one of ours in the data
-    directory is private, on the disk that was chosen for data, and cleared at the next start.
+    After a kill, clickhouse-connect's own file would stay in the temporary directory. Our file is in the data
+    directory: it is private, it is on the disk for data, and the next start removes it.
     """
     descriptor, name = tempfile.mkstemp(prefix=INSERT_FILE_PREFIX, dir=directory)
     try:
@@ -120,7 +122,7 @@ def _insert_from_file(client: Client, table: str, settings: str, body: bytes | m
 
 
 def clear_insert_files(directory: Path) -> None:
-    """Remove what a killed process left of its inserts; their segments are still in the spool."""
+    """Remove the insert files of a killed process; the segments are still in the spool."""
     for path in directory.glob(f"{INSERT_FILE_PREFIX}*"):
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Records of what is to be done to stored events: written before it begins, so that a kill delays it and no more."""
+"""Store jobs: changes of stored events. A job is stored before it begins, so a kill only delays the job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class JobKind(str, Enum):
-    """What is to be done."""
+    """The kind of change."""
 
     delete_range = "delete_range"
     delete_consumer = "delete_consumer"
@@ -28,7 +28,7 @@ class JobKind(str, Enum):
 
 
 class JobState(str, Enum):
-    """How far it is: a running one may have been interrupted, and is then taken up again."""
+    """The progress of a job. A running job may have been interrupted; it is then started again."""
 
     waiting = "waiting"
     running = "running"
@@ -37,7 +37,7 @@ class JobState(str, Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to do to the events of one application; `[start_us, end_us)` microseconds, for a range."""
+    """One change of one application's events; a range is `[start_us, end_us)`, in microseconds since the epoch."""
 
     id: str
     organization_id: str
@@ -68,27 +68,27 @@ class Jobs:
 
     @property
     def store(self) -> Store:
-        """The store that holds the records."""
+        """Return the store that holds the records."""
         return self._store
 
     def create(self, application: Application, kind: JobKind) -> Job:
-        """A new job about `application`, not yet written: complete it, and `add` it."""
+        """Return a new job of `application` that is not stored yet: set its other fields, then `add` it."""
         return Job(secrets.token_hex(12), application.organization_id, application.id, kind, self._now())
 
     def add(self, job: Job) -> Job:
-        """Write a new job; whoever runs jobs will find it."""
+        """Store a new job; the service that runs jobs reads it from the store."""
         self._write(job)
         return job
 
     def job(self, job_id: str) -> Job:
-        """One job; raises RecordNotFound."""
+        """Return one job; raises RecordNotFound."""
         rows = self._store.query(f"{_JOBS} WHERE id = {{id:String}}", {"id": job_id})
         if not rows:
             raise RecordNotFound(f"there is no job with the id {job_id!r}")
         return _job(rows[0])
 
     def jobs(self, organization_id: str) -> list[Job]:
-        """The jobs of one organization, the last first."""
+        """Return the jobs of one organization, newest first, 1,000 at most."""
         rows = self._store.query(
             f"{_JOBS} WHERE organization_id = {{organization:String}} ORDER BY created_at DESC, id LIMIT 1000",
             {"organization": organization_id},
@@ -96,16 +96,16 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def unfinished(self) -> list[Job]:
-        """The jobs of all organizations that are still to be done, oldest first."""
+        """Return the jobs of all organizations that are not done, oldest first."""
         rows = self._store.query(f"{_JOBS} WHERE state != 'done' ORDER BY created_at, id")
         return [_job(row) for row in rows]
 
     def begin(self, job: Job) -> None:
-        """Note that a job is being done."""
+        """Store that a job is running."""
         self._write(replace(job, state=JobState.running))
 
     def finish(self, job: Job) -> None:
-        """Note that a job is done."""
+        """Store that a job is done."""
         self._write(replace(job, state=JobState.done, finished_at=self._now()))
 
     def _write(self, job: Job) -> None:

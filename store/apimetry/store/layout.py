@@ -1,11 +1,11 @@
-"""How a table is spread: one server, or a cluster's shards and replicas.
+"""Write the statements that create tables on one server, or on the shards and replicas of a cluster.
 
-On a cluster a *sharded* table is `NAME_local` (replicated within its shard) behind a Distributed table `NAME`; a
-*shared* one is whole on every node. Statements elsewhere name `NAME` and need not know.
+On a cluster a *sharded* table is `NAME_local` (replicated within its shard) behind a Distributed table `NAME`. A
+*shared* table is whole on every node. Statements elsewhere use `NAME` on a server and on a cluster alike.
 
-Inserts go through the Distributed table, in the foreground: the shard of a row follows from the row itself, so a
-retry through any node reaches the same shards, and each of them knows the token. An insert into the local table of
-whichever node a balancer picks would be stored twice when the retry meets another shard.
+Inserts go through the Distributed table, in the foreground. The row itself determines its shard, so a retry through
+any node reaches the same shards, and these shards know the token. An insert into the local table of a node would be
+stored twice when a balancer sends the retry to another shard.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Final
 
 DEDUPLICATION_WINDOW: Final = 10_000
-# A token must be remembered for as long as an insert of unknown outcome can wait in a spool.
+# The window must hold a token for as long as an insert with an unknown outcome can wait in a spool.
 _WINDOW_SECONDS: Final = 28 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Writes the statements of one database, for one server or for a cluster by its name."""
+    """The statements of one database on one server, or on the named cluster."""
 
     database: str
     cluster: str | None = None
@@ -38,7 +38,7 @@ class Layout:
         ttl: str | None = None,
         settings: str = "",
     ) -> list[str]:
-        """A large table: CREATE statements of the tables that hold it, repeatable."""
+        """Return the repeatable CREATE statements of a large table."""
         clauses = [f"ORDER BY {order_by}"]
         if partition_by:
             clauses.insert(0, f"PARTITION BY {partition_by}")
@@ -64,7 +64,7 @@ class Layout:
         ]
 
     def shared_table(self, name: str, columns: str, *, order_by: str, version: str) -> list[str]:
-        """A small table, whole on every node, that keeps the row with the highest `version` of each key."""
+        """Return the CREATE statement of a small table, whole on every node; per key the highest `version` stays."""
         engine = f"ReplacingMergeTree({version})"
         if self.cluster is not None:
             keeper = f"'/clickhouse/tables/all/{self.database}/{name}', '{{shard}}-{{replica}}'"
@@ -77,9 +77,9 @@ class Layout:
         ]
 
     def view(self, name: str, *, source: str, target: str, select: str) -> list[str]:
-        """A materialized view that feeds each inserted block of `source` to `target`, on the node that stores it.
+        """Return the CREATE statement of a materialized view that fills `target` from inserts into `source`.
 
-        `select` says everything but its FROM as `{source}`.
+        The view runs on the node that stores the block. `select` names its source table as `{source}`.
         """
         suffix = "" if self.cluster is None else "_local"
         body = select.replace("{source}", f"{self.database}.{source}{suffix}")
@@ -91,7 +91,7 @@ class Layout:
         ]
 
     def alter(self, name: str, change: str) -> list[str]:
-        """One repeatable change of a sharded table's columns (`ADD COLUMN IF NOT EXISTS …`)."""
+        """Return the statements of a repeatable change of a sharded table's columns (`ADD COLUMN …`)."""
         if self.cluster is None:
             return [f"ALTER TABLE {self.database}.{name} {change}"]
         return [
@@ -100,16 +100,16 @@ class Layout:
         ]
 
     def alter_stored(self, name: str, change: str) -> str:
-        """One repeatable change of the tables that hold a sharded table's rows (`MODIFY SETTING …`)."""
+        """Return the statement of a repeatable change of the tables with the rows (`MODIFY SETTING …`)."""
         return f"ALTER TABLE {self.database}.{self.stored(name)}{self.on_cluster} {change}"
 
     def stored(self, name: str) -> str:
-        """The name of the table that holds a sharded table's rows on each node."""
+        """Return the name of the table that holds a sharded table's rows on a node."""
         return name if self.cluster is None else f"{name}_local"
 
     @property
     def on_cluster(self) -> str:
-        """The clause that makes a statement run on every node, with its leading space."""
+        """Return the clause that runs a statement on every node, with a leading space; empty for one server."""
         return "" if self.cluster is None else f" ON CLUSTER '{self.cluster}'"
 
     def _window(self) -> str:

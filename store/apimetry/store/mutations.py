@@ -1,7 +1,8 @@
-"""Mutations: rewrites of stored parts, which the engine does by itself, also after a restart.
+"""Run mutations (the engine's rewrites of stored parts) and wait for them.
 
-A mutation that an operator killed is not marked as such: it is gone, as if it had never been. So each of ours carries
-a mark in its condition, and is done when it is found done; one that cannot be found was killed.
+The engine continues a mutation by itself, also after a restart. A mutation that an operator killed disappears from
+the engine's list without a trace. So our mutations carry a mark in their condition: a mutation is done when the list
+shows it as done, and it was killed when the list does not show it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from apimetry.store.client import Store
 
 Wait = Callable[[float], None]
-"""Waits so many seconds; raises to break the work off, which may be begun again at any time."""
+"""Waits a number of seconds; raises to interrupt the work, which can start again at any time."""
 
 _FIRST_WAIT_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 1.0
-# A replica learns of a mutation a moment after it was asked for.
+# A replica sees a mutation a moment after the statement.
 _PATIENCE_S: Final = 5.0
 
 _UNFINISHED: Final = """SELECT table, min(create_time), argMax(latest_fail_reason, latest_fail_time), sum(parts_to_do)
@@ -38,13 +39,13 @@ _MARKED: Final = """SELECT countIf(NOT is_done), count(), (
 FROM {mutations}
 WHERE database = {{database:String}} AND table IN {{tables:Array(String)}}
   AND position(command, {{mark:String}}) > 0"""
-# The name of the engine's error, without the text around it, which may have values in it.
+# The name of the engine's error, without the text around the name: that text may quote values.
 _ERROR = re.compile(r"\(([A-Z][A-Z_]{3,})\)")
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The unfinished mutations of one table: since when, how many parts are left, and why one failed last, if any."""
+    """One table's unfinished mutations: the oldest one's start, the parts to rewrite, and the last error's name."""
 
     table: str
     since: datetime
@@ -53,9 +54,9 @@ class Unfinished:
 
 
 def mutate(store: Store, changes: Mapping[str, str], parameters: Mapping[str, object], wait: Wait) -> None:
-    """Change tables, by name, each with a statement that ends with its condition; blocks until it is done.
+    """Mutate tables and block until the mutations are done; `changes` has an ALTER clause per table.
 
-    Raises what `wait` raises, and StoreUnavailable where a mutation was killed.
+    A clause ends with its condition. Raises the errors of `wait`, and StoreUnavailable where a mutation was killed.
     """
     layout = Layout(database=store.database, cluster=store.cluster)
     mark = secrets.token_hex(8)
@@ -70,23 +71,23 @@ def mutate(store: Store, changes: Mapping[str, str], parameters: Mapping[str, ob
 
 def _await_marked(store: Store, tables: list[str], mark: str, wait: Wait) -> None:
     sql = _MARKED.format(mutations=_everywhere(store, "mutations"), tables=_everywhere(store, "tables"))
-    wait_s, missed_s = _FIRST_WAIT_S, 0.0
+    wait_s, missing_s = _FIRST_WAIT_S, 0.0
     while True:
-        ((unfinished, found, expected),) = store.query(
+        ((unfinished, listed, expected),) = store.query(
             sql, {"database": store.database, "tables": tables, "mark": mark}
         )
-        if found >= expected and not unfinished:
+        if listed >= expected and not unfinished:
             return
-        if found < expected:
-            if missed_s >= _PATIENCE_S:
+        if listed < expected:
+            if missing_s >= _PATIENCE_S:
                 raise StoreUnavailable(f"a mutation of {' or '.join(tables)} was killed before it was done")
-            missed_s += wait_s
+            missing_s += wait_s
         wait(wait_s)
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
 
 def unfinished_mutations(store: Store) -> list[Unfinished]:
-    """Return what the engine is still rewriting, by table; blocks."""
+    """Return the unfinished mutations by table; blocks."""
     rows = store.query(_UNFINISHED.format(mutations=_everywhere(store, "mutations")), {"database": store.database})
     return [Unfinished(table, since, parts, _error_in(reason)) for table, since, reason, parts in rows]
 
@@ -98,5 +99,5 @@ def _everywhere(store: Store, table: str) -> str:
 def _error_in(reason: str) -> str | None:
     if not reason:
         return None
-    found = _ERROR.findall(reason)
-    return found[-1] if found else "UNKNOWN"
+    names = _ERROR.findall(reason)
+    return names[-1] if names else "UNKNOWN"

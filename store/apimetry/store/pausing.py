@@ -1,8 +1,8 @@
-"""Pauses inserts of events, so that rollups can be made again while nothing changes beneath them.
+"""Pause inserts of events, so that events do not change while rollups are rebuilt.
 
-The events table is told to hold no part more, which refuses each insert as an overload (TOO_MANY_PARTS): the spool
-keeps it and tries again. A process that is killed meanwhile leaves inserts paused, without loss, until the next one
-begins: it migrates, and goes on with what was not finished.
+The pause sets the limit of the events table's parts to 0. The engine then refuses every insert as an overload
+(TOO_MANY_PARTS), and the spool keeps the segment and retries. A process that is killed during a pause leaves inserts
+paused, and no event is lost. The next process resumes inserts when it migrates, and continues the unfinished job.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _INSERT: Final = r"^\s*INSERT\s+INTO\s+[`\w.]*\bevents(_local)?`?[\s(]"
 
 
 def pause_inserts(store: Store, layout: Layout, *, patience_s: float = 120) -> None:
-    """Have the engine refuse inserts of events for now, and wait for those that it is doing.
+    """Make the engine refuse inserts of events, and wait until the running inserts end.
 
-    Raises StoreUnavailable when some still run after `patience_s`; inserts stay paused, the next attempt goes on.
+    Raises StoreUnavailable when inserts still run after `patience_s`. Inserts then stay paused for the next attempt.
     """
     store.command(layout.alter_stored("events", f"MODIFY SETTING {_LIMIT} = 0"))
     processes = "system.processes"
     if layout.cluster is not None:
         processes = f"clusterAllReplicas('{layout.cluster}', system.processes)"
     running = (
-        f"SELECT count() FROM {processes}"  # noqa: S608 - one of the two above
+        f"SELECT count() FROM {processes}"  # noqa: S608 - our own table's name
         " WHERE current_database = {d:String} AND match(query, {insert:String})"
     )
     deadline = time.monotonic() + patience_s
@@ -41,12 +41,12 @@ def pause_inserts(store: Store, layout: Layout, *, patience_s: float = 120) -> N
 
 
 def resume_inserts(store: Store, layout: Layout) -> None:
-    """Have the engine take inserts of events again."""
+    """Make the engine accept inserts of events again."""
     store.command(layout.alter_stored("events", f"RESET SETTING {_LIMIT}"))
 
 
 def inserts_paused(store: Store, layout: Layout) -> bool:
-    """Whether `pause_inserts` holds; a database without events is not paused."""
+    """Return whether inserts are paused; False for a database without the events table."""
     return bool(
         store.query(
             "SELECT count() FROM system.tables WHERE database = {d:String} AND name = {t:String}"

@@ -1,4 +1,4 @@
-"""Files of the data directory are their owner's alone: 0600, folders 0700, also those of earlier versions."""
+"""Make the data directory readable by its owner only: files 0600, folders 0700, also files of earlier versions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ OTHERS: Final = 0o077
 
 
 def keep_private(data_dir: Path) -> int:
-    """Take others' rights on the data directory and on what services keep in it; returns on how many entries.
+    """Remove other users' rights on the data directory and on the services' files; return the number of changes.
 
-    What the process makes from now on is private, too. A folder of another user, or one that is shared by its nature
-    (with the sticky bit, as /tmp), is left as it is, and so is what does not look like ours in it.
+    Files that the process creates later are private, too. The function does not change a directory of another user, a
+    shared directory (with the sticky bit, as /tmp), or files with names that the services do not use.
     """
     os.umask(OTHERS)
-    found = data_dir.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+    status = data_dir.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_ISVTX:
         return 0
-    ours = [data_dir, *data_dir.glob("*.json"), *data_dir.glob("*.lock")]
+    paths = [data_dir, *data_dir.glob("*.json"), *data_dir.glob("*.lock")]
     for name in ("store", "spool"):
-        # What a link leads to is not known to be ours.
+        # The target of a link may belong to another program.
         if not (data_dir / name).is_symlink():
             for folder, _, files in os.walk(data_dir / name):
-                ours += [Path(folder), *(Path(folder, file) for file in files)]
-    return sum(_tighten(path) for path in ours)
+                paths += [Path(folder), *(Path(folder, file) for file in files)]
+    return sum(_tighten(path) for path in paths)
 
 
 def _tighten(path: Path) -> bool:
     try:
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode) or not found.st_mode & OTHERS:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode) or not mode & OTHERS:
             return False
-        path.chmod(FOLDER_MODE if stat.S_ISDIR(found.st_mode) else FILE_MODE)
+        path.chmod(FOLDER_MODE if stat.S_ISDIR(mode) else FILE_MODE)
     except FileNotFoundError:
-        # Another process of the same directory has just finished with it.
+        # Another process has just removed the file.
         return False
     return True

@@ -1,7 +1,7 @@
-"""What fills the rollups from stored events: for hours whose events were changed after they were counted.
+"""Write the statements that fill rollups from stored events, for hours whose events changed after they were counted.
 
-The statements count as the views of `migrations` do. `hourly_routes` is not filled: it feeds on what enters
-`hourly_origins`.
+The statements count like the views of `migrations`. No statement fills `hourly_routes`: its view reads the rows that
+are inserted into `hourly_origins`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COUNTED: Final = ("requests", *(f"{value}_{name}" for value in _VALUES for name
 
 
 def _measures(value: str, names: tuple[str, ...] = _ALL) -> str:
-    """Return the measures of one value, null or not, straight from events."""
+    """Return the SQL of one value's measures over events; the value may be null."""
     measures = {
         "weight": f"sum({_weight(value)}) AS {value}_weight",
         "sum": f"sum(ifNull({value}, 0) * sample_weight) AS {value}_sum",
@@ -39,13 +39,13 @@ def _weight(value: str) -> str:
 
 
 def _counts(value: str) -> str:
-    """Return the requests in each bucket, as an array."""
+    """Return the SQL of the number of requests per bucket, as an array."""
     bucket = f"toUInt16(least(18 * log2(assumeNotNull({value}) + 1.0), {_LAST_BUCKET}))"
     return f"sumResample(0, {_LAST_BUCKET + 1}, 1)({_weight(value)}, {bucket}) AS {value}_counts"
 
 
 def _as_map(counts: str, length: int, kind: str) -> str:
-    """Return an array of counts by position as a map of those that are not 0."""
+    """Return the SQL that converts an array of counts to a map from positions to the counts above 0."""
     return f"mapFilter((position, count) -> count > 0, mapFromArrays(range(to{kind}({length})), {counts}))"
 
 
@@ -93,7 +93,7 @@ GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
 
 @dataclass(frozen=True)
 class _Filled:
-    """A rollup that feeds on events: its table, its key after the application, its measures, and their SELECT."""
+    """A rollup of events: its table, its key after the application, its measures, and the SELECT of its rows."""
 
     table: str
     key: tuple[str, ...]
@@ -122,14 +122,14 @@ _FILLED: Final = (
 
 
 def fill_statements(database: str, condition: str) -> dict[str, str]:
-    """Return what fills each rollup that feeds on events from those under `condition`, by table."""
+    """Return the INSERT statements that fill the rollups from the events under `condition`, by table."""
     return {rollup.table: _fill(database, rollup, condition) for rollup in _FILLED}
 
 
 def _fill(database: str, rollup: _Filled, condition: str) -> str:
     columns = ", ".join(("application", *rollup.key, "retention_days", *rollup.measures))
     select = rollup.select.replace("{source}", f"{database}.events").replace("{condition}", condition)
-    # A view inserts by name, INSERT SELECT by position. In order, so that the same events make the same blocks.
+    # A view inserts by column name, INSERT SELECT by position. ORDER BY makes the same blocks from the same events.
     return (
         f"INSERT INTO {database}.{rollup.table} ({columns})\nSELECT {columns}\nFROM (\n{select}\n)\n"
         f"ORDER BY application, {', '.join(rollup.key)}"

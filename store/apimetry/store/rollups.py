@@ -1,30 +1,31 @@
-"""Rollups: what was counted in each hour, so that long ranges are answered without their events.
+"""Describe the rollups: figures per hour, so that queries of long ranges do not read the events.
 
-Four tables, each an hour by some dimensions. `migrations` makes them, and the views that fill them as events come:
+The rollups are four tables of hours by some dimensions. `migrations` makes the tables, and the views that fill them
+from inserted events:
 
-- `hourly_totals`: the whole application, each route, each method, and each status (`dimension` says which); all
-  measures: some dozen rows an hour.
+- `hourly_totals`: the whole application, every route, every method and every status (`dimension` names the kind of
+  row); all measures; some dozen rows an hour.
 - `hourly_origins`: route, method, status, function, source, version and error type; no buckets.
 - `hourly_routes`: the same by route, method and status, summed from the rows that enter `hourly_origins`.
 - `hourly_consumers`: consumer alone; requests, errors, latency and bytes.
 
-URLs and combinations with consumers have no rollup: nearly every event would be a row of its own. Neither have
-percentiles of a combination of route, method and status: their buckets would take most of an insert's time.
+URLs and combinations with consumers have no rollup: nearly every event would be a row of its own. Percentiles of a
+combination of route, method and status have no rollup either: their buckets would take most of an insert's time.
 
 Invariants:
-- Every count is a sum of `sample_weight`. A null (time to first byte, sizes) is in no measure of its value:
-  `X_weight` counts the requests that have X. Where none has, `X_min` is 2^64 - 1 and `X_max` is 0.
-- `X_buckets` maps bucket b = floor(18 * log2(X + 1)) to the requests in it. 18 buckets double the value, so each is
-  2^(1/18) = 1.0393 wide, and 2lh / (l + h) of its lowest and highest whole number is within (h - l) / (h + l) of
-  both: 1.93 % for large values, 1.96 % at worst (25 and 26 share a bucket). Below 25 each value has its own bucket.
-  The last bucket has everything from 2^40 on: twelve days, or a terabyte.
-- `minutes` maps the minute of the hour, 0 to 59, to its requests.
-- Rows of one key are merged by the engine some time later: whoever reads sums them.
-- A row goes when the last of its events has gone: the longest retention in it, and the hour itself.
+- Every count is a sum of `sample_weight`. A null X (times, sizes) is in no measure of X: `X_weight` counts the
+  requests that have X. Where no request has X, `X_min` is 2^64 - 1 and `X_max` is 0.
+- `X_buckets` maps bucket b = floor(18 * log2(X + 1)) to the requests in the bucket. 18 buckets double the value, so a
+  bucket is 2^(1/18) = 1.0393 wide. With l and h its lowest and highest whole number, 2lh / (l + h) is within
+  (h - l) / (h + l) of both: 1.93 % for large values, 1.96 % at worst (25 and 26 share a bucket). Below 25 every value
+  has its own bucket. The last bucket holds all values from 2^40 on: twelve days, or a terabyte.
+- `minutes` maps the minute of the hour, 0 to 59, to the requests of the minute.
+- The engine merges rows of one key some time later, so a query must sum them.
+- The engine removes a row after its hour and the longest retention of the row's events.
 
-Cost is what shaped them. Each event is grouped once for each table that feeds on events, and each group then costs
-its columns: so buckets are counted in arrays, where an event costs an addition, and only for the few groups of
-`hourly_totals`. As a part of the grouping key, or as a map for each event, they cost several times the insert itself.
+The cost of an insert determined the tables. The engine groups every event once per table that is filled from events,
+and every group costs its columns. So buckets are counted in arrays, where an event costs one addition, and only for
+the few groups of `hourly_totals`. Buckets in the grouping key, or in a map per event, cost several times the insert.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ HOUR_S: Final = 3600
 MINUTE_S: Final = 60
 
 BUCKETS_PER_DOUBLING: Final = 18
-"""Latency bucket b holds the values x with floor(18 * log2(x + 1)) = b, so that its middle is within 2 % of each."""
+"""Bucket b holds the values x with floor(18 * log2(x + 1)) = b, so that its middle is within 2 % of all of them."""
 
 LAST_HOUR_S: Final = (2**32 - 1) // HOUR_S * HOUR_S
-"""Rollups end here, in 2106, where the seconds of a DateTime do."""
+"""The end of the last hour that a rollup can hold, in 2106: a DateTime holds 32 bits of seconds."""
 
 _VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
 _COUNTED: Final = frozenset(
@@ -56,7 +57,7 @@ _CONSUMED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Rollup:
-    """Rows of `table` under `condition`: one or a few for each hour and combination of `dimensions`."""
+    """Rows of `table` under `condition`: one row or a few per hour and combination of `dimensions`."""
 
     table: str
     dimensions: frozenset[str]
@@ -64,19 +65,19 @@ class Rollup:
     condition: str = ""
 
     def column(self, measure: str) -> str:
-        """Return the expression of a measure in one row, to be summed, or the least or greatest taken of."""
+        """Return the SQL of a measure in one row; a query aggregates it with sum, min or max."""
         if measure == "errors" and measure not in self.measures:
             return "if(status_code >= 400, requests, 0)"
         return measure
 
     def covers(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
-        """Return whether it has these dimensions and measures."""
-        known = self.measures | {"errors"} if "status_code" in self.dimensions else self.measures
-        return dimensions <= self.dimensions and measures <= known
+        """Return whether the rollup has these dimensions and measures."""
+        own = self.measures | {"errors"} if "status_code" in self.dimensions else self.measures
+        return dimensions <= self.dimensions and measures <= own
 
 
 _ROUTE: Final = frozenset({"route", "method", "status_code"})
-# The fewest rows first.
+# In the order of their number of rows, the smallest first.
 ROLLUPS: Final[tuple[Rollup, ...]] = (
     Rollup("hourly_totals", frozenset(), _TOTALLED, "dimension = 'all'"),
     Rollup("hourly_totals", frozenset({"method"}), _TOTALLED, "dimension = 'method'"),
@@ -87,7 +88,7 @@ ROLLUPS: Final[tuple[Rollup, ...]] = (
     Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED),
 )
 
-EACH_DIMENSION: Final = Rollup(
+SINGLE_DIMENSIONS: Final = Rollup(
     "hourly_totals", frozenset({"method", "status_code", "route"}), _TOTALLED, "dimension != 'all'"
 )
-"""The rows of each method, of each status and of each route, side by side, for who reads `dimension`."""
+"""The rows of every method, status and route in one query, which must read `dimension` to tell them apart."""

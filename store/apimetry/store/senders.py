@@ -1,8 +1,9 @@
-"""What senders reported about themselves: the table `sender_reports`, by application, instance and minute.
+"""Define the table `sender_reports`: the senders' own counts by application, instance and minute.
 
-`captured`, `sent` and `dropped` are cumulative for an instance (one process of a host application) and only grow, so
-rows of one key merge by their maximum; `sent_before` is what had been sent before the minute's first report, and
-`stored` the events of the minute's batches that the store took, which add up. A row is inserted once, under a token.
+An instance is one process of a host application. Its `captured`, `sent` and `dropped` are cumulative and only grow,
+so rows of one key merge by their maximum. `sent_before` is the value of `sent` before the minute's first report.
+`stored` counts the stored events of the minute's batches, and rows of one key add it up. A row is inserted once,
+under a token.
 """
 
 from __future__ import annotations
@@ -21,4 +22,4 @@ SENDER_COLUMNS: Final[Mapping[str, str]] = {
     "dropped": "Map(String, UInt64)",
     "stored": "UInt64",
 }
-"""The columns of a row in the collector's order, and what a value of each is."""
+"""The columns of a row and their types, in the collector's order."""

@@ -1,4 +1,4 @@
-"""SQL with the values that it binds, and what runs it."""
+"""The types of a statement, of its rows, and of the function that runs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Statement:
-    """One SELECT without SETTINGS or FORMAT. Its values go as `{name:Type}` and are bound by the server."""
+    """One SELECT without SETTINGS or FORMAT. It names its values as `{name:Type}`, and the server binds them."""
 
     sql: str
     parameters: Mapping[str, object] = field(default_factory=dict)
@@ -18,4 +18,4 @@ class Statement:
 Rows = Sequence[tuple[Any, ...]]
 
 Ask = Callable[[Statement], Rows]
-"""Runs one statement, within its caller's limits on time and memory, and returns its rows; blocks."""
+"""Runs one statement within the caller's limits of time and memory, and returns the rows; blocks."""

@@ -1,4 +1,4 @@
-"""How much disk the store's tables take, from the engine's list of parts."""
+"""Measure the disk usage of the store's tables, from the engine's list of parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from apimetry.store.statement import Ask, Statement
 
-# Rows are counted from the primary index: the order of `events` begins with the application.
+# The engine counts the rows in the primary index: the sorting key of `events` begins with the application.
 _SQL = """SELECT sum(bytes_on_disk), (SELECT count() FROM events), (
     SELECT count()
     FROM events WHERE application IN (SELECT id FROM applications WHERE organization_id = {{organization:String}})
@@ -16,7 +16,7 @@ FROM {parts} WHERE active AND database = {{database:String}}"""
 
 @dataclass(frozen=True)
 class StorageLocation:
-    """Where the store keeps its parts."""
+    """The database, and the cluster or None for one server."""
 
     database: str
     cluster: str | None
@@ -24,9 +24,9 @@ class StorageLocation:
 
 @dataclass(frozen=True)
 class DiskUsage:
-    """Bytes of the database's parts (one replica of each shard), and rows of events.
+    """Bytes of the database's parts (one replica of every shard), all rows of events, and the organization's rows.
 
-    All rows, and the organization's, also of its deleted applications; whatever their weight.
+    The organization's rows include the rows of its deleted applications. A row counts once, whatever its weight.
     """
 
     size_bytes: int
@@ -35,7 +35,7 @@ class DiskUsage:
 
 
 def disk_usage(organization_id: str, location: StorageLocation, *, ask: Ask) -> DiskUsage:
-    """Return what the database takes on disk, and how many of its events are the organization's."""
+    """Return the database's disk usage, and the number of the organization's events in it."""
     parts = f"cluster('{location.cluster}', system.parts)" if location.cluster else "system.parts"
     parameters = {"database": location.database, "organization": organization_id}
     (row,) = ask(Statement(_SQL.format(parts=parts), parameters))

@@ -1,12 +1,12 @@
-"""The rows of one SELECT as bytes of a file, formatted by the engine, in constant memory both ways.
+"""Stream the rows of one SELECT as bytes of a file that the engine formats, in constant memory.
 
-- Embedded, chDB streams a block at a time: some 10,000 rows of text. clickhouse-connect would collect the whole
-  result wherever settings come with it, so a stream has a handle of chDB's own, which carries its settings. A block
-  is no Parquet file, so Parquet's blocks come as Arrow and are written here, as row groups.
-- Over HTTP the server writes the file. A fault in its middle is text in the answer's body, so what a stream ends
-  with is checked: half a file never looks like a whole one.
+- Embedded, chDB streams one block at a time: some 10,000 rows of text. clickhouse-connect would collect the whole
+  result of a query with settings. So a stream uses its own chDB handle and sets the settings there. A block is not a
+  Parquet file: for Parquet chDB sends Arrow, and this module writes the row groups.
+- Over HTTP the server writes the file. An error in the middle is text in the response's body. So this module checks
+  the last bytes of a stream: half a file never looks like a whole file.
 
-A stream is consumed and closed by one thread at a time. Closing it early ends the query.
+Only one thread at a time may consume or close a stream. Closing it early ends the query.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from apimetry.store.errors import StoreUnavailable, map_error
 from apimetry.store.statement import Statement
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped] # it ships no stubs
+    import pyarrow as pa  # type: ignore[import-untyped] # pyarrow has no stubs
 
 StreamFormat = Literal["RawBLOB", "CSV", "Parquet"]
-"""RawBLOB is for a statement that makes the lines itself: texts of one column, each of which ends with `}` and LF."""
+"""RawBLOB is for a statement that makes the lines itself: one column of Strings that end with `}` and LF."""
 
-# A stream may last as long as its reader likes. It gets one thread and little memory: questions come first.
+# The reader determines how long a stream lasts. A stream gets one thread and little memory: queries come first.
 STREAM_SETTINGS: Final[Mapping[str, int | str]] = {
     "max_execution_time": 0,
     "max_memory_usage": 1024**3,
@@ -40,7 +40,7 @@ STREAM_SETTINGS: Final[Mapping[str, int | str]] = {
     "max_threads": 1,
     "max_block_size": 16_384,
     "output_format_json_escape_forward_slashes": 0,
-    # An empty field, as every reader of CSV takes it.
+    # A null is an empty field, which every reader of CSV understands.
     "format_csv_null_representation": "",
 }
 _ROW_GROUP_ROWS: Final = 65_536
@@ -54,7 +54,7 @@ _SERVER_SETTINGS: Final[Mapping[str, int | str]] = {
     "output_format_parquet_compression_method": "zstd",
     "cancel_http_readonly_queries_on_client_close": 1,
 }
-# No error message of ClickHouse ends like this: it ends with its version, or with a tag.
+# No error message of ClickHouse ends with these bytes: it ends with its version, or with a tag.
 _ENDINGS: Final[Mapping[StreamFormat, bytes]] = {"RawBLOB": b"}\n", "CSV": b'"\n', "Parquet": b"PAR1"}
 _READ_BYTES: Final = 1024**2
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception")
@@ -62,7 +62,7 @@ _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 
 
 def stream_from_server(client: Client, statement: Statement, form: StreamFormat) -> Generator[bytes, None, None]:
-    """Yield the file as the server sends it; the client is the stream's own and is closed with it."""
+    """Yield the file that the server sends; the stream owns the client and closes it."""
     known = client.server_settings
     settings = {name: value for name, value in {**STREAM_SETTINGS, **_SERVER_SETTINGS}.items() if name in known}
     tail = b""
@@ -75,7 +75,7 @@ def stream_from_server(client: Client, statement: Statement, form: StreamFormat)
                 tail = (tail + chunk)[-len(_ENDINGS[form]) :]
                 yield chunk
         finally:
-            # Not given back: what is unread of a result would have to be read first.
+            # The connection is not reused: the rest of the result would have to be read first.
             response.close()
     except Exception as error:
         raise map_error(error, inserting=False) from error
@@ -88,13 +88,13 @@ def stream_from_server(client: Client, statement: Statement, form: StreamFormat)
 def stream_from_engine(
     path: Path, database: str, statement: Statement, form: StreamFormat
 ) -> Generator[bytes, None, None]:
-    """Yield the file from the engine in this process, which runs already."""
+    """Yield the file from the engine in this process; the engine must be running."""
     import chdb  # noqa: PLC0415 - 300 MB that only an embedded store has
 
     sql, bound = bind_query(statement.sql, dict(statement.parameters), timezone.utc)
     parameters = {name.removeprefix("param_"): value for name, value in bound.items()}
     try:
-        handle: Any = chdb.connect(str(path))  # type: ignore[no-untyped-call] # nor does this
+        handle: Any = chdb.connect(str(path))  # type: ignore[no-untyped-call] # chDB is untyped
         try:
             handle.query(f"USE `{database}`")
             for name, value in {**STREAM_SETTINGS, **_ARROW_SETTINGS}.items():
@@ -118,7 +118,7 @@ def _blocks(handle: Any, sql: str | bytes, parameters: Mapping[str, str], form: 
         result.close()
 
 
-def _parquet(handle: Any, sql: str | bytes, parameters: Mapping[str, str]) -> Iterator[bytes]:  # noqa: ANN401 - likewise
+def _parquet(handle: Any, sql: str | bytes, parameters: Mapping[str, str]) -> Iterator[bytes]:  # noqa: ANN401 - chDB is untyped
     result = handle.send_query(sql, "Arrow", params=parameters)
     try:
         reader = result.record_batch(rows_per_batch=_ROW_GROUP_ROWS)
@@ -127,7 +127,7 @@ def _parquet(handle: Any, sql: str | bytes, parameters: Mapping[str, str]) -> It
             return
     finally:
         result.close()
-    # Without rows Arrow's stream has no columns either; the engine's empty file does.
+    # Arrow's stream without rows has no columns. The engine's empty Parquet file has the columns.
     yield handle.query(sql, "Parquet", params=parameters).bytes()
 
 
@@ -135,15 +135,15 @@ def _row_groups(reader: pa.RecordBatchReader) -> Iterator[bytes]:
     from pyarrow import parquet  # noqa: PLC0415 - chDB depends on it, a client of a server does not
 
     pieces = io.BytesIO()
-    with parquet.ParquetWriter(_Growing(pieces), reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch, row_group_size=_ROW_GROUP_ROWS)
-            yield _taken(pieces)
-    yield _taken(pieces)
+    with parquet.ParquetWriter(_AppendOnlyFile(pieces), reader.schema, compression="zstd") as writer:
+        for record_batch in reader:
+            writer.write_batch(record_batch, row_group_size=_ROW_GROUP_ROWS)
+            yield _drain(pieces)
+    yield _drain(pieces)
 
 
-class _Growing(io.RawIOBase):
-    """A file that is only written to: it knows how long it is, and keeps what was not taken yet."""
+class _AppendOnlyFile(io.RawIOBase):
+    """A file for a writer: it counts all bytes for `tell`, and `pieces` holds the bytes that were not drained yet."""
 
     def __init__(self, pieces: io.BytesIO) -> None:
         self._pieces = pieces
@@ -161,7 +161,7 @@ class _Growing(io.RawIOBase):
         return self._length
 
 
-def _taken(pieces: io.BytesIO) -> bytes:
+def _drain(pieces: io.BytesIO) -> bytes:
     data = pieces.getvalue()
     pieces.seek(0)
     pieces.truncate()
@@ -169,7 +169,7 @@ def _taken(pieces: io.BytesIO) -> bytes:
 
 
 def _as_driver_error(error: Exception) -> Exception:
-    """An error of chDB as clickhouse-connect would raise it."""
+    """Return chDB's error as the exception that clickhouse-connect would raise."""
     if isinstance(error, Error):
         return error
     text = str(error)

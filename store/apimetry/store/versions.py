@@ -1,6 +1,6 @@
-"""Records that are changed by being written again, whole, under a higher version.
+"""Change a record by writing the whole record again under a higher version.
 
-The last change wins, and a repeated one is harmless.
+The last change wins, and a repeated change is harmless.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from apimetry.store.client import Store
 
 Columns = Mapping[str, tuple[str, object]]
-"""A record: each column's type and value, `id` among them."""
+"""A record: the type and the value of every column, by column name; `id` is one of them."""
 
 APPEND: Final = {"async_insert": 0, "insert_deduplicate": 0}
-"""Settings of an insert that is kept however often it is sent."""
+"""Settings of an insert without deduplication: every repetition is stored."""
 
 
 class Versions:
-    """Writes records of one store: blocking, safe from several threads.
+    """Write records of one store: blocking, safe from several threads.
 
-    Mutable state: the last version used, under `_lock`, which also makes each write one step within this process.
+    Mutable state: the last used version, under `_lock`. The lock also makes a write one step within this process.
     """
 
     def __init__(self, store: Store) -> None:
@@ -32,14 +32,14 @@ class Versions:
         self._last = 0
 
     def write(self, table: str, columns: Columns) -> None:
-        """Write a record; the names of table, columns and types are ours, values are bound."""
+        """Write a record. The server binds the values; the names of table, columns and types must be our own."""
         with self._lock:
-            # Above what another process wrote under a clock that runs ahead, too.
-            ((written,),) = self._store.query(
+            # The new version must also be above the version of another process whose clock is ahead.
+            ((highest,),) = self._store.query(
                 f"SELECT max(version) FROM {table} WHERE id = {{id:String}}",  # noqa: S608 - our own table's name
                 {"id": columns["id"][1]},
             )
-            columns = {**columns, "version": ("UInt64", self._next(written + 1))}
+            columns = {**columns, "version": ("UInt64", self._next(highest + 1))}
             values = ", ".join(f"{{{name}:{kind}}}" for name, (kind, _) in columns.items())
             self._store.command(
                 f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values}",
@@ -48,7 +48,7 @@ class Versions:
             )
 
     def next(self) -> int:
-        """Return a version above every one that this process has used."""
+        """Return a version above all versions that this process has used."""
         with self._lock:
             return self._next(0)
 

@@ -34,7 +34,7 @@ from apimetry.query_api.planning.rows_sql import (
     weight,
 )
 from apimetry.query_api.usage.params import Order, Sort
-from apimetry.store.rollups import EACH_DIMENSION, HOUR_S, ROLLUPS, Rollup
+from apimetry.store.rollups import HOUR_S, ROLLUPS, SINGLE_DIMENSIONS, Rollup
 from apimetry.store.statement import Statement
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
@@ -276,7 +276,7 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
             list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
         )
     else:
-        source = scope.plan(rollups=(EACH_DIMENSION,))
+        source = scope.plan(rollups=(SINGLE_DIMENSIONS,))
         columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
         rows = _rows(scope, source, *columns, events_by=_BY_LIST)
     sql = _LISTS.format(sums=_SUMS, order=_sorted(order, "method, status_code, route"), way=_way(order), rows=rows)

@@ -1,10 +1,10 @@
-"""Numbered changes of schema: applied in order, recorded when whole, safe to repeat at any point.
+"""Apply numbered changes of the schema, in order. A migration may be killed and repeated at any point.
 
-- Each statement can run again, so a migration that was killed between any two of its statements resumes.
+- Every statement is repeatable. So a migration that was killed between two of its statements can run again.
 - A migration is recorded after its last statement. Two processes that migrate at once run the same repeatable
   statements and leave the same record.
-- An applied migration is never changed; a new one follows it.
-- Rollups come with the events: a view counts what is inserted after it was made.
+- An applied migration is never changed; a new migration follows it.
+- Rollups count from their creation on: a view sees only the events that are inserted after the view was made.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ _UNKNOWN_TABLE: Final = 60
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered change: its name and the statements it runs, in order."""
+    """One numbered change: its name, and its statements in order."""
 
     name: str
     statements: tuple[str, ...]
 
 
 def migrations(layout: Layout) -> list[Migration]:
-    """Every migration this version knows, written for one layout; pure."""
+    """Return all migrations of this version, with their statements for one layout; pure."""
     return [Migration(name, tuple(statements(layout))) for name, statements in _ALL]
 
 
 def pending(store: Store) -> list[Migration]:
-    """What `migrate` would run now, in order."""
+    """Return the migrations that `migrate` would apply now, in order."""
     done = _applied(store)
     return [migration for migration in migrations(_layout(store)) if migration.name not in done]
 
 
 def migrate(store: Store) -> list[str]:
-    """Bring the schema up to date and return the names applied.
+    """Bring the schema up to date and return the names of the applied migrations.
 
-    Raises SchemaError when it is newer than this code.
+    Raises SchemaError when the schema is newer than this code.
     """
     layout = _layout(store)
     for statement in _record_table(layout):
@@ -93,7 +93,7 @@ def migrate(store: Store) -> list[str]:
 
 
 def check(store: Store) -> None:
-    """Raise SchemaError, saying what to do, unless the schema is this version's and can keep exactly once."""
+    """Raise SchemaError, whose message says what to do, unless the schema fits this version and exactly once."""
     done = _applied(store)
     _refuse_newer(done)
     missing = [migration.name for migration in migrations(_layout(store)) if migration.name not in done]
@@ -146,8 +146,8 @@ def _check_windows(store: Store) -> None:
     )
     for name, engine, definition in tables:
         replicated = engine.startswith("Replicated")
-        found = (_REPLICATED_WINDOW if replicated else _WINDOW).search(definition)
-        if found is None or int(found.group(1)) < DEDUPLICATION_WINDOW:
+        window = (_REPLICATED_WINDOW if replicated else _WINDOW).search(definition)
+        if window is None or int(window.group(1)) < DEDUPLICATION_WINDOW:
             setting = "replicated_deduplication_window" if replicated else "non_replicated_deduplication_window"
             raise SchemaError(
                 f"table {store.database}.{name} would store a retried insert twice: run ALTER TABLE"

@@ -1,8 +1,8 @@
-"""The events, one row each, for as long as their application keeps them.
+"""Create the events table: one row per event, kept for the retention of its application.
 
-Rows lie by application and time, which is how every question about them is asked. A partition is a week, so that
-retention drops whole parts. A part is on disk, with its directory, before its insert is answered: what was
-acknowledged survives a power cut even after its segment left the spool.
+Rows are sorted by application and time, because every query filters by both. A partition is a week, so that the
+retention drops whole parts. The engine fsyncs a part and its directory before it answers the insert. So acknowledged
+events survive a power cut, also after their segment left the spool.
 """
 
 from __future__ import annotations

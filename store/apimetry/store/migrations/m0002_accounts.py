@@ -1,6 +1,6 @@
-"""Organizations, applications and keys: small tables in which a later version replaces a record.
+"""Create the tables of organizations, applications and keys: a later version of a record replaces the record.
 
-A key's last use has its own table, so that noting it can never undo a revocation.
+A key's last use has its own table, so that writing the last use can never undo a revocation.
 """
 
 from __future__ import annotations

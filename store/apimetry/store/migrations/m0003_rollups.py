@@ -1,6 +1,6 @@
-"""The rollups: four tables of hours, and the views that fill them. `store.rollups` describes them.
+"""Create the rollups: four tables of hours, and the views that fill them. `store.rollups` describes them.
 
-The text is frozen: what was applied is never changed.
+The SQL is frozen: an applied migration is never changed.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ _ROLLUPS: Final = (
 
 
 def statements(layout: Layout) -> list[str]:
-    """Return what makes the rollups, and the views that fill them from now on."""
+    """Return the statements that create the rollups, and the views that fill them from inserted events."""
     tables = [statement for rollup in _ROLLUPS for statement in _table(layout, rollup)]
     views = [
         statement

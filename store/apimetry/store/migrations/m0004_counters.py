@@ -1,8 +1,9 @@
-"""What every application was ever sent, by source and month: figures that retention and deletion do not lower.
+"""Create the counters: all requests that an application ever sent, by source and month.
 
-One row for each (application, UTC month, source), whatever the traffic; the month is that of the events' timestamps,
-so that a retried insert counts as its first attempt did. Rows of one key are merged some time later: whoever reads
-adds them up. Events that were stored before this migration are not in it.
+Retention and deletion do not lower the counters. There is one row per application, UTC month and source, whatever the
+traffic. The month is the month of the events' timestamps, so a retried insert counts in the same month as its first
+attempt. The engine merges rows of one key some time later, so a query must sum them. The counters do not include
+events that were stored before this migration.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ GROUP BY application, month, source"""
 
 
 def statements(layout: Layout) -> list[str]:
-    """The counters, and the view that adds to them as events are inserted."""
+    """Return the statements that create the counters, and the view that fills them from inserted events."""
     return [
         *layout.sharded_table(
             "counters",
@@ -32,7 +33,7 @@ def statements(layout: Layout) -> list[str]:
             engine="AggregatingMergeTree",
             order_by="(application, month, source)",
             shard_by="sipHash64(application, source)",
-            # As durable as the events: a segment leaves the spool when its insert was answered.
+            # The counters must be as durable as the events: a segment leaves the spool after the insert's answer.
             settings="fsync_after_insert = 1, fsync_part_directory = 1",
         ),
         *layout.view("counters_view", source="events", target="counters", select=_SELECT),

@@ -1,6 +1,6 @@
-"""What senders captured, sent and dropped, for the share of the captured events that is stored.
+"""Create the table of the senders' counts: captured, sent and dropped events, to compute the stored share.
 
-The table is coarse (a row for each process and minute), so it is kept longer than any application's events.
+The table is coarse (one row per process and minute), so its rows are kept for two years.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLUMNS = """
 
 
 def statements(layout: Layout) -> list[str]:
-    """The senders' reports."""
+    """Return the statements that create the table of the senders' reports."""
     return layout.sharded_table(
         "sender_reports",
         _COLUMNS,

@@ -1,7 +1,7 @@
-"""Alert rules, what they last measured, when they fired and resolved, and how their webhooks went.
+"""Create the tables of alert rules, their last measured values, their events, and the deliveries of the events.
 
-`alert_events` and `turns` are written once for each key: the first insert under a deduplication token is kept and the
-others are dropped, so that several services agree on who does what.
+`alert_events` and `turns` are written once per key: the engine stores the first insert under a deduplication token and
+drops the others. So several services agree on the service that does the work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _TURNS = """
 
 
 def statements(layout: Layout) -> list[str]:
-    """The tables of alerts."""
+    """Return the statements that create the tables of alerts."""
     return [
         *layout.shared_table("alert_rules", _RULES, order_by="id", version="version"),
         *layout.shared_table("alert_measurements", _MEASUREMENTS, order_by="rule_id", version="measured_at"),

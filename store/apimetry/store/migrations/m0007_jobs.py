@@ -1,4 +1,4 @@
-"""What is to be done to stored events, and how far it is: deletions, and changes of retention."""
+"""Create the table of jobs: deletions of stored events, and changes of their retention."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ _COLUMNS = """
 
 
 def statements(layout: Layout) -> list[str]:
-    """The table of jobs."""
+    """Return the statements that create the table of jobs."""
     return layout.shared_table("jobs", _COLUMNS, order_by="id", version="version")

@@ -1,12 +1,12 @@
-"""A response time may be unknown: null in its event, and in no latency figure.
+"""Allow an unknown response time: a null in the event, which no latency figure includes.
 
-The rollups of `m0003_rollups` leave nulls out already, but for `hourly_consumers`, which took every request for a
-timed one. It gets a count of the untimed ones, and a view that adds them as rows of their own: of events without a
-time, so that others cost nothing. The view that was there stays as it is. A view whose query was changed knows its
-former tokens only after the engine was started again (measured), and a retried insert would count twice.
+The rollups of `m0003_rollups` leave nulls out already, except `hourly_consumers`, which counts every request as timed.
+This migration adds a count of untimed requests to `hourly_consumers`. A second view adds rows for events without a
+time only, so other events cost nothing more. The first view stays unchanged. After a change of its query, a view knows
+its former tokens only after a restart of the engine (measured), and until then a retried insert would count twice.
 
-The events' column is changed last, so that no null can come before every rollup counts it. The engine rewrites that
-one column of the stored parts; until it has, it converts what it reads.
+The events' column is changed last: a null can be stored only after every rollup counts nulls correctly. The engine
+rewrites this one column of the stored parts. Until then it converts the values when it reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from apimetry.store.layout import Layout
 _CONSUMERS: Final = "hourly_consumers"
 _UNTIMED: Final = "response_us_untimed"
 _TYPE: Final = "SimpleAggregateFunction(sum, UInt64)"
-# Of a row without requests it is less than none; sums of UInt64 are modulo 2^64.
+# A row without requests has a negative weight. It wraps around, and sums of UInt64 are modulo 2^64.
 _WEIGHT: Final = f"response_us_weight UInt64 ALIAS toUInt64(requests - {_UNTIMED})"
 _VIEW: Final = f"""SELECT application, consumer_id, toStartOfHour(toDateTime(timestamp, 'UTC')) AS time,
   max(retention_days) AS retention_days,
@@ -30,7 +30,7 @@ GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
 
 
 def statements(layout: Layout) -> list[str]:
-    """The consumers' untimed requests, and a column of response times that takes nulls."""
+    """Return the statements that count the consumers' untimed requests, and allow null response times."""
     return [
         *layout.alter(_CONSUMERS, f"ADD COLUMN IF NOT EXISTS {_UNTIMED} {_TYPE} AFTER errors"),
         *layout.alter(_CONSUMERS, f"ADD COLUMN IF NOT EXISTS {_WEIGHT} AFTER {_UNTIMED}"),

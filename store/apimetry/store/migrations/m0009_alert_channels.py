@@ -1,4 +1,4 @@
-"""The form of a rule's messages; an empty one is told by the rule's address."""
+"""Add a rule's channel and routing key; an empty channel means that the rule's address determines the channel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _COLUMNS = ("channel LowCardinality(String)", "routing_key String")
 
 
 def statements(layout: Layout) -> list[str]:
-    """The columns."""
+    """Return the statements that add the columns."""
     return [
         f"ALTER TABLE {layout.database}.alert_rules{layout.on_cluster} ADD COLUMN IF NOT EXISTS {column}"
         for column in _COLUMNS
