@@ -135,9 +135,9 @@ def test_forked_child_neither_holds_nor_takes_its_parents_folder(tmp_path, make,
 def test_folder_is_bounded_and_what_does_not_fit_stays_in_memory(tmp_path, make, fake_collector):
     overflow = Overflow(tmp_path, "a", max_bytes=100, max_age_s=60)
     overflow.open()
-    assert overflow.keep(b"1" * 16, b"x" * 60, 1)
-    assert not overflow.keep(b"2" * 16, b"x" * 60, 1)
-    assert overflow.keep(b"3" * 16, b"x" * 40, 1)
+    assert overflow.store(b"1" * 16, b"x" * 60, 1)
+    assert not overflow.store(b"2" * 16, b"x" * 60, 1)
+    assert overflow.store(b"3" * 16, b"x" * 40, 1)
     overflow.close()
     fake_collector.replies.append(Reply(503))
     recorder = make(fake_collector.url, buffer_dir_max_bytes=101)
@@ -170,14 +170,14 @@ def test_files_are_the_owners_alone_and_foreign_files_are_no_matter(tmp_path, ma
     folder = tmp_path / "deep" / "buffer"
     overflow = Overflow(folder, "a", max_bytes=10**6, max_age_s=60)
     overflow.open()
-    assert overflow.keep(b"i" * 16, b"body", 7)
+    assert overflow.store(b"i" * 16, b"body", 7)
     (folder / "a" / "notes.batch").write_text("not a batch")
     (folder / "README").write_text("nor a folder")
-    kept = overflow.oldest()
-    assert (kept.batch_id, kept.events, kept.path.read_bytes(), kept.is_own) == (b"i" * 16, 7, b"body", True)
-    modes = {path.name: path.stat().st_mode & 0o777 for path in (kept.path, folder / "a", folder / "a" / "lock")}
+    stored = overflow.oldest()
+    assert (stored.batch_id, stored.events, stored.path.read_bytes(), stored.is_own) == (b"i" * 16, 7, b"body", True)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (stored.path, folder / "a", folder / "a" / "lock")}
     assert set(modes.values()) == {0o600, 0o700}
-    assert time.time_ns() - kept.kept_at_ns < 60e9
+    assert time.time_ns() - stored.stored_at_ns < 60e9
     overflow.close()
 
 

@@ -1,4 +1,4 @@
-"""Secrets in a path and in the names of a query, masked: by what they look like, and by the name before them."""
+"""Mask secrets in a path and in the names of a query: by their looks, and by the name before them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MASK: Final = "***"
 MAX_CACHED_CHARACTERS: Final = 256
 """Longer texts are masked anew each time: 512 paths and 512 folders of this length take 1.1 MB at most."""
 _MAX_PLAIN: Final = 12
-"""A name of so many letters and digits is no secret by itself: the shortest card number has 13."""
+"""Up to so many letters and digits are no secret by themselves: the shortest card number has 13."""
 _MAX_DECODINGS: Final = 3
 _SHORT: Final = re.compile("(?:/[A-Za-z0-9_~]{0,12})*")
 _SAFE: Final = "/\\!$&'()*+,;=:@?#[]~"
@@ -27,17 +27,17 @@ _NUMBERED: Final = re.compile(r"[A-Za-z]{1,15}\d{0,2}|\d{1,5}")
 
 
 def mask_path(path: str) -> str:
-    """Mask what is or may be a secret in a path.
+    """Return a path with its secrets, and its possible secrets, masked.
 
-    By what it looks like: see `secret_patterns.holds_secret`. By the name before it, in the segment before or in its
-    own (``token=…``): see `telling_names`. The values of path parameters (``;jsessionid=…``) always. A UUID stays
-    where no telling name stands before it. Percent-encoding is undone before anything is looked at; a segment without
-    a secret stays as it came.
+    A text is masked by its looks: see `secret_patterns.holds_secret`; or by the telling name before it, in the
+    previous or in the same segment (``token=…``): see `telling_names`. The values of path parameters
+    (``;jsessionid=…``) are always masked. A UUID stays, except after a telling name. Percent-encoding is undone for
+    all checks; a segment without a secret stays unchanged.
     """
     folder, _, name = path.rpartition("/")
     if len(folder) > MAX_CACHED_CHARACTERS or len(name) > MAX_CACHED_CHARACTERS:
         return _mask_segments(path)
-    # Most paths: a short or harmless name in a folder that has been seen before.
+    # Most paths: a short or harmless name in a cached folder.
     if _is_plain(folder) and ((len(name) <= _MAX_PLAIN and (name.isalnum() or not name)) or _is_harmless(name)):
         return path
     return _mask_cached(path)
@@ -45,7 +45,7 @@ def mask_path(path: str) -> str:
 
 @lru_cache(maxsize=512)
 def _is_plain(folder: str) -> bool:
-    """Tell whether nothing in a path is a secret, nor says that what follows is one."""
+    """Tell whether a path has no secret and no name that makes the next segment one."""
     names = folder.split("/")
     if _SHORT.fullmatch(folder) is None and not all(map(_is_harmless, names)):
         return False
@@ -53,7 +53,7 @@ def _is_plain(folder: str) -> bool:
 
 
 def _is_harmless(name: str) -> bool:
-    """Tell whether a segment is no secret by itself. In doubt it is, and is looked at more closely."""
+    """Tell whether a segment is certainly no secret by itself. A doubtful segment gets a closer check."""
     if is_words(name) or is_uuid(name):
         return True
     return not (is_suspect(name) or _names_its_secret(name))
@@ -72,10 +72,10 @@ _mask_cached = lru_cache(maxsize=512)(_mask_segments)
 
 
 def _mask_encoded(segment: str, doubt: Doubt) -> tuple[str, Doubt]:
-    """Mask a segment that is encoded, and may have slashes in it."""
+    """Mask an encoded segment, which may contain slashes."""
     text = decode(segment)
     pieces = _SLASH.split(text)
-    # Base64 has slashes: looked at as one text too. And who encodes four times has something to hide.
+    # Base64 has slashes: check the whole text too. A text that is encoded four times is a secret.
     if _ENCODED.search(text) or (
         len(pieces) > 1
         and (holds_secret(text.replace("/", "+")) or (doubt >= Doubt.LOOSE and not is_ordinary(text, doubt)))
@@ -92,7 +92,7 @@ def _after_secret(doubt: Doubt) -> Doubt:
 
 
 def _mask_segment(segment: str, doubt: Doubt) -> tuple[str, Doubt]:
-    """Return what may be seen of a segment, and what to think of the next one."""
+    """Return the masked segment, and the doubt about the next one."""
     if not segment:
         return segment, doubt  # a doubled slash
     if segment == MASK or (is_suspect(segment) and holds_secret(segment)):
@@ -111,7 +111,7 @@ def _mask_segment(segment: str, doubt: Doubt) -> tuple[str, Doubt]:
 
 
 def _names_its_secret(segment: str) -> bool:
-    """Tell a segment that is a telling name and a secret in one: ``token-x1y2z3``, ``otp_123456``."""
+    """Tell whether a segment is a telling name and a secret in one: ``token-x1y2z3``, ``otp_123456``."""
     name, *rest = _SEPARATOR.split(segment, 1)
     if not rest or find_doubt(name) < Doubt.STRICT:
         return False
@@ -119,18 +119,18 @@ def _names_its_secret(segment: str) -> bool:
 
 
 def _mask_values(segment: str) -> str:
-    """Mask what stands behind a telling name in its own segment: ``token=…``, ``otp:…``, ``Tokens('…')``."""
+    """Mask the text after a telling name in the same segment: ``token=…``, ``otp:…``, ``Tokens('…')``."""
     pieces = _ASSIGNMENT.split(segment)
     for index in range(1, len(pieces), 2):
         if doubt := find_doubt(pieces[index - 1]):
             value = "".join(pieces[index + 1 :])
-            is_told = pieces[index] != "=" and is_ordinary(value.strip("()'\""), doubt)
-            return segment if is_told or not value else "".join(pieces[: index + 1]) + MASK
+            is_plain = pieces[index] != "=" and is_ordinary(value.strip("()'\""), doubt)
+            return segment if is_plain or not value else "".join(pieces[: index + 1]) + MASK
     return segment
 
 
 def _mask_parameter(parameter: str, separator: str, doubt: Doubt) -> str:
-    """Mask the value of what follows ``;``, ``?``, ``&`` or ``#``; what has no name is a value after ``?``."""
+    """Mask a value after ``;``, ``?``, ``&`` or ``#``. After ``?``, a text without ``=`` is masked."""
     name, equals, value = parameter.partition("=")
     if equals:
         return f"{name}={MASK}" if value else parameter
@@ -140,7 +140,7 @@ def _mask_parameter(parameter: str, separator: str, doubt: Doubt) -> str:
 
 
 def decode(text: str) -> str:
-    """Undo percent-encoding, also where it was done several times."""
+    """Undo percent-encoding, also up to three layers of it."""
     for _ in range(_MAX_DECODINGS):
         if "%" not in text:
             break
@@ -154,7 +154,7 @@ def mask_query(query: str) -> str:
     for part in query.split("&"):
         name, equals, _ = part.partition("=")
         if "%" in name and "=" in (text := decode(name)):
-            name, equals = quote(text.partition("=")[0], safe=_SAFE), "="  # the rest of it may be a value
+            name, equals = quote(text.partition("=")[0], safe=_SAFE), "="  # the rest may be a value
         # Without "=" the whole part may be a value (a bare token).
         parts.append(f"{_mask_name(name)}={MASK}" if equals else MASK if part else "")
     return "&".join(parts)

@@ -1,16 +1,17 @@
-"""Batches on disk that the collector did not take: what a killed host has here, the next process delivers.
+"""Batches on disk that the collector did not take. The next process delivers the batches of a killed one.
 
 Invariants:
-- a folder of its own for each process, ``buffer_dir/<instance>/``, with a file ``lock`` that its owner holds by
-  `flock`. The lock ends with the process, however it ends; who gets the lock of another's folder owns its batches.
-- one file for each batch, ``<time>-<batch id>-<events>.batch``: the body as it is posted, written under another name
-  and renamed, so that a file is whole or is not there. A batch keeps its id and its bytes: posted twice, it is one.
-- all folders together stay under `max_bytes`; a batch that does not fit is not taken, and nothing is removed for it.
+- every process has its own folder, ``buffer_dir/<instance>/``, with a file ``lock`` that it holds by `flock`. The
+  lock ends with the process, however it ends. The process that gets the lock of a folder owns its batches.
+- one file per batch, ``<time>-<batch id>-<events>.batch``: the body of the post. It is written under another name and
+  renamed: so a file is whole or absent. A batch keeps its id and its bytes: the collector counts it once if it is
+  posted twice.
+- all folders together stay under `max_bytes`; a batch that does not fit is refused, and no other batch is removed.
 - a batch older than `max_age_s` is removed and counted.
 
-A killed process loses nothing that is here. A power loss may: nothing is fsync'd, the collector's spool is for that.
-A batch whose acknowledgement got lost (a kill, a hang-up, a time-out) is recognized by the collector within its
-window for batch ids, a day by default. `max_age_s` is an hour less by default, so that no batch comes after it.
+A kill loses no batch on disk. A power loss may: nothing is fsync'd, as the collector's spool exists for that.
+The collector recognizes a batch whose acknowledgement was lost (a kill, a hang-up, a time-out) within its window for
+batch ids, a day by default. `max_age_s` is an hour less by default: so no batch is posted after the window.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ _SUFFIX: Final = ".batch"
 
 
 @dataclass(frozen=True)
-class KeptBatch:
+class StoredBatch:
     """A batch on disk."""
 
     path: Path
     batch_id: bytes
     events: int
-    kept_at_ns: int
+    stored_at_ns: int
     is_own: bool
     """Whether this process counted its events."""
 
 
 class Overflow:
-    """The batches one process keeps on disk. For the exporter's thread alone, but for `abandon`.
+    """Store the batches of one process on disk. For the exporter's thread alone, except `abandon`.
 
-    Mutable state: `_lock`, the descriptor that holds the folder's lock; `_own_ids`, of the batches made here.
+    Mutable state: `_lock`, the descriptor that holds the folder's lock; `_own_ids`, the ids of its batches.
     """
 
     def __init__(self, folder: str | os.PathLike[str], instance: str, *, max_bytes: int, max_age_s: float) -> None:
@@ -57,7 +58,7 @@ class Overflow:
         self._own_ids: set[bytes] = set()
 
     def open(self) -> None:
-        """Make this process's folder and take over what ended processes have left.
+        """Make this process's folder and take over the batches of ended processes.
 
         Raises:
             OSError: the folder cannot be written, or the system has no `flock`.
@@ -71,7 +72,7 @@ class Overflow:
         self.adopt()
 
     def close(self) -> None:
-        """Give up the lock; what is left is the next process's. An empty folder goes."""
+        """Give up the lock, and remove an empty folder. The next process takes over the batches that remain."""
         if self._lock is not None:
             if not self.oldest():
                 self._remove(self._own)
@@ -95,8 +96,8 @@ class Overflow:
             finally:
                 os.close(lock)
 
-    def keep(self, batch_id: bytes, body: bytes, events: int) -> bool:
-        """Write a batch; False when it does not fit or cannot be written."""
+    def store(self, batch_id: bytes, body: bytes, events: int) -> bool:
+        """Write a batch; False if it does not fit or cannot be written."""
         if self._lock is None or self._measure_bytes() + len(body) > self._max_bytes:
             return False
         path = self._own / f"{time.time_ns():020d}-{batch_id.hex()}-{events}{_SUFFIX}"
@@ -113,23 +114,23 @@ class Overflow:
         self._own_ids.add(batch_id)
         return True
 
-    def oldest(self) -> KeptBatch | None:
-        """Return the batch that has waited longest."""
+    def oldest(self) -> StoredBatch | None:
+        """Return the oldest batch; None without one."""
         if self._lock is None:
             return None
         for path in sorted(self._own.glob(f"*{_SUFFIX}")):
-            with contextlib.suppress(ValueError):  # another's file
-                kept_at, hexadecimal, events = path.stem.split("-")
+            with contextlib.suppress(ValueError):  # a foreign file
+                stored_at, hexadecimal, events = path.stem.split("-")
                 batch_id = bytes.fromhex(hexadecimal)
-                return KeptBatch(path, batch_id, int(events), int(kept_at), batch_id in self._own_ids)
+                return StoredBatch(path, batch_id, int(events), int(stored_at), batch_id in self._own_ids)
         return None
 
-    def is_expired(self, batch: KeptBatch) -> bool:
-        """Tell whether a batch is older than batches may get."""
-        return time.time_ns() - batch.kept_at_ns > self._max_age_ns
+    def is_expired(self, batch: StoredBatch) -> bool:
+        """Tell whether a batch is older than `max_age_s`."""
+        return time.time_ns() - batch.stored_at_ns > self._max_age_ns
 
-    def discard(self, batch: KeptBatch) -> None:
-        """Remove a batch that was delivered or given up."""
+    def discard(self, batch: StoredBatch) -> None:
+        """Remove a batch that was delivered or dropped."""
         batch.path.unlink(missing_ok=True)
         self._own_ids.discard(batch.batch_id)
 
@@ -139,7 +140,7 @@ class Overflow:
     def _measure_bytes(self) -> int:
         total = 0
         for path in self._root.glob(f"*/*{_SUFFIX}"):
-            with contextlib.suppress(OSError):  # its owner has delivered it
+            with contextlib.suppress(OSError):  # its owner removed it meanwhile
                 total += path.stat().st_size
         return total
 
@@ -151,14 +152,14 @@ class Overflow:
 
 
 def _try_lock(path: Path) -> int | None:
-    """Return a descriptor that holds the lock, or None where another process does or the folder is gone."""
+    """Return a descriptor that holds the lock; None if another process holds it or the folder is gone."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who took the folder over in between has removed the file that is locked here.
+        # A process that took the folder over meanwhile removed the file of this descriptor.
         if path.stat().st_ino == os.fstat(descriptor).st_ino:
             return descriptor
     except OSError:

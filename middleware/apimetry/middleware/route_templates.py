@@ -1,4 +1,4 @@
-"""How each framework spells a route, in one spelling: ``/v1/scores/{identity}``. Text in, text out."""
+"""Translate the routes of all frameworks to one spelling: ``/v1/scores/{identity}``. Text in, text out."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _QUANTIFIER: Final = re.compile(r"(?:[*+?]|{(\d{0,9})(?:,\d{0,9})?})[?+]?")
 
 @lru_cache(maxsize=1024)
 def werkzeug_template(rule: str) -> str:
-    """Spell a Werkzeug rule: ``/v1/scores/<int:identity>``; a converter may have arguments of any kind."""
+    """Return the template of a Werkzeug rule, ``/v1/scores/<int:identity>``; a converter may have any arguments."""
     pieces: list[str] = []
     position = 0
     while (start := rule.find("<", position)) >= 0 and (end := _find_end_of_converter(rule, start + 1)) > 0:
-        # The name is last, and has no colon.
+        # The name comes last and has no colon.
         pieces += rule[position:start], "{", rule[start + 1 : end].rpartition(":")[2].strip(), "}"
         position = end + 1
     return "".join(pieces) + rule[position:]
 
 
 def _find_end_of_converter(rule: str, start: int) -> int:
-    """Find the ``>`` that stands in no argument: ``<regex("(a|b)>"):name>``; -1 where there is none."""
+    """Find the ``>`` outside of arguments: ``<regex("(a|b)>"):name>``; -1 without one."""
     quote, depth, index = "", 0, start
     while index < len(rule):
         character = rule[index]
@@ -49,13 +49,13 @@ def _find_end_of_converter(rule: str, start: int) -> int:
 
 
 def bottle_template(rule: str) -> str:
-    """Spell a Bottle rule: ``/v1/scores/<identity:int>``, ``<name:re:[a-z]+>``, and ``:name`` as it was once."""
+    """Return the template of a Bottle rule: ``<identity:int>``, ``<name:re:[a-z]+>``, and the old ``:name``."""
     number = iter(range(len(rule)))
     return _BOTTLE.sub(lambda match: f"{{{match[1] or match[2] or next(number)}}}", rule)
 
 
 def brace_template(path: str) -> str:
-    r"""Leave converters and patterns out of braces: ``{identity:int}``, ``{code:\d{2,3}}``, ``{at:dt("%H:%M")}``."""
+    r"""Remove converters and patterns from braces: ``{identity:int}``, ``{code:\d{2,3}}``, ``{at:dt("%H:%M")}``."""
     pieces: list[str] = []
     position = 0
     while (start := path.find("{", position)) >= 0 and (end := _find_end(path, start, "{}")) > 0:
@@ -65,32 +65,32 @@ def brace_template(path: str) -> str:
 
 
 def pyramid_template(pattern: str) -> str:
-    r"""Spell a Pyramid pattern: ``/v1/{identity:\d+}/*rest`` is ``/v1/{identity}/{rest}``."""
+    r"""Return the template of a Pyramid pattern: ``/v1/{identity}/{rest}`` of ``/v1/{identity:\d+}/*rest``."""
     spelled = _PYRAMID_REST.sub(r"{\1}", _OLD_PYRAMID.sub(r"/{\1}", brace_template(pattern)))
     return "/" + spelled.lstrip("/")
 
 
 @lru_cache(maxsize=1024)
 def django_template(route: str) -> str:
-    r"""Spell a Django route: ``v1/<int:identity>`` and ``^v1/(?P<identity>\d+)/?$`` are ``/v1/{identity}``.
+    r"""Return a Django route's template: ``/v1/{identity}`` of ``v1/<int:identity>`` or ``^v1/(?P<identity>\d+)/?$``.
 
-    What is optional and has no parameter is left out; a parameter without a name has its number.
+    Optional parts without a parameter are left out; a parameter without a name gets a number.
     """
     if _REGEX_SIGN.search(route):
-        # include() joins patterns, so that one route may have both spellings.
+        # include() joins patterns: one route may have both spellings.
         route = "".join(_Regex(route).spell())
     return "/" + werkzeug_template(route).lstrip("/")
 
 
 class _Regex:
-    """A regular expression that becomes a template; `number` is the next parameter's."""
+    """Turn a regular expression into a template; `number` is the number of the next parameter."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self.number = 0
 
     def spell(self, start: int = 0, end: int | None = None) -> list[str]:
-        """Return the pieces of a part: a character or a parameter each, or an optional group's text."""
+        """Return the pieces of a part: characters, parameters, and the texts of optional groups."""
         pattern, pieces = self._pattern, list[str]()
         end = len(pattern) if end is None else end
         while start < end:
@@ -111,7 +111,7 @@ class _Regex:
         return piece
 
     def _spell_next(self, start: int, end: int) -> tuple[str, int]:
-        """Spell what stands at a place; returns it and where the next begins."""
+        """Return the piece at a position, and the position of the next piece."""
         pattern, character = self._pattern, self._pattern[start]
         following = pattern[start + 1 : start + 2]
         if character == "\\":
@@ -137,7 +137,9 @@ class _Regex:
             return "" if inside == "/" else _ANONYMOUS
         colon = inside.find(":")
         if colon < 0 or inside[1] in "=!<#P" or "|" in inside:
-            return _ANONYMOUS if "|" in inside and inside[1] == ":" else ""  # or it looks around, or sets flags
+            return (
+                _ANONYMOUS if "|" in inside and inside[1] == ":" else ""
+            )  # the other groups are look-arounds or flags
         return "".join(self.spell(start + colon + 1, end))
 
 
@@ -146,14 +148,14 @@ _ANONYMOUS: Final = "\0"
 
 def _find_end_of_class(pattern: str, start: int) -> int:
     index = start + 1 + pattern.startswith("^", start + 1)
-    index += pattern.startswith("]", index)  # the first one is a member
+    index += pattern.startswith("]", index)  # a leading bracket is a member
     while index < len(pattern) and pattern[index] != "]":
         index += 2 if pattern[index] == "\\" else 1
     return index
 
 
 def _find_end(pattern: str, start: int, pair: str) -> int:
-    """Find what closes a parenthesis or a brace, over inner ones, escapes and sets of characters; -1: nothing."""
+    """Find the end of a parenthesis or a brace, past inner ones, escapes and character sets; -1 without one."""
     depth, index = 0, start
     while index < len(pattern):
         character = pattern[index]
@@ -170,7 +172,7 @@ def _find_end(pattern: str, start: int, pair: str) -> int:
 
 
 def fits(template: str, path: str, *, spans: bool = False) -> bool:
-    """Tell whether a path may be one of a template. With `spans` a parameter may have slashes in it."""
+    """Tell whether a template may match a path. With `spans` a parameter may contain slashes."""
     if spans:
         return _fits_piece(template, path)
     templates, segments = template.split("/"), path.split("/")
@@ -178,7 +180,7 @@ def fits(template: str, path: str, *, spans: bool = False) -> bool:
 
 
 def _fits_piece(template: str, text: str) -> bool:
-    """Match without a pattern, whose time could grow with a power of the text: each literal as early as it can be."""
+    """Match the literals from left to right, at the first place. A pattern could need quadratic time."""
     first, *rest = _PARAMETER.split(template)
     if not rest or not text.startswith(first):
         return text == first and not rest

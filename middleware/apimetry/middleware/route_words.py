@@ -1,4 +1,4 @@
-"""The words that telling names and ordinary routes are made of, in small letters and in the singular."""
+"""The words of telling names and of ordinary routes, in lower case; telling words in the singular."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CODES: Final = _read("""
     confirmation activate activation reset forgot recover recovery unsubscribe unsub optout magic magiclink password
     passwd passwort kennwort contrasena senha motdepasse wachtwoord pwd pw pass passphrase secret
 """)
-"""What follows is a code or a password: a number too."""
+"""The next text is a code or a password, also if it is a number."""
 STRICT: Final = _read("""
     token tkn passkey apikey privatekey secretkey accesskey session sessid sid jsessionid phpsessid cookie nonce
     csrf xsrf jwt jws jwe bearer credential cred signature sig hmac invite invitation authcode authkey oauth
 """)
-"""What follows is a secret, or the number of a record."""
+"""The next text is a secret, or the number of a record."""
 LOOSE: Final = _read("""
     auth login signin signup sso saml key code hash link join share ticket refresh claim redeem voucher coupon
     giftcard phone tel telephone mobile msisdn whatsapp sms ssn passport taxid pan iban
 """)
-"""What follows may be a secret where it does not look like a word."""
+"""The next text may be a secret if it does not look like a word."""
 AMBIGUOUS: Final = _read("pin sig sid magic mfa pw pass")
-"""Telling alone and as the last word of a name; before another word they are words as others."""
+"""Telling alone, or as the last word of a name; ordinary before another word."""
 ORDINARY: Final = (
     _read("""
     accept activate add all apply approve archive authenticate authorise authorize begin bulk cancel change check
@@ -67,4 +67,4 @@ ORDINARY: Final = (
     via who yes you your
 """)
 )
-"""What one does, what there is, who offers it, and small words: no secret, wherever they stand."""
+"""Verbs, nouns, providers and short words: no secret at any place."""

@@ -1,8 +1,8 @@
-"""Which route and function answered, in one spelling for all frameworks: ``/v1/scores/{identity}``.
+"""Find the route and the function of a request, in one spelling for all frameworks: ``/v1/scores/{identity}``.
 
-Reads what the frameworks leave behind and imports none of them. Everything here may meet a framework it does not
-know: then the route is unmatched, never an error. The path that a server or a proxy mounts the application under
-(``root_path``, ``SCRIPT_NAME``) is no part of a route; what the application mounts by itself is.
+The functions read the traces that routing leaves in a request, and import no framework. For an unknown framework the
+route is unmatched, never an error. The path under which a server or a proxy mounts the application (``root_path``,
+``SCRIPT_NAME``) is no part of a route; the path of a mount inside the application is.
 """
 
 # ruff: noqa: ANN401 - objects of several frameworks, none of which is imported here
@@ -31,18 +31,18 @@ Names: TypeAlias = "tuple[str, str]"
 UNMATCHED: Final = "(unmatched)"
 UNMATCHED_NAMES: Final = (UNMATCHED, "")
 UNKNOWN_NAMES: Final = (UNMATCHED, "")
-"""Equal to `UNMATCHED_NAMES` and another object: no router has said anything, so one may be asked."""
+"""Equal to `UNMATCHED_NAMES`, but another object: no router left a trace, so a look-up in the routers may help."""
 _MAX_NAMES: Final = 4096
 _MAX_KEY_CHARACTERS: Final = 64
 MOUNT_REST: Final = "/{path}"
 
 
 class NameCache:
-    """Names by what a framework keeps of a route, so that a request costs one look-up in `entries`.
+    """Cache the names of routes: a request costs one look-up in `entries`.
 
-    A key is a route's id, or has it in a tuple. Names that depend on the request's method are under the key and the
-    method instead. Mutable state: one dictionary, used through atomic operations, and replaced when it has grown
-    beyond what routes explain.
+    A key is a route's id, or a tuple that contains it. Names that depend on the request's method are stored under the
+    key and the method. Mutable state: one dictionary, used through atomic operations. It is replaced when it has more
+    entries than any application has routes.
     """
 
     __slots__ = ("entries",)
@@ -55,13 +55,13 @@ class NameCache:
         return self.entries.get(key) or self.entries.get((key, method))
 
     def put(self, key: object, anchor: object, template: str, handler: tuple[Any, str]) -> Names:
-        """Keep a route's names for as long as the cache lives, and the object whose id is in the key.
+        """Store the names of a route for the life of the cache, with the object whose id is in the key.
 
         Args:
-            key: what `find` is asked.
+            key: the key for `find`.
             anchor: the object to keep alive.
             template: the route.
-            handler: what answered (None: nothing; a text: its name), and the request's method.
+            handler: the function that answered (None: no function; a text: its name), and the request's method.
         """
         if len(self.entries) >= _MAX_NAMES:
             self.entries = _Entries()
@@ -79,14 +79,14 @@ class NameCache:
 
 
 def _is_short(key: object) -> bool:
-    """Tell whether a key, or what is in it, may be kept: a client can make paths and methods of any length."""
+    """Tell whether all texts of a key are short: a client can send paths and methods of any length."""
     if isinstance(key, str):
         return len(key) <= _MAX_KEY_CHARACTERS
     return all(map(_is_short, key)) if isinstance(key, tuple) else True
 
 
 class _Entries(dict[object, Names]):
-    """Names by key, and the objects whose ids are in the keys: alive, so that no id comes back as another's."""
+    """Map keys to names, and keep the objects alive whose ids are in the keys: no other object gets such an id."""
 
     __slots__ = ("anchors",)
 
@@ -95,7 +95,7 @@ class _Entries(dict[object, Names]):
         self.anchors: dict[int, object] = {}
 
 
-# ASGI: Starlette, FastAPI, Litestar, and what routes by Werkzeug or keeps a router of its own
+# ASGI: Starlette, FastAPI, Litestar
 
 
 def asgi_names(cache: NameCache, scope: Mapping[str, Any]) -> Names:
@@ -119,13 +119,13 @@ def asgi_names(cache: NameCache, scope: Mapping[str, Any]) -> Names:
 
 
 def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
-    """Return the names where it takes more: mounts, Starlette before 1.0, Litestar, unmatched paths."""
+    """Return the names in the rarer cases: mounts, Starlette before 1.0, Litestar, unmatched paths."""
     method = scope.get("method", "GET")
     if "path_template" in scope:
         return _litestar_names(cache, scope, method)
     endpoint, route = scope.get("endpoint"), scope.get("route")
     if endpoint is None or getattr(endpoint if route is None else route, "routes", None):
-        # Its router had no route; or none was asked, or not the mounted one's router.
+        # The router had no route; or no router was used, or only the outer one of a mount.
         return UNMATCHED_NAMES if endpoint is None and "router" in scope else UNKNOWN_NAMES
     mounted = scope["root_path"] if "app_root_path" in scope else None
     anchor = endpoint if route is None or getattr(route, "endpoint", None) is not endpoint else route
@@ -135,13 +135,13 @@ def _asgi_names_apart(cache: NameCache, scope: Mapping[str, Any]) -> Names:
     template, is_certain = _search_template(scope, anchor)
     if template is None:
         return UNKNOWN_NAMES
-    if not is_certain:  # another path may have led here: nothing to remember
+    if not is_certain:  # another path may lead to the same endpoint: do not cache
         return NameCache().put(0, None, template, (endpoint, method))
     return cache.put(key, anchor, template, (endpoint, method))
 
 
 def join_names(outer: Names, inner: Names) -> Names:
-    """Join the names of a mount and of what an application of another kind, mounted there, has found in the rest."""
+    """Join the names of a mount and the names that a middleware of another kind, inside the mount, shares."""
     if not outer[0].endswith(MOUNT_REST):
         return outer
     return inner if inner == UNMATCHED_NAMES else (outer[0].removesuffix(MOUNT_REST) + inner[0], inner[1])
@@ -155,17 +155,16 @@ def _litestar_names(cache: NameCache, scope: Mapping[str, Any], method: str) -> 
 
 
 def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None, bool]:
-    """Find the template of a route or an endpoint, and whether its root path and itself decide it alone.
+    """Find the template of a route or an endpoint, and tell whether `anchor` and the root path alone determine it.
 
-    The tree of the outermost router's routes is searched. Where it does not tell (an application mounted behind a
-    middleware, one endpoint under several paths), the mounts' part is the root path, with parameters put back.
+    The search walks the tree of the outermost router's routes. If the tree does not decide (an application mounted
+    behind a middleware, one endpoint under several paths), the mounts' part is the root path, with its parameters.
     """
-    found = list(_walk(getattr(scope.get("router"), "routes", ()), anchor, ""))
-    templates = {template for _, template in found}
+    templates = set(_walk(getattr(scope.get("router"), "routes", ()), anchor, ""))
     if len(templates) == 1:
-        return found[0][1] or "/", True
+        return templates.pop() or "/", True
     path = scope["path"].removeprefix(scope.get("app_root_path", scope.get("root_path", "")))
-    # A parameter is one segment; only where that leaves none may it span several.
+    # A parameter is one segment. If no template fits so, a parameter may span several segments.
     for spans in (False, True):
         fitting = [template for template in templates if fits(template, path, spans=spans)]
         if len(fitting) == 1:
@@ -176,28 +175,28 @@ def _search_template(scope: Mapping[str, Any], anchor: Any) -> tuple[str | None,
     return _mount_prefix(scope, own or "") + (own or MOUNT_REST), False
 
 
-def _walk(routes: Any, anchor: Any, prefix: str) -> Iterator[tuple[Any, str]]:
-    """Yield each route that is, or whose endpoint is, the one looked for, with its whole template."""
+def _walk(routes: Any, anchor: Any, prefix: str) -> Iterator[str]:
+    """Yield the whole template of every route that is `anchor`, or has it as its endpoint."""
     for route in routes or ():
         inner = getattr(route, "routes", None)
         template = template_of(route) or ""
         if route is anchor or getattr(route, "endpoint", None) is anchor:
-            yield route, prefix + template
+            yield prefix + template
         elif inner:
-            # A mount's template ends in its rest; a host has none.
+            # The template of a mount ends in `MOUNT_REST`, that of a host does not.
             yield from _walk(inner, anchor, prefix + template.removesuffix(MOUNT_REST))
         elif getattr(route, "app", None) is anchor:
-            yield route, prefix + template  # a mounted application without routes, such as static files
+            yield prefix + template  # a mounted application without routes, such as static files
 
 
 def template_of(route: Any) -> str | None:
-    """Return a Starlette route's template; one for the path ``""`` is the root."""
+    """Return a Starlette route's template; ``/`` for the path ``""``, None without a template."""
     template = getattr(route, "path_format", None)
     return template or "/" if isinstance(template, str) else None
 
 
 def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
-    """Return the template of the mounts a request went through: their path with parameters put back."""
+    """Return the template of a request's mounts: their path, with parameters in place of their values."""
     prefix = str(scope["root_path"]).removeprefix(scope["app_root_path"])
     segments = prefix.split("/")
     for name, value in (scope.get("path_params") or {}).items():
@@ -207,16 +206,16 @@ def _mount_prefix(scope: Mapping[str, Any], template: str) -> str:
     return "/".join(segments)
 
 
-# WSGI: Flask and what else routes by Werkzeug, Bottle
+# WSGI: Flask and other users of Werkzeug's routing, Bottle
 
 
 def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
     """Return route and function of an environ that its application has routed, while its context is alive.
 
     Args:
-        cache: the names found so far.
+        cache: the cache of the middleware.
         environ: the WSGI environ; Flask keeps its request in ``werkzeug.request`` until the context ends.
-        script_name: what SCRIPT_NAME was outside; what an application appends to it is a mount of its own.
+        script_name: SCRIPT_NAME outside of the application; an application appends its own mounts to it.
     """
     request = environ.get("werkzeug.request")
     if request is None:
@@ -236,7 +235,7 @@ def wsgi_names(cache: NameCache, environ: Mapping[str, Any], script_name: str) -
 
 
 def _flask_request(environ: Mapping[str, Any]) -> Any:
-    """Return the request that Flask serves of an environ of which a layer between has handed on a copy, or None."""
+    """Return Flask's request for an environ that a layer in between copied, or None."""
     flask = sys.modules.get("flask")
     if flask is None or MARK not in environ or not flask.has_request_context():
         return None
@@ -253,7 +252,7 @@ def _put_rule(cache: NameCache, key: object, rule: Any, environ: Mapping[str, An
 
 
 def _refused_names(environ: Mapping[str, Any], request: Any, script_name: str) -> Names:
-    """Return the names of a path that is routed, but not for this method (405)."""
+    """Return the names of a path that has a route, but not for this method (405)."""
     allowed = getattr(getattr(request, "routing_exception", None), "valid_methods", None)
     app = getattr(sys.modules.get("flask"), "current_app", None)
     if not allowed or not app:
@@ -264,7 +263,7 @@ def _refused_names(environ: Mapping[str, Any], request: Any, script_name: str) -
 
 
 def _wsgi_names_apart(cache: NameCache, environ: Mapping[str, Any], script_name: str) -> Names:
-    """Return the names of what Bottle leaves in the environ."""
+    """Return the names of the route that Bottle leaves in the environ."""
     route = environ.get("bottle.route")
     if route is not None:
         prefix, method = environ.get("SCRIPT_NAME", "").removeprefix(script_name), environ["REQUEST_METHOD"]
@@ -289,14 +288,14 @@ def django_names(cache: NameCache, match: Any, method: str) -> Names:
     names = cache.entries.get((key, method))
     if names is None:
         handler = ninja_view(view, method)
-        # Ninja's view serves every method of a path by another function.
+        # One view of Ninja serves all methods of a path, by different functions.
         own_key = key if handler is view else (key, method)
         names = cache.put(own_key, view, django_template(route), (handler, method))
     return names
 
 
 def ninja_view(view: Any, method: str) -> Any:
-    """Return the function behind a Django Ninja view, which serves all operations of a path; others as they are."""
+    """Return the function behind a Django Ninja view, which serves all operations of a path; or the view itself."""
     for cell in getattr(view, "__closure__", None) or ():
         for operation in getattr(cell.cell_contents, "operations", None) or ():
             if method in getattr(operation, "methods", ()):

@@ -1,4 +1,4 @@
-"""How a raw event becomes a row of the wire; in the exporter's thread, and so imported with it alone."""
+"""Turn a raw event into a row of the wire, in the exporter's thread. Only the exporter imports this module."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[object, ...]
 _MAX_LENGTH: Final = 1 << 53
-"""The largest size that the collector takes. A larger `Content-Length` is not a real one and is left out."""
+"""The largest size that the collector takes. A larger `Content-Length` is not true and is left out."""
 
 
 def measure_epoch_ns() -> int:
-    """Measure what to add to `time.perf_counter_ns` for nanoseconds since the epoch.
+    """Return the difference between `time.perf_counter_ns` and nanoseconds since the epoch.
 
-    The closest of three: each is too early by what came between its two clocks, such as another thread.
+    The best of three measurements: a measurement is too small by the time between its two clock reads, in which
+    another thread may run.
     """
     return max(time_ns() - perf_counter_ns() for _ in range(3))
 
 
 def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
-    """Turn a raw event into a row of the wire: private parts masked, what few events have left out.
+    """Return the row of a raw event: private parts masked, and default values at the end left out.
 
     Args:
-        event: of this process.
-        options: the middleware's.
-        epoch_ns: of `measure_epoch_ns`, not long after the event: a clock that is set moves it.
+        event: an event of this process.
+        options: the options of the middleware.
+        epoch_ns: the result of `measure_epoch_ns`, from shortly after the event: a clock that is set changes it.
     """
     (
         started_ns,
@@ -95,7 +96,7 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
 
 
 def _read_length(header: str) -> int | None:
-    """Return what a request's Content-Length says; None where it says nothing that one could believe."""
+    """Return the number in a Content-Length; 0 without one, None if the number cannot be true."""
     if not header:
         return 0
     if not header.isdecimal() or len(header) > len(str(_MAX_LENGTH)):

@@ -1,7 +1,7 @@
-"""What secrets look like by themselves, wherever they stand: addresses, keys of vendors, numbers, random text.
+"""The looks of secrets, at any place: addresses, keys of vendors, numbers, random text.
 
-Every pattern looks for a piece of fixed or bounded length, so that its time grows with the text and no faster. A test
-walks the modules of this package and times them all.
+Every pattern matches a piece of fixed or bounded length: so its time grows in proportion to the text. A test measures
+the patterns of all modules of this package.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ _SUSPECT: Final = re.compile(
     r"[^A-Za-z0-9/._~\-]|(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]{16}|(?<![A-Za-z0-9])[A-Za-z0-9]{15}|(?<!\d)\d{13}"
     r"|\d{4}[._\-]\d{4}|\d{3}-\d\d-\d{4}|eyJ"
 )
-"""What all that is looked for below has some of: most paths have nothing of it."""
+"""Every secret below contains a match of this pattern; most paths contain none."""
 _WORDS: Final = re.compile(r"[a-z]{1,24}(?:[\-_.][a-z]{1,24})*")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
-# Names that a vendor gives its keys and nobody gives anything else; and names that words have too, so that what
-# follows must have a digit.
+# Prefixes of vendors' keys that nothing else has; and prefixes that are words too: a digit must follow these.
 _VENDORS: Final = (
     r"[srp]k[_\-](?:live|test|prod|proj|ant|or|svcacct)|whsec|gh[opsur]|github_pat|gl(?:pat|dt|rt|cbt|ptt|ft|imt|soat)"
     r"|xox[abceoprs]|xapp|xwfp|do[por]_v1|shp(?:at|ca|pa|ss)|lin_(?:api|oauth)|sq0[a-z]{3}|ya29|apimetry_[awr]|dckr_pat"
@@ -44,7 +43,7 @@ _SHAPES: Final = re.compile(
 _DIGITS: Final = re.compile(
     r"(?<!\d)(?:\d{13,19}|\d{4}([ _.\-+])\d{6}\1\d{4,5}|\d{4}(?:([ _.\-+])\d{4}){3}\2\d{1,3})(?!\d)"
 )
-# By length, what the numbers of payment cards begin with.
+# First digits of payment card numbers, by length.
 _CARDS: Final = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|3(?:0[0-59]|[689]\d)\d{11}|3[47]\d{13}|(?:2131|1800)\d{11}"
     r"|(?:[2356]\d|8[12])\d{14}|(?:9792|9860)\d{12}|(?:5[0678]|6\d)\d{15,17}"
@@ -65,27 +64,27 @@ _FILES: Final = frozenset(
 
 
 def is_suspect(text: str) -> bool:
-    """Tell whether a text may hold a secret at all: a quick look, which words, short names and UUIDs pass."""
+    """Tell whether a text may hold a secret: a quick check. Words, short names and UUIDs hold none."""
     return _SUSPECT.search(text) is not None and not is_words(text) and not is_uuid(text)
 
 
 def is_words(text: str) -> bool:
-    """Tell whether a text is small letters only, as one word or several: ``how-we-built-it``."""
+    """Tell whether a text is one or more words in lower case: ``how-we-built-it``."""
     return _WORDS.fullmatch(text) is not None
 
 
 def is_uuid(text: str) -> bool:
-    """Tell whether a text is a UUID, which names a resource far more often than it opens one."""
+    """Tell whether a text is a UUID. A UUID names a resource far more often than it gives access."""
     return len(text) == 36 and _UUID.fullmatch(text) is not None
 
 
 def is_known_id(text: str) -> bool:
-    """Tell a record's usual name: a UUID, an ObjectId, a ULID, or a number of up to 19 digits."""
+    """Tell whether a text is a usual id of a record: a UUID, an ObjectId, a ULID, or a number of up to 19 digits."""
     return is_uuid(text) or _KNOWN_ID.fullmatch(text) is not None or (text.isdecimal() and len(text) <= 19)
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether a text, with its percent-encoding undone, holds something that looks like a secret.
+    """Tell whether a text, without percent-encoding, holds a text that looks like a secret.
 
     E-mail addresses, JWTs and PASETOs, vendors' keys, long hex, random text of 24 characters or more, numbers of
     bank accounts, cards and telephones, and a user with a password.
@@ -102,7 +101,7 @@ def holds_secret(text: str) -> bool:
 
 
 def _has_address(text: str) -> bool:
-    """Tell whether an ``@`` stands between a name and a domain, or behind a user's password.
+    """Tell whether an ``@`` stands between a name and a domain, or after a user's password.
 
     ``logo@2x.png`` and ``pkg@1.2.3`` have no domain.
     """
@@ -128,7 +127,7 @@ def _is_domain(text: str) -> bool:
 
 
 def _is_card(number: str) -> bool:
-    """Tell a card's number by its issuer, its length and its check digit (ISO/IEC 7812-1, annex B: Luhn)."""
+    """Tell whether a number is a card's, by its issuer, length and check digit (ISO/IEC 7812-1, annex B: Luhn)."""
     digits = "".join(filter(str.isdecimal, number))
     if _CARDS.fullmatch(digits) is None:
         return False
@@ -137,7 +136,7 @@ def _is_card(number: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    """Tell a bank account's number by its check digits (ISO 13616), or where it is written as they are."""
+    """Tell whether a text is an IBAN: by its check digits (ISO 13616), or by its usual spelling."""
     if _IBAN_BY_LOOK.fullmatch(text):
         return True
     compact = "".join(filter(str.isalnum, text)).upper()
@@ -147,7 +146,7 @@ def _is_iban(text: str) -> bool:
 
 
 def _is_random(run: str) -> bool:
-    """Tell text that a generator has made: letters, digits and cases that take turns faster than words make them."""
+    """Tell whether a text is generated: letters, digits and cases alternate faster than in words."""
     characters = turns = 0
     for part in _PART.findall(run):
         pieces = len(_LETTERS_OR_DIGITS.findall(part))

@@ -1,4 +1,4 @@
-"""Names of segments and parameters that say: what follows is a secret. And what may follow them all the same."""
+"""Telling names of segments and parameters: the next text is a secret, unless it is a usual part of a route."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from apimetry.middleware.route_words import AMBIGUOUS, CODES, LOOSE, ORDINARY, S
 from apimetry.middleware.secret_patterns import is_known_id, is_uuid, is_words
 
 _MAX_CACHED: Final = 40
-"""Longer names are read by their end, and are not kept."""
+"""Longer names are read from their end, and are not cached."""
 _SOME_WORD: Final = re.compile("[A-Za-z]{3}|2[Ff][Aa]|[Pp][Ww]")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
 class Doubt(IntEnum):
-    """How much of what comes next is taken for a secret; each more than the one before."""
+    """How much of the next text counts as a secret; every level masks more than the one before."""
 
     NONE = 0
-    LATER = 1  # behind a telling name, but not next to it: all but words, numbers and identifiers
-    LOOSE = 2  # all but words and short numbers
-    STRICT = 3  # all but the words of ordinary routes and short numbers
-    CODE = 4  # all but the words of ordinary routes, and so on to the path's end
+    LATER = 1  # after a telling name, but not next to it: all except words, numbers and identifiers
+    LOOSE = 2  # all except words and short numbers
+    STRICT = 3  # all except the words of ordinary routes and short numbers
+    CODE = 4  # all except the words of ordinary routes, up to the end of the path
 
 
 _JOINED: Final = re.compile(
@@ -34,7 +34,7 @@ _JOINED: Final = re.compile(
 )
 _TELLING: Final = CODES | STRICT | LOOSE
 _HINTS: Final = frozenset(word + end for word in (*CODES, *STRICT, *LOOSE, "time", "out") for end in ("", "s"))
-"""Of the words of a telling name, one at least is here, but for those that are written as one word."""
+"""A telling name has at least one of these words, unless it is written as one word."""
 _NUMBERED: Final = re.compile(r"[A-Za-z]{1,12}[0-9]{1,4}")
 _BRIEFLY_NUMBERED: Final = re.compile(r"[A-Za-z]{3,12}[0-9]{1,2}")
 _CAMEL: Final = re.compile(r"[A-Za-z][a-z]{1,14}(?:[A-Z][a-z]{2,14}){1,5}")
@@ -47,7 +47,7 @@ _SEPARATOR: Final = re.compile(r"[\-_.,~ ]")
 
 
 def find_doubt(name: str) -> Doubt:
-    """Return how far a name makes what follows it a secret. Its spelling does not matter: kebab, snake or camel."""
+    """Return how much of the text after a name counts as a secret. The spelling may be kebab, snake or camel case."""
     if len(name) <= _MAX_CACHED:
         return Doubt.NONE if name.isdecimal() or is_uuid(name) else _find_cached(name)
     return _find_doubt(name[-2 * _MAX_CACHED :])
@@ -77,7 +77,7 @@ def _find_doubt(name: str) -> Doubt:
 
 
 def _split_words(name: str) -> list[str]:
-    """Split a name that is written as one word, ``passwordreset``, into words that are known; empty if it is not."""
+    """Split a name without separators, ``passwordreset``, into known words; empty if that is impossible."""
     ways: dict[int, list[str]] = {0: []}
     for end in range(3, len(name) + 1):
         for start in range(max(end - 12, 0), end - 1):
@@ -92,7 +92,7 @@ _find_cached = lru_cache(maxsize=1024)(_find_doubt)
 
 
 def is_ordinary(text: str, doubt: Doubt) -> bool:
-    """Tell whether a text is no secret, however telling the name before it: what routes are made of."""
+    """Tell whether a text is a usual part of a route, and so no secret, for a doubt."""
     if text.isdecimal():
         return len(text) <= _LONGEST_NUMBER[doubt]
     if len(text) <= 3 or _FORM.fullmatch(text) is not None:
@@ -101,7 +101,7 @@ def is_ordinary(text: str, doubt: Doubt) -> bool:
         return True
     pieces = _SEPARATOR.split(text)
     if doubt >= Doubt.STRICT:
-        # `NewPass` is a password; `Reset` and `new-password` are what one finds beside passwords.
+        # `NewPass` is a password; `Reset` and `new-password` are usual segments near passwords.
         is_spelled_plainly = doubt < Doubt.CODE or text[1:].islower()
         return is_spelled_plainly and all(map(_is_route_word, pieces))
     return (doubt == Doubt.LATER and is_known_id(text)) or all(_is_plain(piece, doubt) for piece in pieces)
@@ -116,7 +116,7 @@ def _is_route_word(piece: str) -> bool:
 
 
 def _is_plain(piece: str, doubt: Doubt) -> bool:
-    """Tell a word, a number or a number with a word from what a generator makes."""
+    """Tell whether a text is a word, a number, or both together, and not a generated text."""
     if piece.isdecimal():
         return len(piece) <= _LONGEST_NUMBER[doubt]
     if len(piece) <= 3:

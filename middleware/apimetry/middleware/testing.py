@@ -1,4 +1,4 @@
-"""Events for tests: what the middleware records inside a ``with record_events()`` goes to a list and nowhere else."""
+"""Events for tests: inside ``with record_events()``, events go to a list and nowhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordedEvent:
-    """One event as it would have been sent: secrets masked, consumers hashed. Durations in microseconds."""
+    """One event as it would be sent: secrets masked, consumers hashed. Durations in microseconds."""
 
     timestamp_us: int
     method: str
@@ -43,23 +43,23 @@ class RecordedEvent:
 
 @dataclass(frozen=True)
 class RouteFigures:
-    """What the events of one route say together."""
+    """The figures of one route, from its events."""
 
     events: tuple[RecordedEvent, ...]
 
     @property
     def count(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         return len(self.events)
 
     @property
     def statuses(self) -> list[int]:
-        """Their statuses, in the order of the requests."""
+        """The statuses of the responses, in the order of the requests."""
         return [event.status_code for event in self.events]
 
     @property
     def error_rate(self) -> float:
-        """The share of them that was answered with a 5xx, 0 to 1."""
+        """The share of responses with a 5xx status, 0 to 1."""
         return sum(status >= 500 for status in self.statuses) / len(self.events)
 
     @property
@@ -69,12 +69,12 @@ class RouteFigures:
 
     @property
     def p95_us(self) -> int:
-        """The response time that 95 % of them did not exceed, microseconds."""
+        """The response time that 95 % of the requests did not exceed, microseconds."""
         return self.percentile_us(95)
 
     @property
     def p99_us(self) -> int:
-        """The response time that 99 % of them did not exceed, microseconds."""
+        """The response time that 99 % of the requests did not exceed, microseconds."""
         return self.percentile_us(99)
 
     @property
@@ -109,36 +109,36 @@ class RecordedEvents(Sequence[RecordedEvent]):
         return f"<RecordedEvents: {'; '.join(shown) or 'none'}>"
 
     def clear(self) -> None:
-        """Forget what was recorded so far."""
+        """Forget the events so far."""
         self._events.clear()
 
     def add(self, event: RecordedEvent) -> None:
-        """Take an event; for the recorder."""
+        """Add an event; for the recorder."""
         self._events.append(event)
 
     def assert_route(self, route: str, *, method: str | None = None, count: int | None = None) -> RouteFigures:
-        """Assert that a route was asked for, and return what its events say.
+        """Assert that a route was requested, and return its figures.
 
         Args:
             route: the template, such as ``/v1/scores/{identity}``.
             method: only requests with this method.
-            count: assert that there were so many.
+            count: the number of requests to assert; None asserts at least one.
 
         Raises:
-            AssertionError: there was none, or another number; the message names what there was.
+            AssertionError: the number of requests is another; the message names the recorded events.
         """
-        found = tuple(e for e in self._events if e.route == route and method in (None, e.method))
+        events = tuple(e for e in self._events if e.route == route and method in (None, e.method))
         wanted = f"{method or 'request'} to {route}"
-        if not found or count not in (None, len(found)):
-            raise AssertionError(f"{len(found)} {wanted}, expected {count or 'some'}; recorded: {self!r}")
-        return RouteFigures(found)
+        if not events or count not in (None, len(events)):
+            raise AssertionError(f"{len(events)} {wanted}, expected {count or 'some'}; recorded: {self!r}")
+        return RouteFigures(events)
 
 
 @contextlib.contextmanager
 def record_events() -> Iterator[RecordedEvents]:
-    """Have every middleware of this process record into the list that is returned, also those made meanwhile.
+    """Make every middleware of this process record into the returned list, also a middleware that is made meanwhile.
 
-    Not for several threads at once: the middlewares of a process have one place to record to.
+    Not for several threads at once: all middlewares of a process record into the same list.
     """
     events = RecordedEvents()
     undo: list[Callable[[], None]] = []
@@ -153,13 +153,13 @@ def record_events() -> Iterator[RecordedEvents]:
 
     original = Recorder.__init__
 
-    def make(self: Recorder, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever they are
+    def make(self: Recorder, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the arguments of Recorder
         original(self, *arguments, **options)
         divert(self)
 
-    # Middlewares are made at any time: when a module is imported, or at an application's first request.
-    for living in [thing for thing in gc.get_objects() if type(thing) is Recorder]:
-        divert(living)
+    # Applications make middlewares at any time: when a module is imported, or at the first request.
+    for recorder in [item for item in gc.get_objects() if type(item) is Recorder]:
+        divert(recorder)
     Recorder.__init__ = make  # type: ignore[method-assign]
     try:
         yield events

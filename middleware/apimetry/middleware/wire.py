@@ -6,7 +6,7 @@ A batch is one HTTP body, ``Content-Type: application/msgpack``, optionally ``Co
 
 - ``v`` is the version. A reader that does not know it refuses the batch and names the versions it reads.
 - ``id`` is the batch id. A retry repeats the body byte for byte: one id never stands for two contents.
-- ``sender`` says who speaks: ``source``, ``version`` (the host application's), ``library``, ``instance``
+- ``sender`` describes the sender: ``source``, ``version`` (the host application's), ``library``, ``instance``
   (32 hex digits, one per process, another after a fork), ``started_us``, and the counters ``captured``,
   ``sent`` and ``dropped`` (a map of reason to count): events of this instance up to the time of encoding,
   each counted once whatever its weight. Every field is optional for a reader.
@@ -32,7 +32,7 @@ VERSION: Final = 1
 CONTENT_TYPE: Final = "application/msgpack"
 BATCH_ID_BYTES: Final = 16
 LIBRARY_VERSION: Final = "0.1.0"
-"""The distribution's version. Written down, because looking it up takes a megabyte of imports; a test compares."""
+"""The distribution's version. A constant, as the look-up takes a megabyte of imports; a test compares both."""
 
 EVENT_FIELDS: Final = (
     "timestamp_us",
@@ -62,31 +62,31 @@ METHODS: Final = frozenset(
         *("VERSION-CONTROL", "CHECKOUT", "CHECKIN", "UNCHECKOUT", "MKWORKSPACE", "UPDATE", "LABEL", "MERGE"),
         *("BASELINE-CONTROL", "MKACTIVITY", "ORDERPATCH", "MKCALENDAR", "MKREDIRECTREF", "UPDATEREDIRECTREF"),
         *("BIND", "REBIND", "UNBIND", "LINK", "UNLINK"),
-        # What caches, media servers and UPnP ask for.
+        # Methods of caches, media servers and UPnP.
         *("PURGE", "BAN", "SOURCE", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "M-SEARCH"),
     )
 )
-"""The methods that are kept as they are: RFC 9110, PATCH, QUERY, WebDAV, and a few that are in use without an RFC."""
+"""Methods that stay as they are: RFC 9110, PATCH, QUERY, WebDAV, and a few that are in use without an RFC."""
 
 OTHER_METHOD: Final = "OTHER"
-"""What any other method is called: anybody can make one up, and each would be a group of its own."""
+"""The name for every other method: clients can invent methods, and every name makes a group."""
 
 METHOD_CHARACTERS: Final = 32
-"""How much of such a method's text is kept, under the key `method` of the event's data."""
+"""Characters of such a method that are stored, under the key `method` of the event's data."""
 
 EVENT_DEFAULTS: Final = (0, "", "", "", "", 0, None, None, None, None, "", "", "", "", 1, None)
-"""What a reader takes for values a row leaves out, in the order of `EVENT_FIELDS`. A time of None is unknown."""
+"""The defaults of values that a row leaves out, in the order of `EVENT_FIELDS`. A time of None is unknown."""
 
 
 def encode_batch(batch_id: bytes, sender: Mapping[str, object], events: Iterable[tuple[object, ...]]) -> bytes:
     """Encode one batch as the body of a request.
 
-    Strings that are not valid Unicode (lone surrogates) are encoded with replacement characters: an odd
-    header of one request never costs the whole batch.
+    Strings that are not valid Unicode (lone surrogates) are encoded with replacement characters: a
+    malformed header of one request never costs the whole batch.
 
     Args:
-        batch_id: 16 bytes, unique for ever.
-        sender: the sender record, see the module's docstring.
+        batch_id: 16 bytes, never used again.
+        sender: the sender record; the module's docstring has its keys.
         events: tuples in the order of `EVENT_FIELDS`.
 
     Raises:
@@ -96,16 +96,16 @@ def encode_batch(batch_id: bytes, sender: Mapping[str, object], events: Iterable
 
 
 def make_row_encoder() -> Callable[[tuple[object, ...]], bytes]:
-    """Make what encodes one event, a tuple in the order of `EVENT_FIELDS`. For one thread.
+    """Return a function that encodes one event, a tuple in the order of `EVENT_FIELDS`. For one thread.
 
-    It raises ValueError, TypeError or OverflowError for a value that the wire cannot carry.
+    The function raises ValueError, TypeError or OverflowError for a value that the wire cannot carry.
     """
     encode: Callable[[tuple[object, ...]], bytes] = _make_packer().pack
     return encode
 
 
 def join_rows(batch_id: bytes, sender: Mapping[str, object], rows: Sequence[bytes]) -> bytes:
-    """Make a batch of encoded rows; arguments and errors are those of `encode_batch`."""
+    """Return the batch of encoded rows; arguments and errors are those of `encode_batch`."""
     if len(batch_id) != BATCH_ID_BYTES:
         raise ValueError(f"batch id: {len(batch_id)} bytes, expected {BATCH_ID_BYTES}")
     packer = _make_packer(autoreset=False)
@@ -117,9 +117,9 @@ def join_rows(batch_id: bytes, sender: Mapping[str, object], rows: Sequence[byte
 
 
 def bound_method(method: str) -> tuple[str, str]:
-    """Return what to call a method, and its text where that is another: ``("GET", "")``, ``("OTHER", "HACK")``.
+    """Return a method's name, and its text if the name is OTHER: ``("GET", "")``, ``("OTHER", "HACK")``.
 
-    A known method in small letters is that method; an empty one, of a request that could not be read, stays empty.
+    A known method in lower case becomes upper case. An empty one, of a request that could not be read, stays empty.
     """
     known = method if not method or method in METHODS else method.upper()
     if not known or known in METHODS or known == OTHER_METHOD:
