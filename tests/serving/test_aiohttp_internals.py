@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+from importlib.metadata import requires
+
 import pytest
 
-from apimetry.serving.aiohttp_internals import ATTRIBUTES, check_aiohttp
+from apimetry.serving.aiohttp_internals import ATTRIBUTES, OLDEST_AIOHTTP, check_aiohttp
 
 
 def test_installed_aiohttp_has_every_part_that_a_connection_uses():
     check_aiohttp()
+
+
+def test_oldest_aiohttp_is_the_one_that_the_package_requires():
+    required = [
+        text.partition(";")[0].strip()
+        for text in requires("apimetry")
+        if "extra == 'server'" in text.replace('"', "'")
+    ]
+    assert f"aiohttp>={OLDEST_AIOHTTP}" in required
 
 
 def test_missing_part_of_aiohttp_is_one_sentence_with_version_and_name():
@@ -24,5 +35,5 @@ def test_missing_part_of_aiohttp_is_one_sentence_with_version_and_name():
         check_aiohttp(Handler, "9.9")
     assert str(refusal.value) == (
         "apimetry cannot run on aiohttp 9.9: its RequestHandler lacks _messages, the option max_line_size; "
-        "install aiohttp 3.11 or a newer version that apimetry supports"
+        "install aiohttp 3.14.4 or a newer version that apimetry supports"
     )

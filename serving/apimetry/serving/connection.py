@@ -43,8 +43,6 @@ MAX_FRAMING_BYTES: Final = 16 * 1024
 MAX_FRAMING_RATIO: Final = 5
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
-# The request line, the fields, and the empty line at the end.
-_MAX_HEAD_LINES: Final = 1 + MAX_HEADERS + 1
 _TOO_LONG: Final = (
     f"The head of the request is over a limit: {MAX_HEAD_BYTES} bytes in all, {MAX_LINE_BYTES} a line,"
     f" {MAX_HEADERS} fields"
@@ -89,7 +87,6 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
         self._unfed = b""
         self._is_reading_paused_here = False
         self._head_bytes = 0
-        self._head_lines = 0
         self._last_bytes = b""
         self._payload: StreamReader | None = None
         # None for a body without a Content-Length.
@@ -164,7 +161,7 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
         """
         self._deadline.end()
         self._connections.works(self)
-        self._head_bytes, self._head_lines, self._last_bytes = 0, 0, b""
+        self._head_bytes, self._last_bytes = 0, b""
         self._payload, self._body_bytes_left, self._framing_bytes = payload, length, 0
         self._is_answered = self._is_next_head_begun = False
         self._expects_invitation = expects
@@ -256,9 +253,7 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
             self._phase = Phase.begin
         self._last_bytes = window[-3:]
         self._head_bytes += len(data)
-        # Older versions of aiohttp do not count the fields.
-        self._head_lines += data.count(b"\n")
-        if self._head_bytes > MAX_HEAD_BYTES or self._head_lines > _MAX_HEAD_LINES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._unreadable.say("head over the limit")
             self._refuse(431, _TOO_LONG)
         elif data:
@@ -301,7 +296,6 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
 
     def _await_head(self) -> None:
         self._phase = Phase.head
-        self._head_lines = 0
         if self._is_next_head_begun:
             self._head_bytes, self._last_bytes = len(self._last_bytes), self._last_bytes[-3:]
             self._deadline.begin()
