@@ -13,6 +13,7 @@ CODES: Final = _read("""
     otp totp hotp pin mfa tfa 2fa cvv cvc csc passcode onetime verify verification validate validation confirm
     confirmation activate activation reset forgot recover recovery unsubscribe unsub optout magic magiclink password
     passwd passwort kennwort contrasena senha motdepasse wachtwoord pwd pw pass passphrase secret
+    pincode mfacode smscode logincode accesscode securitycode backupcode
 """)
 """The next text is a code or a password, also if it is a number."""
 STRICT: Final = _read("""
