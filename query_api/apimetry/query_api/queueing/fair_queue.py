@@ -14,7 +14,7 @@ beside others is told as if a newcomer's load were one slot: whether its request
 statement's priority cannot be changed once it runs.
 
 Memory: a key takes SHARE_BYTES, with its organization, and a request that waits PLACE_BYTES; so 3 MB for MAX_IDLE
-keys that are remembered, and 1 MB for 256 requests of as many keys.
+keys that are remembered, and 2 MB for 256 requests of as many keys.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REMEMBERED_S = 60.0
 # Keys that are remembered for their load alone: beyond it the one that was here the longest ago is forgotten.
 MAX_IDLE = 1000
 SHARE_BYTES = 3_000
-PLACE_BYTES = 1_500
+PLACE_BYTES = 4_000
 _NO_LOAD = 0.01
 _UNKNOWN_LOAD = 1.0
 _LEAST_RETRY_S = 2
