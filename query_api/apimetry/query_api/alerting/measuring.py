@@ -9,6 +9,8 @@ a sum of `sample_weight`. A percentile is the smallest measured value that at le
 
 from __future__ import annotations
 
+from string import Template
+
 from apimetry.query_api.planning.filters import parse_filters
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -26,8 +28,8 @@ from apimetry.store.accounts.accounts import RequestLimits
 from apimetry.store.alerts.records import NEEDS_REQUESTS, AlertRule, Metric
 from apimetry.store.statement import Statement
 
-_SQL = """SELECT sum(part.weight), {measure}
-FROM ({rows}) AS part"""
+_SQL = Template("""SELECT sum(part.weight), $measure
+FROM ($rows) AS part""")
 _MEASURES = {
     Metric.error_rate: "sum(part.errors)",
     Metric.latency_mean: "sum(part.total_us)",
@@ -61,7 +63,7 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW
     rows = partial_rows(chosen, _columns(rule.metric, chosen), conditions)
-    return Statement(_SQL.format(measure=_MEASURES.get(rule.metric, "0"), rows=rows), parameters)
+    return Statement(_SQL.substitute(measure=_MEASURES.get(rule.metric, "0"), rows=rows), parameters)
 
 
 def _columns(metric: Metric, chosen: Plan) -> list[Column]:

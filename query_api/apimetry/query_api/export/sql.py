@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Template
 
 from apimetry.query_api.export.params import ExportQuery
 from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat
 
-_SELECT = """SELECT {columns}
+_SELECT = Template("""SELECT $columns
 FROM events
-WHERE application = {{application:String}}
-  AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
-  AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
-ORDER BY timestamp"""
+WHERE application = {application:String}
+  AND timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')$conditions
+ORDER BY timestamp""")
 _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
 # Seconds with microseconds, as a number that is written exactly: a float of ours is read back to the microsecond.
 _SECONDS = "toDecimal64(timestamp, 6)"
@@ -64,7 +65,7 @@ def make_export(query: ExportQuery, application: str) -> Export:
     if query.csv == "spreadsheet":
         parameters["formula"] = _FORMULA
     return Export(
-        Statement(_SELECT.format(columns=columns, conditions=conditions), parameters),
+        Statement(_SELECT.substitute(columns=columns, conditions=conditions), parameters),
         _FORMS[query.format],
         f"{','.join(query.fields)}\n".encode() if query.format == "csv" else b"",
     )

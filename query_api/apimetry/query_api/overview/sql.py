@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from string import Template
 
 from apimetry.query_api.planning.planner import Needs, plan
 from apimetry.query_api.planning.rows_sql import edges, range_parameters, weight
@@ -23,23 +24,23 @@ _EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
   toUnixTimestamp64Micro(maxOrNull(last_seen))
 FROM counters
 WHERE application IN (SELECT id FROM applications WHERE organization_id = {organization:String})"""
-_STORED = """SELECT sum(requests), sum(recent)
+_STORED = Template("""SELECT sum(requests), sum(recent)
 FROM (
-  SELECT {requests} AS requests,
-    if(time >= toDateTime({{middle_start_s:UInt32}}, 'UTC') AND time < toDateTime({{middle_end_s:UInt32}}, 'UTC'),
-      {requests}, 0) AS recent
-  FROM {table}
-  WHERE application IN {{applications:Array(String)}}{condition}
+  SELECT $requests AS requests,
+    if(time >= toDateTime({middle_start_s:UInt32}, 'UTC') AND time < toDateTime({middle_end_s:UInt32}, 'UTC'),
+      $requests, 0) AS recent
+  FROM $table
+  WHERE application IN {applications:Array(String)}$condition
   UNION ALL
-  SELECT 0 AS requests, {recent} AS recent
+  SELECT 0 AS requests, $recent AS recent
   FROM events
-  WHERE application IN {{applications:Array(String)}}
-    AND {edges}
-)"""
-_STORED_BY_APPLICATION = """SELECT application, sum({requests})
-FROM {table}
-WHERE application IN {{applications:Array(String)}}{condition}
-GROUP BY application"""
+  WHERE application IN {applications:Array(String)}
+    AND $edges
+)""")
+_STORED_BY_APPLICATION = Template("""SELECT application, sum($requests)
+FROM $table
+WHERE application IN {applications:Array(String)}$condition
+GROUP BY application""")
 _SENT_BY_APPLICATION = """SELECT application, uniqExact(source), toUnixTimestamp64Micro(max(last_seen))
 FROM counters WHERE application IN {applications:Array(String)} GROUP BY application"""
 _REQUESTS = frozenset({"requests"})
@@ -66,11 +67,11 @@ def stored_by_application(applications: Sequence[str]) -> Statement:
     return Statement(_of_hours(_STORED_BY_APPLICATION, source), {"applications": list(applications)})
 
 
-def _of_hours(sql: str, source: Rollup | None, **parts: str) -> str:
+def _of_hours(statement: Template, source: Rollup | None, **parts: str) -> str:
     if source is None:
         raise LookupError("no rollup counts the requests of an application")
     condition = f" AND {source.condition}" if source.condition else ""
-    return sql.format(table=source.table, requests=source.column("requests"), condition=condition, **parts)
+    return statement.substitute(table=source.table, requests=source.column("requests"), condition=condition, **parts)
 
 
 def sent_by_application(applications: Sequence[str]) -> Statement:

@@ -1,42 +1,45 @@
 """Rows of a rollup and of events under one set of columns, as the FROM of a statement that adds them up. Pure.
 
-Invariants: values are bound by the server; what is spliced into the text comes from closed sets. A row of either kind
-counts `weight` requests; the statement around it groups and adds up, so that it need not know where rows come from.
+A SQL text has two kinds of gaps, here and in the `sql` module of every feature: the server binds the value of
+`{name:Type}`, and `Template` fills `$name`. Values are always bound. Text for `$name` comes from closed sets.
 
-Percentiles from buckets: bucketing keeps the order, so the percentile's bucket is found exactly. The answer is the
-middle of its bucket, within 2 % of every value in it (`store.rollups` has the arithmetic), but at
-most the maximum.
+A row of either kind counts `weight` requests. The statement around the rows groups and adds up, so it need not know
+where the rows come from.
+
+Percentiles from buckets: bucketing keeps the order, so the percentile's bucket is exact. The percentile is the middle
+of that bucket, but at most the maximum. It is within 2 % of every value in the bucket (`store.rollups` has the
+arithmetic).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import Template
 
 from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
 from apimetry.query_api.planning.planner import Plan
-from apimetry.store.rollups import BUCKETS_PER_DOUBLING
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING, Rollup
 
-_EVENTS = """SELECT {columns}
+_EVENTS = Template("""SELECT $columns
   FROM events
-  WHERE application = {{application:String}}
-    AND {range}{conditions}"""
-_WHOLE_RANGE = """timestamp >= fromUnixTimestamp64Micro({start_us<tag>:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end_us<tag>:Int64}, 'UTC')"""
-_EDGES = """((timestamp >= fromUnixTimestamp64Micro({first_edge_start_us<tag>:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({first_edge_end_us<tag>:Int64}, 'UTC'))
-      OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us<tag>:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us<tag>:Int64}, 'UTC')))"""
-# Sums of UInt64 are modulo 2^64, where this is minus the value.
-_SIGNED = f"if({_WHOLE_RANGE.replace('<tag>', '')}, {{value}}, toUInt64(-toInt64({{value}})))"
-_ROLLUP = """SELECT {columns}
-  FROM {table}
-  WHERE application = {{application:String}}
-    AND time >= toStartOfHour(toDateTime({{middle_start_s<tag>:UInt32}}, 'UTC'))
-    AND time < toDateTime({{middle_end_s<tag>:UInt32}}, 'UTC'){conditions}"""
-_WITHIN_MINUTES = "{seconds} BETWEEN {{middle_start_s<tag>:UInt32}} AND {{middle_end_s<tag>:UInt32}} - 1"
-_TAG = "<tag>"
-_BY_MINUTE = "{table} ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests"
+  WHERE application = {application:String}
+    AND $range$conditions""")
+_WHOLE_RANGE = Template("""timestamp >= fromUnixTimestamp64Micro({start_us$tag:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end_us$tag:Int64}, 'UTC')""")
+_EDGES = Template("""((timestamp >= fromUnixTimestamp64Micro({first_edge_start_us$tag:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({first_edge_end_us$tag:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us$tag:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us$tag:Int64}, 'UTC')))""")
+# Sums of UInt64 are modulo 2^64: there, this is minus the value.
+_SIGNED = Template(f"if({_WHOLE_RANGE.substitute(tag='')}, $value, toUInt64(-toInt64($value)))")
+_ROLLUP = Template("""SELECT $columns
+  FROM $table
+  WHERE application = {application:String}
+    AND time >= toStartOfHour(toDateTime({middle_start_s$tag:UInt32}, 'UTC'))
+    AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC')$conditions""")
+_WITHIN_MINUTES = Template("$seconds BETWEEN {middle_start_s$tag:UInt32} AND {middle_end_s$tag:UInt32} - 1")
+_BY_MINUTE = Template("$table ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests")
 
 # The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
 # next value. Four units in the last place below the level, no product of up to 10^13 requests passes a whole number.
@@ -65,33 +68,35 @@ def partial_rows(
 ) -> str:
     """Return the SELECT of all rows of `plan`, for a FROM; it binds the application and `range_parameters`.
 
-    `events_by` is what follows GROUP BY where `of_events` are aggregates. `tag` tells the ranges of one statement
-    apart, where it has several.
+    `events_by` follows GROUP BY where `of_events` are aggregates. A statement with several time ranges gives each of
+    them its own `tag`: the end of the names of its parameters.
     """
     selects = []
     if plan.rollup is not None:
-        own = (
-            *conditions.of_both,
-            *([plan.rollup.condition] if plan.rollup.condition else ()),
-            *([_WITHIN_MINUTES.format(seconds=seconds(plan))] if plan.by_minute else ()),
-        )
-        selects.append(
-            _ROLLUP.format(
-                columns=", ".join(f"{each.of_rollup} AS {each.name}" for each in columns),
-                table=_BY_MINUTE.format(table=plan.rollup.table) if plan.by_minute else plan.rollup.table,
-                conditions=_and(own),
-            )
-        )
+        selects.append(_rollup_rows(plan, plan.rollup, columns, conditions, tag))
     if plan.reads_events:
-        selects.append(
-            _EVENTS.format(
-                columns=", ".join(f"{each.of_events} AS {each.name}" for each in columns),
-                range=_WHOLE_RANGE if plan.rollup is None else _EDGES,
-                conditions=_and((*conditions.of_both, *conditions.of_events)),
-            )
-            + (f"\n  GROUP BY {events_by}" if events_by else "")
+        rows = _EVENTS.substitute(
+            columns=", ".join(f"{column.of_events} AS {column.name}" for column in columns),
+            range=(_WHOLE_RANGE if plan.rollup is None else _EDGES).substitute(tag=tag),
+            conditions=_and((*conditions.of_both, *conditions.of_events)),
         )
-    return "\n  UNION ALL\n  ".join(selects).replace(_TAG, tag)
+        selects.append(f"{rows}\n  GROUP BY {events_by}" if events_by else rows)
+    return "\n  UNION ALL\n  ".join(selects)
+
+
+def _rollup_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
+    within_minutes = _WITHIN_MINUTES.substitute(seconds=seconds(plan), tag=tag)
+    all_conditions = (
+        *conditions.of_both,
+        *([rollup.condition] if rollup.condition else ()),
+        *([within_minutes] if plan.by_minute else ()),
+    )
+    return _ROLLUP.substitute(
+        columns=", ".join(f"{column.of_rollup} AS {column.name}" for column in columns),
+        table=_BY_MINUTE.substitute(table=rollup.table) if plan.by_minute else rollup.table,
+        conditions=_and(all_conditions),
+        tag=tag,
+    )
 
 
 def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
@@ -116,12 +121,12 @@ def weight(plan: Plan, measure: str = "requests") -> Column:
 
 def edges() -> str:
     """Return the condition of the events at the edges; it binds `range_parameters`, without a tag."""
-    return _EDGES.replace(_TAG, "")
+    return _EDGES.substitute(tag="")
 
 
 def signed(plan: Plan, value: str) -> str:
     """Return what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
-    return _SIGNED.replace("{value}", value) if plan.subtracts else value
+    return _SIGNED.substitute(value=value) if plan.subtracts else value
 
 
 def group_key(plan: Plan, field: str, name: str = "key") -> Column:

@@ -11,6 +11,7 @@ distribution): always a value that was measured, never above the maximum. Over u
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import Template
 
 from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS
 from apimetry.query_api.planning.planner import Needs, Plan
@@ -33,48 +34,48 @@ from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.store.statement import Statement
 
 # The largest groups, and how many there are, in one pass over the group's column; the points then take a second pass.
-_LARGEST = """WITH (
+_LARGEST = Template("""WITH (
   SELECT (groupArray(key), max(groups))
   FROM (
     SELECT key, count() OVER () AS groups
-    FROM (SELECT key, sum(weight) AS total FROM ({rows}) GROUP BY key HAVING total > 0)
+    FROM (SELECT key, sum(weight) AS total FROM ($rows) GROUP BY key HAVING total > 0)
     ORDER BY total DESC, key
-    LIMIT {{group_limit:UInt64}}
+    LIMIT {group_limit:UInt64}
   )
 ) AS largest
-"""
-_POINTS = """{largest}SELECT {key} AS key, {bucket} AS bucket, {aggregate} AS value, {groups} AS groups
-FROM ({rows}) AS part
-{group_by}HAVING sum(part.weight) > 0
+""")
+_POINTS = Template("""${largest}SELECT $key AS key, $bucket AS bucket, $aggregate AS value, $groups AS groups
+FROM ($rows) AS part
+${group_by}HAVING sum(part.weight) > 0
 ORDER BY key, bucket
-LIMIT {{row_limit:UInt64}}"""
+LIMIT {row_limit:UInt64}""")
 # Without a granularity each group is one row: one pass ranks and answers. Not for percentiles, whose states hold
 # every value, so that only the largest groups may have one.
-_TOP = """SELECT key, bucket, value, groups
+_TOP = Template("""SELECT key, bucket, value, groups
 FROM (
-  SELECT {key} AS key, {bucket} AS bucket, {aggregate} AS value,
+  SELECT $key AS key, $bucket AS bucket, $aggregate AS value,
     sum(part.weight) AS total, count() OVER () AS groups
-  FROM ({rows}) AS part
-  {group_by}HAVING total > 0
+  FROM ($rows) AS part
+  ${group_by}HAVING total > 0
   ORDER BY total DESC, key
-  LIMIT {{group_limit:UInt64}}
+  LIMIT {group_limit:UInt64}
 )
 ORDER BY key
-LIMIT {{row_limit:UInt64}}"""
-_SIZE = """{largest}SELECT count(), uniqExact(key)
+LIMIT {row_limit:UInt64}""")
+_SIZE = Template("""${largest}SELECT count(), uniqExact(key)
 FROM (
-  SELECT {key} AS key, {bucket} AS bucket
-  FROM ({rows}) AS part
-  {group_by}HAVING sum(part.weight) > 0
-)"""
-_IN_LARGEST = "{key} IN (SELECT arrayJoin(largest.1))"
+  SELECT $key AS key, $bucket AS bucket
+  FROM ($rows) AS part
+  ${group_by}HAVING sum(part.weight) > 0
+)""")
+_IN_LARGEST = Template("$key IN (SELECT arrayJoin(largest.1))")
 
 _BUCKET_OF_EVENTS = (
     "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64}) * {bucket_s:Int64}"
     " + {origin_s:Int64}"
 )
-_BUCKET_OF_ROLLUP = (
-    "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}}) * {{bucket_s:Int64}} + {{origin_s:Int64}}"
+_BUCKET_OF_ROLLUP = Template(
+    "intDiv($seconds - {origin_s:Int64}, {bucket_s:Int64}) * {bucket_s:Int64} + {origin_s:Int64}"
 )
 
 
@@ -116,17 +117,17 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     rows = all_rows
     if is_limited:
         ranked = (*(each for each in keys if each.name == "key"), weights)
-        parts["largest"] = _LARGEST.format(rows=partial_rows(plan, ranked, conditions))
-        within = (*conditions.of_both, _IN_LARGEST.format(key=_key(query)))
+        parts["largest"] = _LARGEST.substitute(rows=partial_rows(plan, ranked, conditions))
+        within = (*conditions.of_both, _IN_LARGEST.substitute(key=_key(query)))
         rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
-    points = _TOP.format(**parts, rows=all_rows) if is_top else _POINTS.format(**parts, rows=rows)
+    points = _TOP.substitute(**parts, rows=all_rows) if is_top else _POINTS.substitute(**parts, rows=rows)
     parameters = {
         **_parameters(query, application),
         **range_parameters(plan),
         **{filter_name(each): list(each.values) for each in query.filters},
         "row_limit": row_limit,
     }
-    return Statements(Statement(points, parameters), Statement(_SIZE.format(**parts, rows=rows), parameters))
+    return Statements(Statement(points, parameters), Statement(_SIZE.substitute(**parts, rows=rows), parameters))
 
 
 def _measures(query: TimeseriesQuery) -> frozenset[str]:
@@ -147,7 +148,7 @@ def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
     if query.group:
         keys.append(group_key(plan, _key(query)))
     if query.granularity:
-        keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.format(seconds=seconds(plan))))
+        keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.substitute(seconds=seconds(plan))))
     return keys
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from string import Template
 from typing import Literal
 
 from apimetry.query_api.planning.buckets import Buckets
@@ -72,80 +73,82 @@ WHERE application = {application:String}
   AND timestamp < fromUnixTimestamp64Micro({hour_end_us:Int64}, 'UTC')
 LIMIT 1"""
 # Minutes lie in hours, and hours make up the whole.
-_TOTALS = """SELECT {sums}, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
+_TOTALS = Template("""SELECT $sums, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
 FROM (
-  SELECT part.hour AS hour, {sums}, arrayMax(mapValues(sumMap(part.minutes))) AS most
-  FROM ({rows}) AS part
+  SELECT part.hour AS hour, $sums, arrayMax(mapValues(sumMap(part.minutes))) AS most
+  FROM ($rows) AS part
   GROUP BY hour
-) AS part"""
-_SERIES = """SELECT part.bucket AS bucket, {sums}
+) AS part""")
+_SERIES = Template("""SELECT part.bucket AS bucket, $sums
 FROM (
-  {rows}
+  $rows
   UNION ALL
-  SELECT toInt64(number) + {{first_bucket:Int64}} AS bucket, {nothing} FROM numbers({{bucket_count:UInt64}})
+  SELECT toInt64(number) + {first_bucket:Int64} AS bucket, $nothing FROM numbers({bucket_count:UInt64})
 ) AS part
 GROUP BY bucket
-ORDER BY {order}
-LIMIT {{row_limit:UInt64}} OFFSET {{row_offset:UInt64}}"""
-_COUNTERPARTS = """SELECT part.bucket AS bucket, {sums}
-FROM ({rows}) AS part
-WHERE bucket IN {{buckets:Array(Int64)}}
-GROUP BY bucket"""
+ORDER BY $order
+LIMIT {row_limit:UInt64} OFFSET {row_offset:UInt64}""")
+_COUNTERPARTS = Template("""SELECT part.bucket AS bucket, $sums
+FROM ($rows) AS part
+WHERE bucket IN {buckets:Array(Int64)}
+GROUP BY bucket""")
 # The sum over all groups is taken before the limit.
-_GROUPS = """SELECT part.key AS key, {sums}, sum(requests) OVER () AS all_requests
-FROM ({rows}) AS part
+_GROUPS = Template("""SELECT part.key AS key, $sums, sum(requests) OVER () AS all_requests
+FROM ($rows) AS part
 GROUP BY key
-ORDER BY {order}
-LIMIT {{row_limit:UInt64}}"""
+ORDER BY $order
+LIMIT {row_limit:UInt64}""")
 # The places in a list are by all its requests, and by the failed ones alone, where there are any.
-_LISTS = """SELECT *
+_LISTS = Template("""SELECT *
 FROM (
-  SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, {sums},
-    row_number() OVER (PARTITION BY list ORDER BY {order}) AS place,
-    if(errors = 0, 0, row_number() OVER (PARTITION BY list, errors = 0 ORDER BY errors {way}, route)) AS failed_place,
+  SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, $sums,
+    row_number() OVER (PARTITION BY list ORDER BY $order) AS place,
+    if(errors = 0, 0, row_number() OVER (PARTITION BY list, errors = 0 ORDER BY errors $way, route)) AS failed_place,
     sum(requests) OVER (PARTITION BY list) AS all_requests,
     sum(errors) OVER (PARTITION BY list) AS all_errors
-  FROM ({rows}) AS part
+  FROM ($rows) AS part
   GROUP BY list, method, status_code, route
 )
-WHERE list = 'status_code' OR place <= {{row_limit:UInt64}} OR failed_place BETWEEN 1 AND {{row_limit:UInt64}}
-ORDER BY list, place"""
+WHERE list = 'status_code' OR place <= {row_limit:UInt64} OR failed_place BETWEEN 1 AND {row_limit:UInt64}
+ORDER BY list, place""")
 _BY_LIST = "GROUPING SETS ((method), (status_code), (route))"
 _LIST = "multiIf(grouping(method) = 0, 'method', grouping(status_code) = 0, 'status_code', 'route')"
-_LISTED = """SELECT {list} AS list, part.method AS method, part.status_code AS status_code, part.route AS route,
-  {sums}
-FROM ({rows}) AS part
-GROUP BY {by_list}"""
-_PERCENTILES = """SELECT part.route AS route, {percentiles}
-FROM ({rows}) AS part
-GROUP BY route"""
-_HALVES = """SELECT part.half AS half, {sums}
-FROM ({rows}) AS part
-GROUP BY half"""
-_CHATTY = """SELECT consumer_id, route, {measures},
+_LISTED = Template(
+    """SELECT $list AS list, part.method AS method, part.status_code AS status_code, part.route AS route,
+  $sums
+FROM ($rows) AS part
+GROUP BY $by_list"""
+)
+_PERCENTILES = Template("""SELECT part.route AS route, $percentiles
+FROM ($rows) AS part
+GROUP BY route""")
+_HALVES = Template("""SELECT part.half AS half, $sums
+FROM ($rows) AS part
+GROUP BY half""")
+_CHATTY = Template("""SELECT consumer_id, route, $measures,
     uniqExact(intDiv(toUnixTimestamp64Micro(timestamp), 60000000)) AS minutes
   FROM events
-  WHERE application = {{application:String}}
-    AND timestamp >= fromUnixTimestamp64Micro({{start_us:Int64}}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({{end_us:Int64}}, 'UTC'){conditions}
-    AND consumer_id IN {{consumers:Array(String)}} AND route NOT IN {{unmatched:Array(String)}}
+  WHERE application = {application:String}
+    AND timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
+    AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')$conditions
+    AND consumer_id IN {consumers:Array(String)} AND route NOT IN {unmatched:Array(String)}
 GROUP BY consumer_id, route
-HAVING requests >= {{least_per_minute:UInt64}} * minutes
+HAVING requests >= {least_per_minute:UInt64} * minutes
 ORDER BY requests DESC, consumer_id, route
-LIMIT {{row_limit:UInt64}}"""
+LIMIT {row_limit:UInt64}""")
 
 _HOUR_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 3600000000)"
 _MINUTES_OF_EVENTS = (
     "mapFromArrays(range(toUInt8(60)), sumResample(0, 60, 1)(toUInt64(sample_weight), toMinute(timestamp)))"
 )
 _INDEX_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
-_INDEX_OF_ROLLUP = "intDiv({seconds} - {{origin_s:Int64}}, {{bucket_s:Int64}})"
-_MONTH_INDEX = "toInt64(toYear({time})) * 12 + toMonth({time}) - 1 - {{first_month:Int64}}"
-_ORDERS: dict[Sort, str] = {
-    "requests": "requests {way}, {key}",
-    "errors": "errors {way}, requests {way}, {key}",
-    "latency": "if(timed = 0, 0, latency_us / timed) {way}, requests {way}, {key}",
-    "timestamp": "{key} {way}",
+_INDEX_OF_ROLLUP = Template("intDiv($seconds - {origin_s:Int64}, {bucket_s:Int64})")
+_MONTH_INDEX = Template("toInt64(toYear($time)) * 12 + toMonth($time) - 1 - {first_month:Int64}")
+_ORDERS: dict[Sort, Template] = {
+    "requests": Template("requests $way, $key"),
+    "errors": Template("errors $way, requests $way, $key"),
+    "latency": Template("if(timed = 0, 0, latency_us / timed) $way, requests $way, $key"),
+    "timestamp": Template("$key $way"),
 }
 # Beside requests.
 _SORTED_BY: dict[Sort, tuple[str, ...]] = {"errors": ("errors",), "latency": ("latency_us", "timed")}
@@ -223,7 +226,7 @@ def totals(scope: Scope) -> Statement:
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
     rows = _rows(scope, source, hour, minutes, *_measures(source, of_several_events=True), events_by="hour")
-    return Statement(_TOTALS.format(sums=_SUMS, rows=rows), {**scope.parameters, **range_parameters(source)})
+    return Statement(_TOTALS.substitute(sums=_SUMS, rows=rows), {**scope.parameters, **range_parameters(source)})
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
@@ -235,7 +238,7 @@ def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: r
         "row_limit": len(rows),
         "row_offset": rows.start,
     }
-    sql = _SERIES.format(sums=_SUMS, rows=part, nothing=_NOTHING, order=_sorted(order, "bucket"))
+    sql = _SERIES.substitute(sums=_SUMS, rows=part, nothing=_NOTHING, order=_sorted(order, "bucket"))
     return Statement(sql, parameters)
 
 
@@ -246,7 +249,7 @@ def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Stat
     """
     between = range(min(indexes), max(indexes) + 1)
     part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
-    return Statement(_COUNTERPARTS.format(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
+    return Statement(_COUNTERPARTS.substitute(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
@@ -258,7 +261,7 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, coun
     read = frozenset({"requests", *_SORTED_BY.get(order.sort, ())}) if counted else frozenset(_MEASURES)
     source = scope.plan(dimension)
     rows = _rows(scope, source, group_key(source, dimension), *_measures(source, read=read))
-    sql = _GROUPS.format(sums=_SUMS, rows=rows, order=_sorted(order, "key"))
+    sql = _GROUPS.substitute(sums=_SUMS, rows=rows, order=_sorted(order, "key"))
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
@@ -272,14 +275,16 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
     keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
     if scope.conditions:
         source = scope.plan(*_LISTED_DIMENSIONS)
-        rows = _LISTED.format(
+        rows = _LISTED.substitute(
             list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
         )
     else:
         source = scope.plan(rollups=(SINGLE_DIMENSIONS,))
         columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
         rows = _rows(scope, source, *columns, events_by=_BY_LIST)
-    sql = _LISTS.format(sums=_SUMS, order=_sorted(order, "method, status_code, route"), way=_way(order), rows=rows)
+    sql = _LISTS.substitute(
+        sums=_SUMS, order=_sorted(order, "method, status_code, route"), way=_way(order), rows=rows
+    )
     return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
 
 
@@ -294,7 +299,7 @@ def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
     value = Column("value", "assumeNotNull(response_us)", "")
     values = bucket_columns(source, "response_us") or [value, weight(source)]
     conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"), ("response_us IS NOT NULL",))
-    sql = _PERCENTILES.format(
+    sql = _PERCENTILES.substitute(
         percentiles=_OF_BUCKETS if source.estimates else _EXACT,
         rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
     )
@@ -309,7 +314,7 @@ def halves(scope: Scope, middle: int) -> Statement:
         source = part.plan()
         rows.append(_rows(part, source, Column("half", str(half), str(half)), *_measures(source), tag=f"_{half}"))
         parameters |= range_parameters(source, tag=f"_{half}")
-    return Statement(_HALVES.format(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
+    return Statement(_HALVES.substitute(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
 
 
 def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
@@ -319,7 +324,7 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
     the minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
     """
     conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
-    sql = _CHATTY.format(measures=_RAW_MEASURES, conditions=conditions)
+    sql = _CHATTY.substitute(measures=_RAW_MEASURES, conditions=conditions)
     return Statement(
         sql,
         {
@@ -339,7 +344,7 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
     if buckets.size_s:
         origin_s = buckets.starts_at(0) - shift_s
         source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
-        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.format(seconds=seconds(source)))
+        bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.substitute(seconds=seconds(source)))
         parameters: dict[str, object] = {"origin_s": origin_s, "bucket_s": buckets.size_s}
         parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
     else:
@@ -347,7 +352,10 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
         source = page.plan(granularity=Granularity(HOUR_S, -shift_s % HOUR_S))
         bucket = Column(
             "bucket",
-            *(_MONTH_INDEX.format(time=f"addSeconds({time}, {{shift_s:Int64}})") for time in ("timestamp", "time")),
+            *(
+                _MONTH_INDEX.substitute(time=f"addSeconds({time}, {{shift_s:Int64}})")
+                for time in ("timestamp", "time")
+            ),
         )
         parameters = {"first_month": buckets.first_month, "shift_s": shift_s}
     return _rows(page, source, bucket, *_measures(source)), {
@@ -359,7 +367,7 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
 
 def _sorted(order: Order, key: str) -> str:
     """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
-    return _ORDERS[order.sort].format(way=_way(order), key=key)
+    return _ORDERS[order.sort].substitute(way=_way(order), key=key)
 
 
 def _way(order: Order) -> str:
