@@ -114,7 +114,7 @@ class PublicResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return the addresses of `host`; raises AddressRefused."""
         found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
+        if not all(is_public(address["host"]) for address in found):
             raise AddressRefused("the webhook's name has a private address")
         return found
 

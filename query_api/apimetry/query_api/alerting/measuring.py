@@ -50,7 +50,7 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
     start_s = end_s - rule.window_s
     chosen = Plan(start_s, end_s)
     if rule.metric is not Metric.latency_percentile:
-        fields = frozenset(each.field for each in filters)
+        fields = frozenset(filter_.field for filter_ in filters)
         columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
         chosen = plan(Needs(fields, columns, start_s, end_s, subtracts=True, now=end_s))
     timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
@@ -58,7 +58,7 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
     parameters: dict[str, object] = {
         "application": rule.application_id,
         **range_parameters(chosen),
-        **{filter_name(each): list(each.values) for each in filters},
+        **{filter_name(filter_): list(filter_.values) for filter_ in filters},
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW

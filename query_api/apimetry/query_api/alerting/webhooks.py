@@ -84,7 +84,7 @@ def worth_another_try(outcome: int | BaseException) -> bool:
     if isinstance(outcome, int):
         return outcome in (408, 429) or outcome >= 500
     causes = (outcome, outcome.__cause__, getattr(outcome, "os_error", None))
-    return not any(isinstance(each, (AddressRefused, aiohttp.InvalidURL)) for each in causes)
+    return not any(isinstance(cause, (AddressRefused, aiohttp.InvalidURL)) for cause in causes)
 
 
 @asynccontextmanager

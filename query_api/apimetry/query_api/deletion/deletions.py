@@ -95,7 +95,12 @@ def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> Json:
         "createdAt": iso_or_none(job.created_at),
         "finishedAt": iso_or_none(job.finished_at),
         "rewriting": [
-            {"table": each.table, "since": iso_or_none(each.since), "partsLeft": each.parts, "error": each.error}
-            for each in rewriting
+            {
+                "table": mutation.table,
+                "since": iso_or_none(mutation.since),
+                "partsLeft": mutation.parts,
+                "error": mutation.error,
+            }
+            for mutation in rewriting
         ],
     }

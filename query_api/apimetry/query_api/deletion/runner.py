@@ -115,8 +115,8 @@ class Runner:
         if self._clock() < self._reported + REPORT_EVERY_S:
             return
         self._reported = self._clock()
-        for each in unfinished_mutations(self._jobs.store):
+        for mutation in unfinished_mutations(self._jobs.store):
             logger.warning(
                 "jobs wait for the store to rewrite %s since %s: %d parts are left, the last error was %s",
-                each.table, each.since, each.parts, each.error or "none",
+                mutation.table, mutation.since, mutation.parts, mutation.error or "none",
             )  # fmt: skip

@@ -193,7 +193,7 @@ def _headers(query: ExportQuery, application: Application) -> dict[str, str]:
 def _span(query: ExportQuery) -> list[str]:
     if (query.start, query.end) == (0, MAX_TIME_S):
         return []
-    times = (datetime.fromtimestamp(each, timezone.utc) for each in (query.start, query.end))
+    times = (datetime.fromtimestamp(time_s, timezone.utc) for time_s in (query.start, query.end))
     return [time.strftime("%Y%m%dT%H%M%SZ") for time in times]
 
 

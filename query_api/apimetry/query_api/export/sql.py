@@ -55,12 +55,12 @@ def make_export(query: ExportQuery, application: str) -> Export:
     """Return what to ask about `application`."""
     csv_columns = _spreadsheet_columns if query.csv == "spreadsheet" else _csv_columns
     columns = {"ndjson": _line, "csv": csv_columns, "parquet": ", ".join}[query.format](query.fields)
-    conditions = "".join(f"\n  AND {filter_condition(each)}" for each in query.filters)
+    conditions = "".join(f"\n  AND {filter_condition(filter_)}" for filter_ in query.filters)
     parameters = {
         "application": application,
         "start_us": query.start * 1_000_000,
         "end_us": query.end * 1_000_000,
-        **{filter_name(each): list(each.values) for each in query.filters},
+        **{filter_name(filter_): list(filter_.values) for filter_ in query.filters},
     }
     if query.csv == "spreadsheet":
         parameters["formula"] = _FORMULA

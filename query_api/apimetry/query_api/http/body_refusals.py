@@ -1,4 +1,4 @@
-"""What is wrong with a JSON body, said as of any parameter: the member, its value and what is allowed. Pure."""
+"""Says what is wrong with a JSON body, in the form for parameters: member, value, what is allowed. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _IN_WORDS = {
 
 
 def refusal_of(error: msgspec.ValidationError, content: bytes, shape: type[msgspec.Struct]) -> BadRequest:
-    """Return the answer to a body, `content`, that is JSON but not as `shape` says."""
+    """Return the error of a body, `content`, that is JSON and does not fit `shape`."""
     missing = _MISSING.fullmatch(str(error))
     if missing is not None:
         path = f"{missing['path']}." if missing["path"] else ""
@@ -50,16 +50,16 @@ def _allowed(what: str, names: list[str], shape: type[msgspec.Struct]) -> str | 
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
     for kind in getattr(fields.get(names[0]), "__args__", (fields.get(names[0]),)):
         if len(names) == 1 and isinstance(kind, type) and issubclass(kind, Enum):
-            return ", ".join(str(each.value) for each in kind)
+            return ", ".join(str(member.value) for member in kind)
     return None
 
 
 def _shown(content: bytes, names: list[str]) -> str | None:
-    """Return the value at a path; None where there is none: of members of one name only the last one is there."""
+    """Return the value at a path, or None. Of several members with one name, only the last one has a value."""
     try:
         value: Any = msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        # A shape is checked while the body is read, and what follows was not read then.
+        # The decoder stopped at the member that does not fit. What follows the member may not be JSON.
         raise BadRequest(f"The body is not JSON: {error}") from error
     for name in names:
         if not isinstance(value, dict) or name not in value:
@@ -72,7 +72,7 @@ def _shown(content: bytes, names: list[str]) -> str | None:
 def _in_words(text: str) -> str:
     def words(match: re.Match[str]) -> str:
         kinds = match[1].split(" | ")
-        # Not a type, but a member's name.
+        # Text in backticks that is no type is the name of a member.
         return " or ".join(map(_IN_WORDS.__getitem__, kinds)) if set(kinds) <= set(_IN_WORDS) else match[0]
 
     return _QUOTED.sub(words, text)

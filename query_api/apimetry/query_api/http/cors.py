@@ -1,7 +1,7 @@
-"""Lets pages of other origins ask (the Fetch standard, section 3.2).
+"""Lets pages of other origins send requests (the Fetch standard, section 3.2).
 
-A key travels in a header that a page must know, never in a cookie: a foreign page can use no key but its own. So any
-origin may read by default. Changing things from a page takes an origin that the operator named.
+A key is in a header, never in a cookie, so a page of another origin can use only a key that it knows. By default any
+origin may read. Only an origin that the operator named may change anything.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from apimetry.serving.errors import Handler
 REQUEST_HEADERS = ("X-API-Key", "Authorization", "X-Auth-User", "X-Auth-Key", "Content-Type")
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 WRITE_METHODS = ("POST", "PATCH", "DELETE")
-# Browsers cap it: Chromium at two hours.
+# Browsers have a maximum: two hours in Chromium.
 _MAX_AGE_S = 7200
 
 
 def cors_middleware(allowed_origins: tuple[str, ...]) -> Middleware:
-    """Return an aiohttp middleware that answers preflights; `cors_marker` marks these and all other answers."""
+    """Return an aiohttp middleware that answers preflights. `cors_marker` adds the headers of all responses."""
     named = frozenset(allowed_origins) - {"*"}
     any_may_read = "*" in allowed_origins
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get("Origin")
-        asks_first = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if origin is None or not asks_first:
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if origin is None or not is_preflight:
             return await handler(request)
         response = web.Response(status=204)
         if any_may_read or origin in named:
@@ -43,9 +43,9 @@ def cors_middleware(allowed_origins: tuple[str, ...]) -> Middleware:
 
 
 def cors_marker(allowed_origins: tuple[str, ...]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Return what marks an answer before its headers are sent; it belongs in `app.on_response_prepare`.
+    """Return a function for `app.on_response_prepare` that adds the headers of this standard to a response.
 
-    A middleware would be too late for a stream, whose headers are gone when its handler returns.
+    A middleware would be too late for a stream: its headers are sent before its handler returns.
     """
     named = frozenset(allowed_origins) - {"*"}
     any_may_read = "*" in allowed_origins
@@ -58,7 +58,7 @@ def cors_marker(allowed_origins: tuple[str, ...]) -> Callable[[web.Request, web.
 
 def _mark(response: web.StreamResponse, origin: str | None, named: frozenset[str], *, any_may_read: bool) -> None:
     if named:
-        # The answer depends on who asks: a cache must not hand one origin's answer to another.
+        # The response depends on the origin: a cache must not give one origin's response to another.
         response.headers.add("Vary", "Origin")
     if origin is not None and origin in named:
         response.headers["Access-Control-Allow-Origin"] = origin

@@ -12,19 +12,19 @@ from apimetry.query_api.http.body_refusals import refusal_of
 from apimetry.serving.errors import BadRequest, TooSlow, UnsupportedMediaType
 from apimetry.serving.expectations import invite
 
-# For 64 KiB: a connection of 50 kbit/s.
+# 64 KiB in 10 s are 50 kbit/s.
 BODY_TIMEOUT_S: Final = 10.0
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 async def read_body(request: web.Request, shape: type[Body], *, may_be_empty: bool = False) -> Body:
-    """Return the request's JSON body as `shape`. Authorize before calling it.
+    """Return the request's JSON body as `shape`. Call it after the check of the key.
 
     Raises:
         BadRequest: not JSON, an unknown member, or a value that is not allowed; the message names it.
-        UnsupportedMediaType: the body says that it is not JSON.
-        TooSlow: it was not complete in time.
+        UnsupportedMediaType: the Content-Type is not JSON.
+        TooSlow: the body was not complete in time.
     """
     content = await _content_of(request)
     if not content and may_be_empty:

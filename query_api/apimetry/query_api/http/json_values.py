@@ -1,4 +1,4 @@
-"""How times are written in JSON, and the type of a JSON object. Pure."""
+"""Writes times as in JSON, and names the type of a JSON object. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def iso_time(time_s: int) -> str:
 
 
 def iso_or_none(time: datetime | None) -> str | None:
-    """Return an aware time in the same form, or None."""
+    """Return an aware time as ISO 8601 in UTC, with whole seconds and a Z; None for None."""
     return None if time is None else _iso(time.astimezone(timezone.utc))
 
 

@@ -9,7 +9,7 @@ from apimetry.query_api.http.query_string import collect, number_in, single
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
-# What a signed 64-bit offset of any client can hold; a list that long does not exist.
+# The largest signed number of 64 bits. No list is that long.
 MAX_OFFSET = 2**63 - 1
 PARAMETERS = ("limit", "offset")
 
@@ -20,9 +20,9 @@ def page_of(parameters: Iterable[tuple[str, str]], rows: Sequence[object], membe
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
     """
-    given = collect(parameters, PARAMETERS)
-    limit = number_in("limit", single(given, "limit") or str(DEFAULT_PAGE), range(1, MAX_PAGE + 1))
-    offset = number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1))
+    values = collect(parameters, PARAMETERS)
+    limit = number_in("limit", single(values, "limit") or str(DEFAULT_PAGE), range(1, MAX_PAGE + 1))
+    offset = number_in("offset", single(values, "offset") or "0", range(MAX_OFFSET + 1))
     return {
         member: rows[offset : offset + limit],
         "pagination": {

@@ -1,6 +1,6 @@
-"""aiohttp middlewares of the query service: one log line a request, compression, and a member of developers' errors.
+"""aiohttp middlewares of the query service: a log line for each request, compression, and a member of errors.
 
-The log line has method, route template, status and time. Never a query string, key, body or address.
+The log line has method, route template, status and time, and never a query string, key, body or address.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ DEVELOPER_PREFIX = "/v1/developer/"
 
 @web.middleware
 async def plain_bodies_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a body that would have to be inflated, before anything else is looked at."""
+    """Refuse a compressed body before the handler runs."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
-        sent = ",".join(request.headers.getall(header, ())).strip().lower()
-        if sent not in ("", plain):
-            raise UnsupportedMediaType(f"{header} is {sent[:80]!r}; allowed: {plain}")
+        encoding = ",".join(request.headers.getall(header, ())).strip().lower()
+        if encoding not in ("", plain):
+            raise UnsupportedMediaType(f"{header} is {encoding[:80]!r}; allowed: {plain}")
     return await handler(request)
 
 
 @web.middleware
 async def access_log_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log the request after it was answered, or after its client left."""
+    """Log the request after its response, or after its client left."""
     started = time.perf_counter()
     status = 499
     try:
@@ -46,7 +46,7 @@ async def access_log_middleware(request: web.Request, handler: Handler) -> web.S
 def compression_middleware(over_bytes: int) -> Middleware:
     """Return a middleware that compresses bodies longer than `over_bytes` for clients that accept it.
 
-    Points repeat their digits: they shrink fivefold.
+    The JSON of points has the same digits again and again: compressed, it is five times smaller.
     """
 
     @web.middleware

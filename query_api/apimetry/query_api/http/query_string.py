@@ -11,16 +11,15 @@ from collections.abc import Iterable, Sequence
 
 from apimetry.serving.errors import BadRequest
 
-# 9,999,999,999 s is the year 2286: the next digit would be a time in milliseconds, or nobody's.
+# 9,999,999,999 s is the year 2286. A number with one more digit is a time in milliseconds, or a mistake.
 MAX_TIME_S = 9_999_999_999
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 FLAGS = ("0", "1")
-# `application` is read where the key is checked. jQuery adds `_` to get past
-# caches.
+# The check of the key reads `application`. jQuery adds `_` so that no cache answers.
 _READ_ELSEWHERE = frozenset({"application", "_"})
-# Long enough to recognize what was sent, short enough for a log line or a terminal.
+# Long enough to recognize the value, short enough for a log line or a terminal.
 _SHOWN_CHARACTERS = 80
-# As many digits as a signed number of 64 bits has, and int() is quick with them.
+# A signed number of 64 bits has 19 digits at most. int() is slow for very long texts.
 _DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -31,28 +30,31 @@ def refusal(name: str, value: str, allowed: str) -> BadRequest:
 
 
 def collect(parameters: Iterable[tuple[str, str]], known: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values given for each `known` parameter, in their order.
+    """Return the values of each `known` parameter, in the order of the query string.
 
     Raises:
         BadRequest: a parameter is not known.
     """
-    given: dict[str, list[str]] = {name: [] for name in known}
+    values: dict[str, list[str]] = {name: [] for name in known}
     for name, value in parameters:
         if not value or name in _READ_ELSEWHERE:
             continue
-        # A misspelt filter that is passed over would be a wrong answer that looks like a right one.
-        if name not in given:
+        # The response without a misspelt filter would be wrong and would look right.
+        if name not in values:
             raise refusal("a parameter's name", name, ", ".join((*known, "application")))
-        given[name].append(value)
-    return given
+        values[name].append(value)
+    return values
 
 
-def single(given: dict[str, list[str]], name: str) -> str | None:
-    """Return the one value of a parameter, or None where it is absent."""
-    values = given[name]
-    if len(set(values)) > 1:
-        raise refusal(name, ", ".join(values), "one value")
-    return values[0] if values else None
+def single(values: dict[str, list[str]], name: str) -> str | None:
+    """Return the one value of a parameter, or None where it is absent.
+
+    Raises:
+        BadRequest: the parameter has several values.
+    """
+    if len(set(values[name])) > 1:
+        raise refusal(name, ", ".join(values[name]), "one value")
+    return values[name][0] if values[name] else None
 
 
 def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
@@ -62,9 +64,9 @@ def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     return value
 
 
-def flag(given: dict[str, list[str]], name: str) -> bool:
+def flag(values: dict[str, list[str]], name: str) -> bool:
     """Return whether a parameter that is 0 or 1 is 1; absent is 0."""
-    return one_of(name, single(given, name), FLAGS) == "1"
+    return one_of(name, single(values, name), FLAGS) == "1"
 
 
 def time_s(name: str, value: str) -> int:

@@ -1,4 +1,4 @@
-"""Records of the store over HTTP: whose they are, and what the store refuses to do with them, as answers."""
+"""Checks who owns a record of the store, and turns what the store refuses into HTTP errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Record = TypeVar("Record", bound=_OfOrganization)
 
 
 async def run_answered(store: Store, call: Callable[[], T]) -> T:
-    """Return what `call` does in the store's threads, its refusals mapped to answers."""
+    """Return what `call` returns in the store's threads; what the store refuses becomes an HTTP error."""
     with refusals_answered():
         return await store.run_reserved(call)
 
@@ -33,7 +33,7 @@ def owned(record: Record | None, access: Access, kind: str, name: str) -> Record
     """Return `record` if it is of the key's organization.
 
     Raises:
-        NotFound: another organization's record is answered like one that does not exist.
+        NotFound: there is no record, or another organization owns it.
     """
     if record is None or record.organization_id != access.organization.id:
         raise NotFound(f"There is no {kind} {name[:_SHOWN_CHARACTERS]!r}")
@@ -42,7 +42,7 @@ def owned(record: Record | None, access: Access, kind: str, name: str) -> Record
 
 @contextmanager
 def refusals_answered() -> Iterator[None]:
-    """Turn the store's refusals into the errors that clients are told about."""
+    """Turn what the store refuses within the block into HTTP errors."""
     try:
         yield
     except RecordNotFound as error:

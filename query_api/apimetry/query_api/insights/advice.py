@@ -33,10 +33,13 @@ _ACTIONS = {
 def bottlenecks(endpoints: Iterable[tuple[str, Measures]], utilization: Mapping[str, float | None]) -> list[Json]:
     """Return the slowest endpoints, the slowest first; failing ones, the worst first; a daily limit nearly used."""
     found = list(endpoints)
-    slow = sorted((each for each in found if each[1].mean_ms > LATENCY_MS), key=lambda each: -each[1].mean_ms)
+    slow = sorted(
+        (endpoint for endpoint in found if endpoint[1].mean_ms > LATENCY_MS),
+        key=lambda endpoint: -endpoint[1].mean_ms,
+    )
     failing = sorted(
-        (each for each in found if each[1].success_rate < URGENT_SUCCESS_RATE_PERCENT),
-        key=lambda each: each[1].success_rate,
+        (endpoint for endpoint in found if endpoint[1].success_rate < URGENT_SUCCESS_RATE_PERCENT),
+        key=lambda endpoint: endpoint[1].success_rate,
     )
     rows: list[Json] = [
         {
@@ -70,7 +73,7 @@ def caching(reads: Iterable[tuple[str, Measures]], total: Measures) -> list[tupl
         if measures.success_rate >= URGENT_SUCCESS_RATE_PERCENT
         and percent(measures.latency_us, total.latency_us) >= CACHE_TIME_PERCENT
     ]
-    return sorted(worth, key=lambda each: -each[1].latency_us)[:MAX_CANDIDATES]
+    return sorted(worth, key=lambda endpoint: -endpoint[1].latency_us)[:MAX_CANDIDATES]
 
 
 def caching_json(candidates: Iterable[tuple[str, Measures]], total: Measures) -> list[Json]:
@@ -124,8 +127,10 @@ def recommendations(
 ) -> list[Json]:
     """Return what to do, the most urgent first."""
     rows = [
-        _advice(str(each["type"]), str(each["priority"]), _ACTIONS[str(each["type"])], str(each["recommendation"]))
-        for each in alerts
+        _advice(
+            str(alert["type"]), str(alert["priority"]), _ACTIONS[str(alert["type"])], str(alert["recommendation"])
+        )
+        for alert in alerts
     ]
     alarmed = {row["type"] for row in rows}
     if "rate_limit_approaching" not in alarmed and any(

@@ -48,7 +48,7 @@ def answer_insights(window: Window, application: Application, *, prices: Prices,
             "trends": {_TREND_NAMES[name]: trend.as_json() for name, trend in found.items()},
             "bottlenecks": advice.bottlenecks(_endpoints(scope, ask), utilization),
             "alerts": alarms,
-            "costs": costs(total, halves, prices, sum(each.requests for _, each in cacheable)),
+            "costs": costs(total, halves, prices, sum(measures.requests for _, measures in cacheable)),
             "capacity": {
                 **capacity(total, found),
                 "utilization": utilization,
@@ -91,9 +91,9 @@ def _of_endpoints(found: Iterable[Group]) -> list[Group]:
 
 
 def _reads(scope: Scope, ask: Ask) -> list[Group]:
-    asked = next((each.values for each in scope.filters if each.field == "method"), _READS)
+    asked = next((filter_.values for filter_ in scope.filters if filter_.field == "method"), _READS)
     reads = tuple(method for method in _READS if method in asked)
-    others = tuple(each for each in scope.filters if each.field != "method")
+    others = tuple(filter_ for filter_ in scope.filters if filter_.field != "method")
     only = replace(scope, filters=(*others, Filter("method", reads)))
     return _of_endpoints(groups(only, "route", Order("requests", descending=True), ask)) if reads else []
 

@@ -111,7 +111,7 @@ def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> Js
     monthly = float((requests + data) * MONTH_S / span_s) if span_s else 0.0
     growth = _monthly_growth(halves, prices)
     # Rounded before they are added, so that what is shown adds up.
-    parts = [scaled(each.numerator, each.denominator, _MONEY_SCALE) for each in (requests, data)]
+    parts = [scaled(cost.numerator, cost.denominator, _MONEY_SCALE) for cost in (requests, data)]
     price = Fraction(prices.per_request)
     return {
         "prices": {"perRequest": float(prices.per_request), "perByte": float(prices.per_byte)},

@@ -74,7 +74,7 @@ class ManagementHandlers:
         access = await self._authorize(request)
         found = await self._run(lambda: self._accounts.applications(access.organization.id))
         return json_response(
-            page_of(request.query.items(), [application_json(each) for each in found], "applications")
+            page_of(request.query.items(), [application_json(application) for application in found], "applications")
         )
 
     async def create_application(self, request: web.Request) -> web.Response:
@@ -155,7 +155,7 @@ class ManagementHandlers:
         access = await self._authorize(request)
         wanted = access.application.id if access.application else None
         found = await self._run(lambda: self._accounts.keys(access.organization.id))
-        rows = [key_json(each) for each in found if wanted in (None, each.application_id)]
+        rows = [key_json(key) for key in found if wanted in (None, key.application_id)]
         return json_response(page_of(request.query.items(), rows, "keys"))
 
     async def create_key(self, request: web.Request) -> web.Response:

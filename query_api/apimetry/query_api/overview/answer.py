@@ -47,7 +47,7 @@ class Account:
 def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, now: int) -> Json:
     """Return the overview of an organization at `now`. Blocks while `ask` does."""
     organization = account.organization
-    ids = [each.id for each in account.applications]
+    ids = [application.id for application in account.applications]
     month = datetime.fromtimestamp(now, timezone.utc).date().replace(day=1)
     ((calls, sources, last_us),) = ask(sql.ever_sent(organization.id, ids, month))
     ((requests, recent),) = ask(sql.stored(ids, now - DAY_S, now))
@@ -74,17 +74,17 @@ def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, no
 
 def with_figures(buckets: Sequence[Json], *, ask: Ask, now: int) -> list[Json]:
     """Return buckets with what is stored and was seen of each."""
-    ids = [str(each["_id"]) for each in buckets]
+    ids = [str(bucket["_id"]) for bucket in buckets]
     stored: dict[str, int] = dict(ask(sql.stored_by_application(ids)))
     sent = {application: (sources, last) for application, sources, last in ask(sql.sent_by_application(ids))}
     return [
         {
-            **each,
+            **bucket,
             "dataSources": sent.get(key, (0, None))[0],
             "dataPoints": stored.get(key, 0),
             "lastDataIngestion": _last(sent.get(key, (0, None))[1], now),
         }
-        for key, each in zip(ids, buckets, strict=True)
+        for key, bucket in zip(ids, buckets, strict=True)
     ]
 
 

@@ -85,7 +85,7 @@ class OverviewHandlers:
         return answer_overview(Account(organization, applications, keys), self._location, ask=ask, now=now)
 
     def _with_figures(self, ask: Ask, applications: list[Application], now: int) -> list[Json]:
-        return with_figures([bucket_json(each) for each in applications], ask=ask, now=now)
+        return with_figures([bucket_json(application) for application in applications], ask=ask, now=now)
 
     def _bucket(self, ask: Ask, application: Application, period: str, now: int) -> Json:
         return answer_bucket(application, period, ask=ask, now=now)

@@ -31,7 +31,8 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
 def _operation(document: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any]) -> str:
     operation = item[method]
     parameters = [
-        _resolved(document, each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))
+        _resolved(document, parameter)
+        for parameter in (*item.get("parameters", ()), *operation.get("parameters", ()))
     ]
     return "".join(
         (
@@ -62,7 +63,7 @@ def _also(document: Mapping[str, Any], path: str, method: str) -> str:
 
 
 def _address(server: Mapping[str, Any]) -> str:
-    defaults = {name: each["default"] for name, each in server.get("variables", {}).items()}
+    defaults = {name: variable["default"] for name, variable in server.get("variables", {}).items()}
     return str(server["url"]).format(**defaults)
 
 
@@ -70,9 +71,9 @@ def _parameter_table(parameters: list[Mapping[str, Any]]) -> str:
     if not parameters:
         return ""
     rows = "".join(
-        f"<tr><td><code>{escape(each['name'])}</code></td><td>{_values(each['schema'])}</td>"
-        f"<td>{_text(each['description'])}</td></tr>"
-        for each in parameters
+        f"<tr><td><code>{escape(parameter['name'])}</code></td><td>{_values(parameter['schema'])}</td>"
+        f"<td>{_text(parameter['description'])}</td></tr>"
+        for parameter in parameters
     )
     return f"<table><tr><th>Parameter</th><th>Values</th><th>Meaning</th></tr>{rows}</table>"
 
@@ -80,10 +81,10 @@ def _parameter_table(parameters: list[Mapping[str, Any]]) -> str:
 def _values(schema: Mapping[str, Any]) -> str:
     """Return what a parameter may be, in words."""
     if "oneOf" in schema:
-        return " or ".join(_values(each) for each in schema["oneOf"])
+        return " or ".join(_values(alternative) for alternative in schema["oneOf"])
     default = f" (default <code>{escape(str(schema['default']))}</code>)" if "default" in schema else ""
     if "enum" in schema:
-        return ", ".join(f"<code>{escape(each)}</code>" for each in _shortened(schema["enum"])) + default
+        return ", ".join(f"<code>{escape(value)}</code>" for value in _shortened(schema["enum"])) + default
     if schema.get("type") == "array":
         items = schema["items"]
         return f"{'<code>field:value</code>' if 'pattern' in items else _values(items)}, repeatable"
@@ -95,8 +96,8 @@ def _values(schema: Mapping[str, Any]) -> str:
 
 def _shortened(values: list[str]) -> list[str]:
     """Return the values, with all the percentiles as two."""
-    percentiles = [each for each in values if each.startswith("percentile_")]
-    others = [each for each in values if each not in percentiles]
+    percentiles = [value for value in values if value.startswith("percentile_")]
+    others = [value for value in values if value not in percentiles]
     return [*others, f"{percentiles[0]} … {percentiles[-1]}"] if percentiles else others
 
 

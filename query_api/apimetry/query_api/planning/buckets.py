@@ -13,9 +13,10 @@ GRANULARITIES = (*(name for name in NAMED_GRANULARITIES if name != "second"), MO
 
 @dataclass(frozen=True)
 class Buckets:
-    """The buckets of one of GRANULARITIES that overlap `[start, end)`, seconds since the epoch; the first is 0.
+    """The buckets of one of GRANULARITIES that overlap `[start, end)` seconds.
 
-    The first and the last may reach over the range: what is counted in them is clipped to it.
+    The first bucket has index 0. The first and the last bucket may begin before the range or end after it. Only events
+    in the range count.
     """
 
     granularity: str
@@ -24,17 +25,17 @@ class Buckets:
 
     @property
     def count(self) -> int:
-        """How many there are; none in an empty range."""
+        """The number of buckets; 0 for an empty range."""
         return self._index(self.end - 1) + 1 if self.start < self.end else 0
 
     @property
     def first_month(self) -> int:
-        """Months from the year 0 to the first bucket, which is what months are counted from."""
+        """Months from the year 0 to the first bucket. The index of a later month counts from it."""
         return _month_of(self.start)
 
     @property
     def size_s(self) -> int | None:
-        """Seconds of each bucket; None for months, which differ."""
+        """Seconds of each bucket; None for months, whose lengths differ."""
         return None if self.granularity == MONTH else self._fixed.seconds
 
     def starts_at(self, index: int) -> int:

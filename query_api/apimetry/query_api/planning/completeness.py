@@ -2,19 +2,18 @@
 
 Each process of a host application that uses the middleware (an *instance*) reports, with every batch, how many events
 it captured, delivered and dropped since it started. Times here are when the collector received a report, in whole
-minutes, so a time range is widened to whole minutes. Of the instances that reported within the range:
+minutes, so a time range becomes wider, to whole minutes. For the instances that reported within the range:
 
 - *captured*: the events whose fate was decided in it: sent, or dropped by the sender, or left behind by an instance
   that has not reported for `SILENT_AFTER_S`;
 - *stored*: those of them that the store holds, counted by the collector as it stored them;
 - *lost*: the others, by reason. `unaccounted` were acknowledged to the sender and are not stored: they wait in a
-  spool, or are in a quarantine. `sender_gone` were in the buffer of an instance when it was last heard, more than
-  `SILENT_AFTER_S` ago: a host that was killed, or that cannot reach any collector;
-- *pending*: in the buffers of living instances when they last reported; neither captured nor lost yet.
+  spool, or are in quarantine. `sender_gone` were in the buffer of an instance at its last report, more than
+  `SILENT_AFTER_S` ago: its host was killed, or cannot reach any collector;
+- *pending*: in the buffers of living instances at their last report; neither captured nor lost yet.
 
-captured = stored + all lost. Outside of it are senders that report no counts (JSON), and what a killed process
-captured after its last report: nobody was told of it. Counts are of events whatever their weight, and of the whole
-application whatever the filters.
+captured = stored + all lost. Two kinds of events are not in it: those of senders that report no counts (JSON), and
+those that a killed process captured after its last report. The counts ignore the weights of events, and the filters.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from typing import Final
 from apimetry.store.statement import Ask, Statement
 
 MINUTE_S: Final = 60
-# Longer than a living sender with something in its buffer stays silent: its backoff ends after 30 s.
+# A living sender with events in its buffer reports sooner than that: its longest backoff is 30 s.
 SILENT_AFTER_S: Final = 300
 
-# One row for each instance that reported in the range; `from` is what it had reported before. An instance that had
-# not is counted from its first report: what it sent before that went to a store that kept no reports.
+# One row for each instance that reported in the range. `from` is its last report before the range. Without one, the
+# counts begin at the first report: what the instance sent earlier went to a store without reports.
 _SQL: Final = """
 WITH
     toDateTime({start:UInt32}, 'UTC') AS from_minute,

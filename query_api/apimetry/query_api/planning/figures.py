@@ -1,4 +1,4 @@
-"""Rounds and writes figures: half up, from whole numbers, never through binary fractions. Pure."""
+"""Rounds and writes figures: half up, from whole numbers, without binary fractions. Pure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def plain(value: float) -> str:
 def formatted_bytes(size: int) -> str:
     """Return a size in steps of 1024 with at most one decimal: "50 MB", "1.5 GB"."""
     unit, label = 1, 0
-    # What would be rounded to 1024 of a unit is 1 of the next.
+    # A size that rounds to 1024 of a unit is 1 of the next unit.
     while label < len(_LABELS) - 1 and scaled(size, unit, 10) >= 10_240:
         unit, label = unit * 1024, label + 1
     return f"{plain(rounded(size, unit, 1))} {_LABELS[label]}"
 
 
 class Measures(NamedTuple):
-    """What is added up over some requests; a request failed when its status is 400 or above."""
+    """Sums over some requests. A request failed if its status is 400 or above."""
 
     requests: int = 0
     errors: int = 0
@@ -46,7 +46,7 @@ class Measures(NamedTuple):
     peak_us: int = 0
     bytes: int = 0
     timed: int = 0
-    """Requests whose latency was measured: those of which `latency_us` and `peak_us` are."""
+    """Requests with a measured latency. `latency_us` and `peak_us` are about these alone."""
 
     @property
     def succeeded(self) -> int:

@@ -24,12 +24,12 @@ DIMENSIONS = (
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
 MAX_STATUS_CODE = 65_535
 UNMATCHED_ROUTES = ("", "(unmatched)")
-"""The routes of requests that matched none: of log lines and foreign senders, and as the middleware says."""
+"""The route of a request without a matching route: the first in logs and from other senders, the second from ours."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Events whose `field` is one of `values`; or with `excludes`, the events whose field is none of them."""
+    """Events whose `field` is one of `values`; with `excludes`, events whose `field` is none of `values`."""
 
     field: str
     values: tuple[str, ...] | tuple[int, ...]
@@ -37,7 +37,7 @@ class Filter:
 
 
 def parse_filters(include: Iterable[str], exclude: Iterable[str]) -> tuple[Filter, ...]:
-    """Return the filters that `field:value` texts ask for, one for each field of each list. Empty texts ask nothing.
+    """Return the filters of `field:value` texts: one for each field of each list. Empty texts are ignored.
 
     Raises:
         BadRequest: names the text and what is allowed.
@@ -58,7 +58,10 @@ def _parse(parameter: str, texts: Iterable[str]) -> list[Filter]:
             raise refusal(parameter, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
         values.setdefault(field, []).append(value)
     excludes = parameter == "exclude"
-    return [Filter(field, _distinct(parameter, field, given), excludes) for field, given in sorted(values.items())]
+    return [
+        Filter(field, _distinct(parameter, field, texts_of_field), excludes)
+        for field, texts_of_field in sorted(values.items())
+    ]
 
 
 def _distinct(parameter: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:

@@ -1,11 +1,11 @@
-"""Buckets of equal length, and the lengths that have a name. Pure; all times are UTC."""
+"""Buckets of equal length, and the named lengths. Pure; all times are UTC."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
-# Weeks start on Monday and the epoch was a Thursday: the Monday before it is -3 days.
+# Weeks start on Monday. The epoch was a Thursday, three days after a Monday.
 _MONDAY_S = -3 * 86400
 
 

@@ -14,7 +14,7 @@ def period_before(start: int, end: int) -> tuple[int, int]:
     """Return the period of the same length that ends where `[start, end)` begins.
 
     Raises:
-        BadRequest: it would begin before 1970.
+        BadRequest: that period would begin before 1970.
     """
     before = start - (end - start)
     if before < 0:

@@ -1,4 +1,4 @@
-"""Which tables answer a question: a rollup for the whole hours in the middle, events for the rest. Pure.
+"""Which tables answer a query: a rollup for the whole hours in the middle, events for the rest. Pure.
 
 A query reads the smallest rollup that has every dimension and measure it needs. The rollup answers for the hours that
 lie wholly in the range, if the query's buckets of time are whole hours. Events answer for the rest of an hour at each
@@ -8,11 +8,10 @@ Sums can also be subtracted. Of an hour that is nearly whole, or not over yet, t
 events beyond the range: these are subtracted.
 
 Some rollups count requests by minute. For such counts minutes take the place of hours, so that the events at an edge
-are those of less than a minute, at any traffic.
+are those of less than a minute, however many requests there are.
 
-Events alone answer short ranges, other buckets of time, queries about URLs, and those about consumers and another
-dimension.
-The engine's limits on time and memory of one statement limit what these cost.
+Events alone answer short ranges, other buckets of time, queries about URLs, and queries about consumers and one more
+dimension. The engine's limits on the time and memory of one statement limit the cost of these queries.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from apimetry.query_api.planning.granularity import Granularity
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
 
 SHORT_S = 2 * HOUR_S
-"""Ranges up to this come from events: as fast, and percentiles are exact."""
+"""Events answer ranges up to this: it is as fast, and percentiles are exact."""
 
 SHORT_MINUTES_S = 10 * MINUTE_S
-"""The same for counts by minute."""
+"""Events answer ranges up to this where a rollup counts by minute."""
 
 EXACT_S = 24 * HOUR_S
-"""Ranges over this have estimated percentiles also where events answer: exact ones keep every value in memory."""
+"""Percentiles over longer ranges are estimated, also from events: exact ones need every value in memory."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a question needs of a table: `measures` as columns of rollups, over `[start, end)` seconds."""
+    """What a query needs of a table: `measures` as columns of rollups, over `[start, end)` seconds."""
 
     dimensions: frozenset[str]
     measures: frozenset[str]
@@ -54,9 +53,9 @@ class Needs:
 
 @dataclass(frozen=True)
 class Plan:
-    """Events answer for `[start, end)`, but for the whole hours, or minutes, of `middle`, for which `rollup` does.
+    """Events answer for `[start, end)` without `middle`; `rollup` answers for the whole hours or minutes of `middle`.
 
-    Where `middle` reaches over the range, what events say beyond the range is subtracted.
+    Where `middle` reaches over the range, the events beyond the range are subtracted.
     """
 
     start: int
@@ -67,22 +66,22 @@ class Plan:
 
     @property
     def reads_events(self) -> bool:
-        """Whether any of the range is left to events."""
+        """Whether events answer for a part of the range."""
         return self.rollup is None or self.middle != (self.start, self.end)
 
     @property
     def subtracts(self) -> bool:
-        """Whether some events count negative: those outside of the range."""
+        """Whether events beyond the range are subtracted."""
         return self.rollup is not None and (self.middle[0] < self.start or self.middle[1] > self.end)
 
     @property
     def estimates(self) -> bool:
-        """Whether percentiles come from latency buckets, and not from the values themselves."""
+        """Whether percentiles come from latency buckets and not from measured values."""
         return self.rollup is not None or self.end - self.start > EXACT_S
 
 
 def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
-    """Return where the answer comes from; `rollups` are sorted, the one with the fewest rows first."""
+    """Return which tables answer; `rollups` are sorted by their number of rows, the smallest first."""
     raw = Plan(needs.start, needs.end)
     by_minute, measures = needs.measures == {"requests"} and not _are_whole(needs.granularity, HOUR_S), needs.measures
     if by_minute:
@@ -100,7 +99,7 @@ def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
 
 
 def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:
-    """Return the middle whose edges have the least time in them, up to now, on either side."""
+    """Return the middle with the shortest edges. Of an edge in the future only the time up to now counts."""
     inner, outer = _up(needs.start, unit_s), _down(needs.start, unit_s)
     start = outer if needs.start - outer < inner - needs.start else inner
     inner, outer = _down(needs.end, unit_s), _up(needs.end, unit_s)
@@ -117,5 +116,5 @@ def _down(time_s: int, unit_s: int) -> int:
 
 
 def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:
-    """Tell whether no `unit_s` straddles the edge of a bucket."""
+    """Tell whether every bucket begins and ends with a whole `unit_s`."""
     return granularity is None or (granularity.seconds % unit_s == 0 and granularity.origin_s % unit_s == 0)

@@ -42,13 +42,13 @@ _WITHIN_MINUTES = Template("$seconds BETWEEN {middle_start_s$tag:UInt32} AND {mi
 _BY_MINUTE = Template("$table ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests")
 
 # The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
-# next value. Four units in the last place below the level, no product of up to 10^13 requests passes a whole number.
+# next value. With a level that is four units in the last place lower, no product of up to 10^13 requests does.
 BELOW = 1 - 2**-51
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of both kinds of rows; `of_rollup` says how, from the columns of the rollup."""
+    """A column of both kinds of rows: its expression over events, and over a rollup."""
 
     name: str
     of_events: str
@@ -57,9 +57,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Which rows count, beside their application and time; each condition an expression."""
+    """Conditions beside application and time: expressions for both kinds of rows, and for events alone."""
 
-    of_both: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     of_events: tuple[str, ...] = ()
 
 
@@ -78,7 +78,7 @@ def partial_rows(
         rows = _EVENTS.substitute(
             columns=", ".join(f"{column.of_events} AS {column.name}" for column in columns),
             range=(_WHOLE_RANGE if plan.rollup is None else _EDGES).substitute(tag=tag),
-            conditions=_and((*conditions.of_both, *conditions.of_events)),
+            conditions=_and((*conditions.shared, *conditions.of_events)),
         )
         selects.append(f"{rows}\n  GROUP BY {events_by}" if events_by else rows)
     return "\n  UNION ALL\n  ".join(selects)
@@ -87,7 +87,7 @@ def partial_rows(
 def _rollup_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
     within_minutes = _WITHIN_MINUTES.substitute(seconds=seconds(plan), tag=tag)
     all_conditions = (
-        *conditions.of_both,
+        *conditions.shared,
         *([rollup.condition] if rollup.condition else ()),
         *([within_minutes] if plan.by_minute else ()),
     )
@@ -112,7 +112,7 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
 
 
 def weight(plan: Plan, measure: str = "requests") -> Column:
-    """Return the column of the requests that a row stands for."""
+    """Return the column `weight`: the number of requests of a row."""
     of_events = signed(plan, "toUInt64(sample_weight)")
     if plan.by_minute:
         return Column("weight", of_events, "minute_requests")
@@ -125,13 +125,13 @@ def edges() -> str:
 
 
 def signed(plan: Plan, value: str) -> str:
-    """Return what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
+    """Return the expression of what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
     return _SIGNED.substitute(value=value) if plan.subtracts else value
 
 
 def group_key(plan: Plan, field: str, name: str = "key") -> Column:
     """Return a text dimension to group by."""
-    # Of two types the engine would make a third: a String for each row of a rollup that holds its texts once.
+    # A UNION of two text types has the type String: the engine would copy the text into every row of the rollup.
     shared = plan.rollup is not None and field == "consumer_id"
     return Column(name, f"toLowCardinality({field})" if shared else field, field)
 
@@ -142,35 +142,35 @@ def seconds(plan: Plan) -> str:
 
 
 def bucket_columns(plan: Plan, value: str) -> list[Column]:
-    """Return what a percentile from buckets needs: of each row the buckets, their weights, and the largest value."""
+    """Return the columns of a percentile from buckets: buckets, their weights, and the largest value."""
     if not plan.estimates:
         return []
-    kept = f"{value}_buckets"
+    buckets = f"{value}_buckets"
     bucket = f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull({value}) + 1.0))"
     return [
-        Column("buckets", f"[{bucket}]", f"mapKeys({kept})"),
-        Column("weights", "[toUInt64(sample_weight)]", f"mapValues({kept})"),
+        Column("buckets", f"[{bucket}]", f"mapKeys({buckets})"),
+        Column("weights", "[toUInt64(sample_weight)]", f"mapValues({buckets})"),
         Column("high", f"assumeNotNull({value})", f"{value}_max"),
     ]
 
 
 def middle_of_bucket(bucket: str) -> str:
-    """Return the expression of the value that stands for all of a bucket: 2lh / (l + h) of its whole numbers."""
+    """Return the expression of a bucket's middle: 2lh / (l + h), of its lowest and highest whole number."""
     lowest = f"(ceil(exp2({bucket} / {BUCKETS_PER_DOUBLING})) - 1)"
     highest = f"(ceil(exp2(({bucket} + 1) / {BUCKETS_PER_DOUBLING})) - 2)"
     return f"2 * {lowest} * {highest} / greatest({lowest} + {highest}, 1)"
 
 
-def filter_condition(each: Filter) -> str:
+def filter_condition(filter_: Filter) -> str:
     """Return the condition of a filter, on events and rollups alike; it binds `filter_name`."""
-    element = "UInt16" if each.field in NUMERIC_DIMENSIONS else "String"
-    operator = "NOT IN" if each.excludes else "IN"
-    return f"{each.field} {operator} {{{filter_name(each)}:Array({element})}}"
+    element = "UInt16" if filter_.field in NUMERIC_DIMENSIONS else "String"
+    operator = "NOT IN" if filter_.excludes else "IN"
+    return f"{filter_.field} {operator} {{{filter_name(filter_)}:Array({element})}}"
 
 
-def filter_name(each: Filter) -> str:
+def filter_name(filter_: Filter) -> str:
     """Return the name of the parameter that holds a filter's values."""
-    return f"{'exclude' if each.excludes else 'include'}_{each.field}"
+    return f"{'exclude' if filter_.excludes else 'include'}_{filter_.field}"
 
 
 def _and(conditions: Sequence[str]) -> str:

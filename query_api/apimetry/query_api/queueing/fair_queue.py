@@ -111,7 +111,7 @@ class _Share:
 
     def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
         """Whether one of `shares` has less than half of this one's load."""
-        return any(2 * each.assumed < self.assumed for each in shares.values() if each is not self)
+        return any(2 * share.assumed < self.assumed for share in shares.values() if share is not self)
 
     @property
     def is_idle(self) -> bool:
@@ -191,7 +191,7 @@ class FairQueue:
         self._forget_idle()
 
     def _grant(self) -> None:
-        while best := min(self._next(), key=lambda each: each[:3], default=None):
+        while best := min(self._next(), key=lambda candidate: candidate[:3], default=None):
             *_, organization, key = best
             place = key.waiting[0]
             self._take(place, organization, key)
@@ -230,7 +230,7 @@ class FairQueue:
             raise self._refusal(Refusal.organization, asker)
         if self.waiting < self._max_waiting:
             return
-        fullest = max(self._organizations.values(), key=lambda each: len(each.waiting))
+        fullest = max(self._organizations.values(), key=lambda share: len(share.waiting))
         if len(fullest.waiting) <= len(organization.waiting) + 1:
             raise self._refusal(Refusal.total, asker)
         newest = fullest.waiting[-1]

@@ -63,5 +63,5 @@ def _only(query: TimeseriesQuery, groups: Mapping[str, object]) -> TimeseriesQue
     if field is None:
         return replace(query, limit=None)
     values = tuple(map(int, groups)) if field in NUMERIC_DIMENSIONS else tuple(groups)
-    others = tuple(each for each in query.filters if each.field != field or each.excludes)
+    others = tuple(filter_ for filter_ in query.filters if filter_.field != field or filter_.excludes)
     return replace(query, limit=None, filters=(*others, Filter(field, values)))

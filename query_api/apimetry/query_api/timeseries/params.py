@@ -72,7 +72,7 @@ class TimeseriesQuery:
     def dimensions(self) -> frozenset[str]:
         """The dimensions that a table must have to answer."""
         grouped = {self.group} if self.group else set()
-        return frozenset(grouped | {each.field for each in self.filters})
+        return frozenset(grouped | {filter_.field for filter_ in self.filters})
 
     @property
     def granularity_ms(self) -> int:

@@ -103,7 +103,7 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     is_limited = query.group is not None and query.limit is not None
     is_top = is_limited and query.granularity is None and query.percentile is None
     keys, weights, conditions = _keys(query, plan), _weight(query, plan), _conditions(query)
-    grouped = [each.name for each in keys]
+    grouped = [column.name for column in keys]
     parts = {
         "largest": "",
         "key": "part.key" if query.group else "{application:String}",
@@ -116,15 +116,15 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     all_rows = partial_rows(plan, columns, conditions)
     rows = all_rows
     if is_limited:
-        ranked = (*(each for each in keys if each.name == "key"), weights)
+        ranked = (*(column for column in keys if column.name == "key"), weights)
         parts["largest"] = _LARGEST.substitute(rows=partial_rows(plan, ranked, conditions))
-        within = (*conditions.of_both, _IN_LARGEST.substitute(key=_key(query)))
+        within = (*conditions.shared, _IN_LARGEST.substitute(key=_key(query)))
         rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
     points = _TOP.substitute(**parts, rows=all_rows) if is_top else _POINTS.substitute(**parts, rows=rows)
     parameters = {
         **_parameters(query, application),
         **range_parameters(plan),
-        **{filter_name(each): list(each.values) for each in query.filters},
+        **{filter_name(filter_): list(filter_.values) for filter_ in query.filters},
         "row_limit": row_limit,
     }
     return Statements(Statement(points, parameters), Statement(_SIZE.substitute(**parts, rows=rows), parameters))
@@ -189,7 +189,7 @@ def _aggregate(query: TimeseriesQuery, plan: Plan) -> str:
 
 def _conditions(query: TimeseriesQuery) -> Conditions:
     measured = () if query.aggregation == "count" else (f"{query.value} IS NOT NULL",)
-    return Conditions(tuple(filter_condition(each) for each in query.filters), measured)
+    return Conditions(tuple(filter_condition(filter_) for filter_ in query.filters), measured)
 
 
 def _parameters(query: TimeseriesQuery, application: str) -> dict[str, object]:

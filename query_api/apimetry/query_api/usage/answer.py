@@ -16,7 +16,7 @@ from apimetry.store.statement import Ask
 
 
 def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: int) -> Json:
-    """Return the answer about `application` at `now`. Blocks while `ask` does.
+    """Return the response about `application` at `now`. Blocks while `ask` does.
 
     Raises:
         BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the period before would begin
@@ -26,7 +26,7 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     before = scope.within(*period_before(scope.start, scope.end)) if query.compare else None
     page = page_of(query, scope.start, scope.end)
     reading = read_usage(scope, page, query.list_order, ask)
-    total, span_s = reading.found.total, scope.end - scope.start
+    total, span_s = reading.breakdowns.total, scope.end - scope.start
     utilization = utilizations(application.limits, total.requests, span_s)
     answer = {
         "success": True,
@@ -55,20 +55,20 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
 
 def _figures(reading: Reading, span_s: int, buckets: Buckets, order: Order) -> Json:
     return {
-        "usage": totals_json(reading.found, span_s),
+        "usage": totals_json(reading.breakdowns, span_s),
         "timeSeries": points_json(buckets, reading.series),
-        "breakdown": breakdown_json(reading.found, order),
-        "errors": errors_json(reading.found, order),
+        "breakdown": breakdown_json(reading.breakdowns, order),
+        "errors": errors_json(reading.breakdowns, order),
     }
 
 
-def _previous(scope: Scope, asked: Reading, buckets: Buckets, order: Order, ask: Ask) -> Json:
-    """Return the same figures of the period before, its series laid over the asked one."""
+def _previous(scope: Scope, later: Reading, buckets: Buckets, order: Order, ask: Ask) -> Json:
+    """Return the same figures of the period before; its series has the buckets of the `later` reading's series."""
     span_s = scope.end - scope.start
-    reading = read_usage_before(scope, buckets, [index for index, _ in asked.series], order, ask)
+    reading = read_usage_before(scope, buckets, [index for index, _ in later.series], order, ask)
     return {
         "start": iso_time(scope.start),
         "end": iso_time(scope.end),
         **_figures(reading, span_s, buckets, order),
-        "changePercent": changes_json(totals_json(asked.found, span_s), totals_json(reading.found, span_s)),
+        "changePercent": changes_json(totals_json(later.breakdowns, span_s), totals_json(reading.breakdowns, span_s)),
     }

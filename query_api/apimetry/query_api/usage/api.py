@@ -13,7 +13,7 @@ from apimetry.store.statement import Ask
 
 
 class UsageHandlers:
-    """The handler."""
+    """Handles `GET /v1/developer/usage`."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering

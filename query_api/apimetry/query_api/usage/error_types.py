@@ -1,4 +1,4 @@
-"""What kind of error a status is (docs/api.md, "Developer usage API"). Pure."""
+"""The kinds of errors, by status (docs/api.md, "Developer usage API"). Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ErrorType(NamedTuple):
-    """A kind of error, and what to call it."""
+    """A kind of error, and its description for people."""
 
     name: str
     description: str
@@ -32,5 +32,5 @@ ERROR_TYPES = tuple(dict.fromkeys([*_BY_STATUS.values(), _CLIENT_ERROR, _SERVER_
 
 
 def error_type(status_code: int) -> ErrorType:
-    """Return the one type of a status from 400 on; what lies beyond 599 is the server's invention."""
+    """Return the type of a status from 400 on. Statuses over 599 count as the server's errors."""
     return _BY_STATUS.get(status_code) or (_SERVER_ERROR if status_code >= 500 else _CLIENT_ERROR)

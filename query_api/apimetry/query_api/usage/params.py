@@ -1,4 +1,4 @@
-"""The parameters of a usage question: text in, one frozen `UsageQuery` out. Pure.
+"""The parameters of a usage query: text in, one frozen `UsageQuery` out. Pure.
 
 Source of the rules: docs/api.md, "Developer usage API".
 """
@@ -18,7 +18,7 @@ from apimetry.serving.errors import BadRequest
 Sort = Literal["requests", "errors", "latency", "timestamp"]
 
 ALL = "all"
-# A day has 86,400 s and a year 365 days here: the window rolls, it knows no calendar.
+# A day has 86,400 s and a year 365 days: these windows follow no calendar.
 TIMEFRAMES_S = {
     "1h": 3600,
     "24h": 86_400,
@@ -54,7 +54,7 @@ MAX_OFFSET = 9_999_999_999
 
 @dataclass(frozen=True)
 class Order:
-    """How rows are sorted; by `timestamp` is for buckets alone."""
+    """How rows are sorted. Only buckets can be sorted by `timestamp`."""
 
     sort: Sort
     descending: bool
@@ -62,7 +62,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Window:
-    """The events that a question is about: in `[start, end)`, seconds since the epoch, and passing all `filters`."""
+    """The events of a query: in `[start, end)`, seconds since the epoch, and passing all `filters`."""
 
     start: int | None
     """None: from the first event on."""
@@ -73,14 +73,14 @@ class Window:
 
 @dataclass(frozen=True)
 class UsageQuery:
-    """One question about an application's usage."""
+    """One query about an application's usage."""
 
     window: Window
     granularity: str | None = None
     """One of GRANULARITIES; None: by the hour, or coarser (`reading.page_of`)."""
 
     sort: Sort | None = None
-    """What was asked for; None: lists by requests, the series by time."""
+    """The parameter `sortBy`. None: lists by requests, the series by time."""
 
     descending: bool = True
     limit: int | None = None
@@ -88,50 +88,50 @@ class UsageQuery:
 
     offset: int = 0
     completeness: bool = False
-    """Whether the answer says which share of the captured requests is stored."""
+    """Whether the response says which share of the captured requests is stored."""
 
     compare: bool = False
-    """Whether the answer also has the period of the same length before."""
+    """Whether the response also has the period of the same length before."""
 
     @property
     def list_order(self) -> Order:
-        """How lists are sorted. Their rows have no time: asked for that, they come with the most requests first."""
+        """How lists are sorted. Their rows have no time: with `timestamp`, the most requests come first."""
         if self.sort == "timestamp":
             return Order("requests", descending=True)
         return Order(self.sort or "requests", self.descending)
 
     @property
     def series_order(self) -> Order:
-        """How the series is sorted: ascending in time unless something was asked for."""
+        """How the series is sorted: ascending in time by default."""
         return Order(self.sort, self.descending) if self.sort else Order("timestamp", descending=False)
 
 
 def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
-    """Return the question that a query string asks at `now`, seconds since the epoch.
+    """Return the query of a query string at `now`, seconds since the epoch.
 
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
     """
-    given = collect(parameters, PARAMETERS)
-    order = one_of("order", single(given, "order"), ORDERS) or "desc"
-    compare = one_of("compare", single(given, "compare"), COMPARISONS)
-    window, limit = _window(given, now), single(given, "limit")
+    values = collect(parameters, PARAMETERS)
+    order = one_of("order", single(values, "order"), ORDERS) or "desc"
+    compare = one_of("compare", single(values, "compare"), COMPARISONS)
+    window, limit = _window(values, now), single(values, "limit")
     if compare and window.start is None:
         raise BadRequest(f"compare is {compare!r} and timeframe is {ALL!r}, before which there is nothing")
     return UsageQuery(
         window=window,
-        granularity=one_of("granularity", single(given, "granularity"), GRANULARITIES),
-        sort=_sort(single(given, "sortBy")),
+        granularity=one_of("granularity", single(values, "granularity"), GRANULARITIES),
+        sort=_sort(single(values, "sortBy")),
         descending=order == "desc",
         limit=None if limit is None else number_in("limit", limit, range(1, MAX_LIMIT + 1)),
-        offset=number_in("offset", single(given, "offset") or "0", range(MAX_OFFSET + 1)),
-        completeness=flag(given, "completeness"),
+        offset=number_in("offset", single(values, "offset") or "0", range(MAX_OFFSET + 1)),
+        completeness=flag(values, "completeness"),
         compare=compare is not None,
     )
 
 
 def parse_window(parameters: Iterable[tuple[str, str]], now: int) -> Window:
-    """Return the window that a query string of WINDOW_PARAMETERS alone asks about.
+    """Return the window of a query string that has WINDOW_PARAMETERS alone.
 
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
@@ -139,13 +139,13 @@ def parse_window(parameters: Iterable[tuple[str, str]], now: int) -> Window:
     return _window(collect(parameters, WINDOW_PARAMETERS), now)
 
 
-def _window(given: dict[str, list[str]], now: int) -> Window:
-    timeframe = one_of("timeframe", single(given, "timeframe"), TIMEFRAMES)
-    start, end = single(given, "start"), single(given, "end")
-    filters = tuple(_filter(field, given[field]) for field in FILTERS if given[field])
+def _window(values: dict[str, list[str]], now: int) -> Window:
+    timeframe = one_of("timeframe", single(values, "timeframe"), TIMEFRAMES)
+    start, end = single(values, "start"), single(values, "end")
+    filters = tuple(_filter(field, values[field]) for field in FILTERS if values[field])
     if start is None and end is None:
-        asked = timeframe or DEFAULT_TIMEFRAME
-        return Window(None if asked == ALL else now - TIMEFRAMES_S[asked], now, filters)
+        timeframe = timeframe or DEFAULT_TIMEFRAME
+        return Window(None if timeframe == ALL else now - TIMEFRAMES_S[timeframe], now, filters)
     if timeframe is not None:
         raise refusal("timeframe", timeframe, "either timeframe or start and end")
     if start is None:

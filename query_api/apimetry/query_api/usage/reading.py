@@ -1,12 +1,12 @@
-"""Reads the figures of a usage answer from the store, so that its parts agree.
+"""Reads the figures of a usage response from the store, so that its parts agree.
 
-A usage answer takes several statements. Their figures differ if an insert comes between two of them, or if an insert
-has reached the events and not yet every rollup. There are two remedies:
+A usage response takes several statements. Their figures differ if an insert comes between two of them, or if an
+insert has reached the events and not yet every rollup. There are two remedies:
 
 - Inserts into an embedded store wait while the statements run, for half a second at most (`Store.between_inserts`).
 - The parts are compared (docs/api.md, "What agrees"). If they do not agree, everything is read again, MOST_READS
-  times in all. If inserts never pause for as long as a reading takes, the last reading is answered: events that came
-  while it was read may be in some of its parts and not in others.
+  times in all. If inserts never pause for as long as a reading takes, the response has the last reading: events that
+  came meanwhile may be in some of its parts and not in others.
 
 The statements of one reading run side by side. Most of a short statement's time is its analysis, for which the engine
 uses one thread.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
@@ -30,28 +30,27 @@ from apimetry.store.rollups import HOUR_S
 from apimetry.store.statement import Ask, Rows
 
 Group = tuple[Any, Measures]
-"""The value of a dimension, and what its requests add up to."""
+"""The value of a dimension, and the sums over its requests."""
 
 MAX_ROWS = 100
 """Rows in each list (docs/api.md, "Developer usage API")."""
 
 MAX_SORTED_BUCKETS = 1_000_000
-"""Buckets that are sorted by something else than time: nearly two years of minutes."""
+"""Buckets in a series that is not sorted by time: nearly two years of minutes."""
 
 MOST_READS = 3
-"""How often what must agree is read until it does."""
+"""Readings at most, until one agrees."""
 
 _AT_ONCE = 3
-"""Statements of one reading that are asked at the same time."""
-
+"""Statements of one reading that run at the same time."""
 
 LEAST_PAGE, LARGEST_PAGE = 100, 10_000
-"""The least and the most buckets of a page whose size was not asked for."""
+"""The least and the most buckets of a page without the parameter `limit`."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A series of buckets, and which rows of it are asked for in which order."""
+    """A series of buckets, the order of its rows, and the rows of the page."""
 
     buckets: Buckets
     rows: range
@@ -60,7 +59,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Groups:
-    """The first rows of a list, and the requests of all its groups, also of those beyond."""
+    """The first rows of a list, and the requests of all its groups, also of groups without a row."""
 
     rows: tuple[Group, ...] = ()
     requests: int = 0
@@ -68,7 +67,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists that one statement answers."""
+    """The lists of one statement."""
 
     methods: Groups
     statuses: tuple[Group, ...]
@@ -76,7 +75,7 @@ class Lists:
 
     routes: Groups
     failed_routes: Groups
-    """By failed requests alone, which of the measures have requests and errors; of no use sorted by latency."""
+    """Sorted by failed requests. Of their measures only requests and errors are set. Not for lists by latency."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,9 @@ class Breakdowns:
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything that a usage answer says about one scope."""
+    """Everything that a usage response says about one scope."""
 
-    found: Breakdowns
+    breakdowns: Breakdowns
     series: tuple[tuple[int, Measures], ...]
     """The page's buckets by index, also the empty ones."""
 
@@ -125,14 +124,14 @@ class Reading:
 
     @property
     def agrees(self) -> bool:
-        """Whether its parts are of the same events, as far as their sums tell."""
+        """Whether the sums of its parts are equal."""
         in_series = sum(measures.requests for _, measures in self.series)
-        total = self.found.total.requests
-        return self.found.agree and (in_series == total if self.is_whole else in_series <= total)
+        total = self.breakdowns.total.requests
+        return self.breakdowns.agree and (in_series == total if self.is_whole else in_series <= total)
 
 
 def scope_of(window: Window, application: str, ask: Ask) -> Scope:
-    """Return the events of `window`; from the second of the first one on where it has no start, if there is any."""
+    """Return the scope of `window`. Without a start it begins at the second of the application's first event."""
     start = window.start
     if start is None:
         first = ask(sql.first_event(application))
@@ -141,54 +140,54 @@ def scope_of(window: Window, application: str, ask: Ask) -> Scope:
 
 
 def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
-    """Return `scope` with what is known of its end: the hour under way counts as whole while nothing is later.
+    """Return `scope` with `is_last` set where it ends in the hour of `now` and no event is later.
 
-    Without that, all its events would be read, by every statement.
+    A rollup then answers for that hour. Otherwise every statement would read all events of the hour.
     """
     is_under_way = scope.end % HOUR_S and scope.end // HOUR_S >= now // HOUR_S
     return replace(scope, is_last=not ask(sql.later(scope))) if is_under_way else scope
 
 
 def page_of(query: UsageQuery, start: int, end: int) -> Page:
-    """Return the page of the series over `[start, end)` that `query` asks for.
+    """Return the page of `query`'s series over `[start, end)`.
 
-    Where neither size of the page nor granularity is asked for, the page holds the whole series: by the hour, or by
-    the next coarser granularity that has at most LARGEST_PAGE buckets.
+    If the query has neither limit nor granularity, the page has the whole series: by the hour, or by the next coarser
+    granularity with at most LARGEST_PAGE buckets.
     """
     names = [query.granularity] if query.granularity else GRANULARITIES[GRANULARITIES.index(DEFAULT_GRANULARITY) :]
     series = [Buckets(name, start, end) for name in names]
-    fitting = (each for each in series if query.limit is not None or each.count <= LARGEST_PAGE)
-    buckets = next(fitting, series[-1])
+    short_series = (buckets for buckets in series if query.limit is not None or buckets.count <= LARGEST_PAGE)
+    buckets = next(short_series, series[-1])
     limit = query.limit or min(max(buckets.count, LEAST_PAGE), LARGEST_PAGE)
     return Page(buckets, range(query.offset, query.offset + limit), query.series_order)
 
 
 def read_usage(scope: Scope, page: Page, order: Order, ask: Ask) -> Reading:
-    """Return the figures of `scope` with lists in `order`, whose parts agree unless inserts never paused.
+    """Return the figures of `scope` with lists in `order`. Its parts agree unless inserts never paused.
 
     Raises:
-        BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS.
+        BadRequest: the page is not sorted by time, and has more than MAX_SORTED_BUCKETS buckets.
     """
 
     def read() -> Reading:
-        found, series = breakdowns(scope, order, ask, lambda: series_rows(scope, page, ask))
-        return Reading(found, tuple(series), len(series) == page.buckets.count)
+        figures, series = breakdowns(scope, order, ask, lambda: series_rows(scope, page, ask))
+        return Reading(figures, tuple(series), len(series) == page.buckets.count)
 
     return until_agreed(read)
 
 
 def read_usage_before(scope: Scope, buckets: Buckets, indexes: Sequence[int], order: Order, ask: Ask) -> Reading:
-    """Return the same about `scope`, an earlier period, in the asked period's buckets `indexes`, moved to it."""
+    """Return the figures of `scope`, an earlier period, in the buckets `indexes` of the later period, moved to it."""
 
     def read() -> Reading:
-        found, series = breakdowns(scope, order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
-        return Reading(found, tuple(series), len(series) == buckets.count)
+        figures, series = breakdowns(scope, order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
+        return Reading(figures, tuple(series), len(series) == buckets.count)
 
     return until_agreed(read)
 
 
 def until_agreed(read: Callable[[], Reading]) -> Reading:
-    """Return the first reading that agrees; else the last of MOST_READS, or one that reading again did not change."""
+    """Return the first reading that agrees, or equals the one before; otherwise the last of MOST_READS."""
     reading = read()
     for _ in range(MOST_READS - 1):
         if reading.agrees:
@@ -202,11 +201,11 @@ def until_agreed(read: Callable[[], Reading]) -> Reading:
 def breakdowns(
     scope: Scope, order: Order, ask: Ask, series: Callable[[], list[Group]]
 ) -> tuple[Breakdowns, list[Group]]:
-    """Return totals and lists, and what `series` returns, read once and at the same time."""
+    """Return totals and lists, and what `series` returns. Their statements run at the same time."""
 
     def of_lists() -> tuple[Lists, Mapping[str, Sequence[int]]]:
-        found = _lists(ask(sql.lists(scope, order, limit=MAX_ROWS)))
-        return found, percentiles(scope, [route for route, _ in found.routes.rows], ask)
+        by_dimension = _lists(ask(sql.lists(scope, order, limit=MAX_ROWS)))
+        return by_dimension, percentiles(scope, [route for route, _ in by_dimension.routes.rows], ask)
 
     def of_consumers() -> Groups:
         return _groups(ask(sql.groups(scope, "consumer_id", order, limit=MAX_ROWS, counted=True)))
@@ -219,23 +218,23 @@ def breakdowns(
         by_consumer = threads.submit(of_consumers)
         total = threads.submit(totals, scope, ask)
         in_series = threads.submit(series)
-        # Sorted by latency, routes are sorted by that of their failed requests alone, which the lists do not have.
+        # In a list by latency, failed routes are sorted by the latency of failed requests. The lists do not have it.
         by_failed_route = threads.submit(of_failed_routes) if order.sort == "latency" else None
-        found, latencies = by_list.result()
-        failed_routes = by_failed_route.result() if by_failed_route else found.failed_routes
+        by_dimension, latencies = by_list.result()
+        failed_routes = by_failed_route.result() if by_failed_route else by_dimension.failed_routes
         return Breakdowns(
             *total.result(),
-            found.statuses,
-            found.routes,
+            by_dimension.statuses,
+            by_dimension.routes,
             latencies,
-            found.methods,
+            by_dimension.methods,
             by_consumer.result(),
             failed_routes,
         ), in_series.result()
 
 
 def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
-    """Return what all requests add up to, and the most of them in a clock minute and in a clock hour."""
+    """Return the sums over all requests, and the most requests in a clock minute and in a clock hour."""
     ((*measures, minute, hour),) = ask(sql.totals(scope))
     return Measures(*measures), (minute, hour)
 
@@ -247,11 +246,12 @@ def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit:
 
 def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequence[int]]:
     """Return each route's latency in microseconds at each of PERCENTILES."""
-    return {route: found_us for route, found_us, *_ in (ask(sql.percentiles(scope, routes)) if routes else ())}
+    rows = ask(sql.percentiles(scope, routes)) if routes else ()
+    return {route: percentiles_us for route, percentiles_us, *_ in rows}
 
 
 def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]]:
-    """Return the buckets of a page, each with its index: also the empty ones."""
+    """Return the buckets of a page, also the empty ones, as (index, measures)."""
     order, rows, total = page.order, page.rows, page.buckets.count
     if order.sort != "timestamp":
         if total > MAX_SORTED_BUCKETS:
@@ -261,48 +261,62 @@ def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]
             )
         indexes = range(total)
     else:
-        # The page's own buckets are known: nothing else is read.
+        # Sorted by time, the indexes of the page's buckets are known: the statement reads these alone.
         indexes = range(total)[rows.start : rows.stop]
         if order.descending:
             indexes = range(max(0, total - rows.stop), max(0, total - rows.start))
         rows = range(len(indexes))
     if not indexes or rows.start >= total:
         return []
-    found = ask(sql.series(scope, page.buckets, indexes, order, rows))
-    return [(index, Measures(*measures)) for index, *measures in found if index in indexes]
+    statement = sql.series(scope, page.buckets, indexes, order, rows)
+    return [(index, Measures(*measures)) for index, *measures in ask(statement) if index in indexes]
 
 
 def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> list[tuple[int, Measures]]:
-    """Return the events of an earlier period in the buckets `indexes` of a later one, moved by the time between."""
+    """Return (index, measures) of an earlier period, in the buckets `indexes` of a later period, moved to it."""
     if not indexes:
         return []
     statement = sql.counterparts(scope, buckets, indexes)
-    found = {index: Measures(*measures) for index, *measures in ask(statement)}
-    return [(index, found.get(index, Measures())) for index in indexes]
+    by_index = {index: Measures(*measures) for index, *measures in ask(statement)}
+    return [(index, by_index.get(index, Measures())) for index in indexes]
 
 
 def _groups(rows: Rows) -> Groups:
     return Groups(tuple((key, Measures(*measures)) for key, *measures, _ in rows), rows[0][-1] if rows else 0)
 
 
+class _ListRow(NamedTuple):
+    """A row of `sql.lists`: a group, its places in its list, and the sums over the whole list."""
+
+    key: Any
+    measures: Measures
+    place: int
+    failed_place: int
+    """The place by failed requests alone; 0 for a group without any."""
+
+    list_requests: int
+    list_errors: int
+
+
 def _lists(rows: Rows) -> Lists:
-    # By list: (key, measures, place, place by failed requests, requests of all, errors of all).
-    found: dict[str, list[tuple[Any, Measures, int, int, int, int]]] = {"method": [], "status_code": [], "route": []}
+    by_list: dict[str, list[_ListRow]] = {"method": [], "status_code": [], "route": []}
     for name, method, status, route, *measures, place, failed_place, requests, errors in rows:
         key = {"method": method, "status_code": status, "route": route}[name]
-        found[name].append((key, Measures(*measures), place, failed_place, requests, errors))
+        by_list[name].append(_ListRow(key, Measures(*measures), place, failed_place, requests, errors))
 
-    def in_place(name: str) -> Groups:
-        kept = [each for each in found[name] if each[2] <= MAX_ROWS]
-        return Groups(tuple(each[:2] for each in kept), kept[0][4] if kept else 0)
+    def first_rows(name: str) -> Groups:
+        first = [row for row in by_list[name] if row.place <= MAX_ROWS]
+        return Groups(tuple((row.key, row.measures) for row in first), first[0].list_requests if first else 0)
 
-    failed = sorted((each for each in found["route"] if 0 < each[3] <= MAX_ROWS), key=lambda each: each[3])
+    failed = sorted(
+        (row for row in by_list["route"] if 0 < row.failed_place <= MAX_ROWS), key=lambda row: row.failed_place
+    )
     return Lists(
-        methods=in_place("method"),
-        statuses=tuple(each[:2] for each in found["status_code"]),
-        routes=in_place("route"),
+        methods=first_rows("method"),
+        statuses=tuple((row.key, row.measures) for row in by_list["status_code"]),
+        routes=first_rows("route"),
         failed_routes=Groups(
-            tuple((route, Measures(each.errors, each.errors)) for route, each, *_ in failed),
-            failed[0][5] if failed else 0,
+            tuple((row.key, Measures(row.measures.errors, row.measures.errors)) for row in failed),
+            failed[0].list_errors if failed else 0,
         ),
     )

@@ -1,4 +1,4 @@
-"""The JSON of a usage answer, made of what was read. Pure."""
+"""Makes the JSON of a usage response of a reading's figures. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from apimetry.query_api.usage.sql import PERCENTILES
 from apimetry.query_api.usage.warnings import average_rates
 
 
-def totals_json(found: Breakdowns, span_s: int) -> Json:
+def totals_json(breakdowns: Breakdowns, span_s: int) -> Json:
     """Return the totals of `span_s` seconds."""
-    total = found.total
+    total = breakdowns.total
     return {
         "totalRequests": total.requests,
         "successfulRequests": total.succeeded,
@@ -27,15 +27,15 @@ def totals_json(found: Breakdowns, span_s: int) -> Json:
         "averageLatency": total.mean_ms,
         "peakLatency": total.peak_ms,
         **average_rates(total.requests, span_s),
-        "peakRequestsPerMinute": found.peaks[0],
-        "peakRequestsPerHour": found.peaks[1],
+        "peakRequestsPerMinute": breakdowns.peaks[0],
+        "peakRequestsPerHour": breakdowns.peaks[1],
         "dataTransferred": total.bytes,
         "averageDataPerRequest": scaled(total.bytes, total.requests, 1),
     }
 
 
 def changes_json(now: Mapping[str, object], before: Mapping[str, object]) -> Json:
-    """Return by how many percent each figure of `now`, as it is shown, differs from the same of `before`."""
+    """Return the change of each figure in percent, from `before` to `now`, both as in the response."""
     return {name: change_percent(Fraction(str(now[name])), Fraction(str(before[name]))) for name in now}
 
 
@@ -44,59 +44,60 @@ def points_json(buckets: Buckets, series: Iterable[tuple[int, Measures]]) -> lis
     return [_point(buckets.starts_at(index), measures) for index, measures in series]
 
 
-def breakdown_json(found: Breakdowns, order: Order) -> Json:
+def breakdown_json(breakdowns: Breakdowns, order: Order) -> Json:
     """Return the lists of all requests."""
     return {
-        "byEndpoint": endpoints_json(found.routes.rows, found.percentiles),
-        "byMethod": counted_json("method", found.methods.rows, found.total),
-        "byStatusCode": counted_json("statusCode", in_order(found.statuses, order)[:MAX_ROWS], found.total),
-        "byKey": counted_json("keyId", found.consumers.rows, found.total),
+        "byEndpoint": endpoints_json(breakdowns.routes.rows, breakdowns.percentiles),
+        "byMethod": counted_json("method", breakdowns.methods.rows, breakdowns.total),
+        "byStatusCode": counted_json("statusCode", in_order(breakdowns.statuses, order)[:MAX_ROWS], breakdowns.total),
+        "byKey": counted_json("keyId", breakdowns.consumers.rows, breakdowns.total),
     }
 
 
-def errors_json(found: Breakdowns, order: Order) -> Json:
-    """Return the lists of failed requests, sorted by what the failed ones alone add up to."""
-    failed, total = in_order(((status, each) for status, each in found.statuses if status >= 400), order), found.total
+def errors_json(breakdowns: Breakdowns, order: Order) -> Json:
+    """Return the lists of failed requests, sorted by the sums over failed requests alone."""
+    total = breakdowns.total
+    failed = in_order(((status, measures) for status, measures in breakdowns.statuses if status >= 400), order)
     return {
         "totalErrors": total.errors,
         "errorRate": total.error_rate,
         "byType": [
             {
                 "type": kind.name,
-                "count": each.requests,
-                "percentage": percent(each.requests, total.errors),
+                "count": measures.requests,
+                "percentage": percent(measures.requests, total.errors),
                 "description": kind.description,
             }
-            for kind, each in in_order(_by_type(failed).items(), order)
+            for kind, measures in in_order(_by_type(failed).items(), order)
         ],
         "byEndpoint": [
-            {"endpoint": route, "errors": each.requests, "percentage": percent(each.requests, total.errors)}
-            for route, each in found.failed_routes.rows
+            {"endpoint": route, "errors": measures.requests, "percentage": percent(measures.requests, total.errors)}
+            for route, measures in breakdowns.failed_routes.rows
         ],
         "byStatusCode": [
-            {"statusCode": status, "count": each.requests, "percentage": percent(each.requests, total.errors)}
-            for status, each in failed[:MAX_ROWS]
+            {"statusCode": status, "count": measures.requests, "percentage": percent(measures.requests, total.errors)}
+            for status, measures in failed[:MAX_ROWS]
         ],
     }
 
 
-def endpoints_json(found: Iterable[Group], percentiles: Mapping[str, Sequence[int]]) -> list[Json]:
-    """Return routes with the percentiles of their latency, given in microseconds; null where none was measured."""
-    return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in found]
+def endpoints_json(groups: Iterable[Group], percentiles: Mapping[str, Sequence[int]]) -> list[Json]:
+    """Return routes with the percentiles of their latency, from microseconds; null without a measured latency."""
+    return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in groups]
 
 
-def counted_json(name: str, found: Iterable[Group], total: Measures) -> list[Json]:
-    """Return groups: how many requests, and their share."""
+def counted_json(name: str, groups: Iterable[Group], total: Measures) -> list[Json]:
+    """Return groups with their requests, and their share of all requests."""
     return [
-        {name: key, "requests": each.requests, "percentage": percent(each.requests, total.requests)}
-        for key, each in found
+        {name: key, "requests": measures.requests, "percentage": percent(measures.requests, total.requests)}
+        for key, measures in groups
     ]
 
 
-def in_order(found: Iterable[Group], order: Order) -> list[Group]:
+def in_order(groups: Iterable[Group], order: Order) -> list[Group]:
     """Return groups sorted as the store sorts them."""
     sign = -1 if order.descending else 1
-    return sorted(found, key=lambda each: (sign * _weight(each[1], order), sign * each[1].requests, each[0]))
+    return sorted(groups, key=lambda group: (sign * _weight(group[1], order), sign * group[1].requests, group[0]))
 
 
 def _weight(measures: Measures, order: Order) -> Fraction:
@@ -121,7 +122,7 @@ def _percentiles(measures: Measures, percentiles_us: Sequence[int]) -> Json:
     names = [f"p{p}" for p in PERCENTILES]
     if not measures.timed:
         return dict.fromkeys(names)
-    # An event that came in between two statements may have no row in the second.
+    # Without a row: the route's first event came after the statement of the percentiles.
     return {name: rounded(us, 1000, 1) for name, us in zip(names, percentiles_us or (0, 0, 0), strict=True)}
 
 
@@ -138,8 +139,8 @@ def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> 
 
 
 def _by_type(failed: Iterable[Group]) -> dict[ErrorType, Measures]:
-    found: dict[ErrorType, Measures] = {}
+    by_type: dict[ErrorType, Measures] = {}
     for status, measures in failed:
         kind = error_type(status)
-        found[kind] = found.get(kind, Measures()).plus(measures)
-    return found
+        by_type[kind] = by_type.get(kind, Measures()).plus(measures)
+    return by_type

@@ -1,12 +1,12 @@
-"""Usage as SQL over rollups and events, whichever the planner says. Pure.
+"""Usage as SQL over rollups and events, as the planner says. Pure.
 
-Invariants: values are bound by the server; what is spliced into the text comes from closed sets. Every count is a sum
-of `sample_weight`, every mean a weighted sum that Python divides. A request failed when its status is 400 or above;
-bytes that were not measured count as none, and a request whose time was not measured is in no latency.
+Invariants: the server binds values; text for `$name` comes from closed sets. Every count is a sum of `sample_weight`,
+every mean a weighted sum that Python divides. A request failed if its status is 400 or above. Bytes that were not
+measured count as none. A request without a measured time is in no latency.
 
-Each statement returns few rows: one, one for each listed group, or one for each bucket of a page. Inside, `part` is
-a row of a rollup, an event, or what several events add up to, with the same columns; `rows_sql` makes them. Most of a
-short statement's time goes to its analysis, so one that answers three lists is preferred to three.
+Each statement returns few rows: one row, one for each group of a list, or one for each bucket of a page. Inside,
+`part` is a row of a rollup, an event, or the sums over several events, with the same columns. `rows_sql` makes them.
+Most of a short statement's time is its analysis. So one statement reads three lists.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PERCENTILES = (50, 95, 99)
 _LISTED_DIMENSIONS = ("method", "status_code", "route")
 
 _FAILED = "status_code >= 400"
-# The measures of an event, as `Measures` has them, and where a rollup has them.
+# The fields of `Measures`: the expression of one event, and the columns of a rollup.
 _MEASURES = {
     "requests": ("toUInt64(sample_weight)", ("requests",)),
     "errors": (f"if({_FAILED}, toUInt64(sample_weight), 0)", ("errors",)),
@@ -92,13 +92,13 @@ _COUNTERPARTS = Template("""SELECT part.bucket AS bucket, $sums
 FROM ($rows) AS part
 WHERE bucket IN {buckets:Array(Int64)}
 GROUP BY bucket""")
-# The sum over all groups is taken before the limit.
+# `all_requests` also counts groups beyond the limit.
 _GROUPS = Template("""SELECT part.key AS key, $sums, sum(requests) OVER () AS all_requests
 FROM ($rows) AS part
 GROUP BY key
 ORDER BY $order
 LIMIT {row_limit:UInt64}""")
-# The places in a list are by all its requests, and by the failed ones alone, where there are any.
+# `place` is by all requests, `failed_place` by failed requests; it is 0 for a group without any.
 _LISTS = Template("""SELECT *
 FROM (
   SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, $sums,
@@ -150,12 +150,12 @@ _ORDERS: dict[Sort, Template] = {
     "latency": Template("if(timed = 0, 0, latency_us / timed) $way, requests $way, $key"),
     "timestamp": Template("$key $way"),
 }
-# Beside requests.
+# Measures that an order reads beside requests.
 _SORTED_BY: dict[Sort, tuple[str, ...]] = {"errors": ("errors",), "latency": ("latency_us", "timed")}
 _LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
 _LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
 _EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
-# Whole microseconds, which round to the tenth of a millisecond that is shown.
+# Whole microseconds: the response has tenths of a millisecond.
 _OF_BUCKETS = f"""arrayMap(
     bucket -> toUInt64(round(least(toFloat64(high), {middle_of_bucket("bucket")}))),
     quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)
@@ -164,9 +164,9 @@ _OF_BUCKETS = f"""arrayMap(
 
 @dataclass(frozen=True)
 class Scope:
-    """Which events a question is about: of `application`, in `[start, end)` seconds, that pass all `filters`.
+    """The events of a query: of `application`, in `[start, end)` seconds, that pass all `filters`.
 
-    Failed requests alone if `failed`. With `is_last` no event of any kind lies between `end` and the end of its hour.
+    If `failed`, failed requests alone. If `is_last`, no event of any kind lies between `end` and the end of its hour.
     """
 
     application: str
@@ -182,8 +182,8 @@ class Scope:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Its filters, as expressions."""
-        return (*(filter_condition(each) for each in self.filters), *([_FAILED] if self.failed else []))
+        """The filters as expressions."""
+        return (*(filter_condition(filter_) for filter_ in self.filters), *([_FAILED] if self.failed else []))
 
     def plan(
         self,
@@ -192,36 +192,36 @@ class Scope:
         granularity: Granularity | None = None,
         rollups: Sequence[Rollup] = ROLLUPS,
     ) -> Plan:
-        """Return where rows with these dimensions and measures come from."""
-        filtered = {*(each.field for each in self.filters), *(["status_code"] if self.failed else [])}
+        """Return the tables of rows with these dimensions and measures."""
+        filtered = {*(filter_.field for filter_ in self.filters), *(["status_code"] if self.failed else [])}
         needed = frozenset({*dimensions, *filtered})
         return plan(Needs(needed, measures, self.start, self.end, granularity, is_last=self.is_last), rollups)
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What its conditions bind."""
+        """The values that the scope's conditions bind."""
         return {
             "application": self.application,
             "start_us": self.start * 1_000_000,
             "end_us": self.end * 1_000_000,
-            **{filter_name(each): list(each.values) for each in self.filters},
+            **{filter_name(filter_): list(filter_.values) for filter_ in self.filters},
         }
 
 
 def first_event(application: str) -> Statement:
-    """Return what answers the time of the application's first event, in microseconds: one row, or none."""
+    """Select the time of the application's first event, in microseconds: one row, or none."""
     return Statement(_FIRST, {"application": application})
 
 
 def later(scope: Scope) -> Statement:
-    """Return what answers one row where the application has events between `end` and the end of its hour, or none."""
+    """Select one row if the application has events between `end` and the end of that hour, otherwise none."""
     hour_end = -(-scope.end // HOUR_S) * HOUR_S
     parameters = {"end_us": scope.end * 1_000_000, "hour_end_us": hour_end * 1_000_000}
     return Statement(_LATER, {"application": scope.application, **parameters})
 
 
 def totals(scope: Scope) -> Statement:
-    """Return what answers one row: the measures, the most requests in a clock minute, and in a clock hour."""
+    """Select one row: the measures, the most requests in a clock minute, and in a clock hour."""
     source = scope.plan(measures=_NEEDED | {"minutes"})
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
@@ -230,7 +230,7 @@ def totals(scope: Scope) -> Statement:
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
-    """Return what answers `rows`, (bucket, the measures), of the buckets `indexes`, among them the empty ones."""
+    """Select `rows` of the buckets `indexes`, also of empty buckets, as (bucket, the measures)."""
     part, parameters = _bucket_rows(scope, buckets, indexes)
     parameters |= {
         "first_bucket": indexes.start,
@@ -243,9 +243,9 @@ def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: r
 
 
 def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Statement:
-    """Return what answers rows of (bucket, the measures) of the buckets `indexes` that are not empty.
+    """Select rows of (bucket, the measures) of the buckets `indexes` that are not empty.
 
-    `buckets` are those of a later range than that of `scope`, moved to it.
+    `buckets` belong to a later range than `scope`, and are moved to the range of `scope`.
     """
     between = range(min(indexes), max(indexes) + 1)
     part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
@@ -253,10 +253,10 @@ def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Stat
 
 
 def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
-    """Return what answers rows of (value of `dimension`, the measures, requests of all values).
+    """Select rows of (value of `dimension`, the measures, requests of all values).
 
-    If `counted`, measures beside requests and what `order` sorts by are 0: of a dimension with many values, each
-    column that is not read saves time.
+    If `counted`, only requests and the measures of `order` are read, and the others are 0. That saves time for a
+    dimension with many values.
     """
     read = frozenset({"requests", *_SORTED_BY.get(order.sort, ())}) if counted else frozenset(_MEASURES)
     source = scope.plan(dimension)
@@ -266,11 +266,11 @@ def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, coun
 
 
 def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
-    """Return what answers the rows of three lists, each in order: of methods, of statuses, and of routes.
+    """Select the rows of three sorted lists: methods, statuses, and routes.
 
-    A row is (list, method, status code, route, the measures, place in the list, place by failed requests alone or 0,
-    requests of the whole list, errors of the whole list). All statuses are there; of the others the first `limit` by
-    either place. Places by failed requests are of no use where `order` sorts by latency.
+    A row is (list, method, status code, route, the measures, place in the list, place by failed requests or 0,
+    requests of the whole list, errors of the whole list). The rows have all statuses, and the first `limit` methods
+    and routes by either place. If `order` sorts by latency, the places by failed requests mean nothing.
     """
     keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
     if scope.conditions:
@@ -289,10 +289,10 @@ def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
 
 
 def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
-    """Return what answers rows of (route, [PERCENTILES of the latency in microseconds], …).
+    """Select rows of (route, [PERCENTILES of the latency in microseconds], …).
 
-    Measured values, exact, or within 2 % of them, and at most the maximum: see `Plan.estimates`. A route without any
-    measured time has no row, or one that says nothing.
+    The percentiles are exact, or within 2 % and at most the maximum: see `Plan.estimates`. A route without any
+    measured time has no row, or a row without meaning.
     """
     needed = frozenset({"response_us_buckets", "response_us_max"})
     source = scope.plan("route", measures=needed)
@@ -308,7 +308,7 @@ def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
 
 
 def halves(scope: Scope, middle: int) -> Statement:
-    """Return what answers rows of (0 before `middle` or 1 from it on, the measures); an empty half has none."""
+    """Select rows of (half, the measures): half 0 ends at `middle`, half 1 begins there. An empty half has no row."""
     parameters, rows = scope.parameters, []
     for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
         source = part.plan()
@@ -318,12 +318,13 @@ def halves(scope: Scope, middle: int) -> Statement:
 
 
 def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
-    """Return what answers rows of (consumer, route, the measures, clock minutes with any request).
+    """Select rows of (consumer, route, the measures, clock minutes with any request).
 
-    Of the pairs of `consumers` and matched routes with the most requests, those with `least_per_minute` on average in
-    the minutes in which they came at all. It reads events, and groups those few consumers: `scope` should be short.
+    A row is a pair of one of `consumers` and a matched route, with at least `least_per_minute` requests on average in
+    its minutes with any request. The `limit` pairs with the most requests are returned. The statement reads events:
+    `scope` should be short.
     """
-    conditions = "".join(f"\n    AND {each}" for each in scope.conditions)
+    conditions = "".join(f"\n    AND {condition}" for condition in scope.conditions)
     sql = _CHATTY.substitute(measures=_RAW_MEASURES, conditions=conditions)
     return Statement(
         sql,
@@ -338,7 +339,7 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
 
 
 def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:
-    """Return rows of `bucket` and the measures, and what they bind; buckets lie `shift_s` later than rows."""
+    """Return the SELECT of rows of (bucket, the measures), and its values; buckets lie `shift_s` later than rows."""
     start, end = buckets.clip(indexes)
     page = scope.within(start - shift_s, end - shift_s)
     if buckets.size_s:
@@ -348,7 +349,7 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
         parameters: dict[str, object] = {"origin_s": origin_s, "bucket_s": buckets.size_s}
         parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
     else:
-        # An hour of a rollup is moved as a whole, into one month.
+        # An hour of a rollup stays whole when it is moved: all of it falls into one month.
         source = page.plan(granularity=Granularity(HOUR_S, -shift_s % HOUR_S))
         bucket = Column(
             "bucket",
@@ -366,7 +367,7 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
 
 
 def _sorted(order: Order, key: str) -> str:
-    """Return what follows ORDER BY, for rows that have the measures and `key`, which breaks ties."""
+    """Return the expressions of ORDER BY, for rows with the measures and `key`; `key` decides between equal rows."""
     return _ORDERS[order.sort].substitute(way=_way(order), key=key)
 
 
@@ -381,13 +382,13 @@ def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag
 def _measures(
     source: Plan, *, read: frozenset[str] = frozenset(_MEASURES), of_several_events: bool = False
 ) -> list[Column]:
-    """Return the columns of the measures; 0 for those not to be `read`."""
+    """Return the columns of the measures; a measure that is not in `read` is 0."""
     columns = []
     for name, (of_event, of_rollup) in _MEASURES.items():
         if name not in read:
             columns.append(Column(name, "0", "0"))
             continue
         of_events = _OF_SEVERAL_EVENTS[name] if of_several_events else of_event
-        added = " + ".join(source.rollup.column(each) for each in of_rollup) if source.rollup else ""
+        added = " + ".join(source.rollup.column(column) for column in of_rollup) if source.rollup else ""
         columns.append(Column(name, of_events, added))
     return columns

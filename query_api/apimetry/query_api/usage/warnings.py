@@ -6,7 +6,7 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.planning.figures import Measures, plain, scaled
 from apimetry.store.accounts.accounts import RequestLimits
 
-# Thresholds (docs/api.md, "Developer usage API"): each is exceeded, not met, by the figure as it is shown.
+# An alert comes when the figure in the response is above its threshold (docs/api.md, "Developer usage API").
 UTILIZATION_PERCENT, URGENT_UTILIZATION_PERCENT = 80, 90
 ERROR_RATE_PERCENT, URGENT_SUCCESS_RATE_PERCENT = 1, 95
 LATENCY_MS, URGENT_LATENCY_MS = 500, 1000
@@ -28,7 +28,7 @@ def average_rates(requests: int, span_s: int) -> dict[str, float]:
 
 
 def utilizations(limits: RequestLimits, requests: int, span_s: int) -> dict[str, float | None]:
-    """Return the percent of each limit that the rounded average rate is, two decimals; None without a limit."""
+    """Return the rounded average rate in percent of each limit, two decimals; None without a limit."""
     return {
         name: _utilization(scaled(requests * _PERIODS_S[name], span_s, 10), limit)
         for name, limit in limits_json(limits).items()
@@ -36,14 +36,14 @@ def utilizations(limits: RequestLimits, requests: int, span_s: int) -> dict[str,
 
 
 def limits_json(limits: RequestLimits) -> dict[str, int | None]:
-    """Return the configured limits; None where there is none."""
+    """Return the configured limits by their names in JSON; None without a limit."""
     return dict(zip(_PERIODS_S, (limits.per_minute, limits.per_hour, limits.per_day), strict=True))
 
 
 def alerts(total: Measures, utilization: dict[str, float | None]) -> list[Json]:
-    """Return what is wrong, the most urgent first."""
-    found = [*_limit_alerts(utilization), *_error_alerts(total), *_latency_alerts(total)]
-    return sorted(found, key=lambda alert: _PRIORITIES.index(str(alert["priority"])))
+    """Return the alerts, the most urgent first."""
+    rows = [*_limit_alerts(utilization), *_error_alerts(total), *_latency_alerts(total)]
+    return sorted(rows, key=lambda alert: _PRIORITIES.index(str(alert["priority"])))
 
 
 def _utilization(rate_tenths: int, limit: int | None) -> float | None:
@@ -59,7 +59,7 @@ def _limit_alerts(utilization: dict[str, float | None]) -> list[Json]:
             UPGRADE,
             urgent=used > URGENT_UTILIZATION_PERCENT,
         )
-        for used, name in sorted(over, key=lambda each: -each[0])
+        for used, name in sorted(over, reverse=True, key=lambda pair: pair[0])
     ]
 
 
