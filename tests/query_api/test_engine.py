@@ -52,7 +52,7 @@ async def busy(engine):
         end.wait(10)
 
     others = [client(Asker(f"other {number}", "key")) for number in range(THREADS)]
-    held = [asyncio.create_task(engine.answer(each, hold)) for each in others]
+    held = [asyncio.create_task(engine.run(each, hold)) for each in others]
     await asyncio.to_thread(begun.wait, 10)
     try:
         yield
@@ -78,7 +78,7 @@ async def test_the_same_question_that_waits_already_is_asked_once(store):
 
     async with busy(engine):
         asked = [
-            asyncio.create_task(engine.answer_once(client(), question, name)) for name in ("a", "b", "a", "a", "b")
+            asyncio.create_task(engine.run_shared(client(), question, name)) for name in ("a", "b", "a", "a", "b")
         ]
         await until_waiting(engine, 2)
     answers = await asyncio.gather(*asked)
@@ -96,9 +96,9 @@ async def test_a_question_of_another_key_waits_in_no_other_s_queue(store):
         answered.append(name)
 
     async with busy(engine):
-        many = [asyncio.create_task(engine.answer_once(client(), question, number)) for number in range(5)]
+        many = [asyncio.create_task(engine.run_shared(client(), question, number)) for number in range(5)]
         await until_waiting(engine, 5)
-        last = asyncio.create_task(engine.answer_once(client(ANOTHER_KEY), question, 4))
+        last = asyncio.create_task(engine.run_shared(client(ANOTHER_KEY), question, 4))
         await until_waiting(engine, 6)
     await last
     assert answered.count(4) in (1, 2)
@@ -117,9 +117,9 @@ async def test_a_question_that_has_begun_is_asked_again(store):
         end.wait(10)
         return number
 
-    first = asyncio.create_task(engine.answer_once(client(), question))
+    first = asyncio.create_task(engine.run_shared(client(), question))
     await asyncio.to_thread(begun.acquire)
-    second = asyncio.create_task(engine.answer_once(client(), question))
+    second = asyncio.create_task(engine.run_shared(client(), question))
     await until_waiting(engine, 1)
     end.set()
     assert [await first, await second] == [0, 1]
@@ -133,7 +133,7 @@ async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
 
     async with busy(engine):
         tasks = {
-            (name, number): asyncio.create_task(engine.answer_once(client(), question, name))
+            (name, number): asyncio.create_task(engine.run_shared(client(), question, name))
             for name in ("left", "kept")
             for number in range(2)
         }
@@ -141,7 +141,7 @@ async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
         for gone in (("left", 0), ("left", 1), ("kept", 0)):
             tasks[gone].cancel()
         await asyncio.wait([tasks["left", 0], tasks["left", 1], tasks["kept", 0]])
-        again = asyncio.create_task(engine.answer_once(client(), question, "kept"))
+        again = asyncio.create_task(engine.run_shared(client(), question, "kept"))
         await asyncio.sleep(0)
     await asyncio.gather(tasks["kept", 1], again)
     assert asked == ["kept"]
@@ -155,7 +155,7 @@ async def test_a_question_whose_client_left_while_it_waited_does_not_begin(store
         asked.append("left")
 
     async with busy(engine):
-        waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+        waiting = asyncio.create_task(engine.run(client(has_left=has_left), question))
         await until_waiting(engine, 1)
         has_left.left = True
         with pytest.raises(ClientLeft):
@@ -177,7 +177,7 @@ async def test_a_statement_whose_client_left_is_ended_by_the_engine(store):
         finally:
             ended.set()
 
-    waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+    waiting = asyncio.create_task(engine.run(client(has_left=has_left), question))
     await asyncio.to_thread(begun.wait, 10)
     while not store.query("SELECT 1 FROM system.processes WHERE Settings['log_comment'] LIKE 'apimetry-%'"):  # noqa: ASYNC110 - as an operator looks
         await asyncio.sleep(0)
@@ -200,7 +200,7 @@ async def test_a_question_whose_client_left_asks_no_further_statement(store):
             outcome.append(error)
             raise
 
-    waiting = asyncio.create_task(engine.answer(client(has_left=has_left), question))
+    waiting = asyncio.create_task(engine.run(client(has_left=has_left), question))
     await asyncio.to_thread(begun.wait, 10)
     has_left.left = True
     with pytest.raises(ClientLeft):
@@ -227,12 +227,12 @@ async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and
             share.load, share.made = load, share.made - 100
 
     quiet = Asker("light", "key")
-    alone = await engine.answer(client(), settings)
-    await engine.answer(client(quiet), settings)
+    alone = await engine.run(client(), settings)
+    await engine.run(client(quiet), settings)
     has_load(quiet, 0.0)
     has_load(KEY, 2.0)
-    light = await engine.answer(client(quiet), settings)
-    heavy = await engine.answer(client(), settings)
+    light = await engine.run(client(quiet), settings)
+    heavy = await engine.run(client(), settings)
     assert light[0] < heavy[0]
     assert heavy[1] == max(1, alone[1] // 2)
     assert light[1] == alone[1]
@@ -245,6 +245,6 @@ async def test_all_who_asked_get_the_error(store):
         raise ValueError("no")
 
     async with busy(engine):
-        asked = [asyncio.create_task(engine.answer_once(client(), question)) for _ in range(3)]
+        asked = [asyncio.create_task(engine.run_shared(client(), question)) for _ in range(3)]
         await until_waiting(engine, 1)
     assert [str(error) for error in await asyncio.gather(*asked, return_exceptions=True)] == ["no"] * 3

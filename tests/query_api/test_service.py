@@ -204,18 +204,18 @@ async def test_more_questions_than_may_wait_are_refused_at_once_and_leave_no_tra
     def number(_ask, text):
         return int(text)
 
-    waiting = [asyncio.create_task(engine.answer(client, number, "1")) for _ in range(2)]
+    waiting = [asyncio.create_task(engine.run(client, number, "1")) for _ in range(2)]
     for _ in range(3):
         await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="1 requests of this key are waiting") as refusal:
-        await engine.answer(client, number, "1")
+        await engine.run(client, number, "1")
     assert refusal.value.headers["Retry-After"] == "2"
     store.may_end.set()
     assert await asyncio.gather(*waiting) == [1, 1]
     assert (engine.queue.running, engine.queue.waiting) == (0, 0)
     with pytest.raises(ValueError, match="x"):
-        await engine.answer(client, number, "x")
-    assert await engine.answer(client, number, "2") == 2
+        await engine.run(client, number, "x")
+    assert await engine.run(client, number, "2") == 2
 
 
 class HangingStore:
@@ -243,7 +243,7 @@ async def test_a_question_that_takes_too_long_is_the_askers_to_change():
         raise QueryLimitExceeded("TIMEOUT_EXCEEDED (code 159)")
 
     with pytest.raises(BadRequest, match=r"30 s or 2048 MiB .* shorter range"):
-        await Engine(store, QuerySettings()).answer(Client(Asker("o", "k"), lambda: False), slow)
+        await Engine(store, QuerySettings()).run(Client(Asker("o", "k"), lambda: False), slow)
 
 
 async def test_the_reference_has_each_operation_once_with_its_other_paths_and_address(embedded_service):

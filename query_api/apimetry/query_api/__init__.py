@@ -1,1 +1,1 @@
-"""Answers questions about events over HTTP."""
+"""Answers queries about events over HTTP."""

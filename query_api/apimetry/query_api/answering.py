@@ -1,4 +1,4 @@
-"""What the handlers of analytics share: whose application, what time it is, and an answer that is read once."""
+"""Serves all analytics handlers: authorizes a request, tells the time, and runs a query for its response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apimetry.store.accounts.directory import Directory
 
 
 class Answering:
-    """One for all analytics handlers. `clock` returns seconds since the epoch."""
+    """The engine, the directory and the clock of all analytics handlers. `clock` returns seconds since the epoch."""
 
     def __init__(self, engine: Engine, directory: Directory, clock: Callable[[], float]) -> None:
         self.engine = engine
@@ -23,21 +23,21 @@ class Answering:
         self._clock = clock
 
     async def authorize(self, request: web.Request) -> ApplicationAccess:
-        """Return who asks about which application; for read and admin keys."""
+        """Return the access of the request's key to its application; for read and admin keys."""
         return await authorize_application(
             request, self._directory, KeyKind.read, KeyKind.admin, purpose="query events"
         )
 
     def now(self) -> int:
-        """Return now, to the next whole second: what was stored a moment ago is before it."""
+        """Return the time, rounded up to a whole second, so that every stored event is before it."""
         return math.ceil(self._clock())
 
     async def respond(
         self, request: web.Request, access: ApplicationAccess, query: Callable[..., bytes], *args: object
     ) -> web.Response:
-        """Answer with the JSON that `query(ask, *args)` returns; it runs in a thread of the store.
+        """Return the response with the JSON of `query(ask, *args)`, which runs in a thread of the store.
 
-        It encodes there too: a hundred thousand points take the event loop nothing.
+        `query` encodes its JSON in that thread, so that a hundred thousand points do not block the event loop.
         """
-        body = await self.engine.answer_once(client_of(request, access.principal), query, *args)
+        body = await self.engine.run_shared(client_of(request, access.principal), query, *args)
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

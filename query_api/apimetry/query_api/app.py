@@ -51,15 +51,14 @@ def create_app(
     collector: Fragment | None = None,
     clock: Callable[[], float] = time.time,
 ) -> web.Application:
-    """Return the query service. It neither opens nor closes `store` and `directory`; whoever starts it does.
+    """Return the query service. The caller opens and closes `store` and `directory`.
 
-    `collector` is what the OpenAPI document says of the collector beside it.
-    `clock` returns seconds since the epoch: what "now" is to questions about the time until now.
+    `collector` is the collector's part of the OpenAPI document.
+    `clock` returns seconds since the epoch: the end of queries about the time until now.
     """
     registry = new_registry()
     app = web.Application(
-        # The outermost first: what clients see is counted, logged, marked for other origins, compressed; and whatever
-        # a handler raises is an answer by then.
+        # The outermost first. They count, log and compress what clients see: inside, errors became responses.
         middlewares=[
             metrics_middleware(registry, "query"),
             access_log_middleware,
@@ -71,7 +70,7 @@ def create_app(
             client_left_middleware,
         ],
         client_max_size=settings.max_body_bytes,
-        # Bodies are plain; aiohttp would inflate any other, without a limit and before the key is known.
+        # Bodies are not compressed. aiohttp would inflate one without a limit, before the check of the key.
         handler_args={"auto_decompress": False},
     )
     app.on_response_prepare.append(no_store)

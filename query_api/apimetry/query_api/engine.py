@@ -1,9 +1,8 @@
-"""Runs queries in the store's threads: fairly, no more at once, and none larger, than the settings allow.
+"""Runs queries in the store's threads: in a fair order, and within the limits of the settings.
 
-A query runs as `query(ask, *arguments)` in a thread, and asks its statements by `ask`. Beside an asker with a
-much smaller load its statements get half of the engine's threads, and they give way to the other's (ClickHouse's
-setting `priority`).
-When nobody waits for a query any more, it leaves the queue, or the engine ends its statement.
+A query runs as `query(ask, *arguments)` in a thread, and runs its statements with `ask`. If another asker has a much
+smaller load, the statements get half of the engine's threads, and a lower priority (ClickHouse's setting `priority`).
+When no client waits for a query any more, the query leaves the queue, or the engine ends its statement.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Query:
-    """A query in the queue or in a thread, which `clients` wait for. Its thread reads `abandoned` alone."""
+    """A query in the queue or in a thread, and its waiting clients. Its thread reads only `abandoned`."""
 
     tag: str = field(default_factory=lambda: f"apimetry-{secrets.token_hex(8)}")
     clients: int = 0
@@ -49,10 +48,10 @@ class _Joinable:
 
 
 class Engine:
-    """The store, as the handlers see it.
+    """Runs the handlers' queries in the store.
 
-    Mutable state, touched on the event loop alone: the queue, the queries that can be joined, and the tasks that end
-    abandoned statements. `_threads` is written in any thread, with the same value.
+    Mutable state, used on the event loop alone: the queue, the queries that can be joined, and the tasks that end
+    abandoned statements. Any thread may write `_threads`, always with the same value.
     """
 
     def __init__(self, store: Store, settings: QuerySettings) -> None:
@@ -69,23 +68,23 @@ class Engine:
         self._ending: set[asyncio.Future[None]] = set()
         self._threads: int | None = None
 
-    async def answer(self, client: Client, query: Callable[..., T], *args: object) -> T:
-        """Return `query(ask, ...)`, run in a thread of the store when it is its turn.
+    async def run(self, client: Client, query: Callable[..., T], *args: object) -> T:
+        """Run `query(ask, ...)` in a thread of the store, in its turn, and return its result.
 
         Raises:
-            Unavailable: too many queries wait, or this one waited for too long.
+            Unavailable: too many queries wait, or this query waited too long.
             BadRequest: the engine stopped a statement at a limit.
-            ClientLeft: nobody waits for the answer.
+            ClientLeft: the client left before the result.
         """
         work = _Query()
         task = asyncio.ensure_future(self._run(work, client.asker, lambda ask: query(ask, *args)))
         result: T = await self._wait(client, work, task)
         return result
 
-    async def answer_once(self, client: Client, query: Callable[..., T], *args: object) -> T:
-        """As `answer`, but joins a queued identical query of the same key. A running query is not shared.
+    async def run_shared(self, client: Client, query: Callable[..., T], *args: object) -> T:
+        """Run a query as `run` does, or join a queued identical query of the same key. A running query is not shared.
 
-        So each answer is read after it was asked for, and nobody waits in another key's queue.
+        So every result was read after its request came, and no client waits in another key's queue.
         """
         key = (client.asker, query, *args)
         joined = self._joinable.get(key)
@@ -114,7 +113,7 @@ class Engine:
         if not query.has_begun:
             task.cancel()
             return
-        # Its slot is held until its thread is free.
+        # The query keeps its slot until its thread is free.
         query.abandoned.set()
         ending = asyncio.ensure_future(self._end_statements(query))
         self._ending.add(ending)
@@ -133,7 +132,7 @@ class Engine:
                 self._forget(key, query)
                 return await self._store.run(call, self._ask_of(query, standing))
         except QueryLimitExceeded as error:
-            # The same query would end the same way: a 503 would have it asked again and again.
+            # No 503: clients would send the query again, and it would stop at the same limit.
             raise BadRequest(
                 f"The question needs more than {self._settings.max_query_time_s:g} s or"
                 f" {self._settings.max_query_memory_bytes // 1024**2} MiB to answer: ask for a shorter range,"
@@ -148,7 +147,7 @@ class Engine:
             del self._joinable[key]
 
     def _ask_of(self, query: _Query, standing: Standing) -> Ask:
-        # 1 is the highest priority of a statement that has one.
+        # 1 is the highest priority. 0 would be no priority.
         settings = {**self._limits, "priority": 1 + standing.rank, "log_comment": query.tag}
 
         def ask(statement: Statement) -> Rows:
@@ -161,28 +160,28 @@ class Engine:
         return ask
 
     def _half_of_threads(self) -> int:
-        """Return half of the threads that a statement has by itself; the engine is asked once."""
+        """Return half of the threads that a statement has by default; the engine is asked once."""
         if self._threads is None:
             ((self._threads,),) = self._store.query("SELECT getSetting('max_threads')")
         return max(1, self._threads // 2)
 
     def ask(self, statement: Statement) -> Rows:
-        """Return the rows of one statement of the service's own, within the limits; blocks.
+        """Return the rows of one statement that no client waits for, within the limits; blocks.
 
         Raises:
-            QueryLimitExceeded: it needed more time or memory than it may have.
+            QueryLimitExceeded: the statement needed more time or memory than the limits allow.
             StoreUnavailable: the store is away.
         """
         return self._store.ask(statement, settings=self._limits)
 
     def between_inserts(self) -> AbstractContextManager[None]:
-        """Return what goes around statements whose answers should be about the same events; blocks, as `ask`."""
+        """Return a context that holds back inserts into an embedded store for a moment (`Store.between_inserts`)."""
         return self._store.between_inserts()
 
     async def unready_reasons(self) -> list[str]:
-        """Return why questions cannot be answered now; empty when they can.
+        """Return why the service cannot answer queries now; empty if it can.
 
-        Asked in the threads that questions never occupy: a busy service is a ready one.
+        The check has threads that queries never use: a busy service is ready.
         """
         limit_s = self._settings.max_ready_time_s
         try:
@@ -195,6 +194,6 @@ class Engine:
 
 
 def _read_result(task: asyncio.Future[Any]) -> None:
-    """Take the outcome that nobody waits for: asyncio complains about one that was never read."""
+    """Read the exception of an abandoned task: asyncio logs an exception that nobody read."""
     if not task.cancelled():
         task.exception()

@@ -53,7 +53,7 @@ class OverviewHandlers:
         collect(request.query.items(), ())
         applications = self._directory.applications_of(access.organization.id)
         client = client_of(request, access.principal)
-        answer = await self._engine.answer(client, self._overview, access.organization, applications, self._now())
+        answer = await self._engine.run(client, self._overview, access.organization, applications, self._now())
         return json_response(answer, headers=_NO_STORE)
 
     async def buckets(self, request: web.Request) -> web.Response:
@@ -62,7 +62,7 @@ class OverviewHandlers:
         found = self._directory.applications_of(access.organization.id)
         page = page_of(request.query.items(), found, "buckets")
         client = client_of(request, access.principal)
-        rows = await self._engine.answer(client, self._with_figures, page["buckets"], self._now())
+        rows = await self._engine.run(client, self._with_figures, page["buckets"], self._now())
         return json_response({**page, "buckets": rows}, headers=_NO_STORE)
 
     async def bucket(self, request: web.Request) -> web.Response:
@@ -77,7 +77,7 @@ class OverviewHandlers:
         is_hidden = access.principal.application_id not in (None, name)
         application = owned(None if is_hidden else self._directory.application(name), access, "bucket", name)
         client = client_of(request, access.principal)
-        answer = await self._engine.answer(client, self._bucket, application, period, self._now())
+        answer = await self._engine.run(client, self._bucket, application, period, self._now())
         return json_response(answer, headers=_NO_STORE)
 
     def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Json:

@@ -15,8 +15,8 @@ GRANULARITIES = (*(name for name in NAMED_GRANULARITIES if name != "second"), MO
 class Buckets:
     """The buckets of one of GRANULARITIES that overlap `[start, end)` seconds.
 
-    The first bucket has index 0. The first and the last bucket may begin before the range or end after it. Only events
-    in the range count.
+    The first bucket has index 0. The first and the last bucket may begin before the range or end after it. Only
+    events in the range count.
     """
 
     granularity: str

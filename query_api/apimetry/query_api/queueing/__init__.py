@@ -1,1 +1,1 @@
-"""The order in which requests get their turn, and who waits for them."""
+"""The fair order of requests, and the clients that wait for them."""

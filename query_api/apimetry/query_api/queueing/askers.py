@@ -1,4 +1,4 @@
-"""Who waits for an answer, and whether it still does."""
+"""Watches whether the client of a request still waits for its response."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from apimetry.store.accounts.directory import Principal
 T = TypeVar("T")
 
 POLL_S = 0.25
-"""How often a client is looked after while it waits."""
+"""Seconds between two checks whether a waiting client has left."""
 
-# As proxies log it: nobody reads the answer.
+# The status that proxies log for a client that left.
 _CLIENT_CLOSED_REQUEST = 499
 
 
 class ClientLeft(Exception):
-    """The client's connection ended before the answer was there."""
+    """The client's connection ended before the response."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """One request's side: whom it counts for, and whether its connection has ended."""
+    """The client of one request: its asker, and whether its connection has ended."""
 
     asker: Asker
     has_left: Callable[[], bool]
@@ -44,10 +44,10 @@ def client_of(request: web.Request, principal: Principal) -> Client:
 
 
 async def until_left(client: Client, work: asyncio.Future[T]) -> T:
-    """Return what `work` returns; it goes on when the wait ends early.
+    """Return the result of `work`, which goes on if the client leaves.
 
     Raises:
-        ClientLeft: the client has left, which is seen within POLL_S.
+        ClientLeft: the client has left; raised within POLL_S.
     """
     while not work.done():
         if client.has_left():
@@ -58,7 +58,7 @@ async def until_left(client: Client, work: asyncio.Future[T]) -> T:
 
 @web.middleware
 async def client_left_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 499 where the client has left: for the log and the metrics alone."""
+    """Return a 499 for a client that has left: only the log and the metrics see it."""
     try:
         return await handler(request)
     except ClientLeft:

@@ -2,16 +2,16 @@
 
 Invariants:
 
-- One organization holds all slots but one at most, and one key half of them, so that nobody holds all (where there
-  are two slots or more). Who has a load beside somebody with less than half of it begins at half of that.
-- A free slot goes to the organization that had the smallest load lately, in it to the key that had the smallest, and
-  for a key to the request that waits the longest.
-- At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue the
-  newest request of the organization with the most of them makes room for one of an organization with fewer.
+- With two slots or more, nobody holds all of them: one organization holds all slots but one at most, one key half of
+  them. These maximums are halved for an asker while another has less than half of its load.
+- A free slot goes to the organization with the smallest load, there to the key with the smallest load, and for a key
+  to the request that waits the longest.
+- At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue,
+  a request of an organization with few waiting requests replaces the newest of the organization with the most.
 
-The load is the average number of slots held over about the last LOAD_S. It decides who is next. How a request stands
-beside others is told as if a newcomer's load were one slot: whether its requests are light is not known yet, and a
-statement's priority cannot be changed once it runs.
+The load is the average number of slots held over about the last LOAD_S. It decides whose request is next. For the
+standing of a request, a newcomer's load counts as one slot: it is not known yet whether its requests are light, and
+the priority of a running statement cannot change.
 
 Memory: a key takes SHARE_BYTES, with its organization, and a request that waits PLACE_BYTES; so 3 MB for MAX_IDLE
 keys that are remembered, and 2 MB for 256 requests of as many keys.
@@ -31,7 +31,7 @@ from enum import Enum
 from apimetry.serving.errors import Unavailable
 
 LOAD_S = 30.0
-# An asker is forgotten when its last request is this long ago, and its load is none.
+# An asker without a load is forgotten this long after its last request.
 _REMEMBERED_S = 60.0
 # Keys that are remembered for their load alone: beyond it the one that was here the longest ago is forgotten.
 MAX_IDLE = 1000
@@ -54,7 +54,7 @@ class Refusal(str, Enum):
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks: the ids of an organization and of one of its keys."""
+    """The ids of an organization and of one of its keys."""
 
     organization: str
     key: str
@@ -62,18 +62,18 @@ class Asker:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a request stands beside others as it gets its slot: the lighter an asker's load, the lower its `rank`."""
+    """A request beside others at the time of its slot: an asker with a smaller load has a lower `rank`."""
 
     rank: int
-    """From 0. An organization's load counts before a key's."""
+    """From 0. The organization's load decides, between equal loads the key's."""
 
     is_heavier: bool
-    """Whether somebody with less than half of its load was here lately."""
+    """Whether another asker has less than half of its load."""
 
 
 @dataclass(eq=False)
 class _Place:
-    """A request in the queue; `granted` gets its standing, or the refusal of one that had to make room."""
+    """A request in the queue; `granted` gets its standing, or an Unavailable if another request replaced it."""
 
     asker: Asker
     since: float
@@ -83,7 +83,7 @@ class _Place:
 
 @dataclass(eq=False)
 class _Share:
-    """What one organization, or one key, has of the slots."""
+    """The slots, the load and the waiting requests of one organization, or of one key."""
 
     at: float
     seen: float
@@ -95,18 +95,18 @@ class _Share:
 
     def advance(self, now: float) -> None:
         """Bring the load up to `now`."""
-        kept = math.exp(-max(0.0, now - self.at) / LOAD_S)
-        self.load = self.load * kept + self.running * (1 - kept)
+        decay = math.exp(-max(0.0, now - self.at) / LOAD_S)
+        self.load = self.load * decay + self.running * (1 - decay)
         self.at = now
 
     @property
     def assumed(self) -> float:
-        """The load, or that of a newcomer where it is smaller."""
+        """The load; for a newcomer at least _UNKNOWN_LOAD."""
         return self.load if self.at - self.made >= LOAD_S else max(self.load, _UNKNOWN_LOAD)
 
     @property
     def level(self) -> int:
-        """The assumed load in powers of two, from 0: below a sixteenth of a slot."""
+        """The assumed load in powers of two; 0 is less than a sixteenth of a slot."""
         return int(self.assumed * 16).bit_length()
 
     def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
@@ -120,13 +120,13 @@ class _Share:
 
 
 class FairQueue:
-    """Gives slots to askers; for one event loop, which alone touches its state.
+    """Gives slots to askers. Only one event loop may use it.
 
     Args:
-        slots: requests under way at once.
+        slots: requests that run at once.
         max_waiting: requests that wait for a slot.
-        max_wait_s: how long one may wait.
-        clock: seconds, from any beginning.
+        max_wait_s: time that a request may wait.
+        clock: returns seconds, from any beginning.
     """
 
     def __init__(
@@ -143,14 +143,14 @@ class FairQueue:
         self.running = 0
         self.refused: Counter[Refusal] = Counter()
         self.left = 0
-        """Requests whose client left before the answer; counted by whoever sees it leave."""
+        """Requests whose client left before the response; the code that waits for a request counts it."""
 
     @asynccontextmanager
     async def slot(self, asker: Asker) -> AsyncIterator[Standing]:
-        """Hold a slot within the block; who is cancelled while it waits leaves the queue.
+        """Hold a slot within the block. A request that is cancelled while it waits leaves the queue.
 
         Raises:
-            Unavailable: too many wait already, or none was free in time; it says when to come back.
+            Unavailable: too many requests wait, or no slot was free in time.
         """
         place = self._enter(asker)
         try:
@@ -167,7 +167,7 @@ class FairQueue:
         organization, key = self._shares(asker, now)
         organization.seen = key.seen = now
         place = _Place(asker, now, asyncio.get_running_loop().create_future())
-        # A slot is free where one could begin at once: it does not wait.
+        # A request that may begin at once needs no room in the queue.
         if not self._may_begin(organization, key):
             self._check_room(asker, organization, key)
         organization.waiting.append(place)
@@ -191,8 +191,8 @@ class FairQueue:
         self._forget_idle()
 
     def _grant(self) -> None:
-        while best := min(self._next(), key=lambda candidate: candidate[:3], default=None):
-            *_, organization, key = best
+        while first := min(self._next(), key=lambda candidate: candidate[:3], default=None):
+            *_, organization, key = first
             place = key.waiting[0]
             self._take(place, organization, key)
             self.running += 1
@@ -202,7 +202,7 @@ class FairQueue:
             place.granted.set_result(self._standing(organization, key))
 
     def _next(self) -> Iterator[tuple[float, float, float, _Share, _Share]]:
-        """Yield the key of each asker that may begin, after what decides which of them does."""
+        """Yield the shares of each asker that may begin, after the three values that decide which one begins."""
         for organization in self._organizations.values():
             for key in organization.keys.values() if organization.waiting else ():
                 if key.waiting and self._may_begin(organization, key):
@@ -212,7 +212,7 @@ class FairQueue:
         part = 2 if self._is_heavier(organization, key) else 1
         return (
             self.running < self._slots
-            # Rounded up: of four slots, another key of a heavy organization still has one.
+            # Rounded up: with four slots, another key of a heavy organization still gets one.
             and organization.running < -(-self._organization_slots // part)
             and key.running < max(1, self._key_slots // part)
         )
@@ -223,7 +223,7 @@ class FairQueue:
         )
 
     def _check_room(self, asker: Asker, organization: _Share, key: _Share) -> None:
-        """Raise Unavailable where the asker has no room, and make some where others have too much of it."""
+        """Raise Unavailable if the queue has no room for the asker. May remove a request of another organization."""
         if len(key.waiting) >= max(1, self._max_waiting // 4):
             raise self._refusal(Refusal.key, asker)
         if len(organization.waiting) >= max(1, self._max_waiting // 2):
@@ -235,7 +235,7 @@ class FairQueue:
             raise self._refusal(Refusal.total, asker)
         newest = fullest.waiting[-1]
         newest.granted.set_exception(self._refusal(Refusal.total, newest.asker))
-        # Read here: whoever waits for it may have been cancelled in this moment.
+        # Its exception is read here: the task that waits for it may have been cancelled in this moment.
         newest.granted.exception()
         self._take(newest, fullest, fullest.keys[newest.asker.key])
 
@@ -250,23 +250,23 @@ class FairQueue:
     def _refusal(self, reason: Refusal, asker: Asker) -> Unavailable:
         self.refused[reason] += 1
         _, key = self._shares(asker, self._clock())
-        # Who waits the longest says best how long a wait takes now.
+        # The longest wait is the best estimate of a wait from now on.
         waited_s = self._clock() - key.waiting[0].since if key.waiting else 0.0
         retry_s = min(max(waited_s, _LEAST_RETRY_S), _MOST_RETRY_S)
-        said = {
+        messages = {
             Refusal.key: f"{len(key.waiting)} requests of this key are waiting already, as many as are allowed",
             Refusal.organization: "As many requests of this organization are waiting already as are allowed",
             Refusal.total: f"{self.waiting} requests are waiting already, as many as are allowed",
             Refusal.time: f"No slot was free for this request within {self._max_wait_s:g} s",
         }
-        return Unavailable(said[reason], retry_after_s=retry_s)
+        return Unavailable(messages[reason], retry_after_s=retry_s)
 
     def _shares(self, asker: Asker, now: float) -> tuple[_Share, _Share]:
         organization = self._organizations.setdefault(asker.organization, _Share(now, now, now))
         return organization, organization.keys.setdefault(asker.key, _Share(now, now, now))
 
     def _advance(self, now: float) -> None:
-        """Bring all loads up to `now`, and forget who has none."""
+        """Bring all loads up to `now`, and forget idle askers."""
         for name, organization in [*self._organizations.items()]:
             organization.advance(now)
             for key_id, key in [*organization.keys.items()]:

@@ -12,7 +12,7 @@ from apimetry.query_api.queueing.fair_queue import FairQueue, Refusal
 
 
 class QueueMetrics(Collector):
-    """Reads each queue when it is asked; the labels are closed sets."""
+    """Reads the figures of all queues at each scrape; the labels are closed sets."""
 
     def __init__(self, queues: Mapping[str, FairQueue]) -> None:
         self._queues = queues

@@ -18,13 +18,13 @@ Point = tuple[int, "int | float | None"]
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest answer."""
+    """The size of the largest response."""
 
     max_points: int
     max_groups: int
 
     def check(self, points: int, groups: int) -> None:
-        """Raise BadRequest, with all four numbers, where an answer of this size is too large."""
+        """Raise BadRequest, with all four numbers, if a response of this size is too large."""
         if points > self.max_points or groups > self.max_groups:
             raise BadRequest(
                 f"The answer would have {points} points in {groups} groups;"
@@ -36,23 +36,23 @@ class Limits:
 def answer_timeseries(
     query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits, now: int | None = None
 ) -> dict[str, object]:
-    """Return the answer about `application`, asked at `now` if that is known. Blocks while `ask` does.
+    """Return the response about `application`; `now` is the time of the query, if known. Blocks while `ask` does.
 
-    With `limit`, the answer's `omitted_groups` says how many groups were left out; with `compare`, `previous` has the
-    groups of the period before (see `comparison`).
+    With `limit`, `omitted_groups` is the number of groups that are not in the response. With `compare`, `previous`
+    has the groups of the period before (see `comparison`).
 
     Raises:
-        BadRequest: the answer would be over `limits`.
+        BadRequest: the response would be over `limits`.
     """
     if query.fill:
         limits.check(_buckets(query), 1)
-    chosen = plan(timeseries_needs(query, now))
-    asked = statements(query, chosen, application=application, row_limit=limits.max_points + 1)
-    rows = ask(asked.points)
+    source = plan(timeseries_needs(query, now))
+    both = statements(query, source, application=application, row_limit=limits.max_points + 1)
+    rows = ask(both.points)
     if len(rows) > limits.max_points:
-        ((points, groups_total),) = ask(asked.size)
+        ((points, groups_total),) = ask(both.size)
         filled = _buckets(query) * groups_total if query.fill else points
-        # Events may have gone in between; the rows that came are too many in any case.
+        # Events may have been deleted between the two statements. The rows are too many in any case.
         limits.check(max(filled, len(rows)), groups_total)
     groups = _grouped(rows, query, application)
     limits.check(_buckets(query) * len(groups) if query.fill else len(rows), len(groups))
@@ -67,8 +67,8 @@ def answer_timeseries(
     if query.completeness:
         answer["completeness"] = completeness(application, query.start, query.end, ask=ask)
     if query.compare:
-        of_period = partial(answer_timeseries, application=application, ask=ask, limits=limits)
-        answer["previous"] = previous(query, groups, of_period)
+        answer_period = partial(answer_timeseries, application=application, ask=ask, limits=limits)
+        answer["previous"] = previous(query, groups, answer_period)
     return answer
 
 
@@ -89,7 +89,7 @@ def _grouped(rows: Rows, query: TimeseriesQuery, application: str) -> dict[str, 
 
 
 def _filled(points: list[Point], query: TimeseriesQuery) -> list[Point]:
-    """Return the points with those of the empty buckets, where the question or the contract wants them."""
+    """Return the points, with points for empty buckets if the query has `fill` or no granularity."""
     if query.granularity is None:
         return points or [(query.start, _of_nothing(query))]
     if query.fill is None:
@@ -102,7 +102,7 @@ def _filled(points: list[Point], query: TimeseriesQuery) -> list[Point]:
 
 
 def _of_nothing(query: TimeseriesQuery) -> int | None:
-    """Return the value of a bucket without events: as `fill` says, else 0 for what is counted or added up."""
+    """Return the value of a bucket without events: as `fill` says, otherwise 0 for a count or a sum."""
     if query.fill is None:
         return 0 if query.aggregation in ("count", "sum") else None
     return 0 if query.fill == "zero" else None

@@ -13,7 +13,7 @@ from apimetry.store.statement import Ask
 
 
 class TimeseriesHandlers:
-    """The handler."""
+    """Handles `GET /1/timeseries/{start}/{end}/`."""
 
     def __init__(self, answering: Answering, settings: QuerySettings) -> None:
         self._answering = answering

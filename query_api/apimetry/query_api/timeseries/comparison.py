@@ -1,9 +1,8 @@
 """A period beside the one before it: `compare=previous`. Pure.
 
-The period before `[start, end)` is `[start - (end - start), start)`. Its buckets are those of the asked period,
-moved: each begins as long before its counterpart as the periods lie apart, also where that is no whole number of
-buckets or falls into another week. So the two series can be laid over each other, point by point, and the points of
-the period before carry the times of their counterparts.
+The period before `[start, end)` is `[start - (end - start), start)`. Its buckets are the query's buckets, moved by
+the length of the period, also if that is no whole number of buckets or not a whole week. So a chart can draw the two
+series over each other, point by point. The points of the period before have the times of the query's points.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ def previous(
     groups: Mapping[str, object],
     answer: Callable[[TimeseriesQuery], Mapping[str, Any]],
 ) -> dict[str, object]:
-    """Return what the answer says of the period before.
+    """Return the response's part about the period before.
 
     Args:
-        query: the asked question.
-        groups: what was answered to it; each of these groups has a series, with `limit` no other has.
-        answer: answers a question without a comparison.
+        query: the query with a comparison.
+        groups: the groups of its response. Each of them gets a series. With `limit`, no other group gets one.
+        answer: answers a query without a comparison.
     """
-    asked = _moved(query)
+    earlier = _moved(query)
     span_s = query.end - query.start
-    found: Mapping[str, list[tuple[int, int | float | None]]] = {}
+    earlier_groups: Mapping[str, list[tuple[int, int | float | None]]] = {}
     if groups or query.limit is None:
-        found = answer(_only(asked, groups) if query.limit is not None else asked)["groups"]
-    moved = {key: [(time_s + span_s, value) for time_s, value in points] for key, points in found.items()}
+        earlier_groups = answer(_only(earlier, groups) if query.limit is not None else earlier)["groups"]
+    moved = {key: [(time_s + span_s, value) for time_s, value in points] for key, points in earlier_groups.items()}
     empty: list[tuple[int, int | float | None]] = []
     if query.fill and query.granularity:
         nothing = 0 if query.fill == "zero" else None
         empty = [(time_s, nothing) for time_s in query.granularity.starts(query.start, query.end)]
     return {
         "groups": {**{key: empty for key in groups if key not in moved}, **moved},
-        "start": asked.start,
-        "end": asked.end,
+        "start": earlier.start,
+        "end": earlier.end,
     }
 
 
@@ -51,14 +50,14 @@ def _moved(query: TimeseriesQuery) -> TimeseriesQuery:
     start, end = period_before(query.start, query.end)
     granularity = query.granularity
     if granularity is not None:
-        # An origin before any event: the engine's division rounds towards it.
+        # The origin must be before all events: the engine's division rounds towards it.
         shift_s = (end - start - granularity.origin_s) % granularity.seconds
         granularity = Granularity(granularity.seconds, -shift_s)
     return replace(query, start=start, end=end, granularity=granularity, completeness=False, compare=None)
 
 
 def _only(query: TimeseriesQuery, groups: Mapping[str, object]) -> TimeseriesQuery:
-    """Return the question about the groups alone, without a limit; each of them passed the filters already."""
+    """Return the query about these groups alone, without a limit. Every group already passed the filters."""
     field = query.group
     if field is None:
         return replace(query, limit=None)

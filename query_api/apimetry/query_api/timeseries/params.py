@@ -1,4 +1,4 @@
-"""The parameters of a timeseries question: text in, one frozen `TimeseriesQuery` out. Pure.
+"""The parameters of a timeseries query: text in, one frozen `TimeseriesQuery` out. Pure.
 
 Source of the rules: docs/api.md, "Timeseries API". Every name that can reach SQL as an identifier is in one of the
 closed sets here and in `planning.filters`; everything else stays a value.
@@ -45,7 +45,7 @@ _PERCENTILE = re.compile(r"percentile_([1-9][0-9]?)", re.ASCII)
 
 @dataclass(frozen=True)
 class TimeseriesQuery:
-    """One question about the events in `[start, end)`, seconds since the epoch, UTC."""
+    """One query about the events in `[start, end)`, seconds since the epoch, UTC."""
 
     start: int
     end: int
@@ -57,33 +57,33 @@ class TimeseriesQuery:
     fill: str | None = None
     limit: int | None = None
     completeness: bool = False
-    """Whether the answer says which share of the captured events is stored."""
+    """Whether the response says which share of the captured events is stored."""
 
     compare: str | None = None
-    """One of COMPARISONS where the answer also has another period; None: it has not."""
+    """One of COMPARISONS; None: the response has no other period."""
 
     @property
     def percentile(self) -> int | None:
-        """1 to 99 where a percentile is asked for."""
+        """1 to 99; None if the aggregation is no percentile."""
         match = _PERCENTILE.fullmatch(self.aggregation)
         return int(match[1]) if match else None
 
     @property
     def dimensions(self) -> frozenset[str]:
-        """The dimensions that a table must have to answer."""
+        """The dimensions that a table needs for this query."""
         grouped = {self.group} if self.group else set()
         return frozenset(grouped | {filter_.field for filter_ in self.filters})
 
     @property
     def granularity_ms(self) -> int:
-        """The bucket's size in milliseconds: the whole span where no granularity is asked for."""
+        """The size of a bucket in milliseconds; without a granularity, the whole span."""
         return 1000 * (self.granularity.seconds if self.granularity else self.end - self.start)
 
 
 def parse_timeseries(
     start: str, end: str, parameters: Iterable[tuple[str, str]], *, max_groups: int
 ) -> TimeseriesQuery:
-    """Return the question that a request asks.
+    """Return the query of a request.
 
     Args:
         start: first second, from the path.
@@ -97,19 +97,19 @@ def parse_timeseries(
     start_s, end_s = time_s("start", start), time_s("end", end)
     if start_s >= end_s:
         raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
-    given = collect(parameters, PARAMETERS)
+    values = collect(parameters, PARAMETERS)
     return TimeseriesQuery(
         start=start_s,
         end=end_s,
-        aggregation=_aggregation(single(given, "aggregation")),
-        value=one_of("value", single(given, "value"), VALUES) or "response_us",
-        granularity=_granularity(single(given, "granularity")),
-        group=one_of("group", single(given, "group"), DIMENSIONS),
-        filters=parse_filters(given["include"], given["exclude"]),
-        fill=one_of("fill", single(given, "fill"), FILLS),
-        limit=_limit(single(given, "limit"), max_groups),
-        completeness=flag(given, "completeness"),
-        compare=one_of("compare", single(given, "compare"), COMPARISONS),
+        aggregation=_aggregation(single(values, "aggregation")),
+        value=one_of("value", single(values, "value"), VALUES) or "response_us",
+        granularity=_granularity(single(values, "granularity")),
+        group=one_of("group", single(values, "group"), DIMENSIONS),
+        filters=parse_filters(values["include"], values["exclude"]),
+        fill=one_of("fill", single(values, "fill"), FILLS),
+        limit=_limit(single(values, "limit"), max_groups),
+        completeness=flag(values, "completeness"),
+        compare=one_of("compare", single(values, "compare"), COMPARISONS),
     )
 
 

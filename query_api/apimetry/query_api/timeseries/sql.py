@@ -1,11 +1,11 @@
-"""A timeseries question as SQL over rollups and events, whichever the plan says. Pure.
+"""A timeseries query as SQL over rollups and events, as the plan says. Pure.
 
-Invariants: values are bound by the server; what is spliced into the text comes from the closed sets of `params`.
-Every count is a sum of `sample_weight`. An event that lacks the asked value (a null) is not there for that question.
+Invariants: the server binds values; text for `$name` comes from the closed sets of `params`. Every count is a sum of
+`sample_weight`. An event without the query's `value` (a null) does not count.
 
 Percentile p is the smallest value such that at least p % of the weight is at or below it (the inverted cumulative
 distribution): always a value that was measured, never above the maximum. Over up to a day of raw events it is exact;
-`planning.rows_sql` says how others are estimated.
+`planning.rows_sql` says how other percentiles are estimated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from apimetry.query_api.planning.rows_sql import (
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.store.statement import Statement
 
-# The largest groups, and how many there are, in one pass over the group's column; the points then take a second pass.
+# The largest groups, and the number of all groups, in one pass over the group's column. Points take a second pass.
 _LARGEST = Template("""WITH (
   SELECT (groupArray(key), max(groups))
   FROM (
@@ -49,8 +49,8 @@ FROM ($rows) AS part
 ${group_by}HAVING sum(part.weight) > 0
 ORDER BY key, bucket
 LIMIT {row_limit:UInt64}""")
-# Without a granularity each group is one row: one pass ranks and answers. Not for percentiles, whose states hold
-# every value, so that only the largest groups may have one.
+# Without a granularity each group is one row, so one pass ranks the groups and answers. Percentiles take two passes:
+# their states hold every value, and only the largest groups may have one.
 _TOP = Template("""SELECT key, bucket, value, groups
 FROM (
   SELECT $key AS key, $bucket AS bucket, $aggregate AS value,
@@ -81,17 +81,17 @@ _BUCKET_OF_ROLLUP = Template(
 
 @dataclass(frozen=True)
 class Statements:
-    """The statements that answer one query."""
+    """The statements of one query."""
 
     points: Statement
-    """Rows of (key, bucket, value, groups): ascending; `groups` counts all groups, also those beyond `limit`."""
+    """Rows of (key, bucket, value, groups), ascending; `groups` counts all groups, also groups beyond `limit`."""
 
     size: Statement
-    """One row: how many points and how many groups `points` has without its row limit."""
+    """One row: the numbers of points and of groups in `points` without its row limit."""
 
 
 def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
-    """Return what a timeseries question needs, asked at `now`."""
+    """Return what a timeseries query at `now` needs of a table."""
     adds_up = query.aggregation in ("count", "sum", "mean")
     return Needs(
         query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
@@ -99,18 +99,18 @@ def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
 
 
 def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limit: int) -> Statements:
-    """Return what to ask about `application`; `points` ends after `row_limit` rows."""
+    """Return the statements of `query` about `application`; `points` returns at most `row_limit` rows."""
     is_limited = query.group is not None and query.limit is not None
     is_top = is_limited and query.granularity is None and query.percentile is None
     keys, weights, conditions = _keys(query, plan), _weight(query, plan), _conditions(query)
-    grouped = [column.name for column in keys]
+    key_names = [column.name for column in keys]
     parts = {
         "largest": "",
         "key": "part.key" if query.group else "{application:String}",
         "bucket": "part.bucket" if query.granularity else "{start_s:Int64}",
         "aggregate": _aggregate(query, plan),
         "groups": "largest.2" if is_limited else "0",
-        "group_by": f"GROUP BY {', '.join(f'part.{name}' for name in grouped)}\n" if grouped else "",
+        "group_by": f"GROUP BY {', '.join(f'part.{name}' for name in key_names)}\n" if key_names else "",
     }
     columns = (*keys, weights, *_values(query, plan))
     all_rows = partial_rows(plan, columns, conditions)
@@ -157,8 +157,8 @@ def _weight(query: TimeseriesQuery, plan: Plan) -> Column:
 
 
 def _values(query: TimeseriesQuery, plan: Plan) -> list[Column]:
-    """Return the columns that the aggregation is made of, beside the weight."""
-    # Nulls are filtered out: the type without them is faster, and has no third truth value.
+    """Return the columns of the aggregation, beside the weight."""
+    # The conditions exclude nulls. A type without nulls is faster.
     value = f"assumeNotNull({query.value})"
     if query.percentile is not None:
         return bucket_columns(plan, query.value) or [Column("value", value, "")]
