@@ -264,7 +264,7 @@ async def test_a_client_that_reads_slowly_and_steadily_gets_the_whole_file(embed
 def test_what_a_reader_is_behind_is_waited_time_beyond_the_smallest_rate(steps, behind_s):
     pace = Pace(100, 10.0)
     for size, waited_s in steps:
-        pace.took(size, waited_s)
+        pace.record(size, waited_s)
     assert pace.behind_s == pytest.approx(behind_s)
     assert pace.patience_s(500) == pytest.approx(15.0 - behind_s)
 

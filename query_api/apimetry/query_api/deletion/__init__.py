@@ -1,1 +1,1 @@
-"""Deletions of stored events and changes of their retention: asked for over HTTP, done in the background."""
+"""Deletes stored events and changes their retention: HTTP adds jobs, and they run in the background."""

@@ -1,6 +1,7 @@
-"""Deletions over HTTP, and what became of them; for admin keys (docs/api.md, "Data out, data gone").
+"""Deletions and their jobs over HTTP, for admin keys (docs/api.md, "Data out, data gone").
 
-A deletion is answered when it is done (200), or while it still goes on (202): then its job tells.
+The response to a deletion comes when the deletion is done (200), or while it still goes on (202). Its job then
+says when it is done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from apimetry.store.jobs import Job, JobState
 
 
 class DeletionHandlers:
-    """The handlers. Another organization's application or job is a 404."""
+    """Handles deletions and jobs. Another organization's application or job is a 404."""
 
     def __init__(self, deletions: Deletions, directory: Directory) -> None:
         self._deletions = deletions
@@ -34,7 +35,7 @@ class DeletionHandlers:
         """Return the routes of deletions and jobs."""
         return [
             web.delete("/api/applications/{id}/events", self.delete_events),
-            # Any consumer id: in the path, percent-encoded, or as a parameter, which may be empty, too.
+            # A consumer id is in the path, percent-encoded, or in a parameter, which may be empty.
             web.delete("/api/applications/{id}/consumers", self.delete_consumer),
             web.delete("/api/applications/{id}/consumers/{consumer:.*}", self.delete_consumer),
             web.get("/api/jobs", self.list_jobs),
@@ -48,26 +49,26 @@ class DeletionHandlers:
         return await job_response(self._deletions, await self._deletions.delete_range(application, start, end))
 
     async def delete_consumer(self, request: web.Request) -> web.Response:
-        """Delete all of an application's events of one consumer; the empty one is of requests without one."""
+        """Delete all of an application's events of one consumer; the empty id is for requests without a consumer."""
         application = await self._application(request)
         job = await self._deletions.delete_consumer(application, _consumer_of(request))
         return await job_response(self._deletions, job)
 
     async def list_jobs(self, request: web.Request) -> web.Response:
-        """Answer one page of the organization's jobs, the last first."""
+        """Return one page of the organization's jobs, the last first."""
         access = await self._authorize(request)
-        wanted = access.application.id if access.application else None
+        application_id = access.application.id if access.application else None
         jobs = await run_answered(self._jobs.store, partial(self._jobs.jobs, access.organization.id))
-        rows = await self._deletions.shown([job for job in jobs if wanted in (None, job.application_id)])
+        rows = await self._deletions.as_json([job for job in jobs if application_id in (None, job.application_id)])
         return json_response(page_of(request.query.items(), rows, "jobs"))
 
     async def get_job(self, request: web.Request) -> web.Response:
-        """Answer one job."""
+        """Return one job."""
         access = await self._authorize(request)
         name = request.match_info["id"]
         job = await run_answered(self._jobs.store, partial(self._jobs.job, name))
-        (shown,) = await self._deletions.shown([owned(job, access, "job with the id", name)])
-        return json_response({"job": shown})
+        (job_json,) = await self._deletions.as_json([owned(job, access, "job with the id", name)])
+        return json_response({"job": job_json})
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="delete data")
@@ -79,29 +80,29 @@ class DeletionHandlers:
 
 
 def _consumer_of(request: web.Request) -> str:
-    """Return the consumer that the path or `consumer_id` names: the one parameter that may be empty."""
-    given = request.query.getall("consumer_id", [])
+    """Return the consumer of the path or of `consumer_id`, the only parameter that may be empty."""
+    in_query = request.query.getall("consumer_id", [])
     collect(request.query.items(), ("consumer_id",))
     in_path = request.match_info.get("consumer")
-    named = dict.fromkeys(given if in_path is None else [in_path, *given])
-    if len(named) != 1:
+    consumers = dict.fromkeys(in_query if in_path is None else [in_path, *in_query])
+    if len(consumers) != 1:
         raise BadRequest(
             "One consumer must be named: in the path, percent-encoded, or as ?consumer_id=ID, which may be empty"
         )
-    return next(iter(named))
+    return next(iter(consumers))
 
 
 async def job_response(deletions: Deletions, job: Job) -> web.Response:
-    """Return the answer to a deletion: 200 with the job that is done, 202 and where to look for one that is not."""
-    (shown,) = await deletions.shown([job])
+    """Return the response to a deletion: 200 with a job that is done, 202 with the address of an unfinished job."""
+    (job_json,) = await deletions.as_json([job])
     if job.state is JobState.done:
-        return json_response({"job": shown})
-    return json_response({"job": shown}, status=202, headers={"Location": f"/api/jobs/{job.id}"})
+        return json_response({"job": job_json})
+    return json_response({"job": job_json}, status=202, headers={"Location": f"/api/jobs/{job.id}"})
 
 
 def _range(parameters: Iterable[tuple[str, str]]) -> tuple[int, int]:
-    given = collect(parameters, ("start", "end"))
-    texts = {name: single(given, name) for name in ("start", "end")}
+    values = collect(parameters, ("start", "end"))
+    texts = {name: single(values, name) for name in ("start", "end")}
     missing = [name for name, text in texts.items() if text is None]
     if missing:
         raise BadRequest(

@@ -1,4 +1,4 @@
-"""The service that has stored events deleted, or kept for another time: it adds jobs and waits for them."""
+"""Adds jobs that delete stored events or change their retention, and waits for these jobs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _POLL_S = 0.1
 
 
 class Deletions:
-    """Adds jobs for its runner, which does them in the background.
+    """Adds jobs. Its runner does them in the background.
 
-    A job is waited for until it is done, for `max_wait_s` at most; `clock` returns seconds since the epoch.
+    A deletion waits for its job, for `max_wait_s` at most. `clock` returns seconds since the epoch.
     """
 
     def __init__(self, jobs: Jobs, clock: Callable[[], float], *, max_wait_s: float) -> None:
@@ -34,7 +34,7 @@ class Deletions:
         self._max_wait_s = max_wait_s
 
     async def running(self, _: web.Application) -> AsyncIterator[None]:
-        """Do the jobs while the application runs: one of its cleanup contexts."""
+        """Do the jobs while the application runs; for its `cleanup_ctx`."""
         async with in_background("apimetry-jobs", self._runner.run()):
             yield
 
@@ -49,17 +49,17 @@ class Deletions:
         return await self._wait_for(replace(job, consumer_id=consumer_id))
 
     async def delete_application(self, application: Application) -> Job:
-        """Delete all events of an application that is deleted itself; return the job, done or not."""
+        """Delete all events of a deleted application; return the job, done or not."""
         return await self._wait_for(self.jobs.create(application, JobKind.delete_application))
 
     async def change_retention(self, application: Application) -> None:
-        """Have stored events follow the application's retention, without waiting for it."""
+        """Apply the application's retention to stored events; return without waiting for the job."""
         job = self.jobs.create(application, JobKind.change_retention)
         await self._add(replace(job, retention_days=application.retention_days))
 
-    async def shown(self, jobs: Sequence[Job]) -> list[Json]:
-        """Return jobs as they are shown, with what the store is still rewriting for those that run."""
-        return await run_answered(self.jobs.store, partial(self._shown, jobs))
+    async def as_json(self, jobs: Sequence[Job]) -> list[Json]:
+        """Return the JSON of jobs; running jobs have the tables that the store still rewrites."""
+        return await run_answered(self.jobs.store, partial(self._as_json, jobs))
 
     async def _wait_for(self, job: Job) -> Job:
         await self._add(job)
@@ -74,14 +74,14 @@ class Deletions:
         await run_answered(self.jobs.store, partial(self.jobs.add, job))
         self._runner.wake()
 
-    def _shown(self, jobs: Sequence[Job]) -> list[Json]:
+    def _as_json(self, jobs: Sequence[Job]) -> list[Json]:
         is_any_running = any(job.state is JobState.running for job in jobs)
         rewriting = unfinished_mutations(self.jobs.store) if is_any_running else []
         return [job_json(job, rewriting if job.state is JobState.running else ()) for job in jobs]
 
 
 def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> Json:
-    """Return a job as it is shown; `rewriting` is what the store is still rewriting for it."""
+    """Return the JSON of a job; `rewriting` are the unfinished mutations of the store."""
     is_range = job.kind is JobKind.delete_range
     return {
         "id": job.id,

@@ -1,11 +1,10 @@
 """Does the jobs, one after another, in one of all query services over a store.
 
-The services take turns by the minute (`store.turns`). Who works takes the next minute's turn ahead of time, before
-each step, so that a job goes on where it is; when it dies, another takes over with the first minute that nobody has
-taken, two minutes later at most, and begins the job again. A service that lost its turn stops before its next step.
+The services take turns by the minute (`store.turns`). Before each step, the working service takes the turn of the
+next minute, so that the job stays with it. If the service dies, another service takes the first free minute, two
+minutes later at most, and begins the job again. A service that lost its turn stops before its next step.
 
-A job waits for the engine as long as that takes; every REPORT_EVERY_S the log says what it waits for, and with which
-error the engine tries again.
+A job waits for the engine without a limit. Every REPORT_EVERY_S the log says for which tables, and the last error.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ REPORT_EVERY_S = 60.0
 
 
 class Interrupted(Exception):
-    """The service stops, or another one has the turn."""
+    """The service stops, or another service has the turn."""
 
 
 class Runner:
     """One service's runner; `owner` tells it apart from the others, `clock` returns seconds since the epoch.
 
-    `_stopping` is set on the event loop and read in the worker thread. The worker alone has `_turn`, the last minute
-    taken, and `_reported`, when the log last said something.
+    `_stopping` is set on the event loop and read in the worker thread. The worker alone uses `_turn`, its last
+    minute, and `_reported`, the time of its last log line.
     """
 
     def __init__(self, jobs: Jobs, clock: Callable[[], float], *, owner: str) -> None:
@@ -50,11 +49,11 @@ class Runner:
         self._waking = asyncio.Event()
 
     def wake(self) -> None:
-        """Have a new job done now instead of within seconds."""
+        """Begin a new job now instead of after the next poll."""
         self._waking.set()
 
     async def run(self) -> None:
-        """Do jobs until cancelled; a step under way is waited for, the rest is done by the next runner."""
+        """Do jobs until cancelled. Ends after the current step; the next runner does the rest."""
         try:
             while True:
                 self._waking.clear()
@@ -71,7 +70,7 @@ class Runner:
             self._stopping.set()
 
     def _work(self) -> None:
-        """Do every job that is there, in the worker thread; what fails is tried again later."""
+        """Do all unfinished jobs, in the worker thread. The next call tries a failed job again."""
         try:
             for job in self._jobs.unfinished():
                 self._wait(0)
@@ -93,14 +92,18 @@ class Runner:
         logger.info("job %s is done", job.id)
 
     def _wait(self, seconds: float) -> None:
-        """Wait between two steps, and keep the turn; raises Interrupted where there is none any more."""
+        """Wait between two steps, and keep the turn.
+
+        Raises:
+            Interrupted: the service stops, or lost its turn.
+        """
         if self._stopping.wait(seconds):
             raise Interrupted
         self._report()
         minute = int(self._clock()) // 60
         if self._turn == minute + 1:
             return
-        # A later turn than that was taken before the clock was set back, and is worth nothing.
+        # A turn after the next minute is from before somebody set the clock back. It does not count.
         if self._turn != minute and not self._take(minute):
             raise Interrupted
         self._take(minute + 1)

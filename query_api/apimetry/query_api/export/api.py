@@ -1,9 +1,9 @@
 """`GET /v1/export/events`: every stored event of one application as a file, in constant memory.
 
-Until the first rows are there an error is an answer like any other. After that the file has begun, and its only sign
-of failure is that it does not end: the connection is reset, also for clients of HTTP/1.0, to whom a closed connection
-would be a whole file. Each export has a thread of its own, outside those that questions wait for, and exports have a
-queue of their own. A reader that falls too far behind a smallest rate is cut off: it would hold a slot for ever.
+Before the first rows, an error is a usual error response. After that the file has begun, and an error resets the
+connection, so that no client takes the part for a whole file: for a client of HTTP/1.0, a closed connection ends the
+file. Each export has a thread of its own, which queries cannot use, and exports have their own queue. A reader that
+falls too far behind a smallest rate is cut off: it would keep its slot for ever.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ RETENTION_HEADER = "X-Apimetry-Retention-Days"
 # Parquet is compressed inside.
 _COMPRESSED = ("ndjson", "csv")
 _PIECE_BYTES = 64 * 1024
-# What the kernel takes beyond what it has sent: with more of it a steady reader would seem to stop and to jump.
+# Unsent bytes in the kernel. With more of them, a steady reader seems to stop and then to jump.
 _UNSENT_BYTES = 128 * 1024
 _GZIP_WBITS = 31
 
 
 class ExportHandlers:
-    """The handler. The queue and the counter are its mutable state, touched on the event loop alone."""
+    """Handles exports. Its mutable state is the queue and the counter, used on the event loop alone."""
 
     def __init__(self, store: Store, directory: Directory, settings: QuerySettings) -> None:
         self._store = store
@@ -74,7 +74,7 @@ class ExportHandlers:
         return [web.get("/v1/export/events", self.events, allow_head=False)]
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer with a file of events (docs/api.md, "Data out, data gone")."""
+        """Return a file of events (docs/api.md, "Data out, data gone")."""
         access = await authorize_application(
             request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events"
         )
@@ -145,11 +145,11 @@ class ExportHandlers:
             piece = view[start : start + _PIECE_BYTES]
             began_s = time.monotonic()
             await asyncio.wait_for(response.write(piece), pace.patience_s(len(piece)))
-            pace.took(len(piece), time.monotonic() - began_s)
+            pace.record(len(piece), time.monotonic() - began_s)
 
 
 class _Ahead:
-    """Reads chunks in a thread of its own, one ahead of what was asked for."""
+    """Reads chunks in its own thread, always one chunk ahead."""
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
@@ -164,15 +164,15 @@ class _Ahead:
         return chunk
 
     async def aclose(self) -> None:
-        """End the query; returns when the store is done with it."""
+        """End the query; returns when the store has ended it."""
         closed = asyncio.get_running_loop().run_in_executor(self._thread, self._chunks.close)
         self._thread.shutdown(wait=False)
         ending = asyncio.gather(self._coming, closed, return_exceptions=True)
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
-            # A client that has left is seen where its answer is written, and by who waits for the export: whoever
-            # comes second may not leave the query open.
+            # Two tasks notice a client that left: the writer of the response, and `until_left`. The second one
+            # cancels this wait, and the query must end all the same.
             await ending
             raise
 
@@ -206,7 +206,7 @@ def _accepts_gzip(request: web.Request) -> bool:
 
 
 def _headed(heading: bytes, chunks: Chunks) -> Chunks:
-    """Put the heading before the first rows: not before it is known that there is an answer."""
+    """Put the heading before the first rows, once the store has returned some."""
     try:
         yield heading + next(chunks, b"")
         yield from chunks
@@ -225,7 +225,7 @@ def _gzipped(chunks: Chunks) -> Chunks:
 
 
 def _keep_little_unsent(request: web.Request) -> None:
-    """Have the kernel take a piece when most of the last one is on its way, so that a reader's pace can be seen."""
+    """Let the kernel take a piece only after it sent most of the last one, so that the reader's pace shows."""
     connection = request.transport.get_extra_info("socket") if request.transport else None
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if connection is not None and option is not None and connection.family != getattr(socket, "AF_UNIX", None):
@@ -233,7 +233,7 @@ def _keep_little_unsent(request: web.Request) -> None:
 
 
 def _reset(request: web.Request) -> None:
-    """End the connection with an RST, whatever the version of HTTP."""
+    """End the connection with an RST, in every version of HTTP."""
     transport = request.transport
     if transport is None:
         return

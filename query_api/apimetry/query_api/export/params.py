@@ -1,7 +1,7 @@
 """The parameters of an export: text in, one frozen `ExportQuery` out. Pure.
 
 Source of the rules: docs/api.md, "Data out, data gone". The fields are those of the collector's JSON format, in its
-order: what was exported as ndjson can be posted again as it is.
+order: the collector takes an exported ndjson file without changes.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ class ExportQuery:
 
 
 def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
-    """Return what a query string asks for: without parameters, everything.
+    """Return the query of a query string; without parameters, all events.
 
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
     """
-    given = collect(parameters, PARAMETERS)
-    start, end = single(given, "start"), single(given, "end")
+    values = collect(parameters, PARAMETERS)
+    start, end = single(values, "start"), single(values, "end")
     start_s = 0 if start is None else time_s("start", start)
     end_s = MAX_TIME_S if end is None else time_s("end", end)
     if start_s >= end_s:
         raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
-    file_format = one_of("format", single(given, "format"), FORMATS) or "ndjson"
-    csv = one_of("csv", single(given, "csv"), CSV_KINDS)
+    file_format = one_of("format", single(values, "format"), FORMATS) or "ndjson"
+    csv = one_of("csv", single(values, "csv"), CSV_KINDS)
     if csv is not None and file_format != "csv":
         raise BadRequest(f"csv is {csv!r} and format is {file_format!r}; csv is for format=csv alone")
     return ExportQuery(
@@ -71,8 +71,8 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
         end_s,
         file_format,
         csv or CSV_KINDS[0],
-        _fields(given["fields"]),
-        parse_filters(given["include"], given["exclude"]),
+        _fields(values["fields"]),
+        parse_filters(values["include"], values["exclude"]),
     )
 
 

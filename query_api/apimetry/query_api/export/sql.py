@@ -1,10 +1,10 @@
-"""An export as SQL, and what stands around its rows. Pure.
+"""An export as SQL, and the bytes before its rows. Pure.
 
-Values are bound by the server; what is spliced into the text comes from the closed sets of `params`. Rows come in the
-order of time, which is how they lie: nothing is sorted, so memory does not grow with the range.
+The server binds values; text for `$name` comes from the closed sets of `params`. Rows are stored in the order of time
+and come in that order. The engine sorts nothing, so its memory does not grow with the range.
 
-Lines of JSON are made by the statement, column by column: the engine's own JSONEachRow, which goes row by row, takes
-twice as long for the same bytes.
+The statement makes the lines of JSON, column by column: the engine's own JSONEachRow goes row by row, and takes twice
+as long for the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WHERE application = {application:String}
   AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')$conditions
 ORDER BY timestamp""")
 _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
-# Seconds with microseconds, as a number that is written exactly: a float of ours is read back to the microsecond.
+# Seconds with microseconds, as an exact decimal number. The collector reads it back to the microsecond.
 _SECONDS = "toDecimal64(timestamp, 6)"
 _NUMBERS = frozenset({"status_code", "sample_weight"})
 _NULLABLE_NUMBERS = frozenset({"response_us", "ttfb_us", "request_bytes", "response_bytes"})
@@ -34,8 +34,8 @@ _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat
 
 # Numbers are never negative, and the JSON of `data` begins with a brace.
 _NO_FORMULAS = _NUMBERS | _NULLABLE_NUMBERS | {"timestamp", "data"}
-# How a formula begins, also in its full-width forms, after spaces and quotes that a spreadsheet may take away; and a
-# tab or a line feed, which would begin another cell. Alternatives instead of a class: they hold for bytes, too.
+# The beginning of a formula, also in full-width characters, after spaces and quotes that a spreadsheet may remove;
+# and a tab or a line feed, which begins another cell. Alternatives instead of a class, because they also match bytes.
 _SKIPPED = "|".join(("\\s", "\\x00", "\\x0b", *"\"'`", *"\u00a0\u3000\ufeff\u2018\u2019\u201c\u201d"))
 _BEGINS = "|".join(("=", "\\+", "-", "@", *"\uff1d\uff0b\uff0d\uff20\u2212"))
 _FORMULA = f"^(?:{_SKIPPED})*(?:{_BEGINS})|^[\\t\\r\\n]"
@@ -44,7 +44,7 @@ _AS_THEY_ARE: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Export:
-    """A statement of the store's `stream`, the form of its rows, and the bytes that come before them."""
+    """A statement for the store's `stream`, the format of its rows, and the bytes before them."""
 
     statement: Statement
     form: StreamFormat
@@ -52,7 +52,7 @@ class Export:
 
 
 def make_export(query: ExportQuery, application: str) -> Export:
-    """Return what to ask about `application`."""
+    """Return the export of `query` about `application`."""
     csv_columns = _spreadsheet_columns if query.csv == "spreadsheet" else _csv_columns
     columns = {"ndjson": _line, "csv": csv_columns, "parquet": ", ".join}[query.format](query.fields)
     conditions = "".join(f"\n  AND {filter_condition(filter_)}" for filter_ in query.filters)
@@ -87,7 +87,7 @@ def _json(name: str) -> str:
 
 
 def _spreadsheet_columns(fields: Sequence[str]) -> str:
-    """Return the columns with an apostrophe before each text that a spreadsheet would take for a formula."""
+    """Return the columns, with an apostrophe before each text that looks like a formula to a spreadsheet."""
     texts = [name for name in fields if name not in _NO_FORMULAS]
     hardened = {name: f"if(match({name}, {{formula:String}}), concat('\\'', {name}), {name})" for name in texts}
     return _csv_columns(fields, hardened)
@@ -96,6 +96,6 @@ def _spreadsheet_columns(fields: Sequence[str]) -> str:
 def _csv_columns(fields: Sequence[str], texts: Mapping[str, str] = _AS_THEY_ARE) -> str:
     special = {"timestamp": _SECONDS, "data": _DATA_AS_JSON, **texts}
     columns = [special.get(name, name) for name in fields]
-    # The store tells a whole CSV by its last column's quotes.
+    # The store knows a complete CSV by the quotes of its last column.
     columns[-1] = f"ifNull(toString({columns[-1]}), '')"
     return ", ".join(columns)

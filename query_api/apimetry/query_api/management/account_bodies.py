@@ -1,4 +1,4 @@
-"""The JSON of management: what may be sent, and how records are shown."""
+"""The JSON of management: bodies of requests, and records in responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apimetry.store.accounts.records import FOREVER_DAYS, MAX_RETENTION_DAYS, ch
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400
-# What the store's UInt32 holds.
+# The largest UInt32, the store's type.
 MAX_APPLICATIONS = 2**32 - 1
 
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
@@ -43,7 +43,7 @@ class ApplicationInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What is to change of an application; what is left out stays."""
+    """A change of an application; absent members stay as they are."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     retention_days: RetentionDays | msgspec.UnsetType | None = msgspec.UNSET
@@ -51,7 +51,7 @@ class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an organization may have; None is no limit."""
+    """The limits of an organization; None is no limit."""
 
     name: str
     max_buckets: MaxBuckets | None = None
@@ -59,12 +59,12 @@ class PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     max_api_calls: RequestLimit | None = None
 
     def as_plan(self) -> Plan:
-        """Return the record; raises AccountInvalid for a name that is none."""
+        """Return the record; raises AccountInvalid for an invalid name."""
         return Plan(checked_name(self.name), self.max_buckets, self.max_retention_days, self.max_api_calls)
 
 
 class OrganizationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What is to change of an organization; what is left out stays, and a plan is replaced as a whole."""
+    """A change of an organization; absent members stay as they are. A plan is replaced as a whole."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     plan: PlanBody | msgspec.UnsetType = msgspec.UNSET
@@ -84,15 +84,15 @@ class KeyRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     overlap_s: OverlapSeconds = DEFAULT_OVERLAP_S
 
 
-def kept_days(asked: int | msgspec.UnsetType | None) -> int | None:
-    """Return the store's days of a body's `retentionDays`: null is for ever there, and None is not given here."""
-    if asked is msgspec.UNSET:
+def stored_days(retention_days: int | msgspec.UnsetType | None) -> int | None:
+    """Return the days for the store of a body's `retentionDays`. Null means for ever; None: the member is absent."""
+    if retention_days is msgspec.UNSET:
         return None
-    return FOREVER_DAYS if asked is None else asked
+    return FOREVER_DAYS if retention_days is None else retention_days
 
 
 def application_json(application: Application) -> Json:
-    """Return an application as it is shown."""
+    """Return the JSON of an application."""
     return {
         "id": application.id,
         "name": application.name,
@@ -107,7 +107,7 @@ def application_json(application: Application) -> Json:
 
 
 def organization_json(organization: Organization) -> Json:
-    """Return an organization as it is shown."""
+    """Return the JSON of an organization."""
     return {
         "id": organization.id,
         "name": organization.name,
@@ -117,7 +117,7 @@ def organization_json(organization: Organization) -> Json:
 
 
 def plan_json(plan: Plan) -> Json:
-    """Return a plan as it is shown; None is no limit."""
+    """Return the JSON of a plan; None is no limit."""
     return {
         "name": plan.name,
         "maxBuckets": plan.max_applications,
@@ -127,7 +127,7 @@ def plan_json(plan: Plan) -> Json:
 
 
 def key_json(key: Key) -> Json:
-    """Return a key as it is shown: everything but the key itself."""
+    """Return the JSON of a key, without the key itself."""
     return {
         "id": key.id,
         "kind": key.kind.value,

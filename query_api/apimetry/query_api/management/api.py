@@ -1,7 +1,7 @@
 """Organization, applications and keys over HTTP, for admin keys (docs/api.md, "Management").
 
-An admin key sees and touches its own organization alone: another's application or key is a 404, like one that does
-not exist. Changes show in the accounts' snapshot before they are answered.
+An admin key reads and changes its own organization alone. Another organization's application or key is a 404. The
+accounts' snapshot has a change before its response is sent.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from apimetry.query_api.management.account_bodies import (
     KeyRotation,
     OrganizationChange,
     application_json,
-    kept_days,
     key_json,
     organization_json,
+    stored_days,
 )
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, Forbidden
@@ -41,9 +41,9 @@ T = TypeVar("T")
 
 
 class ManagementHandlers:
-    """The handlers.
+    """Handles organizations, applications and keys.
 
-    `_changing` makes each change one step within this process; between processes the last change wins.
+    With `_changing`, this process makes one change at a time. Between processes the last change wins.
     """
 
     def __init__(self, accounts: Accounts, directory: Directory, deletions: Deletions, *, plan_changes: bool) -> None:
@@ -70,15 +70,17 @@ class ManagementHandlers:
         ]
 
     async def list_applications(self, request: web.Request) -> web.Response:
-        """Answer one page of the organization's applications, the oldest first."""
+        """Return one page of the organization's applications, the oldest first."""
         access = await self._authorize(request)
-        found = await self._run(lambda: self._accounts.applications(access.organization.id))
+        applications = await self._run(lambda: self._accounts.applications(access.organization.id))
         return json_response(
-            page_of(request.query.items(), [application_json(application) for application in found], "applications")
+            page_of(
+                request.query.items(), [application_json(application) for application in applications], "applications"
+            )
         )
 
     async def create_application(self, request: web.Request) -> web.Response:
-        """Make an application: 403 over the plan's number of them, 400 over its retention."""
+        """Make an application: 403 if the plan allows no more of them, 400 if its retention is too long."""
         access = await self._authorize(request)
         body = await read_body(request, ApplicationInput)
         async with self._change():
@@ -87,17 +89,17 @@ class ManagementHandlers:
                     access.organization.id,
                     body.name,
                     application_id=body.id,
-                    retention_days=kept_days(body.retention_days),
+                    retention_days=stored_days(body.retention_days),
                     limits=body.limits.as_limits(),
                 )
             )
         return json_response({"application": application_json(made)}, status=201)
 
     async def get_application(self, request: web.Request) -> web.Response:
-        """Answer one application."""
+        """Return one application."""
         access = await self._authorize(request)
-        found = await self._run(lambda: self._application(request, access))
-        return json_response({"application": application_json(found)})
+        application = await self._run(lambda: self._application(request, access))
+        return json_response({"application": application_json(application)})
 
     async def change_application(self, request: web.Request) -> web.Response:
         """Change what the body names; stored events follow a new retention in the background."""
@@ -115,25 +117,25 @@ class ManagementHandlers:
         return json_response({"application": application_json(changed)})
 
     async def delete_application(self, request: web.Request) -> web.Response:
-        """Delete an application and revoke its keys; its events stay until their retention ends, unless asked for."""
+        """Delete an application and revoke its keys. With `events=true`, also delete its events now."""
         access = await self._authorize(request)
-        given = collect(request.query.items(), ("events",))
-        takes_events = one_of("events", single(given, "events"), ("true", "false")) == "true"
+        values = collect(request.query.items(), ("events",))
+        deletes_events = one_of("events", single(values, "events"), ("true", "false")) == "true"
         async with self._change():
-            found = await self._run(lambda: self._application(request, access))
-            await self._run(lambda: self._accounts.delete_application(found.id))
-        if not takes_events:
+            application = await self._run(lambda: self._application(request, access))
+            await self._run(lambda: self._accounts.delete_application(application.id))
+        if not deletes_events:
             return web.Response(status=204)
-        return await job_response(self._deletions, await self._deletions.delete_application(found))
+        return await job_response(self._deletions, await self._deletions.delete_application(application))
 
     async def get_organization(self, request: web.Request) -> web.Response:
-        """Answer the key's organization, with its plan."""
+        """Return the key's organization, with its plan."""
         access = await self._authorize(request)
-        found = await self._run(lambda: self._accounts.organization(access.organization.id))
-        return json_response({"organization": organization_json(found)})
+        organization = await self._run(lambda: self._accounts.organization(access.organization.id))
+        return json_response({"organization": organization_json(organization)})
 
     async def change_organization(self, request: web.Request) -> web.Response:
-        """Change the organization's name; its plan too, where whoever runs the service leaves that to admin keys."""
+        """Change the organization's name, and its plan if the setting `plan_changes` allows it."""
         access = await self._authorize(request)
         body = await read_body(request, OrganizationChange)
         if body.name is msgspec.UNSET and body.plan is msgspec.UNSET:
@@ -151,15 +153,15 @@ class ManagementHandlers:
         return json_response({"organization": organization_json(changed)})
 
     async def list_keys(self, request: web.Request) -> web.Response:
-        """Answer one page of the organization's keys, of one application where the request names it."""
+        """Return one page of the keys of the organization, or of the request's application."""
         access = await self._authorize(request)
-        wanted = access.application.id if access.application else None
-        found = await self._run(lambda: self._accounts.keys(access.organization.id))
-        rows = [key_json(key) for key in found if wanted in (None, key.application_id)]
+        application_id = access.application.id if access.application else None
+        keys = await self._run(lambda: self._accounts.keys(access.organization.id))
+        rows = [key_json(key) for key in keys if application_id in (None, key.application_id)]
         return json_response(page_of(request.query.items(), rows, "keys"))
 
     async def create_key(self, request: web.Request) -> web.Response:
-        """Make a key; the answer is the only place where it is ever shown."""
+        """Make a key. Only this response ever has the key itself."""
         access = await self._authorize(request)
         body = await read_body(request, KeyInput)
         async with self._change():
@@ -171,7 +173,7 @@ class ManagementHandlers:
         return json_response({"key": key_json(key), "secret": secret}, status=201)
 
     async def rotate_key(self, request: web.Request) -> web.Response:
-        """Make a key like an old one, which goes on working for a while."""
+        """Make a new key like an old key. The old key goes on working for a while."""
         access = await self._authorize(request)
         body = await read_body(request, KeyRotation, may_be_empty=True)
         async with self._change():
@@ -181,7 +183,7 @@ class ManagementHandlers:
         return json_response({"key": key_json(key), "secret": secret}, status=201)
 
     async def revoke_key(self, request: web.Request) -> web.Response:
-        """Revoke a key, but never the organization's last admin key: nobody could make another."""
+        """Revoke a key, but not the organization's last admin key: without it, nobody could make another."""
         access = await self._authorize(request)
         async with self._change():
             await self._run(lambda: self._accounts.revoke_key_but_the_last(self._key(request, access).id))
@@ -194,12 +196,12 @@ class ManagementHandlers:
     async def _change(self) -> AsyncIterator[None]:
         async with self._changing:
             yield
-            # The first call may have joined a refresh that began before the change.
+            # The first call may join a refresh that began before the change.
             await self._directory.refresh()
             await self._directory.refresh()
 
     async def _run(self, call: Callable[[], T]) -> T:
-        """Return what `call` does in the store's threads, its refusals mapped to answers."""
+        """Return the result of `call` in the store's threads; what the store refuses becomes an HTTP error."""
         return await run_answered(self._accounts.store, call)
 
     def _application(self, request: web.Request, access: Access) -> Application:
@@ -215,6 +217,6 @@ class ManagementHandlers:
         return self._accounts.update_application(
             application.id,
             name=None if body.name is unset else body.name,
-            retention_days=kept_days(body.retention_days),
+            retention_days=stored_days(body.retention_days),
             limits=None if body.limits is unset else body.limits.as_limits(),
         )
