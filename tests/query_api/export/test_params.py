@@ -7,7 +7,9 @@ from apimetry.serving.errors import BadRequest
 
 
 def test_without_parameters_everything_is_asked_for():
-    assert parse_export([("start", ""), ("format", "")]) == ExportQuery(0, 9_999_999_999, "ndjson", FIELDS, ())
+    assert parse_export([("start", ""), ("format", "")]) == ExportQuery(
+        0, 9_999_999_999, "ndjson", "plain", FIELDS, ()
+    )
 
 
 def test_fields_keep_their_order_once_each_however_they_are_given():
