@@ -1,7 +1,9 @@
 """The lines of logs: plain, gzip, too long, damaged, and from a pipe as they arrive."""
 
+import fcntl
 import gzip
 import os
+import resource
 import zlib
 
 import pytest
@@ -90,3 +92,18 @@ def test_a_silent_pipe_yields_none_and_a_file_has_its_own_time(tmp_path):
     os.utime(file, (5, 5))
     with open_log(str(file)) as opened:
         assert (opened.is_live, opened.written_s) == (False, 5)
+
+
+def test_a_pipe_with_a_high_descriptor_is_read_as_it_comes():
+    reader, writer = os.pipe()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    high = fcntl.fcntl(reader, fcntl.F_DUPFD, 2000)
+    try:
+        os.write(writer, b"a line\n")
+        os.close(writer)
+        assert [line for line in Log(high).lines() if line is not None] == [b"a line"]
+    finally:
+        os.close(high)
+        os.close(reader)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -177,4 +177,5 @@ def _is_of_re(node):
 
 
 def test_a_pattern_that_is_quadratic_is_found():
-    assert grows_too_fast(re.compile(r"eyJ[A-Za-z]+\.").search, "eyJ")
+    # A busy machine can hide the growth from one measurement, and not from five.
+    assert any(grows_too_fast(re.compile(r"eyJ[A-Za-z]+\.").search, "eyJ") for _ in range(5))

@@ -85,8 +85,11 @@ class Log:
         yield from _inflate(first, chunks)
 
     def _chunks(self) -> Iterator[bytes | None]:
+        # `select` takes no descriptor above 1,023.
+        waiting = select.poll()
+        waiting.register(self._descriptor, select.POLLIN)
         while True:
-            if self.is_live and not select.select([self._descriptor], [], [], TICK_S)[0]:
+            if self.is_live and not waiting.poll(1000 * TICK_S):
                 yield None
                 continue
             chunk = os.read(self._descriptor, _CHUNK_BYTES)
