@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -304,6 +305,23 @@ def test_sampling_is_unbiased_and_keeps_slow_requests(make, fake_collector):
     # 4000 requests: the sum's standard deviation is about 80.
     assert 3500 < sum(weights) < 4500
     assert [e["sample_weight"] for e in fake_collector.events if e["url"] == "/slow"] == [1] * 10
+
+
+def test_the_hosts_seeded_random_numbers_are_neither_used_nor_moved(make, fake_collector):
+    recorder = make(sample=0.5, slow_ms=1000, max_batch_events=1, flush_interval_s=0.01)
+    fake_collector.replies.extend([Reply(503), Reply(503)])
+    state = random.getstate()
+    try:
+        for _ in range(200):
+            random.seed(20)
+            before = random.getstate()
+            recorder.record(event("/a"))
+            assert random.getstate() == before
+        assert recorder.flush()
+        assert random.getstate() == before
+    finally:
+        random.setstate(state)
+    assert 50 < len(fake_collector.events) < 150
 
 
 def test_thread_ends_with_its_recorder(make, fake_collector):

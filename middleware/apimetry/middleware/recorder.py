@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 CLIENT_CLOSED: Final = 499
 """The status of a request whose client left before the last body part (nginx's number for it)."""
 
+_dice: Final = random.SystemRandom()
+"""Not the module's own generator: the host may seed it. Its seed would choose our samples, and our draws would change
+the host's numbers. The system's generator has no state that a fork by C code (uWSGI) copies to every worker."""
+
 
 class Recorder:
     """Take the events of one middleware. Thread-safe; no method raises into the host.
@@ -154,9 +158,9 @@ class Recorder:
         if event[STATUS_CODE] >= 400 or event[RESPONSE_NS] >= self._slow_ns:
             return 1
         sample = self.options.sample
-        if random.random() >= sample:  # noqa: S311 - a statistic, not a secret
+        if _dice.random() >= sample:
             return 0
-        return int(1 / sample + random.random())  # noqa: S311 - likewise
+        return int(1 / sample + _dice.random())
 
 
 def _make_exporter(options: Options, faults: Faults, host: Host) -> Exporter:

@@ -42,6 +42,8 @@ _EVENTS_AT_A_TIME: Final = 200
 A host thread that only computes keeps the lock for 5 ms. So the thread keeps the lock while a full batch waits."""
 _LOOK_S: Final = 0.05
 """How often a waiting batch checks whether the host's server is stopping. An idle thread does not check."""
+_dice: Final = random.SystemRandom()
+"""Not the module's own generator: its draws belong to the host, which may have seeded it."""
 
 
 class Worker:
@@ -293,7 +295,7 @@ class Worker:
 
     def _postpone(self, outcome: Outcome) -> None:
         ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(self._attempts, 16))
-        delay_s = max(random.uniform(0, ceiling_s), outcome.retry_after_s or 0.0)  # noqa: S311 - spreads load
+        delay_s = max(_dice.uniform(0, ceiling_s), outcome.retry_after_s or 0.0)
         self._retry_at = time.monotonic() + delay_s
         self._paused_until = time.monotonic() + (outcome.retry_after_s or 0.0)
         self._attempts += 1
@@ -302,7 +304,7 @@ class Worker:
         """Wait before the next attempt: full jitter, or the collector's Retry-After; False if the time is over."""
         ceiling_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(attempt, 16))
         retry_after_s = outcome.retry_after_s
-        delay_s = max(random.uniform(0, ceiling_s), retry_after_s or 0.0)  # noqa: S311 - spreads load
+        delay_s = max(_dice.uniform(0, ceiling_s), retry_after_s or 0.0)
         end = time.monotonic() + delay_s
         while (now := time.monotonic()) < end:
             if self._is_over(end if retry_after_s is not None else now):
