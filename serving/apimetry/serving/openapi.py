@@ -1,12 +1,14 @@
 """Building blocks of an OpenAPI document: schemas, parameters, responses and operations.
 
-The members, types, limits and enumerations of a body come from the msgspec struct that the service reads the body
-with (`struct_schema`). Prose and examples are written by hand.
+The members, types, limits and enumerations of a request's body come from the msgspec struct that the service reads
+the body with (`struct_schema`). Those of an answer, and their descriptions, come from the class that the service
+builds the answer as (`answer_schemas`). Examples, and the prose of endpoints, are written by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,9 +55,12 @@ def struct_schema(struct: type[msgspec.Struct], prose: Mapping[str, Json] | None
     Raises:
         LookupError: `prose` names a member that the struct does not have.
     """
-    (reference,), components = msgspec.json.schema_components([struct])
-    definition: dict[str, Any] = components[str(reference["$ref"]).rpartition("/")[2]]
-    members = {name: _inlined(member, components) for name, member in definition["properties"].items()}
+    (reference,), components = msgspec.json.schema_components([struct], ref_template=_REFERENCE)
+    for component in components.values():
+        # The docstring of a struct or an enumeration is about the code.
+        component.pop("description", None)
+    definition = components[_name_in(reference)]
+    members = {name: _plain(member, components) for name, member in definition["properties"].items()}
     for name, addition in (prose or {}).items():
         if name not in members:
             raise LookupError(f"{struct.__name__} has no member {name}")
@@ -64,24 +69,98 @@ def struct_schema(struct: type[msgspec.Struct], prose: Mapping[str, Json] | None
     return {"type": "object", "properties": members, "required": definition["required"], **closing}
 
 
-def _inlined(member: dict[str, Any], components: Mapping[str, Any]) -> Json:
-    """Return a member's schema with its references replaced by their schemas, and null as one of its types."""
-    if "$ref" in member:
-        name = member.pop("$ref").rpartition("/")[2]
-        return {**_inlined(dict(components[name]), components), **member}
-    for word in ("title", "description"):
-        member.pop(word, None)
-    if "enum" in member:
-        member.setdefault("type", "string")
-    if "properties" in member:
-        member["properties"] = {name: _inlined(inner, components) for name, inner in member["properties"].items()}
-    kinds = member.pop("anyOf", None)
-    if kinds is None:
-        return member
-    (kind,) = (_inlined(alternative, components) for alternative in kinds if alternative != {"type": "null"})
-    nullable: Json = {**kind, "type": [kind["type"], "null"], **member}
-    if "enum" in nullable:
-        nullable["enum"] = [*nullable["enum"], None]  # type: ignore[misc] # msgspec makes a list
+def answer_schemas(*answers: type) -> Json:
+    """Return the schemas of answers and of all objects in them, by the name of their class.
+
+    Args:
+        answers: each a `TypedDict` or a `msgspec.Struct`. A class defines the members, their order, their types and
+            limits, and the required ones; no others are allowed. Its docstring describes it. Enumerations are
+            written where they are used.
+
+    Raises:
+        ValueError: two different classes have the same name.
+    """
+    _, components = msgspec.json.schema_components(answers, ref_template=_REFERENCE)
+    classes = {name: component for name, component in components.items() if "properties" in component}
+    others = {name: component for name, component in components.items() if name not in classes}
+    for name, component in classes.items():
+        if name != component["title"]:
+            raise ValueError(f"Two classes of answers are called {component['title']}; one of them is {name}")
+    declared = {cls.__name__: cls.__annotations__ for cls in _typed_dicts(msgspec.inspect.multi_type_info(answers))}
+    return {
+        name: _closed_class(component, declared.get(name, component["properties"]), others)
+        for name, component in classes.items()
+    }
+
+
+def _closed_class(component: Mapping[str, Any], order: Iterable[str], inlined: Mapping[str, Any]) -> Json:
+    members: Json = {member: _plain(component["properties"][member], inlined) for member in order}
+    required = frozenset(component.get("required", ()))
+    optional = tuple(member for member in members if member not in required)
+    return {**_described(component), **closed(members, optional=optional)}
+
+
+def _typed_dicts(info: object, seen: set[int] | None = None) -> Iterator[type]:
+    """Return the TypedDicts in msgspec's description of types: it has their members in the order of the alphabet."""
+    seen = set() if seen is None else seen
+    if isinstance(info, msgspec.inspect.TypedDictType):
+        if id(info) in seen:
+            return
+        seen.add(id(info))
+        yield info.cls
+    parts: Iterable[object] = ()
+    if isinstance(info, (list, tuple)):
+        parts = info
+    elif isinstance(info, msgspec.Struct):
+        parts = (getattr(info, name) for name in info.__struct_fields__)
+    for part in parts:
+        yield from _typed_dicts(part, seen)
+
+
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def _name_in(reference: Mapping[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+def _described(part: Mapping[str, Any]) -> Json:
+    return {"description": inspect.cleandoc(part["description"])} if "description" in part else {}
+
+
+def _plain(part: Mapping[str, Any], inlined: Mapping[str, Any]) -> Json:
+    """Return a schema without titles, with the components `inlined` in the place of their references.
+
+    Null is one of its types: client generators read that better than a choice of two schemas.
+    """
+    plain: dict[str, Any] = {name: value for name, value in part.items() if name != "title"} | _described(part)
+    if "$ref" in plain and _name_in(plain) in inlined:
+        component = inlined[_name_in(plain)]
+        del plain["$ref"]
+        return {**_plain(component, inlined), **plain}
+    for word in ("items", "additionalProperties"):
+        if isinstance(plain.get(word), dict):
+            plain[word] = _plain(plain[word], inlined)
+    if "prefixItems" in plain:
+        plain["prefixItems"] = [_plain(item, inlined) for item in plain["prefixItems"]]
+        # `maxItems` says the same; a client generator stops at `items: false`.
+        plain.pop("items", None)
+    if "properties" in plain:
+        plain["properties"] = {name: _plain(member, inlined) for name, member in plain["properties"].items()}
+    if "enum" in plain:
+        plain.setdefault("type", "string")
+    return _with_null(plain, inlined) if "anyOf" in plain else plain
+
+
+def _with_null(union: dict[str, Any], inlined: Mapping[str, Any]) -> Json:
+    """Return a union: of one schema and null as that schema with one more type, of others as it is."""
+    kinds = [_plain(kind, inlined) for kind in union.pop("anyOf")]
+    others = [kind for kind in kinds if kind != {"type": "null"}]
+    if len(others) > 1 or "$ref" in others[0]:
+        return {"oneOf": kinds, **union}
+    nullable: Json = {**others[0], "type": [others[0]["type"], "null"], **union}
+    if "enum" in others[0]:
+        nullable["enum"] = [*others[0]["enum"], None]  # type: ignore[misc] # msgspec makes a list
     return nullable
 
 
@@ -108,14 +187,27 @@ def ref(kind: str, name: str) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def schema(name: str) -> Json:
-    """Return a reference to a schema."""
-    return ref("schemas", name)
+def schema(shape: str | type) -> Json:
+    """Return a reference to a schema: by its name, or of a class of answers."""
+    return ref("schemas", shape if isinstance(shape, str) else shape.__name__)
 
 
-def json_content(name: str, *, example: object = None, examples: Mapping[str, object] | None = None) -> Json:
-    """Return a JSON body of the schema `name`."""
-    content: Json = {"schema": schema(name)}
+def joined(*parts: Json) -> Json:
+    """Return the components of all parts.
+
+    Raises:
+        ValueError: two parts have a component of the same name.
+    """
+    names = [name for part in parts for name in part]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Two components are called {', '.join(twice)}")
+    return {name: component for part in parts for name, component in part.items()}
+
+
+def json_content(shape: str | type, *, example: object = None, examples: Mapping[str, object] | None = None) -> Json:
+    """Return a JSON body of a schema: by its name, or of a class of answers."""
+    content: Json = {"schema": schema(shape)}
     if example is not None:
         content["example"] = example
     if examples is not None:

@@ -12,7 +12,8 @@ from apimetry.query_api.management.account_bodies import (
     OrganizationChange,
 )
 from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview, usage_schemas
-from apimetry.serving.openapi import COUNT, closed, schema, struct_schema
+from apimetry.query_api.timeseries.response import Timeseries
+from apimetry.serving.openapi import COUNT, answer_schemas, closed, joined, schema, struct_schema
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.records import APPLICATION_ID_PATTERN, MAX_NAME_CHARACTERS, MAX_RETENTION_DAYS
 
@@ -30,111 +31,30 @@ _DAYS: Json = {
     "description": "Null: for ever.",
 }
 
+_ANSWERS = (
+    Timeseries,
+    # One line for each answer, in the order of the alphabet. The objects in an answer come with it.
+)
+
 
 def all_schemas() -> Json:
-    """Return every named schema."""
-    return {
-        "Error": closed(
-            {
-                "success": {"type": "boolean", "description": "Always false, and under `/v1/developer/` alone."},
-                "error": {"type": "string"},
-                "message": {"type": "string"},
-                "details": {
-                    "type": "array",
-                    "description": "What was wrong with each event of a batch that has no valid one.",
-                    "items": closed({"index": COUNT, "field": {"type": "string"}, "message": {"type": "string"}}),
-                },
-            },
-            optional=("success", "details"),
-        ),
-        **_timeseries(),
-        **usage_schemas.schemas(),
-        **insights_schemas.schemas(),
-        **overview.schemas(),
-        **_applications(),
-        **_keys(),
-        **_organization(),
-        **alerts.schemas(),
-        **jobs.schemas(),
-        **_service(),
-        "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
-    }
+    """Return every named schema.
 
-
-def _timeseries() -> Json:
-    point = {
-        "type": "array",
-        "description": "Unix seconds, value.",
-        "prefixItems": [{"type": "integer"}, {"type": ["number", "null"]}],
-        "minItems": 2,
-        "maxItems": 2,
-    }
-    return {
-        "Point": point,
-        "Timeseries": closed(
-            {
-                "groups": {
-                    "type": "object",
-                    "description": "Series by group; without `group`, one under the application's id.",
-                    "additionalProperties": {"type": "array", "items": schema("Point")},
-                },
-                "start": {"type": "integer"},
-                "end": {"type": "integer"},
-                "granularity": {"type": "integer", "description": "Milliseconds."},
-                "omitted_groups": {**COUNT, "description": "Groups beyond `limit`, where one was given."},
-                "completeness": schema("Completeness"),
-                "previous": schema("PreviousPeriod"),
-            },
-            optional=("omitted_groups", "completeness", "previous"),
-        ),
-        "PreviousPeriod": _previous_period(),
-        "Completeness": _completeness(),
-    }
-
-
-def _previous_period() -> Json:
-    return {
-        **closed(
-            {
-                "groups": {
-                    "type": "object",
-                    "description": "Series by group; each asked group has one.",
-                    "additionalProperties": {"type": "array", "items": schema("Point")},
-                },
-                "start": {"type": "integer", "description": "The asked start minus the asked span."},
-                "end": {"type": "integer", "description": "The asked start."},
-            }
-        ),
-        "description": "With `compare=previous`: the period before. Its buckets are those of the asked period, "
-        "moved by the span, and its points carry the times of their counterparts: two series can be laid over "
-        "each other. With `limit` it has the same groups.",
-    }
-
-
-def _completeness() -> Json:
-    return {
-        **closed(
-            {
-                "captured": {**COUNT, "description": "Stored and lost together."},
-                "stored": {**COUNT, "description": "Those that the store holds."},
-                "pending": {**COUNT, "description": "In living senders' buffers when they last reported."},
-                "lost": {"type": "object", "description": "By reason.", "additionalProperties": COUNT},
-                "share": {
-                    "type": ["number", "null"],
-                    "minimum": 0,
-                    "maximum": 1,
-                    "description": "Stored divided by captured, six decimals, rounded down; null: none.",
-                },
-                "senders": {**COUNT, "description": "Processes that reported in the range."},
-            }
-        ),
-        "description": "Of the events whose fate was decided in the range, widened to whole minutes, the share "
-        "that is stored: by the counts that senders with the middleware report, whatever the filters and the "
-        "weights. Reasons are the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the "
-        "collector, `unaccounted` (acknowledged and not stored: in a spool or a quarantine) and `sender_gone` "
-        "(in the buffer of a process when it was last heard, over five minutes ago). Senders of JSON report "
-        "nothing and are outside, as is what a killed process captured after its last report.",
-    }
+    Raises:
+        ValueError: two schemas have the same name.
+    """
+    return joined(
+        answer_schemas(*_ANSWERS),
+        usage_schemas.schemas(),
+        insights_schemas.schemas(),
+        overview.schemas(),
+        _applications(),
+        _keys(),
+        _organization(),
+        alerts.schemas(),
+        jobs.schemas(),
+        _service(),
+    )
 
 
 def _applications() -> Json:
@@ -211,5 +131,19 @@ def _service() -> Json:
         ),
         "Readiness": closed(
             {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}
+        ),
+        "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
+        "Error": closed(
+            {
+                "success": {"type": "boolean", "description": "Always false, and under `/v1/developer/` alone."},
+                "error": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {
+                    "type": "array",
+                    "description": "What was wrong with each event of a batch that has no valid one.",
+                    "items": closed({"index": COUNT, "field": {"type": "string"}, "message": {"type": "string"}}),
+                },
+            },
+            optional=("success", "details"),
         ),
     }

@@ -9,6 +9,7 @@ from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import FILLS, SIMPLE_AGGREGATIONS, VALUES
+from apimetry.query_api.timeseries.response import Timeseries
 from apimetry.serving.openapi import ALIAS_OF, answer, errors, json_content, operation, query_parameter, ref
 
 PATH = "/1/timeseries/{start}/{end}"
@@ -68,7 +69,7 @@ def paths(settings: QuerySettings) -> Json:
 
 def _item(name: str, summary: str, settings: QuerySettings, **more: object) -> Json:
     responses: Json = {
-        "200": answer("The series, by group.", json_content("Timeseries", examples=_EXAMPLES)),
+        "200": answer("The series, by group.", json_content(Timeseries, examples=_EXAMPLES)),
         **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
     }
     return {

@@ -19,8 +19,11 @@ those that a killed process captured after its last report. The counts ignore th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final, TypedDict
 
+from msgspec import Meta
+
+from apimetry.serving.answer_types import Count
 from apimetry.store.statement import Ask, Statement
 
 MINUTE_S: Final = 60
@@ -69,7 +72,28 @@ FROM (
 """
 
 
-def completeness(application: str, start: int, end: int, *, ask: Ask, now: int = 0) -> dict[str, object]:
+class Completeness(TypedDict):
+    """Of the events whose fate was decided in the range, widened to whole minutes, the share that is stored.
+
+    The counts are those that senders with the middleware report, whatever the filters and the weights. Reasons are
+    the senders' own (`buffer_full`, `invalid`, `shutdown`), `rejected` by the collector, `unaccounted` (acknowledged
+    and not stored: in a spool or a quarantine) and `sender_gone` (in the buffer of a process when it was last heard,
+    over five minutes ago). Senders of JSON report nothing and are outside, as is what a killed process captured after
+    its last report.
+    """
+
+    captured: Annotated[Count, Meta(description="Stored and lost together.")]
+    stored: Annotated[Count, Meta(description="Those that the store holds.")]
+    pending: Annotated[Count, Meta(description="In living senders' buffers when they last reported.")]
+    lost: Annotated[dict[str, Count], Meta(description="By reason.")]
+    share: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Stored divided by captured, six decimals, rounded down; null: none."),
+    ]
+    senders: Annotated[Count, Meta(description="Processes that reported in the range.")]
+
+
+def completeness(application: str, start: int, end: int, *, ask: Ask, now: int = 0) -> Completeness:
     """Return the counts and their share for `[start, end)`, widened to whole minutes. Blocks while `ask` does.
 
     `now` is seconds since the epoch, 0 for the store's own clock.

@@ -9,11 +9,10 @@ from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.planner import plan
 from apimetry.query_api.timeseries.comparison import previous
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.response import Point, Timeseries
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 from apimetry.store.statement import Ask, Rows
-
-Point = tuple[int, "int | float | None"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Limits:
 
 def answer_timeseries(
     query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits, now: int | None = None
-) -> dict[str, object]:
+) -> Timeseries:
     """Return the response about `application`; `now` is the time of the query, if known. Blocks while `ask` does.
 
     With `limit`, `omitted_groups` is the number of groups that are not in the response. With `compare`, `previous`
@@ -56,7 +55,7 @@ def answer_timeseries(
         limits.check(max(filled, len(rows)), groups_total)
     groups = _grouped(rows, query, application)
     limits.check(_buckets(query) * len(groups) if query.fill else len(rows), len(groups))
-    answer: dict[str, object] = {
+    answer: Timeseries = {
         "groups": {key: _filled(points, query) for key, points in groups.items()},
         "start": query.start,
         "end": query.end,
@@ -94,7 +93,7 @@ def _filled(points: list[Point], query: TimeseriesQuery) -> list[Point]:
         return points or [(query.start, _of_nothing(query))]
     if query.fill is None:
         return points
-    series: dict[int, int | float | None] = dict.fromkeys(
+    series: dict[int, float | None] = dict.fromkeys(
         query.granularity.starts(query.start, query.end), _of_nothing(query)
     )
     series.update(points)

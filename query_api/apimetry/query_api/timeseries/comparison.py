@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import period_before
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.response import Point, PreviousPeriod, Timeseries
 
 
 def previous(
     query: TimeseriesQuery,
     groups: Mapping[str, object],
-    answer: Callable[[TimeseriesQuery], Mapping[str, Any]],
-) -> dict[str, object]:
+    answer: Callable[[TimeseriesQuery], Timeseries],
+) -> PreviousPeriod:
     """Return the response's part about the period before.
 
     Args:
@@ -31,11 +31,13 @@ def previous(
     """
     earlier = _moved(query)
     span_s = query.end - query.start
-    earlier_groups: Mapping[str, list[tuple[int, int | float | None]]] = {}
+    earlier_groups: Mapping[str, list[Point]] = {}
     if groups or query.limit is None:
         earlier_groups = answer(_only(earlier, groups) if query.limit is not None else earlier)["groups"]
-    moved = {key: [(time_s + span_s, value) for time_s, value in points] for key, points in earlier_groups.items()}
-    empty: list[tuple[int, int | float | None]] = []
+    moved: dict[str, list[Point]] = {
+        key: [(time_s + span_s, value) for time_s, value in points] for key, points in earlier_groups.items()
+    }
+    empty: list[Point] = []
     if query.fill and query.granularity:
         nothing = 0 if query.fill == "zero" else None
         empty = [(time_s, nothing) for time_s in query.granularity.starts(query.start, query.end)]
