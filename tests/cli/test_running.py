@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from apimetry.cli.running import Services, collector_settings
+from apimetry.cli.running import Services, collector_settings, query_settings
 from apimetry.cli.settings import Settings
 from apimetry.collector.app import CONTROL, create_app
 from apimetry.store.accounts.accounts import Accounts
@@ -31,3 +31,20 @@ def test_a_reload_with_an_unusable_data_directory_applies_the_other_settings(ser
 def test_a_reload_makes_no_new_data_directory(services, tmp_path):
     services.reload(lambda: msgspec.structs.replace(services.settings, data_dir=str(tmp_path / "other")))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "address", "shown"),
+    [
+        ({}, "http://127.0.0.1:7998", "http://127.0.0.1:7998"),
+        ({}, None, None),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:7998", None),
+        (
+            {"public_collector_url": "https://collect.example.com/"},
+            "http://127.0.0.1:7998",
+            "https://collect.example.com",
+        ),
+    ],
+)
+def test_pages_show_the_public_address_of_the_collector_or_its_own_on_the_loopback(settings, address, shown):
+    assert query_settings(Settings(**settings), address).collector_url == shown

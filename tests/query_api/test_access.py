@@ -12,6 +12,7 @@ ADMIN = frozenset({"admin"})
 MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
+    ("GET", "/v1/me"): QUERYING,
     ("GET", "/v1/developer/usage"): QUERYING,
     ("GET", "/v1/export/events"): QUERYING,
     ("GET", "/v1/developer/insights"): QUERYING,

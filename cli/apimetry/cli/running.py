@@ -47,6 +47,8 @@ PATIENCE_S = 3.0
 PATIENCE_WITHOUT_ACCOUNTS_S = 30.0
 # The settings that SIGHUP changes in a running process. All other settings need a restart.
 RELOADABLE = frozenset({"log_level", "spool_max_bytes", "events_per_s_per_key"})
+# Where only programs on this machine reach a service.
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Reload = Callable[[], Settings]
 
@@ -112,10 +114,16 @@ def collector_settings(settings: Settings) -> CollectorSettings:
     )
 
 
-def query_settings(settings: Settings) -> QuerySettings:
-    """Return the settings of the query service."""
+def query_settings(settings: Settings, collector_address: str | None = None) -> QuerySettings:
+    """Return the settings of the query service.
+
+    `collector_address` is that of a collector in the same process. Pages show it only where it is on the loopback:
+    elsewhere applications may reach the collector by another name.
+    """
+    own_address = collector_address if settings.host in LOOPBACK else None
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
+        collector_url=settings.public_collector_url.rstrip("/") or own_address,
         allow_private_webhooks=settings.allow_private_webhooks,
         smtp=SmtpSettings(
             settings.smtp_host,
@@ -210,7 +218,12 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
     if query:
         # The document shows the default port where the system chooses the port. The banner shows the chosen one.
         collector_document = describe_collector(collector_settings(settings), settings.collector_port or DEFAULT_PORT)
-        app = create_query_service(store, directory, query_settings(settings), collector=collector_document)
+        app = create_query_service(
+            store,
+            directory,
+            query_settings(settings, services.addresses.get("collector")),
+            collector=collector_document,
+        )
         await services.start("query", app, settings.query_port)
 
 

@@ -90,6 +90,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: Annotated[
         str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
     ] = "*"
+    public_collector_url: Annotated[
+        str,
+        Meta(
+            description="address of the collector for applications: https://collect.example.com; pages show it",
+            pattern=r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        ),
+    ] = ""
     allow_private_webhooks: Annotated[
         bool, Meta(description="webhooks of alerts may go to private, loopback and link-local addresses")
     ] = False

@@ -25,6 +25,7 @@ from apimetry.query_api.http.middlewares import (
 )
 from apimetry.query_api.insights.api import InsightsHandlers
 from apimetry.query_api.management.api import ManagementHandlers
+from apimetry.query_api.me.api import MeHandlers
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.overview.api import OverviewHandlers
 from apimetry.query_api.pages.pages import Pages
@@ -80,6 +81,7 @@ def create_app(
     app.add_routes(TimeseriesHandlers(answering, settings).routes())
     app.add_routes(UsageHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
+    app.add_routes(MeHandlers(answering, directory, settings).routes())
     exports = ExportHandlers(store, directory, settings)
     app.add_routes(exports.routes())
     registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))

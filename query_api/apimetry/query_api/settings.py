@@ -28,6 +28,9 @@ class QuerySettings:
     allowed_origins: tuple[str, ...] = ("*",)
     """Origins whose pages may read responses. ``*`` lets every page read with a key, and no page change anything."""
 
+    collector_url: str | None = None
+    """Address of the collector for host applications; pages show it. None: not known."""
+
     max_points: int = 100_000
     """Points in one timeseries response, over all its groups: about 2 MB of JSON."""
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
-from apimetry.query_api.openapi import alerts, export, jobs, management, overview, timeseries, usage
+from apimetry.query_api.openapi import alerts, export, jobs, management, me, overview, timeseries, usage
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.openapi import PUBLIC, Fragment, answer, json_content, operation, schema
@@ -75,6 +75,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
         ],
         "paths": {
             **collector.paths,
+            **me.paths(),
             **timeseries.paths(settings),
             **export.paths(),
             **usage.paths(),

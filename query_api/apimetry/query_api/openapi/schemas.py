@@ -11,6 +11,7 @@ from apimetry.query_api.management.account_bodies import (
     LimitsBody,
     OrganizationChange,
 )
+from apimetry.query_api.me.response import Me
 from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview, usage_schemas
 from apimetry.query_api.timeseries.response import Timeseries
 from apimetry.serving.openapi import COUNT, answer_schemas, closed, joined, schema, struct_schema
@@ -32,6 +33,7 @@ _DAYS: Json = {
 }
 
 _ANSWERS = (
+    Me,
     Timeseries,
     # One line for each answer, in the order of the alphabet. The objects in an answer come with it.
 )

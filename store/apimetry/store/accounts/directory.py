@@ -46,6 +46,7 @@ class Principal:
     key_id: str
     organization_id: str
     application_id: str | None
+    expires_at: datetime | None = None
 
 
 class Directory:
@@ -132,7 +133,7 @@ class Directory:
         if not key.is_valid(now):
             return None
         self._note_use(key, now)
-        return Principal(key.kind, key.id, key.organization_id, key.application_id)
+        return Principal(key.kind, key.id, key.organization_id, key.application_id, key.expires_at)
 
     def application(self, application_id: str) -> Application | None:
         """Return one application; None where it is unknown or deleted."""

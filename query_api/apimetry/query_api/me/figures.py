@@ -1,0 +1,67 @@
+"""Reads what is stored of applications, and keeps it for some seconds: pages ask again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.me import sql
+from apimetry.store.statement import Ask
+
+KEPT_S = 10
+"""Seconds for which the figures of an application with events are kept."""
+
+KEPT_EMPTY_S = 1
+"""Seconds for which it is kept that an application has no events: a page waits for the first one."""
+
+_APPLICATIONS_AT_ONCE = 20
+"""Applications in one statement about single events: a statement with too many parts takes long to plan."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is stored of an application; times in microseconds since the epoch, None without events."""
+
+    first_us: int | None = None
+    last_us: int | None = None
+    has_consumers: bool = False
+    has_versions: bool = False
+    has_error_types: bool = False
+    has_urls: bool = False
+
+
+def read_figures(ask: Ask, applications: Sequence[str]) -> dict[str, Figures]:
+    """Return the figures of every application. Blocks while `ask` does."""
+    hours = {application: (first, last) for application, first, last in ask(sql.hours(applications))}
+    if not hours:
+        return dict.fromkeys(applications, Figures())
+    texts = {application: flags for application, *flags in ask(sql.texts(hours))}
+    figures = dict.fromkeys(applications, Figures())
+    names = list(hours)
+    for start in range(0, len(names), _APPLICATIONS_AT_ONCE):
+        part = {name: hours[name] for name in names[start : start + _APPLICATIONS_AT_ONCE]}
+        for application, first_us, last_us, has_urls in ask(sql.ends(part)):
+            if last_us is not None:
+                flags = map(bool, (*texts.get(application, (0, 0, 0)), has_urls))
+                figures[application] = Figures(first_us or hours[application][0] * 1_000_000, last_us, *flags)
+    return figures
+
+
+class KeptFigures:
+    """The figures that were read in the last seconds; used on the event loop alone."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, tuple[float, Figures]] = {}
+
+    def fresh(self, now: float) -> dict[str, Figures]:
+        """Return the figures that still hold at `now`, by application, and forget the others."""
+        self._figures = {name: kept for name, kept in self._figures.items() if 0 <= now - kept[0] < _kept_s(kept[1])}
+        return {name: figures for name, (_, figures) in self._figures.items()}
+
+    def keep(self, figures: Mapping[str, Figures], now: float) -> None:
+        """Keep figures that were read at `now`."""
+        self._figures |= {name: (now, read) for name, read in figures.items()}
+
+
+def _kept_s(figures: Figures) -> int:
+    return KEPT_EMPTY_S if figures.last_us is None else KEPT_S
