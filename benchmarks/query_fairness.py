@@ -5,7 +5,8 @@
 Parts: `questions` (a light question of one organization over and over: alone, and beside `--heavy` clients of another
 organization's one key, each of which asks a heavy question again as soon as it is answered), `exports` (an export of
 one organization beside two readers of another's key that take nothing). The clients and the service share the
-machine's cores; the heavy clients are a process of their own.
+machine's cores; the heavy clients are a process of their own. The load of the machine stands beside each part: other
+work takes cores from all of them, and most from a service whose neighbours in its control group are busy.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -206,8 +208,9 @@ def main() -> None:
             url = service.query_url
             for part_name, part in (("questions", questions), ("exports", exports)):
                 if part_name in options.only:
-                    print(part_name, flush=True)
+                    print(f"{part_name}, load {os.getloadavg()[0]:.1f} before", flush=True)
                     asyncio.run(part(url, light, heavy, end_s, options))
+                    print(f"  load {os.getloadavg()[0]:.1f} after")
             print(f"  refused: {queue_figures(url)}")
 
 
