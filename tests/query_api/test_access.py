@@ -2,12 +2,15 @@
 
 import pytest
 
+from apimetry.query_api.dashboard.api import PAGES
 from tests.support.oracles.query_events import Event, insert_events
 from tests.support.services.query_service import HEADER_STYLES, assert_error
 
 ANYONE = frozenset({None, "admin", "write", "read"})
 QUERYING = frozenset({"admin", "read"})
 ADMIN = frozenset({"admin"})
+# The service of these tests has no dashboard: nobody finds its files.
+BUILT = ("/s/{id}", "/assets/{name}", "/licenses.txt")
 # A route that is missing here fails the test below.
 MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
@@ -43,6 +46,8 @@ MAY = {
     ("GET", "/api/jobs"): ADMIN,
     ("GET", "/api/jobs/{id}"): ADMIN,
     ("GET", "/"): ANYONE,
+    **{("GET", f"/{page}"): ANYONE for page in PAGES},
+    **{("GET", path): ANYONE for path in BUILT},
     ("GET", "/docs"): ANYONE,
     ("GET", "/openapi.json"): ANYONE,
     ("GET", "/health"): ANYONE,
@@ -50,7 +55,7 @@ MAY = {
     ("GET", "/metrics"): ANYONE,
 }
 # Ids that do not exist: a test of who may delete deletes nothing.
-NOBODY = {"start": "0", "end": "10", "id": "nobody", "consumer": "nobody"}
+NOBODY = {"start": "0", "end": "10", "id": "nobody", "consumer": "nobody", "name": "nobody"}
 
 
 def extra_of(path):
@@ -83,7 +88,7 @@ async def test_no_key_and_a_wrong_key_are_refused_everywhere(embedded_service, k
     for (method, template), allowed in MAY.items():
         response = await embedded_service.request(method, template.format(**NOBODY), key)
         if allowed is ANYONE:
-            assert response.status == 200
+            assert response.status == (404 if template in BUILT else 200)
         else:
             extra = extra_of(template)
             body = await assert_error(response, 401, **extra)

@@ -12,6 +12,8 @@ from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.answering import Answering
+from apimetry.query_api.dashboard.api import DashboardHandlers
+from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.deletion.api import DeletionHandlers
 from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
@@ -44,18 +46,20 @@ from apimetry.store.client import Store
 from apimetry.store.jobs import Jobs
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what the service is made of
     store: Store,
     directory: Directory,
     settings: QuerySettings,
     *,
     collector: Fragment | None = None,
     clock: Callable[[], float] = time.time,
+    dashboard: Files | None = None,
 ) -> web.Application:
     """Return the query service. The caller opens and closes `store` and `directory`.
 
     `collector` is the collector's part of the OpenAPI document.
     `clock` returns seconds since the epoch: the end of queries about the time until now.
+    `dashboard` holds the built page; by default the one of this installation.
     """
     registry = new_registry()
     app = web.Application(
@@ -99,6 +103,8 @@ def create_app(
     app.add_routes(AlertHandlers(alerts, directory, reachability, clock).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
-    app.add_routes(Pages(build_document(settings, collector or Fragment())).routes())
+    pages = Pages(build_document(settings, collector or Fragment()))
+    app.add_routes(pages.routes())
+    app.add_routes(DashboardHandlers(pages.start, dashboard).routes())
     add_service_routes(app, registry, engine.unready_reasons, service="query")
     return app

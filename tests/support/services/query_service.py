@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient
 from apimetry.collector.openapi import describe
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.query_api.app import create_app
+from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
 from apimetry.store.accounts.directory import Directory
@@ -80,6 +81,8 @@ async def running_query_service(store, settings=None, **options):
     await directory.start()
     # What happens by the clock happens in the tests that ask for it.
     settings = settings or QuerySettings(evaluate_alerts=False)
+    # Without a dashboard, unless a test brings one: what a checkout has built must not change an answer.
+    options.setdefault("dashboard", Files(Path("no-dashboard")))
     app = create_app(store, directory, settings, collector=COLLECTOR_API, **options)
     client = TestClient(ListeningServer(app))
     await client.start_server()

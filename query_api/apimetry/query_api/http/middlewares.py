@@ -53,7 +53,9 @@ def compression_middleware(over_bytes: int) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         body = response.body if isinstance(response, web.Response) else None
-        if isinstance(body, bytes) and len(body) > over_bytes:
+        # A handler that names the header in Vary has chosen among bodies that were compressed at the build.
+        has_chosen = "Accept-Encoding" in response.headers.get("Vary", "")
+        if isinstance(body, bytes) and len(body) > over_bytes and not has_chosen:
             response.headers.add("Vary", "Accept-Encoding")
             response.enable_compression()
         return response

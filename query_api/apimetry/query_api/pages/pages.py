@@ -37,13 +37,12 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the pages."""
         return [
-            web.get("/", self.start),
             web.get("/docs", self.reference),
             web.get("/openapi.json", self.openapi),
         ]
 
     async def start(self, _: web.Request) -> web.Response:
-        """Answer the start page: what this is, and how to ask the first question."""
+        """Answer the root of an installation without a dashboard: what this is, and how to ask the first question."""
         return web.Response(text=self._start, content_type="text/html", headers=self._headers)
 
     async def reference(self, _: web.Request) -> web.Response:

@@ -1,0 +1,77 @@
+/** Addresses of questions about the frame of the page: range, filters, comparison and application. Pure but for state. */
+
+import { addFilters, type Filter, type Slowness } from "../filters.ts";
+import type { Step } from "../ranges.ts";
+import { application, frame, me, view, zone } from "../state.ts";
+
+export interface QuestionOptions {
+  /** Filters beside those of the page. */
+  also?: readonly Filter[];
+  /** Whether to compare, as the view says. */
+  compares?: boolean;
+  /** Another span than the page's. */
+  span?: { startS: number; endS: number };
+  /** Without the page's filters. */
+  isUnfiltered?: boolean;
+}
+
+/** Return the address of a `/v1/…` endpoint that takes start, end and filters; null before somebody signed in. */
+export function question(
+  path: string,
+  parameters: Readonly<Record<string, string | number | readonly string[]>> = {},
+  options: QuestionOptions = {},
+): string | null {
+  if (application.value === null) return null;
+  const query = new URLSearchParams();
+  const { startS, endS } = options.span ?? frame.value;
+  query.set("start", String(startS));
+  query.set("end", String(endS));
+  addCommon(query, parameters, options);
+  return `${path}?${query}`;
+}
+
+/** Return the address of a timeseries. */
+export function timeseries(
+  parameters: Readonly<Record<string, string | number | readonly string[]>>,
+  options: QuestionOptions = {},
+): string | null {
+  if (application.value === null) return null;
+  const { startS, endS } = options.span ?? frame.value;
+  const query = new URLSearchParams();
+  addCommon(query, parameters, options);
+  return `1/timeseries/${startS}/${endS}/?${query}`;
+}
+
+/** Return the parameters of a granularity: a step of the calendar is cut in the page's zone. */
+export function granularity(step: Step): Record<string, string> {
+  return typeof step === "number" ? { granularity: String(step) } : { granularity: step, tz: zone.value };
+}
+
+/** Add `application`, which only a key of an organization needs. */
+export function addApplication(query: URLSearchParams): void {
+  if (me.value?.kind === "admin" && application.value !== null) query.set("application", application.value.id);
+}
+
+function addCommon(
+  query: URLSearchParams,
+  parameters: Readonly<Record<string, string | number | readonly string[]>>,
+  options: QuestionOptions,
+): void {
+  addApplication(query);
+  for (const [name, value] of Object.entries(parameters)) {
+    if (typeof value === "string" || typeof value === "number") query.set(name, String(value));
+    else for (const member of value) query.append(name, member);
+  }
+  if (options.compares && comparesNow()) query.set("compare", view.value.compare);
+  const own: readonly Filter[] = options.isUnfiltered ? [] : view.value.filters;
+  const slowness: Slowness | null = options.isUnfiltered ? null : view.value.slowness;
+  addFilters(query, [...own, ...(options.also ?? [])], slowness);
+}
+
+/** Whether another period is shown: the same span a week before exists up to 7 days alone. */
+export function comparesNow(): boolean {
+  const { startS, endS } = frame.value;
+  if (view.value.compare === "none") return false;
+  if (startS - (endS - startS) < 0) return false;
+  return view.value.compare === "previous" || endS - startS <= 604_800;
+}

@@ -1,0 +1,47 @@
+/** Points of a timeseries made ready for a chart: aligned, filled, with the unfinished bucket apart. Pure. */
+
+export type Point = readonly [timeS: number, value: number | null];
+
+/** Series on one time axis, as charts take them. */
+export interface Aligned {
+  times: number[];
+  series: { name: string; values: (number | null)[] }[];
+}
+
+/** Return several groups of points on one axis; a group without a point at a time gets `missing` there. */
+export function align(groups: Readonly<Record<string, readonly Point[]>>, missing: number | null): Aligned {
+  const times = [...new Set(Object.values(groups).flatMap((points) => points.map(([timeS]) => timeS)))].sort(
+    (a, b) => a - b,
+  );
+  const indexes = new Map(times.map((timeS, index) => [timeS, index]));
+  const series = Object.entries(groups).map(([name, points]) => {
+    const values: (number | null)[] = new Array(times.length).fill(missing);
+    for (const [timeS, value] of points) {
+      const index = indexes.get(timeS);
+      if (index !== undefined) values[index] = value;
+    }
+    return { name, values };
+  });
+  return { times, series };
+}
+
+/** Return whether the last bucket ends after the range's end: its number is only "so far". */
+export function isUnfinished(times: readonly number[], stepS: number, endS: number, nowS: number): boolean {
+  const last = times.at(-1);
+  return last !== undefined && last + stepS > Math.min(endS, nowS);
+}
+
+/** Return each series added to those before it: the tops of a stack, in the order of the series. */
+export function stacked(series: readonly (readonly (number | null)[])[]): number[][] {
+  const tops: number[][] = [];
+  for (const values of series) {
+    const below = tops.at(-1);
+    tops.push(values.map((value, index) => (value ?? 0) + (below?.[index] ?? 0)));
+  }
+  return tops;
+}
+
+/** Return the sum of the values that are there. */
+export function total(values: readonly (number | null)[]): number {
+  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+}

@@ -1,0 +1,74 @@
+/** The start of the page: the login, the wait for a first event, or the page that the address names. */
+
+import { effect } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { render } from "preact";
+import type { Page } from "./address.ts";
+import type { Me } from "./api/answers.ts";
+import { ApiError, ask } from "./api/client.ts";
+import { dropKeyFromAddress, sessionEnded } from "./api/sign_in.ts";
+import { Login } from "./pages/Login.tsx";
+import { Overview } from "./pages/Overview.tsx";
+import { Waiting } from "./pages/Waiting.tsx";
+import { Frame } from "./parts/Frame.tsx";
+import { Keys } from "./parts/Keys.tsx";
+import { Boundary } from "./parts/States.tsx";
+import { credential } from "./session.ts";
+import { openSharedLink } from "./shared_link.ts";
+import { application, clockAheadS, me, startState, view } from "./state.ts";
+
+const PAGE_COMPONENTS: Partial<Record<Page, ComponentType>> = {
+  overview: Overview,
+};
+
+function App() {
+  if (credential.value === null) return <Login />;
+  if (me.value === null) return null;
+  const { page } = view.value;
+  const Shown = PAGE_COMPONENTS[page] ?? Overview;
+  const isWaiting = application.value !== null && application.value.firstEventAt === null;
+  return (
+    <>
+      <Frame>
+        <Boundary key={page}>{isWaiting && page !== "settings" ? <Waiting /> : <Shown />}</Boundary>
+      </Frame>
+      <Keys />
+    </>
+  );
+}
+
+function followCredential(): void {
+  let giveUp = new AbortController();
+  effect(() => {
+    giveUp.abort();
+    giveUp = new AbortController();
+    if (credential.value === null) {
+      me.value = null;
+      return;
+    }
+    ask<Me>("v1/me", giveUp.signal).then(
+      (answer) => {
+        clockAheadS.value = answer.now - Date.now() / 1000;
+        me.value = answer;
+      },
+      (error: unknown) => {
+        if (error instanceof ApiError && (error.status === 401 || error.status === 403)) sessionEnded();
+        else if (error instanceof ApiError) setTimeout(followAgain, 2000);
+      },
+    );
+  });
+}
+
+function followAgain(): void {
+  if (credential.value !== null && me.value === null) credential.value = { ...credential.value };
+}
+
+dropKeyFromAddress();
+openSharedLink();
+startState();
+followCredential();
+const root = document.getElementById("app");
+if (root !== null) {
+  root.replaceChildren();
+  render(<App />, root);
+}

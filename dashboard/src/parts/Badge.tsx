@@ -1,0 +1,44 @@
+/** Whether the numbers are whole: what senders captured against what is stored. */
+
+import { onPage } from "../address.ts";
+import type { Quality } from "../api/answers.ts";
+import { question } from "../api/questions.ts";
+import { useQuestion } from "../api/resource.ts";
+import { formatExact } from "../format.ts";
+import { frame, me, view } from "../state.ts";
+import { Link } from "./Link.tsx";
+
+/** Return the words and the tone of a completeness. */
+export function badgeOf(total: Quality["total"]): { text: string; tone: "good" | "warn" | "bad" | "none" } {
+  if (total.share === null || total.captured === 0) return { text: "no sender reports", tone: "none" };
+  const lost = Object.values(total.lost).reduce((sum, count) => sum + count, 0);
+  if (lost === 0 && total.pending > 0) return { text: `${formatExact(total.pending)} on their way`, tone: "none" };
+  if (total.share >= 1) return { text: "✓ complete", tone: "good" };
+  const percent = Math.floor(total.share * 10_000) / 100;
+  return { text: `${percent} % stored`, tone: percent < 99 ? "bad" : "warn" };
+}
+
+/** Show the badge, as a link to the data quality. */
+export function Badge() {
+  const minuteS = 60;
+  const { startS, endS } = frame.value;
+  const span = { startS: Math.floor(startS / minuteS) * minuteS, endS: Math.ceil(endS / minuteS) * minuteS };
+  const isShare = me.value?.kind === "share";
+  const quality = useQuestion<Quality>(
+    isShare
+      ? null
+      : question(
+          "v1/quality",
+          { granularity: Math.max(60, Math.ceil((endS - startS) / 100 / 60) * 60) },
+          { span, isUnfiltered: true },
+        ),
+  );
+  const data = quality.value.data;
+  if (isShare || data === null) return null;
+  const { text, tone } = badgeOf(data.total);
+  return (
+    <Link to={onPage(view.value, "quality")} class={`badge ${tone}`}>
+      {text}
+    </Link>
+  );
+}

@@ -1,0 +1,129 @@
+/** The frame of every page: the rail with the pages, the bar with range and filters, and the page below. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { addressOf, onPage, PAGES, type Page } from "../address.ts";
+import { announcement, application, badParts, me, show, showWith, view } from "../state.ts";
+import { Badge } from "./Badge.tsx";
+import { Bar } from "./Bar.tsx";
+import { firingCount } from "./firing.ts";
+import { Link } from "./Link.tsx";
+
+export const PAGE_TITLES: Record<Page, string> = {
+  overview: "Overview",
+  routes: "Routes",
+  consumers: "Consumers",
+  errors: "Errors",
+  latency: "Latency",
+  requests: "Requests",
+  alerts: "Alerts",
+  quality: "Data quality",
+  settings: "Settings",
+};
+
+/** The second key of `g` for each page. */
+export const PAGE_KEYS: Record<Page, string> = {
+  overview: "o",
+  routes: "r",
+  consumers: "c",
+  errors: "e",
+  latency: "l",
+  requests: "q",
+  alerts: "a",
+  quality: "d",
+  settings: "s",
+};
+
+/** Show the frame around a page. */
+export function Frame({ children }: { children: ComponentChildren }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const { page, own } = view.value;
+  const title = titleOf(page, own);
+  const place = `${page} ${own.route ?? ""} ${own.consumer ?? ""}`;
+  const firstPlace = useRef(place);
+  useEffect(() => {
+    document.title = `${title} · apimetry`;
+    // The focus follows to the heading of another page, but is not taken at the first one.
+    if (firstPlace.current !== place) heading.current?.focus({ preventScroll: true });
+    firstPlace.current = place;
+  }, [place, title]);
+  const isShare = me.value?.kind === "share";
+  return (
+    <div class="frame">
+      <a class="skip" href="#main">
+        Skip to the figures
+      </a>
+      {!isShare && <Rail />}
+      <div class="column">
+        <Bar heading={heading} title={title} />
+        {badParts.value.length > 0 && (
+          <p class="notice" role="alert">
+            This part of the address cannot be read: {badParts.value.join("; ")}. The rest is shown.
+          </p>
+        )}
+        <main id="main" tabIndex={-1}>
+          {children}
+        </main>
+      </div>
+      <p class="hidden" role="status" aria-live="polite">
+        {announcement.value}
+      </p>
+    </div>
+  );
+}
+
+function Rail() {
+  const applications = me.value?.applications ?? [];
+  return (
+    <nav class="rail" aria-label="Pages">
+      <p class="brand">apimetry</p>
+      <ul>
+        {PAGES.map((page) => (
+          <li key={page} class={page}>
+            <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
+              <span>{PAGE_TITLES[page]}</span>
+              {page === "alerts" && firingCount.value > 0 ? (
+                <b class="count" title={`${firingCount.value} rules fire now`}>
+                  {firingCount.value}
+                </b>
+              ) : (
+                <kbd>g{PAGE_KEYS[page]}</kbd>
+              )}
+            </Link>
+          </li>
+        ))}
+      </ul>
+      <div class="rail-foot">
+        <Badge />
+        {applications.length > 1 ? (
+          <select
+            aria-label="Application"
+            value={application.value?.id ?? ""}
+            onChange={(event) => showWith({ application: event.currentTarget.value })}
+          >
+            {applications.map(({ id, name }) => (
+              <option key={id} value={id}>
+                {name || id}
+              </option>
+            ))}
+          </select>
+        ) : (
+          <p class="application" title={application.value?.id ?? ""}>
+            {application.value?.name ?? ""}
+          </p>
+        )}
+      </div>
+    </nav>
+  );
+}
+
+function titleOf(page: Page, own: Readonly<Record<string, string>>): string {
+  if (page === "routes" && own.route !== undefined) return own.route || "(unmatched)";
+  if (page === "consumers" && own.consumer !== undefined) return own.consumer || "(none)";
+  return PAGE_TITLES[page];
+}
+
+/** Show a page, with the range and filters of now. */
+export function go(page: Page, own: Record<string, string> = {}): void {
+  if (addressOf(onPage(view.value, page, own)) !== addressOf(view.value)) show(onPage(view.value, page, own));
+}

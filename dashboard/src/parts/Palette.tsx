@@ -1,0 +1,120 @@
+/** The palette: one list of pages, routes, consumers, ranges and actions, found by typing. */
+
+import { useSignal } from "@preact/signals";
+import { onPage, PAGES } from "../address.ts";
+import type { Values } from "../api/answers.ts";
+import { question } from "../api/questions.ts";
+import { useQuestion } from "../api/resource.ts";
+import { signOut } from "../api/sign_in.ts";
+import { RANGES } from "../ranges.ts";
+import { refresh, show, showWith, view } from "../state.ts";
+import { Dialog } from "./Dialog.tsx";
+import { closeDialog, openDialog } from "./dialogs.ts";
+import { useSettled } from "./FilterDialog.tsx";
+import { PAGE_TITLES } from "./Frame.tsx";
+import { valueText } from "./Link.tsx";
+
+interface Entry {
+  kind: string;
+  text: string;
+  run: () => void;
+}
+
+/** Show the palette. */
+export function Palette() {
+  const text = useSignal("");
+  const chosen = useSignal(0);
+  const searched = useSettled(text.value, 150);
+  const parameters = { limit: 8, ...(searched === "" ? {} : { search: searched }) };
+  const routes = useQuestion<Values>(
+    question("v1/values", { field: "route", ...parameters }, { isUnfiltered: true }),
+  );
+  const consumers = useQuestion<Values>(
+    question("v1/values", { field: "consumer_id", ...parameters }, { isUnfiltered: true }),
+  );
+  const entries = [
+    ...fixedEntries().filter((entry) =>
+      `${entry.kind} ${entry.text}`.toLowerCase().includes(text.value.toLowerCase()),
+    ),
+    ...(routes.value.data?.values ?? []).map(({ value }) => ({
+      kind: "Route",
+      text: valueText("route", value),
+      run: () => show(onPage(view.value, "routes", { route: value })),
+    })),
+    ...(consumers.value.data?.values ?? []).map(({ value }) => ({
+      kind: "Consumer",
+      text: valueText("consumer_id", value),
+      run: () => show(onPage(view.value, "consumers", { consumer: value })),
+    })),
+  ];
+  const index = Math.min(chosen.value, entries.length - 1);
+  const run = (entry: Entry | undefined) => {
+    if (entry === undefined) return;
+    closeDialog();
+    entry.run();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "ArrowDown") chosen.value = Math.min(index + 1, entries.length - 1);
+    else if (event.key === "ArrowUp") chosen.value = Math.max(index - 1, 0);
+    else if (event.key === "Enter") run(entries[index]);
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <Dialog title="Go to" onClose={closeDialog} class="palette">
+      <input
+        autoFocus
+        role="combobox"
+        aria-expanded="true"
+        aria-controls="palette-entries"
+        aria-activedescendant={`palette-${index}`}
+        aria-label="Page, route, consumer, range or action"
+        value={text.value}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => {
+          text.value = event.currentTarget.value;
+          chosen.value = 0;
+        }}
+        onKeyDown={onKeyDown}
+      />
+      <div id="palette-entries" class="entries" role="listbox" aria-label="Found">
+        {entries.map((entry, at) => (
+          <div
+            key={`${entry.kind} ${entry.text}`}
+            id={`palette-${at}`}
+            role="option"
+            tabIndex={-1}
+            aria-selected={at === index}
+            onClick={() => run(entry)}
+            onKeyDown={onKeyDown}
+          >
+            <span>{entry.text}</span>
+            <span class="soft">{entry.kind}</span>
+          </div>
+        ))}
+      </div>
+    </Dialog>
+  );
+}
+
+function fixedEntries(): Entry[] {
+  return [
+    ...PAGES.map((page) => ({ kind: "Page", text: PAGE_TITLES[page], run: () => show(onPage(view.value, page)) })),
+    ...RANGES.map(({ name, label }) => ({
+      kind: "Range",
+      text: name === "all" ? label : `Last ${label}`,
+      run: () => showWith({ range: name, span: null }),
+    })),
+    {
+      kind: "Action",
+      text: "Add a filter",
+      run: () => {
+        openDialog.value = "filter";
+      },
+    },
+    { kind: "Action", text: "Remove all filters", run: () => showWith({ filters: [], slowness: null }) },
+    { kind: "Action", text: "Refresh", run: refresh },
+    { kind: "Action", text: "Sign out", run: signOut },
+  ];
+}

@@ -1,0 +1,138 @@
+/** A panel: a titled region that asks one question, keeps its old answer while it asks, and has a table and a CSV. */
+
+import { type Signal, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+import type { Resource } from "../api/resource.ts";
+import { csvOf } from "../csv.ts";
+import { showTables } from "./panel_keys.ts";
+import { Boundary, Nothing, Refusal, Slow } from "./States.tsx";
+
+/** The figures of a panel as a table: what `Table` shows and `CSV` downloads. */
+export interface PanelTable {
+  header: readonly string[];
+  rows: readonly (readonly (string | number | null)[])[];
+}
+
+interface PanelProps<T> {
+  title: string;
+  resource: Signal<Resource<T>>;
+  /** Draws an answer. */
+  children: (data: T) => ComponentChildren;
+  /** Whether an answer holds nothing to show. */
+  isEmpty?: (data: T) => boolean;
+  /** Replaces the sentence for an empty answer. */
+  empty?: ComponentChildren;
+  table?: (data: T) => PanelTable;
+  /** Controls beside the title. */
+  controls?: ComponentChildren;
+  /** The least height of the body in pixels, so that nothing moves when the answer comes. */
+  height?: number;
+  class?: string;
+  /** Why the panel cannot take a filter of the page; it is dimmed then. */
+  cannotFilter?: string | null;
+}
+
+/** Show a question and its answer. */
+export function Panel<T>(props: PanelProps<T>) {
+  const { title, resource, children, table, height = 220 } = props;
+  const { data, error, isAsking, isCurrent, answeredAtS } = resource.value;
+  const asTable = useSignal(false);
+  const id = useId();
+  const element = useRef<HTMLElement>(null);
+  useEffect(
+    () =>
+      showTables(element.current, () => {
+        asTable.value = !asTable.value;
+      }),
+    [],
+  );
+  const isBusy = isAsking && !isCurrent;
+  const body = () => {
+    if (data === null) return error === null ? null : <Refusal error={error} answeredAtS={answeredAtS} />;
+    if (props.isEmpty?.(data)) return props.empty ?? <Nothing />;
+    return asTable.value && table !== undefined ? <PlainTable title={title} table={table(data)} /> : children(data);
+  };
+  return (
+    <section
+      ref={element}
+      class={`panel ${props.class ?? ""} ${isBusy ? "busy" : ""} ${error !== null && data !== null ? "old" : ""}`}
+      aria-labelledby={id}
+      aria-busy={isBusy}
+    >
+      <header>
+        <h2 id={id}>{title}</h2>
+        {props.controls}
+        {table !== undefined && data !== null && (
+          <span class="panel-tools">
+            <button
+              type="button"
+              class="quiet"
+              aria-pressed={asTable.value}
+              onClick={() => {
+                asTable.value = !asTable.value;
+              }}
+            >
+              Table
+            </button>
+            <button type="button" class="quiet" onClick={() => download(title, table(data))}>
+              CSV
+            </button>
+          </span>
+        )}
+      </header>
+      <div class="panel-body" style={{ minHeight: `${height}px` }}>
+        {props.cannotFilter ? <p class="notice">{props.cannotFilter}</p> : null}
+        <Slow resource={resource.value} />
+        {error !== null && data !== null && <Refusal error={error} answeredAtS={answeredAtS} />}
+        {data === null && error === null && <div class="skeleton" style={{ height: `${height}px` }} />}
+        <Boundary>{body()}</Boundary>
+      </div>
+    </section>
+  );
+}
+
+function PlainTable({ title, table }: { title: string; table: PanelTable }) {
+  return (
+    <div class="scroll">
+      <table class="plain">
+        <caption class="hidden">{title}</caption>
+        <thead>
+          <tr>
+            {table.header.map((name) => (
+              <th key={name} scope="col">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {table.rows.slice(0, 500).map((row) => (
+            <tr key={row[0]}>
+              {row.map((value, column) => (
+                <td key={table.header[column]} class={typeof value === "number" ? "number" : ""}>
+                  {value ?? "–"}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Save a table as a CSV file for spreadsheets. */
+export function download(title: string, table: PanelTable): void {
+  const blob = new Blob([csvOf(table.header, table.rows)], { type: "text/csv" });
+  save(blob, `${title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.csv`);
+}
+
+/** Save a file that the page made. */
+export function save(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}

@@ -1,0 +1,162 @@
+/** The states of a panel in words: asking, nothing there, refused, unreachable, failed. */
+
+import { useSignal } from "@preact/signals";
+import { Component, type ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+import type { Summary } from "../api/answers.ts";
+import type { ApiError } from "../api/client.ts";
+import { question } from "../api/questions.ts";
+import type { Resource } from "../api/resource.ts";
+import { useQuestion } from "../api/resource.ts";
+import { filterWords } from "../filters.ts";
+import { formatExact } from "../format.ts";
+import { application, frame, refresh, showWith, view, zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
+
+/** Say why there is no answer, and what to do. */
+export function Refusal({ error, answeredAtS }: { error: ApiError; answeredAtS: number | null }) {
+  if (error.status === 400) {
+    return (
+      <div class="state" role="status">
+        <p>{error.message}</p>
+        <p class="actions">
+          <button type="button" onClick={shorten}>
+            Shorter
+          </button>
+          {view.value.filters.length > 0 && (
+            <button type="button" onClick={() => showWith({ filters: view.value.filters.slice(0, -1) })}>
+              Fewer filters
+            </button>
+          )}
+        </p>
+      </div>
+    );
+  }
+  if (error.status === 403) return <p class="state">{error.message}</p>;
+  const since = answeredAtS === null ? "" : ` since ${formatTime(answeredAtS, zone.value, true).slice(11)}`;
+  return (
+    <div class="state" role="status">
+      <p>{error.status === 0 || error.status === 503 ? `Not reachable${since}. Trying again.` : error.message}</p>
+      <p class="actions">
+        <button type="button" onClick={refresh}>
+          Now
+        </button>
+      </p>
+    </div>
+  );
+}
+
+/** Say that nothing is in the range, or that nothing passes the filters. */
+export function Nothing() {
+  const { startS, endS } = frame.value;
+  const { filters, slowness } = view.value;
+  const last = filters.at(-1);
+  const without = useQuestion<Summary>(
+    last === undefined && slowness === null ? null : question("v1/summary", {}, { isUnfiltered: true }),
+  );
+  if (last !== undefined || slowness !== null) {
+    const requests = without.value.data?.requests;
+    const words = last === undefined ? null : filterWords(last);
+    return (
+      <div class="state" role="status">
+        <p>
+          No request passes these filters.
+          {requests !== undefined && ` Without any filter there are ${formatExact(requests)}.`}
+        </p>
+        <p class="actions">
+          <button
+            type="button"
+            onClick={() =>
+              last === undefined ? showWith({ slowness: null }) : showWith({ filters: filters.slice(0, -1) })
+            }
+          >
+            {words === null ? "Remove the response time" : `Remove ${words.field} ${words.verb} ${words.value}`}
+          </button>
+        </p>
+      </div>
+    );
+  }
+  const lastAt = application.value?.lastEventAt;
+  const lastS = lastAt === null || lastAt === undefined ? null : Date.parse(lastAt) / 1000;
+  const [from, to] = [formatTime(startS, zone.value), formatTime(endS, zone.value)];
+  return (
+    <div class="state" role="status">
+      <p>
+        No requests between {from} and {from.slice(0, 10) === to.slice(0, 10) ? to.slice(11) : to} {zone.value}.
+        {lastS !== null && ` The last one was at ${formatTime(lastS, zone.value)}.`}
+      </p>
+      {lastS !== null && (lastS < startS || lastS >= endS) && (
+        <p class="actions">
+          <button
+            type="button"
+            onClick={() =>
+              showWith({
+                range: null,
+                span: { startS: Math.floor(lastS) - (endS - startS) + 60, endS: Math.floor(lastS) + 60 },
+              })
+            }
+          >
+            Go there
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** Say that the question takes long. */
+export function Slow({ resource }: { resource: Resource<unknown> }) {
+  const isSlow = useSignal(false);
+  const { isAsking, askedAtMs } = resource;
+  useEffect(() => {
+    isSlow.value = false;
+    if (!isAsking) return;
+    const timer = setTimeout(() => {
+      isSlow.value = true;
+    }, 5000);
+    return () => clearTimeout(timer);
+  }, [isAsking, askedAtMs]);
+  if (!isSlow.value || !isAsking) return null;
+  return (
+    <div class="slow" role="status">
+      Still asking. This range is read from the events themselves.
+      <button type="button" onClick={() => showWith({ range: "24h", span: null })}>
+        Use 24 h
+      </button>
+    </div>
+  );
+}
+
+interface BoundaryState {
+  error: Error | null;
+}
+
+/** Keep a failure inside of one panel. */
+export class Boundary extends Component<{ children: ComponentChildren }, BoundaryState> {
+  override state: BoundaryState = { error: null };
+
+  override componentDidCatch(error: Error): void {
+    // biome-ignore lint/suspicious/noConsole: a fault of the page is for whoever mends it
+    console.error(error);
+    this.setState({ error });
+  }
+
+  override render() {
+    if (this.state.error === null) return this.props.children;
+    return (
+      <div class="state" role="alert">
+        <p>This panel failed. The rest works.</p>
+        <p class="actions">
+          <button type="button" onClick={() => this.setState({ error: null })}>
+            Reload it
+          </button>
+        </p>
+      </div>
+    );
+  }
+}
+
+function shorten(): void {
+  const { startS, endS } = frame.value;
+  showWith({ range: null, span: { startS: Math.floor((startS + endS) / 2), endS } });
+}

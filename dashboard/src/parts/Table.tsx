@@ -1,0 +1,126 @@
+/** A table of figures: sorted by its headers, walked with j and k, at most 100 rows in the page. */
+
+import type { ComponentChildren } from "preact";
+import type { View } from "../address.ts";
+import { show, showWith, view } from "../state.ts";
+
+export interface Column<Row> {
+  /** The name by which the address sorts; absent: the column does not sort. */
+  sort?: string;
+  title: string;
+  isNumber?: boolean;
+  cell: (row: Row) => ComponentChildren;
+  /** Hidden on a phone. */
+  isMinor?: boolean;
+}
+
+interface TableProps<Row> {
+  caption: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  /** The order where the address names none, such as `-requests`. */
+  defaultSort?: string;
+  /** The view that a row opens. */
+  open?: (row: Row) => View;
+  /** Called where a row is opened and `open` is absent. */
+  onOpen?: (row: Row) => void;
+  isOpen?: (row: Row) => boolean;
+  /** What is shown below an open row. */
+  detail?: (row: Row) => ComponentChildren;
+  /** What `x` does: exclude the row's value. */
+  exclude?: (row: Row) => void;
+}
+
+const MAX_ROWS = 100;
+
+/** Show rows. */
+export function Table<Row>(props: TableProps<Row>) {
+  const { caption, columns, rows, keyOf } = props;
+  const sort = view.value.sort ?? props.defaultSort ?? "";
+  const open = (row: Row) => {
+    if (props.open !== undefined) show(props.open(row));
+    else props.onOpen?.(row);
+  };
+  const onKeyDown = (event: KeyboardEvent, row: Row) => {
+    if (event.key === "Enter" && event.target === event.currentTarget) open(row);
+    else if (event.key === "x" && props.exclude !== undefined) props.exclude(row);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  return (
+    <div class="scroll">
+      <table class="rows">
+        <caption class="hidden">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th
+                key={column.title}
+                scope="col"
+                class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""}`}
+                {...ariaSort(column.sort, sort)}
+              >
+                {column.sort === undefined ? (
+                  column.title
+                ) : (
+                  <button
+                    type="button"
+                    class="sort"
+                    onClick={() => showWith({ sort: nextSort(column.sort ?? "", sort) })}
+                  >
+                    {column.title}
+                    <span aria-hidden="true">{arrow(column.sort, sort)}</span>
+                  </button>
+                )}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.slice(0, MAX_ROWS).map((row) => (
+            <>
+              <tr
+                key={keyOf(row)}
+                tabIndex={-1}
+                data-row
+                class={props.isOpen?.(row) ? "open" : ""}
+                onKeyDown={(event) => onKeyDown(event, row)}
+              >
+                {columns.map((column) => (
+                  <td
+                    key={column.title}
+                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""}`}
+                  >
+                    {column.cell(row)}
+                  </td>
+                ))}
+              </tr>
+              {props.isOpen?.(row) && props.detail !== undefined && (
+                <tr key={`${keyOf(row)} detail`} class="detail">
+                  <td colSpan={columns.length}>{props.detail(row)}</td>
+                </tr>
+              )}
+            </>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function ariaSort(column: string | undefined, sort: string): { "aria-sort"?: "ascending" | "descending" } {
+  if (column === undefined || sort.replace(/^-/, "") !== column) return {};
+  return { "aria-sort": sort.startsWith("-") ? "descending" : "ascending" };
+}
+
+function arrow(column: string, sort: string): string {
+  if (sort.replace(/^-/, "") !== column) return "";
+  return sort.startsWith("-") ? " ↓" : " ↑";
+}
+
+/** A first click sorts the largest first, a second one the smallest. */
+function nextSort(column: string, sort: string): string {
+  return sort === `-${column}` ? column : `-${column}`;
+}

@@ -1,0 +1,10 @@
+/** Which dialog of the frame is open. */
+
+import { signal } from "@preact/signals";
+
+export const openDialog = signal<"filter" | "range" | "share" | "palette" | "keys" | null>(null);
+
+/** Close the open dialog. */
+export function closeDialog(): void {
+  openDialog.value = null;
+}

@@ -1,0 +1,65 @@
+/** Who looks: the key or token of this tab, where it is kept, and how it is forgotten. */
+
+import { computed, signal } from "@preact/signals";
+
+/** What a question is signed with; `kind` says what the page may show. */
+export interface Credential {
+  secret: string;
+  kind: "read" | "admin" | "share";
+}
+
+const STORED = "apimetry.session";
+
+/** The credential of every question; null: the login shows. */
+export const credential = signal<Credential | null>(stored());
+
+/** The admin key that Settings asked for; in memory only, for 15 minutes. */
+export const adminKey = signal<string | null>(null);
+
+export const isSignedIn = computed(() => credential.value !== null);
+
+const ADMIN_KEY_MS = 15 * 60 * 1000;
+let forgetting: ReturnType<typeof setTimeout> | undefined;
+
+/** Keep a credential in this tab, or in this browser where `stays` (read keys only). */
+export function signIn(secret: string, kind: Credential["kind"], stays: boolean): void {
+  const text = JSON.stringify({ secret, kind });
+  (stays && kind === "read" ? localStorage : sessionStorage).setItem(STORED, text);
+  credential.value = { secret, kind };
+}
+
+/** Forget every credential in this tab and this browser. */
+export function forget(): void {
+  sessionStorage.removeItem(STORED);
+  localStorage.removeItem(STORED);
+  lockSettings();
+  credential.value = null;
+}
+
+/** Hold an admin key in memory for Settings. */
+export function unlockSettings(key: string): void {
+  clearTimeout(forgetting);
+  adminKey.value = key;
+  forgetting = setTimeout(lockSettings, ADMIN_KEY_MS);
+}
+
+/** Forget the admin key. */
+export function lockSettings(): void {
+  clearTimeout(forgetting);
+  adminKey.value = null;
+}
+
+function stored(): Credential | null {
+  const text = sessionStorage.getItem(STORED) ?? localStorage.getItem(STORED);
+  if (text === null) return null;
+  try {
+    const kept: unknown = JSON.parse(text);
+    if (typeof kept !== "object" || kept === null || !("secret" in kept) || !("kind" in kept)) return null;
+    const { secret, kind } = kept;
+    if (typeof secret !== "string" || (kind !== "read" && kind !== "admin" && kind !== "share")) return null;
+    return { secret, kind };
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,134 @@
+/** The state of the page: the view in the address, the time it looks at, and who looks. */
+
+import { computed, effect, signal } from "@preact/signals";
+import { addressOf, parseAddress, type View } from "./address.ts";
+import type { Me } from "./api/answers.ts";
+import { forgetAnswers, ROOT } from "./api/client.ts";
+import { type NamedRange, rangeNamed, roundedEnd, type Step, stepsFor } from "./ranges.ts";
+import { browserZone } from "./zones.ts";
+
+const KEPT_ZONE = "apimetry.zone";
+
+const first = read();
+
+/** The view that the address names. */
+export const view = signal<View>(first.view);
+/** Parts of the address that cannot be read. */
+export const badParts = signal<string[]>(first.bad);
+/** What the service says of the credential; null until it answered. */
+export const me = signal<Me | null>(null);
+/** How often the page was refreshed; panels ask again when it changes. */
+export const refreshes = signal(0);
+/** Whether a chart is being dragged: then nothing refreshes. */
+export const isDragging = signal(false);
+/** What a screen reader is told. */
+export const announcement = signal("");
+/** Seconds by which the service's clock is ahead of this one. */
+export const clockAheadS = signal(0);
+
+const keptZone = signal(localStorage.getItem(KEPT_ZONE));
+const shownAtS = signal(Date.now() / 1000);
+
+/** The application that is asked about; null for an admin key before an application is known. */
+export const application = computed(() => {
+  const applications = me.value?.applications ?? [];
+  const named = applications.find(({ id }) => id === view.value.application);
+  return named ?? applications[0] ?? null;
+});
+
+export const zone = computed(() => view.value.zone ?? keptZone.value ?? browserZone());
+
+export interface Frame {
+  startS: number;
+  endS: number;
+  countStep: Step;
+  percentileStep: Step;
+  /** null: the range is a picked span, or does not refresh. */
+  refreshS: number | null;
+  named: NamedRange | null;
+}
+
+/** The range that every panel of the page asks for, with one end. */
+export const frame = computed<Frame>(() => {
+  const { span, range } = view.value;
+  if (span !== null) {
+    return { ...span, ...stepsFor(span.endS - span.startS), refreshS: null, named: null };
+  }
+  const named = rangeNamed(range ?? "24h");
+  if (named === undefined) throw new RangeError(`no range ${range}`);
+  const endS = roundedEnd(shownAtS.value + clockAheadS.value, named.lengthS);
+  const firstAt = application.value?.firstEventAt;
+  const firstS = firstAt === null || firstAt === undefined ? endS - 86_400 : Math.floor(Date.parse(firstAt) / 1000);
+  const startS = named.lengthS === null ? Math.min(firstS, endS - 60) : Math.max(0, endS - named.lengthS);
+  const steps = named.lengthS === null ? stepsFor(endS - startS) : named;
+  return {
+    startS,
+    endS,
+    countStep: steps.countStep,
+    percentileStep: steps.percentileStep,
+    refreshS: named.refreshS,
+    named,
+  };
+});
+
+/** Show another view: a change that a person made, so *Back* returns. */
+export function show(next: View): void {
+  const address = new URL(addressOf(next), ROOT).href;
+  if (address === location.href) return;
+  history.pushState(null, "", address);
+  badParts.value = [];
+  shownAtS.value = Date.now() / 1000;
+  view.value = next;
+}
+
+/** Change parts of the view. */
+export function showWith(parts: Partial<View>): void {
+  show({ ...view.value, ...parts });
+}
+
+/** Return the address of a view, for a link. */
+export function linkTo(next: View): string {
+  return new URL(addressOf(next), ROOT).href;
+}
+
+/** Return the address of this view with its start and end pinned. */
+export function pinnedLink(): string {
+  const { startS, endS } = frame.value;
+  return linkTo({ ...view.value, range: null, span: { startS, endS }, zone: zone.value });
+}
+
+/** Keep a time zone for this browser, and name it in the address. */
+export function chooseZone(name: string): void {
+  localStorage.setItem(KEPT_ZONE, name);
+  keptZone.value = name;
+  showWith({ zone: name });
+}
+
+/** Ask everything again, up to now. */
+export function refresh(): void {
+  forgetAnswers();
+  shownAtS.value = Date.now() / 1000;
+  refreshes.value += 1;
+}
+
+/** Follow the browser's *Back*, and refresh as the range says while the tab is seen. Call it once. */
+export function startState(): void {
+  addEventListener("popstate", () => {
+    const { view: next, bad } = read();
+    view.value = next;
+    badParts.value = bad;
+  });
+  effect(() => {
+    const everyS = frame.value.refreshS;
+    if (everyS === null) return;
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible" && !isDragging.value) refresh();
+    }, everyS * 1000);
+    return () => clearInterval(timer);
+  });
+}
+
+function read(): { view: View; bad: string[] } {
+  const path = decodeURI(location.pathname.slice(ROOT.pathname.length));
+  return parseAddress(path, new URLSearchParams(location.search));
+}

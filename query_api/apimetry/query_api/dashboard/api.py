@@ -1,0 +1,70 @@
+"""The routes of the dashboard: the page at each of its paths, and the assets."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from apimetry.query_api.dashboard.files import Files
+from apimetry.query_api.dashboard.headers import ASSET_HEADERS, PAGE_HEADERS
+from apimetry.serving.errors import Handler, NotFound
+
+PAGES = ("routes", "consumers", "errors", "latency", "requests", "alerts", "quality", "settings")
+"""The paths of the page beside the root. `dashboard/src/address.ts` has the same."""
+
+
+class DashboardHandlers:
+    """Answer the page and its assets; `fallback` answers the root where the installation has no dashboard."""
+
+    def __init__(self, fallback: Handler, files: Files | None = None) -> None:
+        self._fallback = fallback
+        self._files = files or Files()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of the page, of shared links, and of the assets."""
+        return [
+            web.get("/", self.page),
+            *(web.get(f"/{name}", self.page) for name in PAGES),
+            web.get("/s/{id}", self.shared),
+            web.get("/assets/{name}", self.asset),
+            web.get("/licenses.txt", self.licenses),
+        ]
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """Answer the page, which reads its address itself."""
+        site = self._files.site()
+        if site is None:
+            return await self._fallback(request)
+        return _page(request, *site.page_at(0))
+
+    async def shared(self, request: web.Request) -> web.StreamResponse:
+        """Answer the page for a shared link, whose token is in the part of the address that is never sent."""
+        site = self._files.site()
+        if site is None:
+            raise NotFound("This installation has no dashboard")
+        return _page(request, *site.page_at(1))
+
+    async def asset(self, request: web.Request) -> web.Response:
+        """Answer an asset in the smallest encoding that the client accepts."""
+        site = self._files.site()
+        asset = None if site is None else site.assets.get(request.match_info["name"])
+        if asset is None:
+            raise NotFound("No such asset")
+        encoding, body = asset.body_for(request.headers.get("Accept-Encoding", ""))
+        headers = {**ASSET_HEADERS, "Content-Type": asset.content_type, "Vary": "Accept-Encoding"}
+        if encoding != "identity":
+            headers["Content-Encoding"] = encoding
+        return web.Response(body=body, headers=headers)
+
+    async def licenses(self, _: web.Request) -> web.Response:
+        """Answer the licences of what the page is made of."""
+        site = self._files.site()
+        if site is None:
+            raise NotFound("This installation has no dashboard")
+        return web.Response(text=site.licenses, content_type="text/plain")
+
+
+def _page(request: web.Request, body: bytes, etag: str) -> web.Response:
+    headers = {**PAGE_HEADERS, "ETag": etag}
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": "text/html; charset=utf-8"})
