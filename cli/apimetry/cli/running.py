@@ -123,6 +123,7 @@ def query_settings(settings: Settings, collector_address: str | None = None) -> 
     own_address = collector_address if settings.host in LOOPBACK else None
     return QuerySettings(
         allowed_origins=origins_in(settings.allowed_origins),
+        public_url=settings.public_url.rstrip("/") or None,
         collector_url=settings.public_collector_url.rstrip("/") or own_address,
         allow_private_webhooks=settings.allow_private_webhooks,
         smtp=SmtpSettings(

@@ -25,6 +25,7 @@ else:
 ENVIRONMENT_PREFIX = "APIMETRY_"
 CONFIG_FILE = "apimetry.toml"
 SECRET = {"secret": True}
+PUBLIC_ADDRESS = r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 
 class SettingsError(ValueError):
@@ -90,11 +91,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: Annotated[
         str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
     ] = "*"
+    public_url: Annotated[
+        str,
+        Meta(
+            description="address of the query service for people: https://apimetry.example.com; alerts link to it",
+            pattern=PUBLIC_ADDRESS,
+        ),
+    ] = ""
     public_collector_url: Annotated[
         str,
         Meta(
             description="address of the collector for applications: https://collect.example.com; pages show it",
-            pattern=r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+            pattern=PUBLIC_ADDRESS,
         ),
     ] = ""
     allow_private_webhooks: Annotated[

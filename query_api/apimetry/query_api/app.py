@@ -8,6 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.alerting.api import AlertHandlers
+from apimetry.query_api.alerting.history import AlertHistoryHandlers
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
@@ -101,6 +102,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
         allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
     )
     app.add_routes(AlertHandlers(alerts, directory, reachability, clock).routes())
+    app.add_routes(AlertHistoryHandlers(answering).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
     pages = Pages(build_document(settings, collector or Fragment()))

@@ -28,6 +28,9 @@ class QuerySettings:
     allowed_origins: tuple[str, ...] = ("*",)
     """Origins whose pages may read responses. ``*`` lets every page read with a key, and no page change anything."""
 
+    public_url: str | None = None
+    """Address of this service for people, without a slash at its end; alerts link to it. None: not known."""
+
     collector_url: str | None = None
     """Address of the collector for host applications; pages show it. None: not known."""
 

@@ -80,6 +80,23 @@ async def test_rules_come_in_pages_and_those_of_deleted_applications_do_not(embe
     assert (await embedded_service.answer("/api/alerts", "admin"))["alerts"] == []
 
 
+async def test_a_read_key_sees_the_rules_of_its_application_without_their_addresses(embedded_service):
+    other = {"name": "Other", "id": "other"}
+    assert (await embedded_service.request("POST", "/api/applications", json=other)).status == 201
+    rule = (await made(embedded_service, webhookUrl="https://hooks.example.com/x"))["alert"]
+    hidden = (await made(embedded_service, application="other"))["alert"]
+    shown = {name: value for name, value in rule.items() if name != "webhookUrl"}
+    assert (await embedded_service.answer("/api/alerts"))["alerts"] == [shown]
+    assert await embedded_service.answer(f"/api/alerts/{rule['id']}") == {"alert": shown}
+    assert (await embedded_service.answer(f"/api/alerts/{rule['id']}/events"))["events"] == []
+    for path in (f"/api/alerts/{hidden['id']}", f"/api/alerts/{hidden['id']}/events"):
+        await assert_error(await embedded_service.get(path), 404, hidden["id"])
+        assert (await embedded_service.get(path, "admin")).status == 200
+    for method, path in [("PATCH", ""), ("DELETE", ""), ("POST", "/rotate")]:
+        response = await embedded_service.request(method, f"/api/alerts/{rule['id']}{path}", "read", json={})
+        await assert_error(response, 403, "Only Admin keys can manage alert rules")
+
+
 BAD_RULES = [
     ({"application": "theirs"}, 404, "theirs"),
     ({"application": "nobody"}, 404, "nobody"),

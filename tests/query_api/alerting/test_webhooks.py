@@ -7,7 +7,9 @@ import hmac
 import json
 import logging
 import socket
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import pytest
@@ -109,8 +111,32 @@ async def test_an_event_arrives_signed_as_standard_webhooks_says():
             },
             "value": 12.5,
             "firedAt": "2026-03-02T12:00:00Z",
+            "url": None,
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "window_s", "start"), [(Transition.firing, 300, 1800), (Transition.resolved, 7200, 7200)]
+)
+async def test_a_message_leads_to_the_page_with_the_rules_filters_and_the_time_before_it_fired(kind, window_s, start):
+    filters = {"include": ("route:/v1/café?x&y", "method:GET"), "exclude": ("status_code:404",)}
+    event = replace(EVENT, kind=kind, at=NOW + timedelta(minutes=9))
+    async with Receiver(204) as receiver:
+        rule = replace(rule_to(receiver.url()), window_s=window_s, **filters)
+        async with webhook_session(allow_private=True) as session:
+            webhooks = Webhooks(session, allow_private=True, public_url="https://example.com/apimetry")
+            assert await webhooks.deliver(rule, event, SHOP) == ("delivered", 1)
+    page = urlsplit(json.loads(receiver.got[0][2])["data"]["url"])
+    assert (page.scheme, page.netloc, page.path) == ("https", "example.com", "/apimetry/")
+    assert parse_qsl(page.query) == [
+        ("app", "shop"),
+        ("start", str(int(NOW.timestamp()) - start)),
+        ("end", str(int(NOW.timestamp()) + 540)),
+        ("is", "route:/v1/café?x&y"),
+        ("is", "method:GET"),
+        ("not", "status_code:404"),
+    ]
 
 
 @pytest.mark.parametrize(

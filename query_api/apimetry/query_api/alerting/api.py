@@ -1,4 +1,4 @@
-"""Alert rules over HTTP, for admin keys (docs/api.md, "Management")."""
+"""Alert rules over HTTP (docs/api.md, "Management"): admin keys change them, read keys look."""
 
 from __future__ import annotations
 
@@ -58,10 +58,9 @@ class AlertHandlers:
         ]
 
     async def list_rules(self, request: web.Request) -> web.Response:
-        """Answer one page of the organization's rules, of one application where the request names it."""
-        access = await self._authorize(request)
-        wanted = access.application.id if access.application else None
-        rows = await self._run(lambda: self._shown(access.organization.id, wanted))
+        """Answer one page of the organization's rules, of one application where the request or its key names it."""
+        access = await self._authorize_reading(request)
+        rows = await self._run(lambda: self._shown(access))
         return json_response(page_of(request.query.items(), rows, "alerts"))
 
     async def create_rule(self, request: web.Request) -> web.Response:
@@ -80,8 +79,9 @@ class AlertHandlers:
 
     async def get_rule(self, request: web.Request) -> web.Response:
         """Answer one rule and where it stands."""
-        access = await self._authorize(request)
-        return json_response({"alert": await self._run(lambda: self._one(self._rule(request, access)))})
+        access = await self._authorize_reading(request)
+        shown = await self._run(lambda: self._one(self._rule(request, access)))
+        return json_response({"alert": _visible(shown, access)})
 
     async def change_rule(self, request: web.Request) -> web.Response:
         """Change what the body names; a paused rule is not evaluated and stays where it stands."""
@@ -122,24 +122,40 @@ class AlertHandlers:
 
     async def list_events(self, request: web.Request) -> web.Response:
         """Answer one page of what a rule did, the last first, of its last thousand events."""
-        access = await self._authorize(request)
+        access = await self._authorize_reading(request)
         found = await self._run(lambda: self._alerts.events(self._rule(request, access).id))
         return json_response(page_of(request.query.items(), [event_json(*each) for each in found], "events"))
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="manage alert rules")
 
+    async def _authorize_reading(self, request: web.Request) -> Access:
+        return await authorize(
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="see alert rules and their events"
+        )
+
     async def _run(self, call: Callable[[], T]) -> T:
         return await run_answered(self._alerts.store, call)
 
     def _rule(self, request: web.Request, access: Access) -> AlertRule:
         name = request.match_info["id"]
-        return owned(self._alerts.rule(name), access, "alert rule with the id", name)
+        rule = self._alerts.rule(name)
+        # A read key sees its own application alone.
+        is_hidden = access.principal.application_id not in (None, rule.application_id)
+        return owned(None if is_hidden else rule, access, "alert rule with the id", name)
 
     def _one(self, rule: AlertRule) -> dict[str, object]:
         return rule_json(rule, self._alerts.states([rule.id])[rule.id])
 
-    def _shown(self, organization_id: str, application: str | None) -> list[dict[str, object]]:
-        rules = [r for r in self._alerts.rules(organization_id) if application in (None, r.application_id)]
+    def _shown(self, access: Access) -> list[dict[str, object]]:
+        application = access.application.id if access.application else None
+        rules = [r for r in self._alerts.rules(access.organization.id) if application in (None, r.application_id)]
         states = self._alerts.states([rule.id for rule in rules])
-        return [rule_json(rule, states[rule.id]) for rule in rules]
+        return [_visible(rule_json(rule, states[rule.id]), access) for rule in rules]
+
+
+def _visible(rule: dict[str, object], access: Access) -> dict[str, object]:
+    """Return what the key may see of a rule: an address of a chat is as good as its password."""
+    if access.principal.kind is KeyKind.admin:
+        return rule
+    return {name: value for name, value in rule.items() if name != "webhookUrl"}

@@ -26,7 +26,9 @@ def evaluating(
         allow_private = settings.allow_private_webhooks
         async with webhook_session(allow_private=allow_private) as session:
             mailer = Mailer(settings.smtp)
-            webhooks = Webhooks(session, allow_private=allow_private, mailer=mailer, clock=clock)
+            webhooks = Webhooks(
+                session, allow_private=allow_private, mailer=mailer, public_url=settings.public_url, clock=clock
+            )
             evaluator = Evaluator(alerts, directory, webhooks, ask=engine.ask, owner=secrets.token_hex(8))
             async with in_background("apimetry-alerts", evaluator.run(clock)):
                 yield

@@ -29,6 +29,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
+from apimetry.query_api.alerting.links import link_of
 from apimetry.query_api.alerting.mail import Mailer, may_take_later
 from apimetry.query_api.alerting.notices import iso_utc, notice_of
 from apimetry.query_api.alerting.payloads import CHAT, pagerduty
@@ -54,8 +55,8 @@ def sign(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def payload(rule: AlertRule, event: AlertEvent, application: Application) -> bytes:
-    """Return what is sent: what happened, to which rule, of which application, and what was measured."""
+def payload(rule: AlertRule, event: AlertEvent, application: Application, url: str | None = None) -> bytes:
+    """Return what is sent: what happened, to which rule, of which application, what was measured, where to look."""
     return msgspec.json.encode(
         {
             "type": f"alert.{event.kind.value}",
@@ -74,6 +75,7 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application) -> byt
                 },
                 "value": event.value,
                 "firedAt": iso_utc(event.fired_at),
+                "url": url,
             },
         }
     )
@@ -111,19 +113,24 @@ async def webhook_session(
 
 
 class Webhooks:
-    """Delivers events; `clock` returns seconds since the epoch, `sleep` waits between attempts."""
+    """Delivers events; `clock` returns seconds since the epoch, `sleep` waits between attempts.
 
-    def __init__(
+    `public_url` is the address of the page.
+    """
+
+    def __init__(  # noqa: PLR0913 - what messages go by, by keyword
         self,
         session: aiohttp.ClientSession,
         *,
         allow_private: bool,
         mailer: Mailer | None = None,
+        public_url: str | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._session = session
         self._mailer = mailer or Mailer(SmtpSettings())
+        self._public_url = public_url
         self._allow_private = allow_private
         self._clock = clock
         self._sleep = sleep
@@ -181,7 +188,8 @@ class Webhooks:
             return msgspec.json.encode(chat(notice)), {}
         if rule.sends_by is Channel.pagerduty:
             return msgspec.json.encode(pagerduty(notice, rule.routing_key or "")), {}
-        body, timestamp = payload(rule, event, application), self.now_s()
+        body = payload(rule, event, application, link_of(self._public_url, rule, event))
+        timestamp = self.now_s()
         return body, {
             "webhook-id": event.id,
             "webhook-timestamp": str(timestamp),

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import cast
 
+from apimetry.query_api.alerting.response import DELIVERIES, AlertHistory
 from apimetry.query_api.alerting.rule_bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput
 from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
-from apimetry.serving.openapi import answer, array, closed, errors, json_content, operation, ref, struct_schema
+from apimetry.serving.openapi import (
+    answer,
+    array,
+    closed,
+    errors,
+    json_content,
+    operation,
+    query_parameter,
+    ref,
+    struct_schema,
+)
 from apimetry.serving.openapi import schema as schema_ref
 from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
 from apimetry.store.alerts.records import (
@@ -54,6 +66,11 @@ _EVENT = {
     "value": 12.5,
     "threshold": 5.0,
     "delivery": "delivered",
+}
+_LOGGED = {
+    **{name: _EVENT[name] for name in ("id", "kind", "at", "value", "threshold", "delivery")},
+    "alert": _RULE["id"],
+    "name": _RULE["name"],
 }
 _NEW = {"alert": _RULE, "secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
 _PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
@@ -107,7 +124,29 @@ def paths() -> Json:
                 parameters=list(_PAGING),
             ),
         },
+        "/v1/alert-events": {"get": _history()},
     }
+
+
+def _history() -> Json:
+    second: Json = {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S}
+    example = {"events": [_LOGGED], "next": None}
+    return _operation(
+        "getAlertHistory",
+        "What all alert rules of an application did",
+        {"200": answer("One page, the last event first.", json_content(AlertHistory, example=example))},
+        _READ_ERRORS,
+        description="The events in `[start, end)`: by default all until now. Read and admin keys.",
+        parameters=[
+            query_parameter("start", "First second, Unix time, UTC. By default all time.", second, 1795605300),
+            query_parameter(
+                "end", "The second after the last one, Unix time, UTC. By default now.", second, 1795691700
+            ),
+            ref("parameters", "Limit"),
+            query_parameter("cursor", "`next` of the page before.", {"type": "string"}, "MTc5NTY5MTcwMDo5YjJm"),
+            ref("parameters", "Application"),
+        ],
+    )
 
 
 def _rules() -> Json:
@@ -177,7 +216,8 @@ def schemas() -> Json:
                     "lastMeasuredAt": {**time, "type": ["string", "null"]},
                 }
             ),
-        }
+        },
+        optional=("webhookUrl",),
     )
     secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
     return {
@@ -203,7 +243,7 @@ def _event() -> Json:
             "firedAt": time,
             "value": {"type": "number"},
             "threshold": {"type": "number"},
-            "delivery": {"type": "string", "enum": ["none", "pending", "delivered", "failed"]},
+            "delivery": {"type": "string", "enum": list(DELIVERIES)},
         }
     )
 
@@ -233,7 +273,7 @@ def _prose() -> dict[str, Json]:
         "webhookUrl": {
             "maxLength": 2000,
             "description": "http:// or https://, or mailto: for e-mail; a private address is refused, unless the"
-            " service allows it.",
+            " service allows it. A read key does not see it.",
         },
         "channel": {"description": "The form of the messages; null: the address tells it."},
         "routingKey": {

@@ -69,7 +69,10 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             {"name": "Events", "description": "What the collector takes; write keys."},
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
-            {"name": "Alerts", "description": "Rules that are evaluated every minute; admin keys only."},
+            {
+                "name": "Alerts",
+                "description": "Rules that are evaluated every minute; admin keys, and read keys to look.",
+            },
             {"name": "Deletion", "description": "Stored events are removed for good; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.alerting.response import AlertHistory
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.management.account_bodies import (
     ApplicationChange,
@@ -33,6 +34,7 @@ _DAYS: Json = {
 }
 
 _ANSWERS = (
+    AlertHistory,
     Me,
     Timeseries,
     # One line for each answer, in the order of the alphabet. The objects in an answer come with it.

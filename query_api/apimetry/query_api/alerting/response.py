@@ -1,0 +1,32 @@
+"""The shapes of answers about alerts. The OpenAPI document takes them from here."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
+
+from apimetry.serving.answer_types import Time, one_of
+from apimetry.store.alerts.records import Transition
+
+DELIVERIES = ("none", "pending", "delivered", "failed")
+
+
+class LoggedAlertEvent(TypedDict):
+    """An alert rule fired or resolved."""
+
+    id: str
+    alert: Annotated[str, Meta(description="The rule's id.")]
+    name: Annotated[str, Meta(description="The rule's name, also of a rule that was deleted since.")]
+    kind: Annotated[str, one_of(kind.value for kind in Transition)]
+    at: Time
+    value: float
+    threshold: float
+    delivery: Annotated[str, one_of(DELIVERIES)]
+
+
+class AlertHistory(TypedDict):
+    """What all rules of an application did, the last first."""
+
+    events: list[LoggedAlertEvent]
+    next: Annotated[str | None, Meta(description="The `cursor` of the next page; null: this is the last one.")]
