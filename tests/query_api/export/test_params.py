@@ -48,5 +48,5 @@ def test_no_value_is_part_of_the_statement():
     export = make_export(query, "shop'")
     assert "OR 1" not in export.statement.sql
     assert "77777" not in export.statement.sql
-    assert export.statement.parameters["include_source"] == ["x' OR 1"]
+    assert export.statement.parameters["filter_0"] == ["x' OR 1"]
     assert export.statement.parameters["start_us"] == 77_777_000_000

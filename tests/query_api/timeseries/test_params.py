@@ -110,7 +110,7 @@ def test_the_cache_buster_of_jquery_and_the_application_are_passed_over():
         ("include", ":GET", "field:value"),
         ("include", "data:x", "field:value"),
         ("exclude", "method=GET", "field:value"),
-        ("include", "status_code:4xx", "65535"),
+        ("include", "status_code:4x", "65535"),
         ("include", "status_code:", "65535"),
         ("exclude", "status_code:65536", "65535"),
         ("exclude", "status_code:-1", "65535"),

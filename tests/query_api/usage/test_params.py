@@ -77,7 +77,7 @@ REFUSED = [
     ([("limit", "1e2")], "limit is '1e2'"),
     ([("offset", "-1")], "offset is '-1'; allowed: a whole number, 0 to 9999999999"),
     ([("offset", "99999999999")], "offset is '99999999999'"),
-    ([("status_code", "2xx")], "status_code is '2xx'; allowed: a whole number, 0 to 65535"),
+    ([("status_code", "xx")], "status_code is 'xx'; allowed: 1xx to 9xx, or a whole number, 0 to 65535"),
     ([("status_code", "65536")], "status_code is '65536'"),
     ([("start", "1705765500000")], "milliseconds"),
     ([("start", "x")], "start is 'x'"),

@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import astuple, dataclass, field, fields
 from fractions import Fraction
 
+from apimetry.query_api.planning.filters import Bound, Contains
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import encode_block
 
@@ -81,7 +82,7 @@ def expected_answer(events, query, application="shop"):
     chosen = [e for e in events if e.application == application and _counts(e, query)]
     groups = defaultdict(lambda: defaultdict(list))
     for event in chosen:
-        key = application if query.group is None else str(getattr(event, query.group))
+        key = application if query.group is None else _key(event, query.group)
         second = event.timestamp // 1_000_000
         bucket = query.granularity.floor(second) if query.granularity else query.start
         groups[key][bucket].append(event)
@@ -100,12 +101,30 @@ def expected_answer(events, query, application="shop"):
     return answer
 
 
+def _key(event, group):
+    return f"{event.status_code // 100}xx" if group == "status_class" else str(getattr(event, group))
+
+
 def _counts(event, query):
     if not query.start * 1_000_000 <= event.timestamp < query.end * 1_000_000:
         return False
     if query.aggregation != "count" and getattr(event, query.value) is None:
         return False
-    return all((getattr(event, f.field) in f.values) is not f.excludes for f in query.filters)
+    return all(passes(event, filter_) for filter_ in query.filters)
+
+
+def passes(event, filter_):
+    """Whether an event passes a filter."""
+    if isinstance(filter_, Contains):
+        return filter_.text.lower() in getattr(event, filter_.field).lower()
+    if isinstance(filter_, Bound):
+        us = event.response_us
+        return us is not None and (us <= filter_.response_us if filter_.is_upper else us >= filter_.response_us)
+    return (_value_of(event, filter_.field) in filter_.values) is not filter_.excludes
+
+
+def _value_of(event, field):
+    return event.status_code // 100 if field == "status_class" else getattr(event, field)
 
 
 def _points(buckets, query):

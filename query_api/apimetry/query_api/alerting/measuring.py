@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from string import Template
 
-from apimetry.query_api.planning.filters import parse_filters
+from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
+from apimetry.query_api.planning.filters import columns_of, parse_filters
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
-    filter_condition,
-    filter_name,
     partial_rows,
     range_parameters,
     signed,
@@ -50,15 +49,14 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
     start_s = end_s - rule.window_s
     chosen = Plan(start_s, end_s)
     if rule.metric is not Metric.latency_percentile:
-        fields = frozenset(filter_.field for filter_ in filters)
         columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
-        chosen = plan(Needs(fields, columns, start_s, end_s, subtracts=True, now=end_s))
+        chosen = plan(Needs(columns_of(filters), columns, start_s, end_s, subtracts=True, now=end_s))
     timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
-    conditions = Conditions(tuple(map(filter_condition, filters)), timed)
+    conditions = Conditions(filter_conditions(filters), timed)
     parameters: dict[str, object] = {
         "application": rule.application_id,
         **range_parameters(chosen),
-        **{filter_name(filter_): list(filter_.values) for filter_ in filters},
+        **filter_parameters(filters),
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW

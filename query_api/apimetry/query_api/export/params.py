@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, refusal, single, time_s
-from apimetry.query_api.planning.filters import Filter, parse_filters
+from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.serving.errors import BadRequest
 
 FORMATS = ("ndjson", "csv", "parquet")
@@ -35,7 +35,7 @@ FIELDS = (
     "data",
 )
 CSV_KINDS = ("plain", "spreadsheet")
-PARAMETERS = ("start", "end", "format", "csv", "fields", "include", "exclude")
+PARAMETERS = ("start", "end", "format", "csv", "fields", *FILTER_PARAMETERS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ExportQuery:
     format: str = "ndjson"
     csv: str = CSV_KINDS[0]
     fields: tuple[str, ...] = FIELDS
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[AnyFilter, ...] = ()
 
 
 def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
@@ -72,7 +72,7 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
         file_format,
         csv or CSV_KINDS[0],
         _fields(values["fields"]),
-        parse_filters(values["include"], values["exclude"]),
+        filters_of(values),
     )
 
 

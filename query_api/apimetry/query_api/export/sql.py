@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from string import Template
 
 from apimetry.query_api.export.params import ExportQuery
-from apimetry.query_api.planning.rows_sql import filter_condition, filter_name
+from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat
 
@@ -55,12 +55,12 @@ def make_export(query: ExportQuery, application: str) -> Export:
     """Return the export of `query` about `application`."""
     csv_columns = _spreadsheet_columns if query.csv == "spreadsheet" else _csv_columns
     columns = {"ndjson": _line, "csv": csv_columns, "parquet": ", ".join}[query.format](query.fields)
-    conditions = "".join(f"\n  AND {filter_condition(filter_)}" for filter_ in query.filters)
+    conditions = "".join(f"\n  AND {condition}" for condition in filter_conditions(query.filters))
     parameters = {
         "application": application,
         "start_us": query.start * 1_000_000,
         "end_us": query.end * 1_000_000,
-        **{filter_name(filter_): list(filter_.values) for filter_ in query.filters},
+        **filter_parameters(query.filters),
     }
     if query.csv == "spreadsheet":
         parameters["formula"] = _FORMULA

@@ -91,11 +91,8 @@ def _of_endpoints(found: Iterable[Group]) -> list[Group]:
 
 
 def _reads(scope: Scope, ask: Ask) -> list[Group]:
-    asked = next((filter_.values for filter_ in scope.filters if filter_.field == "method"), _READS)
-    reads = tuple(method for method in _READS if method in asked)
-    others = tuple(filter_ for filter_ in scope.filters if filter_.field != "method")
-    only = replace(scope, filters=(*others, Filter("method", reads)))
-    return _of_endpoints(groups(only, "route", Order("requests", descending=True), ask)) if reads else []
+    only = replace(scope, filters=(*scope.filters, Filter("method", _READS)))
+    return _of_endpoints(groups(only, "route", Order("requests", descending=True), ask))
 
 
 def _chatty(scope: Scope, ask: Ask) -> Rows:

@@ -8,7 +8,7 @@ from apimetry.query_api.alerting.response import DELIVERIES, AlertHistory
 from apimetry.query_api.alerting.rule_bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.timeseries import FILTER_PATTERN
+from apimetry.query_api.openapi.filters import FILTER_PATTERN
 from apimetry.serving.openapi import (
     answer,
     array,

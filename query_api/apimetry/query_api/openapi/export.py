@@ -6,7 +6,7 @@ from apimetry.query_api.export.api import CONTENT_TYPES, RETENTION_HEADER
 from apimetry.query_api.export.params import CSV_KINDS, FIELDS, FORMATS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.timeseries import filter_parameter
+from apimetry.query_api.openapi.filters import described_filters
 from apimetry.serving.openapi import answer, errors, operation, query_parameter, ref
 
 _DESCRIPTION = """Every stored event of one application in `[start, end)`, in the order of time, as a file.
@@ -72,6 +72,5 @@ def _parameters() -> list[Json]:
             style="form",
             explode=False,
         ),
-        filter_parameter("include", "Only events with this value.", "source:web-1"),
-        filter_parameter("exclude", "No events with this value.", "status_code:404"),
+        *described_filters(),
     ]

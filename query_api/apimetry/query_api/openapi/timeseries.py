@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
-from apimetry.query_api.planning.filters import DIMENSIONS, NUMERIC_DIMENSIONS
+from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.planning.filters import GROUPS
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.settings import QuerySettings
@@ -28,9 +29,6 @@ value, and never above the true maximum.
 No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
 An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out."""
 
-_TEXTS = "|".join(name for name in DIMENSIONS if name not in NUMERIC_DIMENSIONS)
-_NUMBERS = "|".join(sorted(NUMERIC_DIMENSIONS))
-FILTER_PATTERN = f"^(({_TEXTS}):|({_NUMBERS}):[0-9]{{1,5}}$)"
 _EXAMPLES = {
     "One bucket": {
         "groups": {"app": [[1412605036, 15420]]},
@@ -124,10 +122,9 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "hour",
         ),
         query_parameter(
-            "group", "One series for each value.", {"type": "string", "enum": list(DIMENSIONS)}, "consumer_id"
+            "group", "One series for each value.", {"type": "string", "enum": list(GROUPS)}, "consumer_id"
         ),
-        filter_parameter("include", "Only events with this value.", "method:GET"),
-        filter_parameter("exclude", "No events with this value.", "status_code:404"),
+        *described_filters(),
         query_parameter(
             "fill",
             "What empty buckets get, instead of being left out.",
@@ -153,20 +150,3 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "previous",
         ),
     ]
-
-
-def filter_parameter(name: str, description: str, example: str) -> Json:
-    """Return the parameter `include` or `exclude`."""
-    return {
-        "name": name,
-        "in": "query",
-        "description": f"{description} Repeatable, split at the first colon: values of one field are alternatives,"
-        " different fields must all hold.",
-        "style": "form",
-        "explode": True,
-        "schema": {
-            "type": "array",
-            "items": {"type": "string", "pattern": FILTER_PATTERN},
-        },
-        "example": [example],
-    }

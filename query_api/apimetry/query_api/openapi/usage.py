@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
-from apimetry.query_api.planning.filters import MAX_STATUS_CODE
+from apimetry.query_api.planning.filters import MAX_STATUS_CODE, STATUS_CLASS_PATTERN
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
@@ -111,9 +112,15 @@ def _window() -> list[Json]:
             **_filter("status_code", "Only requests with this status.", 429),
             "schema": {
                 "type": "array",
-                "items": {"type": "integer", "minimum": 0, "maximum": MAX_STATUS_CODE},
+                "items": {
+                    "anyOf": [
+                        {"type": "integer", "minimum": 0, "maximum": MAX_STATUS_CODE},
+                        {"type": "string", "pattern": f"^{STATUS_CLASS_PATTERN}$"},
+                    ]
+                },
             },
         },
+        *described_filters(),
     ]
 
 

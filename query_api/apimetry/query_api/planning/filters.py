@@ -1,14 +1,21 @@
-"""Filters on events: `field:value` texts in, frozen `Filter`s out. Pure.
+"""The filters that every endpoint about events takes: parameters of a query string in, frozen filters out. Pure.
 
-DIMENSIONS is the closed set of the field names that may reach SQL as identifiers; values are bound by the server.
+An endpoint adds FILTER_PARAMETERS to the parameters that it knows, and calls `filters_of`. `planning.filter_sql`
+makes the conditions of a statement from the filters, for rollups and events alike.
+
+FILTER_FIELDS is the closed set of the field names that may reach SQL; values are bound by the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
-from apimetry.query_api.http.query_string import number_in, refusal
+from apimetry.query_api.http.query_string import number_in, refusal, single
+from apimetry.serving.errors import BadRequest
 
 DIMENSIONS = (
     "consumer_id",
@@ -22,18 +29,90 @@ DIMENSIONS = (
     "error_type",
 )
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
+STATUS_CLASS = "status_class"
+GROUPS = (*DIMENSIONS, STATUS_CLASS)
+"""What events can be grouped by."""
+
+FILTER_FIELDS = GROUPS
+"""The fields of `include` and `exclude`."""
+
+TEXT_FIELDS = ("url", "route", "consumer_id", "error_type")
+"""The fields of `has`."""
+
+FILTER_PARAMETERS = ("include", "exclude", "has", "min_response_us", "max_response_us")
 MAX_STATUS_CODE = 65_535
+MAX_RESPONSE_US = 2**63 - 1
 UNMATCHED_ROUTES = ("", "(unmatched)")
 """The route of a request without a matching route: the first in logs and from other senders, the second from ours."""
+
+STATUS_CLASS_PATTERN = "[1-9][xX]{2}"
+_STATUS_CLASS = re.compile(STATUS_CLASS_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Events whose `field` is one of `values`; with `excludes`, events whose `field` is none of `values`."""
+    """Events whose `field` is one of `values`; with `excludes`, events whose `field` is none of `values`.
+
+    The values of `status_code` are numbers. The values of `status_class` are first digits: 5 for 5xx.
+    """
 
     field: str
-    values: tuple[str, ...] | tuple[int, ...]
+    values: tuple[str | int, ...]
     excludes: bool = False
+
+    @property
+    def column(self) -> str:
+        """The column that a table needs for this filter."""
+        return "status_code" if self.field == STATUS_CLASS else self.field
+
+
+@dataclass(frozen=True)
+class Contains:
+    """Events whose `field` contains `text`, in small or capital letters."""
+
+    field: str
+    text: str
+
+    @property
+    def column(self) -> str:
+        """The column that a table needs for this filter."""
+        return self.field
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Events with a known response time of at least `response_us`; with `is_upper`, of at most `response_us`."""
+
+    response_us: int
+    is_upper: bool = False
+
+    @property
+    def column(self) -> str:
+        """The column that a table needs for this filter. No rollup has it, so events answer."""
+        return "response_us"
+
+
+AnyFilter: TypeAlias = Filter | Contains | Bound
+
+
+def filters_of(values: dict[str, list[str]], own: Sequence[str] = ()) -> tuple[AnyFilter, ...]:
+    """Return the filters of a query string, of which `collect` made `values` by parameter; all must hold.
+
+    `own` are dimensions that are parameters too: `method=GET` is short for `include=method:GET`.
+
+    Raises:
+        BadRequest: names the parameter, its value and what is allowed.
+    """
+    least, most = (_bound(values, name) for name in ("min_response_us", "max_response_us"))
+    if least is not None and most is not None and least > most:
+        raise BadRequest(f"min_response_us must not be above max_response_us: they are {least} and {most}")
+    return (
+        *_parse("include", values["include"], {field: values[field] for field in own}),
+        *_parse("exclude", values["exclude"]),
+        *_contained(values["has"]),
+        *([] if least is None else [Bound(least)]),
+        *([] if most is None else [Bound(most, is_upper=True)]),
+    )
 
 
 def parse_filters(include: Iterable[str], exclude: Iterable[str]) -> tuple[Filter, ...]:
@@ -45,26 +124,61 @@ def parse_filters(include: Iterable[str], exclude: Iterable[str]) -> tuple[Filte
     return (*_parse("include", include), *_parse("exclude", exclude))
 
 
-def status_codes(name: str, values: Sequence[str]) -> tuple[int, ...]:
-    """Return the distinct status codes that a parameter names."""
-    return tuple(dict.fromkeys(number_in(name, value, range(MAX_STATUS_CODE + 1)) for value in values))
+def filter_on(group: str, keys: Iterable[str]) -> Filter:
+    """Return the filter of the events with these `keys` of a group, which is one of GROUPS."""
+    if group == STATUS_CLASS:
+        return Filter(group, tuple(int(key.removesuffix("xx")) for key in keys))
+    return Filter(group, tuple(map(int, keys)) if group in NUMERIC_DIMENSIONS else tuple(keys))
 
 
-def _parse(parameter: str, texts: Iterable[str]) -> list[Filter]:
-    values: dict[str, list[str]] = {}
+def columns_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
+    """Return the columns that a table needs for `filters`: the dimensions of a rollup, or `response_us`."""
+    return frozenset(filter_.column for filter_ in filters)
+
+
+def _parse(
+    parameter: str, texts: Iterable[str], own: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[Filter]:
+    values: dict[str, list[str | int]] = {}
+    for field, own_texts in own.items():
+        for text in own_texts:
+            values.setdefault(field, []).extend(_values(field, field, text))
     for text in filter(None, texts):
-        field, colon, value = text.partition(":")
-        if not colon or field not in DIMENSIONS:
-            raise refusal(parameter, text, f"field:value, where field is one of {', '.join(DIMENSIONS)}")
-        values.setdefault(field, []).append(value)
+        field, value = _split(parameter, text, FILTER_FIELDS)
+        values.setdefault(field, []).extend(_values(f"{parameter}={field}", field, value))
     excludes = parameter == "exclude"
-    return [
-        Filter(field, _distinct(parameter, field, texts_of_field), excludes)
-        for field, texts_of_field in sorted(values.items())
-    ]
+    return [Filter(field, tuple(dict.fromkeys(of_field)), excludes) for field, of_field in sorted(values.items())]
 
 
-def _distinct(parameter: str, field: str, values: list[str]) -> tuple[str, ...] | tuple[int, ...]:
-    if field in NUMERIC_DIMENSIONS:
-        return status_codes(f"{parameter}={field}", values)
-    return tuple(dict.fromkeys(values))
+def _split(parameter: str, text: str, fields: Sequence[str]) -> tuple[str, str]:
+    field, colon, value = text.partition(":")
+    if not colon or field not in fields:
+        shape = "field:text" if parameter == "has" else "field:value"
+        raise refusal(parameter, text, f"{shape}, where field is one of {', '.join(fields)}")
+    return field, value
+
+
+def _values(name: str, field: str, text: str) -> Sequence[str | int]:
+    """Return the values of one text; `name` is the parameter in a refusal."""
+    is_class = _STATUS_CLASS.fullmatch(text) is not None
+    if field == STATUS_CLASS:
+        if not is_class:
+            raise refusal(name, text, "1xx to 9xx")
+        return [int(text[0])]
+    if field not in NUMERIC_DIMENSIONS:
+        return [text]
+    if is_class:
+        return range(100 * int(text[0]), 100 * int(text[0]) + 100)
+    return [number_in(name, text, range(MAX_STATUS_CODE + 1), "1xx to 9xx, or a whole number")]
+
+
+def _contained(texts: Iterable[str]) -> list[Contains]:
+    pairs = [_split("has", text, TEXT_FIELDS) for text in texts if text]
+    # An empty text is in every text.
+    return [Contains(field, text) for field, text in dict.fromkeys(pairs) if text]
+
+
+def _bound(values: dict[str, list[str]], name: str) -> int | None:
+    value = single(values, name)
+    allowed = range(MAX_RESPONSE_US + 1)
+    return None if value is None else number_in(name, value, allowed, "whole microseconds")

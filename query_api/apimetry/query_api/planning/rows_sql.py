@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 
-from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
 from apimetry.query_api.planning.planner import Plan
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING, Rollup
 
@@ -159,18 +158,6 @@ def middle_of_bucket(bucket: str) -> str:
     lowest = f"(ceil(exp2({bucket} / {BUCKETS_PER_DOUBLING})) - 1)"
     highest = f"(ceil(exp2(({bucket} + 1) / {BUCKETS_PER_DOUBLING})) - 2)"
     return f"2 * {lowest} * {highest} / greatest({lowest} + {highest}, 1)"
-
-
-def filter_condition(filter_: Filter) -> str:
-    """Return the condition of a filter, on events and rollups alike; it binds `filter_name`."""
-    element = "UInt16" if filter_.field in NUMERIC_DIMENSIONS else "String"
-    operator = "NOT IN" if filter_.excludes else "IN"
-    return f"{filter_.field} {operator} {{{filter_name(filter_)}:Array({element})}}"
-
-
-def filter_name(filter_: Filter) -> str:
-    """Return the name of the parameter that holds a filter's values."""
-    return f"{'exclude' if filter_.excludes else 'include'}_{filter_.field}"
 
 
 def _and(conditions: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, Filter
+from apimetry.query_api.planning.filters import filter_on
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import period_before
 from apimetry.query_api.timeseries.params import TimeseriesQuery
@@ -59,10 +59,7 @@ def _moved(query: TimeseriesQuery) -> TimeseriesQuery:
 
 
 def _only(query: TimeseriesQuery, groups: Mapping[str, object]) -> TimeseriesQuery:
-    """Return the query about these groups alone, without a limit. Every group already passed the filters."""
-    field = query.group
-    if field is None:
+    """Return the query about these groups alone, without a limit."""
+    if query.group is None:
         return replace(query, limit=None)
-    values = tuple(map(int, groups)) if field in NUMERIC_DIMENSIONS else tuple(groups)
-    others = tuple(filter_ for filter_ in query.filters if filter_.field != field or filter_.excludes)
-    return replace(query, limit=None, filters=(*others, Filter(field, values)))
+    return replace(query, limit=None, filters=(*query.filters, filter_on(query.group, groups)))

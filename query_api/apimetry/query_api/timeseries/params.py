@@ -20,7 +20,14 @@ from apimetry.query_api.http.query_string import (
     single,
     time_s,
 )
-from apimetry.query_api.planning.filters import DIMENSIONS, Filter, parse_filters
+from apimetry.query_api.planning.filters import (
+    FILTER_PARAMETERS,
+    GROUPS,
+    STATUS_CLASS,
+    AnyFilter,
+    columns_of,
+    filters_of,
+)
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.serving.errors import BadRequest
@@ -33,8 +40,7 @@ PARAMETERS = (
     "value",
     "granularity",
     "group",
-    "include",
-    "exclude",
+    *FILTER_PARAMETERS,
     "fill",
     "limit",
     "completeness",
@@ -53,7 +59,7 @@ class TimeseriesQuery:
     value: str = "response_us"
     granularity: Granularity | None = None
     group: str | None = None
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[AnyFilter, ...] = ()
     fill: str | None = None
     limit: int | None = None
     completeness: bool = False
@@ -71,8 +77,8 @@ class TimeseriesQuery:
     @property
     def dimensions(self) -> frozenset[str]:
         """The dimensions that a table needs for this query."""
-        grouped = {self.group} if self.group else set()
-        return frozenset(grouped | {filter_.field for filter_ in self.filters})
+        group = "status_code" if self.group == STATUS_CLASS else self.group
+        return columns_of(self.filters) | ({group} if group else set())
 
     @property
     def granularity_ms(self) -> int:
@@ -104,8 +110,8 @@ def parse_timeseries(
         aggregation=_aggregation(single(values, "aggregation")),
         value=one_of("value", single(values, "value"), VALUES) or "response_us",
         granularity=_granularity(single(values, "granularity")),
-        group=one_of("group", single(values, "group"), DIMENSIONS),
-        filters=parse_filters(values["include"], values["exclude"]),
+        group=one_of("group", single(values, "group"), GROUPS),
+        filters=filters_of(values),
         fill=one_of("fill", single(values, "fill"), FILLS),
         limit=_limit(single(values, "limit"), max_groups),
         completeness=flag(values, "completeness"),

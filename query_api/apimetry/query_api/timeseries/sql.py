@@ -13,15 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from string import Template
 
-from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS
+from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters, key_of
 from apimetry.query_api.planning.planner import Needs, Plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
     bucket_columns,
-    filter_condition,
-    filter_name,
     group_key,
     middle_of_bucket,
     partial_rows,
@@ -118,13 +116,13 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     if is_limited:
         ranked = (*(column for column in keys if column.name == "key"), weights)
         parts["largest"] = _LARGEST.substitute(rows=partial_rows(plan, ranked, conditions))
-        within = (*conditions.shared, _IN_LARGEST.substitute(key=_key(query)))
+        within = (*conditions.shared, _IN_LARGEST.substitute(key=key_of(str(query.group))))
         rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
     points = _TOP.substitute(**parts, rows=all_rows) if is_top else _POINTS.substitute(**parts, rows=rows)
     parameters = {
         **_parameters(query, application),
         **range_parameters(plan),
-        **{filter_name(filter_): list(filter_.values) for filter_ in query.filters},
+        **filter_parameters(query.filters),
         "row_limit": row_limit,
     }
     return Statements(Statement(points, parameters), Statement(_SIZE.substitute(**parts, rows=rows), parameters))
@@ -138,15 +136,10 @@ def _measures(query: TimeseriesQuery) -> frozenset[str]:
     return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
 
 
-def _key(query: TimeseriesQuery) -> str:
-    # Group keys are strings (docs/api.md, "Timeseries API").
-    return f"toString({query.group})" if query.group in NUMERIC_DIMENSIONS else str(query.group)
-
-
 def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
     keys = []
     if query.group:
-        keys.append(group_key(plan, _key(query)))
+        keys.append(group_key(plan, key_of(query.group)))
     if query.granularity:
         keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.substitute(seconds=seconds(plan))))
     return keys
@@ -189,7 +182,7 @@ def _aggregate(query: TimeseriesQuery, plan: Plan) -> str:
 
 def _conditions(query: TimeseriesQuery) -> Conditions:
     measured = () if query.aggregation == "count" else (f"{query.value} IS NOT NULL",)
-    return Conditions(tuple(filter_condition(filter_) for filter_ in query.filters), measured)
+    return Conditions(filter_conditions(query.filters), measured)
 
 
 def _parameters(query: TimeseriesQuery, application: str) -> dict[str, object]:

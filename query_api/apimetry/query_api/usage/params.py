@@ -11,7 +11,7 @@ from typing import Literal
 
 from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.planning.buckets import GRANULARITIES
-from apimetry.query_api.planning.filters import Filter, status_codes
+from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.serving.errors import BadRequest
 
@@ -31,7 +31,7 @@ TIMEFRAMES = (*TIMEFRAMES_S, ALL)
 SORTS: tuple[Sort, ...] = ("requests", "errors", "latency", "timestamp")
 ORDERS = ("desc", "asc")
 FILTERS = ("consumer_id", "route", "method", "status_code")
-WINDOW_PARAMETERS = ("timeframe", "start", "end", *FILTERS)
+WINDOW_PARAMETERS = ("timeframe", "start", "end", *FILTERS, *FILTER_PARAMETERS)
 PARAMETERS = (
     "timeframe",
     "granularity",
@@ -42,6 +42,7 @@ PARAMETERS = (
     "start",
     "end",
     *FILTERS,
+    *FILTER_PARAMETERS,
     "completeness",
     "compare",
 )
@@ -68,7 +69,7 @@ class Window:
     """None: from the first event on."""
 
     end: int
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[AnyFilter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def parse_window(parameters: Iterable[tuple[str, str]], now: int) -> Window:
 def _window(values: dict[str, list[str]], now: int) -> Window:
     timeframe = one_of("timeframe", single(values, "timeframe"), TIMEFRAMES)
     start, end = single(values, "start"), single(values, "end")
-    filters = tuple(_filter(field, values[field]) for field in FILTERS if values[field])
+    filters = filters_of(values, FILTERS)
     if start is None and end is None:
         timeframe = timeframe or DEFAULT_TIMEFRAME
         return Window(None if timeframe == ALL else now - TIMEFRAMES_S[timeframe], now, filters)
@@ -159,9 +160,3 @@ def _window(values: dict[str, list[str]], now: int) -> Window:
 def _sort(value: str | None) -> Sort | None:
     one_of("sortBy", value, SORTS)
     return next((sort for sort in SORTS if sort == value), None)
-
-
-def _filter(field: str, values: list[str]) -> Filter:
-    if field == "status_code":
-        return Filter(field, status_codes(field, values))
-    return Filter(field, tuple(dict.fromkeys(values)))

@@ -17,7 +17,8 @@ from string import Template
 from typing import Literal
 
 from apimetry.query_api.planning.buckets import Buckets
-from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
+from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
+from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -25,8 +26,6 @@ from apimetry.query_api.planning.rows_sql import (
     Column,
     Conditions,
     bucket_columns,
-    filter_condition,
-    filter_name,
     group_key,
     middle_of_bucket,
     partial_rows,
@@ -172,7 +171,7 @@ class Scope:
     application: str
     start: int
     end: int
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[AnyFilter, ...] = ()
     failed: bool = False
     is_last: bool = False
 
@@ -183,7 +182,7 @@ class Scope:
     @property
     def conditions(self) -> tuple[str, ...]:
         """The filters as expressions."""
-        return (*(filter_condition(filter_) for filter_ in self.filters), *([_FAILED] if self.failed else []))
+        return (*filter_conditions(self.filters), *([_FAILED] if self.failed else []))
 
     def plan(
         self,
@@ -193,8 +192,7 @@ class Scope:
         rollups: Sequence[Rollup] = ROLLUPS,
     ) -> Plan:
         """Return the tables of rows with these dimensions and measures."""
-        filtered = {*(filter_.field for filter_ in self.filters), *(["status_code"] if self.failed else [])}
-        needed = frozenset({*dimensions, *filtered})
+        needed = columns_of(self.filters) | {*dimensions, *(["status_code"] if self.failed else [])}
         return plan(Needs(needed, measures, self.start, self.end, granularity, is_last=self.is_last), rollups)
 
     @property
@@ -204,7 +202,7 @@ class Scope:
             "application": self.application,
             "start_us": self.start * 1_000_000,
             "end_us": self.end * 1_000_000,
-            **{filter_name(filter_): list(filter_.values) for filter_ in self.filters},
+            **filter_parameters(self.filters),
         }
 
 
