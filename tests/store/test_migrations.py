@@ -26,6 +26,7 @@ NAMES = [
     "0007_jobs",
     "0008_unknown_times",
     "0009_alert_channels",
+    "0012_reports",
 ]
 
 # Kills its own process before the command with the given number.

@@ -34,7 +34,15 @@ def make_report(batch: Batch) -> Report | None:
     dropped = Counter(sender.dropped)
     if batch.rejected_total:
         dropped[REJECTED] += batch.rejected_total
-    return Report(sender.instance, sender.captured, sender.sent, sender.sent + batch.accepted, dict(dropped))
+    return Report(
+        sender.instance,
+        sender.captured,
+        sender.sent,
+        sender.sent + batch.accepted,
+        dict(dropped),
+        sender.source,
+        sender.version,
+    )
 
 
 @dataclass(slots=True)
@@ -44,6 +52,8 @@ class _Sum:
     sent: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     stored: int = 0
+    source: str = ""
+    version: str = ""
 
 
 def encode_reports(records: list[Record], quarantined: Mapping[int, int]) -> bytes:
@@ -64,8 +74,19 @@ def encode_reports(records: list[Record], quarantined: Mapping[int, int]) -> byt
         for reason, count in report.dropped.items():
             total.dropped[reason] = max(total.dropped.get(reason, 0), count)
         total.stored += record.rows - quarantined.get(index, 0)
+        total.source = max(total.source, report.source)
+        total.version = max(total.version, report.version)
     rows = (
-        (*key, total.captured, total.sent_before, total.sent, total.dropped, total.stored)
+        (
+            *key,
+            total.captured,
+            total.sent_before,
+            total.sent,
+            total.dropped,
+            total.stored,
+            total.source,
+            total.version,
+        )
         for key, total in sums.items()
     )
     return encode_block(SENDER_COLUMNS, zip(*rows, strict=True)) if sums else b""

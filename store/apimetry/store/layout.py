@@ -63,16 +63,19 @@ class Layout:
             ),
         ]
 
-    def shared_table(self, name: str, columns: str, *, order_by: str, version: str) -> list[str]:
+    def shared_table(
+        self, name: str, columns: str, *, order_by: str, version: str, ttl: str | None = None
+    ) -> list[str]:
         """Return the CREATE statement of a small table, whole on every node; per key the highest `version` stays."""
         engine = f"ReplacingMergeTree({version})"
+        ttl_clause = f"TTL {ttl}\n" if ttl else ""
         if self.cluster is not None:
             keeper = f"'/clickhouse/tables/all/{self.database}/{name}', '{{shard}}-{{replica}}'"
             engine = f"ReplicatedReplacingMergeTree({keeper}, {version})"
         return [
             (
                 f"CREATE TABLE IF NOT EXISTS {self.database}.{name}{self.on_cluster}\n({columns})\n"
-                f"ENGINE = {engine}\nORDER BY {order_by}\nSETTINGS {self._window()}"
+                f"ENGINE = {engine}\nORDER BY {order_by}\n{ttl_clause}SETTINGS {self._window()}"
             )
         ]
 

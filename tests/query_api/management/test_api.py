@@ -25,6 +25,7 @@ async def test_an_application_is_made_shown_changed_and_deleted(service):
         "name": "Blog",
         "retentionDays": 30,
         "limits": dict.fromkeys(limits),
+        "targetMs": None,
         "createdAt": application["createdAt"],
     }
     assert (await service.answer("/api/applications/blog", "admin")) == {"application": application}
@@ -40,6 +41,20 @@ async def test_an_application_is_made_shown_changed_and_deleted(service):
     assert (response.status, await response.read()) == (204, b"")
     await assert_error(await service.get("/api/applications/blog", "admin"), 404, "blog")
     await assert_error(await service.get("/1/timeseries/0/10/?application=blog", "admin"), 404, "blog")
+
+
+async def test_an_application_has_a_target_until_it_is_taken_away(embedded_service):
+    path = "/api/applications/blog"
+    await made(embedded_service, "/api/applications", name="Blog", id="blog", targetMs=3_600_000)
+    assert (await embedded_service.answer(path, "admin"))["application"]["targetMs"] == 3_600_000
+    for change, target in [({"targetMs": 300}, 300), ({"name": "New"}, 300), ({"targetMs": None}, None)]:
+        response = await embedded_service.request("PATCH", path, json=change)
+        assert (await response.json())["application"]["targetMs"] == target
+    assert (await embedded_service.answer(path, "admin"))["application"]["targetMs"] is None
+    for wrong in (0, -1, 3_600_001, 1.5, "300", True):
+        for method, where in [("PATCH", path), ("POST", "/api/applications")]:
+            body = {"name": "x", "targetMs": wrong}
+            await assert_error(await embedded_service.request(method, where, json=body), 400, "targetMs")
 
 
 async def test_a_key_works_from_when_it_is_made_until_it_is_revoked(service):

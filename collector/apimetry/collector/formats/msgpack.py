@@ -36,10 +36,11 @@ def decode_msgpack(body: bytes, target: Target, *, max_events: int) -> Batch:
     if _array_length(bytes(memoryview(envelope.events)[:5])) > max_events:
         raise too_many(max_events)
     batch = Batch(batch_id=envelope.id)
-    batch.sender = _read_sender(envelope)
-    sender = _cut_sender(batch)
+    sender = _read_sender(envelope)
+    if sender is not None:
+        sender = batch.sender = _cut(sender, batch)
     events, indexes = read_events(_WIRE, envelope.events, batch, max_events)
-    block = encode_wire_events(events, target, sender)
+    block = encode_wire_events(events, target, sender or Sender())
     out_of_range = [(indexes[position], events[position].timestamp_us / US_PER_S) for position in block.out_of_range]
     return finish(batch, block, out_of_range, target)
 
@@ -79,9 +80,8 @@ def _read_sender(envelope: Envelope) -> Sender | None:
         raise DecodeError(f"The sender record is not readable: {error}") from error
 
 
-def _cut_sender(batch: Batch) -> Sender:
+def _cut(sender: Sender, batch: Batch) -> Sender:
     """Return the sender with its strings cut to the limits of their columns; count the cut strings in `batch`."""
-    sender = batch.sender or Sender()
     source, cut_source = cut(sender.source, STRING_LIMITS["source"])
     version, cut_version = cut(sender.version, STRING_LIMITS["version"])
     batch.cut_strings += cut_source + cut_version

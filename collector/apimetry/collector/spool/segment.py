@@ -11,7 +11,8 @@ All numbers are big-endian.
   version can insert it. A change that an earlier version could not insert, such as a new column, makes a new version
   of the segment format.
 - The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`. A report is
-  `[instance, captured, sent_before, sent, {reason: dropped}]`. A reader ignores elements that a later version
+  `[instance, captured, sent_before, sent, {reason: dropped}, source, version]`; earlier versions wrote neither source
+  nor version. A reader ignores elements that a later version
   appends.
 - The file's name is `{token}.open` while it grows, and `{token}.{length}.{rows}.seg` once it is sealed. Only its
   first `length` bytes are valid.
@@ -41,6 +42,7 @@ RECORD_HEADER_BYTES = _RECORD.size + _CRC.size
 # The most that a meta part takes: a key of 16 bytes, an application and an instance of 64 characters, five numbers.
 META_BYTES = 512
 REASON_BYTES = 64
+UTF8_BYTES = 4
 NOTHING_SENT_BEFORE = 2**63
 
 
@@ -52,6 +54,13 @@ class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sent_before: int
     sent: int
     dropped: dict[str, int]
+    source: str = ""
+    version: str = ""
+
+    @property
+    def text_bytes(self) -> int:
+        """The most bytes that the texts of its sender take beyond META_BYTES."""
+        return (len(self.source) + len(self.version)) * UTF8_BYTES + len(self.dropped) * REASON_BYTES
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -74,8 +83,8 @@ class Entry:
     @property
     def record_bytes(self) -> int:
         """The most bytes that the record can take on the disk."""
-        reasons = len(self.meta.report.dropped) if self.meta.report else 0
-        return len(self.row_bytes) + RECORD_HEADER_BYTES + META_BYTES + reasons * REASON_BYTES
+        texts = self.meta.report.text_bytes if self.meta.report else 0
+        return len(self.row_bytes) + RECORD_HEADER_BYTES + META_BYTES + texts
 
 
 @dataclass(frozen=True, slots=True)

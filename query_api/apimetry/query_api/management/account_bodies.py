@@ -8,7 +8,14 @@ import msgspec
 
 from apimetry.query_api.http.json_values import Json, iso_or_none
 from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
-from apimetry.store.accounts.records import FOREVER_DAYS, MAX_RETENTION_DAYS, checked_name, days_or_none
+from apimetry.store.accounts.records import (
+    FOREVER_DAYS,
+    MAX_RETENTION_DAYS,
+    MAX_TARGET_MS,
+    NO_TARGET,
+    checked_name,
+    days_or_none,
+)
 
 MAX_OVERLAP_S = 365 * 86400
 DEFAULT_OVERLAP_S = 86400
@@ -18,6 +25,7 @@ MAX_APPLICATIONS = 2**32 - 1
 RetentionDays = Annotated[int, msgspec.Meta(ge=1, le=MAX_RETENTION_DAYS)]
 RequestLimit = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 MaxBuckets = Annotated[int, msgspec.Meta(ge=1, le=MAX_APPLICATIONS)]
+TargetMs = Annotated[int, msgspec.Meta(ge=1, le=MAX_TARGET_MS)]
 OverlapSeconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_OVERLAP_S)]
 
 
@@ -40,6 +48,7 @@ class ApplicationInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     id: str | None = None
     retention_days: RetentionDays | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsBody = LimitsBody()
+    target_ms: TargetMs | None = None
 
 
 class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -48,6 +57,7 @@ class ApplicationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     name: str | msgspec.UnsetType = msgspec.UNSET
     retention_days: RetentionDays | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsBody | msgspec.UnsetType = msgspec.UNSET
+    target_ms: TargetMs | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class PlanBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -91,6 +101,13 @@ def stored_days(retention_days: int | msgspec.UnsetType | None) -> int | None:
     return FOREVER_DAYS if retention_days is None else retention_days
 
 
+def stored_target(target_ms: int | msgspec.UnsetType | None) -> int | None:
+    """Return the target for the store of a body's `targetMs`. Null means no target; None: the member is absent."""
+    if target_ms is msgspec.UNSET:
+        return None
+    return NO_TARGET if target_ms is None else target_ms
+
+
 def application_json(application: Application) -> Json:
     """Return the JSON of an application."""
     return {
@@ -102,6 +119,7 @@ def application_json(application: Application) -> Json:
             "requestsPerHour": application.limits.per_hour,
             "requestsPerDay": application.limits.per_day,
         },
+        "targetMs": application.target_ms,
         "createdAt": iso_or_none(application.created_at),
     }
 

@@ -30,12 +30,14 @@ from apimetry.query_api.management.account_bodies import (
     key_json,
     organization_json,
     stored_days,
+    stored_target,
 )
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, Forbidden
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import Accounts, Application, Key, KeyKind
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.records import NO_TARGET
 
 T = TypeVar("T")
 
@@ -91,6 +93,7 @@ class ManagementHandlers:
                     application_id=body.id,
                     retention_days=stored_days(body.retention_days),
                     limits=body.limits.as_limits(),
+                    target_ms=body.target_ms or NO_TARGET,
                 )
             )
         return json_response({"application": application_json(made)}, status=201)
@@ -109,7 +112,7 @@ class ManagementHandlers:
             name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET
         }
         if not changes:
-            raise BadRequest("The body names nothing to change; allowed: name, retentionDays, limits")
+            raise BadRequest("The body names nothing to change; allowed: name, retentionDays, limits, targetMs")
         async with self._change():
             changed = await self._run(lambda: self._changed(self._application(request, access), body))
         if body.retention_days is not msgspec.UNSET:
@@ -219,4 +222,5 @@ class ManagementHandlers:
             name=None if body.name is unset else body.name,
             retention_days=stored_days(body.retention_days),
             limits=None if body.limits is unset else body.limits.as_limits(),
+            target_ms=stored_target(body.target_ms),
         )

@@ -12,6 +12,7 @@ _APPLICATION = {
     "name": "Shop",
     "retentionDays": 90,
     "limits": {"requestsPerMinute": 600, "requestsPerHour": None, "requestsPerDay": None},
+    "targetMs": 300,
     "createdAt": "2026-01-20T14:00:00Z",
 }
 _ORGANIZATION = {
@@ -77,7 +78,9 @@ def _applications() -> Json:
             description="More of them than the plan allows are a 403, a longer retention than it allows is a 400."
             " Without an id one is made up; without a retention it is the plan's longest, or 90 days. A retention of"
             " null keeps events for ever, where the plan has no limit.",
-            requestBody=_body("ApplicationInput", {"id": "shop", "name": "Shop", "retentionDays": 90}),
+            requestBody=_body(
+                "ApplicationInput", {"id": "shop", "name": "Shop", "retentionDays": 90, "targetMs": 300}
+            ),
         ),
     }
 
@@ -92,7 +95,8 @@ def _application() -> Json:
             "Change an application",
             {"200": answer("As it is now.", one)},
             _WRITE_ERRORS,
-            description="What the body leaves out stays. `limits` is replaced as a whole: a limit left out is none. A"
+            description="What the body leaves out stays. `limits` is replaced as a whole: a limit left out is none."
+            " A `targetMs` of null takes the target away. A"
             " new retention holds for stored events too, some seconds later (`/api/jobs`).",
             requestBody=_body("ApplicationChange", {"retentionDays": 30}),
         ),

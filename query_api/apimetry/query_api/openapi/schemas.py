@@ -17,7 +17,12 @@ from apimetry.query_api.openapi import alerts, insights_schemas, jobs, overview,
 from apimetry.query_api.timeseries.response import Timeseries
 from apimetry.serving.openapi import COUNT, answer_schemas, closed, joined, schema, struct_schema
 from apimetry.store.accounts.accounts import KeyKind
-from apimetry.store.accounts.records import APPLICATION_ID_PATTERN, MAX_NAME_CHARACTERS, MAX_RETENTION_DAYS
+from apimetry.store.accounts.records import (
+    APPLICATION_ID_PATTERN,
+    MAX_NAME_CHARACTERS,
+    MAX_RETENTION_DAYS,
+    MAX_TARGET_MS,
+)
 
 _TIME: Json = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
@@ -32,6 +37,8 @@ _DAYS: Json = {
     "maximum": MAX_RETENTION_DAYS,
     "description": "Null: for ever.",
 }
+
+_TARGET: Json = {"description": "The response time that requests are meant to keep, milliseconds. Null: none."}
 
 _ANSWERS = (
     AlertHistory,
@@ -62,11 +69,17 @@ def all_schemas() -> Json:
 
 
 def _applications() -> Json:
-    shown: Json = {"name": _NAME, "retentionDays": _DAYS, "limits": schema("RequestLimits")}
+    shown: Json = {
+        "name": _NAME,
+        "retentionDays": _DAYS,
+        "limits": schema("RequestLimits"),
+        "targetMs": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_TARGET_MS, **_TARGET},
+    }
     prose: dict[str, Json] = {
         "name": _NAME,
         "retentionDays": {"description": "Null: for ever."},
         "limits": schema("RequestLimits"),
+        "targetMs": _TARGET,
     }
     return {
         "RequestLimits": struct_schema(LimitsBody, dict.fromkeys(LimitsBody.__struct_encode_fields__, _NO_LIMIT)),
@@ -104,7 +117,7 @@ def _keys() -> Json:
         "createdAt": _TIME,
         "expiresAt": _TIME_OR_NULL,
         "revokedAt": _TIME_OR_NULL,
-        "lastUsedAt": _TIME_OR_NULL,
+        "lastUsedAt": {**_TIME_OR_NULL, "description": "A few minutes behind: it is written now and then."},
     }
     secret: Json = {"type": "string", "description": "The key itself. It is shown this once and stored nowhere."}
     return {

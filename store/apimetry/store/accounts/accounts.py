@@ -26,6 +26,7 @@ from apimetry.store.accounts.record_rows import (
 )
 from apimetry.store.accounts.records import (
     KEY_PREFIXES,
+    NO_TARGET,
     SHOWN_CHARACTERS,
     Application,
     Key,
@@ -38,6 +39,7 @@ from apimetry.store.accounts.records import (
     checked_limits,
     checked_name,
     checked_retention,
+    checked_target,
     derived_id,
     generate_key,
     hash_key,
@@ -128,7 +130,7 @@ class Accounts:
             raise RecordNotFound(f"there is no application {application_id!r}")
         return application_of(row)
 
-    def create_application(
+    def create_application(  # noqa: PLR0913 - an application's properties, by keyword
         self,
         organization_id: str,
         name: str,
@@ -136,6 +138,7 @@ class Accounts:
         application_id: str | None = None,
         retention_days: int | None = None,
         limits: RequestLimits | None = None,
+        target_ms: int = NO_TARGET,
     ) -> Application:
         """Create an application; without `application_id` its id is generated (24 hex digits).
 
@@ -154,6 +157,7 @@ class Accounts:
                 checked_retention(retention_days, plan),
                 checked_limits(limits or RequestLimits()),
                 self._stamp(),
+                checked_target(target_ms),
             )
             self._write_application(application)
             try:
@@ -170,8 +174,12 @@ class Accounts:
         name: str | None = None,
         retention_days: int | None = None,
         limits: RequestLimits | None = None,
+        target_ms: int | None = None,
     ) -> Application:
-        """Change the arguments that are not None. A new retention reaches stored events only by a job (`jobs`)."""
+        """Change the arguments that are not None; NO_TARGET takes the target away.
+
+        A new retention reaches stored events only by a job (`jobs`).
+        """
         with self._lock:
             new = self.application(application_id)
             if name is not None:
@@ -181,6 +189,8 @@ class Accounts:
                 new = replace(new, retention_days=checked_retention(retention_days, plan))
             if limits is not None:
                 new = replace(new, limits=checked_limits(limits))
+            if target_ms is not None:
+                new = replace(new, target_ms=checked_target(target_ms))
             self._write_application(new)
             return new
 

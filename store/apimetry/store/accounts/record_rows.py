@@ -15,7 +15,7 @@ ORGANIZATIONS: Final = (
     " FROM organizations FINAL"
 )
 APPLICATIONS: Final = (
-    "SELECT id, organization_id, name, retention_days, per_minute, per_hour, per_day, created_at, deleted"
+    "SELECT id, organization_id, name, retention_days, per_minute, per_hour, per_day, created_at, target_ms, deleted"
     " FROM applications FINAL"
 )
 KEYS: Final = (
@@ -45,7 +45,7 @@ def organization_columns(organization: Organization) -> Columns:
 
 def application_of(row: tuple[Any, ...]) -> Application:
     """Return the application of a row of APPLICATIONS; the row's last value, `deleted`, is not part of it."""
-    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7])
+    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7], row[8])
 
 
 def application_columns(application: Application, *, deleted: bool) -> Columns:
@@ -59,6 +59,7 @@ def application_columns(application: Application, *, deleted: bool) -> Columns:
         "per_hour": ("Nullable(UInt64)", application.limits.per_hour),
         "per_day": ("Nullable(UInt64)", application.limits.per_day),
         "created_at": (_TIME, application.created_at),
+        "target_ms": ("Nullable(UInt32)", application.target_ms),
         "deleted": ("UInt8", int(deleted)),
     }
 

@@ -42,6 +42,9 @@ _KEY_REST = re.compile(r"[A-Za-z0-9_-]+")
 APPLICATION_ID_PATTERN: Final = r"[A-Za-z0-9_.-]{1,64}"
 _APPLICATION_ID = re.compile(APPLICATION_ID_PATTERN)
 MAX_NAME_CHARACTERS: Final = 200
+MAX_TARGET_MS: Final = 3_600_000
+NO_TARGET: Final = 0
+"""What takes an application's target away."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Application:
     retention_days: int
     limits: RequestLimits
     created_at: datetime
+    target_ms: int | None = None
+    """The response time that its requests are meant to keep, in milliseconds; None: there is no target."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,13 @@ def checked_retention(days: int | None, plan: Plan) -> int:
 def days_or_none(retention_days: int) -> int | None:
     """Return the days of a retention; None for ever."""
     return None if retention_days == FOREVER_DAYS else retention_days
+
+
+def checked_target(target_ms: int) -> int | None:
+    """Return the target in milliseconds, None for NO_TARGET; raises AccountInvalid."""
+    if not 0 <= target_ms <= MAX_TARGET_MS:
+        raise AccountInvalid(f"target_ms must be 1 to {MAX_TARGET_MS}, or absent for no target")
+    return None if target_ms == NO_TARGET else target_ms
 
 
 def checked_limits(limits: RequestLimits) -> RequestLimits:

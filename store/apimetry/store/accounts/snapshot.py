@@ -102,6 +102,8 @@ def _application(record: dict[str, Any]) -> Application:
         record["retention_days"],
         RequestLimits(**record["limits"]),
         datetime.fromisoformat(record["created_at"]),
+        # An earlier version wrote none.
+        record.get("target_ms"),
     )
 
 

@@ -27,6 +27,7 @@ from apimetry.store.migrations import (
     m0007_jobs,
     m0008_unknown_times,
     m0009_alert_channels,
+    m0012_reports,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
 
@@ -45,6 +46,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0007_jobs", m0007_jobs.statements),
     ("0008_unknown_times", m0008_unknown_times.statements),
     ("0009_alert_channels", m0009_alert_channels.statements),
+    ("0012_reports", m0012_reports.statements),
 )
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
