@@ -17,6 +17,8 @@ MAY = {
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
     ("GET", "/v1/me"): QUERYING,
     ("GET", "/v1/developer/usage"): QUERYING,
+    ("GET", "/v1/events"): QUERYING,
+    ("GET", "/v1/events/{id}"): QUERYING,
     ("GET", "/v1/export/events"): QUERYING,
     ("GET", "/v1/developer/insights"): QUERYING,
     ("GET", "/api/analytics/overview"): ADMIN,

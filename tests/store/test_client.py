@@ -22,7 +22,8 @@ from apimetry.store.errors import (
     StoreUnavailable,
     is_transient,
 )
-from apimetry.store.limits import QUERY_LIMITS, query_settings
+from apimetry.store.limits import QUERY_LIMITS, query_settings, statement_settings
+from apimetry.store.statement import Statement
 from tests.support.engine.clickhouse_server import ClickHouseServer
 
 HOLD = """
@@ -219,6 +220,17 @@ def test_limits_can_be_lowered_only():
             query_settings({"max_execution_time": value})
     with pytest.raises(StoreRejected):
         query_settings({"result_overflow_mode": "break"})
+
+
+def test_a_statements_own_settings_hold_and_its_limits_where_they_are_lower(store: Store):
+    assert statement_settings({"max_execution_time": 5}, Statement("")) == {"max_execution_time": 5}
+    for caller, own, holds in [(None, 2.5, 2.5), ({"max_execution_time": 2.0}, 2.5, 2.0), (None, 99, 30)]:
+        statement = Statement("", settings={"max_execution_time": own, "optimize_read_in_order": 0})
+        expected = {"max_execution_time": holds, "optimize_read_in_order": 0}
+        assert statement_settings(caller, statement) == expected
+    slow = Statement("SELECT count() FROM numbers(100000000000)", settings={"max_execution_time": 0.2})
+    with pytest.raises(QueryLimitExceeded):
+        store.ask(slow)
 
 
 def test_settings_of_one_query_end_with_it(store: Store):

@@ -18,6 +18,7 @@ from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.deletion.api import DeletionHandlers
 from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.events.api import EventsHandlers
 from apimetry.query_api.export.api import ExportHandlers
 from apimetry.query_api.http.cors import cors_marker, cors_middleware
 from apimetry.query_api.http.middlewares import (
@@ -87,6 +88,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(UsageHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())
+    app.add_routes(EventsHandlers(answering).routes())
     exports = ExportHandlers(store, directory, settings)
     app.add_routes(exports.routes())
     registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))

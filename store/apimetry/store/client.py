@@ -24,7 +24,7 @@ from apimetry.store.embedded.opening import prepare_directory
 from apimetry.store.embedded.ownership import Ownership
 from apimetry.store.errors import StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, insert_into
-from apimetry.store.limits import query_settings
+from apimetry.store.limits import query_settings, statement_settings
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_from_server
@@ -134,8 +134,8 @@ class Store:
             return [tuple(row) for row in result.result_rows]
 
     def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """Return the rows of one statement, like `query`."""
-        return self.query(statement.sql, statement.parameters, settings=settings)
+        """Return the rows of one statement, like `query`, with the statement's own settings as well."""
+        return self.query(statement.sql, statement.parameters, settings=statement_settings(settings, statement))
 
     def stream(self, statement: Statement, *, form: StreamFormat) -> Generator[bytes, None, None]:
         """Yield a SELECT's rows as bytes of a file in the engine's `form`, in constant memory.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from apimetry.store.errors import StoreRejected
+from apimetry.store.statement import Statement
 
 QUERY_LIMITS: Final[Mapping[str, int]] = {
     "max_execution_time": 30,
@@ -39,4 +40,14 @@ def query_settings(settings: Mapping[str, object] | None) -> dict[str, object]:
             merged[name] = value
         else:
             raise StoreRejected(f"{name} may be above 0 and at most {limit}")
+    return merged
+
+
+def statement_settings(settings: Mapping[str, object] | None, statement: Statement) -> dict[str, object]:
+    """Return the caller's `settings` and the statement's own; of two limits the lower one holds."""
+    merged = dict(settings or {})
+    for name, value in statement.settings.items():
+        limit = merged.get(name, QUERY_LIMITS.get(name))
+        is_lower = name in QUERY_LIMITS and isinstance(limit, (int, float)) and limit <= value
+        merged[name] = limit if is_lower else value
     return merged

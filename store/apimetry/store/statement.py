@@ -13,6 +13,8 @@ class Statement:
 
     sql: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, int | float] = field(default_factory=dict)
+    """The engine's settings for this statement alone. A limit holds where it is lower than the caller's."""
 
 
 Rows = Sequence[tuple[Any, ...]]

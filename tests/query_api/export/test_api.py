@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from apimetry.query_api.export.pace import Pace
-from apimetry.query_api.export.params import FIELDS
+from apimetry.query_api.planning.event_fields import FIELDS
 from apimetry.query_api.settings import QuerySettings
 from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.services.query_service import assert_error, running_query_service

@@ -1,7 +1,8 @@
 import pytest
 
-from apimetry.query_api.export.params import FIELDS, ExportQuery, parse_export
+from apimetry.query_api.export.params import ExportQuery, parse_export
 from apimetry.query_api.export.sql import make_export
+from apimetry.query_api.planning.event_fields import FIELDS
 from apimetry.query_api.planning.filters import Filter
 from apimetry.serving.errors import BadRequest
 

@@ -151,7 +151,9 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
     alert = (await response.json())["alert"]["id"]
     response = await embedded_service.request("DELETE", "/api/applications/shop/events?start=0&end=1")
     job = (await response.json())["job"]["id"]
-    ids = {"application": "shop", "key": key, "alert": alert, "job": job}
+    insert_events(embedded_service.accounts.store, [Event(timestamp=START * 1_000_000)])
+    event = (await embedded_service.answer(f"/v1/events?start={START}&end={START + 1}"))["events"][0]["id"]
+    ids = {"application": "shop", "key": key, "alert": alert, "job": job, "event": event}
     for method, path, operation, body in requests_of(document, ids):
         for sender in ("nobody", "admin"):
             params = {"application": "shop", **needed(document, operation)}

@@ -6,34 +6,15 @@ order: the collector takes an exported ndjson file without changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, refusal, single, time_s
+from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, single, time_s
+from apimetry.query_api.planning.event_fields import FIELDS, parse_fields
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.serving.errors import BadRequest
 
 FORMATS = ("ndjson", "csv", "parquet")
-FIELDS = (
-    "timestamp",
-    "consumer_id",
-    "method",
-    "url",
-    "function",
-    "response_us",
-    "status_code",
-    "route",
-    "ttfb_us",
-    "request_bytes",
-    "response_bytes",
-    "error_type",
-    "source",
-    "version",
-    "client_ip",
-    "user_agent",
-    "sample_weight",
-    "data",
-)
 CSV_KINDS = ("plain", "spreadsheet")
 PARAMETERS = ("start", "end", "format", "csv", "fields", *FILTER_PARAMETERS)
 
@@ -71,14 +52,6 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
         end_s,
         file_format,
         csv or CSV_KINDS[0],
-        _fields(values["fields"]),
+        parse_fields(values["fields"]),
         filters_of(values),
     )
-
-
-def _fields(texts: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
-    for name in names:
-        if name not in FIELDS:
-            raise refusal("fields", name, f"names separated by commas, of {', '.join(FIELDS)}")
-    return names or FIELDS

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from string import Template
 
 from apimetry.query_api.export.params import ExportQuery
+from apimetry.query_api.planning.event_fields import NULLABLE_NUMBERS
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat
@@ -28,12 +29,11 @@ _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet":
 # Seconds with microseconds, as an exact decimal number. The collector reads it back to the microsecond.
 _SECONDS = "toDecimal64(timestamp, 6)"
 _NUMBERS = frozenset({"status_code", "sample_weight"})
-_NULLABLE_NUMBERS = frozenset({"response_us", "ttfb_us", "request_bytes", "response_bytes"})
 _DATA_AS_JSON = """concat('{', arrayStringConcat(arrayMap((name, text) -> concat(toJSONString(name), ':',
     toJSONString(text)), mapKeys(data), mapValues(data)), ','), '}')"""
 
 # Numbers are never negative, and the JSON of `data` begins with a brace.
-_NO_FORMULAS = _NUMBERS | _NULLABLE_NUMBERS | {"timestamp", "data"}
+_NO_FORMULAS = _NUMBERS | NULLABLE_NUMBERS | {"timestamp", "data"}
 # The beginning of a formula, also in full-width characters, after spaces and quotes that a spreadsheet may remove;
 # and a tab or a line feed, which begins another cell. Alternatives instead of a class, because they also match bytes.
 _SKIPPED = "|".join(("\\s", "\\x00", "\\x0b", *"\"'`", *"\u00a0\u3000\ufeff\u2018\u2019\u201c\u201d"))
@@ -81,7 +81,7 @@ def _json(name: str) -> str:
         return f"toString({_SECONDS})"
     if name == "data":
         return _DATA_AS_JSON
-    if name in _NULLABLE_NUMBERS:
+    if name in NULLABLE_NUMBERS:
         return f"ifNull(toString({name}), 'null')"
     return f"toString({name})" if name in _NUMBERS else f"toJSONString({name})"
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
-from apimetry.query_api.openapi import alerts, export, jobs, management, me, overview, timeseries, usage
+from apimetry.query_api.openapi import alerts, events, export, jobs, management, me, overview, timeseries, usage
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.openapi import PUBLIC, Fragment, answer, json_content, operation, schema
@@ -80,6 +80,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             **collector.paths,
             **me.paths(),
             **timeseries.paths(settings),
+            **events.paths(),
             **export.paths(),
             **usage.paths(),
             **overview.paths(),
@@ -138,6 +139,7 @@ def _parameters() -> Json:
         "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
         "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
         "AlertId": parameter("id", "path", "The alert rule's id.", text, "507f1f77bcf86cd799439012"),
+        "EventId": parameter("id", "path", "The event's `id`.", text, "AAYiD3PzEqEAfIEIBoA0ZwAAAAA"),
         "Consumer": parameter("consumer", "path", "The consumer's id, percent-encoded.", text, "acme"),
         "JobId": parameter("id", "path", "The job's id.", text, "507f1f77bcf86cd799439014"),
         "Limit": parameter(

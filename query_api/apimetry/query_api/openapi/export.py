@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from apimetry.query_api.export.api import CONTENT_TYPES, RETENTION_HEADER
-from apimetry.query_api.export.params import CSV_KINDS, FIELDS, FORMATS
+from apimetry.query_api.export.params import CSV_KINDS, FORMATS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.planning.event_fields import FIELDS
 from apimetry.serving.openapi import answer, errors, operation, query_parameter, ref
 
 _DESCRIPTION = """Every stored event of one application in `[start, end)`, in the order of time, as a file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.alerting.response import AlertHistory
+from apimetry.query_api.events.response import EventsPage
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.management.account_bodies import (
     ApplicationChange,
@@ -41,6 +42,7 @@ _DAYS: Json = {
 _TARGET: Json = {"description": "The response time that requests are meant to keep, milliseconds. Null: none."}
 
 _ANSWERS = (
+    EventsPage,
     AlertHistory,
     Me,
     Timeseries,

@@ -1,0 +1,1 @@
+"""Single events: pages of them, newest or oldest first, and one event by its id."""
