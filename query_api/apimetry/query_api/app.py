@@ -13,6 +13,7 @@ from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.service import evaluating
 from apimetry.query_api.answering import Answering
+from apimetry.query_api.breakdown.api import BreakdownHandlers
 from apimetry.query_api.dashboard.api import DashboardHandlers
 from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.deletion.api import DeletionHandlers
@@ -86,6 +87,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     answering = Answering(engine, directory, clock)
     app.add_routes(TimeseriesHandlers(answering, settings).routes())
     app.add_routes(UsageHandlers(answering).routes())
+    app.add_routes(BreakdownHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())
     app.add_routes(EventsHandlers(answering).routes())

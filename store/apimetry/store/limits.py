@@ -16,7 +16,11 @@ QUERY_LIMITS: Final[Mapping[str, int]] = {
 }
 """The most that one query may use: seconds, bytes, rows, bytes. A caller may lower a limit, never raise it."""
 
-_OVERFLOW: Final[Mapping[str, object]] = {"timeout_overflow_mode": "throw", "result_overflow_mode": "throw"}
+_OVERFLOW: Final[Mapping[str, object]] = {
+    "timeout_overflow_mode": "throw",
+    "result_overflow_mode": "throw",
+    "group_by_overflow_mode": "throw",
+}
 # The engine compiles an expression when it sees the expression again. Compiling takes several milliseconds for every
 # new value in the expression, and queries over a hundred million rows did not become faster.
 _INTERPRETED: Final[Mapping[str, object]] = {"compile_expressions": 0, "compile_aggregate_expressions": 0}

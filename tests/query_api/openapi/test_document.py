@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from apimetry.collector.formats.event_structs import JSONEvent
 from apimetry.collector.handler import PATHS as COLLECTOR_PATHS
+from apimetry.query_api.breakdown import params as breakdown_params
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import PARAMETERS
@@ -170,9 +171,13 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
 
 @pytest.mark.parametrize(
     ("path", "names"),
-    [("/v1/developer/usage", usage_params.PARAMETERS), ("/v1/developer/insights", usage_params.WINDOW_PARAMETERS)],
+    [
+        ("/v1/developer/usage", usage_params.PARAMETERS),
+        ("/v1/developer/insights", usage_params.WINDOW_PARAMETERS),
+        ("/v1/breakdown", breakdown_params.PARAMETERS),
+    ],
 )
-async def test_usage_and_insights_take_what_is_documented_and_answer_as_documented(
+async def test_analytics_endpoints_take_what_is_documented_and_answer_as_documented(
     document, embedded_service, path, names
 ):
     now = int(time.time())
@@ -187,6 +192,7 @@ async def test_usage_and_insights_take_what_is_documented_and_answer_as_document
     described = [resolved(document, each) for each in operation["parameters"]]
     assert {each["name"] for each in described} == {*names, "application"}
     schema = validator(document, operation["responses"]["200"]["content"]["application/json"]["schema"])
+    always = needed(document, operation)
     asked = [{}]
     for each in described:
         if each["name"] not in ("application", "end"):
@@ -196,7 +202,8 @@ async def test_usage_and_insights_take_what_is_documented_and_answer_as_document
             asked += [{each["name"]: value} for value in values]
     asked.append({"start": now - 99, "end": now + 1})
     for params in asked:
-        response = await embedded_service.get(path, params={name: str(value) for name, value in params.items()})
+        texts = {name: str(value) for name, value in {**always, **params}.items()}
+        response = await embedded_service.get(path, params=texts)
         assert response.status == 200, (params, await response.text())
         schema.validate(await response.json())
 

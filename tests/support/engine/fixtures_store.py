@@ -100,3 +100,24 @@ def server_store(clickhouse_url: str) -> Iterator[Store]:
     migrations.migrate(store)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module", params=["embedded", "http"])
+def shared_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _session_server: ClickHouseServer
+) -> Iterator[Store]:
+    """An open, migrated store for all tests of a module, both ways. Each test has an application of its own in it.
+
+    No test of the module may open an embedded store of its own.
+    """
+    real, database = os.environ.get(REAL_CLICKHOUSE), f"test_{uuid.uuid4().hex[:12]}"
+    url = f"chdb://{tmp_path_factory.mktemp('shared')}/store"
+    if request.param == "http":
+        url = urlsplit(real)._replace(path=f"/{database}").geturl() if real else _session_server.url(database)
+    store = Store(url)
+    store.open()
+    migrations.migrate(store)
+    yield store
+    if request.param == "http":
+        store.command(f"DROP DATABASE IF EXISTS `{database}`")
+    store.close()

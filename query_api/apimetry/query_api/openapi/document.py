@@ -6,7 +6,18 @@ from importlib.metadata import version
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
-from apimetry.query_api.openapi import alerts, events, export, jobs, management, me, overview, timeseries, usage
+from apimetry.query_api.openapi import (
+    alerts,
+    breakdown,
+    events,
+    export,
+    jobs,
+    management,
+    me,
+    overview,
+    timeseries,
+    usage,
+)
 from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.openapi import PUBLIC, Fragment, answer, json_content, operation, schema
@@ -83,6 +94,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             **events.paths(),
             **export.paths(),
             **usage.paths(),
+            **breakdown.paths(),
             **overview.paths(),
             **management.paths(),
             **alerts.paths(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.alerting.response import AlertHistory
+from apimetry.query_api.breakdown.response import Breakdown
 from apimetry.query_api.events.response import EventsPage
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.management.account_bodies import (
@@ -44,6 +45,7 @@ _TARGET: Json = {"description": "The response time that requests are meant to ke
 _ANSWERS = (
     EventsPage,
     AlertHistory,
+    Breakdown,
     Me,
     Timeseries,
     # One line for each answer, in the order of the alphabet. The objects in an answer come with it.
@@ -151,7 +153,6 @@ def _service() -> Json:
         "Readiness": closed(
             {"ready": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}}
         ),
-        "Pagination": closed({"total": COUNT, "limit": COUNT, "offset": COUNT, "hasMore": {"type": "boolean"}}),
         "Error": closed(
             {
                 "success": {"type": "boolean", "description": "Always false, and under `/v1/developer/` alone."},

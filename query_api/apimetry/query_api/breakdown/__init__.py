@@ -1,0 +1,1 @@
+"""The breakdown API: one table about any dimension."""

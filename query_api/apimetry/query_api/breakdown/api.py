@@ -1,0 +1,33 @@
+"""`GET /v1/breakdown` (docs/api.md, "Breakdown")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec.json import encode
+
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.breakdown.answer import answer_breakdown
+from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
+from apimetry.store.statement import Ask
+
+
+class BreakdownHandlers:
+    """Handles `GET /v1/breakdown`."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of the breakdown API."""
+        return [web.get("/v1/breakdown", self.breakdown)]
+
+    async def breakdown(self, request: web.Request) -> web.Response:
+        """Answer a table."""
+        access = await self._answering.authorize(request)
+        query = parse_breakdown(request.query.items(), self._answering.now())
+        return await self._answering.respond(request, access, self._encoded, query, access.application.id)
+
+    def _encoded(self, ask: Ask, query: BreakdownQuery, application: str) -> bytes:
+        with self._answering.engine.between_inserts():
+            answer = answer_breakdown(query, application, ask=ask, now=self._answering.now())
+        return encode(answer)

@@ -1,0 +1,85 @@
+"""The events of a table, the columns of its keys, and the plan of what answers about them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters, key_of
+from apimetry.query_api.planning.filters import STATUS_CLASS, AnyFilter, columns_of
+from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.planner import Needs, Plan, plan
+from apimetry.query_api.planning.rows_sql import Column, group_key
+
+Key = tuple[str | int, ...]
+"""The values of one row's dimensions, as the engine has them: 404 for a status code, 4 for its class."""
+
+_CLASS_OF_STATUS: Final = "intDiv(status_code, 100)"
+_SEARCHED: Final = "position(lowerUTF8({text}), lowerUTF8({{search:String}})) > 0"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The events of `application` in `[start, end)` seconds that pass all filters, grouped `by` dimensions."""
+
+    application: str
+    start: int
+    end: int
+    by: tuple[str, ...]
+    filters: tuple[AnyFilter, ...] = ()
+    search: str | None = None
+    now: int | None = None
+    """When the query is asked, in seconds."""
+
+    hashes: tuple[int, ...] | None = None
+    """If not None: only rows whose key has one of these hashes. Keys themselves may be too long for parameters."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the dimensions in rows of this scope."""
+        return tuple(f"key_{number}" for number in range(len(self.by)))
+
+    def columns(self, source: Plan) -> list[Column]:
+        """Return the columns of the dimensions."""
+        return [group_key(source, _expression(field), name) for field, name in zip(self.by, self.names, strict=True)]
+
+    def plan(
+        self, measures: frozenset[str], *, granularity: Granularity | None = None, subtracts: bool = False
+    ) -> Plan:
+        """Return what answers for these `measures`, which are columns of rollups."""
+        dimensions = columns_of(self.filters) | {_column(field) for field in self.by}
+        return plan(Needs(dimensions, measures, self.start, self.end, granularity, subtracts=subtracts, now=self.now))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions of the events, on rollups and events alike; they bind `parameters`."""
+        searched = () if self.search is None else (_SEARCHED.format(text=key_of(self.by[0])),)
+        hashed = hash_of(_expression(field) for field in self.by)
+        within = () if self.hashes is None else (f"{hashed} IN {{hashes:Array(UInt64)}}",)
+        return (*filter_conditions(self.filters), *searched, *within)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values that `conditions` bind."""
+        searched = {} if self.search is None else {"search": self.search}
+        hashes = {} if self.hashes is None else {"hashes": list(self.hashes)}
+        return {"application": self.application, **filter_parameters(self.filters), **searched, **hashes}
+
+
+def hash_of(columns: Iterable[str]) -> str:
+    """Return the expression of a key's hash, which is the same on rollups and events."""
+    return f"cityHash64({', '.join(columns)})"
+
+
+def texts_of(by: tuple[str, ...], key: Key) -> list[str]:
+    """Return the texts of a key, as in responses: 404 as "404", and its class as "4xx"."""
+    return [f"{value}xx" if field == STATUS_CLASS else str(value) for field, value in zip(by, key, strict=True)]
+
+
+def _column(field: str) -> str:
+    return "status_code" if field == STATUS_CLASS else field
+
+
+def _expression(field: str) -> str:
+    return _CLASS_OF_STATUS if field == STATUS_CLASS else field
