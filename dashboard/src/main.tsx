@@ -7,8 +7,16 @@ import type { Page } from "./address.ts";
 import type { Me } from "./api/answers.ts";
 import { ApiError, ask } from "./api/client.ts";
 import { dropKeyFromAddress, sessionEnded } from "./api/sign_in.ts";
+import { Alerts } from "./pages/Alerts.tsx";
+import { Consumers } from "./pages/Consumers.tsx";
+import { Errors } from "./pages/Errors.tsx";
+import { Latency } from "./pages/Latency.tsx";
 import { Login } from "./pages/Login.tsx";
 import { Overview } from "./pages/Overview.tsx";
+import { Quality } from "./pages/Quality.tsx";
+import { Requests } from "./pages/Requests.tsx";
+import { Routes } from "./pages/Routes.tsx";
+import { applyAppearance, Settings } from "./pages/Settings.tsx";
 import { Waiting } from "./pages/Waiting.tsx";
 import { Frame } from "./parts/Frame.tsx";
 import { Keys } from "./parts/Keys.tsx";
@@ -17,15 +25,23 @@ import { credential } from "./session.ts";
 import { openSharedLink } from "./shared_link.ts";
 import { application, clockAheadS, me, startState, view } from "./state.ts";
 
-const PAGE_COMPONENTS: Partial<Record<Page, ComponentType>> = {
+const PAGE_COMPONENTS: Record<Page, ComponentType> = {
   overview: Overview,
+  routes: Routes,
+  consumers: Consumers,
+  errors: Errors,
+  latency: Latency,
+  requests: Requests,
+  alerts: Alerts,
+  quality: Quality,
+  settings: Settings,
 };
 
 function App() {
   if (credential.value === null) return <Login />;
   if (me.value === null) return null;
   const { page } = view.value;
-  const Shown = PAGE_COMPONENTS[page] ?? Overview;
+  const Shown = PAGE_COMPONENTS[page];
   const isWaiting = application.value !== null && application.value.firstEventAt === null;
   return (
     <>
@@ -63,6 +79,7 @@ function followAgain(): void {
   if (credential.value !== null && me.value === null) credential.value = { ...credential.value };
 }
 
+applyAppearance();
 dropKeyFromAddress();
 openSharedLink();
 startState();

@@ -9,7 +9,7 @@ import { STATUS_TOKENS } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
-import { withFilter } from "../filters.ts";
+import { type Filter, withFilter } from "../filters.ts";
 import { formatCount, formatDuration, formatExact, formatMs, formatPercent, formatRate } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { useInView } from "../parts/in_view.ts";
@@ -23,6 +23,12 @@ import { frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
 
+/** What a panel takes to show a part of the requests: one route, one consumer. */
+export interface Narrowed {
+  also?: readonly Filter[];
+}
+
+const NO_FILTERS: readonly Filter[] = [];
 const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
 
 /** Show the overview. */
@@ -46,15 +52,15 @@ export function Overview() {
 }
 
 /** The tiles of the totals, for the whole page or under further filters. */
-export function Tiles() {
-  const resource = useQuestion<Summary>(question("v1/summary", {}, { compares: true }));
+export function Tiles({ also = NO_FILTERS }: Narrowed) {
+  const resource = useQuestion<Summary>(question("v1/summary", {}, { compares: true, also }));
   return (
     <Panel title="Totals" class="tiles" resource={resource} height={86}>
       {(summary) => {
         const before = summary.previous;
         const requestsBefore = before?.requests ?? 0;
         const compare = before !== undefined;
-        const here = view.value;
+        const here = { ...view.value, filters: [...view.value.filters, ...also] };
         const estimate = summary.estimated ? " ±2 %" : "";
         return (
           <dl class="tile-row">
@@ -98,10 +104,10 @@ export function Tiles() {
 }
 
 /** Requests over time, by class of the status. */
-export function RequestsPanel() {
+export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
   const { countStep, endS } = frame.value;
   const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }),
+    timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }, { also }),
   );
   const markers = useDeploys();
   return (
@@ -133,10 +139,10 @@ const PERCENTILES = ["percentile_50", "percentile_95", "percentile_99"];
 const PERCENTILE_NAMES = ["p50", "p95", "p99"];
 
 /** Percentiles of the response time over time, the other period's p95 dotted. */
-export function LatencyPanel() {
+export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
   const { percentileStep, endS } = frame.value;
   const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(percentileStep), aggregation: PERCENTILES, fill: "null" }, { compares: true }),
+    timeseries({ ...granularity(percentileStep), aggregation: PERCENTILES, fill: "null" }, { compares: true, also }),
   );
   const markers = useDeploys();
   return (

@@ -1,6 +1,5 @@
 /** The keyboard: single keys, `g` and a letter, the palette, and the list of all of them. */
 
-import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { PAGES } from "../address.ts";
 import { announcement, chooseZone, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
@@ -11,17 +10,7 @@ import { closeDialog, openDialog } from "./dialogs.ts";
 import { go, PAGE_KEYS, PAGE_TITLES } from "./Frame.tsx";
 import { Palette } from "./Palette.tsx";
 import { toggleFocusedPanel } from "./panel_keys.ts";
-
-const SINGLE_KEYS = "apimetry.single-keys";
-
-/** Whether single keys work; Settings switches them off (WCAG 2.1.4). */
-export const singleKeys = signal(localStorage.getItem(SINGLE_KEYS) !== "off");
-
-/** Switch single keys on or off, for this browser. */
-export function switchSingleKeys(isOn: boolean): void {
-  localStorage.setItem(SINGLE_KEYS, isOn ? "on" : "off");
-  singleKeys.value = isOn;
-}
+import { singleKeys } from "./single_keys.ts";
 
 /** Every key and what it does, as `?` shows them. */
 export const KEY_LIST: readonly [keys: string, does: string][] = [

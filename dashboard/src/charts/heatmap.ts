@@ -1,0 +1,96 @@
+/** A heatmap of time and value: cells are drawn below a line, a box that was dragged names a span of both. */
+
+import uPlot from "uplot";
+import type { Latency } from "../api/answers.ts";
+import { colourOf, heatColours } from "./colours.ts";
+import { type PlotOptions, plotOptions } from "./plot.ts";
+
+/** Return the step of the palette, 0 to 8, of a cell with `count` requests. */
+export function heatStep(count: number, highest: number): number {
+  return Math.min(8, Math.floor((9 * Math.log(1 + count)) / Math.log(1 + highest)));
+}
+
+/** A span of time in seconds and of values in their unit. */
+export interface Box {
+  startS: number;
+  endS: number;
+  from: number;
+  to: number;
+}
+
+/** Draw the cells of an answer, and a line over them, into an element; the caller destroys the plot. */
+export function drawHeatmap(
+  element: HTMLElement,
+  latency: Latency,
+  stepS: number,
+  line: readonly (number | null)[],
+  options: PlotOptions & { onBox: (box: Box) => void },
+): uPlot {
+  const { times, bounds } = latency;
+  const base = plotOptions({ ...options, isLog: true });
+  const buckets = latency.counts.flatMap((cells) => cells.map(([bucket]) => bucket));
+  const lowest = Math.max(1, bounds[Math.min(...buckets)] ?? 1);
+  const highest = Math.max(lowest * 10, bounds[Math.max(...buckets) + 1] ?? latency.max ?? 1);
+  const last = times.at(-1) ?? 0;
+  return new uPlot(
+    {
+      ...base,
+      cursor: { ...base.cursor, drag: { x: true, y: true, setScale: false } },
+      scales: {
+        x: { time: true, range: (_plot, min) => [min, last + stepS] },
+        y: { distr: 3, range: () => [lowest, highest] },
+      },
+      series: [{}, { label: "p95", stroke: () => colourOf("--text"), width: 1.4, points: { show: false } }],
+      hooks: {
+        ...base.hooks,
+        drawAxes: [(plot) => drawCells(plot, latency, stepS)],
+        setSelect: [(plot) => boxed(plot, options.onBox)],
+      },
+    },
+    [times, [...line]],
+    element,
+  );
+}
+
+function drawCells(plot: uPlot, { times, counts, bounds }: Latency, stepS: number): void {
+  const { ctx, bbox } = plot;
+  const colours = heatColours();
+  let highest = 1;
+  for (const cells of counts) for (const [, count] of cells) highest = Math.max(highest, count);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  times.forEach((timeS, index) => {
+    const left = plot.valToPos(timeS, "x", true);
+    const width = plot.valToPos(timeS + stepS, "x", true) - left;
+    for (const [bucket, count] of counts[index] ?? []) {
+      const from = bounds[bucket] ?? 0;
+      const to = bounds[bucket + 1] ?? from * 2;
+      if (to <= from) continue;
+      const bottom = plot.valToPos(Math.max(from, 0.5), "y", true);
+      const top = plot.valToPos(Math.max(to, 1), "y", true);
+      ctx.fillStyle = colours[heatStep(count, highest)] ?? "";
+      ctx.fillRect(
+        Math.round(left),
+        Math.round(top),
+        Math.max(1, Math.round(width)),
+        Math.max(1, Math.round(bottom - top)),
+      );
+    }
+  });
+  ctx.restore();
+}
+
+function boxed(plot: uPlot, onBox: (box: Box) => void): void {
+  const { left, top, width, height } = plot.select;
+  if (width < 4 || height < 4) return;
+  const box = {
+    startS: Math.floor(plot.posToVal(left, "x")),
+    endS: Math.ceil(plot.posToVal(left + width, "x")),
+    from: plot.posToVal(top + height, "y"),
+    to: plot.posToVal(top, "y"),
+  };
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  onBox(box);
+}

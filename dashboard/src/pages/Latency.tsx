@@ -1,0 +1,253 @@
+/** Latency: how time is distributed, and what moved. */
+
+import { useEffect, useRef } from "preact/hooks";
+import { onPage } from "../address.ts";
+import type { Breakdown, BreakdownRow, Latency as LatencyAnswer, Timeseries } from "../api/answers.ts";
+import { granularity, question, timeseries } from "../api/questions.ts";
+import { useQuestion } from "../api/resource.ts";
+import { schemeVersion } from "../charts/colours.ts";
+import { type Box, drawHeatmap } from "../charts/heatmap.ts";
+import { changeOf } from "../compare.ts";
+import type { Filter } from "../filters.ts";
+import { formatCount, formatExact, formatMs, MISSING } from "../format.ts";
+import { Link, valueText } from "../parts/Link.tsx";
+import { Panel } from "../parts/Panel.tsx";
+import { Table } from "../parts/Table.tsx";
+import { ChangeText } from "../parts/Tile.tsx";
+import { stepSeconds } from "../ranges.ts";
+import { frame, show, showWith, view, zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
+import { formatOf, Histogram } from "./Histogram.tsx";
+import { useDeploys } from "./Overview.tsx";
+
+const VALUES: Record<string, string> = {
+  response_us: "Response time",
+  ttfb_us: "First byte",
+  request_bytes: "Request bytes",
+  response_bytes: "Response bytes",
+};
+const PERCENTILES = ["50", "75", "90", "95", "99"];
+
+/** Show the distribution of a value over the range. */
+export function Latency() {
+  const value = Object.keys(VALUES).find((name) => name === view.value.own.value) ?? "response_us";
+  const whole = useQuestion<LatencyAnswer>(question("v1/latency", { value, resolution: 3 }, { compares: true }));
+  return (
+    <>
+      <div class="segments" role="tablist" aria-label="What is measured">
+        {Object.entries(VALUES).map(([name, words]) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            aria-selected={value === name}
+            onClick={() => {
+              const { value: _, ...own } = view.value.own;
+              showWith({ own: name === "response_us" ? own : { ...own, value: name } });
+            }}
+          >
+            {words}
+          </button>
+        ))}
+      </div>
+      <HeatmapPanel value={value} />
+      <div class="grid two">
+        <Panel title="Distribution" resource={whole} isEmpty={(data) => data.total === 0}>
+          {(data) => <Histogram latency={data} />}
+        </Panel>
+        <Panel title="Percentiles" resource={whole} isEmpty={(data) => data.total === 0}>
+          {(data) => <PercentileTable latency={data} />}
+        </Panel>
+      </div>
+      <BeforeAndAfter />
+    </>
+  );
+}
+
+function HeatmapPanel({ value }: { value: string }) {
+  const { percentileStep } = frame.value;
+  const cells = useQuestion<LatencyAnswer>(
+    question("v1/latency", { value, resolution: 3, ...granularity(percentileStep) }),
+  );
+  const line = useQuestion<Timeseries>(
+    timeseries({ ...granularity(percentileStep), aggregation: "percentile_95", value, fill: "null" }),
+  );
+  return (
+    <Panel
+      title={`${VALUES[value]} over time`}
+      resource={cells}
+      height={260}
+      isEmpty={(data) => data.total === 0}
+      table={(data) => ({
+        header: [`Time (${zone.value})`, "From", "To", "Requests"],
+        rows: data.times.flatMap((timeS, index) =>
+          (data.counts[index] ?? []).map(([bucket, count]) => [
+            formatTime(timeS, zone.value, true),
+            data.bounds[bucket] ?? null,
+            data.bounds[bucket + 1] ?? null,
+            count,
+          ]),
+        ),
+      })}
+    >
+      {(data) => <Heatmap latency={data} line={line.value.data} value={value} />}
+    </Panel>
+  );
+}
+
+function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Timeseries | null; value: string }) {
+  const element = useRef<HTMLDivElement>(null);
+  const stepS = stepSeconds(frame.value.percentileStep);
+  const shownZone = zone.value;
+  const scheme = schemeVersion.value;
+  useEffect(() => {
+    const target = element.current;
+    if (target === null) return;
+    const byTime = new Map((Object.values(line?.groups ?? {})[0] ?? []).map(([timeS, p95]) => [timeS, p95 ?? null]));
+    const plot = drawHeatmap(
+      target,
+      latency,
+      stepS,
+      latency.times.map((timeS) => byTime.get(timeS) ?? null),
+      {
+        width: target.clientWidth || 600,
+        height: innerWidth < 760 ? 160 : 260,
+        zone: shownZone,
+        format: formatOf(value),
+        markers: [],
+        onBox: (box) => openBox(box, value),
+      },
+    );
+    const resized = new ResizeObserver(() => plot.setSize({ width: target.clientWidth, height: plot.height }));
+    resized.observe(target);
+    return () => {
+      resized.disconnect();
+      plot.destroy();
+    };
+  }, [latency, line, value, stepS, shownZone, scheme]);
+  return (
+    <div
+      ref={element}
+      class="plot"
+      role="img"
+      aria-label={`Heatmap of ${formatExact(latency.total)} requests by time and ${VALUES[value]}; the table has its cells`}
+    />
+  );
+}
+
+/** Show the requests of a box: its time, and its response times. */
+function openBox(box: Box, value: string): void {
+  const span = { startS: box.startS, endS: box.endS };
+  const next = { ...onPage(view.value, "requests"), range: null, span };
+  const fromMs = Math.floor(box.from / 1000);
+  const slowness = { fromMs, toMs: Math.max(fromMs + 1, Math.ceil(box.to / 1000)) };
+  show(value === "response_us" ? { ...next, slowness } : next);
+}
+
+function PercentileTable({ latency }: { latency: LatencyAnswer }) {
+  const format = formatOf(latency.value);
+  return (
+    <table class="rows">
+      <caption class="hidden">Percentiles</caption>
+      <tbody>
+        {PERCENTILES.map((level) => (
+          <tr key={level}>
+            <th scope="row">p{level}</th>
+            <td class="number">
+              {format(latency.percentiles[level])}
+              {latency.estimated ? " ±2 %" : ""}
+            </td>
+          </tr>
+        ))}
+        <tr>
+          <th scope="row">longest</th>
+          <td class="number">{format(latency.max)}</td>
+        </tr>
+      </tbody>
+    </table>
+  );
+}
+
+/** The fewest requests on each side of a deploy that tell something. */
+const ENOUGH = 30;
+
+function BeforeAndAfter() {
+  const markers = useDeploys();
+  const chosen = markers.find(({ label }) => label === view.value.own.before) ?? markers.at(-1);
+  if (chosen === undefined) return null;
+  return (
+    <>
+      <div class="actions">
+        <label>
+          Before and after{" "}
+          <select
+            value={chosen.label}
+            onChange={(event) => showWith({ own: { ...view.value.own, before: event.currentTarget.value } })}
+          >
+            {markers.map(({ label, timeS }) => (
+              <option key={`${label} ${timeS}`} value={label}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <BeforeAndAfterPanel label={chosen.label} timeS={Math.floor(chosen.timeS)} />
+    </>
+  );
+}
+
+function BeforeAndAfterPanel({ label, timeS }: { label: string; timeS: number }) {
+  const { endS } = frame.value;
+  const lengthS = Math.max(60, Math.min(endS - timeS, 7 * 86_400));
+  const parameters = { by: "route", measures: "requests,p95Ms", sort: "requests", limit: 20 };
+  const none: readonly Filter[] = [];
+  const after = useQuestion<Breakdown>(
+    question("v1/breakdown", parameters, { span: { startS: timeS, endS: timeS + lengthS }, also: none }),
+  );
+  const before = useQuestion<Breakdown>(
+    question("v1/breakdown", parameters, { span: { startS: timeS - lengthS, endS: timeS }, also: none }),
+  );
+  const beforeRows = new Map((before.value.data?.rows ?? []).map((row) => [row.key[0] ?? "", row]));
+  const change = (row: BreakdownRow) => {
+    const old = beforeRows.get(row.key[0] ?? "");
+    if ((row.requests ?? 0) < ENOUGH || (old?.requests ?? 0) < ENOUGH) return "too few requests to tell";
+    return <ChangeText change={changeOf(row.p95Ms, old?.p95Ms, old?.requests ?? 0, "lower", formatMs)} />;
+  };
+  return (
+    <Panel title={`Before and after ${label}, by route`} resource={after} isEmpty={(data) => data.rows.length === 0}>
+      {(data) => (
+        <Table
+          caption={`p95 before and after ${label}`}
+          rows={data.rows}
+          keyOf={(row) => row.key[0] ?? ""}
+          open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
+          columns={[
+            {
+              title: "Route",
+              cell: (row) => (
+                <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
+                  {valueText("route", row.key[0] ?? "")}
+                </Link>
+              ),
+            },
+            {
+              title: "p95 before",
+              isNumber: true,
+              cell: (row) => formatMs(beforeRows.get(row.key[0] ?? "")?.p95Ms),
+            },
+            { title: "p95 after", isNumber: true, cell: (row) => formatMs(row.p95Ms) },
+            { title: "Change", isNumber: true, cell: change },
+            {
+              title: "Requests before, after",
+              isNumber: true,
+              isMinor: true,
+              cell: (row) =>
+                `${formatCount(beforeRows.get(row.key[0] ?? "")?.requests) || MISSING}, ${formatCount(row.requests)}`,
+            },
+          ]}
+        />
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,230 @@
+/** Routes: which endpoint is used, slow, failing; and one route. */
+
+import { onPage } from "../address.ts";
+import type { Breakdown, BreakdownRow, Latency } from "../api/answers.ts";
+import { comparesNow, question } from "../api/questions.ts";
+import { useQuestion } from "../api/resource.ts";
+import type { Field, Filter } from "../filters.ts";
+import { withFilter } from "../filters.ts";
+import { formatExact } from "../format.ts";
+import { Link, Value, valueText } from "../parts/Link.tsx";
+import { Panel, type PanelTable } from "../parts/Panel.tsx";
+import { Search } from "../parts/Search.tsx";
+import { Table } from "../parts/Table.tsx";
+import { showWith, view } from "../state.ts";
+import { CHANGE, ERROR_RATE, LAST_SEEN, milliseconds, order, REQUESTS, TIME_SHARE, TREND } from "./figures.tsx";
+import { Histogram } from "./Histogram.tsx";
+import { LatencyPanel, RequestsPanel, Tiles } from "./Overview.tsx";
+import { RequestList } from "./RequestList.tsx";
+
+const MEASURES = "requests,errors,errorRate,p50Ms,p95Ms,p99Ms,timeShare,lastSeen";
+const DEFAULT_SORT = "-timeShare";
+const UNMATCHED = ["", "(unmatched)"];
+
+/** Show all routes, or the one that the address names. */
+export function Routes() {
+  const { route } = view.value.own;
+  return route === undefined ? <AllRoutes /> : <Route route={route} />;
+}
+
+function AllRoutes() {
+  const { sort, search, own } = view.value;
+  const show = own.show ?? "all";
+  const resource = useQuestion<Breakdown>(
+    question(
+      "v1/breakdown",
+      {
+        by: "route,method",
+        measures: MEASURES,
+        ...order(sort ?? DEFAULT_SORT),
+        limit: 100,
+        series: 24,
+        ...(search === null || search === "" ? {} : { search }),
+      },
+      { compares: !(sort ?? "").includes("change:") || comparesNow() },
+    ),
+  );
+  const rows = (data: Breakdown) => lastUnmatched(shown(data.rows, show), sort === null);
+  return (
+    <Panel
+      title="Routes"
+      resource={resource}
+      height={480}
+      isEmpty={(data) => data.rows.length === 0 && (search ?? "") === ""}
+      table={(data) => breakdownTable(data)}
+      controls={
+        <>
+          <Search label="Search in routes" />
+          <select
+            aria-label="Show"
+            value={show}
+            onChange={(event) =>
+              showWith({ own: event.currentTarget.value === "all" ? {} : { show: event.currentTarget.value } })
+            }
+          >
+            <option value="all">all</option>
+            <option value="failing">failing</option>
+            <option value="slow">p95 over 1 s</option>
+          </select>
+        </>
+      }
+    >
+      {(data) => (
+        <>
+          <Table
+            caption="Routes"
+            rows={rows(data)}
+            keyOf={(row) => row.key.join(" ")}
+            defaultSort={DEFAULT_SORT}
+            open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
+            exclude={(row) => exclude("route", row)}
+            columns={[
+              {
+                title: "Route",
+                cell: (row) => (
+                  <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
+                    <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
+                  </Link>
+                ),
+              },
+              REQUESTS,
+              CHANGE,
+              ERROR_RATE,
+              milliseconds("p50", "p50Ms", true),
+              milliseconds("p95", "p95Ms"),
+              milliseconds("p99", "p99Ms", true),
+              TIME_SHARE,
+              LAST_SEEN,
+              TREND,
+            ]}
+          />
+          <p class="soft foot">
+            {formatExact(data.pagination.total)} routes
+            {data.pagination.hasMore ? `, the first ${data.rows.length} are shown` : ""}
+          </p>
+        </>
+      )}
+    </Panel>
+  );
+}
+
+function Route({ route }: { route: string }) {
+  const also: Filter[] = [{ field: "route", value: route, kind: "is" }];
+  const isUnmatched = UNMATCHED.includes(route);
+  return (
+    <>
+      {isUnmatched && <p class="notice">No route matched. Top paths below.</p>}
+      <Tiles also={also} />
+      <div class="grid two">
+        <RequestsPanel also={also} />
+        <LatencyPanel also={also} />
+      </div>
+      <div class="grid two">
+        <HistogramPanel also={also} />
+        {isUnmatched ? (
+          <Dimension title="Paths" field="url" also={also} />
+        ) : (
+          <Dimension title="Functions" field="function" also={also} />
+        )}
+        <Dimension title="Statuses" field="status_code" also={also} />
+        <Dimension title="Consumers" field="consumer_id" also={also} />
+        <Dimension title="Errors" field="error_type" also={also} />
+        <Dimension title="Versions" field="version" also={also} />
+      </div>
+      <RequestList
+        title="Last failed requests"
+        limit={20}
+        also={[
+          ...also,
+          { field: "status_class", value: "4xx", kind: "is" },
+          { field: "status_class", value: "5xx", kind: "is" },
+        ]}
+      />
+    </>
+  );
+}
+
+/** The distribution of the response time, with the period before as an outline. */
+export function HistogramPanel({ also }: { also: readonly Filter[] }) {
+  const resource = useQuestion<Latency>(question("v1/latency", { resolution: 3 }, { compares: true, also }));
+  return (
+    <Panel title="Distribution of the response time" resource={resource} isEmpty={(data) => data.total === 0}>
+      {(data) => <Histogram latency={data} />}
+    </Panel>
+  );
+}
+
+/** A small table of one dimension, whose values filter the page. */
+export function Dimension({ title, field, also }: { title: string; field: Field; also: readonly Filter[] }) {
+  const resource = useQuestion<Breakdown>(
+    question(
+      "v1/breakdown",
+      { by: field, measures: "requests,errorRate", sort: "requests", limit: 10 },
+      { also, compares: true },
+    ),
+  );
+  return (
+    <Panel
+      title={title}
+      resource={resource}
+      height={120}
+      isEmpty={(data) => data.rows.length === 0}
+      table={breakdownTable}
+    >
+      {(data) => (
+        <Table
+          caption={title}
+          rows={data.rows}
+          keyOf={(row) => row.key.join(" ")}
+          exclude={(row) => exclude(field, row)}
+          columns={[
+            { title, cell: (row) => <Value field={field} value={row.key[0] ?? ""} /> },
+            { ...withoutSort(REQUESTS) },
+            withoutSort(CHANGE),
+            withoutSort(ERROR_RATE),
+          ]}
+        />
+      )}
+    </Panel>
+  );
+}
+
+/** Return the rows of a breakdown as a table for CSV. */
+export function breakdownTable(data: Breakdown): PanelTable {
+  const first = data.rows[0];
+  const measures = Object.keys(first ?? {}).filter((name) => !["key", "previous", "series"].includes(name));
+  return {
+    header: [...data.by, ...measures],
+    rows: data.rows.map((row) => [
+      ...row.key,
+      ...measures.map((name) => {
+        const value: unknown = Object.entries(row).find(([key]) => key === name)?.[1];
+        return typeof value === "number" || typeof value === "string" ? value : null;
+      }),
+    ]),
+  };
+}
+
+/** Leave the value of a row out of the page. */
+export function exclude(field: Field, row: BreakdownRow): void {
+  showWith({ filters: withFilter(view.value.filters, { field, value: row.key[0] ?? "", kind: "not" }) });
+}
+
+/** Return a column that does not sort. */
+export function withoutSort<T extends { sort?: string }>(column: T): Omit<T, "sort"> {
+  const { sort: _, ...rest } = column;
+  return rest;
+}
+
+function shown(rows: readonly BreakdownRow[], show: string): BreakdownRow[] {
+  if (show === "failing") return rows.filter((row) => (row.errorRate ?? 0) > 0);
+  if (show === "slow") return rows.filter((row) => (row.p95Ms ?? 0) > 1000);
+  return [...rows];
+}
+
+/** Requests without a route come last where nobody chose an order. */
+function lastUnmatched(rows: BreakdownRow[], isDefaultOrder: boolean): BreakdownRow[] {
+  if (!isDefaultOrder) return rows;
+  const isUnmatched = (row: BreakdownRow) => UNMATCHED.includes(row.key[0] ?? "");
+  return [...rows.filter((row) => !isUnmatched(row)), ...rows.filter(isUnmatched)];
+}

@@ -1,0 +1,551 @@
+/** Settings: applications, keys, organization, links, deletion, this browser. Changes need an admin key. */
+
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
+import type { Application } from "../api/answers.ts";
+import { ApiError, change } from "../api/client.ts";
+import { signOut } from "../api/sign_in.ts";
+import { schemeChanged } from "../charts/colours.ts";
+import { formatCount, formatExact } from "../format.ts";
+import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
+import { Table } from "../parts/Table.tsx";
+import { adminKey, credential, lockSettings } from "../session.ts";
+import { application, me, showWith, view } from "../state.ts";
+import { seenText } from "./figures.tsx";
+import { Unlock } from "./Unlock.tsx";
+
+const TABS = {
+  applications: "Applications",
+  keys: "Keys",
+  organization: "Organization",
+  links: "Links",
+  delete: "Delete data",
+  browser: "This browser",
+} as const;
+
+type Tab = keyof typeof TABS;
+
+/** Show the settings. */
+export function Settings() {
+  const tab = (Object.keys(TABS) as Tab[]).find((name) => name === view.value.own.tab) ?? "applications";
+  const isUnlocked = adminKey.value !== null || credential.value?.kind === "admin";
+  return (
+    <>
+      <div class="actions">
+        <div class="segments" role="tablist" aria-label="Settings">
+          {(Object.entries(TABS) as [Tab, string][]).map(([name, title]) => (
+            <button
+              key={name}
+              type="button"
+              role="tab"
+              aria-selected={tab === name}
+              onClick={() => showWith({ own: { tab: name } })}
+            >
+              {title}
+            </button>
+          ))}
+        </div>
+        {adminKey.value !== null && (
+          <button type="button" onClick={lockSettings}>
+            Lock
+          </button>
+        )}
+      </div>
+      {tab === "browser" ? <Browser /> : isUnlocked ? <Locked tab={tab} /> : <Unlock />}
+    </>
+  );
+}
+
+function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
+  const parts = {
+    applications: Applications,
+    keys: Keys,
+    organization: Organization,
+    links: Links,
+    delete: Deletion,
+  };
+  const Shown = parts[tab];
+  return <Shown />;
+}
+
+/** The answer of a call of management, loaded again after each change. */
+function useManaged<T>(address: string) {
+  const data = useSignal<T | null>(null);
+  const problem = useSignal("");
+  const load = async () => {
+    await run(async () => {
+      data.value = await change<T>("GET", address, undefined, adminKey.value ?? undefined);
+    });
+  };
+  const run = async (action: () => Promise<void>) => {
+    problem.value = "";
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      problem.value = error.message;
+    }
+  };
+  const act = (method: string, path: string, body?: unknown) =>
+    run(async () => {
+      await change(method, path, body, adminKey.value ?? undefined);
+      await load();
+    });
+  useEffect(() => {
+    load();
+  }, [address]);
+  return { data, problem, act, run, load };
+}
+
+function Problem({ text }: { text: string }) {
+  return text === "" ? null : (
+    <p class="notice" role="alert">
+      {text}
+    </p>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section class="panel form" aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+function Applications() {
+  const managed = useManaged<{ applications: Application[] }>("api/applications?limit=1000");
+  const name = useSignal("");
+  return (
+    <Section title="Applications">
+      <Problem text={managed.problem.value} />
+      <Table
+        caption="Applications"
+        rows={managed.data.value?.applications ?? []}
+        keyOf={({ id }) => id}
+        columns={[
+          { title: "Name", cell: (row) => row.name },
+          { title: "Id", isMinor: true, cell: (row) => <code>{row.id}</code> },
+          {
+            title: "Kept for, days",
+            cell: (row) => (
+              <Field
+                label={`Days that ${row.name} keeps its events; empty: for ever`}
+                value={row.retentionDays === null ? "" : String(row.retentionDays)}
+                save={(text) =>
+                  managed.act("PATCH", `api/applications/${row.id}`, { retentionDays: numberOrNull(text) })
+                }
+              />
+            ),
+          },
+          {
+            title: "Target, ms",
+            cell: (row) => (
+              <Field
+                label={`Response time that ${row.name} aims at, in milliseconds; empty: none`}
+                value={row.targetMs === null || row.targetMs === undefined ? "" : String(row.targetMs)}
+                save={(text) => managed.act("PATCH", `api/applications/${row.id}`, { targetMs: numberOrNull(text) })}
+              />
+            ),
+          },
+          {
+            title: "Requests per hour, limit",
+            isMinor: true,
+            cell: (row) => (
+              <Field
+                label={`Limit of requests per hour of ${row.name}; empty: none`}
+                value={row.limits.requestsPerHour === null ? "" : String(row.limits.requestsPerHour)}
+                save={(text) =>
+                  managed.act("PATCH", `api/applications/${row.id}`, {
+                    limits: { ...row.limits, requestsPerHour: numberOrNull(text) },
+                  })
+                }
+              />
+            ),
+          },
+        ]}
+      />
+      <form
+        class="fields"
+        onSubmit={(event) => {
+          event.preventDefault();
+          managed.act("POST", "api/applications", { name: name.value });
+          name.value = "";
+        }}
+      >
+        <label>
+          New application
+          <input
+            required
+            value={name.value}
+            onInput={(event) => {
+              name.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+        <button type="submit">Make</button>
+      </form>
+    </Section>
+  );
+}
+
+function Field({ label, value, save }: { label: string; value: string; save: (text: string) => void }) {
+  return (
+    <input
+      class="short"
+      aria-label={label}
+      value={value}
+      inputMode="numeric"
+      onChange={(event) => {
+        if (event.currentTarget.value !== value) save(event.currentTarget.value);
+      }}
+    />
+  );
+}
+
+interface Key {
+  id: string;
+  kind: string;
+  application: string | null;
+  name: string;
+  firstCharacters: string;
+  createdAt: string | null;
+  expiresAt: string | null;
+  revokedAt: string | null;
+  lastUsedAt: string | null;
+}
+
+function Keys() {
+  const managed = useManaged<{ keys: Key[] }>("api/keys?limit=1000");
+  const kind = useSignal("read");
+  const name = useSignal("");
+  const made = useSignal("");
+  const make = () =>
+    managed.run(async () => {
+      const body = {
+        kind: kind.value,
+        name: name.value,
+        ...(kind.value === "admin" ? {} : { application: application.value?.id }),
+      };
+      const answer = await change<{ key: string }>("POST", "api/keys", body, adminKey.value ?? undefined);
+      made.value = answer.key;
+      await managed.load();
+    });
+  const rotate = (id: string) =>
+    managed.run(async () => {
+      const answer = await change<{ key: string }>("POST", `api/keys/${id}/rotate`, {}, adminKey.value ?? undefined);
+      made.value = answer.key;
+      await managed.load();
+    });
+  return (
+    <Section title="Keys">
+      <Problem text={managed.problem.value} />
+      <form
+        class="fields"
+        onSubmit={(event) => {
+          event.preventDefault();
+          make();
+        }}
+      >
+        <label>
+          New key
+          <select
+            value={kind.value}
+            onChange={(event) => {
+              kind.value = event.currentTarget.value;
+            }}
+          >
+            <option value="read">read, for {application.value?.name}</option>
+            <option value="write">write, for {application.value?.name}</option>
+            <option value="admin">admin, for the organization</option>
+          </select>
+        </label>
+        <label>
+          Name
+          <input
+            value={name.value}
+            onInput={(event) => {
+              name.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+        <button type="submit">Make</button>
+      </form>
+      {made.value !== "" && (
+        <p class="once">
+          <code>{made.value}</code>
+          <span class="actions">
+            <button type="button" onClick={() => navigator.clipboard.writeText(made.value)}>
+              Copy
+            </button>
+            <button
+              type="button"
+              onClick={() => {
+                made.value = "";
+              }}
+            >
+              Done
+            </button>
+          </span>
+          <span class="soft">Shown once. It is not stored.</span>
+        </p>
+      )}
+      <Table
+        caption="Keys"
+        rows={(managed.data.value?.keys ?? []).filter(({ revokedAt }) => revokedAt === null)}
+        keyOf={({ id }) => id}
+        columns={[
+          { title: "Kind", cell: (key) => key.kind },
+          { title: "Name", cell: (key) => key.name },
+          { title: "Application", isMinor: true, cell: (key) => key.application ?? "all" },
+          { title: "Starts with", isMinor: true, cell: (key) => <code>{key.firstCharacters}…</code> },
+          { title: "Created", isMinor: true, cell: (key) => seenText(key.createdAt) },
+          { title: "Last used", cell: (key) => seenText(key.lastUsedAt) },
+          { title: "Expires", isMinor: true, cell: (key) => seenText(key.expiresAt) },
+          {
+            title: "",
+            cell: (key) => (
+              <span class="actions">
+                <button type="button" class="quiet" onClick={() => rotate(key.id)}>
+                  Rotate
+                </button>
+                <button type="button" class="danger" onClick={() => managed.act("DELETE", `api/keys/${key.id}`)}>
+                  Revoke
+                </button>
+              </span>
+            ),
+          },
+        ]}
+      />
+    </Section>
+  );
+}
+
+interface Organization {
+  id: string;
+  name: string;
+  plan: Record<string, unknown>;
+}
+
+function Organization() {
+  const managed = useManaged<Organization>("api/organization");
+  const calls = useManaged<Record<string, unknown>>("api/analytics/overview");
+  const data = managed.data.value;
+  return (
+    <Section title="Organization">
+      <Problem text={managed.problem.value || calls.problem.value} />
+      {data !== null && (
+        <dl class="pairs">
+          <dt>Name</dt>
+          <dd>
+            <Field
+              label="Name"
+              value={data.name}
+              save={(name) => managed.act("PATCH", "api/organization", { name })}
+            />
+          </dd>
+          {flat({ plan: data.plan, ...(calls.data.value ?? {}) }).map(([name, value]) => (
+            <>
+              <dt key={name}>{name}</dt>
+              <dd key={`${name} value`}>
+                {typeof value === "number" ? formatCount(value) : String(value ?? "no limit")}
+              </dd>
+            </>
+          ))}
+        </dl>
+      )}
+    </Section>
+  );
+}
+
+/** Return the figures of an answer, lists left out. */
+function flat(value: Record<string, unknown>, prefix = ""): [string, unknown][] {
+  return Object.entries(value).flatMap(([name, member]): [string, unknown][] => {
+    if (Array.isArray(member)) return [];
+    if (typeof member === "object" && member !== null)
+      return flat(member as Record<string, unknown>, `${prefix}${name}.`);
+    return [[`${prefix}${name}`, member]];
+  });
+}
+
+interface Share {
+  id: string;
+  name: string;
+  application: string;
+  expiresAt: string;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+}
+
+function Links() {
+  const managed = useManaged<{ shares: Share[] }>("api/shares?limit=1000");
+  const shares = (managed.data.value?.shares ?? []).filter(({ revokedAt }) => (revokedAt ?? null) === null);
+  return (
+    <Section title="Links">
+      <Problem text={managed.problem.value} />
+      {shares.length === 0 ? (
+        <p class="state">No link is shared. “Share” above makes one of the view that it stands on.</p>
+      ) : (
+        <Table
+          caption="Links that are shared"
+          rows={shares}
+          keyOf={({ id }) => id}
+          columns={[
+            { title: "Name", cell: (share) => share.name },
+            { title: "Application", isMinor: true, cell: (share) => share.application },
+            { title: "Ends", cell: (share) => seenText(share.expiresAt) },
+            { title: "Last used", cell: (share) => seenText(share.lastUsedAt) },
+            {
+              title: "",
+              cell: (share) => (
+                <button type="button" class="danger" onClick={() => managed.act("DELETE", `api/shares/${share.id}`)}>
+                  Revoke
+                </button>
+              ),
+            },
+          ]}
+        />
+      )}
+    </Section>
+  );
+}
+
+function Deletion() {
+  const consumer = useSignal("");
+  const typed = useSignal("");
+  const told = useSignal("");
+  const shown = application.value;
+  if (shown === null) return null;
+  const remove = async () => {
+    try {
+      const address = `api/applications/${shown.id}/consumers?consumer_id=${encodeURIComponent(consumer.value)}`;
+      const answer = await change<{ status?: string; job?: string; events?: number }>(
+        "DELETE",
+        address,
+        undefined,
+        adminKey.value ?? undefined,
+      );
+      const events = answer?.events === undefined ? "" : ` ${formatExact(answer.events)} events.`;
+      told.value = `The deletion of “${consumer.value}” is ${answer?.status ?? "done"}.${events}`;
+      typed.value = "";
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      told.value = error.message;
+    }
+  };
+  return (
+    <Section title="Delete data">
+      <p>Delete every event of one consumer of “{shown.name}”, for good. The rollups are made again without them.</p>
+      <form
+        class="fields"
+        onSubmit={(event) => {
+          event.preventDefault();
+          remove();
+        }}
+      >
+        <label>
+          Consumer
+          <input
+            required
+            value={consumer.value}
+            onInput={(event) => {
+              consumer.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+        <label>
+          The same name again
+          <input
+            required
+            value={typed.value}
+            onInput={(event) => {
+              typed.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+        <button type="submit" class="danger" disabled={consumer.value === "" || consumer.value !== typed.value}>
+          Delete
+        </button>
+      </form>
+      {told.value !== "" && (
+        <p class="notice" role="status">
+          {told.value}
+        </p>
+      )}
+    </Section>
+  );
+}
+
+const SCHEME = "apimetry.scheme";
+const DENSITY = "apimetry.density";
+
+/** Show the page in the colours and the density that this browser keeps. */
+export function applyAppearance(): void {
+  const { dataset } = document.documentElement;
+  dataset.scheme = localStorage.getItem(SCHEME) ?? "auto";
+  dataset.density = localStorage.getItem(DENSITY) ?? "compact";
+}
+
+function Browser() {
+  const scheme = useSignal(localStorage.getItem(SCHEME) ?? "auto");
+  const density = useSignal(localStorage.getItem(DENSITY) ?? "compact");
+  const keep = (name: string, value: string) => {
+    localStorage.setItem(name, value);
+    applyAppearance();
+    schemeChanged();
+  };
+  return (
+    <Section title="This browser">
+      <label class="check">
+        <select
+          value={scheme.value}
+          aria-label="Colours"
+          onChange={(event) => {
+            scheme.value = event.currentTarget.value;
+            keep(SCHEME, scheme.value);
+          }}
+        >
+          <option value="auto">as the system</option>
+          <option value="light">light</option>
+          <option value="dark">dark</option>
+        </select>
+        Colours
+      </label>
+      <label class="check">
+        <select
+          value={density.value}
+          aria-label="Rows"
+          onChange={(event) => {
+            density.value = event.currentTarget.value;
+            keep(DENSITY, density.value);
+          }}
+        >
+          <option value="compact">compact</option>
+          <option value="comfortable">comfortable</option>
+        </select>
+        Rows of tables
+      </label>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={singleKeys.value}
+          onChange={(event) => switchSingleKeys(event.currentTarget.checked)}
+        />
+        Single keys such as <kbd>f</kbd> work
+      </label>
+      {me.value?.kind !== "share" && (
+        <p class="actions">
+          <button type="button" onClick={signOut}>
+            Sign out
+          </button>
+        </p>
+      )}
+    </Section>
+  );
+}
+
+function numberOrNull(text: string): number | null {
+  return text.trim() === "" ? null : Number(text);
+}

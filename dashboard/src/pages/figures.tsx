@@ -1,0 +1,129 @@
+/** Columns of figures that several tables share. */
+
+import type { BreakdownRow, Measure } from "../api/answers.ts";
+import { changeInPoints, changeOf } from "../compare.ts";
+import { formatBytes, formatCount, formatMs, formatPercent } from "../format.ts";
+import { Spark } from "../parts/Spark.tsx";
+import type { Column } from "../parts/Table.tsx";
+import { ChangeText } from "../parts/Tile.tsx";
+import { view, zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
+
+export const REQUESTS: Column<BreakdownRow> = {
+  title: "Requests",
+  sort: "requests",
+  isNumber: true,
+  cell: (row) => formatCount(row.requests),
+};
+
+export const CHANGE: Column<BreakdownRow> = {
+  title: "Change",
+  sort: "change:requests",
+  isNumber: true,
+  isMinor: true,
+  cell: (row) =>
+    view.value.compare === "none" ? (
+      "–"
+    ) : (
+      <ChangeText change={changeOf(row.requests, row.previous?.requests ?? 0, row.previous?.requests ?? 0, "none")} />
+    ),
+};
+
+export const ERROR_RATE: Column<BreakdownRow> = {
+  title: "Err %",
+  sort: "errorRate",
+  isNumber: true,
+  cell: (row) => (
+    <>
+      {formatPercent(row.errorRate)}{" "}
+      <ChangeText
+        change={quiet(changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower"))}
+      />
+    </>
+  ),
+};
+
+export const LAST_SEEN: Column<BreakdownRow> = {
+  title: "Last seen",
+  sort: "lastSeen",
+  isMinor: true,
+  cell: (row) => seenText(row.lastSeen),
+};
+
+export const FIRST_SEEN: Column<BreakdownRow> = {
+  title: "First seen",
+  sort: "firstSeen",
+  isMinor: true,
+  cell: (row) => seenText(row.firstSeen),
+};
+
+export const BYTES: Column<BreakdownRow> = {
+  title: "Bytes",
+  sort: "bytes",
+  isNumber: true,
+  isMinor: true,
+  cell: (row) => formatBytes(row.bytes),
+};
+
+export const CONSUMERS: Column<BreakdownRow> = {
+  title: "Consumers",
+  isNumber: true,
+  isMinor: true,
+  cell: (row) => formatCount(row.consumers),
+};
+
+export const TIME_SHARE: Column<BreakdownRow> = {
+  title: "Time spent",
+  sort: "timeShare",
+  isNumber: true,
+  isMinor: true,
+  cell: (row) => (
+    <span class="meter" title="Requests times their mean time, of all time spent">
+      <i style={{ width: `${Math.round(row.timeShare ?? 0) / 2}px` }} />
+      {formatPercent(row.timeShare)}
+    </span>
+  ),
+};
+
+export const TREND: Column<BreakdownRow> = {
+  title: "Trend",
+  isMinor: true,
+  cell: (row) => <Spark values={row.series ?? []} label="Requests over the range" />,
+};
+
+/** Return the column of a measure in milliseconds, with its change where it is large. */
+export function milliseconds(title: string, measure: Measure, isMinor = false): Column<BreakdownRow> {
+  return {
+    title,
+    sort: measure,
+    isNumber: true,
+    isMinor,
+    cell: (row) => (
+      <>
+        {formatMs(row[measure])}{" "}
+        <ChangeText
+          change={quiet(
+            changeOf(row[measure], row.previous?.[measure], row.previous?.requests ?? 0, "lower", formatMs),
+          )}
+        />
+      </>
+    ),
+  };
+}
+
+/** Return the parameters of an order such as `-p95Ms`. */
+export function order(sort: string): { sort: string; order: string } {
+  return { sort: sort.replace(/^-/, ""), order: sort.startsWith("-") ? "desc" : "asc" };
+}
+
+/** Return a moment as the tables show it. */
+export function seenText(text: string | null | undefined): string {
+  if (text === null || text === undefined) return "–";
+  const timeS = Date.parse(text) / 1000;
+  return Date.now() / 1000 - timeS < 60 ? "now" : formatTime(timeS, zone.value);
+}
+
+/** In a table full of figures, only changes that are large stand beside them. */
+function quiet<T extends { tone: string; text: string }>(change: T): T {
+  return change.tone === "neutral" ? { ...change, text: "" } : change;
+}
