@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import msgspec
 import pytest
 
 from apimetry.middleware.routes import UNMATCHED
@@ -25,9 +26,9 @@ def at(second, **fields):
 
 
 def insights(store, *parameters, application=SHOP):
-    answer = answer_insights(
-        parse_window(parameters, NOW), application, prices=Prices("0.001", "0.000001"), ask=store.ask, now=NOW
-    )
+    prices = Prices("0.001", "0.000001")
+    answer = answer_insights(parse_window(parameters, NOW), application, prices=prices, ask=store.ask, now=NOW)
+    answer = msgspec.to_builtins(answer)
     assert answer["success"] is True
     return answer["insights"]
 

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from apimetry.serving.openapi import Json
 
-__all__ = ["Json", "iso_or_none", "iso_time"]
+__all__ = ["Json", "iso_datetime", "iso_or_none", "iso_time"]
 
 
 def iso_time(time_s: int) -> str:
@@ -14,9 +14,14 @@ def iso_time(time_s: int) -> str:
     return _iso(datetime.fromtimestamp(time_s, timezone.utc))
 
 
+def iso_datetime(time: datetime) -> str:
+    """Return an aware time as ISO 8601 in UTC, with whole seconds and a Z."""
+    return _iso(time.astimezone(timezone.utc))
+
+
 def iso_or_none(time: datetime | None) -> str | None:
     """Return an aware time as ISO 8601 in UTC, with whole seconds and a Z; None for None."""
-    return None if time is None else _iso(time.astimezone(timezone.utc))
+    return None if time is None else iso_datetime(time)
 
 
 def _iso(time: datetime) -> str:

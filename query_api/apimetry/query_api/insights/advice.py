@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.insights.forecast import Trend
+from apimetry.query_api.insights.response import (
+    MAX_BOTTLENECKS,
+    MAX_CANDIDATES,
+    BatchingCandidate,
+    Bottleneck,
+    CachingCandidate,
+    HighErrorRate,
+    HighLatency,
+    LimitNearlyUsed,
+    Optimization,
+    PassedLimit,
+    Priority,
+    Recommendation,
+)
 from apimetry.query_api.planning.figures import Measures, percent, plain, rounded
+from apimetry.query_api.usage.response import Alert, CurrentLimits, LimitName, Utilization
 from apimetry.query_api.usage.warnings import LATENCY_MS, UPGRADE, URGENT_SUCCESS_RATE_PERCENT, UTILIZATION_PERCENT
 
-MAX_CANDIDATES = 10
-MAX_RECOMMENDATIONS = 10
-"""Five alerts, two trends, three kinds of candidates."""
-
-MAX_BOTTLENECKS = 10
-"""Of slow endpoints, and of failing ones."""
 # A cache helps where reads take a good part of all the time, and mostly succeed.
 CACHE_TIME_PERCENT = 5
 # A consumer that asks one endpoint every other second, whenever it is there, could ask for many things at once.
@@ -30,38 +38,27 @@ _ACTIONS = {
 }
 
 
-def bottlenecks(endpoints: Iterable[tuple[str, Measures]], utilization: Mapping[str, float | None]) -> list[Json]:
+def bottlenecks(endpoints: Sequence[tuple[str, Measures]], utilization: Utilization) -> list[Bottleneck]:
     """Return the slowest endpoints, the slowest first; failing ones, the worst first; a daily limit nearly used."""
-    found = list(endpoints)
     slow = sorted(
-        (endpoint for endpoint in found if endpoint[1].mean_ms > LATENCY_MS),
+        (endpoint for endpoint in endpoints if endpoint[1].mean_ms > LATENCY_MS),
         key=lambda endpoint: -endpoint[1].mean_ms,
     )
     failing = sorted(
-        (endpoint for endpoint in found if endpoint[1].success_rate < URGENT_SUCCESS_RATE_PERCENT),
+        (endpoint for endpoint in endpoints if endpoint[1].success_rate < URGENT_SUCCESS_RATE_PERCENT),
         key=lambda endpoint: endpoint[1].success_rate,
     )
-    rows: list[Json] = [
-        {
-            "type": "high_latency",
-            "endpoint": route,
-            "latency": measures.mean_ms,
-            "recommendation": "Consider caching or optimizing this endpoint",
-        }
+    rows: list[Bottleneck] = [
+        HighLatency(route, measures.mean_ms, "Consider caching or optimizing this endpoint")
         for route, measures in slow[:MAX_BOTTLENECKS]
     ]
     rows += [
-        {
-            "type": "high_error_rate",
-            "endpoint": route,
-            "successRate": measures.success_rate,
-            "recommendation": "Investigate and fix errors in this endpoint",
-        }
+        HighErrorRate(route, measures.success_rate, "Investigate and fix errors in this endpoint")
         for route, measures in failing[:MAX_BOTTLENECKS]
     ]
     daily = utilization["requestsPerDay"]
     if daily is not None and daily > UTILIZATION_PERCENT:
-        rows.append({"type": "rate_limit_approaching", "utilization": daily, "recommendation": UPGRADE})
+        rows.append(LimitNearlyUsed(daily, UPGRADE))
     return rows
 
 
@@ -76,7 +73,7 @@ def caching(reads: Iterable[tuple[str, Measures]], total: Measures) -> list[tupl
     return sorted(worth, key=lambda endpoint: -endpoint[1].latency_us)[:MAX_CANDIDATES]
 
 
-def caching_json(candidates: Iterable[tuple[str, Measures]], total: Measures) -> list[Json]:
+def caching_json(candidates: Iterable[tuple[str, Measures]], total: Measures) -> list[CachingCandidate]:
     """Return candidates for caching as they are shown."""
     return [
         {
@@ -90,7 +87,7 @@ def caching_json(candidates: Iterable[tuple[str, Measures]], total: Measures) ->
     ]
 
 
-def batching_json(rows: Sequence[tuple[Any, ...]]) -> list[Json]:
+def batching_json(rows: Sequence[tuple[Any, ...]]) -> list[BatchingCandidate]:
     """Return consumers that ask one endpoint again and again: rows of (consumer, route, measures, active minutes)."""
     return [
         {
@@ -105,7 +102,7 @@ def batching_json(rows: Sequence[tuple[Any, ...]]) -> list[Json]:
     ]
 
 
-def rate_limiting_json(limits: Mapping[str, int | None], peaks: Mapping[str, int]) -> list[Json]:
+def rate_limiting_json(limits: CurrentLimits, peaks: Mapping[LimitName, int]) -> list[PassedLimit]:
     """Return the limits that the busiest clock minute or hour went over."""
     return [
         {
@@ -120,21 +117,20 @@ def rate_limiting_json(limits: Mapping[str, int | None], peaks: Mapping[str, int
 
 
 def recommendations(
-    alerts: Sequence[Mapping[str, object]],
+    alerts: Sequence[Alert],
     trends: Mapping[str, Trend],
-    projected: Mapping[str, float | None],
-    candidates: Mapping[str, Sequence[object]],
-) -> list[Json]:
+    projected: Utilization,
+    candidates: Optimization,
+) -> list[Recommendation]:
     """Return what to do, the most urgent first."""
     rows = [
-        _advice(
-            str(alert["type"]), str(alert["priority"]), _ACTIONS[str(alert["type"])], str(alert["recommendation"])
-        )
+        _advice(alert["type"], alert["priority"], _ACTIONS[alert["type"]], alert["recommendation"])
         for alert in alerts
     ]
     alarmed = {row["type"] for row in rows}
     if "rate_limit_approaching" not in alarmed and any(
-        used and used > UTILIZATION_PERCENT for used in projected.values()
+        used and used > UTILIZATION_PERCENT
+        for used in (projected["requestsPerMinute"], projected["requestsPerHour"], projected["requestsPerDay"])
     ):
         rows.append(_advice("rate_limit_projected", "medium", "upgrade_plan", UPGRADE))
     for name, action in (("errors", "investigate_errors"), ("latency", "optimize_requests")):
@@ -146,10 +142,10 @@ def recommendations(
         rows.append(_advice("batching", "low", "batch_requests", "Offer batch requests to the busiest consumers"))
     if candidates["rateLimiting"]:
         rows.append(_advice("peaks", "low", "spread_requests", "Spread requests: peaks are over the limits"))
-    return sorted(rows, key=lambda row: _PRIORITIES.index(str(row["priority"])))
+    return sorted(rows, key=lambda row: _PRIORITIES.index(row["priority"]))
 
 
-def _advice(name: str, priority: str, action: str, message: str) -> Json:
+def _advice(name: str, priority: Priority, action: str, message: str) -> Recommendation:
     return {"type": name, "priority": priority, "action": action, "message": message}
 
 

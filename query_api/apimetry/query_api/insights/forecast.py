@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.insights import response
 from apimetry.query_api.planning.figures import Measures, rounded, scaled
+from apimetry.query_api.usage.response import LimitName, Utilization
 
 DAY_S = 86_400
 MONTH_S = 30 * DAY_S
@@ -50,7 +51,7 @@ class Trend:
         return (self.second - self.first) / self.first
 
     @property
-    def name(self) -> str:
+    def name(self) -> response.Direction:
         """`increasing`, `decreasing` or `stable`."""
         if self.change is None:
             return "increasing" if self.first == 0 and self.second else "stable"
@@ -63,7 +64,7 @@ class Trend:
         """The change, where it is one that may go on: nothing while stable, nor from nothing."""
         return self.change if self.change is not None and abs(self.change) > _STABLE else Fraction(0)
 
-    def as_json(self) -> Json:
+    def as_json(self) -> response.Trend:
         """Return the trend as it is shown: one decimal."""
         return {
             "trend": self.name,
@@ -101,7 +102,7 @@ def trends(halves: Halves) -> dict[str, Trend]:
     }
 
 
-def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> Json:
+def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> response.Costs:
     """Return what the window cost, what a month will cost, and what of it could be saved.
 
     `cacheable` is how many requests a cache could answer.
@@ -116,8 +117,9 @@ def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> Js
     return {
         "prices": {"perRequest": float(prices.per_request), "perByte": float(prices.per_byte)},
         "current": {
-            name: units / _MONEY_SCALE
-            for name, units in zip(("requests", "data", "total"), (*parts, sum(parts)), strict=True)
+            "requests": parts[0] / _MONEY_SCALE,
+            "data": parts[1] / _MONEY_SCALE,
+            "total": sum(parts) / _MONEY_SCALE,
         },
         "projected": {
             "monthlyGrowthPercent": _decimal(Fraction(100 * growth), 1),
@@ -132,16 +134,22 @@ def costs(total: Measures, halves: Halves, prices: Prices, cacheable: int) -> Js
     }
 
 
-def projected_utilization(utilization: Mapping[str, float | None], requests: Trend) -> dict[str, float | None]:
+def projected_utilization(utilization: Utilization, requests: Trend) -> Utilization:
     """Return the utilization of limits in the next window, should the trend of requests go on."""
     growth = 1 + requests.growth
+
+    def projected(name: LimitName) -> float | None:
+        used = utilization[name]
+        return None if used is None else _decimal(Fraction(str(used)) * growth, 2)
+
     return {
-        name: None if used is None else _decimal(Fraction(str(used)) * growth, 2)
-        for name, used in utilization.items()
+        "requestsPerMinute": projected("requestsPerMinute"),
+        "requestsPerHour": projected("requestsPerHour"),
+        "requestsPerDay": projected("requestsPerDay"),
     }
 
 
-def capacity(total: Measures, found: Mapping[str, Trend]) -> Json:
+def capacity(total: Measures, found: Mapping[str, Trend]) -> response.CapacityForecast:
     """Return the figures of the window and those of the next one of its length, should the trends go on."""
     growth = {name: 1 + trend.growth for name, trend in found.items()}
     mean_ms = _per(total.latency_us, 1000 * total.timed) or Fraction(0)

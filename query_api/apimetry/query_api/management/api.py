@@ -26,11 +26,16 @@ from apimetry.query_api.management.account_bodies import (
     KeyInput,
     KeyRotation,
     OrganizationChange,
+    stored_days,
+    stored_target,
+)
+from apimetry.query_api.management.response import (
+    NewKey,
+    OneApplication,
+    OneOrganization,
     application_json,
     key_json,
     organization_json,
-    stored_days,
-    stored_target,
 )
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.errors import BadRequest, Forbidden
@@ -96,13 +101,13 @@ class ManagementHandlers:
                     target_ms=body.target_ms or NO_TARGET,
                 )
             )
-        return json_response({"application": application_json(made)}, status=201)
+        return json_response(OneApplication(application=application_json(made)), status=201)
 
     async def get_application(self, request: web.Request) -> web.Response:
         """Return one application."""
         access = await self._authorize(request)
         application = await self._run(lambda: self._application(request, access))
-        return json_response({"application": application_json(application)})
+        return json_response(OneApplication(application=application_json(application)))
 
     async def change_application(self, request: web.Request) -> web.Response:
         """Change what the body names; stored events follow a new retention in the background."""
@@ -117,7 +122,7 @@ class ManagementHandlers:
             changed = await self._run(lambda: self._changed(self._application(request, access), body))
         if body.retention_days is not msgspec.UNSET:
             await self._deletions.change_retention(changed)
-        return json_response({"application": application_json(changed)})
+        return json_response(OneApplication(application=application_json(changed)))
 
     async def delete_application(self, request: web.Request) -> web.Response:
         """Delete an application and revoke its keys. With `events=true`, also delete its events now."""
@@ -135,7 +140,7 @@ class ManagementHandlers:
         """Return the key's organization, with its plan."""
         access = await self._authorize(request)
         organization = await self._run(lambda: self._accounts.organization(access.organization.id))
-        return json_response({"organization": organization_json(organization)})
+        return json_response(OneOrganization(organization=organization_json(organization)))
 
     async def change_organization(self, request: web.Request) -> web.Response:
         """Change the organization's name, and its plan if the setting `plan_changes` allows it."""
@@ -153,7 +158,7 @@ class ManagementHandlers:
                     plan=None if body.plan is msgspec.UNSET else body.plan.as_plan(),
                 )
             )
-        return json_response({"organization": organization_json(changed)})
+        return json_response(OneOrganization(organization=organization_json(changed)))
 
     async def list_keys(self, request: web.Request) -> web.Response:
         """Return one page of the keys of the organization, or of the request's application."""
@@ -173,7 +178,7 @@ class ManagementHandlers:
                     access.organization.id, body.kind, application_id=body.application, name=body.name
                 )
             )
-        return json_response({"key": key_json(key), "secret": secret}, status=201)
+        return json_response(NewKey(key=key_json(key), secret=secret), status=201)
 
     async def rotate_key(self, request: web.Request) -> web.Response:
         """Make a new key like an old key. The old key goes on working for a while."""
@@ -183,7 +188,7 @@ class ManagementHandlers:
             key, secret = await self._run(
                 lambda: self._accounts.rotate_key(self._key(request, access).id, body.overlap_s)
             )
-        return json_response({"key": key_json(key), "secret": secret}, status=201)
+        return json_response(NewKey(key=key_json(key), secret=secret), status=201)
 
     async def revoke_key(self, request: web.Request) -> web.Response:
         """Revoke a key, but not the organization's last admin key: without it, nobody could make another."""

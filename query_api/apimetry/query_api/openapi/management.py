@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.management.account_bodies import (
+    ApplicationChange,
+    ApplicationInput,
+    KeyInput,
+    KeyRotation,
+    OrganizationChange,
+)
+from apimetry.query_api.management.response import (
+    ApplicationList,
+    KeyList,
+    NewKey,
+    OneApplication,
+    OneOrganization,
+    Plan,
+    RequestLimits,
+)
 from apimetry.query_api.openapi import jobs
-from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
+from apimetry.serving.openapi import (
+    answer,
+    errors,
+    json_content,
+    operation,
+    query_parameter,
+    ref,
+    schema,
+    struct_schema,
+)
 
 _TAGS = ["Management"]
 _APPLICATION = {
@@ -61,7 +86,7 @@ def _operation(name: str, summary: str, responses: Json, failures: tuple[str, ..
 
 def _applications() -> Json:
     page = [ref("parameters", "Limit"), ref("parameters", "Offset")]
-    listed = json_content("ApplicationList", example={"applications": [_APPLICATION], "pagination": _PAGE})
+    listed = json_content(ApplicationList, example={"applications": [_APPLICATION], "pagination": _PAGE})
     return {
         "get": _operation(
             "listApplications",
@@ -73,7 +98,7 @@ def _applications() -> Json:
         "post": _operation(
             "createApplication",
             "Make an application",
-            {"201": answer("Made.", json_content("OneApplication", example={"application": _APPLICATION}))},
+            {"201": answer("Made.", json_content(OneApplication, example={"application": _APPLICATION}))},
             _WRITE_ERRORS,
             description="More of them than the plan allows are a 403, a longer retention than it allows is a 400."
             " Without an id one is made up; without a retention it is the plan's longest, or 90 days. A retention of"
@@ -86,7 +111,7 @@ def _applications() -> Json:
 
 
 def _application() -> Json:
-    one = json_content("OneApplication", example={"application": _APPLICATION})
+    one = json_content(OneApplication, example={"application": _APPLICATION})
     return {
         "parameters": [ref("parameters", "ApplicationId")],
         "get": _operation("getApplication", "One application", {"200": answer("It.", one)}, _READ_ERRORS),
@@ -118,7 +143,7 @@ def _application() -> Json:
 
 
 def _organization() -> Json:
-    one = json_content("OneOrganization", example={"organization": _ORGANIZATION})
+    one = json_content(OneOrganization, example={"organization": _ORGANIZATION})
     return {
         "get": _operation(
             "getOrganization", "The key's organization", {"200": answer("It, with its plan.", one)}, _READ_ERRORS
@@ -138,7 +163,7 @@ def _organization() -> Json:
 
 
 def _keys() -> Json:
-    listed = json_content("KeyList", example={"keys": [_KEY], "pagination": _PAGE})
+    listed = json_content(KeyList, example={"keys": [_KEY], "pagination": _PAGE})
     return {
         "get": _operation(
             "listKeys",
@@ -154,7 +179,7 @@ def _keys() -> Json:
         "post": _operation(
             "createKey",
             "Make a key",
-            {"201": answer("Made. Its secret is shown this once.", json_content("NewKey", example=_NEW_KEY))},
+            {"201": answer("Made. Its secret is shown this once.", json_content(NewKey, example=_NEW_KEY))},
             _WRITE_ERRORS,
             requestBody=_body("KeyInput", {"kind": "read", "application": "shop", "name": "dashboard"}),
         ),
@@ -180,9 +205,21 @@ def _rotation() -> Json:
         "post": _operation(
             "rotateKey",
             "Replace a key",
-            {"201": answer("The new key, of the same kind.", json_content("NewKey", example=_NEW_KEY))},
+            {"201": answer("The new key, of the same kind.", json_content(NewKey, example=_NEW_KEY))},
             _WRITE_ERRORS,
             description="The old key keeps working for `overlapS` seconds.",
             requestBody=_body("KeyRotation", {"overlapS": 3600}, required=False),
         ),
+    }
+
+
+def schemas() -> Json:
+    """Return the schemas of requests."""
+    limits, plan = schema(RequestLimits), schema(Plan)
+    return {
+        "ApplicationInput": struct_schema(ApplicationInput, {"limits": limits}),
+        "ApplicationChange": {**struct_schema(ApplicationChange, {"limits": limits}), "minProperties": 1},
+        "OrganizationChange": {**struct_schema(OrganizationChange, {"plan": plan}), "minProperties": 1},
+        "KeyInput": struct_schema(KeyInput),
+        "KeyRotation": struct_schema(KeyRotation),
     }

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.management.account_bodies import PlanBody
-from apimetry.query_api.openapi.usage_schemas import BYTES, MILLISECONDS, NUMBER, PERCENT, TEXT, TIME
-from apimetry.query_api.overview.answer import DEFAULT_PERIOD, PERIODS, TOP_ROWS
-from apimetry.serving.openapi import (
-    COUNT,
-    answer,
-    array,
-    closed,
-    errors,
-    json_content,
-    operation,
-    query_parameter,
-    ref,
-    schema,
-    struct_schema,
-)
-from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
+from apimetry.query_api.overview.answer import DEFAULT_PERIOD
+from apimetry.query_api.overview.response import PERIODS, Bucket, BucketList, Overview
+from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
-_TIME_OR_NULL: Json = {"type": ["string", "null"], "format": "date-time"}
-_LIMIT: Json = {"type": ["integer", "null"], "minimum": 1, "description": "Null: no limit."}
 
 _OVERVIEW = """The organization's figures at a glance; buckets are its applications.
 
@@ -130,13 +114,13 @@ def paths() -> Json:
     )
     return {
         "/api/analytics/overview": {
-            "get": _get("getOverview", "Overview of the organization", "Overview", _OVERVIEW_EXAMPLE, _OVERVIEW)
+            "get": _get("getOverview", "Overview of the organization", Overview, _OVERVIEW_EXAMPLE, _OVERVIEW)
         },
         "/api/buckets": {
             "get": _get(
                 "listBuckets",
                 "Buckets of the organization, with what is in them",
-                "BucketList",
+                BucketList,
                 _BUCKETS_EXAMPLE,
                 "Applications with their figures, the oldest first. A bucket is an application.",
                 parameters=[ref("parameters", "Limit"), ref("parameters", "Offset")],
@@ -145,13 +129,13 @@ def paths() -> Json:
         "/api/analytics/buckets/{id}": {
             "parameters": [ref("parameters", "ApplicationId")],
             "get": _get(
-                "getBucket", "Analytics of one bucket", "Bucket", _BUCKET_EXAMPLE, _BUCKET, parameters=[period]
+                "getBucket", "Analytics of one bucket", Bucket, _BUCKET_EXAMPLE, _BUCKET, parameters=[period]
             ),
         },
     }
 
 
-def _get(name: str, summary: str, shape: str, example: Json, description: str, **more: object) -> Json:
+def _get(name: str, summary: str, shape: type, example: Json, description: str, **more: object) -> Json:
     return operation(
         name,
         summary,
@@ -159,97 +143,4 @@ def _get(name: str, summary: str, shape: str, example: Json, description: str, *
         description=description,
         tags=["Analytics"],
         **more,
-    )
-
-
-def schemas() -> Json:
-    """Return the named schemas of the overview and the buckets."""
-    reference = closed({"_id": TEXT, "name": TEXT})
-    return {
-        "Plan": struct_schema(
-            PlanBody,
-            {
-                "name": {"minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
-                "maxBuckets": {"description": "Null: no limit."},
-                "maxRetentionDays": {"description": "Null: no limit."},
-                "maxApiCalls": {"description": "By the month. Null: no limit."},
-            },
-        ),
-        "Overview": closed({"overview": _overview(reference)}),
-        "BucketList": closed(
-            {
-                "buckets": array(
-                    closed(
-                        {
-                            "_id": TEXT,
-                            "name": TEXT,
-                            "retentionDays": {**COUNT, "type": ["integer", "null"]},
-                            "createdAt": TIME,
-                            "dataSources": COUNT,
-                            "dataPoints": COUNT,
-                            "lastDataIngestion": _TIME_OR_NULL,
-                        }
-                    )
-                ),
-                "pagination": schema("Pagination"),
-            }
-        ),
-        "Bucket": closed({"analytics": _bucket(reference)}),
-    }
-
-
-def _overview(reference: Json) -> Json:
-    totals: Json = dict.fromkeys(("buckets", "dataSources", "dataPoints", "alertRules", "apiKeys"), COUNT)
-    usage: Json = {
-        "apiCallsThisMonth": COUNT,
-        "apiCallsLimit": _LIMIT,
-        "apiCallsPercentage": NUMBER,
-        "storageUsedBytes": COUNT,
-        "storageUsedFormatted": {**TEXT, "pattern": r"^\d+(\.\d)? (B|KB|MB|GB|TB)$"},
-    }
-    activity: Json = {
-        "lastDataIngestion": _TIME_OR_NULL,
-        "lastAlertTriggered": _TIME_OR_NULL,
-        "dataPointsLast24h": COUNT,
-        "alertsTriggeredLast24h": COUNT,
-    }
-    return closed(
-        {
-            "organization": reference,
-            "totals": closed(totals),
-            "usage": closed(usage),
-            "plan": schema("Plan"),
-            "recentActivity": closed(activity),
-        }
-    )
-
-
-def _bucket(reference: Json) -> Json:
-    def counted(name: str, key: Json) -> Json:
-        return array(closed({name: key, "requests": COUNT, "percentage": PERCENT}), maxItems=TOP_ROWS)
-
-    totals: Json = {
-        "dataPoints": COUNT,
-        "successfulRequests": COUNT,
-        "failedRequests": COUNT,
-        "successRate": PERCENT,
-        "errorRate": PERCENT,
-        "averageLatency": MILLISECONDS,
-        "peakLatency": MILLISECONDS,
-        "dataTransferred": BYTES,
-    }
-    return closed(
-        {
-            "bucket": reference,
-            "period": {"type": "string", "enum": list(PERIODS)},
-            "start": TIME,
-            "end": TIME,
-            "totals": closed(totals),
-            "series": array(schema("UsagePoint")),
-            "topRoutes": array(schema("Endpoint"), maxItems=TOP_ROWS),
-            "topConsumers": counted("keyId", TEXT),
-            "methods": counted("method", TEXT),
-            "statusCodes": counted("statusCode", COUNT),
-            "dataSources": counted("source", TEXT),
-        }
     )

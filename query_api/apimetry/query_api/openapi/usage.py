@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.insights.response import Insights
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
@@ -19,6 +20,7 @@ from apimetry.query_api.usage.params import (
     TIMEFRAMES,
 )
 from apimetry.query_api.usage.reading import LARGEST_PAGE, LEAST_PAGE
+from apimetry.query_api.usage.response import Usage
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _DESCRIPTION = """Totals, rates, a series, breakdowns, errors, rate limits and alerts of one application.
@@ -77,7 +79,7 @@ def paths() -> Json:
     usage = operation(
         "getUsage",
         "Usage of an application",
-        {"200": answer("Usage of the application.", json_content("Usage", example=USAGE)), **failures},
+        {"200": answer("Usage of the application.", json_content(Usage, example=USAGE)), **failures},
         description=_DESCRIPTION,
         tags=["Analytics"],
         parameters=[*_listing(), *_window(), ref("parameters", "Application")],
@@ -85,7 +87,7 @@ def paths() -> Json:
     insights = operation(
         "getInsights",
         "Trends, bottlenecks, costs, capacity and advice",
-        {"200": answer("What to make of the usage.", json_content("Insights", example=INSIGHTS)), **failures},
+        {"200": answer("What to make of the usage.", json_content(Insights, example=INSIGHTS)), **failures},
         description=_INSIGHTS,
         tags=["Analytics"],
         parameters=[*_window(), ref("parameters", "Application")],

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
-from apimetry.query_api.http.json_values import Json, iso_or_none, iso_time
-from apimetry.query_api.management.account_bodies import plan_json
+from apimetry.query_api.http.json_values import iso_datetime, iso_time
+from apimetry.query_api.management.response import plan_json
 from apimetry.query_api.overview import sql
+from apimetry.query_api.overview.response import (
+    PERIODS,
+    TOP_ROWS,
+    Bucket,
+    BucketSummary,
+    Overview,
+    OverviewUsage,
+    RecentActivity,
+)
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
 from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles, series_rows, totals
-from apimetry.query_api.usage.shapes import counted_json, endpoints_json, points_json
+from apimetry.query_api.usage.shapes import endpoints_json, points_json, with_shares
 from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.store.accounts.accounts import Application, Organization
 from apimetry.store.accounts.records import days_or_none
@@ -22,15 +32,7 @@ from apimetry.store.statement import Ask
 from apimetry.store.storage import StorageLocation, disk_usage
 
 DAY_S = 86_400
-# Seconds, and the granularity of the series.
-PERIODS = {
-    "24h": (DAY_S, "hour"),
-    "7d": (7 * DAY_S, "day"),
-    "30d": (30 * DAY_S, "day"),
-    "90d": (90 * DAY_S, "day"),
-}
 DEFAULT_PERIOD = "24h"
-TOP_ROWS = 10
 _MOST_FIRST = Order("requests", descending=True)
 _OLDEST_FIRST = Order("timestamp", descending=False)
 
@@ -44,7 +46,7 @@ class Account:
     keys: int
 
 
-def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, now: int) -> Json:
+def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, now: int) -> Overview:
     """Return the overview of an organization at `now`. Blocks while `ask` does."""
     organization = account.organization
     ids = [application.id for application in account.applications]
@@ -72,33 +74,26 @@ def answer_overview(account: Account, location: StorageLocation, *, ask: Ask, no
     }
 
 
-def with_figures(buckets: Sequence[Json], *, ask: Ask, now: int) -> list[Json]:
-    """Return buckets with what is stored and was seen of each."""
-    ids = [str(bucket["_id"]) for bucket in buckets]
+def bucket_summaries(applications: Sequence[Application], *, ask: Ask, now: int) -> list[BucketSummary]:
+    """Return applications as buckets, with what is stored and was seen of each."""
+    ids = [application.id for application in applications]
     stored: dict[str, int] = dict(ask(sql.stored_by_application(ids)))
     sent = {application: (sources, last) for application, sources, last in ask(sql.sent_by_application(ids))}
     return [
         {
-            **bucket,
-            "dataSources": sent.get(key, (0, None))[0],
-            "dataPoints": stored.get(key, 0),
-            "lastDataIngestion": _last(sent.get(key, (0, None))[1], now),
+            "_id": application.id,
+            "name": application.name,
+            "retentionDays": days_or_none(application.retention_days),
+            "createdAt": iso_datetime(application.created_at),
+            "dataSources": sent.get(application.id, (0, None))[0],
+            "dataPoints": stored.get(application.id, 0),
+            "lastDataIngestion": _last(sent.get(application.id, (0, None))[1], now),
         }
-        for key, bucket in zip(ids, buckets, strict=True)
+        for application in applications
     ]
 
 
-def bucket_json(application: Application) -> Json:
-    """Return an application as a bucket."""
-    return {
-        "_id": application.id,
-        "name": application.name,
-        "retentionDays": days_or_none(application.retention_days),
-        "createdAt": iso_or_none(application.created_at),
-    }
-
-
-def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) -> Json:
+def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) -> Bucket:
     """Return the analytics of one bucket in one of PERIODS until `now`. Blocks while `ask` does."""
     span_s, granularity = PERIODS[period]
     scope = as_last(Scope(application.id, now - span_s, now), ask, now)
@@ -108,8 +103,8 @@ def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) 
 
     routes = groups(scope, "route", _MOST_FIRST, ask, limit=TOP_ROWS)
 
-    def top(name: str, dimension: Dimension) -> list[Json]:
-        return counted_json(name, groups(scope, dimension, _MOST_FIRST, ask, limit=TOP_ROWS), total)
+    def top(dimension: Dimension) -> Iterator[tuple[Any, int, float]]:
+        return with_shares(groups(scope, dimension, _MOST_FIRST, ask, limit=TOP_ROWS), total)
 
     return {
         "analytics": {
@@ -129,15 +124,27 @@ def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) 
             },
             "series": points_json(buckets, series),
             "topRoutes": endpoints_json(routes, percentiles(scope, [route for route, _ in routes], ask)),
-            "topConsumers": top("keyId", "consumer_id"),
-            "methods": top("method", "method"),
-            "statusCodes": top("statusCode", "status_code"),
-            "dataSources": top("source", "source"),
+            "topConsumers": [
+                {"keyId": consumer, "requests": requests, "percentage": percentage}
+                for consumer, requests, percentage in top("consumer_id")
+            ],
+            "methods": [
+                {"method": method, "requests": requests, "percentage": percentage}
+                for method, requests, percentage in top("method")
+            ],
+            "statusCodes": [
+                {"statusCode": status, "requests": requests, "percentage": percentage}
+                for status, requests, percentage in top("status_code")
+            ],
+            "dataSources": [
+                {"source": source, "requests": requests, "percentage": percentage}
+                for source, requests, percentage in top("source")
+            ],
         }
     }
 
 
-def _usage(calls: int, limit: int | None, storage_bytes: int) -> Json:
+def _usage(calls: int, limit: int | None, storage_bytes: int) -> OverviewUsage:
     return {
         "apiCallsThisMonth": calls,
         "apiCallsLimit": limit,
@@ -147,7 +154,7 @@ def _usage(calls: int, limit: int | None, storage_bytes: int) -> Json:
     }
 
 
-def _activity(last_us: int | None, recent: int, alerts: AlertFigures, now: int) -> Json:
+def _activity(last_us: int | None, recent: int, alerts: AlertFigures, now: int) -> RecentActivity:
     triggered = alerts.last_triggered_at
     return {
         "lastDataIngestion": _last(last_us, now),

@@ -5,19 +5,17 @@ from __future__ import annotations
 from aiohttp import web
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, one_of, single
 from apimetry.query_api.http.store_refusals import owned
 from apimetry.query_api.overview.answer import (
     DEFAULT_PERIOD,
-    PERIODS,
     Account,
     answer_bucket,
     answer_overview,
-    bucket_json,
-    with_figures,
+    bucket_summaries,
 )
+from apimetry.query_api.overview.response import PERIODS, Bucket, BucketSummary, Overview
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.serving.credentials import authorize
 from apimetry.serving.service import json_response
@@ -59,10 +57,10 @@ class OverviewHandlers:
     async def buckets(self, request: web.Request) -> web.Response:
         """Answer one page of the organization's buckets, the oldest first."""
         access = await authorize(request, self._directory, KeyKind.admin, purpose="list buckets")
-        found = self._directory.applications_of(access.organization.id)
-        page = page_of(request.query.items(), found, "buckets")
+        applications = self._directory.applications_of(access.organization.id)
+        page = page_of(request.query.items(), applications, "buckets")
         client = client_of(request, access.principal)
-        rows = await self._engine.run(client, self._with_figures, page["buckets"], self._now())
+        rows = await self._engine.run(client, self._bucket_summaries, page["buckets"], self._now())
         return json_response({**page, "buckets": rows}, headers=_NO_STORE)
 
     async def bucket(self, request: web.Request) -> web.Response:
@@ -80,12 +78,12 @@ class OverviewHandlers:
         answer = await self._engine.run(client, self._bucket, application, period, self._now())
         return json_response(answer, headers=_NO_STORE)
 
-    def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Json:
+    def _overview(self, ask: Ask, organization: Organization, applications: list[Application], now: int) -> Overview:
         keys = sum(key.revoked_at is None for key in self._accounts.keys(organization.id))
         return answer_overview(Account(organization, applications, keys), self._location, ask=ask, now=now)
 
-    def _with_figures(self, ask: Ask, applications: list[Application], now: int) -> list[Json]:
-        return with_figures([bucket_json(application) for application in applications], ask=ask, now=now)
+    def _bucket_summaries(self, ask: Ask, applications: list[Application], now: int) -> list[BucketSummary]:
+        return bucket_summaries(applications, ask=ask, now=now)
 
-    def _bucket(self, ask: Ask, application: Application, period: str, now: int) -> Json:
+    def _bucket(self, ask: Ask, application: Application, period: str, now: int) -> Bucket:
         return answer_bucket(application, period, ask=ask, now=now)

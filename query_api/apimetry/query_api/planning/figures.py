@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
+
+from apimetry.serving.answer_types import Count
+
+Figure = Annotated[float, Meta(ge=0)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Milliseconds = Annotated[Figure, Meta(description="Milliseconds, one decimal.")]
+Bytes = Annotated[Count, Meta(description="Bytes of requests and responses.")]
 
 _LABELS = ("B", "KB", "MB", "GB", "TB")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.http.json_values import Json, iso_time
+from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.period import period_before
 from apimetry.query_api.usage.params import Order, UsageQuery
 from apimetry.query_api.usage.reading import Reading, as_last, page_of, read_usage, read_usage_before, scope_of
+from apimetry.query_api.usage.response import PreviousUsage, Usage
 from apimetry.query_api.usage.shapes import breakdown_json, changes_json, errors_json, points_json, totals_json
 from apimetry.query_api.usage.sql import Scope
 from apimetry.query_api.usage.warnings import alerts, average_rates, limits_json, utilizations
@@ -15,7 +16,7 @@ from apimetry.store.accounts.accounts import Application
 from apimetry.store.statement import Ask
 
 
-def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: int) -> Json:
+def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: int) -> Usage:
     """Return the response about `application` at `now`. Blocks while `ask` does.
 
     Raises:
@@ -28,9 +29,12 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     reading = read_usage(scope, page, query.list_order, ask)
     total, span_s = reading.breakdowns.total, scope.end - scope.start
     utilization = utilizations(application.limits, total.requests, span_s)
-    answer = {
+    answer: Usage = {
         "success": True,
-        **_figures(reading, span_s, page.buckets, query.list_order),
+        "usage": totals_json(reading.breakdowns, span_s),
+        "timeSeries": points_json(page.buckets, reading.series),
+        "breakdown": breakdown_json(reading.breakdowns, query.list_order),
+        "errors": errors_json(reading.breakdowns, query.list_order),
         "granularity": page.buckets.granularity,
         "rateLimits": {
             "current": limits_json(application.limits),
@@ -53,22 +57,17 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     return answer
 
 
-def _figures(reading: Reading, span_s: int, buckets: Buckets, order: Order) -> Json:
-    return {
-        "usage": totals_json(reading.breakdowns, span_s),
-        "timeSeries": points_json(buckets, reading.series),
-        "breakdown": breakdown_json(reading.breakdowns, order),
-        "errors": errors_json(reading.breakdowns, order),
-    }
-
-
-def _previous(scope: Scope, later: Reading, buckets: Buckets, order: Order, ask: Ask) -> Json:
+def _previous(scope: Scope, later: Reading, buckets: Buckets, order: Order, ask: Ask) -> PreviousUsage:
     """Return the same figures of the period before; its series has the buckets of the `later` reading's series."""
     span_s = scope.end - scope.start
     reading = read_usage_before(scope, buckets, [index for index, _ in later.series], order, ask)
+    totals = totals_json(reading.breakdowns, span_s)
     return {
         "start": iso_time(scope.start),
         "end": iso_time(scope.end),
-        **_figures(reading, span_s, buckets, order),
-        "changePercent": changes_json(totals_json(later.breakdowns, span_s), totals_json(reading.breakdowns, span_s)),
+        "usage": totals,
+        "timeSeries": points_json(buckets, reading.series),
+        "breakdown": breakdown_json(reading.breakdowns, order),
+        "errors": errors_json(reading.breakdowns, order),
+        "changePercent": changes_json(totals_json(later.breakdowns, span_s), totals),
     }

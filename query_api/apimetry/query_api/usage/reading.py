@@ -24,6 +24,7 @@ from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage import sql
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
+from apimetry.query_api.usage.response import MAX_ROWS
 from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
@@ -31,9 +32,6 @@ from apimetry.store.statement import Ask, Rows
 
 Group = tuple[Any, Measures]
 """The value of a dimension, and the sums over its requests."""
-
-MAX_ROWS = 100
-"""Rows in each list (docs/api.md, "Developer usage API")."""
 
 MAX_SORTED_BUCKETS = 1_000_000
 """Buckets in a series that is not sorted by time: nearly two years of minutes."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Any, cast
 
-from apimetry.query_api.http.json_values import Json, iso_time
+from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import Measures, percent, rounded, scaled
 from apimetry.query_api.planning.period import change_percent
 from apimetry.query_api.usage.error_types import ErrorType, error_type
 from apimetry.query_api.usage.params import Order
-from apimetry.query_api.usage.reading import MAX_ROWS, Breakdowns, Group
-from apimetry.query_api.usage.sql import PERCENTILES
+from apimetry.query_api.usage.reading import Breakdowns, Group
+from apimetry.query_api.usage.response import (
+    MAX_ROWS,
+    Endpoint,
+    UsageBreakdown,
+    UsageChange,
+    UsageErrors,
+    UsagePoint,
+    UsageTotals,
+)
 from apimetry.query_api.usage.warnings import average_rates
 
 
-def totals_json(breakdowns: Breakdowns, span_s: int) -> Json:
+def totals_json(breakdowns: Breakdowns, span_s: int) -> UsageTotals:
     """Return the totals of `span_s` seconds."""
     total = breakdowns.total
     return {
@@ -34,27 +43,42 @@ def totals_json(breakdowns: Breakdowns, span_s: int) -> Json:
     }
 
 
-def changes_json(now: Mapping[str, object], before: Mapping[str, object]) -> Json:
+def changes_json(now: UsageTotals, before: UsageTotals) -> UsageChange:
     """Return the change of each figure in percent, from `before` to `now`, both as in the response."""
-    return {name: change_percent(Fraction(str(now[name])), Fraction(str(before[name]))) for name in now}
+    later: Mapping[str, object] = now
+    earlier: Mapping[str, object] = before
+    changes = {name: change_percent(Fraction(str(later[name])), Fraction(str(earlier[name]))) for name in later}
+    # A change has the members of the totals.
+    return cast("UsageChange", changes)
 
 
-def points_json(buckets: Buckets, series: Iterable[tuple[int, Measures]]) -> list[Json]:
+def points_json(buckets: Buckets, series: Iterable[tuple[int, Measures]]) -> list[UsagePoint]:
     """Return the points of a series."""
     return [_point(buckets.starts_at(index), measures) for index, measures in series]
 
 
-def breakdown_json(breakdowns: Breakdowns, order: Order) -> Json:
+def breakdown_json(breakdowns: Breakdowns, order: Order) -> UsageBreakdown:
     """Return the lists of all requests."""
+    total = breakdowns.total
+    statuses = in_order(breakdowns.statuses, order)[:MAX_ROWS]
     return {
         "byEndpoint": endpoints_json(breakdowns.routes.rows, breakdowns.percentiles),
-        "byMethod": counted_json("method", breakdowns.methods.rows, breakdowns.total),
-        "byStatusCode": counted_json("statusCode", in_order(breakdowns.statuses, order)[:MAX_ROWS], breakdowns.total),
-        "byKey": counted_json("keyId", breakdowns.consumers.rows, breakdowns.total),
+        "byMethod": [
+            {"method": method, "requests": requests, "percentage": percentage}
+            for method, requests, percentage in with_shares(breakdowns.methods.rows, total)
+        ],
+        "byStatusCode": [
+            {"statusCode": status, "requests": requests, "percentage": percentage}
+            for status, requests, percentage in with_shares(statuses, total)
+        ],
+        "byKey": [
+            {"keyId": consumer, "requests": requests, "percentage": percentage}
+            for consumer, requests, percentage in with_shares(breakdowns.consumers.rows, total)
+        ],
     }
 
 
-def errors_json(breakdowns: Breakdowns, order: Order) -> Json:
+def errors_json(breakdowns: Breakdowns, order: Order) -> UsageErrors:
     """Return the lists of failed requests, sorted by the sums over failed requests alone."""
     total = breakdowns.total
     failed = in_order(((status, measures) for status, measures in breakdowns.statuses if status >= 400), order)
@@ -81,17 +105,15 @@ def errors_json(breakdowns: Breakdowns, order: Order) -> Json:
     }
 
 
-def endpoints_json(groups: Iterable[Group], percentiles: Mapping[str, Sequence[int]]) -> list[Json]:
+def endpoints_json(groups: Iterable[Group], percentiles: Mapping[str, Sequence[int]]) -> list[Endpoint]:
     """Return routes with the percentiles of their latency, from microseconds; null without a measured latency."""
     return [_endpoint(route, measures, percentiles.get(route, ())) for route, measures in groups]
 
 
-def counted_json(name: str, groups: Iterable[Group], total: Measures) -> list[Json]:
-    """Return groups with their requests, and their share of all requests."""
-    return [
-        {name: key, "requests": measures.requests, "percentage": percent(measures.requests, total.requests)}
-        for key, measures in groups
-    ]
+def with_shares(groups: Iterable[Group], total: Measures) -> Iterator[tuple[Any, int, float]]:
+    """Return the values of groups, their requests, and their share of all requests in percent."""
+    for key, measures in groups:
+        yield key, measures.requests, percent(measures.requests, total.requests)
 
 
 def in_order(groups: Iterable[Group], order: Order) -> list[Group]:
@@ -106,7 +128,7 @@ def _weight(measures: Measures, order: Order) -> Fraction:
     return Fraction(measures.errors if order.sort == "errors" else measures.requests)
 
 
-def _point(time_s: int, measures: Measures) -> Json:
+def _point(time_s: int, measures: Measures) -> UsagePoint:
     return {
         "timestamp": iso_time(time_s),
         "requests": measures.requests,
@@ -118,15 +140,16 @@ def _point(time_s: int, measures: Measures) -> Json:
     }
 
 
-def _percentiles(measures: Measures, percentiles_us: Sequence[int]) -> Json:
-    names = [f"p{p}" for p in PERCENTILES]
+def _percentiles_ms(measures: Measures, percentiles_us: Sequence[int]) -> Sequence[float | None]:
+    """Return the latency at each of `usage.sql.PERCENTILES`; None for all without a measured latency."""
     if not measures.timed:
-        return dict.fromkeys(names)
+        return None, None, None
     # Without a row: the route's first event came after the statement of the percentiles.
-    return {name: rounded(us, 1000, 1) for name, us in zip(names, percentiles_us or (0, 0, 0), strict=True)}
+    return [rounded(us, 1000, 1) for us in percentiles_us or (0, 0, 0)]
 
 
-def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> Json:
+def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> Endpoint:
+    p50, p95, p99 = _percentiles_ms(measures, percentiles_us)
     return {
         "endpoint": route,
         "requests": measures.requests,
@@ -134,7 +157,9 @@ def _endpoint(route: str, measures: Measures, percentiles_us: Sequence[int]) -> 
         "averageLatency": measures.mean_ms,
         "dataTransferred": measures.bytes,
         "errors": measures.errors,
-        **_percentiles(measures, percentiles_us),
+        "p50": p50,
+        "p95": p95,
+        "p99": p99,
     }
 
 

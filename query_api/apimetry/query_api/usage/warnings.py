@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.http.json_values import Json
+from typing import Literal
+
 from apimetry.query_api.planning.figures import Measures, plain, scaled
+from apimetry.query_api.usage.response import Alert, CurrentLimits, LimitName, Rates, Utilization
 from apimetry.store.accounts.accounts import RequestLimits
 
 # An alert comes when the figure in the response is above its threshold (docs/api.md, "Developer usage API").
@@ -13,45 +15,64 @@ LATENCY_MS, URGENT_LATENCY_MS = 500, 1000
 
 UPGRADE = "Consider upgrading your plan or optimizing requests"
 
-_PERIODS_S = {"requestsPerMinute": 60, "requestsPerHour": 3600, "requestsPerDay": 86_400}
-_ADJECTIVES = {"requestsPerMinute": "Per-minute", "requestsPerHour": "Hourly", "requestsPerDay": "Daily"}
+_PERIODS_S: dict[LimitName, int] = {"requestsPerMinute": 60, "requestsPerHour": 3600, "requestsPerDay": 86_400}
+_ADJECTIVES: dict[LimitName, str] = {
+    "requestsPerMinute": "Per-minute",
+    "requestsPerHour": "Hourly",
+    "requestsPerDay": "Daily",
+}
 _PRIORITIES = ("high", "medium")
 
 
-MAX_ALERTS = 5
-"""Three limits, errors and latency."""
-
-
-def average_rates(requests: int, span_s: int) -> dict[str, float]:
+def average_rates(requests: int, span_s: int) -> Rates:
     """Return the average requests per minute, hour and day over `span_s`, one decimal."""
-    return {name: scaled(requests * period_s, span_s, 10) / 10 for name, period_s in _PERIODS_S.items()}
 
+    def rate(name: LimitName) -> float:
+        return scaled(requests * _PERIODS_S[name], span_s, 10) / 10
 
-def utilizations(limits: RequestLimits, requests: int, span_s: int) -> dict[str, float | None]:
-    """Return the rounded average rate in percent of each limit, two decimals; None without a limit."""
     return {
-        name: _utilization(scaled(requests * _PERIODS_S[name], span_s, 10), limit)
-        for name, limit in limits_json(limits).items()
+        "requestsPerMinute": rate("requestsPerMinute"),
+        "requestsPerHour": rate("requestsPerHour"),
+        "requestsPerDay": rate("requestsPerDay"),
     }
 
 
-def limits_json(limits: RequestLimits) -> dict[str, int | None]:
+def utilizations(limits: RequestLimits, requests: int, span_s: int) -> Utilization:
+    """Return the rounded average rate in percent of each limit, two decimals; None without a limit."""
+
+    def used(name: LimitName, limit: int | None) -> float | None:
+        return _utilization(scaled(requests * _PERIODS_S[name], span_s, 10), limit)
+
+    return {
+        "requestsPerMinute": used("requestsPerMinute", limits.per_minute),
+        "requestsPerHour": used("requestsPerHour", limits.per_hour),
+        "requestsPerDay": used("requestsPerDay", limits.per_day),
+    }
+
+
+def limits_json(limits: RequestLimits) -> CurrentLimits:
     """Return the configured limits by their names in JSON; None without a limit."""
-    return dict(zip(_PERIODS_S, (limits.per_minute, limits.per_hour, limits.per_day), strict=True))
+    return {
+        "requestsPerMinute": limits.per_minute,
+        "requestsPerHour": limits.per_hour,
+        "requestsPerDay": limits.per_day,
+    }
 
 
-def alerts(total: Measures, utilization: dict[str, float | None]) -> list[Json]:
+def alerts(total: Measures, utilization: Utilization) -> list[Alert]:
     """Return the alerts, the most urgent first."""
     rows = [*_limit_alerts(utilization), *_error_alerts(total), *_latency_alerts(total)]
-    return sorted(rows, key=lambda alert: _PRIORITIES.index(str(alert["priority"])))
+    return sorted(rows, key=lambda alert: _PRIORITIES.index(alert["priority"]))
 
 
 def _utilization(rate_tenths: int, limit: int | None) -> float | None:
     return None if limit is None else scaled(10 * rate_tenths, limit, 100) / 100
 
 
-def _limit_alerts(utilization: dict[str, float | None]) -> list[Json]:
-    over = [(used, name) for name, used in utilization.items() if used is not None and used > UTILIZATION_PERCENT]
+def _limit_alerts(utilization: Utilization) -> list[Alert]:
+    over = [
+        (used, name) for name in _PERIODS_S if (used := utilization[name]) is not None and used > UTILIZATION_PERCENT
+    ]
     return [
         _alert(
             "rate_limit_approaching",
@@ -63,7 +84,7 @@ def _limit_alerts(utilization: dict[str, float | None]) -> list[Json]:
     ]
 
 
-def _error_alerts(total: Measures) -> list[Json]:
+def _error_alerts(total: Measures) -> list[Alert]:
     if total.error_rate <= ERROR_RATE_PERCENT:
         return []
     return [
@@ -76,7 +97,7 @@ def _error_alerts(total: Measures) -> list[Json]:
     ]
 
 
-def _latency_alerts(total: Measures) -> list[Json]:
+def _latency_alerts(total: Measures) -> list[Alert]:
     if total.mean_ms <= LATENCY_MS:
         return []
     return [
@@ -89,6 +110,12 @@ def _latency_alerts(total: Measures) -> list[Json]:
     ]
 
 
-def _alert(name: str, message: str, recommendation: str, *, urgent: bool) -> Json:
-    priority = _PRIORITIES[0] if urgent else _PRIORITIES[1]
+def _alert(
+    name: Literal["rate_limit_approaching", "error_rate_high", "latency_high"],
+    message: str,
+    recommendation: str,
+    *,
+    urgent: bool,
+) -> Alert:
+    priority: Literal["high", "medium"] = "high" if urgent else "medium"
     return {"type": name, "message": message, "priority": priority, "recommendation": recommendation}
