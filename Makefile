@@ -12,13 +12,16 @@ NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignor
 PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
 STATIC := query_api/apimetry/query_api/dashboard/static
 
-.PHONY: help run test coverage torture host-suites check lock fmt bench build dashboard dashboard-watch clean
+.PHONY: help run demo test coverage torture host-suites check lock fmt bench build dashboard dashboard-watch clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed ## install, and start everything on this machine
 	@$(BIN)/apimetry serve
+
+demo: .venv/installed-dev ## show the dashboard at work, with example applications under traffic
+	@$(BIN)/apimetry demo
 
 # The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
 test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json ## run the whole suite

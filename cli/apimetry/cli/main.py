@@ -28,6 +28,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "collector": ("serve:collector", "Run a collector alone, against a ClickHouse server."),
     "query": ("serve:query", "Run a query service alone, against a ClickHouse server."),
     "migrate": ("serve:migrate", "Bring the store's schema up to date."),
+    "demo": (
+        "demo.command:demo",
+        "Run example applications under generated traffic, beside a `serve` with its own data directory.",
+    ),
     "doctor": ("doctor:doctor", "Walk app, collector, spool, store and query; say which hop fails and what to do."),
     "tail": ("tail:tail", "Print events as they arrive, until interrupted."),
     "import": ("access_logs.command:import_", "Add history from elsewhere."),

@@ -1,0 +1,1 @@
+"""`apimetry demo`: example applications under generated traffic, beside a `serve` of their own."""
