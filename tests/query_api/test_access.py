@@ -43,6 +43,7 @@ MAY = {
     ("DELETE", "/api/alerts/{id}"): ADMIN,
     ("POST", "/api/alerts/{id}/rotate"): ADMIN,
     ("GET", "/api/alerts/{id}/events"): QUERYING,
+    ("POST", "/api/alerts/preview"): QUERYING,
     ("GET", "/v1/alert-events"): QUERYING,
     ("DELETE", "/api/applications/{id}/events"): ADMIN,
     ("DELETE", "/api/applications/{id}/consumers"): ADMIN,

@@ -11,7 +11,9 @@ from apimetry.query_api.alerting.api import AlertHandlers
 from apimetry.query_api.alerting.history import AlertHistoryHandlers
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
+from apimetry.query_api.alerting.rule_checks import RuleChecks
 from apimetry.query_api.alerting.service import evaluating
+from apimetry.query_api.alerting.trials import AlertTrialHandlers
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.api import BreakdownHandlers
 from apimetry.query_api.dashboard.api import DashboardHandlers
@@ -105,7 +107,9 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     reachability = Reachability(
         allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
     )
-    app.add_routes(AlertHandlers(alerts, directory, reachability, clock).routes())
+    checks = RuleChecks(directory, reachability, clock)
+    app.add_routes(AlertTrialHandlers(answering, directory, checks).routes())
+    app.add_routes(AlertHandlers(alerts, directory, checks).routes())
     app.add_routes(AlertHistoryHandlers(answering).routes())
     if settings.evaluate_alerts:
         app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))

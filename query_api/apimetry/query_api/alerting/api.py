@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from apimetry.query_api.alerting.reachability import Reachability, check_limits
+from apimetry.query_api.alerting.reachability import check_limits
 from apimetry.query_api.alerting.rule_bodies import (
     AlertChange,
     AlertInput,
     changes_of,
     event_json,
-    new_rule,
     rule_json,
 )
+from apimetry.query_api.alerting.rule_checks import RuleChecks
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import owned, refusals_answered, run_answered
@@ -35,15 +34,12 @@ _ADDRESS = frozenset({"webhook_url", "channel", "routing_key"})
 
 
 class AlertHandlers:
-    """The handlers; `clock` returns seconds since the epoch. Another organization's rule is a 404."""
+    """The handlers. Another organization's rule is a 404."""
 
-    def __init__(
-        self, alerts: Alerts, directory: Directory, reachability: Reachability, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, alerts: Alerts, directory: Directory, checks: RuleChecks) -> None:
         self._alerts = alerts
         self._directory = directory
-        self._reachability = reachability
-        self._clock = clock
+        self._checks = checks
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of alert rules."""
@@ -67,13 +63,7 @@ class AlertHandlers:
         """Make a rule; the answer is the only place where its webhook's secret is shown."""
         access = await self._authorize(request)
         body = await read_body(request, AlertInput)
-        parse_filters(body.include, body.exclude)
-        application = owned(self._directory.application(body.application), access, "application", body.application)
-        rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
-        with refusals_answered():
-            checked_rule(rule)
-        check_limits(rule, application)
-        await self._reachability.check_address(rule)
+        rule, _ = await self._checks.new_rule(body, access)
         made = await self._run(lambda: self._alerts.create(rule))
         return json_response({"alert": rule_json(made, AlertState()), "secret": made.webhook_secret}, status=201)
 
@@ -102,7 +92,7 @@ class AlertHandlers:
         if "metric" in changes and application is not None:
             check_limits(rule, application)
         if _ADDRESS.intersection(changes):
-            await self._reachability.check_address(rule)
+            await self._checks.reachability.check_address(rule)
 
     async def delete_rule(self, request: web.Request) -> web.Response:
         """Delete a rule."""

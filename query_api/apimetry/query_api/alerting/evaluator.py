@@ -19,16 +19,17 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from apimetry.query_api.alerting.judging import decide, judge
+from apimetry.query_api.alerting.judging import decide, judge, next_event
 from apimetry.query_api.alerting.measuring import measurement, value_of
 from apimetry.query_api.alerting.webhooks import FAILED, PENDING, Webhooks
 from apimetry.serving.errors import BadRequest
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
-from apimetry.store.alerts.records import AlertEvent, AlertRule, AlertState, Transition
+from apimetry.store.alerts.records import AlertEvent, AlertRule, AlertState
 from apimetry.store.errors import StoreError, is_transient
 from apimetry.store.statement import Ask
 from apimetry.store.turns import take_turn
@@ -124,26 +125,12 @@ class Evaluator:
         transition = decide(rule, state.last_event, holds=judge(rule, value, now), now=now)
         if transition is None or value is None:
             return None
-        event = self._event(rule, state.last_event, transition, value, now)
+        event = self._identified(next_event(rule, state.last_event, transition, value, now))
         return event if self._alerts.record_event(event) else None
 
-    def _event(
-        self, rule: AlertRule, last: AlertEvent | None, transition: Transition, value: float, now: datetime
-    ) -> AlertEvent:
-        sequence = last.sequence + 1 if last else 1
-        identity = f"{rule.id}/{sequence}/{self._owner}/{now.isoformat()}"
-        return AlertEvent(
-            id=hashlib.sha256(identity.encode()).hexdigest()[:24],
-            rule_id=rule.id,
-            organization_id=rule.organization_id,
-            application_id=rule.application_id,
-            sequence=sequence,
-            kind=transition,
-            at=now,
-            fired_at=last.fired_at if last and transition is Transition.resolved else now,
-            value=value,
-            threshold=rule.threshold,
-        )
+    def _identified(self, event: AlertEvent) -> AlertEvent:
+        identity = f"{event.rule_id}/{event.sequence}/{self._owner}/{event.at.isoformat()}"
+        return replace(event, id=hashlib.sha256(identity.encode()).hexdigest()[:24])
 
     async def _send_again(self, rules: Mapping[str, AlertRule], now: datetime) -> None:
         due = await self._store.run(

@@ -43,5 +43,23 @@ def decide(rule: AlertRule, last: AlertEvent | None, *, holds: bool | None, now:
     return Transition.firing
 
 
+def next_event(
+    rule: AlertRule, last: AlertEvent | None, transition: Transition, value: float, now: datetime
+) -> AlertEvent:
+    """Return the event of a rule that fires or resolves at `now`, without an id; `last` is the event before it."""
+    return AlertEvent(
+        id="",
+        rule_id=rule.id,
+        organization_id=rule.organization_id,
+        application_id=rule.application_id,
+        sequence=last.sequence + 1 if last else 1,
+        kind=transition,
+        at=now,
+        fired_at=last.fired_at if last and transition is Transition.resolved else now,
+        value=value,
+        threshold=rule.threshold,
+    )
+
+
 def _is_cooling(rule: AlertRule, last: AlertEvent, now: datetime) -> bool:
     return last.fired_at - MAX_AHEAD <= now < last.fired_at + timedelta(seconds=rule.cooldown_s)

@@ -9,10 +9,12 @@ a sum of `sample_weight`. A percentile is the smallest measured value that at le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import Template
 
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
-from apimetry.query_api.planning.filters import columns_of, parse_filters
+from apimetry.query_api.planning.filters import Filter, columns_of, parse_filters
+from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
@@ -43,16 +45,32 @@ _OF_TIMED = frozenset({Metric.latency_mean, Metric.latency_percentile})
 _PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
 
 
+def window_needs(
+    rule: AlertRule, filters: Sequence[Filter], start_s: int, end_s: int, granularity: Granularity | None = None
+) -> Needs:
+    """Return what the rule's figures over `[start_s, end_s)` need of a table."""
+    columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
+    return Needs(columns_of(filters), columns, start_s, end_s, granularity, subtracts=True, now=end_s)
+
+
+def window_conditions(rule: AlertRule, filters: Sequence[Filter]) -> Conditions:
+    """Return which requests the rule is about."""
+    timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
+    return Conditions(filter_conditions(filters), timed)
+
+
+def window_columns(metric: Metric, chosen: Plan) -> tuple[list[Column], str]:
+    """Return the columns of the rows, `weight` first, and the expression of the measure over them."""
+    return _columns(metric, chosen), _MEASURES.get(metric, "0")
+
+
 def measurement(rule: AlertRule, end_s: int) -> Statement:
     """Return what answers one row, (requests, measure), of `rule` over its window before `end_s`, epoch seconds."""
     filters = parse_filters(rule.include, rule.exclude)
     start_s = end_s - rule.window_s
     chosen = Plan(start_s, end_s)
     if rule.metric is not Metric.latency_percentile:
-        columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
-        chosen = plan(Needs(columns_of(filters), columns, start_s, end_s, subtracts=True, now=end_s))
-    timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
-    conditions = Conditions(filter_conditions(filters), timed)
+        chosen = plan(window_needs(rule, filters, start_s, end_s))
     parameters: dict[str, object] = {
         "application": rule.application_id,
         **range_parameters(chosen),
@@ -60,8 +78,9 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
     }
     if rule.percentile is not None:
         parameters["level"] = rule.percentile / 100 * BELOW
-    rows = partial_rows(chosen, _columns(rule.metric, chosen), conditions)
-    return Statement(_SQL.substitute(measure=_MEASURES.get(rule.metric, "0"), rows=rows), parameters)
+    columns, measure = window_columns(rule.metric, chosen)
+    rows = partial_rows(chosen, columns, window_conditions(rule, filters))
+    return Statement(_SQL.substitute(measure=measure, rows=rows), parameters)
 
 
 def _columns(metric: Metric, chosen: Plan) -> list[Column]:

@@ -6,9 +6,13 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from apimetry.serving.answer_types import Time, one_of
+from apimetry.serving.answer_types import Count, Time, one_of
 from apimetry.store.alerts.records import Transition
 
+MomentPoint = Annotated[
+    tuple[int, float | None],
+    Meta(description="Unix seconds, and the value over the window before; null: it says nothing."),
+]
 DELIVERIES = ("none", "pending", "delivered", "failed")
 
 
@@ -30,3 +34,20 @@ class AlertHistory(TypedDict):
 
     events: list[LoggedAlertEvent]
     next: Annotated[str | None, Meta(description="The `cursor` of the next page; null: this is the last one.")]
+
+
+class PreviewedFiring(TypedDict):
+    """When a rule would have fired, and until when."""
+
+    at: Time
+    until: Annotated[Time | None, Meta(description="Null: it would fire now.")]
+    peak: Annotated[float, Meta(description="The value furthest from the threshold.")]
+
+
+class AlertPreview(TypedDict):
+    """What a rule would have measured and done."""
+
+    points: list[MomentPoint]
+    threshold: Annotated[float | None, Meta(description="Null for `no_data`.")]
+    firings: list[PreviewedFiring]
+    evaluated: Annotated[Count, Meta(description="How often the rule would have been evaluated.")]

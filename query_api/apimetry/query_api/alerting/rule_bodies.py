@@ -26,6 +26,7 @@ from apimetry.store.alerts.records import (
 MAX_FILTERS = 50
 HIDDEN = "***"
 MAX_FILTER_CHARACTERS = 2000
+MAX_PREVIEW_DAYS = 14
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -56,6 +57,12 @@ class AlertInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     paused: bool = False
 
 
+class AlertPreviewInput(AlertInput, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A rule as it would be made, and the number of days until now that it is tried on."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_PREVIEW_DAYS)] = 7
+
+
 class AlertChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What is to change of an alert rule; what is left out stays."""
 
@@ -81,7 +88,7 @@ def new_rule(body: AlertInput, organization_id: str, now: datetime) -> AlertRule
     Raises:
         BadRequest: there is no threshold where one is needed.
     """
-    fields = {name: value for name, value in msgspec.structs.asdict(body).items() if name != "application"}
+    fields = {name: getattr(body, name) for name in AlertInput.__struct_fields__ if name != "application"}
     return AlertRule(
         id=secrets.token_hex(12),
         organization_id=organization_id,
