@@ -44,6 +44,7 @@ MAY = {
     ("POST", "/api/alerts/{id}/rotate"): ADMIN,
     ("GET", "/api/alerts/{id}/events"): QUERYING,
     ("POST", "/api/alerts/preview"): QUERYING,
+    ("POST", "/api/alerts/{id}/test"): ADMIN,
     ("GET", "/v1/alert-events"): QUERYING,
     ("DELETE", "/api/applications/{id}/events"): ADMIN,
     ("DELETE", "/api/applications/{id}/consumers"): ADMIN,

@@ -12,7 +12,7 @@ from apimetry.query_api.alerting.history import AlertHistoryHandlers
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.reachability import Reachability
 from apimetry.query_api.alerting.rule_checks import RuleChecks
-from apimetry.query_api.alerting.service import evaluating
+from apimetry.query_api.alerting.service import evaluating, sending
 from apimetry.query_api.alerting.trials import AlertTrialHandlers
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.api import BreakdownHandlers
@@ -108,11 +108,12 @@ def create_app(  # noqa: PLR0913 - what the service is made of
         allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
     )
     checks = RuleChecks(directory, reachability, clock)
-    app.add_routes(AlertTrialHandlers(answering, directory, checks).routes())
+    messages = sending(settings, clock)
+    app.add_routes(AlertTrialHandlers(answering, alerts, checks, messages, clock).routes())
     app.add_routes(AlertHandlers(alerts, directory, checks).routes())
     app.add_routes(AlertHistoryHandlers(answering).routes())
     if settings.evaluate_alerts:
-        app.cleanup_ctx.append(evaluating(alerts, directory, engine, settings, clock))
+        app.cleanup_ctx.append(evaluating(alerts, directory, engine, messages, clock))
     pages = Pages(build_document(settings, collector or Fragment()))
     app.add_routes(pages.routes())
     app.add_routes(DashboardHandlers(pages.start, dashboard).routes())

@@ -98,6 +98,7 @@ async def test_an_event_arrives_signed_as_standard_webhooks_says():
         "type": "alert.firing",
         "timestamp": "2026-03-02T12:00:00Z",
         "data": {
+            "kind": "firing",
             "id": "event1",
             "application": {"id": "shop", "name": "Shop"},
             "rule": {

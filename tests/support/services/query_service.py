@@ -30,6 +30,7 @@ PHRASES = {
     409: "Conflict",
     413: ("Request Entity Too Large", "Content Too Large"),
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     503: "Service Unavailable",
 }
 

@@ -18,6 +18,10 @@ _OK = 250
 _AUTHENTICATION_CODES = (534, 535)
 
 
+class NoMailServer(OSError):
+    """This service has no mail server in its settings."""
+
+
 class Mailer:
     """Sends messages, each over a connection of its own; `tls` says whom to trust: by default the system's list."""
 

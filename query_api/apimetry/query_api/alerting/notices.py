@@ -24,6 +24,9 @@ _NAMES = {
 }
 
 
+TEST = "test"
+
+
 @dataclass(frozen=True)
 class Notice:
     """An event in words. Names in it were written by people and may hold any printable character."""
@@ -33,11 +36,27 @@ class Notice:
     facts: tuple[tuple[str, str], ...]
     """Names and values of what was measured; only the first value, the application's, was written by people."""
 
-    is_firing: bool
+    kind: str
+    """firing, resolved or test."""
+
     at: datetime
     event_id: str
     rule_id: str
     application: str
+
+
+def trial_notice_of(rule: AlertRule, event: AlertEvent, application: Application) -> Notice:
+    """Return what a test says: which rule it is of, and that it has not fired. `event` has its time and its id."""
+    return Notice(
+        title=f"Test: {rule.name} ({application.name})",
+        text="This is a test message: the rule has not fired.",
+        facts=(("Application", application.name), ("Window", f"{rule.window_s // 60} min")),
+        kind=TEST,
+        at=event.at,
+        event_id=event.id,
+        rule_id=rule.id,
+        application=application.id,
+    )
 
 
 def notice_of(rule: AlertRule, event: AlertEvent, application: Application) -> Notice:
@@ -54,7 +73,7 @@ def notice_of(rule: AlertRule, event: AlertEvent, application: Application) -> N
         title=f"{'Firing' if is_firing else 'Resolved'}: {rule.name} ({application.name})",
         text=_sentence(rule, event),
         facts=tuple(facts),
-        is_firing=is_firing,
+        kind=event.kind.value,
         at=event.at,
         event_id=event.id,
         rule_id=rule.id,

@@ -13,10 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from apimetry.query_api.alerting.notices import Notice, iso_utc
+from apimetry.query_api.alerting.notices import TEST, Notice, iso_utc
 from apimetry.store.alerts.channels import Channel
+from apimetry.store.alerts.records import Transition
 
 Json = dict[str, object]
+
+FIRING, RESOLVED = Transition.firing.value, Transition.resolved.value
 
 _SLACK_HEADER = 150
 _DISCORD_TITLE = 256
@@ -52,7 +55,7 @@ def teams(notice: Notice) -> Json:
         "text": _markdown_text(notice.title),
         "size": "Medium",
         "weight": "Bolder",
-        "color": "Attention" if notice.is_firing else "Good",
+        "color": "Attention" if notice.kind == FIRING else "Good",
         "wrap": True,
     }
     facts = [{"title": name, "value": _markdown_text(value)} for name, value in notice.facts]
@@ -77,7 +80,7 @@ def discord(notice: Notice) -> Json:
             {
                 "title": _cut(notice.title, _DISCORD_TITLE, _markdown_text),
                 "description": _markdown_text(notice.text),
-                "color": _RED if notice.is_firing else _GREEN,
+                "color": _RED if notice.kind == FIRING else _GREEN,
                 "timestamp": iso_utc(notice.at),
                 "fields": [
                     {"name": name, "value": _cut(value, _DISCORD_FIELD, _markdown_text), "inline": True}
@@ -90,24 +93,36 @@ def discord(notice: Notice) -> Json:
 
 
 def pagerduty(notice: Notice, routing_key: str) -> Json:
-    """Return the body of an event of PagerDuty; a rule's firings and resolutions are about one incident."""
-    event: Json = {"routing_key": routing_key, "dedup_key": f"apimetry/{notice.rule_id}"}
-    if not notice.is_firing:
-        return {**event, "event_action": "resolve"}
+    """Return the body of an event of PagerDuty; a rule's firings and resolutions are about one incident.
+
+    A test opens an incident of its own, which `pagerduty_end` resolves.
+    """
+    if notice.kind == RESOLVED:
+        return pagerduty_end(notice, routing_key)
     return {
-        **event,
+        **_incident(notice, routing_key),
         "event_action": "trigger",
         "client": "apimetry",
         "payload": {
             "summary": _cut(f"{notice.title}. {notice.text}", _PAGERDUTY_SUMMARY),
             "source": notice.application,
-            "severity": "error",
+            "severity": "info" if notice.kind == TEST else "error",
             "timestamp": iso_utc(notice.at),
             "component": notice.application,
             "class": "apimetry alert",
             "custom_details": dict(notice.facts),
         },
     }
+
+
+def pagerduty_end(notice: Notice, routing_key: str) -> Json:
+    """Return the body of the event that resolves a notice's incident."""
+    return {**_incident(notice, routing_key), "event_action": "resolve"}
+
+
+def _incident(notice: Notice, routing_key: str) -> Json:
+    suffix = "/test" if notice.kind == TEST else ""
+    return {"routing_key": routing_key, "dedup_key": f"apimetry/{notice.rule_id}{suffix}"}
 
 
 CHAT: Mapping[Channel, Callable[[Notice], Json]] = {

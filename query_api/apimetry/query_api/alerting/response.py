@@ -36,6 +36,24 @@ class AlertHistory(TypedDict):
     next: Annotated[str | None, Meta(description="The `cursor` of the next page; null: this is the last one.")]
 
 
+class _Sent(TypedDict):
+    delivered: bool
+    status: Annotated[int | None, Meta(description="Of the receiver; null: there was none.")]
+    ms: Annotated[Count, Meta(description="Milliseconds until the outcome.")]
+
+
+class AlertTest(_Sent, total=False):
+    """Whether a test message arrived."""
+
+    error: Annotated[
+        str,
+        Meta(
+            description="Where it did not: `no address`, `private address`, `refused`, `timed out`, `name not found`,"
+            " `TLS failed`, `connection failed`, `no mail server`, `mail server failed`, or `status 410`."
+        ),
+    ]
+
+
 class PreviewedFiring(TypedDict):
     """When a rule would have fired, and until when."""
 

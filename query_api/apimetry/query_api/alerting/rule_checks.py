@@ -20,7 +20,7 @@ class RuleChecks:
 
     def __init__(self, directory: Directory, reachability: Reachability, clock: Callable[[], float]) -> None:
         self.reachability = reachability
-        self._directory = directory
+        self.directory = directory
         self._clock = clock
 
     async def new_rule(self, body: AlertInput, access: Access) -> tuple[AlertRule, Application]:
@@ -34,7 +34,7 @@ class RuleChecks:
         """
         parse_filters(body.include, body.exclude)
         is_hidden = access.principal.application_id not in (None, body.application)
-        found = None if is_hidden else self._directory.application(body.application)
+        found = None if is_hidden else self.directory.application(body.application)
         application = owned(found, access, "application", body.application)
         rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
         with refusals_answered():

@@ -21,7 +21,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
 from importlib.metadata import version
+from secrets import token_hex
 
 import aiohttp
 import msgspec
@@ -29,14 +32,15 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver, check_host
+from apimetry.query_api.alerting.judging import next_event
 from apimetry.query_api.alerting.links import link_of
-from apimetry.query_api.alerting.mail import Mailer, may_take_later
-from apimetry.query_api.alerting.notices import iso_utc, notice_of
-from apimetry.query_api.alerting.payloads import CHAT, pagerduty
+from apimetry.query_api.alerting.mail import Mailer, NoMailServer, may_take_later
+from apimetry.query_api.alerting.notices import Notice, iso_utc, notice_of, trial_notice_of
+from apimetry.query_api.alerting.payloads import CHAT, pagerduty, pagerduty_end
 from apimetry.query_api.settings import SmtpSettings
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.alerts.channels import PAGERDUTY_URL, Channel, recipients
-from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric, Transition
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +59,14 @@ def sign(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def payload(rule: AlertRule, event: AlertEvent, application: Application, url: str | None = None) -> bytes:
+def payload(rule: AlertRule, event: AlertEvent, application: Application, *, kind: str, url: str | None) -> bytes:
     """Return what is sent: what happened, to which rule, of which application, what was measured, where to look."""
     return msgspec.json.encode(
         {
-            "type": f"alert.{event.kind.value}",
+            "type": f"alert.{kind}",
             "timestamp": iso_utc(event.at),
             "data": {
+                "kind": kind,
                 "id": event.id,
                 "application": {"id": application.id, "name": application.name},
                 "rule": {
@@ -81,12 +86,16 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application, url: s
     )
 
 
+def causes_of(error: BaseException) -> tuple[object, ...]:
+    """Return an error of a call and those that it stands for."""
+    return error, error.__cause__, getattr(error, "os_error", None)
+
+
 def worth_another_try(outcome: int | BaseException) -> bool:
     """Tell whether a webhook's status, or what went wrong instead of one, may be another the next time."""
     if isinstance(outcome, int):
         return outcome in (408, 429) or outcome >= 500
-    causes = (outcome, outcome.__cause__, getattr(outcome, "os_error", None))
-    return not any(isinstance(cause, (AddressRefused, aiohttp.InvalidURL)) for cause in causes)
+    return not any(isinstance(cause, (AddressRefused, aiohttp.InvalidURL)) for cause in causes_of(outcome))
 
 
 @asynccontextmanager
@@ -110,6 +119,11 @@ async def webhook_session(
         trust_env=False,
     ) as session:
         yield session
+
+
+def is_success(outcome: int | BaseException) -> bool:
+    """Return whether the receiver took a message."""
+    return isinstance(outcome, int) and 200 <= outcome < 300
 
 
 class Webhooks:
@@ -137,13 +151,12 @@ class Webhooks:
 
     async def deliver(self, rule: AlertRule, event: AlertEvent, application: Application) -> tuple[str, int]:
         """Return how it ended and after how many attempts: delivered, failed for good, or pending for a later try."""
-        channel = rule.sends_by
-        attempt = self._mailed if channel is Channel.email else self._posted
-        is_passing = may_take_later if channel is Channel.email else worth_another_try
+        notice = notice_of(rule, event, application)
+        is_passing = may_take_later if rule.sends_by is Channel.email else worth_another_try
         wait_s = FIRST_WAIT_S
         for number in range(1, ATTEMPTS + 1):
-            outcome = await attempt(rule, event, application)
-            if isinstance(outcome, int) and 200 <= outcome < 300:
+            outcome = await self._sent(notice, rule, event, application)
+            if is_success(outcome):
                 return DELIVERED, number
             # Neither the address nor an answer's text: both may carry what is nobody's business.
             shown = outcome if isinstance(outcome, int) else type(outcome).__name__
@@ -156,20 +169,37 @@ class Webhooks:
                 wait_s *= 2
         return PENDING, ATTEMPTS
 
+    async def send_test(self, rule: AlertRule, application: Application) -> int | BaseException:
+        """Send a message that is marked as a test, once; return the receiver's status, or what went wrong."""
+        at = datetime.fromtimestamp(self.now_s(), timezone.utc)
+        event = replace(next_event(rule, None, Transition.firing, rule.threshold, at), id=f"test-{token_hex(8)}")
+        notice = trial_notice_of(rule, event, application)
+        outcome = await self._sent(notice, rule, event, application)
+        if rule.sends_by is Channel.pagerduty and is_success(outcome):
+            await self._posted(rule, msgspec.json.encode(pagerduty_end(notice, rule.routing_key or "")), {})
+        return outcome
+
     def now_s(self) -> int:
         """Return the time, whole seconds since the epoch."""
         return int(self._clock())
 
-    async def _mailed(self, rule: AlertRule, event: AlertEvent, application: Application) -> int | BaseException:
+    async def _sent(
+        self, notice: Notice, rule: AlertRule, event: AlertEvent, application: Application
+    ) -> int | BaseException:
+        """Send a notice once; return the receiver's status, or what went wrong."""
+        if rule.sends_by is Channel.email:
+            return await self._mailed(notice, rule)
+        body, headers = self._request(notice, rule, event, application)
+        return await self._posted(rule, body, headers)
+
+    async def _mailed(self, notice: Notice, rule: AlertRule) -> int | BaseException:
         if not self._mailer.is_configured:
             # Another service over the same store may have a server, or this one with its next start.
-            return OSError("no SMTP server is configured")
-        notice = notice_of(rule, event, application)
+            return NoMailServer("no SMTP server is configured")
         return await self._mailer.send(notice, recipients(rule.webhook_url or ""))
 
-    async def _posted(self, rule: AlertRule, event: AlertEvent, application: Application) -> int | BaseException:
+    async def _posted(self, rule: AlertRule, body: bytes, headers: dict[str, str]) -> int | BaseException:
         url = URL(rule.webhook_url or PAGERDUTY_URL)
-        body, headers = self._request(rule, event, application)
         try:
             if not self._allow_private:
                 check_host(url.host or "")
@@ -180,15 +210,17 @@ class Webhooks:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             return error
 
-    def _request(self, rule: AlertRule, event: AlertEvent, application: Application) -> tuple[bytes, dict[str, str]]:
+    def _request(
+        self, notice: Notice, rule: AlertRule, event: AlertEvent, application: Application
+    ) -> tuple[bytes, dict[str, str]]:
         """Return the body of one attempt and the headers that go with it."""
-        notice = notice_of(rule, event, application)
         chat = CHAT.get(rule.sends_by or Channel.webhook)
         if chat is not None:
             return msgspec.json.encode(chat(notice)), {}
         if rule.sends_by is Channel.pagerduty:
             return msgspec.json.encode(pagerduty(notice, rule.routing_key or "")), {}
-        body = payload(rule, event, application, link_of(self._public_url, rule, event))
+        link = link_of(self._public_url, rule, event)
+        body = payload(rule, event, application, kind=notice.kind, url=link)
         timestamp = self.now_s()
         return body, {
             "webhook-id": event.id,

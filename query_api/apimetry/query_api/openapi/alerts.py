@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from apimetry.query_api.alerting.response import DELIVERIES, AlertHistory, AlertPreview
+from apimetry.query_api.alerting.response import DELIVERIES, AlertHistory, AlertPreview, AlertTest
 from apimetry.query_api.alerting.rule_bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput, AlertPreviewInput
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
@@ -109,6 +109,7 @@ def paths() -> Json:
                 _READ_ERRORS,
             ),
         },
+        "/api/alerts/{id}/test": {"parameters": [rule_id], "post": _test()},
         "/api/alerts/{id}/events": {
             "parameters": [rule_id],
             "get": _operation(
@@ -127,6 +128,22 @@ def paths() -> Json:
         "/api/alerts/preview": {"post": _preview()},
         "/v1/alert-events": {"get": _history()},
     }
+
+
+def _test() -> Json:
+    return _operation(
+        "testAlert",
+        "Send a test message of an alert rule",
+        {
+            "200": answer(
+                "Whether it arrived.", json_content(AlertTest, example={"delivered": True, "status": 200, "ms": 83})
+            )
+        },
+        (*_READ_ERRORS, "TooManyRequests"),
+        description="The message goes where the rule's messages go, once, and says that it is a test: in our own JSON"
+        " its `type` is `alert.test` and its `kind` is `test`. PagerDuty gets an incident of the severity `info`,"
+        " which is resolved at once. A rule is tested once in 10 s.",
+    )
 
 
 def _preview() -> Json:

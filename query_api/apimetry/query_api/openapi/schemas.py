@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimetry.query_api.alerting.response import AlertHistory, AlertPreview
+from apimetry.query_api.alerting.response import AlertHistory, AlertPreview, AlertTest
 from apimetry.query_api.breakdown.response import Breakdown
 from apimetry.query_api.events.response import EventsPage
 from apimetry.query_api.http.json_values import Json
@@ -24,6 +24,7 @@ from apimetry.serving.openapi import COUNT, answer_schemas, closed, joined
 _ANSWERS = (
     AlertHistory,
     AlertPreview,
+    AlertTest,
     ApplicationList,
     Breakdown,
     Bucket,
