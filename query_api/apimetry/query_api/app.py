@@ -22,6 +22,7 @@ from apimetry.query_api.deletion.api import DeletionHandlers
 from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.events.api import EventsHandlers
+from apimetry.query_api.events.live import LiveHandlers
 from apimetry.query_api.export.api import ExportHandlers
 from apimetry.query_api.http.cors import cors_marker, cors_middleware
 from apimetry.query_api.http.middlewares import (
@@ -92,6 +93,9 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(BreakdownHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())
+    live = LiveHandlers(answering, clock, registry, settings.live)
+    app.on_shutdown.append(live.close)
+    app.add_routes(live.routes())
     app.add_routes(EventsHandlers(answering).routes())
     exports = ExportHandlers(store, directory, settings)
     app.add_routes(exports.routes())

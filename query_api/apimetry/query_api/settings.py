@@ -22,6 +22,38 @@ class SmtpSettings:
 
 
 @dataclass(frozen=True)
+class LiveLimits:
+    """The bounds of live streams (`GET /v1/events/live`) in one process."""
+
+    streams: int = 20
+    """Streams at once; the next gets a 503."""
+
+    events_per_s: int = 50
+    """Events that one client gets for each second."""
+
+    rows: int = 5_000
+    """The newest events that one poll reads, and that are kept for clients that come back."""
+
+    result_bytes: int = 32 * 1024**2
+    """The size of the events of one poll, and of those that are kept for clients that come back."""
+
+    look_back_s: int = 60
+    """A poll reads the events of so many seconds, and a client that comes back gets them."""
+
+    poll_s: float = 1.0
+    """Between two polls, and between two checks of a stream."""
+
+    heartbeat_s: float = 15.0
+    """Between two comments, which keep proxies from closing a silent stream."""
+
+    longest_s: float = 900.0
+    """After so many seconds a stream ends."""
+
+    patience_s: float = 10.0
+    """A client that takes nothing for so many seconds is cut off."""
+
+
+@dataclass(frozen=True)
 class QuerySettings:
     """The settings of the query service. The caller of `create_app` makes them once."""
 
@@ -70,6 +102,9 @@ class QuerySettings:
 
     max_export_behind_s: float = 60.0
     """Seconds that an export's client may be behind that rate. A client that is further behind is cut off."""
+
+    live: LiveLimits = field(default_factory=LiveLimits)
+    """The bounds of live streams."""
 
     max_deletion_wait_s: float = 10.0
     """Time after which a deletion gets its response, also if it still goes on."""

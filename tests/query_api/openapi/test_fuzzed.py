@@ -49,8 +49,8 @@ SCHEMA.config.generation.update(with_security_parameters=False)
 OPERATIONS = {
     operation.definition.raw["operationId"]: operation
     for operation in (result.ok() for result in SCHEMA.get_all_operations())
-    # The same handlers under other paths.
-    if not operation.definition.raw["operationId"].endswith(("WithoutSlash", "Plural"))
+    # The same handlers under other paths, and a stream, which ends after 15 minutes.
+    if not operation.definition.raw["operationId"].endswith(("WithoutSlash", "Plural", "streamEvents"))
 }
 # Each of them waits for the engine to rewrite what is stored.
 SLOW = {"deleteEvents", "deleteConsumer", "deleteApplication"}

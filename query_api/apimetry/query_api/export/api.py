@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
 import time
 import zlib
 from collections.abc import Generator
@@ -26,6 +24,7 @@ from apimetry.query_api.export.pace import Pace
 from apimetry.query_api.export.params import ExportQuery, parse_export
 from apimetry.query_api.export.sql import make_export
 from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.http.transports import keep_little_unsent, reset
 from apimetry.query_api.queueing.askers import ClientLeft, client_of, until_left
 from apimetry.query_api.queueing.fair_queue import Asker, FairQueue
 from apimetry.query_api.settings import QuerySettings
@@ -48,8 +47,6 @@ RETENTION_HEADER = "X-Apimetry-Retention-Days"
 # Parquet is compressed inside.
 _COMPRESSED = ("ndjson", "csv")
 _PIECE_BYTES = 64 * 1024
-# Unsent bytes in the kernel. With more of them, a steady reader seems to stop and then to jump.
-_UNSENT_BYTES = 128 * 1024
 _GZIP_WBITS = 31
 
 
@@ -107,7 +104,7 @@ class ExportHandlers:
                 chunks = _gzipped(chunks)
         async with contextlib.aclosing(_Ahead(chunks)) as ahead:
             chunk = await ahead.next()
-            _keep_little_unsent(request)
+            keep_little_unsent(request)
             await response.prepare(request)
             pace = Pace(self._settings.min_export_bytes_per_s, self._settings.max_export_behind_s)
             try:
@@ -116,13 +113,13 @@ class ExportHandlers:
                     chunk = await ahead.next()
             except StoreError as error:
                 logger.warning("an export broke off: %s", error)
-                _reset(request)
+                reset(request)
             except asyncio.TimeoutError:
                 self._cut_off(request, application)
             except ConnectionError:
                 logger.info("an export's client left")
             except BaseException:
-                _reset(request)
+                reset(request)
                 raise
         return response
 
@@ -132,7 +129,7 @@ class ExportHandlers:
             "an export of application %s was cut off: its reader fell %g s behind %d bytes a second",
             application.id, self._settings.max_export_behind_s, self._settings.min_export_bytes_per_s,
         )  # fmt: skip
-        _reset(request)
+        reset(request)
 
     def _chunks(self, query: ExportQuery, application: str) -> Chunks:
         export = make_export(query, application)
@@ -222,22 +219,3 @@ def _gzipped(chunks: Chunks) -> Chunks:
         yield compressor.flush()
     finally:
         chunks.close()
-
-
-def _keep_little_unsent(request: web.Request) -> None:
-    """Let the kernel take a piece only after it sent most of the last one, so that the reader's pace shows."""
-    connection = request.transport.get_extra_info("socket") if request.transport else None
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-    if connection is not None and option is not None and connection.family != getattr(socket, "AF_UNIX", None):
-        connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
-
-
-def _reset(request: web.Request) -> None:
-    """End the connection with an RST, in every version of HTTP."""
-    transport = request.transport
-    if transport is None:
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()

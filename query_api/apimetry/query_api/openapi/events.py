@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.events.live import CONTENT_TYPE
 from apimetry.query_api.events.params import DEFAULT_LIMIT, FIELDS, MAX_LIMIT, ORDERS
 from apimetry.query_api.events.response import EventsPage, StoredEvent
 from apimetry.query_api.http.json_values import Json
@@ -18,6 +19,27 @@ its time is not on the pages that were answered. Events at the same microsecond 
 A search for a page ends after about two seconds, or 20 million events. Then `complete` is false, there may be fewer
 events or none, `searched` says which part of the range was searched, and `next` goes on behind it."""
 _EVENT = """One event by the `id` that a page of events has; 404 where the retention or a deletion took it."""
+_LIVE = """Server-sent events: a `request` for each event that passes the filters, in the order of arrival.
+
+A client gets at most 50 requests for each second. Of more, these are chosen evenly, and `thinned` says of how many. A
+client that comes back within 60 s with `Last-Event-ID` misses nothing. `end` says why the stream ends: after 15
+minutes, when the key is not valid any more, when the service stops. A comment comes every 15 s. A process has 20
+streams at most; the next gets a 503. A client that takes nothing for 10 s is cut off.
+
+A browser's `EventSource` sends no header, so it cannot send a key: use `fetch`."""
+_STREAM = """retry: 2000
+
+event: request
+id: AAYiD3PzEqEAfIEIBoA0ZwAAAAA
+data: {"timestamp":1726662038.120417,"method":"POST","url":"/v1/checkout","status_code":502}
+
+event: thinned
+data: {"shown":50,"of":3400,"second":1726662038}
+
+event: end
+data: {"reason":"15 minutes are over"}
+
+"""
 _STORED: Json = {
     "id": "AAYiD3PzEqEAfIEIBoA0ZwAAAAA",
     "timestamp": 1726662038.120417,
@@ -66,7 +88,29 @@ def paths() -> Json:
         tags=["Analytics"],
         parameters=[ref("parameters", "EventId"), _fields(), ref("parameters", "Application")],
     )
-    return {"/v1/events": {"get": page}, "/v1/events/{id}": {"get": event}}
+    return {"/v1/events": {"get": page}, "/v1/events/live": {"get": _live()}, "/v1/events/{id}": {"get": event}}
+
+
+def _live() -> Json:
+    content: Json = {CONTENT_TYPE: {"schema": {"type": "string"}, "example": _STREAM}}
+    header: Json = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The `id` of the last message that the client got: the stream begins behind it.",
+        "schema": {"type": "string"},
+        "example": _STORED["id"],
+    }
+    return operation(
+        "streamEvents",
+        "Events as they arrive",
+        {
+            "200": answer("The stream.", content),
+            **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
+        },
+        description=_LIVE,
+        tags=["Analytics"],
+        parameters=[header, _fields(), *described_filters(), ref("parameters", "Application")],
+    )
 
 
 def _paging() -> list[Json]:

@@ -1,0 +1,80 @@
+"""The events of one poll, and which of them a client gets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from apimetry.query_api.events.params import FIELDS
+from apimetry.query_api.events.positions import Position
+from apimetry.query_api.events.search import Row
+from apimetry.query_api.planning.filter_matching import Test
+
+# The columns of fixed size, and the texts of an event in Python, roughly.
+_EVENT_BYTES = 2_000
+
+Event = tuple[Position, Row]
+
+PLACES = {name: place for place, name in enumerate(name for name in FIELDS if name != "timestamp")}
+"""The places of the fields in the row of an event."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The new events of one poll, the oldest first."""
+
+    second: int
+    """The time of the poll, in seconds since the epoch."""
+
+    seconds: float
+    """The time since the poll before."""
+
+    events: Sequence[Event]
+    total: int
+    """The number of new events, also of those that were not read."""
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that the events take, roughly; `data` is the one field that can be large."""
+        return sum(_EVENT_BYTES + sum(map(len, row[PLACES["data"]].values())) for _, row in self.events)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The events of a batch that one client gets, and the number of those that pass its filters."""
+
+    events: Sequence[Event]
+    matching: int
+
+
+def choose(batch: Batch, passes: Test, events_per_s: int) -> Chosen:
+    """Return the events of a batch for one client, evenly chosen where there are too many."""
+    matching = [event for event in batch.events if passes(event[1])]
+    most = max(events_per_s, int(events_per_s * batch.seconds))
+    events = matching
+    if len(matching) > most:
+        events = [matching[number * len(matching) // most] for number in range(most)]
+    # Of the events that were not read, the same share passes the filters.
+    share = batch.total / len(batch.events) if batch.events else 1.0
+    return Chosen(events, max(len(matching), round(len(matching) * share)))
+
+
+def batches_after(batches: Iterable[Batch], last: Position) -> list[Batch]:
+    """Return what came after the event that lies before `last`; if it is not there, the events with a later place."""
+    kept = list(batches)
+    for number in range(len(kept) - 1, -1, -1):
+        places = [position for position, _ in kept[number].events]
+        if last in places:
+            return [_only(kept[number], places.index(last) + 1), *kept[number + 1 :]]
+    return [_only(batch, _number_before(batch, last)) for batch in kept]
+
+
+def _only(batch: Batch, first: int) -> Batch:
+    events = batch.events[first:]
+    total = round(batch.total * len(events) / len(batch.events)) if events else 0
+    return Batch(batch.second, batch.seconds, events, total)
+
+
+def _number_before(batch: Batch, last: Position) -> int:
+    place = (last.timestamp_us, last.hash, last.copies)
+    return sum((at.timestamp_us, at.hash, at.copies) <= place for at, _ in batch.events)

@@ -1,0 +1,148 @@
+"""One live stream: server-sent events for one client (the HTML standard, section 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from msgspec.json import encode
+
+from apimetry.query_api.events.answer import stored_event
+from apimetry.query_api.events.batches import PLACES, Batch, Event, choose
+from apimetry.query_api.events.positions import event_id
+from apimetry.query_api.planning.filter_matching import matcher
+from apimetry.query_api.planning.filters import AnyFilter
+from apimetry.query_api.queueing.askers import Client
+from apimetry.query_api.settings import LiveLimits
+from apimetry.serving.errors import APIError
+from apimetry.store.errors import StoreError
+
+Write = Callable[[bytes], Awaitable[None]]
+Check = Callable[[], Awaitable[object]]
+
+BEGIN = b"retry: 2000\n\n"
+_COMMENT = b":\n\n"
+
+
+class TookTooLong(Exception):
+    """The client took nothing for as long as it may."""
+
+
+@dataclass(frozen=True)
+class LiveQuery:
+    """What one client wants to see."""
+
+    filters: tuple[AnyFilter, ...]
+    fields: tuple[str, ...]
+
+
+class Stream:
+    """The events for one client. `clock` returns seconds.
+
+    `is_allowed` raises an APIError when the client may read no longer.
+    Mutable state, used on the event loop alone: the batches to send, the reason of the end, and the last comment.
+    """
+
+    def __init__(
+        self,
+        query: LiveQuery,
+        client: Client,
+        is_allowed: Check,
+        *,
+        clock: Callable[[], float],
+        limits: LiveLimits,
+    ) -> None:
+        self.client = client
+        self._fields = query.fields
+        self._passes = matcher(query.filters, PLACES)
+        self._is_allowed = is_allowed
+        self._clock = clock
+        self._limits = limits
+        self._batches: list[Batch] = []
+        self._woken = asyncio.Event()
+        self._end: str | None = None
+
+    def take(self, batch: Batch) -> None:
+        """Send a batch as soon as the client has taken what comes before it."""
+        self._batches.append(batch)
+        self._woken.set()
+
+    def end(self, reason: str) -> None:
+        """End the stream, and tell the client why."""
+        self._end = self._end or reason
+        self._woken.set()
+
+    async def send(self, write: Write) -> None:
+        """Send events until the stream ends, or until the client has left.
+
+        Raises:
+            TookTooLong: the client took nothing for `patience_s`.
+            ConnectionError: the client left.
+        """
+        began_s = comment_s = self._clock()
+        while True:
+            await self._wait()
+            now_s = self._clock()
+            await self._check()
+            if now_s - began_s >= self._limits.longest_s:
+                self.end(f"{self._limits.longest_s / 60:g} minutes are over")
+            batches, self._batches = self._batches, []
+            for batch in batches:
+                await self._write(write, self._text(batch))
+            if self._end is not None:
+                await self._write(write, _message("end", {"reason": self._end}))
+                return
+            if self.client.has_left():
+                return
+            if now_s - comment_s >= self._limits.heartbeat_s:
+                comment_s = now_s
+                await self._write(write, _COMMENT)
+
+    async def _wait(self) -> None:
+        """Wait for a batch or the end, at most until the next check."""
+        waiting = asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait([waiting], timeout=self._limits.poll_s)
+        finally:
+            waiting.cancel()
+        self._woken.clear()
+
+    async def _check(self) -> None:
+        try:
+            await self._is_allowed()
+        except StoreError:
+            # The key was valid, and the accounts cannot be read now.
+            pass
+        except APIError:
+            self._batches.clear()
+            self.end("the key is not valid any more")
+
+    async def _write(self, write: Write, content: bytes) -> None:
+        if not content:
+            return
+        try:
+            await asyncio.wait_for(write(content), self._limits.patience_s)
+        except asyncio.TimeoutError as error:
+            raise TookTooLong from error
+
+    def _text(self, batch: Batch) -> bytes:
+        chosen = choose(batch, self._passes, self._limits.events_per_s)
+        messages = [self._request(event) for event in chosen.events]
+        if chosen.matching > len(chosen.events):
+            shown = {"shown": len(chosen.events), "of": chosen.matching, "second": batch.second}
+            messages.append(_message("thinned", shown))
+        return b"".join(messages)
+
+    def _request(self, event: Event) -> bytes:
+        position, row = event
+        values = [row[PLACES[name]] for name in self._fields if name != "timestamp"]
+        shown = dict(stored_event(position, self._fields, values))
+        del shown["id"]
+        return _message("request", shown, event_id(position))
+
+
+def _message(kind: str, data: Mapping[str, object], event_id: str = "") -> bytes:
+    # JSON has no line break.
+    identity = b"id: %s\n" % event_id.encode() if event_id else b""
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), identity, encode(data))
