@@ -1,44 +1,28 @@
-/** Sign in and out: a key is exchanged for a session at once, and a key in the address is removed unread. */
+/** Sign in and out; a key in the address is removed unread. */
 
 import { signal } from "@preact/signals";
 import { credential, forget, signIn } from "../session.ts";
 import type { Me } from "./answers.ts";
-import { ApiError, change, forgetAnswers, headersFor, ROOT } from "./client.ts";
+import { ApiError, forgetAnswers, headersFor, ROOT } from "./client.ts";
 
 /** Why the login shows, as a sentence; empty at the first visit. */
 export const signInReason = signal("");
 
-/** Exchange a read or admin key for a session, and keep the session.
+/** Check a read or admin key, and keep it for this tab, or a read key for this browser where it `stays`.
  *
  * @throws ApiError the key is not valid, or not one that may look
  */
 export async function signInWithKey(key: string, stays: boolean): Promise<void> {
-  const me = await meWith(key);
-  const hours = me.kind === "admin" ? 12 : stays ? 720 : 12;
-  const session = await change<{ token: string }>("POST", "v1/session", { hours }, key);
-  begin(session.token, me.kind === "admin" ? "admin" : "read", stays);
+  const answer = await meWith(key);
+  forgetAnswers();
+  signInReason.value = "";
+  signIn(key, answer.kind === "admin" ? "admin" : "read", stays);
 }
 
-/** Exchange the sign-in code that the command printed at its first start.
- *
- * @throws ApiError
- */
-export async function signInWithCode(code: string): Promise<void> {
-  const session = await change<{ token: string }>("POST", "v1/sign-in", { code: code.trim().toUpperCase() });
-  const me = await meWith(session.token);
-  begin(session.token, me.kind === "admin" ? "admin" : "read", false);
-}
-
-/** Revoke the session and forget it. */
-export async function signOut(): Promise<void> {
-  const secret = credential.value?.secret;
+/** Forget the key and all answers. */
+export function signOut(): void {
   forget();
   forgetAnswers();
-  if (secret === undefined) return;
-  await change("DELETE", "v1/session", undefined, secret).catch((error: unknown) => {
-    // The session is forgotten here in any case; one that is dead already needs no revoking.
-    if (!(error instanceof ApiError)) throw error;
-  });
 }
 
 /** Show the login again, as the credential is not valid any more. */
@@ -75,10 +59,4 @@ async function meWith(key: string): Promise<Me> {
     throw new ApiError(response.status, message);
   }
   return answer as Me;
-}
-
-function begin(token: string, kind: "read" | "admin", stays: boolean): void {
-  forgetAnswers();
-  signInReason.value = "";
-  signIn(token, kind, stays);
 }

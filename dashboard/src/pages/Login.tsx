@@ -1,8 +1,8 @@
-/** The login: a key is exchanged for a session at once; the first start's code works as well. */
+/** The login: a read or admin key. */
 
 import { useSignal } from "@preact/signals";
 import { ApiError } from "../api/client.ts";
-import { signInReason, signInWithCode, signInWithKey } from "../api/sign_in.ts";
+import { signInReason, signInWithKey } from "../api/sign_in.ts";
 
 /** Show the login. */
 export function Login() {
@@ -13,10 +13,8 @@ export function Login() {
   const enter = async () => {
     isAsking.value = true;
     problem.value = "";
-    const text = secret.value.trim();
     try {
-      // A sign-in code has eight letters and digits; a key is longer and has underscores.
-      await (/^[A-Za-z0-9]{8}$/.test(text) ? signInWithCode(text) : signInWithKey(text, stays.value));
+      await signInWithKey(secret.value.trim(), stays.value);
       secret.value = "";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -40,7 +38,7 @@ export function Login() {
         }}
       >
         <label>
-          Read or admin key, or the code that <code>apimetry serve</code> printed
+          Read or admin key
           <input
             type="password"
             autocomplete="off"
@@ -72,8 +70,8 @@ export function Login() {
         )}
       </form>
       <p class="soft">
-        The keys are in <code>apimetry-data/keys.json</code> of a local start; <code>apimetry keys show</code> prints
-        them. The API is described at <a href="docs">/docs</a>.
+        <code>apimetry keys show</code> prints the keys of a local start. The API is described at{" "}
+        <a href="docs">/docs</a>.
       </p>
     </main>
   );
