@@ -71,9 +71,22 @@ async def test_event_counts_once_from_the_spool_to_the_stores_counters():
     await calls.refresh()
     assert calls.used("o") == 110
     calls.add("o", "shop", 5)
-    calls.take_back("o", 5)  # not taken
+    calls.take_back("o", "shop", 5)  # not taken
     assert calls.used("o") == 110
     assert set(counted.months) == {date(2026, 1, 1)}
+
+
+async def test_applications_without_events_in_the_spool_take_no_memory():
+    calls = CallLimit(Counted(0), clock_s=lambda: at(2026, 1, 5))
+    for number in range(1000):
+        application = f"made-and-deleted-{number}"
+        calls.add("o", application, 2)
+        calls.add("o", application, 3)
+        calls.take_back("o", application, 3)
+        assert list(calls._in_spool) == [application]
+        calls.left_spool("t", records(2, application=application))
+    assert not calls._in_spool
+    assert calls.used("o") == 2000
 
 
 async def test_segment_stored_while_the_store_is_asked_counts_twice_until_it_is_asked_again():

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, event, zstd
+from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
 from tests.support.services.collector_process import CollectorProcess
 
 MIB = 1024 * 1024
@@ -140,3 +140,19 @@ async def test_refusal_of_a_key_over_its_rate_is_held_back_and_holds_up_nobody(t
             assert (await collector.post(b"[]", key=OTHER_WRITE_KEY)).status == 200
         assert not refused.done()
         refused.cancel()
+
+
+async def test_rows_that_wait_for_the_disk_are_charged_and_not_their_smaller_body(tmp_path):
+    """Rows of the smallest events take more than twice the bytes of their body."""
+    smallest = dict.fromkeys(("route", "function", "consumer_id"), "")
+    rows = [wire_row(url="/", method="G", response_us=1, response_bytes=1, **smallest) for _ in range(2000)]
+    body = envelope(rows)
+    async with collecting(tmp_path, max_held_bytes=3 * len(body)) as collector:
+        refused = await collector.post(body, Content_Type="application/msgpack")
+        assert refused.status == 503
+        assert "bodies" in (await refused.json())["message"]
+        small = envelope(rows[:100])
+        for _ in range(100):  # what was refused holds nothing
+            assert (await collector.post(small, Content_Type="application/msgpack")).status == 200
+        await collector.drained()
+        assert len(collector.store.rows) == 100

@@ -82,20 +82,42 @@ async def test_what_senders_claim_moves_no_metric_that_all_tenants_share(tmp_pat
     assert figures[0]["received_events_total"] == 20
 
 
-def test_full_table_of_the_largest_senders_stays_below_its_bound():
+APPLICATIONS = [f"{number:05d}" + "a" * 59 for number in range(MAX_SENDERS)]
+
+
+@pytest.mark.parametrize("applications", [APPLICATIONS[:1], APPLICATIONS[:100], APPLICATIONS])
+def test_full_table_of_the_largest_senders_stays_below_its_bound(applications):
     senders = Senders()
     dropped = {**dict.fromkeys(REASONS, 10**5), **{f"{number}" + "x" * 1000: 1 for number in range(48)}}
     gc.collect()
     tracemalloc.start()
-    for number in range(2 * MAX_SENDERS):
+    for number in range(MAX_SENDERS + 1000):
         sender = Sender(
             source="s" * 256, version="v" * 128, library="l" * 60_000, instance=f"{number:05d}" + "\U0001f600" * 59,
             captured=10**9, sent=10**9 - 600_000, dropped=dropped,
         )  # fmt: skip
-        believed = senders.believed("shop", sender)
+        application = applications[number % len(applications)]
+        believed = senders.believed(application, sender)
         if believed is not None:
-            senders.record("shop", believed)
+            senders.record(application, believed)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(senders) == MAX_SENDERS
     assert held < MAX_SENDERS * SENDER_BYTES
+
+
+def test_invented_senders_of_one_application_evict_none_of_another():
+    senders = Senders(clock_s=lambda: NOW_S)
+    for application in ("quiet", "small"):
+        senders.record(application, Sender(instance="a", captured=10**9, sent=10**9))
+    for number in range(MAX_SENDERS + 100):
+        senders.record("greedy", Sender(instance=f"invented-{number}", captured=1))
+    assert len(senders) == MAX_SENDERS
+    # Without the report before, this count could not be true.
+    again = Sender(instance="a", captured=10**9 + 1, sent=10**9 + 1, started_us=int((NOW_S - 60) * 1e6))
+    assert senders.believed("quiet", again) is not None
+    assert senders.believed("stranger", again) is None
+    # A new application finds room, too: the one with the most senders gives it.
+    senders.record("new", Sender(instance="a", captured=10**9, sent=10**9))
+    assert senders.believed("new", again) is not None
+    assert len(senders) == MAX_SENDERS

@@ -13,7 +13,7 @@ import sys
 import pytest
 from aiohttp import web
 
-from apimetry.serving.connections import STALLED_S, Connections
+from apimetry.serving.connections import MAX_UNSENT_BYTES, STALLED_S, Connections
 from apimetry.serving.descriptors import MAX_CONNECTIONS, MAX_FOR_DISK, connections_within
 from apimetry.serving.listening import Acceptor
 from apimetry.serving.repeats import RepeatedLine
@@ -94,8 +94,9 @@ async def test_busy_connections_are_not_cut_and_new_ones_wait(door):
 
 
 class Cuttable:
-    def __init__(self):
+    def __init__(self, unsent_bytes=0):
         self.cut = 0
+        self.unsent_bytes = unsent_bytes
 
     def give_way(self):
         self.cut += 1
@@ -133,6 +134,26 @@ def test_stalled_connection_gives_way_after_a_while_and_after_the_waiting_ones()
 )
 def test_connections_leave_descriptors_for_the_disk(limit, listeners, connections):
     assert connections_within(limit, listeners) == connections
+
+
+def test_responses_that_clients_do_not_take_are_bounded_in_bytes():
+    table = Connections(100)
+    connections = [Cuttable(MAX_UNSENT_BYTES // 4) for _ in range(6)]
+    for connection in connections:
+        table.add(connection)
+        table.works(connection)
+    for connection in connections[:4]:
+        table.stalls(connection)
+    assert not any(connection.cut for connection in connections)
+    # What a client has taken counts no more; of the others, the one that stalled first gives way.
+    table.moves(connections[1])
+    table.stalls(connections[4])
+    assert not any(connection.cut for connection in connections)
+    table.stalls(connections[5])
+    assert [connection.cut for connection in connections] == [1, 0, 0, 0, 0, 0]
+    table.remove(connections[2])
+    table.stalls(connections[1])
+    assert [connection.cut for connection in connections]== [1, 0, 0, 0, 0, 0]
 
 
 def test_limit_on_descriptors_is_raised_to_the_hard_one():

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
 from apimetry.collector.spool.segment import Record
@@ -30,6 +32,7 @@ from apimetry.store.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
+IN_SPOOL_BYTES = 500
 REFRESH_INTERVAL_S = 5.0
 MAX_WAIT_S = 3600.0
 """The longest wait that a refused sender is told: the limit may be raised before the month ends."""
@@ -38,15 +41,28 @@ Load = Callable[[date], Awaitable[Mapping[str, int]]]
 """Returns the calls of the month that begins at the date, by organization."""
 
 
+@dataclass(slots=True)
+class _InSpool:
+    """The events of one application in the spool."""
+
+    organization_id: str
+    events: int = 0
+
+
 class CallLimit:
-    """The used calls, as one collector knows them. For the event loop; `left_spool` for the writer's thread."""
+    """The used calls, as one collector knows them. For the event loop; `left_spool` for the writer's thread.
+
+    Memory: four numbers for each organization, and IN_SPOOL_BYTES for each application with events in the spool.
+    """
 
     def __init__(self, load: Load, *, clock_s: Callable[[], float] = time.time) -> None:
         self._load = load
         self._clock_s = clock_s
         self._month: date | None = None
         self._counted: Mapping[str, int] = {}
-        self._organizations: dict[str, str] = {}
+        # The lock guards these two: the event loop adds events, the writer's thread takes them away.
+        self._lock = threading.Lock()
+        self._in_spool: dict[str, _InSpool] = {}
         self._recovered: frozenset[str] = frozenset()
         self._accepted: Counter[str] = Counter()
         self._stored: Counter[str] = Counter()
@@ -84,12 +100,15 @@ class CallLimit:
 
     def add(self, organization_id: str, application_id: str, events: int) -> None:
         """Count events that are going into the spool."""
-        self._organizations[application_id] = organization_id
         self._accepted[organization_id] += events
+        with self._lock:
+            self._in_spool.setdefault(application_id, _InSpool(organization_id)).events += events
 
-    def take_back(self, organization_id: str, events: int) -> None:
+    def take_back(self, organization_id: str, application_id: str, events: int) -> None:
         """Take back events that did not get into the spool."""
         self._accepted[organization_id] -= events
+        with self._lock:
+            self._take_out(application_id, events)
 
     def recovered(self, tokens: Iterable[str]) -> None:
         """Note the tokens of segments of an earlier process: this process did not accept their events."""
@@ -98,8 +117,17 @@ class CallLimit:
     def left_spool(self, token: str, records: Iterable[Record]) -> None:
         """Note that the segment's events are stored."""
         if token not in self._recovered:
-            for record in records:
-                self._stored[self._organizations[record.meta.application]] += record.rows
+            with self._lock:
+                for record in records:
+                    self._stored[self._take_out(record.meta.application, record.rows)] += record.rows
+
+    def _take_out(self, application_id: str, events: int) -> str:
+        """Take events out of `_in_spool`, and return their organization."""
+        in_spool = self._in_spool[application_id]
+        in_spool.events -= events
+        if in_spool.events <= 0:
+            del self._in_spool[application_id]
+        return in_spool.organization_id
 
 
 def month_of(now_s: float) -> date:

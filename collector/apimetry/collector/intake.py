@@ -83,10 +83,11 @@ class Intake:
         try:
             if not self._spool.has_room:
                 raise self._unavailable("The spool is full")
-            async with self._bodies.read(request, key, encoding) as body:
-                batch = await self._decode(body, format_, access.application)
+            async with self._bodies.read(request, key, encoding) as held:
+                batch = await self._decode(held.body, format_, access.application)
                 events = batch.accepted + batch.rejected_total
                 # Within the block: the budget is charged for rows that wait for a slow disk, too.
+                held.become(batch.row_bytes)
                 return await self._store(batch, access, batch.batch_id or header_id)
         finally:
             self._limiter.settle(key, charged, events)
@@ -160,7 +161,7 @@ class Intake:
             raise
         finally:
             if not is_counted:
-                self._calls.take_back(organization, entry.rows)
+                self._calls.take_back(organization, entry.meta.application, entry.rows)
         return is_counted
 
     async def _append_to_spool(self, entry: Entry) -> bool:

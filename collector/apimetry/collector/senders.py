@@ -4,7 +4,8 @@ A sender reports its own counts, and every owner of a write key can report any c
 closed set. A report that no real process can reach is not believed: it is neither stored nor counted. A believed
 report goes to its application, and into no metric: all tenants share the metrics, and an invented instance looks like
 a real one. This module holds the instance's name, a time and a number of a sender: SENDER_BYTES at most, which makes
-8 MB for MAX_SENDERS.
+12 MB for MAX_SENDERS. Beyond MAX_SENDERS, an application with more than its share loses its own sender with the
+least recent report. So one write key with invented instances evicts no sender of another application.
 
 A report is believed if both of these are true. The time counts from the sender's report before; for its first report,
 from the start of the sender's process, MAX_AGE_S at most.
@@ -29,7 +30,7 @@ REASONS: Final = ("buffer_full", "expired", "invalid", "rejected", "shutdown", O
 """Why senders drop events; any other word counts as OTHER."""
 
 MAX_SENDERS: Final = 10_000
-SENDER_BYTES: Final = 800
+SENDER_BYTES: Final = 1_200
 MAX_EVENTS_PER_S: Final = 20_000
 """More than the requests that one Python process can serve."""
 MAX_WAITING: Final = 1_000_000
@@ -47,16 +48,20 @@ class LastReport(NamedTuple):
     captured: int
 
 
+_NONE: Final[Mapping[str, LastReport]] = {}
+
+
 class Senders:
     """The table; for one event loop. `clock_s` returns seconds since the epoch."""
 
     def __init__(self, *, clock_s: Callable[[], float] = time.time) -> None:
         self._clock_s = clock_s
-        # By application and instance; the least recent report first.
-        self._last: OrderedDict[tuple[str, str], LastReport] = OrderedDict()
+        # By application, then by instance; the least recent report first.
+        self._last: dict[str, OrderedDict[str, LastReport]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._last)
+        return self._count
 
     def believed(self, application: str, sender: Sender | None) -> Sender | None:
         """Return the sender's report with its drops under REASONS, or None if the report is not believed."""
@@ -65,7 +70,7 @@ class Senders:
         sender = replace(sender, dropped=_closed(sender.dropped))
         now_s = self._clock_s()
         start = LastReport(_started_s(sender, now_s), 0)
-        last = self._last.get((application, sender.instance), start)
+        last = self._last.get(application, _NONE).get(sender.instance, start)
         dropped = sum(sender.dropped.values())
         growth = sender.captured - last.captured
         is_possible = (
@@ -76,11 +81,22 @@ class Senders:
 
     def record(self, application: str, sender: Sender) -> None:
         """Store a believed report; the sender's next report is compared with it."""
-        key = (application, sender.instance)
-        self._last[key] = LastReport(self._clock_s(), sender.captured)
-        self._last.move_to_end(key)
-        if len(self._last) > MAX_SENDERS:
-            self._last.popitem(last=False)
+        own = self._last.setdefault(application, OrderedDict())
+        self._count += sender.instance not in own
+        own[sender.instance] = LastReport(self._clock_s(), sender.captured)
+        own.move_to_end(sender.instance)
+        if self._count > MAX_SENDERS:
+            self._forget_one(application)
+
+    def _forget_one(self, application: str) -> None:
+        share = MAX_SENDERS // len(self._last)
+        if len(self._last[application]) <= share:
+            application = max(self._last, key=lambda name: len(self._last[name]))
+        largest = self._last[application]
+        largest.popitem(last=False)
+        self._count -= 1
+        if not largest:
+            del self._last[application]
 
 
 def _started_s(sender: Sender, now_s: float) -> float:

@@ -26,6 +26,9 @@ from apimetry.store.statement import Ask, Rows, Statement
 
 logger = logging.getLogger(__name__)
 
+# While the store does not end statements, further ones end at their limits.
+MAX_ENDING = 64
+
 T = TypeVar("T")
 
 
@@ -115,6 +118,8 @@ class Engine:
             return
         # The query keeps its slot until its thread is free.
         query.abandoned.set()
+        if len(self._ending) >= MAX_ENDING:
+            return
         ending = asyncio.ensure_future(self._end_statements(query))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)

@@ -139,6 +139,11 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
         self._connections.moves(self)
         self._stall.end()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How many bytes of its response wait for the client."""
+        return self._wire.get_write_buffer_size() if self._wire is not None else 0
+
     def give_way(self) -> None:
         """Cut the connection now."""
         self._is_cut = True

@@ -3,16 +3,22 @@
 A connection may be cut while it waits for its client: for the next request, for the rest of a head, or for a body
 that no handler reads. When all descriptors are taken, the connection that has waited longest is cut for a new one.
 A connection whose client takes no byte of its response for STALLED_S may be cut, too.
+
+Responses that clients do not take are held to MAX_UNSENT_BYTES together: beyond that, the connection that has stalled
+the longest is cut.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 STALLED_S: Final = 10.0
 READ_BYTES: Final = 64 * 1024
+MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
+CONNECTION_BYTES: Final = 160 * 1024
+"""What a connection takes at most, without its response: a head and the bytes behind it."""
 
 
 class Yielding(Protocol):
@@ -20,6 +26,15 @@ class Yielding(Protocol):
 
     def give_way(self) -> None:
         """Cut the connection now."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How many bytes of its response wait for the client."""
+
+
+class _Stall(NamedTuple):
+    since_s: float
+    unsent_bytes: int
 
 
 class Connections:
@@ -37,7 +52,8 @@ class Connections:
         self._open: set[Yielding] = set()
         # Both in the order in which the connections began to wait or to stall.
         self._waiting: dict[Yielding, None] = {}
-        self._stalled: dict[Yielding, float] = {}
+        self._stalled: dict[Yielding, _Stall] = {}
+        self._unsent_bytes = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -56,7 +72,7 @@ class Connections:
         """Remove a connection that has ended; harmless when repeated."""
         self._open.discard(connection)
         self._waiting.pop(connection, None)
-        self._stalled.pop(connection, None)
+        self.moves(connection)
         self.on_room()
 
     def waits(self, connection: Yielding) -> None:
@@ -71,24 +87,34 @@ class Connections:
 
     def stalls(self, connection: Yielding) -> None:
         """Note that a connection's client takes no byte of its response."""
-        if connection in self._open:
-            self._stalled[connection] = self._clock_s()
+        if connection not in self._open:
+            return
+        self.moves(connection)
+        self._stalled[connection] = _Stall(self._clock_s(), connection.unsent_bytes)
+        self._unsent_bytes += connection.unsent_bytes
+        while self._unsent_bytes > MAX_UNSENT_BYTES:
+            self._cut(next(iter(self._stalled)))
 
     def moves(self, connection: Yielding) -> None:
         """Note that a connection's client takes its response again."""
-        self._stalled.pop(connection, None)
+        stall = self._stalled.pop(connection, None)
+        if stall is not None:
+            self._unsent_bytes -= stall.unsent_bytes
 
     def make_room(self) -> bool:
         """Cut the connection that waited longest, or else one that stalled; return False if there is none."""
         connection = next(iter(self._waiting), None) or self._longest_stalled()
         if connection is None:
             return False
-        # The connection stays in the table until its transport is gone, but it is not cut a second time.
-        self._waiting.pop(connection, None)
-        self._stalled.pop(connection, None)
-        connection.give_way()
+        self._cut(connection)
         return True
 
+    def _cut(self, connection: Yielding) -> None:
+        # The connection stays in the table until its transport is gone, but it is not cut a second time.
+        self._waiting.pop(connection, None)
+        self.moves(connection)
+        connection.give_way()
+
     def _longest_stalled(self) -> Yielding | None:
-        connection, since_s = next(iter(self._stalled.items()), (None, 0.0))
-        return connection if self._clock_s() - since_s >= STALLED_S else None
+        connection, stall = next(iter(self._stalled.items()), (None, _Stall(0.0, 0)))
+        return connection if self._clock_s() - stall.since_s >= STALLED_S else None

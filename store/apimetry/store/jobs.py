@@ -96,8 +96,8 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def unfinished(self) -> list[Job]:
-        """Return the jobs of all organizations that are not done, oldest first."""
-        rows = self._store.query(f"{_JOBS} WHERE state != 'done' ORDER BY created_at, id")
+        """Return the jobs of all organizations that are not done, oldest first, 1,000 at most."""
+        rows = self._store.query(f"{_JOBS} WHERE state != 'done' ORDER BY created_at, id LIMIT 1000")
         return [_job(row) for row in rows]
 
     def begin(self, job: Job) -> None:

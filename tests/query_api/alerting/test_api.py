@@ -8,7 +8,8 @@ import pytest
 
 from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
-from apimetry.store.alerts.alerts import Alerts
+from apimetry.store.alerts.alerts import MAX_FILTER_CHARACTERS, Alerts
+from apimetry.store.errors import PlanLimitExceeded
 from tests.query_api.alerting.test_evaluator import Outbox, rule_of
 from tests.query_api.alerting.test_webhooks import Receiver
 from tests.support.oracles.query_events import Event, insert_events
@@ -247,6 +248,21 @@ def just_before_an_evaluation(minute_s):
         return minute_s + 9.9 + started[-1] - started[0]
 
     return clock
+
+
+def test_the_filters_of_an_organization_s_rules_have_a_limit_together(embedded_service):
+    alerts = Alerts(embedded_service.accounts.store)
+    filters = tuple(f"route:{number}".ljust(2000, "x") for number in range(50))
+    for number in range(MAX_FILTER_CHARACTERS // 100_000 - 1):
+        alerts.create(rule_of("anyone", id=f"{number}", include=filters))
+    last = alerts.create(rule_of("anyone", id="last", include=filters[:-1]))
+    with pytest.raises(PlanLimitExceeded, match="1000000 characters together"):
+        alerts.create(rule_of("anyone", id="more", include=filters))
+    with pytest.raises(PlanLimitExceeded, match="1000000 characters together"):
+        alerts.update(last.id, {"exclude": filters[:2]})
+    alerts.update(last.id, {"include": filters})
+    alerts.create(rule_of("anyone", id="without filters"))
+    alerts.create(rule_of("another", id="of another", include=filters))
 
 
 async def test_the_service_evaluates_its_rules_and_tells_the_webhook_by_itself(embedded_store):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from apimetry.query_api.alerting.evaluator import Evaluator
+from apimetry.query_api.alerting.evaluator import MAX_DELIVERIES, Evaluator
 from apimetry.query_api.alerting.judging import decide, judge
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Direction, Metric, Transition
@@ -276,3 +276,34 @@ def test_a_clock_that_was_ahead_delays_nothing_once_it_is_right():
     # Clocks of two services are rarely the same: what the faster one wrote holds.
     slightly = event(Transition.resolved, T0 + timedelta(minutes=1))
     assert decide(rule, slightly, holds=True, now=T0) is None
+
+
+class Stuck(Outbox):
+    """Delivers nothing until it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.released = asyncio.Event()
+
+    async def deliver(self, rule, event, application):
+        await self.released.wait()
+        return await super().deliver(rule, event, application)
+
+
+async def test_deliveries_under_way_have_a_limit_and_the_rest_is_sent_later(minutes, embedded_service):
+    outbox = minutes.outbox = Stuck()
+    minutes.evaluator = minutes.another(embedded_service, "one")
+    rule = minutes.alerts.create(rule_of(embedded_service.organization_id, webhook_url="https://hooks.example.com/x"))
+    event = AlertEvent("e", rule.id, rule.organization_id, "shop", 1, Transition.firing, T0, T0, 1.0, 1.0)
+    application = embedded_service.directory.application("shop")
+    for _ in range(MAX_DELIVERIES):
+        minutes.evaluator._send(rule, event, application)
+    minutes.pass_by(*BAD)
+    (fired,) = await minutes.evaluator.evaluate(minutes.minute)
+    assert len(minutes.evaluator._deliveries) == MAX_DELIVERIES
+    outbox.released.set()
+    await minutes.evaluator.finish_deliveries()
+    assert fired not in outbox.events
+    for _ in range(4):
+        await minutes.next(*BAD)
+    assert outbox.events.count(fired) == 1

@@ -12,7 +12,15 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import KEY_PREFIXES, Accounts, KeyKind, Plan, RequestLimits
 from apimetry.store.accounts.bootstrap import bootstrap
-from apimetry.store.accounts.records import check_key, generate_key, hash_key
+from apimetry.store.accounts.records import (
+    MAX_APPLICATIONS,
+    MAX_ENDED_KEYS_LISTED,
+    MAX_ROTATED_KEYS,
+    MAX_WORKING_KEYS,
+    check_key,
+    generate_key,
+    hash_key,
+)
 from apimetry.store.client import Store
 from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
 
@@ -186,7 +194,7 @@ def test_the_last_place_of_a_plan_is_given_once(accounts: Accounts):
 def test_only_the_hash_of_a_key_is_stored(accounts: Accounts, store: Store):
     organization = accounts.create_organization("o").id
     key, secret = accounts.create_key(organization, KeyKind.admin, name="ops")
-    assert accounts.keys_with_hashes(organization) == [(key, hash_key(secret))]
+    assert accounts.keys_with_hashes() == [(key, hash_key(secret))]
     assert key.first_characters == secret[:16]
     for (table,) in store.query("SELECT name FROM system.tables WHERE database = {d:String}", {"d": store.database}):
         assert secret[17:] not in str(store.query(f"SELECT * FROM {table}"))
@@ -235,7 +243,7 @@ def test_a_revoked_key_stays_revoked(accounts: Accounts, clock: Clock):
     accounts.record_use({key.id: clock.now})
     found = accounts.key(key.id)
     assert (found.revoked_at, found.last_used_at) == (START, clock.now)
-    assert accounts.keys() == [found]
+    assert accounts.keys(found.organization_id) == [found]
     with pytest.raises(RecordNotFound):
         accounts.revoke_key("nosuch")
 
@@ -357,3 +365,69 @@ def test_two_processes_never_revoke_the_last_two_admin_keys(store: Store):
     with pytest.raises(AccountConflict, match="last admin key"):
         ours.revoke_key_but_the_last(first.id)
     assert [key.id for key in ours.keys(organization.id) if key.revoked_at is None] == [first.id]
+
+
+def insert_many(store: Store, statement: str, count: int, organization: str) -> None:
+    """As if `count` records had been made one by one."""
+    store.command(
+        f"INSERT INTO {statement} FROM numbers({{count:UInt64}})", {"count": count, "organization": organization}
+    )
+
+
+MANY_KEYS = (
+    "keys (id, kind, organization_id, application_id, name, sha256, first_characters, created_at, expires_at,"
+    " revoked_at, version) SELECT toString(number), 'admin', {organization:String}, '', '',"
+    " hex(SHA256(toString(number))), '', toDateTime64('2026-01-01 00:00:00', 3, 'UTC') + number, NULL, NULL, 1"
+)
+MANY_APPLICATIONS = (
+    "applications (id, organization_id, name, retention_days, created_at, deleted, version)"
+    " SELECT toString(number), {organization:String}, 'a', 90, toDateTime64('2026-01-01 00:00:00', 3, 'UTC'), 0, 1"
+)
+
+
+def test_an_organization_has_as_many_applications_as_fit_in_memory(accounts: Accounts, store: Store):
+    organization = accounts.create_organization("o").id
+    insert_many(store, MANY_APPLICATIONS, MAX_APPLICATIONS, organization)
+    with pytest.raises(PlanLimitExceeded, match="may have 2000 applications: delete one first"):
+        accounts.create_application(organization, "one more")
+    accounts.delete_application("7")
+    accounts.create_application(organization, "one more")
+    accounts.create_application(accounts.create_organization("p").id, "of another")
+
+
+def test_an_organization_has_as_many_working_keys_as_fit_in_memory(accounts: Accounts, store: Store):
+    organization = accounts.create_organization("o").id
+    insert_many(store, MANY_KEYS, MAX_WORKING_KEYS, organization)
+    with pytest.raises(PlanLimitExceeded, match="may have 8000 working keys: revoke one first"):
+        accounts.create_key(organization, KeyKind.admin)
+    accounts.create_key(accounts.create_organization("p").id, KeyKind.admin)
+    accounts.revoke_key("7")
+    accounts.create_key(organization, KeyKind.admin)
+
+
+def test_a_key_at_the_limit_can_be_rotated_but_not_without_end(accounts: Accounts, store: Store, clock: Clock):
+    organization = accounts.create_organization("o").id
+    insert_many(store, MANY_KEYS, MAX_WORKING_KEYS + MAX_ROTATED_KEYS - 1, organization)
+    accounts.rotate_key("7", 60)
+    with pytest.raises(PlanLimitExceeded, match="9000 working keys"):
+        accounts.rotate_key("8", 60)
+    clock.now += timedelta(seconds=60)
+    accounts.rotate_key("8", 60)
+
+
+def test_keys_that_ended_are_not_read_for_authentication_and_the_newest_are_listed(
+    accounts: Accounts, store: Store, clock: Clock
+):
+    organization = accounts.create_organization("o").id
+    statement = MANY_KEYS.replace("NULL, NULL, 1", "NULL, now64(3), 1")
+    insert_many(store, statement, MAX_ENDED_KEYS_LISTED + 7, organization)
+    old, secret = accounts.create_key(organization, KeyKind.admin)
+    new, new_secret = accounts.rotate_key(old.id, 60)
+    assert {digest for _, digest in accounts.working_keys_with_hashes()} == {hash_key(secret), hash_key(new_secret)}
+    clock.now += timedelta(seconds=60)
+    assert accounts.working_keys_with_hashes() == [(new, hash_key(new_secret))]
+    listed = accounts.keys(organization)
+    assert new in listed
+    assert len(listed) == MAX_ENDED_KEYS_LISTED + 1
+    assert "0" not in {key.id for key in listed}
+    assert [key.created_at for key in listed] == sorted(key.created_at for key in listed)

@@ -112,7 +112,7 @@ class MemoryAccounts:
     def applications(self):
         return [Application(name, ORGANIZATION, name, 90, RequestLimits(), NOW) for name in ("shop", "blog")]
 
-    def keys_with_hashes(self):
+    def working_keys_with_hashes(self):
         def key(kind, secret, number, application):
             return Key(f"{number:024x}", kind, ORGANIZATION, application, "k", secret[:14], NOW, None, None, None)
 

@@ -2,7 +2,8 @@
 
 The order of the checks: content type and encoding, the announced length, room in the budget, and only then the body.
 The budget is charged for inflated bytes piece by piece. So a decompression bomb costs no more than the limit at which
-it is refused.
+it is refused. Once a body was decoded, its rows are charged in its place until they are in the spool: small events
+have larger rows.
 """
 
 from __future__ import annotations
@@ -45,6 +46,20 @@ class Hold:
         self.size = 0
 
 
+@dataclass(slots=True)
+class HeldBody:
+    """An inflated body that the budget is charged for."""
+
+    body: bytes
+    _hold: Hold
+
+    def become(self, rows: bytes) -> None:
+        """Let go of the body, and charge the budget for its rows; raises BudgetExceeded, which `read` maps."""
+        self.body = b""
+        self._hold.release()
+        self._hold.take(len(rows))
+
+
 def encoding_of(request: web.Request) -> str | None:
     """Return one of ENCODINGS, or None for a plain body; raises UnsupportedMediaType."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
@@ -64,8 +79,8 @@ class BodyReader:
         self.budget = ByteBudget(settings.max_held_bytes)
 
     @asynccontextmanager
-    async def read(self, request: web.Request, key: str, encoding: str | None) -> AsyncIterator[bytes]:
-        """Yield the inflated body; the budget is charged for it until the block ends.
+    async def read(self, request: web.Request, key: str, encoding: str | None) -> AsyncIterator[HeldBody]:
+        """Yield the inflated body; the budget is charged for it, or for its rows, until the block ends.
 
         Raises PayloadTooLarge, BadRequest, TooSlow, or Unavailable when the budget has no room now.
         """
@@ -76,7 +91,7 @@ class BodyReader:
         try:
             hold.take(length or 0)
             invite(request)
-            yield await self._read_in_time(request, hold, encoding)
+            yield HeldBody(await self._read_in_time(request, hold, encoding), hold)
         except BudgetExceeded:
             raise Unavailable(
                 "Too many bodies are being read now", retry_after_s=self._settings.retry_after_s

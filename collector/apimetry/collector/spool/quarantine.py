@@ -2,8 +2,8 @@
 
 Every piece is a file, named after its segment and its place there. A note, a `.json` file of the same name, has the
 reason, the number of rows, the time and the origin. A piece that is written again changes nothing, so that a retry
-counts once. All pieces together never exceed `max_bytes`. A further piece is dropped and logged: the events that wait
-behind it matter more.
+counts once. All pieces together never exceed `max_bytes` and MAX_PIECES. A further piece is dropped and logged: the
+events that wait behind it matter more. The memory holds the names of notes, NAME_BYTES each: 15 MB at most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from apimetry.collector.spool.files import Files, write_new
 logger = logging.getLogger(__name__)
 
 NOTE = ".json"
+MAX_PIECES = 50_000
+NAME_BYTES = 300
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,7 @@ class Quarantine:
         self._files = files
         self._folder = folder
         self._max_bytes = max_bytes
+        # The names of notes.
         self._known: set[str] = set()
         self._size_bytes = 0
         self._dropped_pieces = 0
@@ -45,8 +48,9 @@ class Quarantine:
     def open(self) -> None:
         """Make the folder, and read its names and sizes."""
         self._files.make_folder(self._folder)
-        self._known = set(self._files.names(self._folder))
-        self._size_bytes = sum(self._files.size(self._folder / name) for name in self._known)
+        names = self._files.names(self._folder)
+        self._known = {name for name in names if name.endswith(NOTE)}
+        self._size_bytes = sum(self._files.size(self._folder / name) for name in names)
 
     def add(self, name: str, data: bytes, *, reason: str, rows: int = 0, origin: Origin | None = None) -> bool:
         """Add a piece; return False if it is there already, or has no room.
@@ -58,11 +62,11 @@ class Quarantine:
         if f"{name}{NOTE}" in self._known:
             return False
         size = len(data) + len(note)
-        if self._size_bytes + size > self._max_bytes:
+        if self._size_bytes + size > self._max_bytes or len(self._known) >= MAX_PIECES:
             self._dropped_pieces += 1
             logger.error(
-                "the quarantine is at its limit of %d bytes: %s is dropped, %d rows (%s)",
-                self._max_bytes, name, rows, reason,
+                "the quarantine is at its limit of %d bytes or %d pieces: %s is dropped, %d rows (%s)",
+                self._max_bytes, MAX_PIECES, name, rows, reason,
             )  # fmt: skip
             return False
         with suppress(FileNotFoundError):
@@ -84,4 +88,4 @@ class Quarantine:
         return self._dropped_pieces
 
     def __len__(self) -> int:
-        return sum(name.endswith(NOTE) for name in self._known)
+        return len(self._known)

@@ -41,6 +41,8 @@ DELAY_S = 10
 # Longer than all attempts of one delivery: what was last tried before that, nobody is trying now.
 RETRY_AFTER = timedelta(minutes=3)
 GIVE_UP_AFTER = timedelta(hours=1)
+# Deliveries under way at once. Further events stay pending, and are sent with the following minutes.
+MAX_DELIVERIES = 1000
 
 
 class Evaluator:
@@ -143,7 +145,7 @@ class Evaluator:
                 self._send(rule, event, application, is_last=now - event.at > GIVE_UP_AFTER - 2 * RETRY_AFTER)
 
     def _send(self, rule: AlertRule, event: AlertEvent, application: Application, *, is_last: bool = False) -> None:
-        if rule.sends_by is None:
+        if rule.sends_by is None or len(self._deliveries) >= MAX_DELIVERIES:
             return
         task = asyncio.create_task(self._deliver(rule, event, application, is_last=is_last))
         self._deliveries.add(task)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from apimetry.store.accounts.key_lists import count_working_keys, every_key, listed_keys, working_keys
 from apimetry.store.accounts.record_rows import (
     APPLICATIONS,
     KEYS,
@@ -26,6 +27,9 @@ from apimetry.store.accounts.record_rows import (
 )
 from apimetry.store.accounts.records import (
     KEY_PREFIXES,
+    MAX_APPLICATIONS,
+    MAX_ROTATED_KEYS,
+    MAX_WORKING_KEYS,
     NO_TARGET,
     SHOWN_CHARACTERS,
     Application,
@@ -143,7 +147,7 @@ class Accounts:
         """Create an application; without `application_id` its id is generated (24 hex digits).
 
         Raises AccountInvalid; AccountConflict for an id that is or was in use (events of a deleted application may
-        still be stored); PlanLimitExceeded above the plan's number of applications.
+        still be stored); PlanLimitExceeded above the plan's number of applications, or above MAX_APPLICATIONS.
         """
         with self._lock:
             plan = self.organization(organization_id).plan
@@ -203,19 +207,21 @@ class Accounts:
                     self.revoke_key(key.id)
             self._write_application(application, deleted=True)
 
-    def keys(self, organization_id: str | None = None) -> list[Key]:
-        """Return the keys of one organization (None: of all organizations), also revoked keys, oldest first."""
-        return [key for key, _ in self.keys_with_hashes(organization_id)]
+    def keys(self, organization_id: str) -> list[Key]:
+        """Return the keys of one organization, oldest first; of those that ended, the newest MAX_ENDED_KEYS_LISTED."""
+        return listed_keys(self._store, organization_id, self._now())
 
-    def keys_with_hashes(self, organization_id: str | None = None) -> list[tuple[Key, str]]:
-        """Return `keys`, every key with its SHA-256; for authentication only."""
-        uses = dict(self._store.query("SELECT key_id, max(last_used_at) FROM key_uses GROUP BY key_id"))
-        rows = self._store.query(
-            f"{KEYS} WHERE {{organization:String}} = '' OR organization_id = {{organization:String}}"
-            " ORDER BY created_at, id",
-            {"organization": organization_id or ""},
-        )
-        return [(key_of(row, uses.get(row[0])), row[9]) for row in rows]
+    def working_keys_with_hashes(self) -> list[tuple[Key, str]]:
+        """Return the working keys of all organizations, every key with its SHA-256; for authentication only."""
+        return working_keys(self._store, self._now())
+
+    def keys_with_hashes(self) -> list[tuple[Key, str]]:
+        """Return all keys that ever were, oldest first, every key with its SHA-256; for a store that is new."""
+        return every_key(self._store)
+
+    def has_key_of(self, kind: KeyKind) -> bool:
+        """Return whether any organization has, or had, a key of this kind."""
+        return bool(self._store.query("SELECT 1 FROM keys WHERE kind = {kind:String} LIMIT 1", {"kind": kind.value}))
 
     def key(self, key_id: str) -> Key:
         """Return one key; raises RecordNotFound."""
@@ -230,15 +236,18 @@ class Accounts:
         name: str = "",
         secret: str | None = None,
         expires_at: datetime | None = None,
+        max_keys: int = MAX_WORKING_KEYS,
     ) -> tuple[Key, str]:
         """Create a key, and return it with its secret; the secret is not stored.
 
+        Raises PlanLimitExceeded if the organization has `max_keys` working keys already.
         A write or read key needs an application of the organization. An admin key must have no application. `secret`
         is for a key that was generated elsewhere, and must have the form of its kind.
         """
         with self._lock:
             self.organization(organization_id)
             self._check_key_application(organization_id, kind, application_id)
+            self._check_keys(organization_id, max_keys)
             secret = generate_key(kind) if secret is None else check_key(kind, secret)
             sha256 = hash_key(secret)
             if self._store.query("SELECT 1 FROM keys WHERE sha256 = {sha256:String} LIMIT 1", {"sha256": sha256}):
@@ -265,7 +274,14 @@ class Accounts:
             now = self._stamp()
             if not old.is_valid(now):
                 raise AccountConflict("the key is revoked or expired: create a new one instead")
-            new = self.create_key(old.organization_id, old.kind, application_id=old.application_id, name=old.name)
+            new = self.create_key(
+                old.organization_id,
+                old.kind,
+                application_id=old.application_id,
+                name=old.name,
+                # While the old key works, the organization has one key more.
+                max_keys=MAX_WORKING_KEYS + MAX_ROTATED_KEYS,
+            )
             end = now + timedelta(seconds=overlap_s)
             self._write_key(replace(old, expires_at=min(end, old.expires_at or end)), sha256)
             return new
@@ -319,9 +335,16 @@ class Accounts:
         return key_of(rows[0], used[0][0]), rows[0][9]
 
     def _check_applications(self, organization_id: str, plan: Plan, *, more: int = 0) -> None:
+        count = len(self.applications(organization_id)) + more
         most = plan.max_applications
-        if most is not None and len(self.applications(organization_id)) + more > most:
+        if most is not None and count > most:
             raise PlanLimitExceeded(f"the plan {plan.name!r} allows {most} applications")
+        if count > MAX_APPLICATIONS:
+            raise PlanLimitExceeded(f"an organization may have {MAX_APPLICATIONS} applications: delete one first")
+
+    def _check_keys(self, organization_id: str, most: int) -> None:
+        if count_working_keys(self._store, organization_id, self._now()) >= most:
+            raise PlanLimitExceeded(f"an organization may have {most} working keys: revoke one first")
 
     def _check_other_admin_key(self, key: Key) -> None:
         now = self._now()

@@ -80,7 +80,7 @@ def bootstrap(  # noqa: PLR0913 - one option for each record
 
 def has_admin_key(accounts: Accounts) -> bool:
     """Return whether a bootstrap was completed: it creates the admin key last. A revoked admin key counts."""
-    return any(key.kind is KeyKind.admin for key, _ in accounts.keys_with_hashes())
+    return accounts.has_key_of(KeyKind.admin)
 
 
 def _first_application(accounts: Accounts, organization_id: str, application_id: str | None) -> Application:

@@ -6,6 +6,9 @@ snapshot, at most once a second. While the store is away the last snapshot stays
 With a `snapshot_path` the snapshot is also written to the disk. If the store is away at a start, the service starts
 with the snapshot from the disk. That snapshot may be old, so the client of an unknown key is asked to retry instead
 of being refused. The store's first response replaces the snapshot.
+
+Memory: an application takes APPLICATION_BYTES at most and a working key KEY_BYTES, so an organization at its limits
+31 MB. Revoked and expired keys take nothing.
 """
 
 from __future__ import annotations
@@ -229,7 +232,7 @@ def _load(accounts: Accounts) -> Snapshot:
         applications,
         {
             digest: key
-            for key, digest in accounts.keys_with_hashes()
+            for key, digest in accounts.working_keys_with_hashes()
             if key.application_id is None or key.application_id in applications
         },
     )

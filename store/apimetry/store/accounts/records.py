@@ -45,6 +45,15 @@ MAX_NAME_CHARACTERS: Final = 200
 MAX_TARGET_MS: Final = 3_600_000
 NO_TARGET: Final = 0
 """What takes an application's target away."""
+# Both services hold all applications and all working keys in memory. So an organization has a limit, whatever its
+# plan says. A rotation may exceed the limit on keys: an old key must always be replaceable.
+MAX_APPLICATIONS: Final = 2_000
+MAX_WORKING_KEYS: Final = 8_000
+MAX_ROTATED_KEYS: Final = 1_000
+APPLICATION_BYTES: Final = 2_000
+KEY_BYTES: Final = 3_000
+"""What an application and a key take in a `Directory`, with the copy that it compares with its file."""
+MAX_ENDED_KEYS_LISTED: Final = 10_000
 
 
 @dataclass(frozen=True)

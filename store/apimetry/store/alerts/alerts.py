@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 MAX_RULES: Final = 1000
 """The most rules of one organization: all rules are evaluated within a minute."""
+MAX_FILTER_CHARACTERS: Final = 1_000_000
+"""The most characters in the filters of one organization's rules together: all rules are in memory at once."""
+RULES_BYTES: Final = 16_000_000
+"""What an organization's rules take in memory at most."""
 
 _RULES: Final = (
     "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
@@ -100,17 +104,21 @@ class Alerts:
         return _rule(rows[0])
 
     def create(self, rule: AlertRule) -> AlertRule:
-        """Write a new rule; raises AccountInvalid, and PlanLimitExceeded above MAX_RULES."""
+        """Write a new rule; raises AccountInvalid, and PlanLimitExceeded above a limit of its organization."""
         with self._lock:
-            if len(self.rules(rule.organization_id)) >= MAX_RULES:
+            rules = self.rules(rule.organization_id)
+            if len(rules) >= MAX_RULES:
                 raise PlanLimitExceeded(f"an organization may have {MAX_RULES} alert rules")
+            _check_filters([*rules, rule])
             self._write(checked_rule(rule))
             return rule
 
     def update(self, rule_id: str, changes: Mapping[str, Any]) -> AlertRule:
-        """Change the named fields; raises RecordNotFound and AccountInvalid."""
+        """Change the named fields; raises RecordNotFound, AccountInvalid and PlanLimitExceeded."""
         with self._lock:
             rule = checked_rule(replace(self.rule(rule_id), **changes))
+            if "include" in changes or "exclude" in changes:
+                _check_filters([rule, *(other for other in self.rules(rule.organization_id) if other.id != rule_id)])
             self._write(rule)
             return rule
 
@@ -185,6 +193,13 @@ class Alerts:
 
     def _write(self, rule: AlertRule, *, deleted: bool = False) -> None:
         self._versions.write("alert_rules", _columns(rule, deleted=deleted))
+
+
+def _check_filters(rules: Sequence[AlertRule]) -> None:
+    if sum(len(text) for rule in rules for text in (*rule.include, *rule.exclude)) > MAX_FILTER_CHARACTERS:
+        raise PlanLimitExceeded(
+            f"the filters of an organization's alert rules may have {MAX_FILTER_CHARACTERS} characters together"
+        )
 
 
 def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
