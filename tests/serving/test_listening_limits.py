@@ -153,7 +153,7 @@ def test_responses_that_clients_do_not_take_are_bounded_in_bytes():
     assert [connection.cut for connection in connections] == [1, 0, 0, 0, 0, 0]
     table.remove(connections[2])
     table.stalls(connections[1])
-    assert [connection.cut for connection in connections]== [1, 0, 0, 0, 0, 0]
+    assert [connection.cut for connection in connections] == [1, 0, 0, 0, 0, 0]
 
 
 def test_limit_on_descriptors_is_raised_to_the_hard_one():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 BURST_S = 10.0
 MAX_KEYS = 10_000
+BUCKET_BYTES = 500
 
 
 class Bucket(NamedTuple):

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # While the store does not end statements, further ones end at their limits.
 MAX_ENDING = 64
+QUESTION_BYTES = 160_000
+"""What a question that waits takes at most, with its request: a query string may have thousands of values."""
 
 T = TypeVar("T")
 

@@ -19,6 +19,8 @@ READ_BYTES: Final = 64 * 1024
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 CONNECTION_BYTES: Final = 160 * 1024
 """What a connection takes at most, without its response: a head and the bytes behind it."""
+HTTP_CACHE_BYTES: Final = 64 * 1024 * 1024
+"""What aiohttp and yarl remember of the last URLs and headers: hundreds of entries, as long as a line may be."""
 
 
 class Yielding(Protocol):

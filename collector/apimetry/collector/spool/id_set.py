@@ -1,4 +1,4 @@
-"""A set of the batch keys within a window; a key takes about 20 bytes of memory.
+"""A set of the batch keys within a window; a key takes HELD_BYTES of memory.
 
 The set consists of generations. A generation has 4,096 buckets, and a bucket holds keys of 16 bytes in sequence. The
 first bits of a key are the number of its bucket; keys are hashes, so the buckets fill evenly. A lookup searches one
@@ -10,6 +10,8 @@ quarter longer at most.
 KEY_BYTES = 16
 BUCKET_BITS = 12
 GENERATIONS = 4
+HELD_BYTES = 25
+"""What a key takes in memory, with the room that its bucket keeps for more."""
 
 
 class Generation:

@@ -208,7 +208,7 @@ class Accounts:
             self._write_application(application, deleted=True)
 
     def keys(self, organization_id: str) -> list[Key]:
-        """Return the keys of one organization, oldest first; of those that ended, the newest MAX_ENDED_KEYS_LISTED."""
+        """Return the keys of one organization, oldest first; of ended keys the newest MAX_ENDED_KEYS_LISTED."""
         return listed_keys(self._store, organization_id, self._now())
 
     def working_keys_with_hashes(self) -> list[tuple[Key, str]]:

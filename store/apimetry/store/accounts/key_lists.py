@@ -1,4 +1,4 @@
-"""Read many keys at once, and count them. Keys that were revoked or have expired are without number: lists are cut."""
+"""Read many keys at once, and count them. Revoked and expired keys are without number, so lists of them are cut."""
 
 from __future__ import annotations
 
