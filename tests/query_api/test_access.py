@@ -19,6 +19,7 @@ MAY = {
     ("GET", "/v1/developer/usage"): QUERYING,
     ("GET", "/v1/events"): QUERYING,
     ("GET", "/v1/events/live"): QUERYING,
+    ("GET", "/v1/summary"): QUERYING,
     ("GET", "/v1/events/{id}"): QUERYING,
     ("GET", "/v1/breakdown"): QUERYING,
     ("GET", "/v1/export/events"): QUERYING,

@@ -40,6 +40,7 @@ from apimetry.query_api.pages.pages import Pages
 from apimetry.query_api.queueing.askers import client_left_middleware
 from apimetry.query_api.queueing.metrics import QueueMetrics
 from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.summary.api import SummaryHandlers
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
 from apimetry.serving.errors import error_middleware
@@ -91,6 +92,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(TimeseriesHandlers(answering, settings).routes())
     app.add_routes(UsageHandlers(answering).routes())
     app.add_routes(BreakdownHandlers(answering).routes())
+    app.add_routes(SummaryHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())
     live = LiveHandlers(answering, clock, registry, settings.live)

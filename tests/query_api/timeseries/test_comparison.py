@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimetry.query_api.planning.granularity import Granularity, named_granularity
-from apimetry.query_api.planning.period import change_percent, period_before
+from apimetry.query_api.planning.period import change_percent, compared_period
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.serving.errors import BadRequest
 from tests.support.oracles.query_events import Event, insert_events, random_events
@@ -46,6 +46,25 @@ async def test_each_point_of_the_period_before_lies_under_its_counterpart(embedd
         "groups": counted(EVENTS, query, end - start),
         "start": start - (end - start),
         "end": start,
+    }
+
+
+@pytest.mark.parametrize(
+    ("compare", "shift_s"), [("week", 7 * 86_400), (str(START - 40_000), 40_017), (str(START), 17)]
+)
+async def test_a_week_or_any_earlier_start_is_laid_under_the_asked_period(embedded_service, compare, shift_s):
+    events = random_events(2, 500, START - 7 * 86_400, START + SPAN)
+    insert_events(embedded_service.accounts.store, events)
+    query = TimeseriesQuery(START + 17, START + SPAN - 100, granularity=named_granularity("hour"))
+    answer = await embedded_service.answer(
+        f"/1/timeseries/{query.start}/{query.end}/?granularity=hour&compare={compare}"
+    )
+    ours = [event for event in events if event.application == "shop"]
+    assert answer["groups"] == counted(ours, query)
+    assert answer["previous"] == {
+        "groups": counted(ours, query, shift_s),
+        "start": query.start - shift_s,
+        "end": query.end - shift_s,
     }
 
 
@@ -88,15 +107,18 @@ async def test_nothing_is_compared_with_nothing(embedded_service):
 async def test_what_cannot_be_compared_is_a_400(embedded_service):
     await assert_error(await embedded_service.get("/1/timeseries/10/60/?compare=previous"), 400, "before 1970")
     await assert_error(await embedded_service.get("/1/timeseries/10/60/?compare=next"), 400, "compare", "previous")
+    await assert_error(await embedded_service.get("/1/timeseries/10/60/?compare=week"), 400, "before 1970")
+    week = f"/1/timeseries/{START}/{START + 7 * 86_400 + 1}/?compare=week"
+    await assert_error(await embedded_service.get(week), 400, "compare is 'week'", "604800 seconds")
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**9))
 def test_periods_touch_and_are_of_one_length(start, span):
     if span > start:
         with pytest.raises(BadRequest):
-            period_before(start, start + span)
+            compared_period("previous", start, start + span)
     else:
-        assert period_before(start, start + span) == (start - span, start)
+        assert compared_period("previous", start, start + span) == (start - span, start)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,22 @@ def test_every_figure_of_the_period_before_is_what_counting_finds(embedded_store
     assert previous["timeSeries"] == [series[point["timestamp"]] for point in answer["timeSeries"]]
 
 
+@pytest.mark.parametrize("compare", ["week", "start"])
+def test_a_week_or_any_earlier_start_is_compared_figure_by_figure(embedded_store, compare):
+    span, earlier = 3 * DAY, NOW - 3 * DAY - (7 * DAY if compare == "week" else 100_000)
+    start = NOW - span
+    events = random_events(7, 600, earlier, NOW)
+    insert_events(embedded_store, events)
+    answer = usage(
+        embedded_store, ("start", str(start)), ("end", str(NOW)),
+        ("compare", "week" if compare == "week" else str(earlier)),
+    )  # fmt: skip
+    chosen = chosen_events(events, "shop", earlier, earlier + span)
+    assert answer["previous"]["usage"] == expected_totals(chosen, span)
+    moved = [type(e)(**{**vars(e), "timestamp": e.timestamp + (start - earlier) * 1_000_000}) for e in chosen]
+    assert answer["previous"]["timeSeries"] == expected_series(moved, "hour", start, NOW)
+
+
 def test_a_page_of_the_series_is_compared_with_its_counterparts_alone(embedded_store):
     insert_events(embedded_store, [at(START - DAY + 3600 * hour, sample_weight=hour + 1) for hour in range(48)])
     for parameters in [(("offset", "5"),), (("sortBy", "requests"), ("offset", "20"), ("order", "asc"))]:
@@ -125,6 +141,7 @@ async def test_what_cannot_be_compared_is_refused(embedded_service):
         ("compare=next", ("compare is 'next'", "previous")),
         ("compare=previous&timeframe=all", ("compare", "'all'")),
         ("compare=previous&start=10&end=60", ("before 1970",)),
+        ("compare=week&timeframe=30d", ("compare is 'week'", "604800 seconds")),
     ]:
         response = await embedded_service.get(f"/v1/developer/usage?{query}")
         await assert_error(response, 400, *parts, success=False)

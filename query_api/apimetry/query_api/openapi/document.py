@@ -15,6 +15,7 @@ from apimetry.query_api.openapi import (
     management,
     me,
     overview,
+    summary,
     timeseries,
     usage,
 )
@@ -92,6 +93,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             **me.paths(),
             **timeseries.paths(settings),
             **events.paths(),
+            **summary.paths(),
             **export.paths(),
             **usage.paths(),
             **breakdown.paths(),

@@ -17,6 +17,7 @@ from apimetry.query_api.management.response import (
 from apimetry.query_api.me.response import Me
 from apimetry.query_api.openapi import alerts, jobs, management
 from apimetry.query_api.overview.response import Bucket, BucketList, Overview
+from apimetry.query_api.summary.response import Summary
 from apimetry.query_api.timeseries.response import Timeseries
 from apimetry.query_api.usage.response import Usage
 from apimetry.serving.openapi import COUNT, answer_schemas, closed, joined
@@ -37,6 +38,7 @@ _ANSWERS = (
     OneApplication,
     OneOrganization,
     Overview,
+    Summary,
     Timeseries,
     Usage,
     # One line for each answer, in the order of the alphabet. The objects in an answer come with it.

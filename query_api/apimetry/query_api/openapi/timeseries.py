@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.openapi.comparison import comparison_parameters
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.planning.filters import GROUPS
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
-from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import FILLS, SIMPLE_AGGREGATIONS, VALUES
 from apimetry.query_api.timeseries.response import Timeseries
@@ -137,16 +137,5 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             {"type": "integer", "minimum": 1, "maximum": settings.max_groups},
             10,
         ),
-        query_parameter(
-            "completeness",
-            "1: the answer says which share of what senders captured is stored.",
-            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
-            "1",
-        ),
-        query_parameter(
-            "compare",
-            "previous: the answer also has the period of the same length before, laid over the asked one.",
-            {"type": "string", "enum": list(COMPARISONS)},
-            "previous",
-        ),
+        *comparison_parameters(),
     ]

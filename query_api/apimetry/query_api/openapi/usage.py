@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.insights.response import Insights
+from apimetry.query_api.openapi.comparison import comparison_parameters
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.filters import MAX_STATUS_CODE, STATUS_CLASS_PATTERN
-from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
     DEFAULT_TIMEFRAME,
@@ -155,18 +155,7 @@ def _listing() -> list[Json]:
             {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
             0,
         ),
-        query_parameter(
-            "completeness",
-            "1: the answer says which share of what senders captured is stored.",
-            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
-            "1",
-        ),
-        query_parameter(
-            "compare",
-            "previous: the answer also has the period of the same length before. Not with `timeframe=all`.",
-            {"type": "string", "enum": list(COMPARISONS)},
-            "previous",
-        ),
+        *comparison_parameters(" Not with `timeframe=all`."),
     ]
 
 

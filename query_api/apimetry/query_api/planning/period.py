@@ -1,25 +1,40 @@
-"""A period and the one of the same length before it: `compare=previous`. Pure."""
+"""A period and another one of the same length, which the parameter `compare` names. Pure."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+from apimetry.query_api.http.query_string import WHOLE_NUMBER, refusal
 from apimetry.query_api.planning.figures import rounded
 from apimetry.serving.errors import BadRequest
 
-COMPARISONS = ("previous",)
+PREVIOUS, WEEK = "previous", "week"
+COMPARISONS = (PREVIOUS, WEEK)
+WEEK_S = 7 * 86_400
 
 
-def period_before(start: int, end: int) -> tuple[int, int]:
-    """Return the period of the same length that ends where `[start, end)` begins.
+def checked_comparison(value: str | None) -> str | None:
+    """Return the parameter `compare` after checking that it is one of COMPARISONS, or a time in seconds."""
+    if value is not None and value not in COMPARISONS and not WHOLE_NUMBER.fullmatch(value):
+        allowed = f"{', '.join(COMPARISONS)}, or the start of another period in seconds since the epoch"
+        raise refusal("compare", value, allowed)
+    return value
+
+
+def compared_period(compare: str, start: int, end: int) -> tuple[int, int]:
+    """Return the other period that `compare` names, which is as long as `[start, end)`. All times are in seconds.
 
     Raises:
-        BadRequest: that period would begin before 1970.
+        BadRequest: that period would begin before 1970, or `week` is asked for more than seven days.
     """
-    before = start - (end - start)
+    if compare == WEEK and end - start > WEEK_S:
+        raise BadRequest(f"compare is 'week'; allowed for up to {WEEK_S} seconds, not for {start} to {end}")
+    before = {PREVIOUS: start - (end - start), WEEK: start - WEEK_S}.get(compare)
+    if before is None:
+        before = int(compare)
     if before < 0:
-        raise BadRequest(f"compare is 'previous'; the period before {start} to {end} would begin before 1970")
-    return before, start
+        raise BadRequest(f"compare is {compare!r}; the period before {start} to {end} would begin before 1970")
+    return before, before + end - start
 
 
 def change_percent(now: Fraction, before: Fraction) -> float | None:

@@ -38,7 +38,7 @@ def answer_timeseries(
     """Return the response about `application`; `now` is the time of the query, if known. Blocks while `ask` does.
 
     With `limit`, `omitted_groups` is the number of groups that are not in the response. With `compare`, `previous`
-    has the groups of the period before (see `comparison`).
+    has the groups of the earlier period (see `comparison`).
 
     Raises:
         BadRequest: the response would be over `limits`.

@@ -1,8 +1,8 @@
-"""A period beside the one before it: `compare=previous`. Pure.
+"""A period beside an earlier one of the same length: `compare`. Pure.
 
-The period before `[start, end)` is `[start - (end - start), start)`. Its buckets are the query's buckets, moved by
-the length of the period, also if that is no whole number of buckets or not a whole week. So a chart can draw the two
-series over each other, point by point. The points of the period before have the times of the query's points.
+The buckets of the earlier period are the query's buckets, moved by the time between the two starts, also if that is
+no whole number of buckets or not a whole week. So a chart can draw the two series over each other, point by point.
+The points of the earlier period have the times of the query's points.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from apimetry.query_api.planning.filters import filter_on
 from apimetry.query_api.planning.granularity import Granularity
-from apimetry.query_api.planning.period import period_before
+from apimetry.query_api.planning.period import compared_period
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.response import Point, PreviousPeriod, Timeseries
 
@@ -22,7 +22,7 @@ def previous(
     groups: Mapping[str, object],
     answer: Callable[[TimeseriesQuery], Timeseries],
 ) -> PreviousPeriod:
-    """Return the response's part about the period before.
+    """Return the response's part about the earlier period.
 
     Args:
         query: the query with a comparison.
@@ -30,12 +30,12 @@ def previous(
         answer: answers a query without a comparison.
     """
     earlier = _moved(query)
-    span_s = query.end - query.start
+    shift_s = query.start - earlier.start
     earlier_groups: Mapping[str, list[Point]] = {}
     if groups or query.limit is None:
         earlier_groups = answer(_only(earlier, groups) if query.limit is not None else earlier)["groups"]
     moved: dict[str, list[Point]] = {
-        key: [(time_s + span_s, value) for time_s, value in points] for key, points in earlier_groups.items()
+        key: [(time_s + shift_s, value) for time_s, value in points] for key, points in earlier_groups.items()
     }
     empty: list[Point] = []
     if query.fill and query.granularity:
@@ -49,11 +49,11 @@ def previous(
 
 
 def _moved(query: TimeseriesQuery) -> TimeseriesQuery:
-    start, end = period_before(query.start, query.end)
+    start, end = compared_period(str(query.compare), query.start, query.end)
     granularity = query.granularity
     if granularity is not None:
         # The origin must be before all events: the engine's division rounds towards it.
-        shift_s = (end - start - granularity.origin_s) % granularity.seconds
+        shift_s = (query.start - start - granularity.origin_s) % granularity.seconds
         granularity = Granularity(granularity.seconds, -shift_s)
     return replace(query, start=start, end=end, granularity=granularity, completeness=False, compare=None)
 

@@ -29,7 +29,7 @@ from apimetry.query_api.planning.filters import (
     filters_of,
 )
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
-from apimetry.query_api.planning.period import COMPARISONS
+from apimetry.query_api.planning.period import checked_comparison
 from apimetry.serving.errors import BadRequest
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
@@ -66,7 +66,7 @@ class TimeseriesQuery:
     """Whether the response says which share of the captured events is stored."""
 
     compare: str | None = None
-    """One of COMPARISONS; None: the response has no other period."""
+    """The earlier period (`planning.period`); None: the response has no other period."""
 
     @property
     def percentile(self) -> int | None:
@@ -115,7 +115,7 @@ def parse_timeseries(
         fill=one_of("fill", single(values, "fill"), FILLS),
         limit=_limit(single(values, "limit"), max_groups),
         completeness=flag(values, "completeness"),
-        compare=one_of("compare", single(values, "compare"), COMPARISONS),
+        compare=checked_comparison(single(values, "compare")),
     )
 
 

@@ -13,15 +13,15 @@ Point = Annotated[tuple[int, float | None], Meta(description="Unix seconds, valu
 
 
 class PreviousPeriod(TypedDict):
-    """With `compare=previous`: the period before.
+    """With `compare`: an earlier period of the same length.
 
-    Its buckets are those of the asked period, moved by the span, and its points carry the times of their
+    Its buckets are those of the asked period, moved to it, and its points carry the times of their
     counterparts: two series can be laid over each other. With `limit` it has the same groups.
     """
 
     groups: Annotated[dict[str, list[Point]], Meta(description="Series by group; each asked group has one.")]
-    start: Annotated[int, Meta(description="The asked start minus the asked span.")]
-    end: Annotated[int, Meta(description="The asked start.")]
+    start: Annotated[int, Meta(description="The start of the earlier period.")]
+    end: Annotated[int, Meta(description="Its end.")]
 
 
 class _Series(TypedDict):

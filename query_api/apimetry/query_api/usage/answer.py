@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.completeness import completeness
-from apimetry.query_api.planning.period import period_before
+from apimetry.query_api.planning.period import compared_period
 from apimetry.query_api.usage.params import Order, UsageQuery
 from apimetry.query_api.usage.reading import Reading, as_last, page_of, read_usage, read_usage_before, scope_of
 from apimetry.query_api.usage.response import PreviousUsage, Usage
@@ -20,11 +20,11 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
     """Return the response about `application` at `now`. Blocks while `ask` does.
 
     Raises:
-        BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the period before would begin
+        BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the earlier period would begin
             before 1970.
     """
     scope = as_last(scope_of(query.window, application.id, ask), ask, now)
-    before = scope.within(*period_before(scope.start, scope.end)) if query.compare else None
+    before = scope.within(*compared_period(query.compare, scope.start, scope.end)) if query.compare else None
     page = page_of(query, scope.start, scope.end)
     reading = read_usage(scope, page, query.list_order, ask)
     total, span_s = reading.breakdowns.total, scope.end - scope.start
@@ -58,7 +58,7 @@ def answer_usage(query: UsageQuery, application: Application, *, ask: Ask, now: 
 
 
 def _previous(scope: Scope, later: Reading, buckets: Buckets, order: Order, ask: Ask) -> PreviousUsage:
-    """Return the same figures of the period before; its series has the buckets of the `later` reading's series."""
+    """Return the same figures of the earlier period; its series has the buckets of the `later` reading's series."""
     span_s = scope.end - scope.start
     reading = read_usage_before(scope, buckets, [index for index, _ in later.series], order, ask)
     totals = totals_json(reading.breakdowns, span_s)

@@ -12,7 +12,7 @@ from typing import Literal
 from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
-from apimetry.query_api.planning.period import COMPARISONS
+from apimetry.query_api.planning.period import checked_comparison
 from apimetry.serving.errors import BadRequest
 
 Sort = Literal["requests", "errors", "latency", "timestamp"]
@@ -91,8 +91,8 @@ class UsageQuery:
     completeness: bool = False
     """Whether the response says which share of the captured requests is stored."""
 
-    compare: bool = False
-    """Whether the response also has the period of the same length before."""
+    compare: str | None = None
+    """The earlier period (`planning.period`); None: the response has no other period."""
 
     @property
     def list_order(self) -> Order:
@@ -115,7 +115,7 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
     """
     values = collect(parameters, PARAMETERS)
     order = one_of("order", single(values, "order"), ORDERS) or "desc"
-    compare = one_of("compare", single(values, "compare"), COMPARISONS)
+    compare = checked_comparison(single(values, "compare"))
     window, limit = _window(values, now), single(values, "limit")
     if compare and window.start is None:
         raise BadRequest(f"compare is {compare!r} and timeframe is {ALL!r}, before which there is nothing")
@@ -127,7 +127,7 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
         limit=None if limit is None else number_in("limit", limit, range(1, MAX_LIMIT + 1)),
         offset=number_in("offset", single(values, "offset") or "0", range(MAX_OFFSET + 1)),
         completeness=flag(values, "completeness"),
-        compare=compare is not None,
+        compare=compare,
     )
 
 

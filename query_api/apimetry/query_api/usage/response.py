@@ -212,14 +212,14 @@ class UsageErrors(TypedDict):
 
 
 class PreviousUsage(TypedDict):
-    """With `compare=previous`: the period before.
+    """With `compare`: an earlier period of the same length.
 
-    `timeSeries` has the same buckets as the asked one in the same order, each with what was counted one span earlier.
+    `timeSeries` has the same buckets as the asked one in the same order, each with what was counted as much earlier.
     Lists are the period's own.
     """
 
-    start: Annotated[Time, Meta(description="The asked start minus the asked span.")]
-    end: Annotated[Time, Meta(description="The asked start.")]
+    start: Annotated[Time, Meta(description="The start of the earlier period.")]
+    end: Annotated[Time, Meta(description="Its end.")]
     usage: UsageTotals
     timeSeries: list[UsagePoint]
     breakdown: UsageBreakdown

@@ -1,0 +1,33 @@
+"""The parameters `compare` and `completeness` in the OpenAPI document."""
+
+from __future__ import annotations
+
+from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.planning.period import COMPARISONS
+from apimetry.serving.openapi import query_parameter
+
+
+def comparison_parameters(note: str = "") -> list[Json]:
+    """Return the description of both parameters; `note` ends that of `compare`."""
+    return [
+        query_parameter(
+            "completeness",
+            "1: the answer says which share of what senders captured is stored.",
+            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
+            "1",
+        ),
+        query_parameter(
+            "compare",
+            "The answer also has an earlier period of the same length: `previous` ends where the asked one begins,"
+            " `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins."
+            f"{note}",
+            {
+                "oneOf": [
+                    {"type": "string", "enum": list(COMPARISONS)},
+                    {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S},
+                ]
+            },
+            "previous",
+        ),
+    ]

@@ -1,0 +1,24 @@
+"""The buckets of values that rollups count, as whole numbers (`store.rollups` describes them). Pure."""
+
+from __future__ import annotations
+
+import math
+
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING
+
+
+def bucket_of(value: int) -> int:
+    """Return the bucket that holds a value."""
+    bucket = int(BUCKETS_PER_DOUBLING * math.log2(value + 1))
+    # A logarithm can be off by the last of its bits.
+    while bounds_of(bucket)[1] < value:
+        bucket += 1
+    while bounds_of(bucket)[0] > value:
+        bucket -= 1
+    return bucket
+
+
+def bounds_of(bucket: int) -> tuple[int, int]:
+    """Return the lowest and the highest whole number in a bucket; of an empty bucket the lowest is the higher one."""
+    lowest = math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1
+    return lowest, math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2

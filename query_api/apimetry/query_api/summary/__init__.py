@@ -1,0 +1,1 @@
+"""Totals of a range of time, and nothing else."""

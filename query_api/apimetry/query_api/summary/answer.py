@@ -1,0 +1,80 @@
+"""Answers a summary (docs/api.md, "Summary")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from apimetry.query_api.planning.completeness import completeness
+from apimetry.query_api.planning.figures import percent, rounded
+from apimetry.query_api.planning.latency_buckets import bounds_of, bucket_of
+from apimetry.query_api.summary.params import SummaryQuery
+from apimetry.query_api.summary.response import Summary
+from apimetry.query_api.summary.sql import PERCENTILES, Scope, bounds_us, summing
+from apimetry.store.accounts.accounts import Application
+from apimetry.store.statement import Ask
+
+
+def answer_summary(query: SummaryQuery, application: Application, *, ask: Ask, now: int) -> Summary:
+    """Return the response about `application` at `now`, seconds since the epoch. Blocks while `ask` does."""
+    answer = _figures(query, application, ask, now)
+    earlier = query.earlier
+    if earlier is not None:
+        answer["previous"] = _figures(earlier, application, ask, now)
+    if query.completeness:
+        answer["completeness"] = completeness(application.id, query.start, query.end, ask=ask)
+    return answer
+
+
+def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) -> Summary:
+    target_ms = query.target_ms or application.target_ms
+    target_us = None if target_ms is None else 1000 * target_ms
+    scope = Scope(application.id, query.start, query.end, query.filters, target_us, now)
+    asked = summing(scope)
+    rows = ask(asked.statement)
+    read = {name: value for number, row in rows for name, value in zip(asked.names[number], row, strict=True)}
+    within_target, apdex = _of_target(read, target_us) if target_us and read["timed"] else (None, None)
+    requests, timed = read["requests"], read["timed"]
+    latencies = {f"p{number}Ms": _ms(read, f"p{number}_us") for number in PERCENTILES}
+    return {
+        "start": query.start,
+        "end": query.end,
+        "requests": requests,
+        "errors": read["errors"],
+        "errorRate": percent(read["errors"], requests),
+        "clientErrors": read["errors"] - read["server_errors"],
+        "serverErrors": read["server_errors"],
+        "meanMs": rounded(read["latency_us"], 1000 * timed, 1) if timed else None,
+        "p50Ms": latencies["p50Ms"],
+        "p95Ms": latencies["p95Ms"],
+        "p99Ms": latencies["p99Ms"],
+        "maxMs": _ms(read, "peak_us"),
+        "requestBytes": read["request_bytes"],
+        "responseBytes": read["response_bytes"],
+        "requestsPerMinute": rounded(60 * requests, query.end - query.start, 1),
+        "peakRequestsPerMinute": read["busiest_minute"],
+        "consumers": read["consumers"],
+        "withinTarget": within_target,
+        "apdex": apdex,
+        "estimated": asked.estimates,
+    }
+
+
+def _of_target(read: Mapping[str, int], target_us: int) -> tuple[float, float]:
+    """Return the percent of timed requests up to the target, and the Apdex."""
+    target, tolerated = (
+        min(_up_to(bound_us, read[name], read[f"{name}_in_bucket"]) / read["timed"], Fraction(1))
+        for name, bound_us in bounds_us(target_us).items()
+    )
+    apdex = (target + tolerated) / 2
+    return percent(target.numerator, target.denominator), rounded(apdex.numerator, apdex.denominator, 2)
+
+
+def _up_to(bound_us: int, below: int, in_bucket: int) -> Fraction:
+    """Return the requests up to a bound: those below its bucket, and the bound's share of those in it."""
+    lowest, highest = bounds_of(bucket_of(bound_us))
+    return below + in_bucket * Fraction(bound_us - lowest + 1, highest - lowest + 1)
+
+
+def _ms(read: Mapping[str, int], name: str) -> float | None:
+    return rounded(read[name], 1000, 1) if read["timed"] else None

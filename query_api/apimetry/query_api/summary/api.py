@@ -1,0 +1,35 @@
+"""`GET /v1/summary` (docs/api.md, "Summary")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec.json import encode
+
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.summary.answer import answer_summary
+from apimetry.query_api.summary.params import SummaryQuery, parse_summary
+from apimetry.store.accounts.accounts import Application
+from apimetry.store.statement import Ask
+
+
+class SummaryHandlers:
+    """Handles `GET /v1/summary`."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of summaries."""
+        return [web.get("/v1/summary", self.summary)]
+
+    async def summary(self, request: web.Request) -> web.Response:
+        """Answer with totals."""
+        access = await self._answering.authorize(request)
+        now = self._answering.now()
+        query = parse_summary(request.query.items(), now)
+        return await self._answering.respond(request, access, self._encoded, query, access.application, now)
+
+    def _encoded(self, ask: Ask, query: SummaryQuery, application: Application, now: int) -> bytes:
+        with self._answering.engine.between_inserts():
+            answer = answer_summary(query, application, ask=ask, now=now)
+        return encode(answer)
