@@ -16,7 +16,8 @@ from apimetry.query_api.settings import QuerySettings
 from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.services.query_service import assert_error, running_query_service
 
-START_US = 1_413_295_200_000_000
+START = 1_413_295_200
+START_US = START * 1_000_000
 NASTY = "a\"b'c\\d/," + "".join(map(chr, range(32))) + "\x7f\u2028ü😀</script>{x:Int}"
 BEGINNINGS = {"ndjson": "SELECT concat('{", "csv": "SELECT toDecimal64", "parquet": "SELECT timestamp,"}
 EVENTS = [
@@ -127,6 +128,29 @@ async def test_many_events_come_all_and_in_the_order_of_time(service):
     lines = (await (await service.get("/v1/export/events?fields=timestamp")).text()).splitlines()
     times = [round(json.loads(line)["timestamp"] * 1_000_000) for line in lines]
     assert times == sorted(event.timestamp for event in events)
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+async def test_limit_takes_the_first_events_of_the_order_in_every_format(service, form):
+    events = [event for event in random_events(8, 3000, START, START + 500_000) if event.application == "shop"]
+    insert_events(service.accounts.store, events)
+    times = sorted(event.timestamp for event in events)
+    for order, expected in [("desc", times[::-1]), ("asc", times)]:
+        query = f"/v1/export/events?fields=timestamp,url&format={form}&order={order}"
+        for limit in (1, 700, 1_000_000):
+            body = await body_of(service, f"{query}&limit={limit}")
+            assert times_in(body, form) == expected[:limit]
+        assert times_in(await body_of(service, query), form) == expected
+
+
+def times_in(body, form):
+    if form == "parquet":
+        return [round(time.timestamp() * 1e6) for time in pyarrow.parquet.read_table(io.BytesIO(body))[0].to_pylist()]
+    if form == "csv":
+        return [
+            round(float(row["timestamp"]) * 1e6) for row in csv.DictReader(io.StringIO(body.decode(), newline=""))
+        ]
+    return [round(json.loads(line)["timestamp"] * 1e6) for line in body.splitlines()]
 
 
 FORMULAS = [

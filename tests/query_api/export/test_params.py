@@ -18,6 +18,12 @@ def test_fields_keep_their_order_once_each_however_they_are_given():
     assert query.fields == ("url", "timestamp", "data")
 
 
+def test_order_and_limit_are_read():
+    query = parse_export([("order", "desc"), ("limit", "1000000")])
+    assert (query.newest_first, query.limit) == (True, 1_000_000)
+    assert parse_export([("order", "asc")]) == parse_export([])
+
+
 def test_filters_are_those_of_timeseries():
     query = parse_export([("include", "source:a:b"), ("include", "status_code:200"), ("exclude", "method:GET")])
     assert query.filters == (
@@ -35,7 +41,10 @@ def test_filters_are_those_of_timeseries():
         ([("format", "xml")], "format is 'xml'; allowed: ndjson, csv, parquet"),
         ([("fields", "url,password")], "fields is 'password'; allowed: names separated by commas, of timestamp"),
         ([("include", "data:x")], "include is 'data:x'"),
-        ([("limit", "5")], "a parameter's name is 'limit'"),
+        ([("offset", "5")], "a parameter's name is 'offset'"),
+        ([("limit", "0")], "limit is '0'; allowed: a whole number, 1 to 1000000"),
+        ([("limit", "1000001")], "limit is '1000001'"),
+        ([("order", "newest")], "order is 'newest'; allowed: asc, desc"),
     ],
 )
 def test_a_bad_parameter_is_named_with_its_value_and_what_is_allowed(parameters, message):

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apimetry.query_api.http.query_string import MAX_TIME_S, collect, one_of, single, time_s
+from apimetry.query_api.http.query_string import MAX_TIME_S, collect, number_in, one_of, single, time_s
 from apimetry.query_api.planning.event_fields import FIELDS, parse_fields
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.serving.errors import BadRequest
 
 FORMATS = ("ndjson", "csv", "parquet")
 CSV_KINDS = ("plain", "spreadsheet")
-PARAMETERS = ("start", "end", "format", "csv", "fields", *FILTER_PARAMETERS)
+ORDERS = ("asc", "desc")
+MAX_LIMIT = 1_000_000
+PARAMETERS = ("start", "end", "format", "csv", "fields", "order", "limit", *FILTER_PARAMETERS)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class ExportQuery:
     csv: str = CSV_KINDS[0]
     fields: tuple[str, ...] = FIELDS
     filters: tuple[AnyFilter, ...] = ()
+    newest_first: bool = False
+    limit: int | None = None
+    """The most events, of those that come first in the order; None: all."""
 
 
 def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
@@ -47,6 +52,7 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
     csv = one_of("csv", single(values, "csv"), CSV_KINDS)
     if csv is not None and file_format != "csv":
         raise BadRequest(f"csv is {csv!r} and format is {file_format!r}; csv is for format=csv alone")
+    limit = single(values, "limit")
     return ExportQuery(
         start_s,
         end_s,
@@ -54,4 +60,6 @@ def parse_export(parameters: Iterable[tuple[str, str]]) -> ExportQuery:
         csv or CSV_KINDS[0],
         parse_fields(values["fields"]),
         filters_of(values),
+        newest_first=one_of("order", single(values, "order"), ORDERS) == "desc",
+        limit=None if limit is None else number_in("limit", limit, range(1, MAX_LIMIT + 1)),
     )

@@ -1,7 +1,7 @@
 """An export as SQL, and the bytes before its rows. Pure.
 
 The server binds values; text for `$name` comes from the closed sets of `params`. Rows are stored in the order of time
-and come in that order. The engine sorts nothing, so its memory does not grow with the range.
+and come in that order, or are read backwards. The engine sorts nothing, so its memory does not grow with the range.
 
 The statement makes the lines of JSON, column by column: the engine's own JSONEachRow goes row by row, and takes twice
 as long for the same bytes.
@@ -24,7 +24,7 @@ FROM events
 WHERE application = {application:String}
   AND timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
   AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')$conditions
-ORDER BY timestamp""")
+ORDER BY timestamp$direction$limit""")
 _FORMS: dict[str, StreamFormat] = {"ndjson": "RawBLOB", "csv": "CSV", "parquet": "Parquet"}
 # Seconds with microseconds, as an exact decimal number. The collector reads it back to the microsecond.
 _SECONDS = "toDecimal64(timestamp, 6)"
@@ -56,7 +56,13 @@ def make_export(query: ExportQuery, application: str) -> Export:
     csv_columns = _spreadsheet_columns if query.csv == "spreadsheet" else _csv_columns
     columns = {"ndjson": _line, "csv": csv_columns, "parquet": ", ".join}[query.format](query.fields)
     conditions = "".join(f"\n  AND {condition}" for condition in filter_conditions(query.filters))
-    parameters = {
+    sql = _SELECT.substitute(
+        columns=columns,
+        conditions=conditions,
+        direction=" DESC" if query.newest_first else "",
+        limit="" if query.limit is None else "\nLIMIT {limit:UInt64}",
+    )
+    parameters: dict[str, object] = {
         "application": application,
         "start_us": query.start * 1_000_000,
         "end_us": query.end * 1_000_000,
@@ -64,8 +70,10 @@ def make_export(query: ExportQuery, application: str) -> Export:
     }
     if query.csv == "spreadsheet":
         parameters["formula"] = _FORMULA
+    if query.limit is not None:
+        parameters["limit"] = query.limit
     return Export(
-        Statement(_SELECT.substitute(columns=columns, conditions=conditions), parameters),
+        Statement(sql, parameters),
         _FORMS[query.format],
         f"{','.join(query.fields)}\n".encode() if query.format == "csv" else b"",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.export.api import CONTENT_TYPES, RETENTION_HEADER
-from apimetry.query_api.export.params import CSV_KINDS, FORMATS
+from apimetry.query_api.export.params import CSV_KINDS, FORMATS, MAX_LIMIT, ORDERS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.filters import described_filters
@@ -11,6 +11,8 @@ from apimetry.query_api.planning.event_fields import FIELDS
 from apimetry.serving.openapi import answer, errors, operation, query_parameter, ref
 
 _DESCRIPTION = """Every stored event of one application in `[start, end)`, in the order of time, as a file.
+
+With `order=desc` the newest come first, and `limit` ends the file after so many events.
 
 Without parameters it is everything there is. `ndjson` has one object a line, with the fields that the collector's
 JSON format takes, in its order: `timestamp` in seconds with up to six decimals, numbers that were not measured as
@@ -64,6 +66,18 @@ def _parameters() -> list[Json]:
             "For `format=csv`: texts as they are, or with an apostrophe before what a spreadsheet would run.",
             {"type": "string", "enum": list(CSV_KINDS), "default": CSV_KINDS[0]},
             "spreadsheet",
+        ),
+        query_parameter(
+            "order",
+            "By time: the oldest or the newest first.",
+            {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]},
+            "desc",
+        ),
+        query_parameter(
+            "limit",
+            "The most events, of those that come first in the order; else all.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            10_000,
         ),
         query_parameter(
             "fields",
