@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from apimetry.cli.tail import Tail
 from tests.support.services.processes import APIMETRY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
 
 
@@ -27,9 +26,7 @@ def test_events_are_printed_once_each_as_they_arrive(serve, tmp_path):
     output = tmp_path / "out"
     environment = {**os.environ, "APIMETRY_QUERY_URL": serve.query_url, "APIMETRY_READ_KEY": READ_KEY}
     with output.open("wb") as file:
-        process = subprocess.Popen(
-            [str(APIMETRY), "tail", "--json", "--every-s", "0.2", "--last-s", "50"], stdout=file, env=environment
-        )
+        process = subprocess.Popen([str(APIMETRY), "tail", "--json", "--last-s", "50"], stdout=file, env=environment)
     try:
         serve.wait_until(lambda: output.read_text().count("\n") >= 1, "the event from before")
         post_events(serve.collector_url, [event("/after"), event("/other")])
@@ -50,17 +47,22 @@ def test_events_cannot_control_the_terminal(serve):
     assert ran.stdout.splitlines()[-1].endswith("200        1.5 ms  GET /�[2Jx  acme")
 
 
-class Answers:
-    """Stand in for the query service with a list of response bodies."""
+def test_events_that_are_stored_already_are_printed_only_on_demand_and_narrowed_by_filters(serve):
+    post_events(serve.collector_url, [event("/basket", status_code=503), event("/cart", status_code=503)])
+    wait_for_total(serve, serve.query_url, 6)
+    command = [str(APIMETRY), "tail", "--once", "--json", "--query-url", serve.query_url, "--read-key", READ_KEY]
 
-    def __init__(self, *bodies):
-        self._bodies = list(bodies)
+    def printed(*options):
+        ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=True)
+        return [json.loads(line)["url"] for line in ran.stdout.splitlines()]
 
-    def call(self, path):
-        return self._bodies.pop(0), {}
+    assert printed() == []
+    filters = ["--include", "status_code:5xx", "--exclude", "url:/nothing", "--has", "url:CART"]
+    assert printed("--last-s", "600", *filters) == ["/cart"]
 
 
-def test_equal_events_are_distinguished_by_their_count():
-    line = b'{"timestamp":1}\n'
-    following = Tail(Answers(line, line * 3, line * 3), ())
-    assert [len(list(following.new())) for _ in range(3)] == [1, 2, 0]
+def test_a_wrong_filter_is_the_services_message(serve):
+    command = [str(APIMETRY), "tail", "--include", "colour:red", "--query-url", serve.query_url]
+    ran = subprocess.run([*command, "--read-key", READ_KEY], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 1
+    assert "include is 'colour:red'; allowed: field:value" in ran.stderr

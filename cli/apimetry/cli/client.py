@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 
 import click
@@ -48,6 +48,8 @@ class Response:
     headers: Message = field(default_factory=Message)
     body: bytes = b""
     problem: str = ""
+    stream: HTTPResponse | None = None
+    """The body of a response that is read as it comes."""
 
     @property
     def content(self) -> Any:  # noqa: ANN401 - JSON
@@ -113,6 +115,17 @@ class Client:
         method: str | None = None,
     ) -> Response:
         """Return the response to one attempt, also one that is an error; raise nothing."""
+        return self._attempt(path, body, headers, method=method)
+
+    def _attempt(
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str | None = None,
+        streams: bool = False,
+    ) -> Response:
         sent_headers = {**({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
         if body is not None:
             sent_headers.setdefault("Content-Type", "application/json")
@@ -120,7 +133,10 @@ class Client:
             request = urllib.request.Request(  # noqa: S310 - the opener knows http and https only
                 f"{self.url}{path}", data=body, headers=sent_headers, method=method
             )
-            with self._opener.open(request, timeout=self._timeout_s) as response:
+            response = self._opener.open(request, timeout=self._timeout_s)
+            if streams:
+                return Response(response.status, response.headers, stream=response)
+            with response:
                 # Any service may answer on these paths, and a foreign one may send an endless body.
                 limit = _MAX_ERROR_BYTES if path in _UNTRUSTED_PATHS else None
                 return Response(response.status, response.headers, response.read(limit))
@@ -143,11 +159,27 @@ class Client:
         Raises:
             click.ClickException: the service refused the request, or could not be reached.
         """
+        response = self._repeat(lambda: self._attempt(path, body, headers, method=method))
+        return response.body, response.headers
+
+    def stream(self, path: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+        """Return the body of a 2xx response, which the caller reads as it comes and closes; repeat as `call` does.
+
+        Raises:
+            click.ClickException: as in `call`, or the response is not a stream of events.
+        """
+        response = self._repeat(lambda: self._attempt(path, headers=headers, streams=True))
+        if response.stream is None or response.headers.get_content_type() != "text/event-stream":
+            raise click.ClickException(self.foreign_message())
+        return response.stream
+
+    def _repeat(self, attempt: Callable[[], Response]) -> Response:
+        """Return the first 2xx response; repeat after transient failures for `patience_s`."""
         began_s, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
-            response = self.request(path, body, headers, method=method)
+            response = attempt()
             if 200 <= response.status < 300:
-                return response.body, response.headers
+                return response
             wait_s = _retry_after_s(response.headers, pause_s)
             is_transient = response.status in _RETRIED_STATUSES or not response.status
             if not is_transient or time.monotonic() - began_s + wait_s > self._patience_s:
