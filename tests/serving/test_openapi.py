@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from apimetry.serving.answer_types import Count, Time, one_of
-from apimetry.serving.openapi import answer_schemas, joined, schema
+from apimetry.serving.openapi import answer_schemas, classes_in, joined, json_content, schema
 
 MOST_ROWS = 4
 
@@ -126,6 +126,13 @@ def test_two_classes_of_one_name_are_refused():
         answer_schemas(Answer, another())
 
 
-def test_two_components_of_one_name_are_refused():
+def test_two_different_components_of_one_name_are_refused():
+    assert joined(answer_schemas(Row), answer_schemas(Answer)) == answer_schemas(Answer)
     with pytest.raises(ValueError, match="called Row"):
         joined(answer_schemas(Row), {"Row": {"type": "object"}})
+
+
+def test_classes_of_answers_are_known_from_what_refers_to_them():
+    content = json_content(Answer, example={})
+    assert classes_in({"responses": [{"content": content}, json_content("Row"), json_content(Row)]}) == {Answer, Row}
+    assert classes_in(content) == {Answer}

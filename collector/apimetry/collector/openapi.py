@@ -9,18 +9,16 @@ from apimetry.collector.body.inflate import ENCODINGS
 from apimetry.collector.formats import msgpack
 from apimetry.collector.formats.batch import MAX_DETAILS
 from apimetry.collector.formats.event_structs import DATA_ENTRIES_LIMIT, STRING_LIMITS, LenientJSONEvent
+from apimetry.collector.formats.responses import Accepted
 from apimetry.collector.handler import PATHS
 from apimetry.collector.intake import MAX_BATCH_ID_CHARACTERS
 from apimetry.collector.settings import MIB, CollectorSettings
 from apimetry.serving.openapi import (
     ALIAS_OF,
-    ALWAYS_TRUE,
-    COUNT,
     Fragment,
     Json,
     answer,
     array,
-    closed,
     errors,
     json_content,
     operation,
@@ -83,7 +81,7 @@ def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
 def _operation(name: str, path: str, description: str) -> Json:
     same = "" if path == PATHS[0] else f" (the same as `{PATHS[0]}`)"
     alias: Json = {ALIAS_OF: PATHS[0]} if same else {}
-    accepted = json_content("Accepted", example={"accepted": 1, "rejected": 0})
+    accepted = json_content(Accepted, example={"accepted": 1, "rejected": 0})
     body = json_content("Events", example=[_EVENT])
     body[msgpack.CONTENT_TYPE] = {"schema": {"type": "string", "format": "binary"}}
     failures = errors(
@@ -125,20 +123,10 @@ def _header(name: str, description: str, shape: Json, example: str) -> Json:
 
 
 def _schemas(max_events: int) -> Json:
-    detail = closed({"index": COUNT, "field": {"type": "string"}, "message": {"type": "string"}})
     return {
         "Events": array(schema_ref("Event"), maxItems=max_events),
         # Longer strings and further members are taken too: they are cut, or ignored.
         "Event": struct_schema(LenientJSONEvent, {name: _described(name) for name in _MEANINGS}),
-        "Accepted": closed(
-            {
-                "accepted": COUNT,
-                "rejected": COUNT,
-                "duplicate": {**ALWAYS_TRUE, "description": "The batch was stored before."},
-                "details": array(detail, maxItems=MAX_DETAILS),
-            },
-            optional=("duplicate", "details"),
-        ),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apimetry.collector.formats.lenient import Detail
+from apimetry.serving.errors import Detail
 
 
 @dataclass(frozen=True, slots=True)

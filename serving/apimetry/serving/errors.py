@@ -23,11 +23,12 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import msgspec
 from aiohttp import web
 
+from apimetry.serving.answer_types import Count
 from apimetry.store.errors import QueryLimitExceeded, StoreError, is_transient
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,35 @@ _KEY = re.compile(r"(apimetry_[a-z]_)[A-Za-z0-9_-]+", re.IGNORECASE)
 STORE_RETRY_AFTER_S = 5
 
 
+class Detail(msgspec.Struct, frozen=True):
+    """What is wrong with one event of a batch."""
+
+    index: Count
+    field: str
+    message: str
+
+
+class _ErrorBody(TypedDict):
+    error: str
+    message: str
+
+
+class Error(_ErrorBody, total=False):
+    """The body of every error."""
+
+    details: Annotated[
+        Sequence[Detail],
+        msgspec.Meta(description="What was wrong with each event of a batch that has no valid one."),
+    ]
+    success: Annotated[bool, msgspec.Meta(description="Always false, and under `/v1/developer/` alone.")]
+
+
 class APIError(Exception):
     """An error that the client gets, with an HTTP status.
 
     Args:
         message: what is wrong, with which value, and what is allowed; never a secret.
-        details: further rows, such as the invalid events of a batch.
+        details: the invalid events of a batch.
         headers: headers of the response, such as ``Allow``.
     """
 
@@ -58,7 +82,7 @@ class APIError(Exception):
         self,
         message: str,
         *,
-        details: Sequence[object] | None = None,
+        details: Sequence[Detail] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -146,11 +170,11 @@ def error_response(
     status: int,
     message: str,
     *,
-    details: Sequence[object] | None = None,
+    details: Sequence[Detail] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Return a response in the one error shape, without the keys that the client may have put into the message."""
-    body: dict[str, object] = {"error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
+    body: Error = {"error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
     if details is not None:
         body["details"] = details
     return web.Response(

@@ -187,22 +187,42 @@ def ref(kind: str, name: str) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
+class _ClassReference(dict[str, object]):
+    """A reference to the schema of a class, which it remembers."""
+
+    def __init__(self, shape: type) -> None:
+        super().__init__(ref("schemas", shape.__name__))
+        self.shape = shape
+
+
 def schema(shape: str | type) -> Json:
     """Return a reference to a schema: by its name, or of a class of answers."""
-    return ref("schemas", shape if isinstance(shape, str) else shape.__name__)
+    return ref("schemas", shape) if isinstance(shape, str) else _ClassReference(shape)
+
+
+def classes_in(part: object) -> frozenset[type]:
+    """Return the classes of answers that a part of the document refers to."""
+    if isinstance(part, _ClassReference):
+        return frozenset((part.shape,))
+    if isinstance(part, dict):
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        return frozenset(shape for item in part for shape in classes_in(item))
+    return frozenset()
 
 
 def joined(*parts: Json) -> Json:
     """Return the components of all parts.
 
     Raises:
-        ValueError: two parts have a component of the same name.
+        ValueError: two parts have different components of the same name.
     """
-    names = [name for part in parts for name in part]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"Two components are called {', '.join(twice)}")
-    return {name: component for part in parts for name, component in part.items()}
+    components: Json = {}
+    for part in parts:
+        for name, component in part.items():
+            if components.setdefault(name, component) != component:
+                raise ValueError(f"Two different components are called {name}")
+    return components
 
 
 def json_content(shape: str | type, *, example: object = None, examples: Mapping[str, object] | None = None) -> Json:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
+from typing import Literal, TypedDict
 
 import msgspec
 from aiohttp import web
@@ -15,11 +16,29 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from apimetry.serving.errors import Handler
 
-Readiness = Callable[[], Awaitable[list[str]]]
+UnreadyReasons = Callable[[], Awaitable[list[str]]]
 """Returns the reasons why the service is not ready; an empty list if it is ready."""
 
 # In seconds: from a response on the loopback to the longest query that the store's limits allow.
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+ServiceName = Literal["collector", "query"]
+
+
+class Health(TypedDict):
+    """Which service serves here."""
+
+    status: Literal["ok"]
+    service: ServiceName
+    version: str
+
+
+class Readiness(TypedDict):
+    """Whether the service can answer now, and why not."""
+
+    ready: bool
+    reasons: list[str]
 
 
 def json_response(payload: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -73,7 +92,9 @@ def metrics_middleware(registry: CollectorRegistry, service: str) -> Middleware:
     return middleware
 
 
-def add_service_routes(app: web.Application, registry: CollectorRegistry, ready: Readiness, *, service: str) -> None:
+def add_service_routes(
+    app: web.Application, registry: CollectorRegistry, ready: UnreadyReasons, *, service: ServiceName
+) -> None:
     """Add the three endpoints for an orchestrator and a monitor.
 
     ``/health`` responds with 200 while the process serves, and names the service, so that a wrong address shows.
@@ -82,7 +103,7 @@ def add_service_routes(app: web.Application, registry: CollectorRegistry, ready:
     """
 
     async def health(_: web.Request) -> web.Response:
-        return json_response({"status": "ok", "service": service, "version": version("apimetry")})
+        return json_response(Health(status="ok", service=service, version=version("apimetry")))
 
     checking: asyncio.Task[list[str]] | None = None
 
@@ -92,7 +113,7 @@ def add_service_routes(app: web.Application, registry: CollectorRegistry, ready:
         if checking is None or checking.done():
             checking = asyncio.ensure_future(ready())
         reasons = await asyncio.shield(checking)
-        return json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+        return json_response(Readiness(ready=not reasons, reasons=reasons), status=503 if reasons else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

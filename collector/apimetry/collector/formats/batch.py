@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from apimetry.collector.formats.event_structs import Sender
-from apimetry.collector.formats.lenient import Detail
+from apimetry.serving.errors import Detail
 
 MAX_DETAILS = 100
 """Rejected events that are described one by one."""

@@ -19,7 +19,8 @@ from apimetry.collector.errors import DecodeError, TooManyEventsError
 from apimetry.collector.formats.batch import MAX_DETAILS, Batch
 from apimetry.collector.formats.blocks import US_PER_S, Block, Target
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent, LenientWireEvent, WireEvent
-from apimetry.collector.formats.lenient import Detail, describe, repair
+from apimetry.collector.formats.lenient import describe, repair
+from apimetry.serving.errors import Detail
 
 # Three times the size of an event with all strings and 64 data entries at their limits, in ASCII. A larger event,
 # such as a map of a million entries, is refused before it is decoded.

@@ -16,19 +16,12 @@ from apimetry.collector.formats.event_structs import (
     LenientJSONEvent,
     LenientWireEvent,
 )
+from apimetry.serving.errors import Detail
 
 Repairable = TypeVar("Repairable", LenientJSONEvent, LenientWireEvent)
 
 _PATH = re.compile(r" - at `\$(?:\.(?P<name>\w+)|\[(?P<position>\d+)\])?.*`$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>\w+)`")
-
-
-class Detail(msgspec.Struct, frozen=True):
-    """One rejected event, as the response describes it."""
-
-    index: int
-    field: str
-    message: str
 
 
 def cut(text: str, limit: int) -> tuple[str, int]:

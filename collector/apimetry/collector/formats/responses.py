@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from collections.abc import Sequence
+from typing import Annotated, TypedDict
 
+from aiohttp import web
+from msgspec import Meta
+
+from apimetry.collector.formats.batch import MAX_DETAILS
 from apimetry.collector.outcome import Outcome
-from apimetry.serving.errors import BadRequest
+from apimetry.serving.answer_types import Count
+from apimetry.serving.errors import BadRequest, Detail
 from apimetry.serving.service import json_response
+
+
+class _Counts(TypedDict):
+    accepted: Count
+    rejected: Count
+
+
+class Accepted(_Counts, total=False):
+    """What became of a batch."""
+
+    duplicate: Annotated[bool, Meta(description="Always true. The batch was stored before.")]
+    details: Annotated[Sequence[Detail], Meta(max_length=MAX_DETAILS)]
 
 
 def respond_in_json(outcome: Outcome) -> web.Response:
@@ -17,7 +35,7 @@ def respond_in_json(outcome: Outcome) -> web.Response:
     """
     if outcome.rejected and not outcome.accepted:
         raise BadRequest(f"None of the {outcome.rejected} events is valid", details=outcome.details)
-    body: dict[str, object] = {"accepted": outcome.accepted, "rejected": outcome.rejected}
+    body: Accepted = {"accepted": outcome.accepted, "rejected": outcome.rejected}
     if outcome.is_duplicate:
         body["duplicate"] = True
     if outcome.details:

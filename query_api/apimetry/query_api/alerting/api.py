@@ -13,10 +13,10 @@ from apimetry.query_api.alerting.rule_bodies import (
     AlertChange,
     AlertInput,
     changes_of,
-    event_json,
-    rule_json,
 )
 from apimetry.query_api.alerting.rule_checks import RuleChecks
+from apimetry.query_api.alerting.rule_response import AlertRule as ShownRule
+from apimetry.query_api.alerting.rule_response import NewAlertRule, OneAlertRule, event_json, rule_json
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import owned, refusals_answered, run_answered
@@ -65,13 +65,15 @@ class AlertHandlers:
         body = await read_body(request, AlertInput)
         rule, _ = await self._checks.new_rule(body, access)
         made = await self._run(lambda: self._alerts.create(rule))
-        return json_response({"alert": rule_json(made, AlertState()), "secret": made.webhook_secret}, status=201)
+        return json_response(
+            NewAlertRule(alert=rule_json(made, AlertState()), secret=made.webhook_secret), status=201
+        )
 
     async def get_rule(self, request: web.Request) -> web.Response:
         """Answer one rule and where it stands."""
         access = await self._authorize_reading(request)
         shown = await self._run(lambda: self._one(self._rule(request, access)))
-        return json_response({"alert": _visible(shown, access)})
+        return json_response(OneAlertRule(alert=_visible(shown, access)))
 
     async def change_rule(self, request: web.Request) -> web.Response:
         """Change what the body names; a paused rule is not evaluated and stays where it stands."""
@@ -82,7 +84,8 @@ class AlertHandlers:
         changes = changes_of(body, old)
         parse_filters(changes.get("include", ()), changes.get("exclude", ()))
         await self._check_change(old, changes)
-        return json_response({"alert": await self._run(lambda: self._one(self._alerts.update(old.id, changes)))})
+        changed = await self._run(lambda: self._one(self._alerts.update(old.id, changes)))
+        return json_response(OneAlertRule(alert=changed))
 
     async def _check_change(self, old: AlertRule, changes: Mapping[str, Any]) -> None:
         """Raise BadRequest where the changed rule could never fire, or never tell; what stays was checked before."""
@@ -105,16 +108,17 @@ class AlertHandlers:
         access = await self._authorize(request)
         secret = new_webhook_secret()
 
-        def rotate() -> dict[str, object]:
+        def rotate() -> ShownRule:
             return self._one(self._alerts.update(self._rule(request, access).id, {"webhook_secret": secret}))
 
-        return json_response({"alert": await self._run(rotate), "secret": secret}, status=201)
+        return json_response(NewAlertRule(alert=await self._run(rotate), secret=secret), status=201)
 
     async def list_events(self, request: web.Request) -> web.Response:
         """Answer one page of what a rule did, the last first, of its last thousand events."""
         access = await self._authorize_reading(request)
-        found = await self._run(lambda: self._alerts.events(self._rule(request, access).id))
-        return json_response(page_of(request.query.items(), [event_json(*each) for each in found], "events"))
+        events = await self._run(lambda: self._alerts.events(self._rule(request, access).id))
+        rows = [event_json(event, delivery) for event, delivery in events]
+        return json_response(page_of(request.query.items(), rows, "events"))
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="manage alert rules")
@@ -134,18 +138,20 @@ class AlertHandlers:
         is_hidden = access.principal.application_id not in (None, rule.application_id)
         return owned(None if is_hidden else rule, access, "alert rule with the id", name)
 
-    def _one(self, rule: AlertRule) -> dict[str, object]:
+    def _one(self, rule: AlertRule) -> ShownRule:
         return rule_json(rule, self._alerts.states([rule.id])[rule.id])
 
-    def _shown(self, access: Access) -> list[dict[str, object]]:
+    def _shown(self, access: Access) -> list[ShownRule]:
         application = access.application.id if access.application else None
-        rules = [r for r in self._alerts.rules(access.organization.id) if application in (None, r.application_id)]
+        rules = self._alerts.rules(access.organization.id)
+        rules = [rule for rule in rules if application in (None, rule.application_id)]
         states = self._alerts.states([rule.id for rule in rules])
         return [_visible(rule_json(rule, states[rule.id]), access) for rule in rules]
 
 
-def _visible(rule: dict[str, object], access: Access) -> dict[str, object]:
+def _visible(rule: ShownRule, access: Access) -> ShownRule:
     """Return what the key may see of a rule: an address of a chat is as good as its password."""
-    if access.principal.kind is KeyKind.admin:
-        return rule
-    return {name: value for name, value in rule.items() if name != "webhookUrl"}
+    visible = rule.copy()
+    if access.principal.kind is not KeyKind.admin:
+        visible.pop("webhookUrl", None)
+    return visible

@@ -64,7 +64,7 @@ def _encoded(ask: Ask, application: str, span: Span, limit: int) -> bytes:
                 "id": entry.place.event_id,
                 "alert": entry.rule_id,
                 "name": entry.name,
-                "kind": entry.kind.value,
+                "kind": entry.kind,
                 "at": iso_time(entry.place.at),
                 "value": entry.value,
                 "threshold": entry.threshold,

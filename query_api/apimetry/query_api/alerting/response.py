@@ -22,7 +22,7 @@ class LoggedAlertEvent(TypedDict):
     id: str
     alert: Annotated[str, Meta(description="The rule's id.")]
     name: Annotated[str, Meta(description="The rule's name, also of a rule that was deleted since.")]
-    kind: Annotated[str, one_of(kind.value for kind in Transition)]
+    kind: Transition
     at: Time
     value: float
     threshold: float

@@ -1,4 +1,4 @@
-"""The JSON of alert rules: what may be sent, and how rules and their events are shown. Never with the secret."""
+"""Bodies of requests about alert rules."""
 
 from __future__ import annotations
 
@@ -7,79 +7,78 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
-from apimetry.query_api.http.json_values import iso_or_none
+from apimetry.query_api.alerting.rule_response import (
+    Address,
+    ChannelName,
+    Direction,
+    Filters,
+    MinimumRequests,
+    Name,
+    Percentile,
+    RoutingKey,
+    Threshold,
+)
 from apimetry.serving.errors import BadRequest
-from apimetry.store.alerts.channels import Channel
+from apimetry.store.alerts import records
 from apimetry.store.alerts.records import (
     DEFAULT_COOLDOWN_S,
     DEFAULT_WINDOW_S,
     NEEDS_REQUESTS,
-    AlertEvent,
     AlertRule,
-    AlertState,
-    Direction,
     Metric,
     new_webhook_secret,
 )
 
-MAX_FILTERS = 50
-HIDDEN = "***"
-MAX_FILTER_CHARACTERS = 2000
 MAX_PREVIEW_DAYS = 14
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Percentile = Annotated[int, msgspec.Meta(ge=1, le=99)]
-Threshold = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
-Filters = Annotated[
-    tuple[Annotated[str, msgspec.Meta(max_length=MAX_FILTER_CHARACTERS)], ...], msgspec.Meta(max_length=MAX_FILTERS)
-]
+Seconds = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class AlertInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A new alert rule."""
 
-    application: str
-    name: str
+    application: Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+    name: Name
     metric: Metric
-    threshold: Threshold | None = None
-    direction: Direction | None = None
-    percentile: Percentile | None = None
+    threshold: Threshold = None
+    direction: Direction = None
+    percentile: Percentile = None
     include: Filters = ()
     exclude: Filters = ()
     window_s: Seconds = DEFAULT_WINDOW_S
-    minimum_requests: Count = 0
+    minimum_requests: MinimumRequests = 0
     cooldown_s: Seconds = DEFAULT_COOLDOWN_S
-    webhook_url: str | None = None
-    channel: Channel | None = None
-    routing_key: str | None = None
+    webhook_url: Address = None
+    channel: ChannelName = None
+    routing_key: RoutingKey = None
     paused: bool = False
 
 
 class AlertPreviewInput(AlertInput, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A rule as it would be made, and the number of days until now that it is tried on."""
 
-    days: Annotated[int, msgspec.Meta(ge=1, le=MAX_PREVIEW_DAYS)] = 7
+    days: Annotated[int, Meta(ge=1, le=MAX_PREVIEW_DAYS, description="Days until now.")] = 7
 
 
 class AlertChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What is to change of an alert rule; what is left out stays."""
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    metric: Metric | msgspec.UnsetType = msgspec.UNSET
-    threshold: Threshold | msgspec.UnsetType | None = msgspec.UNSET
-    direction: Direction | msgspec.UnsetType | None = msgspec.UNSET
-    percentile: Percentile | msgspec.UnsetType | None = msgspec.UNSET
-    include: Filters | msgspec.UnsetType = msgspec.UNSET
-    exclude: Filters | msgspec.UnsetType = msgspec.UNSET
-    window_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    minimum_requests: Count | msgspec.UnsetType = msgspec.UNSET
-    cooldown_s: Seconds | msgspec.UnsetType = msgspec.UNSET
-    webhook_url: str | msgspec.UnsetType | None = msgspec.UNSET
-    channel: Channel | msgspec.UnsetType | None = msgspec.UNSET
-    routing_key: str | msgspec.UnsetType | None = msgspec.UNSET
-    paused: bool | msgspec.UnsetType = msgspec.UNSET
+    name: Name | UnsetType = UNSET
+    metric: Metric | UnsetType = UNSET
+    threshold: Threshold | UnsetType = UNSET
+    direction: Direction | UnsetType = UNSET
+    percentile: Percentile | UnsetType = UNSET
+    include: Filters | UnsetType = UNSET
+    exclude: Filters | UnsetType = UNSET
+    window_s: Seconds | UnsetType = UNSET
+    minimum_requests: MinimumRequests | UnsetType = UNSET
+    cooldown_s: Seconds | UnsetType = UNSET
+    webhook_url: Address | UnsetType = UNSET
+    channel: ChannelName | UnsetType = UNSET
+    routing_key: RoutingKey | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
 
 
 def new_rule(body: AlertInput, organization_id: str, now: datetime) -> AlertRule:
@@ -105,7 +104,7 @@ def changes_of(body: AlertChange, old: AlertRule) -> dict[str, Any]:
     Raises:
         BadRequest: nothing, or a metric that needs a threshold replaces one that has none.
     """
-    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
+    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not UNSET}
     if not changes:
         allowed = ", ".join(field.encode_name for field in msgspec.structs.fields(AlertChange))
         raise BadRequest(f"The body names nothing to change; allowed: {allowed}")
@@ -134,48 +133,5 @@ def _side(fields: dict[str, Any], metric: Metric) -> dict[str, Any]:
             raise BadRequest(f"threshold is missing: percent, milliseconds or requests for {metric.value}")
         fields = {**fields, "threshold": 0.0}
     if "direction" in fields and fields["direction"] is None:
-        fields = {**fields, "direction": Direction.above}
+        fields = {**fields, "direction": records.Direction.above}
     return fields
-
-
-def rule_json(rule: AlertRule, state: AlertState) -> dict[str, object]:
-    """Return a rule as it is shown, with where it stands."""
-    has_side = rule.metric is not Metric.no_data
-    return {
-        "id": rule.id,
-        "application": rule.application_id,
-        "name": rule.name,
-        "metric": rule.metric.value,
-        "percentile": rule.percentile,
-        "threshold": rule.threshold if has_side else None,
-        "direction": rule.direction.value if has_side else None,
-        "include": rule.include,
-        "exclude": rule.exclude,
-        "windowS": rule.window_s,
-        "minimumRequests": rule.minimum_requests,
-        "cooldownS": rule.cooldown_s,
-        "webhookUrl": rule.webhook_url,
-        "channel": rule.sends_by.value if rule.sends_by else None,
-        "routingKey": HIDDEN if rule.routing_key else None,
-        "paused": rule.paused,
-        "createdAt": iso_or_none(rule.created_at),
-        "state": {
-            "status": "firing" if state.is_firing else "resolved",
-            "since": iso_or_none(state.last_event.at if state.last_event else None),
-            "lastValue": state.value,
-            "lastMeasuredAt": iso_or_none(state.measured_at),
-        },
-    }
-
-
-def event_json(event: AlertEvent, delivery: str) -> dict[str, object]:
-    """Return an event as it is shown, with how its webhook stands."""
-    return {
-        "id": event.id,
-        "kind": event.kind.value,
-        "at": iso_or_none(event.at),
-        "firedAt": iso_or_none(event.fired_at),
-        "value": event.value,
-        "threshold": event.threshold,
-        "delivery": delivery,
-    }

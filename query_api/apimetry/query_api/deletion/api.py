@@ -12,6 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from apimetry.query_api.deletion.deletions import Deletions
+from apimetry.query_api.deletion.response import OneJob
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.query_string import collect, single, time_s
 from apimetry.query_api.http.store_refusals import owned, run_answered
@@ -68,7 +69,7 @@ class DeletionHandlers:
         name = request.match_info["id"]
         job = await run_answered(self._jobs.store, partial(self._jobs.job, name))
         (job_json,) = await self._deletions.as_json([owned(job, access, "job with the id", name)])
-        return json_response({"job": job_json})
+        return json_response(OneJob(job=job_json))
 
     async def _authorize(self, request: web.Request) -> Access:
         return await authorize(request, self._directory, KeyKind.admin, purpose="delete data")
@@ -96,8 +97,8 @@ async def job_response(deletions: Deletions, job: Job) -> web.Response:
     """Return the response to a deletion: 200 with a job that is done, 202 with the address of an unfinished job."""
     (job_json,) = await deletions.as_json([job])
     if job.state is JobState.done:
-        return json_response({"job": job_json})
-    return json_response({"job": job_json}, status=202, headers={"Location": f"/api/jobs/{job.id}"})
+        return json_response(OneJob(job=job_json))
+    return json_response(OneJob(job=job_json), status=202, headers={"Location": f"/api/jobs/{job.id}"})
 
 
 def _range(parameters: Iterable[tuple[str, str]]) -> tuple[int, int]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
 
 from apimetry.query_api.background import in_background
+from apimetry.query_api.deletion import response
 from apimetry.query_api.deletion.runner import Runner
-from apimetry.query_api.http.json_values import Json, iso_or_none
 from apimetry.query_api.http.store_refusals import run_answered
 from apimetry.store.accounts.accounts import Application
-from apimetry.store.accounts.records import days_or_none
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
-from apimetry.store.mutations import Unfinished, unfinished_mutations
+from apimetry.store.mutations import unfinished_mutations
 
 _POLL_S = 0.1
 
@@ -57,7 +56,7 @@ class Deletions:
         job = self.jobs.create(application, JobKind.change_retention)
         await self._add(replace(job, retention_days=application.retention_days))
 
-    async def as_json(self, jobs: Sequence[Job]) -> list[Json]:
+    async def as_json(self, jobs: Sequence[Job]) -> list[response.Job]:
         """Return the JSON of jobs; running jobs have the tables that the store still rewrites."""
         return await run_answered(self.jobs.store, partial(self._as_json, jobs))
 
@@ -74,33 +73,7 @@ class Deletions:
         await run_answered(self.jobs.store, partial(self.jobs.add, job))
         self._runner.wake()
 
-    def _as_json(self, jobs: Sequence[Job]) -> list[Json]:
+    def _as_json(self, jobs: Sequence[Job]) -> list[response.Job]:
         is_any_running = any(job.state is JobState.running for job in jobs)
         rewriting = unfinished_mutations(self.jobs.store) if is_any_running else []
-        return [job_json(job, rewriting if job.state is JobState.running else ()) for job in jobs]
-
-
-def job_json(job: Job, rewriting: Iterable[Unfinished] = ()) -> Json:
-    """Return the JSON of a job; `rewriting` are the unfinished mutations of the store."""
-    is_range = job.kind is JobKind.delete_range
-    return {
-        "id": job.id,
-        "kind": job.kind.value,
-        "application": job.application_id,
-        "start": job.start_us // 1_000_000 if is_range else None,
-        "end": job.end_us // 1_000_000 if is_range else None,
-        "consumer": job.consumer_id if job.kind is JobKind.delete_consumer else None,
-        "retentionDays": days_or_none(job.retention_days) if job.kind is JobKind.change_retention else None,
-        "state": job.state.value,
-        "createdAt": iso_or_none(job.created_at),
-        "finishedAt": iso_or_none(job.finished_at),
-        "rewriting": [
-            {
-                "table": mutation.table,
-                "since": iso_or_none(mutation.since),
-                "partsLeft": mutation.parts,
-                "error": mutation.error,
-            }
-            for mutation in rewriting
-        ],
-    }
+        return [response.job_json(job, rewriting if job.state is JobState.running else ()) for job in jobs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -48,10 +48,15 @@ def _allowed(what: str, names: list[str], shape: type[msgspec.Struct]) -> str | 
     if (expected := _EXPECTED.fullmatch(what)) is not None:
         return _in_words(expected["allowed"])
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
-    for kind in getattr(fields.get(names[0]), "__args__", (fields.get(names[0]),)):
-        if len(names) == 1 and isinstance(kind, type) and issubclass(kind, Enum):
-            return ", ".join(str(member.value) for member in kind)
-    return None
+    enumeration = _enumeration_in(fields.get(names[0])) if len(names) == 1 else None
+    return None if enumeration is None else ", ".join(str(member.value) for member in enumeration)
+
+
+def _enumeration_in(kind: object) -> type[Enum] | None:
+    """Return the enumeration in a type, which may be annotated, or a union."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind
+    return next(filter(None, map(_enumeration_in, get_args(kind))), None)
 
 
 def _shown(content: bytes, names: list[str]) -> str | None:

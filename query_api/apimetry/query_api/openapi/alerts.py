@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-from apimetry.query_api.alerting.response import DELIVERIES, AlertHistory, AlertPreview, AlertTest
-from apimetry.query_api.alerting.rule_bodies import MAX_FILTER_CHARACTERS, AlertChange, AlertInput, AlertPreviewInput
+from apimetry.query_api.alerting.response import AlertHistory, AlertPreview, AlertTest
+from apimetry.query_api.alerting.rule_bodies import AlertChange, AlertInput, AlertPreviewInput
+from apimetry.query_api.alerting.rule_response import (
+    MAX_FILTER_CHARACTERS,
+    AlertEventList,
+    AlertRuleList,
+    NewAlertRule,
+    OneAlertRule,
+)
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.filters import FILTER_PATTERN
-from apimetry.serving.openapi import (
-    answer,
-    array,
-    closed,
-    errors,
-    json_content,
-    operation,
-    query_parameter,
-    ref,
-    struct_schema,
-)
-from apimetry.serving.openapi import schema as schema_ref
-from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
-from apimetry.store.alerts.records import (
-    MAX_COOLDOWN_S,
-    MAX_WINDOW_S,
-    Transition,
-)
+from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref, struct_schema
+from apimetry.store.alerts.records import MAX_COOLDOWN_S, MAX_WINDOW_S
 
 _TAGS = ["Alerts"]
 _RULE = {
@@ -77,7 +66,6 @@ _PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
 _READ_ERRORS = ("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")
 _WRITE_ERRORS = (*_READ_ERRORS, "PayloadTooLarge", "UnsupportedMediaType")
 _PAGING = (ref("parameters", "Limit"), ref("parameters", "Offset"))
-_WINDOW: Json = {"minimum": 60, "maximum": MAX_WINDOW_S, "multipleOf": 60}
 _DESCRIPTION = """Every minute each rule measures the time of its `windowS` before it: the `error_rate` in percent
 (status 400 and above), the `latency_mean` or a `latency_percentile` in milliseconds, the `request_count`, the
 `limit_utilization` (the highest of the application's limits, in percent), or whether there is `no_data`. It fires
@@ -105,7 +93,7 @@ def paths() -> Json:
             "post": _operation(
                 "rotateAlertSecret",
                 "Replace the secret of an alert rule's webhook",
-                {"201": answer("The rule, and its new secret.", json_content("NewAlertRule", example=_NEW))},
+                {"201": answer("The rule, and its new secret.", json_content(NewAlertRule, example=_NEW))},
                 _READ_ERRORS,
             ),
         },
@@ -118,7 +106,7 @@ def paths() -> Json:
                 {
                     "200": answer(
                         "One page of its last thousand events, the last first.",
-                        json_content("AlertEventList", example={"events": [_EVENT], "pagination": _PAGE}),
+                        json_content(AlertEventList, example={"events": [_EVENT], "pagination": _PAGE}),
                     )
                 },
                 _READ_ERRORS,
@@ -187,7 +175,7 @@ def _history() -> Json:
 
 
 def _rules() -> Json:
-    listed = json_content("AlertRuleList", example={"alerts": [_RULE], "pagination": _PAGE})
+    listed = json_content(AlertRuleList, example={"alerts": [_RULE], "pagination": _PAGE})
     return {
         "get": _operation(
             "listAlerts",
@@ -201,7 +189,7 @@ def _rules() -> Json:
             "Make an alert rule",
             {
                 "201": answer(
-                    "Made. The webhook's secret is shown this once.", json_content("NewAlertRule", example=_NEW)
+                    "Made. The webhook's secret is shown this once.", json_content(NewAlertRule, example=_NEW)
                 )
             },
             _WRITE_ERRORS,
@@ -212,7 +200,7 @@ def _rules() -> Json:
 
 
 def _rule() -> Json:
-    one = json_content("OneAlertRule", example={"alert": _RULE})
+    one = json_content(OneAlertRule, example={"alert": _RULE})
     return {
         "parameters": [ref("parameters", "AlertId")],
         "get": _operation("getAlert", "One alert rule", {"200": answer("It.", one)}, _READ_ERRORS),
@@ -234,91 +222,17 @@ def _operation(name: str, summary: str, responses: Json, failures: tuple[str, ..
 
 
 def schemas() -> Json:
-    """Return the schemas of alert rules."""
-    text: Json = {"type": "string"}
-    time: Json = {"type": "string", "format": "date-time"}
-    taken = struct_schema(AlertInput, {**_prose(), "application": {"minLength": 1}})
-    shown = {name: member for name, member in cast("Json", taken["properties"]).items() if name != "application"}
-    rule = closed(
-        {
-            "id": text,
-            "application": text,
-            **shown,
-            "createdAt": time,
-            "state": closed(
-                {
-                    "status": {"type": "string", "enum": [each.value for each in Transition]},
-                    "since": {**time, "type": ["string", "null"], "description": "Null: it never fired."},
-                    "lastValue": {"type": ["number", "null"]},
-                    "lastMeasuredAt": {**time, "type": ["string", "null"]},
-                }
-            ),
-        },
-        optional=("webhookUrl",),
-    )
-    secret: Json = {"type": "string", "description": "Signs what the webhook gets. It is shown this once."}
-    return {
-        "AlertRule": rule,
-        "OneAlertRule": closed({"alert": schema_ref("AlertRule")}),
-        "NewAlertRule": closed({"alert": schema_ref("AlertRule"), "secret": secret}),
-        "AlertRuleInput": taken,
-        "AlertPreviewInput": struct_schema(
-            AlertPreviewInput,
-            {**_prose(), "application": {"minLength": 1}, "days": {"description": "Days until now."}},
-        ),
-        "AlertRuleChange": {**struct_schema(AlertChange, _prose()), "minProperties": 1},
-        "AlertRuleList": closed({"alerts": array(schema_ref("AlertRule")), "pagination": schema_ref("Pagination")}),
-        "AlertEvent": _event(),
-        "AlertEventList": closed({"events": array(schema_ref("AlertEvent")), "pagination": schema_ref("Pagination")}),
-    }
-
-
-def _event() -> Json:
-    text: Json = {"type": "string"}
-    time: Json = {"type": "string", "format": "date-time"}
-    return closed(
-        {
-            "id": text,
-            "kind": {"type": "string", "enum": [each.value for each in Transition]},
-            "at": time,
-            "firedAt": time,
-            "value": {"type": "number"},
-            "threshold": {"type": "number"},
-            "delivery": {"type": "string", "enum": list(DELIVERIES)},
-        }
-    )
-
-
-def _prose() -> dict[str, Json]:
-    """Return what the structs of rules do not say: meanings, and limits that the store checks."""
-    filters: Json = {
-        "items": {
-            "type": "string",
-            "maxLength": MAX_FILTER_CHARACTERS,
-            "pattern": FILTER_PATTERN,
-            "description": "field:value, as in a timeseries.",
-        }
-    }
-    return {
-        "name": {"minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
-        "percentile": {"description": "For `latency_percentile`, and only for it."},
-        "threshold": {
-            "description": "Percent (`error_rate`: 100 at most), milliseconds or requests; null for `no_data` alone."
-        },
-        "direction": {"description": "Null for `no_data`; otherwise null is above."},
+    """Return the schemas of requests."""
+    texts: Json = {"type": "string", "maxLength": MAX_FILTER_CHARACTERS, "pattern": FILTER_PATTERN}
+    filters: Json = {"items": {**texts, "description": "field:value, as in a timeseries."}}
+    prose: dict[str, Json] = {
         "include": filters,
         "exclude": filters,
-        "windowS": dict(_WINDOW),
-        "minimumRequests": {"description": "For rates and latencies alone."},
+        "windowS": {"minimum": 60, "maximum": MAX_WINDOW_S, "multipleOf": 60},
         "cooldownS": {"maximum": MAX_COOLDOWN_S},
-        "webhookUrl": {
-            "maxLength": 2000,
-            "description": "http:// or https://, or mailto: for e-mail; a private address is refused, unless the"
-            " service allows it. A read key does not see it.",
-        },
-        "channel": {"description": "The form of the messages; null: the address tells it."},
-        "routingKey": {
-            "description": "PagerDuty's integration key, 32 letters and digits: for the channel `pagerduty`, and only"
-            " for it. It is shown as `***`.",
-        },
+    }
+    return {
+        "AlertRuleInput": struct_schema(AlertInput, prose),
+        "AlertPreviewInput": struct_schema(AlertPreviewInput, prose),
+        "AlertRuleChange": {**struct_schema(AlertChange, prose), "minProperties": 1},
     }

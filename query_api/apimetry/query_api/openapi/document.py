@@ -19,9 +19,20 @@ from apimetry.query_api.openapi import (
     timeseries,
     usage,
 )
-from apimetry.query_api.openapi.schemas import all_schemas
 from apimetry.query_api.settings import QuerySettings
-from apimetry.serving.openapi import PUBLIC, Fragment, answer, json_content, operation, schema
+from apimetry.serving.errors import Error
+from apimetry.serving.openapi import (
+    PUBLIC,
+    Fragment,
+    answer,
+    answer_schemas,
+    classes_in,
+    joined,
+    json_content,
+    operation,
+    schema,
+)
+from apimetry.serving.service import Health, Readiness
 
 _DESCRIPTION = """Self-hosted analytics for HTTP APIs: questions about the events that apimetry's middleware recorded.
 
@@ -66,6 +77,22 @@ _REASONS = {
 
 def build_document(settings: QuerySettings, collector: Fragment) -> Json:
     """Return the OpenAPI 3.1 document of a service with these settings, and of the `collector` beside it."""
+    paths: Json = {
+        **collector.paths,
+        **me.paths(),
+        **timeseries.paths(settings),
+        **events.paths(),
+        **summary.paths(),
+        **export.paths(),
+        **usage.paths(),
+        **breakdown.paths(),
+        **overview.paths(),
+        **management.paths(),
+        **alerts.paths(),
+        **jobs.paths(),
+        **_service_paths(),
+    }
+    responses: Json = {name: _error(name) for name in _ERRORS}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -88,34 +115,26 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             {"name": "Deletion", "description": "Stored events are removed for good; admin keys only."},
             {"name": "Service", "description": "The service itself; no key needed."},
         ],
-        "paths": {
-            **collector.paths,
-            **me.paths(),
-            **timeseries.paths(settings),
-            **events.paths(),
-            **summary.paths(),
-            **export.paths(),
-            **usage.paths(),
-            **breakdown.paths(),
-            **overview.paths(),
-            **management.paths(),
-            **alerts.paths(),
-            **jobs.paths(),
-            **_service_paths(),
-        },
+        "paths": paths,
         "components": {
             "securitySchemes": _security_schemes(),
             "parameters": _parameters(),
-            "responses": {name: _error(name) for name in _ERRORS},
-            "schemas": {**all_schemas(), **collector.schemas},
+            "responses": responses,
+            "schemas": _schemas((paths, responses), collector.schemas),
         },
     }
+
+
+def _schemas(parts: object, of_collector: Json) -> Json:
+    """Return every named schema: those of the answers that `parts` refer to, and those of requests."""
+    answers = sorted(classes_in(parts), key=lambda shape: shape.__name__)
+    return joined(answer_schemas(*answers), management.schemas(), alerts.schemas(), of_collector)
 
 
 def _error(name: str) -> Json:
     description, message = _ERRORS[name]
     example = {"error": _REASONS.get(name, name), "message": message}
-    response = answer(description, json_content("Error", example=example))
+    response = answer(description, json_content(Error, example=example))
     if name in ("Unavailable", "TooManyRequests"):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return response
@@ -179,13 +198,13 @@ def _service_paths() -> Json:
         return {"get": operation(name, summary, responses, tags=["Service"], security=PUBLIC)}
 
     text: Json = {"type": "string"}
-    ready = json_content("Readiness", example={"ready": True, "reasons": []})
-    unready = json_content("Readiness", example={"ready": False, "reasons": ["the store is not available"]})
+    ready = json_content(Readiness, example={"ready": True, "reasons": []})
+    unready = json_content(Readiness, example={"ready": False, "reasons": ["the store is not available"]})
     return {
         "/": page("getStartPage", "The start page.", "text/html", text),
         "/docs": page("getReference", "This document as a page.", "text/html", text),
         "/openapi.json": page("getOpenAPI", "This document.", "application/json", {"type": "object"}),
-        "/health": page("getHealth", "Answers while the process serves.", "application/json", schema("Health")),
+        "/health": page("getHealth", "Answers while the process serves.", "application/json", schema(Health)),
         "/ready": {
             "get": operation(
                 "getReadiness",

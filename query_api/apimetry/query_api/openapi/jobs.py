@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
+from apimetry.query_api.deletion.response import JobList, OneJob
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.serving.openapi import (
-    COUNT,
-    answer,
-    array,
-    closed,
-    errors,
-    json_content,
-    operation,
-    query_parameter,
-    ref,
-    schema,
-)
-from apimetry.store.jobs import JobKind, JobState
+from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _TAGS = ["Deletion"]
 _JOB = {
@@ -44,8 +33,8 @@ def answers() -> Json:
     rewriting = {"table": "events", "since": "2026-01-20T14:00:00Z", "partsLeft": 12, "error": None}
     running = {**_JOB, "state": "running", "finishedAt": None, "rewriting": [rewriting]}
     return {
-        "200": answer("Done.", json_content("OneJob", example={"job": _JOB})),
-        "202": answer("It goes on; ask its job.", json_content("OneJob", example={"job": running})),
+        "200": answer("Done.", json_content(OneJob, example={"job": _JOB})),
+        "202": answer("It goes on; ask its job.", json_content(OneJob, example={"job": running})),
     }
 
 
@@ -92,7 +81,7 @@ def paths() -> Json:
             "get": _operation(
                 "listJobs",
                 "Deletions and changes of retention",
-                {"200": answer("One page of the last thousand.", json_content("JobList", example=listed))},
+                {"200": answer("One page of the last thousand.", json_content(JobList, example=listed))},
                 parameters=paging,
             )
         },
@@ -101,7 +90,7 @@ def paths() -> Json:
             "get": _operation(
                 "getJob",
                 "One deletion or change of retention",
-                {"200": answer("It.", json_content("OneJob", example={"job": _JOB}))},
+                {"200": answer("It.", json_content(OneJob, example={"job": _JOB}))},
             ),
         },
     }
@@ -115,37 +104,3 @@ def _time(name: str, example: int) -> Json:
     meaning = {"start": "First second, since the epoch.", "end": "The second after the last one."}
     shape: Json = {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S}
     return query_parameter(name, meaning[name], shape, example, required=True)
-
-
-def schemas() -> Json:
-    """Return the schemas of jobs."""
-    text: Json = {"type": "string"}
-    time: Json = {"type": "string", "format": "date-time"}
-    number: Json = {"type": ["integer", "null"]}
-    error: Json = {
-        "type": ["string", "null"],
-        "description": "Why the store could not go on when it last tried; it tries again by itself.",
-    }
-    job = closed(
-        {
-            "id": text,
-            "kind": {"type": "string", "enum": [each.value for each in JobKind]},
-            "application": text,
-            "start": number,
-            "end": number,
-            "consumer": {"type": ["string", "null"]},
-            "retentionDays": number,
-            "state": {"type": "string", "enum": [each.value for each in JobState]},
-            "createdAt": time,
-            "finishedAt": {**time, "type": ["string", "null"]},
-            "rewriting": {
-                **array(closed({"table": text, "since": time, "partsLeft": COUNT, "error": error})),
-                "description": "What the store is still rewriting while the job runs; none before and after.",
-            },
-        }
-    )
-    return {
-        "Job": job,
-        "OneJob": closed({"job": schema("Job")}),
-        "JobList": closed({"jobs": array(schema("Job")), "pagination": schema("Pagination")}),
-    }
