@@ -43,6 +43,7 @@ host-suites: .venv/installed-dev ## run the frameworks' own suites under the mid
 check: .venv/installed-dev dashboard/node_modules/.package-lock.json ## lint, type-check, hold the walls between rooms, audit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@! git grep -nE 'noqa(: [A-Z0-9, ]+)?$$' -- '*.py' || { echo "a noqa says why: # noqa: CODE - reason"; exit 1; }
 	$(BIN)/mypy $(PACKAGES)
 	$(BIN)/lint-imports
 	$(BIN)/codespell

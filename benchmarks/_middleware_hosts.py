@@ -4,7 +4,7 @@ Every application answers `GET /v1/scores/17` with `{"score": 17}`. A call takes
 what makes the scope or the environ stays outside the clock.
 """
 
-# ruff: noqa: PLC0415, ANN001, ANN202, N815  # frameworks are imported where they are used; a script
+# ruff: noqa: PLC0415, ANN001, ANN202, N815 - frameworks are imported where they are used; a script
 from __future__ import annotations
 
 import asyncio

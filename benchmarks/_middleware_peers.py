@@ -1,6 +1,6 @@
 """How each middleware is put around an application, as its own documentation says."""
 
-# ruff: noqa: PLC0415, ANN001, ANN202, ANN401, ARG002  # each is imported where it is used; a script
+# ruff: noqa: PLC0415, ANN001, ANN202, ANN401, ARG002 - each is imported where it is used; a script
 from __future__ import annotations
 
 import os

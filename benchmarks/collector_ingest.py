@@ -11,6 +11,7 @@ acknowledgement and freshness), `collector` (without a store), `server` (over Cl
 is installed: the same number of points).
 """
 
+# ruff: noqa: E402 - the path of the repository comes first
 from __future__ import annotations
 
 import argparse
@@ -29,12 +30,12 @@ from statistics import median, quantiles
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import aiohttp  # noqa: E402 - after the path
+import aiohttp
 
-from apimetry.middleware import wire  # noqa: E402
-from benchmarks._collector_under_test import WRITE_KEY  # noqa: E402
-from benchmarks._ingest_events import batches, line_protocol, rows  # noqa: E402
-from tests.support.engine.clickhouse_server import ClickHouseServer  # noqa: E402
+from apimetry.middleware import wire
+from benchmarks._collector_under_test import WRITE_KEY
+from benchmarks._ingest_events import batches, line_protocol, rows
+from tests.support.engine.clickhouse_server import ClickHouseServer
 
 PARTS = ("limits", "msgpack", "json", "rollups", "paced", "collector", "server", "outage", "others")
 TYPES = {"json": "application/json", "msgpack": wire.CONTENT_TYPE}

@@ -8,6 +8,7 @@ batches alone, and beside another key at its limit and at twenty times that), `s
 that send a byte a second). Senders and the server share the machine's cores.
 """
 
+# ruff: noqa: E402 - the path of the repository comes first
 from __future__ import annotations
 
 import argparse
@@ -25,12 +26,12 @@ from statistics import quantiles
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import aiohttp  # noqa: E402 - after the path
+import aiohttp
 
-from apimetry.middleware import wire  # noqa: E402
-from benchmarks._ingest_events import batches  # noqa: E402
-from tests.support.engine.clickhouse_server import ClickHouseServer  # noqa: E402
-from tests.support.services.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, WRITE_KEY, Service, running  # noqa: E402
+from apimetry.middleware import wire
+from benchmarks._ingest_events import batches
+from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.services.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, WRITE_KEY, Service, running
 
 PARTS = ("memory", "fairness", "slow")
 BATCH = 500

@@ -11,7 +11,7 @@ some 15 µs. Beside it stands the throughput with a request of a millisecond of 
     python benchmarks/middleware_faults.py [--requests 30000]
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202  # a script
+# ruff: noqa: ANN001, ANN201, ANN202 - a script
 from __future__ import annotations
 
 import argparse
@@ -122,7 +122,7 @@ def main() -> None:
 
 def measure_alone(kind: str, requests: int) -> None:
     logging.disable(logging.CRITICAL)
-    multiprocessing.current_process()._config["daemon"] = False  # noqa: SLF001  # it starts a collector of its own
+    multiprocessing.current_process()._config["daemon"] = False  # noqa: SLF001 - it starts a collector of its own
     measure(kind, requests)
 
 

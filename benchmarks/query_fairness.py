@@ -9,6 +9,7 @@ machine's cores; the heavy clients are a process of their own. The load of the m
 work takes cores from all of them, and most from a service whose neighbours in its control group are busy.
 """
 
+# ruff: noqa: E402 - the path of the repository comes first
 from __future__ import annotations
 
 import argparse
@@ -28,14 +29,14 @@ from statistics import quantiles
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import aiohttp  # noqa: E402 - after the path
+import aiohttp
 
-from apimetry.store import migrations  # noqa: E402
-from apimetry.store.accounts.accounts import Accounts, KeyKind  # noqa: E402
-from apimetry.store.client import Store  # noqa: E402
-from apimetry.store.events import ROW_COLUMNS  # noqa: E402
-from benchmarks.query_scale import ROWS, event_rows  # noqa: E402
-from tests.support.services.processes import running  # noqa: E402
+from apimetry.store import migrations
+from apimetry.store.accounts.accounts import Accounts, KeyKind
+from apimetry.store.client import Store
+from apimetry.store.events import ROW_COLUMNS
+from benchmarks.query_scale import ROWS, event_rows
+from tests.support.services.processes import running
 
 PARTS = ("questions", "exports")
 DAY_S = 86_400

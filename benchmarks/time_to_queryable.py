@@ -3,6 +3,8 @@
 python benchmarks/time_to_queryable.py --rounds 40
 """
 
+from __future__ import annotations
+
 import argparse
 import random
 import statistics

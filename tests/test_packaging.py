@@ -1,5 +1,7 @@
 """The namespace rules of the house, and the built wheel in an environment of its own."""
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """The event of a line: its private data, its id, and its route."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest

@@ -1,5 +1,7 @@
 """The lines of logs: plain, gzip, too long, damaged, and from a pipe as they arrive."""
 
+from __future__ import annotations
+
 import fcntl
 import gzip
 import os

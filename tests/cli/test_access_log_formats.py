@@ -1,5 +1,7 @@
 """Every format as real configurations write it: it is detected, and its lines are parsed or unreadable."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 

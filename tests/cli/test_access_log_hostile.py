@@ -1,5 +1,7 @@
 """Hostile lines: every pattern and every parser takes linear time at most, and raises BadLine only."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 import pkgutil

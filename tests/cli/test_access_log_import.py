@@ -1,5 +1,7 @@
 """`apimetry import access-log` against real services: every line is imported once, in every form."""
 
+from __future__ import annotations
+
 import gzip
 import json
 import os

@@ -1,5 +1,7 @@
 """--log-format: the formats that users configure in nginx, Apache and gunicorn, and their lines."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest

@@ -1,5 +1,7 @@
 """The same requests in the format of every server give the same sums in the store."""
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 

@@ -1,5 +1,7 @@
 """Events are sent in batches and counted; the collector and the store are fakes with fixed responses."""
 
+from __future__ import annotations
+
 import click
 import msgspec
 import pytest

@@ -1,5 +1,7 @@
 """The lines that a start prints can be pasted as they are."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The command's HTTP client: errors name the service, and the key goes to no other service."""
 
+from __future__ import annotations
+
 import json
 import socket
 

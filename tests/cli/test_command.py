@@ -1,5 +1,7 @@
 """The command as a user runs it: real processes, their output and their exit codes."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal

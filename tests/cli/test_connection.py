@@ -1,5 +1,7 @@
 """Keys and addresses come from an argument, else the environment, else the data directory."""
 
+from __future__ import annotations
+
 import io
 import json
 

@@ -1,5 +1,7 @@
 """`apimetry doctor` names the hop that fails, and stores nothing."""
 
+from __future__ import annotations
+
 import email.utils
 import json
 import os

@@ -1,5 +1,7 @@
 """A misspelt variable is reported with a suggestion; variables of other programs are not reported."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.cli.environment import misspelt

@@ -1,5 +1,7 @@
 """A followed stream goes on where it was, and its text is read as the standard says."""
 
+from __future__ import annotations
+
 import io
 import itertools
 

@@ -1,5 +1,7 @@
 """The first keys are made once, shown and never lost; other commands read them and the addresses of services."""
 
+from __future__ import annotations
+
 import json
 import os
 import socket

@@ -1,5 +1,7 @@
 """Foreign text in the log can neither control a terminal nor forge a line."""
 
+from __future__ import annotations
+
 import logging
 
 from apimetry.cli.logs import Formatter

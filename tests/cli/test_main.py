@@ -1,5 +1,7 @@
 """The table of commands is right, and needs no import of a command."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """An origin that no browser sends is reported with a suggestion."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.cli.origins import origins_in, unmatchable

@@ -1,5 +1,7 @@
 """Foreign text cannot control the terminal, in a table, a record or a message."""
 
+from __future__ import annotations
+
 import io
 import json
 

@@ -1,5 +1,7 @@
 """A reload applies the settings that may change, and no other setting."""
 
+from __future__ import annotations
+
 import msgspec
 import pytest
 

@@ -1,5 +1,7 @@
 """`apimetry tail` prints every event once, as it arrives."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """Foreign text cannot control a terminal: names of files, lines of logs, stored events, responses of services."""
 
+from __future__ import annotations
+
 import os
 import pty
 import subprocess

@@ -102,5 +102,5 @@ if __name__ == "__main__":
     keep_log()
     wrap_django()
     del sys.argv[0]
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109  # as for a program that is run
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as for a program that is run
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,5 +1,7 @@
 """A plan's calls per month as a hard limit, from the admin's PATCH to the sender's 429."""
 
+from __future__ import annotations
+
 import json
 import time
 import urllib.request

@@ -4,6 +4,8 @@ Blocks marked `sh` run here. Blocks marked `bash` need what only a reader has: a
 or a stopped collector.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re

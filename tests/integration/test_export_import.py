@@ -1,5 +1,7 @@
 """What was exported can be posted back: the same events, field by field."""
 
+from __future__ import annotations
+
 import json
 import time
 import urllib.request

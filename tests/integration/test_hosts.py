@@ -1,5 +1,7 @@
 """The main job, end to end: one middleware line in a real app under a real server, and its timeseries."""
 
+from __future__ import annotations
+
 from collections import Counter
 
 import pytest

@@ -1,5 +1,7 @@
 """Every kind of key through every malformed request, to the real services: no answer and no log line repeats it."""
 
+from __future__ import annotations
+
 import json
 import socket
 from urllib.parse import urlsplit

@@ -1,5 +1,7 @@
 """What `serve` prints on its first start, pasted as it is into real applications."""
 
+from __future__ import annotations
+
 import json
 import re
 import socket

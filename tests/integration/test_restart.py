@@ -1,5 +1,7 @@
 """Restarting `serve` while requests come in loses nothing and counts nothing twice."""
 
+from __future__ import annotations
+
 import signal
 import threading
 import time

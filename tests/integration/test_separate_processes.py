@@ -1,5 +1,7 @@
 """Collector and query service as two processes over a ClickHouse server."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.support.hosts.fixtures_hosts import start_host

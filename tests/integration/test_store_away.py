@@ -1,5 +1,7 @@
 """A collector whose ClickHouse server is away: it starts, knows its keys, acknowledges and keeps events."""
 
+from __future__ import annotations
+
 import os
 import signal
 import stat

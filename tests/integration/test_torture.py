@@ -1,5 +1,7 @@
 """A little of the torture in every run; `make torture` runs it for long."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import time

@@ -115,7 +115,9 @@ def around_wsgi(app: Any, between: tuple[str, ...], options: dict[str, Any]) -> 
     """Put the layers named and, outermost, our middleware around an application; returns our middleware."""
     from apimetry.middleware.wsgi import WSGIMiddleware
 
-    again = lambda app: WSGIMiddleware(app, **options)  # noqa: E731
+    def again(app: Any) -> Any:
+        return WSGIMiddleware(app, **options)
+
     named = {"refuse": refuse_wsgi, "copy": copy_wsgi, "again": again}
     for name in between:
         app = named[name](app) if name in named else app

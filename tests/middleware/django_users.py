@@ -1,5 +1,6 @@
 """A Django project with users and sessions in a database, to be run: prints what was recorded, and the queries."""
 
+# ruff: noqa: E402 - Django must be set up before its models are imported
 from __future__ import annotations
 
 import asyncio
@@ -33,16 +34,16 @@ settings.configure(
 )
 django.setup()
 
-from asgiref.sync import sync_to_async  # noqa: E402
-from django.contrib.auth.models import User  # noqa: E402
-from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
-from django.http import HttpResponse  # noqa: E402
-from django.test import AsyncClient, Client  # noqa: E402
-from django.test.utils import CaptureQueriesContext  # noqa: E402
-from django.urls import path  # noqa: E402
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
 
-from apimetry.middleware.testing import record_events  # noqa: E402
+from apimetry.middleware.testing import record_events
 
 
 def uses_user(request):

@@ -1,5 +1,7 @@
 """The query service over a real engine."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.store import migrations

@@ -1,5 +1,7 @@
 """Who may do what: every route of the service, every kind of key, all three ways to send one."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.dashboard.api import PAGES

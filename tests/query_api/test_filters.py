@@ -1,5 +1,7 @@
 """The same filters on every endpoint: each answer is about the events that pass them."""
 
+from __future__ import annotations
+
 import json
 import random
 from datetime import datetime, timezone

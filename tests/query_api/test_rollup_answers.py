@@ -1,5 +1,7 @@
 """Answers from rollups are those from events, both ways to the engine: exact, and percentiles within their bound."""
 
+from __future__ import annotations
+
 import math
 import random
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """The service around its answers: timeseries requests, errors, other origins, the log, load, and its pages."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import re

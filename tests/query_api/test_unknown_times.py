@@ -1,5 +1,7 @@
 """A request whose time nobody measured counts, and changes no latency, in any answer."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import replace
 from datetime import datetime, timezone

@@ -1,5 +1,7 @@
 """What a data directory holds is its owner's alone."""
 
+from __future__ import annotations
+
 import os
 import stat
 

@@ -1,5 +1,7 @@
 """A SELECT as a file: whole, in any format, or an error."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

@@ -11,6 +11,8 @@ CollectorError
     └── SpoolVersionError            a newer version of apimetry wrote the spool
 """
 
+from __future__ import annotations
+
 
 class CollectorError(Exception):
     """Base of the errors that this component raises."""

@@ -1,5 +1,7 @@
 """Alert rules over HTTP."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import time

@@ -1,5 +1,7 @@
 """Alert rules over a real engine: when they fire, when they resolve, and that they do so once."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone

@@ -1,5 +1,7 @@
 """The log of all alert rules of an application."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import replace
 from datetime import timedelta

@@ -1,5 +1,7 @@
 """Rules are measured from rollups where these know enough, and the value is that of the events themselves."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest

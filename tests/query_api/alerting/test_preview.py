@@ -1,5 +1,7 @@
 """What a rule would have done is what the evaluator does, minute for minute."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import replace
 from datetime import datetime, timezone

@@ -1,5 +1,7 @@
 """Webhooks against a real server on this machine: signed, tried again, and not let loose on private networks."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import hashlib

@@ -1,5 +1,7 @@
 """Breakdowns over a real engine, both ways, against counting by hand and against the timeseries."""
 
+from __future__ import annotations
+
 import random
 import zlib
 from dataclasses import replace

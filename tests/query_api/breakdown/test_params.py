@@ -1,5 +1,7 @@
 """What a breakdown may be asked, and how a wrong question is refused."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.breakdown.measures import MEASURES

@@ -1,5 +1,7 @@
 """Deleted events are gone, and every figure is that of the events that are left."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 import threading

@@ -1,5 +1,7 @@
 """`GET /v1/events` and `GET /v1/events/{id}` over HTTP."""
 
+from __future__ import annotations
+
 import pytest
 
 from tests.support.oracles.query_events import Event, insert_events, random_events

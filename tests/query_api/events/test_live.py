@@ -1,5 +1,7 @@
 """`GET /v1/events/live` over HTTP: what is stored arrives once, for as long as the key is valid."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import random

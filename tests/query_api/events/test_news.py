@@ -1,5 +1,7 @@
 """Polls find every event once, whatever the order of their arrival."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """The parameters of a page of events, its cursors, and the ids of events."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,5 +1,7 @@
 """A search finds every event once, page after page, and says truly how far it came."""
 
+from __future__ import annotations
+
 import itertools
 import random
 import uuid

@@ -1,5 +1,7 @@
 """What one client gets of the events of an application, and when its stream ends."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import json

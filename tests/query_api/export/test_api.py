@@ -1,5 +1,7 @@
 """Your data out: every event, exactly, or an error that cannot be taken for a file."""
 
+from __future__ import annotations
+
 import asyncio
 import csv
 import gzip

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.export.params import ExportQuery, parse_export

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE, page_of

@@ -1,5 +1,7 @@
 """What the service makes of usage, over a real engine both ways."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import datetime, timezone
 

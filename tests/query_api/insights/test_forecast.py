@@ -1,5 +1,7 @@
 """Trends between halves, and what they cost and need if they go on."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 
 import pytest

@@ -1,5 +1,7 @@
 """Applications and keys over HTTP."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 

@@ -1,5 +1,7 @@
 """`GET /v1/me`: who asks, and what is stored of the applications."""
 
+from __future__ import annotations
+
 import random
 from datetime import datetime, timezone
 

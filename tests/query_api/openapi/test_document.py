@@ -1,5 +1,7 @@
 """The OpenAPI document is valid, complete and true."""
 
+from __future__ import annotations
+
 import json
 import time
 from urllib.parse import quote

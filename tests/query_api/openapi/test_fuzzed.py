@@ -4,6 +4,8 @@ Schemathesis makes the requests. Its pytest plugin is not used: every operation 
 the data that fits the schemas and the data that does not.
 """
 
+from __future__ import annotations
+
 import json
 import time
 import urllib.request

@@ -1,5 +1,7 @@
 """A client that is generated from the document knows every operation, and reads errors as they are answered."""
 
+from __future__ import annotations
+
 import importlib
 import json
 import logging

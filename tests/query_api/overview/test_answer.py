@@ -1,5 +1,7 @@
 """The organization at a glance, its buckets, and its plan, over a real engine both ways."""
 
+from __future__ import annotations
+
 import json
 import re
 from datetime import datetime, timezone

@@ -1,5 +1,7 @@
 """The share of captured events that is stored, against senders that are simulated event by event."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import dataclass, field
 

@@ -1,5 +1,7 @@
 """Figures are rounded half up, from whole numbers."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 
 import pytest

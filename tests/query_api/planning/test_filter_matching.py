@@ -1,5 +1,7 @@
 """Filters pass the same events in this process as in the engine."""
 
+from __future__ import annotations
+
 import random
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """The filter language: what every endpoint about events reads alike."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,5 +1,7 @@
 """Which tables answer."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.planning.filters import Filter

@@ -1,5 +1,7 @@
 """A summary's figures over a real engine, both ways, against counting by hand and against the timeseries."""
 
+from __future__ import annotations
+
 import random
 from collections import Counter
 from dataclasses import replace

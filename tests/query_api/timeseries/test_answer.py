@@ -1,5 +1,7 @@
 """Timeseries answers over a real engine, both ways, against counting by hand."""
 
+from __future__ import annotations
+
 import random
 
 import pytest

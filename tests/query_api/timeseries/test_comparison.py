@@ -1,5 +1,7 @@
 """The period before, laid over the asked one: every point against a plain count."""
 
+from __future__ import annotations
+
 from fractions import Fraction
 
 import pytest

@@ -1,5 +1,7 @@
 """Text in, one frozen question out."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest

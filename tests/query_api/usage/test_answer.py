@@ -1,5 +1,7 @@
 """Usage over a real engine, both ways: a sample, counting by hand, and what must agree."""
 
+from __future__ import annotations
+
 import itertools
 import json
 import random

@@ -1,5 +1,7 @@
 """Usage beside the period before it, and parts that agree while events come in."""
 
+from __future__ import annotations
+
 import itertools
 
 import pytest

@@ -1,5 +1,7 @@
 """What a usage question may ask, and how a wrong one is refused; the buckets of its calendar."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 

@@ -1,5 +1,7 @@
 """When usage alarms, how urgently, and in which words."""
 
+from __future__ import annotations
+
 import pytest
 
 from apimetry.query_api.planning.figures import Measures

@@ -1,5 +1,7 @@
 """The answers of a plain reading of docs/api.md, "Breakdown": the oracle of the breakdown tests."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from fractions import Fraction
 

@@ -1,5 +1,7 @@
 """Events for queries, and the answers of a plain reading of docs/api.md: the oracle of the query service's tests."""
 
+from __future__ import annotations
+
 import random
 from collections import defaultdict
 from dataclasses import astuple, dataclass, field, fields

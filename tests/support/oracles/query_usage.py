@@ -1,5 +1,7 @@
 """The answers of a plain reading of docs/api.md, "Developer usage API": the oracle of the usage tests."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from datetime import datetime, timezone
 from decimal import ROUND_HALF_UP, Decimal

@@ -1,5 +1,7 @@
 """Reads server-sent events from a response of aiohttp, as a browser does."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Ports for services that must come back under the same address."""
 
+from __future__ import annotations
+
 import socket
 
 

@@ -1,5 +1,7 @@
 """A running query service with two organizations, for tests over HTTP."""
 
+from __future__ import annotations
+
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path

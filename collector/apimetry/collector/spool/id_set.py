@@ -7,6 +7,8 @@ A generation is forgotten as a whole. So a key is held for the window or among t
 quarter longer at most.
 """
 
+from __future__ import annotations
+
 KEY_BYTES = 16
 BUCKET_BITS = 12
 GENERATIONS = 4
