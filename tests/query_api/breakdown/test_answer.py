@@ -10,14 +10,14 @@ import pytest
 
 from apimetry.query_api.breakdown import sql
 from apimetry.query_api.breakdown.answer import MAX_KEY_BYTES, answer_breakdown
-from apimetry.query_api.breakdown.measures import MEASURES
+from apimetry.query_api.breakdown.measures import MEASURES, SEEN
 from apimetry.query_api.breakdown.params import parse_breakdown
-from apimetry.query_api.breakdown.response import BreakdownRow
+from apimetry.query_api.breakdown.response import BreakdownRow, PreviousFigures
 from apimetry.query_api.planning.filters import GROUPS
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.serving.errors import BadRequest
-from tests.support.oracles.query_breakdown import figure, grouped
+from tests.support.oracles.query_breakdown import figure, grouped, in_buckets, iso, seen_at
 from tests.support.oracles.query_events import Event, insert_events, random_events
 
 START = 1_413_295_200
@@ -57,17 +57,50 @@ def close(measure, expected, *, estimated):
 
 
 def check(store, application, events, query):
+    """Assert that an answer is what counting says; return it."""
     answer = answered(store, query, application)
     groups = grouped(events, query)
-    everything = [event for of_row in groups.values() for event in of_row]
-    assert answer["total"] == {name: figure(name, everything, everything) for name in ("requests", "errors")}, query
-    assert answer["pagination"]["total"] == len(groups), query
+    before = grouped(events, query, *query.compared) if query.compared else {}
+    keys = {*groups, *(before if query.rows.by_change else ())}
+    assert answer["pagination"]["total"] == len(keys), query
+    assert answer["total"] == total(groups), query
+    page = query.rows.page
+    assert len(answer["rows"]) == min(max(0, len(keys) - page.offset), page.limit), query
+    if query.compared:
+        assert answer["previous"] == dict(zip(("start", "end"), query.compared, strict=True), total=total(before))
     for row in answer["rows"]:
-        of_row = groups[tuple(row["key"])]
-        expected = {name: figure(name, of_row, everything) for name in query.measures}
-        known = {name: close(name, value, estimated=answer["estimated"]) for name, value in expected.items()}
-        assert row == {"key": row["key"], **known}, query
+        key = tuple(row["key"])
+        expected = {"key": row["key"], **figures(answer, query.measures, groups, key)}
+        if query.compared:
+            expected["previous"] = figures(answer, set(query.measures) - set(SEEN), before, key)
+        if query.series:
+            expected["series"] = in_buckets(groups.get(key, []), answer["seriesStarts"], query.end)
+        seen = {name: row.pop(name) for name in SEEN if name in query.measures}
+        assert row == expected, query
+        check_seen(seen, events, query, answer, key)
     return answer
+
+
+def figures(answer, measures, groups, key):
+    events, everything = groups.get(key, []), [event for of_row in groups.values() for event in of_row]
+    return {
+        name: close(name, figure(name, events, everything), estimated=answer["estimated"])
+        for name in measures
+        if name not in SEEN
+    }
+
+
+def check_seen(seen, events, query, answer, key):
+    if seen:
+        start = 0 if answer["seenPrecision"] == "hour" else query.start
+        of_key = grouped(events, query, start, query.end).get(key, [])
+        possible = seen_at(of_key, answer["seenPrecision"]) if of_key else [{None}] * 2
+        assert all(seen[name] in times for name, times in zip(SEEN, possible, strict=True) if name in seen), query
+
+
+def total(groups):
+    everything = [event for of_row in groups.values() for event in of_row]
+    return {name: figure(name, everything, everything) for name in ("requests", "errors")}
 
 
 def random_question(rng):
@@ -80,13 +113,18 @@ def random_question(rng):
         some["exclude"] = rng.sample(["status_class:5xx", "status_code:404", "consumer_id:", "source:api"], 1)
     if rng.random() < 0.3:
         some["search"] = rng.choice(["e", "TEM", "0", "/", "ü", "xx", "'"])
+    if rng.random() < 0.4:
+        some["compare"] = rng.choice(["previous", "week", START + 5000])
+    if rng.random() < 0.4:
+        some["series"] = rng.choice([1, 7, 24, 60])
     start = START + rng.choice([0, 0, 1, 1799, 90_000])
+    sort = rng.choice(sorted(MEASURES))
     return asked(
         ",".join(rng.sample(GROUPS, rng.choice([1, 1, 1, 2, 3]))),
         start,
         start + rng.choice([1, 3600, 7201, DAY, 200_000]),
         measures=",".join(rng.sample(sorted(MEASURES), rng.randrange(1, 8))),
-        sort=rng.choice(sorted(MEASURES)),
+        sort=f"change:{sort}" if "compare" in some and sort not in SEEN else sort,
         order=rng.choice(["asc", "desc"]),
         limit=rng.choice([1, 3, 1000]),
         offset=rng.choice([0, 0, 1]),
@@ -260,4 +298,67 @@ def test_a_page_with_too_many_bytes_of_keys_is_a_400(shared_store, application):
 
 
 def test_a_row_may_have_every_measure():
-    assert set(BreakdownRow.__annotations__) == {"key", *MEASURES}
+    assert set(BreakdownRow.__annotations__) == {"key", *MEASURES, "previous", "series"}
+    assert set(PreviousFigures.__annotations__) == {*MEASURES} - {*SEEN}
+
+
+@pytest.fixture(scope="module")
+def moved(shared_store):
+    """Requests of two days: /up grew, /down shrank, /gone has none on the second day, /fresh none on the first."""
+    days = {"/up": (1, 5), "/down": (9, 4), "/gone": (3, 0), "/fresh": (0, 2)}
+    events = [
+        Event(timestamp=(START + day * DAY + 60 * n) * 1_000_000, route=route, response_us=1000 * (n + 1 + day))
+        for route, counts in days.items()
+        for day, count in enumerate(counts)
+        for n in range(count)
+    ]
+    insert(shared_store, "moved", events)
+    return shared_store
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [("desc", ["/up", "/fresh", "/gone", "/down"]), ("asc", ["/down", "/gone", "/fresh", "/up"])],
+)
+def test_a_change_sorts_what_was_gained_and_lost_with_what_is_gone(moved, order, expected):
+    query = asked("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:requests", order=order)
+    answer = answered(moved, query, "moved")
+    assert routes(answer) == expected
+    assert answer["pagination"]["total"] == 4
+    (gone,) = (row for row in answer["rows"] if row["key"] == ["/gone"])
+    assert gone == {"key": ["/gone"], "requests": 0, "errors": 0, "previous": {"requests": 3, "errors": 0}}
+
+
+def test_a_change_from_or_to_an_unknown_latency_is_last(moved):
+    for order in ("asc", "desc"):
+        query = asked("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:meanMs", order=order)
+        assert set(routes(answered(moved, query, "moved"))[2:]) == {"/gone", "/fresh"}
+
+
+def test_a_comparison_adds_no_row_unless_the_change_sorts(moved):
+    query = asked("route", START + DAY, START + 2 * DAY, compare="previous", measures="requests,share,timeShare")
+    answer = answered(moved, query, "moved")
+    assert routes(answer) == ["/up", "/down", "/fresh"]
+    assert answer["previous"] == {"start": START, "end": START + DAY, "total": {"requests": 13, "errors": 0}}
+    assert [row["previous"]["share"] for row in answer["rows"]] == [7.7, 69.2, 0.0]
+
+
+def test_buckets_of_a_sparkline_are_equal_parts_of_a_range_of_whole_units(moved):
+    answer = answered(moved, asked("route", START, START + DAY, series=24), "moved")
+    assert answer["seriesStarts"] == [START + 3600 * hour for hour in range(24)]
+    answer = answered(moved, asked("route", START + 77, START + 77 + DAY, series=4), "moved")
+    assert answer["seriesStarts"] == [START + 77, *(START + 21_600 * n + 3600 for n in (1, 2, 3))]
+    answer = answered(moved, asked("route", START + 77, START + 79, series=4), "moved")
+    assert answer["seriesStarts"] == [START + 77, START + 78, START + 78, START + 79]
+
+
+def test_first_and_last_seen_are_of_all_that_is_stored_and_sort(moved):
+    named = {"measures": "firstSeen,lastSeen", "order": "desc", "sort": "firstSeen"}
+    query = asked("route", START + DAY, START + DAY + 7000, **named)
+    rows = answered(moved, query, "moved", now=START + 3 * DAY + 5)["rows"]
+    assert [row["key"][0] for row in rows] == ["/fresh", "/up", "/down"]
+    assert [row["firstSeen"] for row in rows] == [iso(us * 10**6) for us in (START + DAY, START, START)]
+    assert [row["lastSeen"] for row in rows] == [iso((START + DAY) * 10**6)] * 3
+    query = asked("url", START + DAY, START + DAY + 7000, **named)
+    answer = answered(moved, query, "moved")
+    assert (answer["seenPrecision"], answer["rows"][0]["firstSeen"]) == ("microsecond", iso((START + DAY) * 10**6))

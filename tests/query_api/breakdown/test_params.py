@@ -20,7 +20,7 @@ def parse(*parameters, by="route"):
 
 
 def test_only_a_dimension_is_required():
-    assert parse() == BreakdownQuery(NOW - DAY, NOW, ("route",), ("requests", "errors"), Slice(), None, ())
+    assert parse() == BreakdownQuery(NOW - DAY, NOW, ("route",), ("requests", "errors"), Slice())
     assert parse(("start", ""), ("measures", ""), ("sort", ""), ("search", ""), ("application", "x")) == parse()
 
 
@@ -53,6 +53,38 @@ def test_the_rows_of_a_page_and_the_filters():
     assert query.filters == (Filter("status_class", (5,)), Filter("method", ("GET",), excludes=True))
 
 
+def test_a_period_before_a_sparkline_and_some_consumers():
+    query = parse(
+        *(("compare", "previous"), ("sort", "change:p95Ms"), ("series", "60"), ("having", "new")), by="consumer_id"
+    )
+    assert (query.compared, query.series, query.having) == ((NOW - 2 * DAY, NOW - DAY), 60, "new")
+    assert parse(("compare", "week")).compared == (NOW - 8 * DAY, NOW - 7 * DAY)
+    assert parse(("compare", "77")).compared == (77, 77 + DAY)
+    assert query.rows == Slice("p95Ms", by_change=True)
+
+
+def test_a_change_needs_a_comparison_and_a_measure_that_is_no_time():
+    with pytest.raises(BadRequest, match="sort is 'change:errors'; allowed: with compare alone"):
+        parse(("sort", "change:errors"))
+    with pytest.raises(BadRequest, match=r"sort is 'change:lastSeen'; allowed: requests, .*, change:requests"):
+        parse(("sort", "change:lastSeen"), ("compare", "previous"))
+
+
+@pytest.mark.parametrize("by", ["route", "consumer_id,route", "route,consumer_id"])
+def test_rows_are_restricted_in_a_table_of_consumers_alone(by):
+    with pytest.raises(BadRequest, match="having is 'silent'; allowed: with by=consumer_id alone"):
+        parse(("having", "silent"), by=by)
+
+
+@pytest.mark.parametrize("parameter", [("measures", "requests,consumers"), ("sort", "consumers")])
+def test_consumers_beside_other_dimensions_are_counted_over_seven_days(parameter):
+    week = [("start", str(NOW - 7 * DAY)), ("end", str(NOW))]
+    assert parse(parameter, *week).end == NOW
+    assert parse(parameter, ("start", "0"), by="consumer_id").start == 0
+    with pytest.raises(BadRequest, match=r"over 8.0 days; allowed: up to 7 days, or by=consumer_id alone"):
+        parse(parameter, ("start", str(NOW - 8 * DAY)), by="route")
+
+
 @pytest.mark.parametrize(
     ("parameter", "value", "named"),
     [
@@ -69,6 +101,9 @@ def test_the_rows_of_a_page_and_the_filters():
         ("limit", "0", "1 to 1000"),
         ("limit", "1001", "1 to 1000"),
         ("offset", "-1", "0 to"),
+        ("compare", "last", "previous, week, or the start"),
+        ("series", "61", "a number of buckets, 0 to 60"),
+        ("having", "big", "new, silent, failing"),
         ("search", "x" * 201, "up to 200 characters"),
         ("start", "1795691691000", "not milliseconds"),
     ],

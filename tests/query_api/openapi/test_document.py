@@ -23,6 +23,11 @@ from tests.support.oracles.query_events import Event, insert_events
 from tests.support.services.query_service import COLLECTOR_API
 
 OF_THE_DASHBOARD = {"/s/{id}", "/assets/{name}", "/licenses.txt", *(f"/{page}" for page in PAGES)}
+# What a parameter needs beside it.
+COMPANIONS = {
+    ("/v1/breakdown", "sort"): {"compare": "previous"},
+    ("/v1/breakdown", "having"): {"by": "consumer_id"},
+}
 METHODS = ("get", "post", "patch", "delete", "put")
 START = 1_413_295_200
 
@@ -203,7 +208,7 @@ async def test_analytics_endpoints_take_what_is_documented_and_answer_as_documen
             shape, example = each["schema"], each["example"]
             bounds = [shape[name] for name in ("minimum", "maximum") if name in shape and each["name"] != "start"]
             values = shape.get("enum") or bounds or (example if isinstance(example, list) else [example])
-            asked += [{each["name"]: value} for value in values]
+            asked += [{each["name"]: value, **COMPANIONS.get((path, each["name"]), {})} for value in values]
     asked.append({"start": now - 99, "end": now + 1})
     for params in asked:
         texts = {name: str(value) for name, value in {**always, **params}.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
-from apimetry.query_api.breakdown.measures import MEASURES, Sums, Totals
+from apimetry.query_api.breakdown.measures import MEASURES, SEEN, Totals
 from apimetry.query_api.breakdown.params import BreakdownQuery
-from apimetry.query_api.breakdown.reading import read_table
-from apimetry.query_api.breakdown.response import Breakdown, BreakdownRow
+from apimetry.query_api.breakdown.reading import Row, Table, read_table
+from apimetry.query_api.breakdown.response import Breakdown, BreakdownRow, BreakdownTotal
 from apimetry.query_api.breakdown.scope import Key, Scope, texts_of
 from apimetry.query_api.http.listing import pagination
 from apimetry.serving.errors import BadRequest
@@ -25,23 +25,41 @@ def answer_breakdown(query: BreakdownQuery, application: str, *, ask: Ask, now: 
         BadRequest: the table has more than MAX_GROUPS rows, or the keys of the page more than MAX_KEY_BYTES.
     """
     scope = Scope(application, query.start, query.end, query.by, query.filters, query.search, now)
-    table = read_table(scope, query.measures, query.rows, ask)
+    table = read_table(query, scope, ask)
     _check_size(table.rows)
-    return {
+    answer: Breakdown = {
         "by": list(query.by),
         "start": query.start,
         "end": query.end,
-        "total": {"requests": table.totals.requests, "errors": table.totals.errors},
-        "rows": [_row(query, key, sums, table.totals) for key, sums in table.rows.items()],
+        "total": _total(table.totals),
+        "rows": [_row(query, key, row, table) for key, row in table.rows.items()],
         "pagination": pagination(query.rows.page, table.count),
         "estimated": table.estimated,
         "source": "events" if table.from_events else "rollup",
     }
+    if query.compared:
+        start, end = query.compared
+        answer["previous"] = {"start": start, "end": end, "total": _total(table.totals_before)}
+    if table.seen_precision:
+        answer["seenPrecision"] = table.seen_precision
+    if query.series:
+        answer["seriesStarts"] = list(table.series_starts)
+    return answer
 
 
-def _row(query: BreakdownQuery, key: Key, sums: Sums, totals: Totals) -> BreakdownRow:
-    figures = {name: MEASURES[name].figure(sums, totals) for name in query.measures}
-    return {"key": texts_of(query.by, key), **figures}  # type: ignore[typeddict-item] # a test compares the names
+def _total(totals: Totals) -> BreakdownTotal:
+    return {"requests": totals.requests, "errors": totals.errors}
+
+
+def _row(query: BreakdownQuery, key: Key, row: Row, table: Table) -> BreakdownRow:
+    now = {name: MEASURES[name].figure(row.now, table.totals) for name in query.measures}
+    shown: dict[str, object] = {"key": texts_of(query.by, key), **now}
+    if query.compared:
+        compared = [name for name in query.measures if name not in SEEN]
+        shown["previous"] = {name: MEASURES[name].figure(row.before, table.totals_before) for name in compared}
+    if query.series:
+        shown["series"] = row.series
+    return cast("BreakdownRow", shown)  # a test compares the names
 
 
 def _check_size(keys: Iterable[Key]) -> None:

@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from apimetry.query_api.http.json_values import iso_time_us
 from apimetry.query_api.planning.figures import percent, rounded
 
-Figure = int | float | None
+Figure = int | float | str | None
 
 
 @dataclass(frozen=True)
 class Part:
-    """A sum or a maximum over the events of a row."""
+    """A sum, a maximum, or a number of distinct texts, over the events of a row."""
 
     of_event: str
     """The expression of one event."""
 
     of_rollup: tuple[str, ...]
-    """The columns of a rollup, which are added."""
+    """The columns of a rollup, which are added; or a dimension, whose texts are counted."""
 
-    is_sum: bool = True
+    kind: Literal["sum", "max", "distinct"] = "sum"
 
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
@@ -31,12 +32,13 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "errors": Part("if(status_code >= 400, toUInt64(sample_weight), 0)", ("errors",)),
         "latency_us": Part("ifNull(response_us, 0) * sample_weight", ("response_us_sum",)),
         "timed": Part("if(isNull(response_us), 0, toUInt64(sample_weight))", ("response_us_weight",)),
-        "peak_us": Part("ifNull(response_us, 0)", ("response_us_max",), is_sum=False),
+        "peak_us": Part("ifNull(response_us, 0)", ("response_us_max",), "max"),
         "ttfb_timed": Part("if(isNull(ttfb_us), 0, toUInt64(sample_weight))", ("ttfb_us_weight",)),
         "bytes": Part(
             "(ifNull(request_bytes, 0) + ifNull(response_bytes, 0)) * sample_weight",
             ("request_bytes_sum", "response_bytes_sum"),
         ),
+        "consumers": Part("consumer_id", ("consumer_id",), "distinct"),
     }
 )
 ALWAYS_READ: Final = ("requests", "errors")
@@ -44,7 +46,7 @@ ALWAYS_READ: Final = ("requests", "errors")
 
 
 class Sums(NamedTuple):
-    """The parts of one row; a part that was not read is 0."""
+    """The parts of one row, by the names of PARTS; a part that was not read is 0."""
 
     requests: int = 0
     errors: int = 0
@@ -53,8 +55,12 @@ class Sums(NamedTuple):
     peak_us: int = 0
     ttfb_timed: int = 0
     bytes: int = 0
+    consumers: int = 0
     percentiles: Mapping[tuple[str, int], int] = MappingProxyType({})
     """Microseconds, by value and number."""
+
+    seen_us: tuple[int, int] | None = None
+    """The times of the first and the last request, since the epoch."""
 
 
 class Totals(NamedTuple):
@@ -69,7 +75,7 @@ class Totals(NamedTuple):
 class Measure:
     """A measure: the parts and the percentile that it reads, its figure, and the SQL expression that sorts by it.
 
-    In the expression, `$percentile` stands for the percentile.
+    In the expression, `$p` stands for the start of the columns' names, and `$percentile` for the percentile.
     """
 
     parts: tuple[str, ...]
@@ -100,26 +106,45 @@ def _ms(value_us: int) -> float:
 
 
 def _known(weight: str, value: str) -> str:
-    return f"if({weight} = 0, NULL, {value})"
+    return f"if(${{p}}{weight} = 0, NULL, {value})"
+
+
+def _seen(place: int) -> Callable[[Sums, Totals], Figure]:
+    return lambda sums, _: iso_time_us(sums.seen_us[place]) if sums.seen_us else None
 
 
 MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
     {
-        "requests": Measure((), lambda sums, _: sums.requests, "requests"),
-        "errors": Measure((), lambda sums, _: sums.errors, "errors"),
-        "errorRate": Measure((), lambda sums, _: percent(sums.errors, sums.requests), "errors / requests"),
-        "share": Measure((), lambda sums, total: percent(sums.requests, total.requests), "requests"),
-        "meanMs": Measure(("latency_us", "timed"), _mean, _known("timed", "latency_us / timed")),
-        "maxMs": Measure(("peak_us", "timed"), _maximum, _known("timed", "peak_us")),
+        "requests": Measure((), lambda sums, _: sums.requests, "${p}requests"),
+        "errors": Measure((), lambda sums, _: sums.errors, "${p}errors"),
+        "errorRate": Measure(
+            (),
+            lambda sums, _: percent(sums.errors, sums.requests),
+            "if(${p}requests = 0, 0, ${p}errors / ${p}requests)",
+        ),
+        "share": Measure(
+            (),
+            lambda sums, total: percent(sums.requests, total.requests),
+            "${p}requests / greatest(${p}all_requests, 1)",
+        ),
+        "meanMs": Measure(("latency_us", "timed"), _mean, _known("timed", "${p}latency_us / ${p}timed")),
+        "maxMs": Measure(("peak_us", "timed"), _maximum, _known("timed", "${p}peak_us")),
         **{f"p{number}Ms": _percentile("response_us", number, "timed") for number in (50, 75, 90, 95, 99)},
         "ttfbP95Ms": _percentile("ttfb_us", 95, "ttfb_timed"),
         "timeShare": Measure(
-            ("latency_us",), lambda sums, total: percent(sums.latency_us, total.latency_us), "latency_us"
+            ("latency_us",),
+            lambda sums, total: percent(sums.latency_us, total.latency_us),
+            "${p}latency_us / greatest(${p}all_latency_us, 1)",
         ),
-        "bytes": Measure(("bytes",), lambda sums, _: sums.bytes, "bytes"),
+        "bytes": Measure(("bytes",), lambda sums, _: sums.bytes, "${p}bytes"),
+        "consumers": Measure(("consumers",), lambda sums, _: sums.consumers, "${p}consumers"),
+        "firstSeen": Measure((), _seen(0), "first_us"),
+        "lastSeen": Measure((), _seen(1), "last_us"),
     }
 )
 DEFAULT_MEASURES: Final = ("requests", "errors")
+SEEN: Final = ("firstSeen", "lastSeen")
+"""The measures that are about all that is stored, and not about a range."""
 
 
 @dataclass(frozen=True)
@@ -131,20 +156,38 @@ class Reads:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns of rollups that it needs."""
-        of_parts = (column for name in self.parts for column in PARTS[name].of_rollup)
+        """The columns of rollups that it needs, beside dimensions."""
+        of_parts = (column for name in self.parts if not _is_dimension(name) for column in PARTS[name].of_rollup)
         of_percentiles = (f"{value}_{name}" for value in self.percentiles for name in ("buckets", "max"))
         return frozenset((*of_parts, *of_percentiles))
 
     @property
-    def adds_up(self) -> bool:
-        """Whether it reads nothing but sums."""
-        return not self.percentiles and all(PARTS[name].is_sum for name in self.parts)
+    def dimensions(self) -> frozenset[str]:
+        """The dimensions that it needs, beside those of keys and filters."""
+        return frozenset(column for name in self.parts if _is_dimension(name) for column in PARTS[name].of_rollup)
 
     @property
-    def without_percentiles(self) -> Reads:
-        """The same parts without percentiles."""
-        return Reads(self.parts)
+    def adds_up(self) -> bool:
+        """Whether it reads nothing but sums."""
+        return not self.percentiles and all(PARTS[name].kind == "sum" for name in self.parts)
+
+    def plus(self, other: Reads) -> Reads:
+        """Return what either of them reads."""
+        values = sorted({*self.percentiles, *other.percentiles})
+        return Reads(
+            tuple(name for name in PARTS if name in self.parts or name in other.parts),
+            {
+                value: tuple(sorted({*self.percentiles.get(value, ()), *other.percentiles.get(value, ())}))
+                for value in values
+            },
+        )
+
+    def without(self, other: Reads) -> Reads:
+        """Return what this one reads and `other` does not, with ALWAYS_READ."""
+        return Reads(
+            tuple(name for name in self.parts if name in ALWAYS_READ or name not in other.parts),
+            {value: numbers for value, numbers in self.percentiles.items() if value not in other.percentiles},
+        )
 
 
 def reads_of(measures: Iterable[str]) -> Reads:
@@ -155,3 +198,7 @@ def reads_of(measures: Iterable[str]) -> Reads:
     for value, number in sorted({measure.percentile for measure in chosen if measure.percentile}):
         percentiles[value] = (*percentiles.get(value, ()), number)
     return Reads(tuple(name for name in PARTS if name in parts), percentiles)
+
+
+def _is_dimension(part: str) -> bool:
+    return PARTS[part].kind == "distinct"

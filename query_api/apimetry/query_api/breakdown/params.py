@@ -9,18 +9,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from apimetry.query_api.breakdown.measures import DEFAULT_MEASURES, MEASURES
+from apimetry.query_api.breakdown.having import CONSUMER, RESTRICTIONS
+from apimetry.query_api.breakdown.measures import DEFAULT_MEASURES, MEASURES, SEEN
+from apimetry.query_api.breakdown.sparkline import MAX_BUCKETS
 from apimetry.query_api.breakdown.sql import Slice
 from apimetry.query_api.http.listing import PARAMETERS as PAGE_PARAMETERS
 from apimetry.query_api.http.listing import page_parameters
-from apimetry.query_api.http.query_string import collect, one_of, refusal, single
+from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, single
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, GROUPS, AnyFilter, filters_of
-from apimetry.query_api.planning.time_range import RANGE_PARAMETERS, range_of
+from apimetry.query_api.planning.period import checked_comparison, compared_period
+from apimetry.query_api.planning.time_range import DAY_S, RANGE_PARAMETERS, range_of
 from apimetry.serving.errors import BadRequest
 
 MAX_DIMENSIONS: Final = 3
 MAX_SEARCH_CHARACTERS: Final = 200
+CONSUMERS_OVER_S: Final = 7 * DAY_S
+"""The longest range over which consumers are counted beside other dimensions: events alone know both."""
+
 ORDERS: Final = ("desc", "asc")
+CHANGES: Final = tuple(f"change:{name}" for name in MEASURES if name not in SEEN)
+"""What sorts by the change of a measure."""
+
 PARAMETERS: Final = (
     *RANGE_PARAMETERS,
     "by",
@@ -29,6 +38,9 @@ PARAMETERS: Final = (
     "order",
     *PAGE_PARAMETERS,
     "search",
+    "compare",
+    "series",
+    "having",
     *FILTER_PARAMETERS,
 )
 
@@ -47,6 +59,15 @@ class BreakdownQuery:
     search: str | None = None
     """The first dimension contains this text, in small or capital letters."""
 
+    compared: tuple[int, int] | None = None
+    """Another period of the same length; None: the response has no other period."""
+
+    series: int = 0
+    """Buckets of a sparkline in each row."""
+
+    having: str | None = None
+    """One of RESTRICTIONS: which rows stay."""
+
     filters: tuple[AnyFilter, ...] = ()
 
 
@@ -58,21 +79,42 @@ def parse_breakdown(parameters: Iterable[tuple[str, str]], now: int) -> Breakdow
     """
     values = collect(parameters, PARAMETERS)
     start, end = range_of(values, now)
-    return BreakdownQuery(
+    compare = checked_comparison(single(values, "compare"))
+    query = BreakdownQuery(
         start=start,
         end=end,
         by=_dimensions(single(values, "by")),
         measures=_measures(single(values, "measures")),
-        rows=_rows(values),
+        rows=_rows(values, is_compared=compare is not None),
         search=_search(single(values, "search")),
+        compared=None if compare is None else compared_period(compare, start, end),
+        series=number_in("series", single(values, "series") or "0", range(MAX_BUCKETS + 1), "a number of buckets"),
+        having=one_of("having", single(values, "having"), tuple(RESTRICTIONS)),
         filters=filters_of(values),
     )
+    if query.having and query.by != CONSUMER:
+        raise refusal("having", query.having, "with by=consumer_id alone")
+    if (
+        "consumers" in (*query.measures, query.rows.measure)
+        and query.by != CONSUMER
+        and end - start > CONSUMERS_OVER_S
+    ):
+        raise BadRequest(
+            f"consumers beside other dimensions are counted over {(end - start) / DAY_S:.1f} days; allowed: up to"
+            f" {CONSUMERS_OVER_S // DAY_S} days, or by=consumer_id alone"
+        )
+    return query
 
 
-def _rows(values: dict[str, list[str]]) -> Slice:
+def _rows(values: dict[str, list[str]], *, is_compared: bool) -> Slice:
+    sort = one_of("sort", single(values, "sort"), (*MEASURES, *CHANGES)) or "requests"
+    by_change = sort in CHANGES
+    if by_change and not is_compared:
+        raise refusal("sort", sort, "with compare alone")
     return Slice(
-        measure=one_of("sort", single(values, "sort"), tuple(MEASURES)) or "requests",
+        measure=sort.removeprefix("change:"),
         descending=(one_of("order", single(values, "order"), ORDERS) or "desc") == "desc",
+        by_change=by_change,
         page=page_parameters(values),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters, key_of
@@ -15,6 +15,7 @@ from apimetry.query_api.planning.rows_sql import Column, group_key
 Key = tuple[str | int, ...]
 """The values of one row's dimensions, as the engine has them: 404 for a status code, 4 for its class."""
 
+REQUESTS: Final = frozenset({"requests"})
 _CLASS_OF_STATUS: Final = "intDiv(status_code, 100)"
 _SEARCHED: Final = "position(lowerUTF8({text}), lowerUTF8({{search:String}})) > 0"
 
@@ -35,6 +36,10 @@ class Scope:
     hashes: tuple[int, ...] | None = None
     """If not None: only rows whose key has one of these hashes. Keys themselves may be too long for parameters."""
 
+    def within(self, start: int, end: int) -> Scope:
+        """Return the same events in another range."""
+        return replace(self, start=start, end=end)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of the dimensions in rows of this scope."""
@@ -45,19 +50,32 @@ class Scope:
         return [group_key(source, _expression(field), name) for field, name in zip(self.by, self.names, strict=True)]
 
     def plan(
-        self, measures: frozenset[str], *, granularity: Granularity | None = None, subtracts: bool = False
+        self,
+        measures: frozenset[str] = REQUESTS,
+        *,
+        dimensions: frozenset[str] = frozenset(),
+        granularity: Granularity | None = None,
+        subtracts: bool = False,
     ) -> Plan:
-        """Return what answers for these `measures`, which are columns of rollups."""
-        dimensions = columns_of(self.filters) | {_column(field) for field in self.by}
-        return plan(Needs(dimensions, measures, self.start, self.end, granularity, subtracts=subtracts, now=self.now))
+        """Return what answers for these `measures`, which are columns of rollups, and for more `dimensions`."""
+        needed = columns_of(self.filters) | {_column(field) for field in self.by} | dimensions
+        return plan(Needs(needed, measures, self.start, self.end, granularity, subtracts=subtracts, now=self.now))
 
     @property
     def conditions(self) -> tuple[str, ...]:
         """The conditions of the events, on rollups and events alike; they bind `parameters`."""
-        searched = () if self.search is None else (_SEARCHED.format(text=key_of(self.by[0])),)
-        hashed = hash_of(_expression(field) for field in self.by)
-        within = () if self.hashes is None else (f"{hashed} IN {{hashes:Array(UInt64)}}",)
-        return (*filter_conditions(self.filters), *searched, *within)
+        within = () if self.hashes is None else (f"{self.hash} IN {{hashes:Array(UInt64)}}",)
+        return (*filter_conditions(self.filters), *self.searched, *within)
+
+    @property
+    def hash(self) -> str:
+        """The expression of a key's hash, in rows of rollups and events."""
+        return hash_of(_expression(field) for field in self.by)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The condition of the search."""
+        return () if self.search is None else (_SEARCHED.format(text=key_of(self.by[0])),)
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -1,30 +1,23 @@
-"""A breakdown as SQL over rollups and events, as the planner says. Pure.
+"""The statement of a table: a page of groups, sorted by a measure. Pure.
 
 Invariants: the server binds values; text for `$name` comes from closed sets. Every count is a sum of `sample_weight`.
-The engine holds MAX_GROUPS groups of one statement at most (it stops at more), and returns one page of them.
+The engine holds MAX_GROUPS groups of one range at most (it stops at more), and returns one page of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
+from types import MappingProxyType
 from typing import Final
 
-from apimetry.query_api.breakdown.measures import MEASURES, PARTS, Reads
-from apimetry.query_api.breakdown.scope import Scope, hash_of
+from apimetry.query_api.breakdown.groups_sql import Groups
+from apimetry.query_api.breakdown.having import Restriction
+from apimetry.query_api.breakdown.measures import MEASURES, SEEN, Totals
+from apimetry.query_api.breakdown.scope import hash_of
+from apimetry.query_api.breakdown.seen_sql import Seen
 from apimetry.query_api.http.listing import Page
-from apimetry.query_api.planning.planner import Plan
-from apimetry.query_api.planning.rows_sql import (
-    BELOW,
-    Column,
-    Conditions,
-    middle_of_bucket,
-    partial_rows,
-    range_parameters,
-    signed,
-)
-from apimetry.store.rollups import BUCKETS_PER_DOUBLING
 from apimetry.store.statement import Statement
 
 MAX_GROUPS: Final = 100_000
@@ -32,29 +25,19 @@ MAX_GROUPS: Final = 100_000
 
 SETTINGS: Final[Mapping[str, int]] = {"max_rows_to_group_by": MAX_GROUPS}
 
-_TABLE = Template("""SELECT $keys, $figures, $hash AS hash,
-  count() OVER () AS all_rows, sum(requests) OVER () AS all_requests, sum(errors) OVER () AS all_errors,
-  sum(latency_us) OVER () AS all_latency_us
+_TABLE = Template("""SELECT *
 FROM (
-  SELECT $keys, $sums
-  FROM ($rows) AS part
-  GROUP BY $keys
-  HAVING requests > 0
+  SELECT $columns, $hash AS hash, $count OVER () AS all_rows, $totals
+  FROM ($groups)
 )
-ORDER BY $order
+${kept}ORDER BY $order
 LIMIT {row_limit:UInt64} OFFSET {row_offset:UInt64}""")
-_EXACT = Template(
-    "quantilesExactWeightedIf($levels)"
-    "(assumeNotNull(part.${value}_known), part.requests, isNotNull(part.${value}_known)) AS ${value}_percentiles"
-)
-# Whole microseconds: the response has tenths of a millisecond.
-_OF_BUCKETS = Template(
-    "max(part.${value}_high) AS ${value}_top,"
-    " arrayMap(bucket -> toUInt64(round(least(toFloat64(${value}_top), $middle))),"
-    " quantilesExactWeightedArray($levels)(part.${value}_filled, part.${value}_counts)) AS ${value}_percentiles"
-)
-_WEIGHT: Final = PARTS["requests"].of_event
-_BUCKET = Template(f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull($value) + 1.0))")
+_MERGED = Template("""SELECT $keys, $merged
+  FROM ($parts) AS part
+  GROUP BY $keys$having""")
+_PART = Template("SELECT $keys, $is_first AS is_first, $columns FROM ($select)")
+_HASHES = Template("SELECT $hash FROM ($groups)")
+_SEEN_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({"first_us": "0", "last_us": "0"})
 
 
 @dataclass(frozen=True)
@@ -63,92 +46,101 @@ class Slice:
 
     measure: str = "requests"
     descending: bool = True
+    by_change: bool = False
+    """Whether the change of the measure sorts, from the period before."""
+
     page: Page = Page()  # noqa: RUF009 - frozen
 
 
-def table(scope: Scope, source: Plan, reads: Reads, rows: Slice) -> Statement:
-    """Select a page of rows of (the key, PARTS, percentiles of each of `reads.percentiles`, hash, totals).
+@dataclass(frozen=True)
+class TableStatement:
+    """A statement, and the names of its columns: of the key, of both ranges, and the totals."""
 
-    The totals are over all rows: the number of rows, and their requests, errors and microseconds.
+    statement: Statement
+    columns: tuple[str, ...]
+
+
+def table(ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None = None) -> TableStatement:
+    """Select a page of rows: the groups of the first of `ranges`, and the same groups of the period before, if any.
+
+    If the change sorts, groups of the period before alone are rows, too, unless there is a `restriction`.
     """
-    columns = [*scope.columns(source), *_parts(source, reads), *_values(source, reads)]
-    arrays = [f"{value}_percentiles" for value in reads.percentiles]
+    now, before = ranges[0], ranges[1] if len(ranges) > 1 else None
+    seen = Seen.of(now.scope) if rows.measure in SEEN else None
+    columns = {name: nothing for groups in ranges for name, nothing in groups.columns.items()}
+    columns |= _SEEN_COLUMNS if seen else {}
+    totals = {f"{groups.prefix}all_{name}": f"{groups.prefix}{name}" for groups in ranges for name in Totals._fields}
+    also_earlier = before is None or restriction is not None or rows.by_change
     sql = _TABLE.substitute(
-        keys=", ".join(scope.names),
-        figures=", ".join([*PARTS, *arrays]),
-        hash=hash_of(scope.names),
-        sums=", ".join([*_sums(reads), *_percentiles(source, reads)]),
-        rows=partial_rows(source, columns, Conditions(scope.conditions)),
-        order=_sorted(scope, reads, rows),
+        columns=", ".join((*now.scope.names, *columns)),
+        hash=hash_of(now.scope.names),
+        count="count()" if also_earlier else "countIf(requests > 0)",
+        totals=", ".join(f"sum({of}) OVER () AS {name}" for name, of in totals.items()),
+        groups=_groups(now, before, restriction, seen),
+        kept="" if also_earlier else "WHERE requests > 0\n",
+        order=_sorted(now, before, rows),
     )
-    parameters = {
-        **scope.parameters,
-        **range_parameters(source),
-        **{_level(number): number / 100 * BELOW for numbers in reads.percentiles.values() for number in numbers},
-        "row_limit": rows.page.limit,
-        "row_offset": rows.page.offset,
-    }
-    return Statement(sql, parameters, SETTINGS)
+    parameters: dict[str, object] = {"row_limit": rows.page.limit, "row_offset": rows.page.offset}
+    for part in (*ranges, restriction, seen):
+        parameters |= part.parameters if part else {}
+    names = (*now.scope.names, *columns, "hash", "all_rows", *totals)
+    return TableStatement(Statement(sql, parameters, SETTINGS), names)
 
 
-def _parts(source: Plan, reads: Reads) -> list[Column]:
-    """Return the columns of the parts that are read."""
-    columns = []
-    for name in reads.parts:
-        part = PARTS[name]
-        of_event = signed(source, part.of_event) if part.is_sum else part.of_event
-        of_rollup = " + ".join(source.rollup.column(column) for column in part.of_rollup) if source.rollup else ""
-        columns.append(Column(name, of_event, of_rollup))
-    return columns
+def _groups(now: Groups, before: Groups | None, restriction: Restriction | None, seen: Seen | None) -> str:
+    """Return the SELECT of all groups, with the columns of all parts.
+
+    A join would do the same. Which of its keys a full join returns depends on the version of the engine.
+    """
+    of_now = now.select(restriction.having, also=restriction.also) if restriction else now.select()
+    selects: dict[str, Mapping[str, str]] = {of_now: now.columns}
+    if before is not None:
+        selects[before.select()] = before.columns
+    if seen is not None:
+        hashes = _HASHES.substitute(hash=hash_of(now.scope.names), groups=of_now)
+        selects[seen.select(hashes)] = _SEEN_COLUMNS
+    return _merged(", ".join(now.scope.names), selects, only_first=restriction is not None)
 
 
-def _sums(reads: Reads) -> list[str]:
-    """Return the aggregates of all PARTS; a part that is not read is 0."""
-    return [
-        f"{'sum' if part.is_sum else 'max'}(part.{name}) AS {name}" if name in reads.parts else f"0 AS {name}"
-        for name, part in PARTS.items()
-    ]
+def _merged(keys: str, selects: Mapping[str, Mapping[str, str]], *, only_first: bool) -> str:
+    """Return the SELECT of the groups of several SELECTs with one row for each key.
 
-
-def _values(source: Plan, reads: Reads) -> list[Column]:
-    """Return the columns of percentiles. Events without a value are in none."""
-    if not source.estimates:
-        return [Column(f"{value}_known", value, "") for value in reads.percentiles]
-    columns = []
-    for value in reads.percentiles:
-        bucket, unknown = _BUCKET.substitute(value=value), f"isNull({value})"
-        columns += [
-            Column(f"{value}_filled", f"if({unknown}, [], [{bucket}])", f"mapKeys({value}_buckets)"),
-            Column(f"{value}_counts", f"if({unknown}, [], [{_WEIGHT}])", f"mapValues({value}_buckets)"),
-            Column(f"{value}_high", f"ifNull({value}, 0)", f"{value}_max"),
-        ]
-    return columns
-
-
-def _percentiles(source: Plan, reads: Reads) -> list[str]:
-    """Return the aggregates of percentiles: for each value one array, in the order of its numbers."""
-    template = _OF_BUCKETS if source.estimates else _EXACT
-    return [
-        template.substitute(
-            value=value,
-            levels=", ".join(f"{{{_level(number)}:Float64}}" for number in numbers),
-            **({"middle": middle_of_bucket("bucket")} if source.estimates else {}),
+    `selects` have their columns, each with what stands in it for other SELECTs' groups.
+    """
+    if len(selects) == 1:
+        return next(iter(selects))
+    columns = {name: nothing for own in selects.values() for name, nothing in own.items()}
+    parts = [
+        _PART.substitute(
+            keys=keys,
+            is_first=int(number == 0),
+            columns=", ".join(name if name in own else f"{nothing} AS {name}" for name, nothing in columns.items()),
+            select=select,
         )
-        for value, numbers in reads.percentiles.items()
+        for number, (select, own) in enumerate(selects.items())
     ]
+    return _MERGED.substitute(
+        keys=keys,
+        merged=", ".join(
+            f"{'max' if nothing == '0' else 'groupArrayArray'}(part.{name}) AS {name}"
+            for name, nothing in columns.items()
+        ),
+        parts="\n  UNION ALL\n  ".join(parts),
+        having="\n  HAVING max(part.is_first) = 1" if only_first else "",
+    )
 
 
-def _level(number: int) -> str:
-    return f"p{number}"
-
-
-def _sorted(scope: Scope, reads: Reads, rows: Slice) -> str:
+def _sorted(now: Groups, before: Groups | None, rows: Slice) -> str:
     """Return the expressions of ORDER BY; the key decides between rows that are equal otherwise."""
-    measure = MEASURES[rows.measure]
-    percentile = ""
-    if measure.percentile:
-        value, number = measure.percentile
-        percentile = f"{value}_percentiles[{reads.percentiles[value].index(number) + 1}]"
-    figure = Template(measure.sorted_by).substitute(percentile=percentile)
+    figure = _figure(now, rows.measure)
+    if rows.by_change and before is not None:
+        figure = f"toFloat64({figure}) - toFloat64({_figure(before, rows.measure)})"
     way = "DESC" if rows.descending else "ASC"
-    return f"{figure} {way} NULLS LAST, requests DESC, {', '.join(scope.names)}"
+    return f"{figure} {way} NULLS LAST, requests DESC, {', '.join(now.scope.names)}"
+
+
+def _figure(groups: Groups, name: str) -> str:
+    """Return the expression of a measure."""
+    measure = MEASURES[name]
+    percentile = groups.percentile(*measure.percentile) if measure.percentile else ""
+    return Template(measure.sorted_by).substitute(p=groups.prefix, percentile=percentile)

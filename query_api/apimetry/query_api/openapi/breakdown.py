@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apimetry.query_api.breakdown.having import RESTRICTIONS
 from apimetry.query_api.breakdown.measures import DEFAULT_MEASURES, MEASURES
-from apimetry.query_api.breakdown.params import MAX_DIMENSIONS, MAX_SEARCH_CHARACTERS, ORDERS
+from apimetry.query_api.breakdown.params import CHANGES, MAX_DIMENSIONS, MAX_SEARCH_CHARACTERS, ORDERS
 from apimetry.query_api.breakdown.response import Breakdown
+from apimetry.query_api.breakdown.sparkline import MAX_BUCKETS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.openapi.comparison import compare_parameter
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.planning.filters import GROUPS
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
@@ -23,6 +26,17 @@ name. A measure that sorts need not be shown.
 `total` is of all rows, also of the rows of other pages: the rest of a table is the difference. `search` counts as a
 filter: totals and shares are of the rows whose first dimension contains the text.
 
+`sort=change:MEASURE` sorts by what a measure is more than in the period before. Then groups of the period before are
+rows, too. `series` are equal parts of the range, whose edges are moved to the next whole second, minute, hour or day
+(`seriesStarts`).
+
+`having` restricts a table by `consumer_id` alone. `new`: the first stored request lies in the range. `silent`: at
+least 50 requests in the seven days before `end`, and then none for three times the longest gap, and for an hour at
+least. `failing`: over 20 requests, and an error rate above 5 % and above twice that of all requests.
+
+`firstSeen` and `lastSeen` are of all that is stored, exact to the hour. Where no rollup knows the dimensions, they
+are of the range, and exact. `consumers` beside other dimensions are counted over up to seven days.
+
 Percentiles are exact, or estimates from logarithmic buckets (`estimated`): within 2 % of the exact value, and never
 above the true maximum. A table of more than 100,000 rows is a 400."""
 _EXAMPLE = {
@@ -31,12 +45,22 @@ _EXAMPLE = {
     "end": 1795691691,
     "total": {"requests": 34929, "errors": 1607},
     "rows": [
-        {"key": ["/v1/checkout", "POST"], "requests": 2117, "errors": 616, "errorRate": 29.1, "p95Ms": 3390.4},
-        {"key": ["/v1/search", "GET"], "requests": 2020, "errors": 57, "errorRate": 2.8, "p95Ms": 534.0},
+        {
+            "key": ["/v1/checkout", "POST"],
+            "requests": 2117,
+            "errors": 616,
+            "p95Ms": 3390.4,
+            "lastSeen": "2026-11-26T10:43:58Z",
+            "previous": {"requests": 1890, "errors": 11, "p95Ms": 364.0},
+            "series": [1031, 290, 796],
+        }
     ],
-    "pagination": {"total": 9, "limit": 2, "offset": 0, "hasMore": True},
+    "pagination": {"total": 9, "limit": 1, "offset": 0, "hasMore": True},
     "estimated": True,
     "source": "rollup",
+    "previous": {"start": 1795648491, "end": 1795670091, "total": {"requests": 31150, "errors": 210}},
+    "seenPrecision": "hour",
+    "seriesStarts": [1795670091, 1795677300, 1795684500],
 }
 
 
@@ -51,7 +75,13 @@ def paths() -> Json:
         },
         description=_DESCRIPTION,
         tags=["Analytics"],
-        parameters=[*range_parameters(), *_parameters(), *described_filters(), ref("parameters", "Application")],
+        parameters=[
+            *range_parameters(),
+            *_parameters(),
+            compare_parameter(),
+            *described_filters(),
+            ref("parameters", "Application"),
+        ],
     )
     return {"/v1/breakdown": {"get": get}}
 
@@ -82,8 +112,8 @@ def _parameters() -> list[Json]:
         ),
         query_parameter(
             "sort",
-            "The measure that sorts.",
-            {"type": "string", "enum": list(MEASURES), "default": "requests"},
+            "The measure that sorts, or with `compare` the change of one.",
+            {"type": "string", "enum": [*MEASURES, *CHANGES], "default": "requests"},
             "p95Ms",
         ),
         query_parameter(
@@ -99,6 +129,18 @@ def _parameters() -> list[Json]:
             "Only rows whose first dimension contains this text, in small or capital letters.",
             {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS},
             "checkout",
+        ),
+        query_parameter(
+            "series",
+            "Buckets of a sparkline of requests in each row.",
+            {"type": "integer", "minimum": 0, "maximum": MAX_BUCKETS, "default": 0},
+            24,
+        ),
+        query_parameter(
+            "having",
+            "Only these consumers; with `by=consumer_id` alone.",
+            {"type": "string", "enum": list(RESTRICTIONS)},
+            "new",
         ),
     ]
 

@@ -17,17 +17,22 @@ def comparison_parameters(note: str = "") -> list[Json]:
             {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
             "1",
         ),
-        query_parameter(
-            "compare",
-            "The answer also has an earlier period of the same length: `previous` ends where the asked one begins,"
-            " `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins."
-            f"{note}",
-            {
-                "oneOf": [
-                    {"type": "string", "enum": list(COMPARISONS)},
-                    {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S},
-                ]
-            },
-            "previous",
-        ),
+        compare_parameter(note),
     ]
+
+
+def compare_parameter(note: str = "") -> Json:
+    """Return the description of `compare` alone; `note` ends it."""
+    return query_parameter(
+        "compare",
+        "The answer also has an earlier period of the same length: `previous` ends where the asked one begins,"
+        " `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins."
+        f"{note}",
+        {
+            "oneOf": [
+                {"type": "string", "enum": list(COMPARISONS)},
+                {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S},
+            ]
+        },
+        "previous",
+    )

@@ -31,7 +31,7 @@ _EDGES = Template("""((timestamp >= fromUnixTimestamp64Micro({first_edge_start_u
       OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us$tag:Int64}, 'UTC')
         AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us$tag:Int64}, 'UTC')))""")
 # Sums of UInt64 are modulo 2^64: there, this is minus the value.
-_SIGNED = Template(f"if({_WHOLE_RANGE.substitute(tag='')}, $value, toUInt64(-toInt64($value)))")
+_SIGNED = Template("if($inside, $value, toUInt64(-toInt64($value)))")
 _ROLLUP = Template("""SELECT $columns
   FROM $table
   WHERE application = {application:String}
@@ -123,9 +123,9 @@ def edges() -> str:
     return _EDGES.substitute(tag="")
 
 
-def signed(plan: Plan, value: str) -> str:
-    """Return the expression of what an event adds to a sum of UInt64; it binds `range_parameters`, without a tag."""
-    return _SIGNED.substitute(value=value) if plan.subtracts else value
+def signed(plan: Plan, value: str, *, tag: str = "") -> str:
+    """Return the expression of what an event adds to a sum of UInt64; it binds `range_parameters` with the `tag`."""
+    return _SIGNED.substitute(inside=_WHOLE_RANGE.substitute(tag=tag), value=value) if plan.subtracts else value
 
 
 def group_key(plan: Plan, field: str, name: str = "key") -> Column:
