@@ -51,8 +51,8 @@ check: .venv/installed-dev dashboard/node_modules/.package-lock.json ## lint, ty
 	@cd .github/lint && $(NPM_CI) && $(NODE)/bin/node check.mjs
 	@PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py audit
 
-# The versions that the image is made of, anew from what pyproject.toml allows.
-lock: .venv/installed-dev ## choose the versions of the image anew
+# The versions for an installation of the services, anew from what pyproject.toml allows.
+lock: .venv/installed-dev ## choose the locked versions for an installation anew
 	$(BIN)/pip install --quiet --group lock
 	PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py lock
 

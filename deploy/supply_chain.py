@@ -1,4 +1,4 @@
-"""What the image is made of: its locked versions, the list of them (SBOM), and their audit.
+"""Locked versions for an installation of the services, the list of them (SBOM), and their audit.
 
 `lock` writes `requirements.lock`, every version with its hashes, and `sbom.cdx.json`, the same versions as CycloneDX.
 `audit` asks pip-audit for known vulnerabilities of the locked versions, and fails where there is one. Where no list
@@ -16,7 +16,7 @@ from typing import Any
 HERE = Path(__file__).parent
 LOCK = HERE / "requirements.lock"
 SBOM = HERE / "sbom.cdx.json"
-# The oldest Python that an image may have. Hosts of the middleware go back further.
+# The oldest Python that such an installation may have. Hosts of the middleware go back further.
 OLDEST_PYTHON = "3.11"
 
 
