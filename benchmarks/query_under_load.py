@@ -41,28 +41,31 @@ APPLICATION = "bench"
 REFUSED = "refused"
 PROBE = "events since the start (queryable)"
 
+TIMESERIES = "/1/timeseries/{start}/{end}/?"
+USAGE = "/v1/developer/usage?start={start}&end={end}"
+
 # What the page asks at once, and how far its range reaches back. Pages round the end of their range.
 QUESTIONS = (
-    ("overview: usage and the day before", DAY_S, "/v1/developer/usage?start={start}&end={end}&compare=previous&completeness=1"),
-    ("overview: p95 and the day before", DAY_S, "/1/timeseries/{start}/{end}/?aggregation=percentile_95&compare=previous"),
-    ("overview: requests by status", DAY_S, "/1/timeseries/{start}/{end}/?granularity=900&group=status_code&fill=zero"),
-    ("overview: p50 by hour", DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&aggregation=percentile_50&fill=null"),
-    ("overview: p95 by hour", DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&aggregation=percentile_95&fill=null"),
-    ("overview: p99 by hour", DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&aggregation=percentile_99&fill=null"),
-    ("overview: kinds of errors", DAY_S, "/1/timeseries/{start}/{end}/?group=error_type&exclude=error_type:&limit=8"),
-    ("overview: deploys", DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&group=version"),
-    ("last hour by minute", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute"),
-    ("last hour by minute, p95", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute&aggregation=percentile_95"),
-    ("last hour by minute and status", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute&group=status_code"),
-    ("last hour by minute, of one route", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute&include=route:/v1/resource7/{{id}}"),
-    ("30 days by hour", 30 * DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour"),
-    ("30 days by hour, p95", 30 * DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&aggregation=percentile_95"),
-    ("30 days by hour and status", 30 * DAY_S, "/1/timeseries/{start}/{end}/?granularity=hour&group=status_code"),
-    ("30 days by route", 30 * DAY_S, "/1/timeseries/{start}/{end}/?group=route"),
-    ("30 days by consumer", 30 * DAY_S, "/1/timeseries/{start}/{end}/?group=consumer_id&limit=100"),
-    ("30 days of usage", 30 * DAY_S, "/v1/developer/usage?start={start}&end={end}"),
-    ("last hour by minute", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute"),
-    ("last hour by minute, p95", HOUR_S, "/1/timeseries/{start}/{end}/?granularity=minute&aggregation=percentile_95"),
+    ("overview: usage and the day before", DAY_S, USAGE + "&compare=previous&completeness=1"),
+    ("overview: p95 and the day before", DAY_S, TIMESERIES + "aggregation=percentile_95&compare=previous"),
+    ("overview: requests by status", DAY_S, TIMESERIES + "granularity=900&group=status_code&fill=zero"),
+    ("overview: p50 by hour", DAY_S, TIMESERIES + "granularity=hour&aggregation=percentile_50&fill=null"),
+    ("overview: p95 by hour", DAY_S, TIMESERIES + "granularity=hour&aggregation=percentile_95&fill=null"),
+    ("overview: p99 by hour", DAY_S, TIMESERIES + "granularity=hour&aggregation=percentile_99&fill=null"),
+    ("overview: kinds of errors", DAY_S, TIMESERIES + "group=error_type&exclude=error_type:&limit=8"),
+    ("overview: deploys", DAY_S, TIMESERIES + "granularity=hour&group=version"),
+    ("last hour by minute", HOUR_S, TIMESERIES + "granularity=minute"),
+    ("last hour by minute, p95", HOUR_S, TIMESERIES + "granularity=minute&aggregation=percentile_95"),
+    ("last hour by minute and status", HOUR_S, TIMESERIES + "granularity=minute&group=status_code"),
+    ("last hour by minute, one route", HOUR_S, TIMESERIES + "granularity=minute&include=route:/v1/resource7/{{id}}"),
+    ("30 days by hour", 30 * DAY_S, TIMESERIES + "granularity=hour"),
+    ("30 days by hour, p95", 30 * DAY_S, TIMESERIES + "granularity=hour&aggregation=percentile_95"),
+    ("30 days by hour and status", 30 * DAY_S, TIMESERIES + "granularity=hour&group=status_code"),
+    ("30 days by route", 30 * DAY_S, TIMESERIES + "group=route"),
+    ("30 days by consumer", 30 * DAY_S, TIMESERIES + "group=consumer_id&limit=100"),
+    ("30 days of usage", 30 * DAY_S, USAGE),
+    ("last hour by minute", HOUR_S, TIMESERIES + "granularity=minute"),
+    ("last hour by minute, p95", HOUR_S, TIMESERIES + "granularity=minute&aggregation=percentile_95"),
 )  # fmt: skip
 
 Acknowledged = list[tuple[float, int]]

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.planning.period import Ranges
 from apimetry.query_api.queueing.askers import client_of
+from apimetry.query_api.remembering import About
 from apimetry.serving.credentials import ApplicationAccess, authorize_application
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.directory import Directory
@@ -33,11 +35,19 @@ class Answering:
         return math.ceil(self._clock())
 
     async def respond(
-        self, request: web.Request, access: ApplicationAccess, query: Callable[..., bytes], *args: object
+        self,
+        request: web.Request,
+        access: ApplicationAccess,
+        query: Callable[..., bytes],
+        *args: object,
+        ranges: Ranges | None = None,
     ) -> web.Response:
         """Return the response with the JSON of `query(ask, *args)`, which runs in a thread of the store.
 
         `query` encodes its JSON in that thread, so that a hundred thousand points do not block the event loop.
+        `ranges` hold all events that the rows of its statements depend on. Without them, no rows are remembered.
         """
-        body = await self.engine.run_shared(client_of(request, access.principal), query, *args)
+        application = access.application
+        about = None if ranges is None else About(application.id, ranges, application.retention_days)
+        body = await self.engine.run_shared(client_of(request, access.principal), query, *args, about=about)
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -102,6 +102,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     exports = ExportHandlers(store, directory, settings)
     app.add_routes(exports.routes())
     registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))
+    registry.register(engine.memory)
     registry.register(exports.slow_readers)
     accounts = Accounts(store)
     app.add_routes(OverviewHandlers(answering, accounts, directory).routes())

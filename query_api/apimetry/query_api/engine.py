@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from apimetry.query_api.queueing.askers import Client, ClientLeft, until_left
 from apimetry.query_api.queueing.fair_queue import Asker, FairQueue, Standing
+from apimetry.query_api.remembering import About, Memory
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import BadRequest
 from apimetry.store.client import Store
@@ -69,6 +71,7 @@ class Engine:
         self.queue = FairQueue(
             store.threads, max_waiting=settings.max_waiting_queries, max_wait_s=settings.max_queue_time_s
         )
+        self.memory = Memory(settings.remembered_bytes)
         self._joinable: dict[Hashable, _Joinable] = {}
         self._ending: set[asyncio.Future[None]] = set()
         self._threads: int | None = None
@@ -86,16 +89,25 @@ class Engine:
         result: T = await self._wait(client, work, task)
         return result
 
-    async def run_shared(self, client: Client, query: Callable[..., T], *args: object) -> T:
+    async def run_shared(
+        self, client: Client, query: Callable[..., T], *args: object, about: About | None = None
+    ) -> T:
         """Run a query as `run` does, or join a queued identical query of the same key. A running query is not shared.
 
-        So every result was read after its request came, and no client waits in another key's queue.
+        So every result was read after its request came, and no client waits in another key's queue. With `about`,
+        statements take rows from memory that are still true (`remembering`).
         """
         key = (client.asker, query, *args)
         joined = self._joinable.get(key)
         if joined is None:
             work = _Query()
-            run = self._run(work, client.asker, lambda ask: query(ask, *args), key)
+
+            def call(ask: Ask) -> T:
+                if about is not None and self._store.cluster is None:
+                    ask = self.memory.recall((query, *args), about, ask, time.time())
+                return query(ask, *args)
+
+            run = self._run(work, client.asker, call, key)
             joined = self._joinable[key] = _Joinable(work, asyncio.ensure_future(run))
         result: T = await self._wait(client, joined.query, joined.task, key)
         return result

@@ -88,6 +88,9 @@ class QuerySettings:
     max_queue_time_s: float = 60.0
     """Time that a query may wait for a thread of the store before it gets a 503."""
 
+    remembered_bytes: int = 64 * 1024**2
+    """Memory for rows of answered queries, which are used again while no event of their range changes."""
+
     max_exports: int = 4
     """Exports at once, each of which may use a whole core: one organization gets one less, one key half of them."""
 

@@ -18,11 +18,12 @@ from typing import Any, Final, TypeVar
 from clickhouse_connect.driver.client import Client
 
 from apimetry.store.address import StoreAddress, checked_cluster, parse_address
+from apimetry.store.changes import mark_changed
 from apimetry.store.connections import embedded_client, http_client
 from apimetry.store.embedded.intent import Intents, fed_tables
 from apimetry.store.embedded.opening import prepare_directory
 from apimetry.store.embedded.ownership import Ownership
-from apimetry.store.errors import StoreUnavailable, map_error
+from apimetry.store.errors import StoreError, StoreUnavailable, map_error
 from apimetry.store.events import EVENTS, insert_into
 from apimetry.store.limits import query_settings, statement_settings
 from apimetry.store.senders import SENDER_REPORTS
@@ -50,7 +51,8 @@ class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
     The constructor parses the URL and does not connect. Mutable state: the idle clients, `_opened` and
-    `_why_not_open`, under `_lock`; `_fed` (the directories that an insert into a table fills), replaced as a whole.
+    `_why_not_open`, under `_lock`; `_fed` (the directories that an insert into a table fills), replaced as a whole;
+    `_failed_inserts` and `_marked_failures`, which inserting threads write.
     """
 
     def __init__(
@@ -72,6 +74,9 @@ class Store:
         self._ownership: Ownership | None = None
         self._intents: Intents | None = None
         self._fed: dict[str, list[Path]] = {}
+        # The first insert of a process may repeat one that another process began.
+        self._failed_inserts = 1
+        self._marked_failures = 0
         self._executor: ThreadPoolExecutor | None = None
         self._reserved: ThreadPoolExecutor | None = None
 
@@ -195,7 +200,16 @@ class Store:
         default. Raises StoreUnavailable when the outcome is unknown or the store is away (call again with the same
         token and bytes), StoreRejected when the store will never accept the bytes.
         """
-        self._insert(token, body, EVENTS)
+        failed = self._failed_inserts
+        try:
+            self._insert(token, body, EVENTS)
+            if self._marked_failures < failed:
+                # An attempt that failed may have stored the events, and this one their rollups.
+                mark_changed(self)
+                self._marked_failures = failed
+        except StoreError:
+            self._failed_inserts += 1
+            raise
 
     def insert_sender_reports(self, token: str, body: bytes) -> None:
         """Insert blocks of SENDER_COLUMNS into `sender_reports`, with the promises of `insert_rows`."""

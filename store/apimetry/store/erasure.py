@@ -10,6 +10,8 @@
    dimension, whatever is inserted before and after.
 4. Steps 2 and 3 repeat until no hour differs.
 
+After the first step and after the last, the log of changes (`changes`) says that the application's events changed.
+
 The counters of all events that an application ever sent (`counters`) stay. Events that wait in a spool are stored
 afterwards: they were not in the store when the deletion ran.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from apimetry.store.changes import mark_changed
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind
 from apimetry.store.layout import Layout
@@ -93,7 +96,9 @@ def carry_out(store: Store, job: Job, wait: Wait) -> None:
         _change_retention(store, job, wait)
     else:
         _delete(store, job, wait)
+    mark_changed(store, job.application_id)
     repair_rollups(store, job.application_id, _hours(job), wait)
+    mark_changed(store, job.application_id)
     # A process that was killed during a pause has left inserts paused. Only jobs pause inserts.
     if inserts_paused(store, _layout(store)):
         resume_inserts(store, _layout(store))

@@ -15,6 +15,8 @@ class Statement:
     parameters: Mapping[str, object] = field(default_factory=dict)
     settings: Mapping[str, int | float] = field(default_factory=dict)
     """The engine's settings for this statement alone. A limit holds where it is lower than the caller's."""
+    is_live: bool = False
+    """Whether it reads other tables than events and their rollups: its rows may change while no event changes."""
 
 
 Rows = Sequence[tuple[Any, ...]]

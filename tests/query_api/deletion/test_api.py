@@ -175,8 +175,8 @@ class Dying:
         return getattr(self._store, name)
 
 
-# Events, four rollups, three fills, pause and resume.
-STATEMENTS = 10
+# Events, four rollups, three fills, pause and resume, and two marks in the log of changes.
+STATEMENTS = 12
 
 
 def test_a_deletion_killed_before_any_statement_is_finished_by_the_next_attempt(embedded_store):

@@ -106,7 +106,7 @@ def completeness(application: str, start: int, end: int, *, ask: Ask, now: int =
         "now": now,
         "silent_after_s": SILENT_AFTER_S,
     }
-    ((senders, stored, delivered, dropped, gone, pending),) = ask(Statement(_SQL, parameters))
+    ((senders, stored, delivered, dropped, gone, pending),) = ask(Statement(_SQL, parameters, is_live=True))
     lost: dict[str, int] = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
     lost |= {name: count for name, count in _further(delivered - stored, gone).items() if count > 0}
     captured = stored + sum(lost.values())

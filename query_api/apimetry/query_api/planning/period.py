@@ -12,6 +12,18 @@ PREVIOUS, WEEK = "previous", "week"
 COMPARISONS = (PREVIOUS, WEEK)
 WEEK_S = 7 * 86_400
 
+Ranges = tuple[tuple[int, int], ...]
+"""Ranges of time, `[start, end)` in seconds since the epoch."""
+
+
+def ranges_of(start: int, end: int, compare: str | None) -> Ranges:
+    """Return the ranges that an answer about `[start, end)` with a comparison depends on.
+
+    Raises:
+        BadRequest: as `compared_period`.
+    """
+    return ((start, end),) if compare is None else ((start, end), compared_period(compare, start, end))
+
 
 def checked_comparison(value: str | None) -> str | None:
     """Return the parameter `compare` after checking that it is one of COMPARISONS, or a time in seconds."""

@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
+from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
@@ -35,7 +36,10 @@ class TimeseriesHandlers:
             request.query.items(),
             max_groups=self._limits.max_groups,
         )
-        return await self._answering.respond(request, access, self._encoded, query, access.application.id)
+        ranges = ranges_of(query.start, query.end, query.compare)
+        return await self._answering.respond(
+            request, access, self._encoded, query, access.application.id, ranges=ranges
+        )
 
     def _encoded(self, ask: Ask, query: TimeseriesQuery, application: str) -> bytes:
         now = self._answering.now()

@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
+from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import UsageQuery, parse_usage
 from apimetry.store.accounts.accounts import Application
@@ -27,9 +28,13 @@ class UsageHandlers:
         access = await self._answering.authorize(request)
         now = self._answering.now()
         query = parse_usage(request.query.items(), now)
-        return await self._answering.respond(request, access, self._encoded, query, access.application, now)
+        window = query.window
+        # Without a start, the answer begins at the first event.
+        ranges = ranges_of(window.start or 0, window.end, query.compare)
+        return await self._answering.respond(request, access, self._encoded, query, access.application, ranges=ranges)
 
-    def _encoded(self, ask: Ask, query: UsageQuery, application: Application, now: int) -> bytes:
+    def _encoded(self, ask: Ask, query: UsageQuery, application: Application) -> bytes:
+        now = self._answering.now()
         with self._answering.engine.between_inserts():
             answer = answer_usage(query, application, ask=ask, now=now)
         return encode(answer)

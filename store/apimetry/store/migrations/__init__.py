@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from apimetry.store.changes import mark_changed
 from apimetry.store.errors import SchemaError, StoreRejected
 from apimetry.store.layout import DEDUPLICATION_WINDOW, Layout
 from apimetry.store.migrations import (
@@ -27,6 +28,7 @@ from apimetry.store.migrations import (
     m0007_jobs,
     m0008_unknown_times,
     m0009_alert_channels,
+    m0011_changes,
     m0012_reports,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
@@ -46,6 +48,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0007_jobs", m0007_jobs.statements),
     ("0008_unknown_times", m0008_unknown_times.statements),
     ("0009_alert_channels", m0009_alert_channels.statements),
+    ("0011_changes", m0011_changes.statements),
     ("0012_reports", m0012_reports.statements),
 )
 _RECORD: Final = "schema_migrations"
@@ -89,6 +92,8 @@ def migrate(store: Store) -> list[str]:
             store.command(statement)
         _record(store, migration)
         applied.append(migration.name)
+    # Another service may run, and remember what it read before.
+    mark_changed(store)
     if inserts_paused(store, layout):
         resume_inserts(store, layout)
     return applied

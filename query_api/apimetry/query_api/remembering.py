@@ -1,0 +1,207 @@
+"""Remembers the rows of a question's statements for as long as no event of the question's range changes.
+
+The second time that a question is asked, the rows of its statements are kept, with the version of the events in its
+ranges (`store.changes`). From the third time on, one cheap statement reads the version. If it is the same, the
+statements are not run: their rows are those that the engine would return. So what is remembered shows every insert,
+late or not, every deletion and every change of retention at once, also with several services on one server.
+
+Nothing is remembered that reaches back beyond the retention, or with events that may have expired: the engine removes
+those at a time of its own. On a cluster nothing is remembered: replicas know of an insert at different times.
+
+Memory: rows are kept as bytes, `max_bytes` in all; what was used the longest ago goes first.
+"""
+
+from __future__ import annotations
+
+import marshal
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from apimetry.store.changes import Versions, inserting, versions, versions_in
+from apimetry.store.statement import Ask, Rows, Statement
+
+DAY_S = 86_400
+SKEW_S = 300
+"""How far the clocks of the store and of this service may differ."""
+
+QUESTION_BYTES = 1_000
+"""What a question takes beside the rows of its statements."""
+
+_LARGEST_PART = 8
+"""One statement's rows take at most this part of the memory."""
+
+_Key = tuple[str, bytes]
+
+
+class Outcome(str, Enum):
+    """Where the rows of a statement came from."""
+
+    used = "used"
+    """From memory."""
+
+    read = "read"
+    """From the engine, and they are remembered."""
+
+    unfit = "unfit"
+    """From the engine: asked for the first time, too large, or read beside an insert."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a question's answer depends on, beside the question: events of `application` in `ranges`."""
+
+    application: str
+    ranges: tuple[tuple[int, int], ...]
+    """`[start, end)` in seconds since the epoch."""
+
+    retention_days: int
+
+
+@dataclass
+class _Remembered:
+    """The rows of a question's statements, as bytes, that were true at `version`; None if they are not known."""
+
+    version: Versions | None = None
+    rows: dict[_Key, bytes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return QUESTION_BYTES + sum(len(sql) + len(values) + len(rows) for (sql, values), rows in self.rows.items())
+
+
+class Memory(Collector):
+    """The remembered rows of one service; any thread may use it.
+
+    Mutable state, under `_lock`: the questions, their size, and the counts of statements.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._questions: OrderedDict[Hashable, _Remembered] = OrderedDict()
+        self._bytes = 0
+        self._outcomes: Counter[Outcome] = Counter()
+
+    def recall(self, question: Hashable, about: About, ask: Ask, now_s: float) -> Ask:
+        """Return `ask`, which takes rows from memory where they are still true, and remembers others.
+
+        `question` is equal for equal questions. Blocks while `ask` reads the version of the events.
+        """
+        with self._lock:
+            known = self._questions.get(question)
+            if known is None:
+                self._keep(question, _Remembered())
+        if known is None or min(start for start, _ in about.ranges) < now_s - about.retention_days * DAY_S:
+            return self._counting(ask)
+        version = versions_in(ask(versions(about.application, about.ranges)))
+        if version.expires_s is not None and version.expires_s <= now_s + SKEW_S:
+            return self._counting(ask)
+        rows = known.rows if known.version == version else {}
+        return _Recalling(self, question, _Remembered(version, rows), ask).ask
+
+    def _counting(self, ask: Ask) -> Ask:
+        def counted(statement: Statement) -> Rows:
+            self.count(Outcome.unfit)
+            return ask(statement)
+
+        return counted
+
+    def inserting(self, ask: Ask) -> bool:
+        """Return whether inserts run now. Blocks while `ask` does."""
+        ((running,),) = ask(inserting())
+        return bool(running)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count one statement."""
+        with self._lock:
+            self._outcomes[outcome] += 1
+
+    def remember(self, question: Hashable, version: Versions, key: _Key, rows: Rows) -> Outcome:
+        """Keep the rows of a statement that are true at `version`, unless they are too large."""
+        try:
+            packed = marshal.dumps(rows)  # type: ignore[arg-type] # other values raise ValueError
+        except ValueError:
+            return Outcome.unfit  # a value of a type that has no bytes
+        if len(packed) > self._max_bytes // _LARGEST_PART:
+            return Outcome.unfit
+        with self._lock:
+            known = self._questions.get(question)
+            kept = known.rows if known is not None and known.version == version else {}
+            self._keep(question, _Remembered(version, {**kept, key: packed}))
+        return Outcome.read
+
+    def _keep(self, question: Hashable, remembered: _Remembered) -> None:
+        before = self._questions.pop(question, None)
+        self._bytes += remembered.size - (before.size if before else 0)
+        self._questions[question] = remembered
+        while self._bytes > self._max_bytes:
+            _, oldest = self._questions.popitem(last=False)
+            self._bytes -= oldest.size
+
+    def used(self, question: Hashable) -> None:
+        """Note that a question's rows were used."""
+        with self._lock:
+            if question in self._questions:
+                self._questions.move_to_end(question)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of the memory."""
+        held = GaugeMetricFamily("apimetry_query_remembered_bytes", "Bytes of remembered rows.")
+        statements = CounterMetricFamily(
+            "apimetry_query_remembered_statements", "Statements of rememberable questions.", labels=["outcome"]
+        )
+        with self._lock:
+            held.add_metric([], self._bytes)
+            for outcome in Outcome:
+                statements.add_metric([outcome.value], self._outcomes[outcome])
+        yield from (held, statements)
+
+
+class _Recalling:
+    """One asking of a question. Its statements may run in several threads.
+
+    Mutable state, under `_lock`: `_asked`, and `_is_settled`, which is None until the first statement must be run.
+    """
+
+    def __init__(self, memory: Memory, question: Hashable, known: _Remembered, ask: Ask) -> None:
+        self._memory = memory
+        self._question = question
+        self._known = known
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._asked: set[_Key] = set()
+        self._is_settled: bool | None = None
+
+    def ask(self, statement: Statement) -> Rows:
+        """Return the rows of a statement. A statement that is asked again is run: its first rows did not fit."""
+        key = statement.sql, repr((sorted(statement.parameters.items()), statement.settings)).encode()
+        with self._lock:
+            packed = None if key in self._asked else self._known.rows.get(key)
+            self._asked.add(key)
+        if packed is not None:
+            self._memory.count(Outcome.used)
+            self._memory.used(self._question)
+            remembered: Rows = marshal.loads(packed)  # noqa: S302 - bytes of this process
+            return remembered
+        is_settled = not statement.is_live and self._settled()
+        rows = self._ask(statement)
+        version = self._known.version
+        outcome = Outcome.unfit
+        if is_settled and version is not None:
+            outcome = self._memory.remember(self._question, version, key, rows)
+        self._memory.count(outcome)
+        return rows
+
+    def _settled(self) -> bool:
+        """Return whether no insert ran after the version was read: then all tables have what the log has."""
+        with self._lock:
+            if self._is_settled is None:
+                self._is_settled = not self._memory.inserting(self._ask)
+            return self._is_settled

@@ -1,0 +1,248 @@
+"""Remembered rows: the answers are always those from the events, and what is remembered stays within its bounds."""
+
+import random
+from datetime import datetime, timezone
+
+import pytest
+
+from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.remembering import DAY_S, QUESTION_BYTES, SKEW_S, About, Memory, Outcome
+from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.params import UsageQuery, Window
+from apimetry.store.accounts.records import Application, RequestLimits
+from apimetry.store.changes import mark_changed
+from apimetry.store.erasure import carry_out
+from apimetry.store.jobs import Job, JobKind
+from apimetry.store.statement import Statement
+from tests.support.oracles.query_events import Event, expected_answer, insert_events, random_events
+
+START = 1_413_295_200 // DAY_S * DAY_S
+SPAN_S = 2 * DAY_S
+NOW = START + 30 * DAY_S
+DAYS = 20_000
+LIMITS = Limits(max_points=100_000, max_groups=1_000)
+WHOLE = About("shop", ((START, START + SPAN_S),), DAYS)
+COUNT = TimeseriesQuery(START, START + SPAN_S, "count")
+SHOP = Application("shop", "o", "shop", DAYS, RequestLimits(), datetime(2014, 1, 1, tzinfo=timezone.utc))
+BY_DAY = Statement("SELECT toDate(timestamp), count() FROM events GROUP BY 1")
+TOTAL = Statement("SELECT count() FROM events WHERE application = {application:String}", {"application": "shop"})
+
+
+EVENTS = random_events(1, 300, START, START + SPAN_S)
+
+
+@pytest.fixture
+def filled(store):
+    """A store with EVENTS, whose process has inserted before; embedded and over HTTP."""
+    insert_events(store, EVENTS)
+    return store
+
+
+@pytest.fixture
+def embedded(embedded_store):
+    """An embedded store with EVENTS, where the kind of store makes no difference."""
+    insert_events(embedded_store, EVENTS)
+    return embedded_store
+
+
+class Counted:
+    """Asks a store, and counts the statements that read the events or their rollups."""
+
+    def __init__(self, store):
+        self._store = store
+        self.number = 0
+
+    def __call__(self, statement):
+        self.number += "FROM changes" not in statement.sql and "system.processes" not in statement.sql
+        return self._store.ask(statement)
+
+
+def outcomes(memory):
+    _, statements = memory.collect()
+    return {sample.labels["outcome"]: sample.value for sample in statements.samples}
+
+
+def held_bytes(memory):
+    held, _ = memory.collect()
+    return held.samples[0].value
+
+
+def count(memory, ask, query=COUNT, about=WHOLE):
+    recalling = memory.recall(query, about, ask, NOW)
+    return answer_timeseries(query, "shop", ask=recalling, limits=LIMITS, now=NOW)
+
+
+def test_from_the_third_time_on_a_question_runs_no_statement_of_its_own(filled):
+    memory, ask = Memory(10**6), Counted(filled)
+    answers = [count(memory, ask) for _ in range(5)]
+    assert answers == [answers[0]] * 5
+    assert ask.number == 2
+    assert outcomes(memory) == {"used": 3, "read": 1, "unfit": 1}
+
+
+def random_question(rng):
+    start = START + rng.randrange(0, SPAN_S - 3 * 3600, 900)
+    granularity = rng.choice([None, Granularity(900), Granularity(3600), Granularity(DAY_S)])
+    return TimeseriesQuery(
+        start,
+        min(start + rng.choice([3 * 3600, 12 * 3600, DAY_S]), START + SPAN_S),
+        rng.choice(["count", "count", "mean", "max"]),
+        granularity=granularity,
+        group=rng.choice([None, "method", "status_code", "consumer_id", "route"]),
+    )
+
+
+def change(rng, store, events, number):
+    """Change the stored events in a random way, and return those that are stored then."""
+    kind = rng.choice(["late", "late", "import", "range", "consumer", "other"])
+    if kind in ("late", "import", "other"):
+        added = random_events(rng.random(), 1 if kind == "late" else 20, START, START + SPAN_S)
+        insert_events(store, added, token=f"change-{number}")
+        return events + added
+    created_at = datetime(2014, 11, 1, tzinfo=timezone.utc)
+    if kind == "consumer":
+        consumer = rng.choice(["alice", "3f2a"])
+        job = Job(f"j{number}", "o", "shop", JobKind.delete_consumer, created_at, consumer_id=consumer)
+        kept = [event for event in events if (event.application, event.consumer_id) != ("shop", consumer)]
+    else:
+        first = (START + rng.randrange(SPAN_S)) * 1_000_000
+        last = first + rng.randrange(7_200) * 1_000_000
+        job = Job(f"j{number}", "o", "shop", JobKind.delete_range, created_at, start_us=first, end_us=last)
+        kept = [event for event in events if event.application != "shop" or not first <= event.timestamp < last]
+    carry_out(store, job, lambda _: None)
+    return kept
+
+
+def test_answers_are_those_from_the_events_whatever_changes_between_them(filled):
+    rng, events = random.Random(filled.embedded), EVENTS
+    services = [Memory(10**6) for _ in range(2)]
+    questions = [random_question(rng) for _ in range(4)]
+    for number in range(8):
+        for _ in range(2):
+            for query in rng.sample(questions, 3):
+                memory = rng.choice(services)
+                answer = count(memory, filled.ask, query, About("shop", ((query.start, query.end),), DAYS))
+                expected = expected_answer(events, query)["groups"]
+                assert {key: [list(point) for point in points] for key, points in answer["groups"].items()} == {
+                    key: [[time, pytest.approx(value)] for time, value in points] for key, points in expected.items()
+                }
+        events = change(rng, filled, events, number)
+    assert all(outcomes(memory)["used"] for memory in services)
+
+
+def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):
+    memory, ask, now = Memory(10**6), Counted(filled), NOW
+    query = UsageQuery(Window(START, START + SPAN_S), compare=True, completeness=True)
+    about = About("shop", ((START - SPAN_S, START + SPAN_S),), DAYS)
+
+    def usage():
+        return answer_usage(query, SHOP, ask=memory.recall(query, about, ask, now), now=now)
+
+    first = usage()
+    usage()
+    before = ask.number
+    assert usage() == first
+    # What senders reported is read anew.
+    assert ask.number == before + 1
+    insert_events(filled, [Event(timestamp=(START + 5) * 1_000_000)], token="late")
+    requests = first["usage"]["totalRequests"]
+    assert usage()["usage"]["totalRequests"] == requests + 1
+    insert_events(filled, [Event(timestamp=(START - 5) * 1_000_000)], token="late, of the period before")
+    before = usage()["previous"]["usage"]["totalRequests"]
+    assert before == first["previous"]["usage"]["totalRequests"] + 1
+
+
+def test_a_statement_that_is_asked_again_in_one_answer_is_run(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    for _ in range(2):
+        memory.recall("q", WHOLE, ask, NOW)(TOTAL)
+    recalling = memory.recall("q", WHOLE, ask, NOW)
+    recalling(TOTAL)
+    assert ask.number == 2
+    recalling(TOTAL)
+    assert ask.number == 3
+
+
+def test_nothing_is_remembered_while_an_insert_runs(embedded):
+    memory = Memory(10**6)
+
+    def ask(statement):
+        return [(1,)] if "system.processes" in statement.sql else embedded.ask(statement)
+
+    for _ in range(4):
+        count(memory, ask)
+    assert outcomes(memory) == {"used": 0, "read": 0, "unfit": 4}
+
+
+def test_nothing_is_remembered_of_a_range_that_begins_before_the_retention(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    short = About("shop", WHOLE.ranges, (NOW - START) // DAY_S - 1)
+    for _ in range(4):
+        count(memory, ask, about=short)
+    assert ask.number == 4
+
+
+def test_nothing_is_remembered_with_events_that_may_have_expired(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    expires_s = START + 7 + 15_000 * DAY_S
+    insert_events(embedded, [Event(timestamp=(START + 7) * 1_000_000, retention_days=15_000)], token="expires")
+    for now, expected in ((expires_s - SKEW_S - 1, 1), (expires_s - SKEW_S, 2), (expires_s, 3)):
+        about = About("shop", WHOLE.ranges, DAYS)
+        for _ in range(2 if expected == 1 else 1):
+            memory.recall("q", about, ask, now)(TOTAL)
+        assert ask.number == expected + 1
+
+
+def test_a_question_about_a_range_is_not_forgotten_for_events_beside_it(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    for _ in range(2):
+        count(memory, ask)
+    insert_events(embedded, [Event(timestamp=(START + SPAN_S) * 1_000_000)], token="beside")
+    insert_events(embedded, [Event(application="other", timestamp=START * 1_000_000)], token="of another")
+    count(memory, ask)
+    assert ask.number == 2
+
+
+def test_rows_of_values_without_bytes_and_large_ones_are_not_remembered(embedded):
+    memory, ask = Memory(10_000), Counted(embedded)
+    large = Statement("SELECT number FROM numbers(10000)")
+    for _ in range(3):
+        recalling = memory.recall("q", WHOLE, ask, NOW)
+        recalling(BY_DAY)
+        recalling(large)
+    assert ask.number == 6
+    assert held_bytes(memory) == QUESTION_BYTES
+
+
+def test_the_oldest_use_is_forgotten_first_and_the_bound_holds(embedded):
+    memory, ask = Memory(4 * QUESTION_BYTES), Counted(embedded)
+
+    def ask_of(question):
+        memory.recall(question, WHOLE, ask, NOW)(TOTAL)
+        assert held_bytes(memory) <= 4 * QUESTION_BYTES
+
+    for question in ("a", "a", "b", "b"):
+        ask_of(question)
+    ask_of("a")
+    assert ask.number == 4
+    for question in range(10):
+        ask_of(question)
+        ask_of("a")
+    assert ask.number == 14
+    ask_of("b")
+    assert ask.number == 15
+
+
+def test_a_mark_in_the_log_forgets_what_was_remembered(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    for _ in range(2):
+        count(memory, ask)
+    mark_changed(embedded, "shop")
+    count(memory, ask)
+    assert ask.number == 3
+
+
+def test_outcomes_are_a_closed_set(embedded):
+    assert set(outcomes(Memory(1))) == {outcome.value for outcome in Outcome}
