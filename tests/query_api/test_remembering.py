@@ -205,6 +205,14 @@ def test_a_question_about_a_range_is_not_forgotten_for_events_beside_it(embedded
     assert ask.number == 2
 
 
+def test_a_statement_about_times_beyond_the_ranges_is_not_remembered(embedded):
+    memory, ask = Memory(10**6), Counted(embedded)
+    about = About("shop", ((START, START + DAY_S),), DAYS)
+    for _ in range(3):
+        count(memory, ask, about=about)
+    assert ask.number == 3
+
+
 def test_rows_of_values_without_bytes_and_large_ones_are_not_remembered(embedded):
     memory, ask = Memory(10_000), Counted(embedded)
     large = Statement("SELECT number FROM numbers(10000)")

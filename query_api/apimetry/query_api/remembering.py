@@ -63,6 +63,13 @@ class About:
 
     retention_days: int
 
+    def covers(self, statement: Statement) -> bool:
+        """Return whether the times that a statement binds (`rows_sql.range_parameters`) lie in the ranges."""
+        first_us = min(start for start, _ in self.ranges) * 1_000_000
+        last_us = max(end for _, end in self.ranges) * 1_000_000
+        bound = (value for name, value in statement.parameters.items() if name.startswith(("start_us", "end_us")))
+        return all(isinstance(value, int) and first_us <= value <= last_us for value in bound)
+
 
 @dataclass
 class _Remembered:
@@ -104,7 +111,7 @@ class Memory(Collector):
         if version.expires_s is not None and version.expires_s <= now_s + SKEW_S:
             return self._counting(ask)
         rows = known.rows if known.version == version else {}
-        return _Recalling(self, question, _Remembered(version, rows), ask).ask
+        return _Recalling(self, question, about, _Remembered(version, rows), ask).ask
 
     def _counting(self, ask: Ask) -> Ask:
         def counted(statement: Statement) -> Rows:
@@ -170,9 +177,10 @@ class _Recalling:
     Mutable state, under `_lock`: `_asked`, and `_is_settled`, which is None until the first statement must be run.
     """
 
-    def __init__(self, memory: Memory, question: Hashable, known: _Remembered, ask: Ask) -> None:
+    def __init__(self, memory: Memory, question: Hashable, about: About, known: _Remembered, ask: Ask) -> None:
         self._memory = memory
         self._question = question
+        self._about = about
         self._known = known
         self._ask = ask
         self._lock = threading.Lock()
@@ -190,7 +198,7 @@ class _Recalling:
             self._memory.used(self._question)
             remembered: Rows = marshal.loads(packed)  # noqa: S302 - bytes of this process
             return remembered
-        is_settled = not statement.is_live and self._settled()
+        is_settled = not statement.is_live and self._about.covers(statement) and self._settled()
         rows = self._ask(statement)
         version = self._known.version
         outcome = Outcome.unfit

@@ -8,6 +8,7 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.answer import answer_breakdown
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
+from apimetry.query_api.planning.period import ranges_of
 from apimetry.store.statement import Ask
 
 
@@ -25,7 +26,10 @@ class BreakdownHandlers:
         """Answer a table."""
         access = await self._answering.authorize(request)
         query = parse_breakdown(request.query.items(), self._answering.now())
-        return await self._answering.respond(request, access, self._encoded, query, access.application.id)
+        ranges = ranges_of(query.start, query.end, None)
+        return await self._answering.respond(
+            request, access, self._encoded, query, access.application.id, ranges=ranges
+        )
 
     def _encoded(self, ask: Ask, query: BreakdownQuery, application: str) -> bytes:
         with self._answering.engine.between_inserts():
