@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.remembering import DAY_S, QUESTION_BYTES, SKEW_S, About, Memory, Outcome
 from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
@@ -134,8 +135,8 @@ def test_answers_are_those_from_the_events_whatever_changes_between_them(filled)
 
 def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):
     memory, ask, now = Memory(10**6), Counted(filled), NOW
-    query = UsageQuery(Window(START, START + SPAN_S), compare=True, completeness=True)
-    about = About("shop", ((START - SPAN_S, START + SPAN_S),), DAYS)
+    query = UsageQuery(Window(START, START + SPAN_S), compare="previous", completeness=True)
+    about = About("shop", ranges_of(START, START + SPAN_S, "previous"), DAYS)
 
     def usage():
         return answer_usage(query, SHOP, ask=memory.recall(query, about, ask, now), now=now)

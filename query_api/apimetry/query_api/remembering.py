@@ -65,10 +65,11 @@ class About:
 
     def covers(self, statement: Statement) -> bool:
         """Return whether the times that a statement binds (`rows_sql.range_parameters`) lie in the ranges."""
-        first_us = min(start for start, _ in self.ranges) * 1_000_000
-        last_us = max(end for _, end in self.ranges) * 1_000_000
-        bound = (value for name, value in statement.parameters.items() if name.startswith(("start_us", "end_us")))
-        return all(isinstance(value, int) and first_us <= value <= last_us for value in bound)
+        times = [value for name, value in statement.parameters.items() if name.startswith(("start_us", "end_us"))]
+        return all(
+            isinstance(time, int) and any(start * 1_000_000 <= time <= end * 1_000_000 for start, end in self.ranges)
+            for time in times
+        )
 
 
 @dataclass

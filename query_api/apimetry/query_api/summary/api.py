@@ -25,11 +25,12 @@ class SummaryHandlers:
     async def summary(self, request: web.Request) -> web.Response:
         """Answer with totals."""
         access = await self._answering.authorize(request)
-        now = self._answering.now()
-        query = parse_summary(request.query.items(), now)
-        return await self._answering.respond(request, access, self._encoded, query, access.application, now)
+        query = parse_summary(request.query.items(), self._answering.now())
+        ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
+        return await self._answering.respond(request, access, self._encoded, query, access.application, ranges=ranges)
 
-    def _encoded(self, ask: Ask, query: SummaryQuery, application: Application, now: int) -> bytes:
+    def _encoded(self, ask: Ask, query: SummaryQuery, application: Application) -> bytes:
+        now = self._answering.now()
         with self._answering.engine.between_inserts():
             answer = answer_summary(query, application, ask=ask, now=now)
         return encode(answer)
