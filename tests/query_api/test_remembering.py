@@ -1,5 +1,7 @@
 """Remembered rows: the answers are always those from the events, and what is remembered stays within its bounds."""
 
+from __future__ import annotations
+
 import random
 from datetime import datetime, timezone
 

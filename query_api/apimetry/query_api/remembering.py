@@ -163,7 +163,9 @@ class Memory(Collector):
         """Yield the figures of the memory."""
         held = GaugeMetricFamily("apimetry_query_remembered_bytes", "Bytes of remembered rows.")
         statements = CounterMetricFamily(
-            "apimetry_query_remembered_statements", "Statements of rememberable questions.", labels=["outcome"]
+            "apimetry_query_remembered_statements",
+            "Statements of questions that may be remembered.",
+            labels=["outcome"],
         )
         with self._lock:
             held.add_metric([], self._bytes)

@@ -8,7 +8,6 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.answer import answer_breakdown
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
-from apimetry.query_api.planning.period import ranges_of
 from apimetry.store.statement import Ask
 
 
@@ -26,9 +25,15 @@ class BreakdownHandlers:
         """Answer a table."""
         access = await self._answering.authorize(request)
         query = parse_breakdown(request.query.items(), self._answering.now())
-        ranges = ranges_of(query.start, query.end, None)
+        ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
         return await self._answering.respond(
-            request, access, self._encoded, query, access.application.id, ranges=ranges
+            request,
+            access,
+            self._encoded,
+            query,
+            access.application.id,
+            # Which consumers are new or silent depends on events of other times.
+            ranges=None if query.having else ranges,
         )
 
     def _encoded(self, ask: Ask, query: BreakdownQuery, application: str) -> bytes:
