@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from apimetry.cli.running import Services, collector_settings, query_settings
-from apimetry.cli.settings import Settings
+from apimetry.cli.settings import Settings, SettingsError, load
 from apimetry.collector.app import CONTROL, create_app
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
+from apimetry.store.limits import QUERY_LIMITS
 
 
 @pytest.fixture
@@ -50,3 +51,18 @@ def test_a_reload_makes_no_new_data_directory(services, tmp_path):
 )
 def test_pages_show_the_public_address_of_the_collector_or_its_own_on_the_loopback(settings, address, shown):
     assert query_settings(Settings(**settings), address).collector_url == shown
+
+
+def test_what_a_statement_may_spend_is_the_operators_to_set_up_to_what_the_store_allows():
+    settings = Settings(max_query_time_s=5.0, max_query_memory_bytes=2**30)
+    limits = query_settings(settings, None)
+    assert (limits.max_query_time_s, limits.max_query_memory_bytes) == (5.0, 2**30)
+    most = {"APIMETRY_MAX_QUERY_TIME_S": "30", "APIMETRY_MAX_QUERY_MEMORY_BYTES": str(2**32)}
+    loaded = load({}, most)
+    assert (loaded.max_query_time_s, loaded.max_query_memory_bytes) == (
+        QUERY_LIMITS["max_execution_time"],
+        QUERY_LIMITS["max_memory_usage"],
+    )
+    for name, value in most.items():
+        with pytest.raises(SettingsError, match=name):
+            load({}, {name: f"{value}1"})

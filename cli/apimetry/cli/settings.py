@@ -105,6 +105,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             pattern=PUBLIC_ADDRESS,
         ),
     ] = ""
+    # The most are those of the store (`apimetry.store.limits.QUERY_LIMITS`).
+    max_query_time_s: Annotated[
+        float, Meta(description="time that the engine may spend on one statement, seconds; 30 at most", gt=0, le=30)
+    ] = 30.0
+    max_query_memory_bytes: Annotated[
+        int, Meta(description="memory that the engine may use for one statement; 4 GiB at most", ge=2**26, le=2**32)
+    ] = 2 * 2**30
     allow_private_webhooks: Annotated[
         bool, Meta(description="webhooks of alerts may go to private, loopback and link-local addresses")
     ] = False

@@ -55,7 +55,11 @@ class LiveLimits:
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """The settings of the query service. The caller of `create_app` makes them once."""
+    """The settings of the query service. The caller of `create_app` makes them once.
+
+    An operator sets what `apimetry.cli.running.query_settings` passes. The other limits are the service's own: they
+    depend on each other and on the bounds in docs/security.md, so that no option changes one of them alone.
+    """
 
     allowed_origins: tuple[str, ...] = ("*",)
     """Origins whose pages may read responses. ``*`` lets every page read with a key, and no page change anything."""
