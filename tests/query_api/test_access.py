@@ -18,6 +18,7 @@ MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
     ("GET", "/v1/me"): QUERYING,
+    ("GET", "/v1/quality"): QUERYING,
     ("GET", "/v1/developer/usage"): QUERYING,
     ("GET", "/v1/events"): QUERYING,
     ("GET", "/v1/events/live"): QUERYING,

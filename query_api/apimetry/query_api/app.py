@@ -37,6 +37,7 @@ from apimetry.query_api.me.api import MeHandlers
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.overview.api import OverviewHandlers
 from apimetry.query_api.pages.pages import Pages
+from apimetry.query_api.quality.api import QualityHandlers
 from apimetry.query_api.queueing.askers import client_left_middleware
 from apimetry.query_api.queueing.metrics import QueueMetrics
 from apimetry.query_api.settings import QuerySettings
@@ -94,6 +95,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(BreakdownHandlers(answering).routes())
     app.add_routes(SummaryHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
+    app.add_routes(QualityHandlers(answering).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())
     live = LiveHandlers(answering, clock, registry, settings.live)
     app.on_shutdown.append(live.close)

@@ -22,6 +22,8 @@ class SimulatedSender:
     """As the middleware counts: captured when offered, sent and rejected when the answer is read."""
 
     instance: str
+    source: str = ""
+    version: str = ""
     captured: int = 0
     sent: int = 0
     queue: int = 0
@@ -37,7 +39,14 @@ class SimulatedSender:
 
     def send(self, count, rejected=0):
         """One batch: its record in the spool, and what the sender counts afterwards."""
-        counts = Sender(instance=self.instance, captured=self.captured, sent=self.sent, dropped=dict(self.dropped))
+        counts = Sender(
+            self.source,
+            self.version,
+            instance=self.instance,
+            captured=self.captured,
+            sent=self.sent,
+            dropped=dict(self.dropped),
+        )
         batch = Batch(accepted=count - rejected, sender=counts)
         if rejected:
             batch.rejected["invalid"] = rejected

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from apimetry.query_api.me import sql
+from apimetry.query_api.me.sql import texts
+from apimetry.query_api.planning.stored import ends, hours
 from apimetry.store.statement import Ask
 
 KEPT_S = 10
@@ -32,18 +33,18 @@ class Figures:
 
 def read_figures(ask: Ask, applications: Sequence[str]) -> dict[str, Figures]:
     """Return the figures of every application. Blocks while `ask` does."""
-    hours = {application: (first, last) for application, first, last in ask(sql.hours(applications))}
-    if not hours:
+    hours_of = {application: (first, last) for application, first, last in ask(hours(applications))}
+    if not hours_of:
         return dict.fromkeys(applications, Figures())
-    texts = {application: flags for application, *flags in ask(sql.texts(hours))}
+    flags_of = {application: flags for application, *flags in ask(texts(hours_of))}
     figures = dict.fromkeys(applications, Figures())
-    names = list(hours)
+    names = list(hours_of)
     for start in range(0, len(names), _APPLICATIONS_AT_ONCE):
-        part = {name: hours[name] for name in names[start : start + _APPLICATIONS_AT_ONCE]}
-        for application, first_us, last_us, has_urls in ask(sql.ends(part)):
+        part = {name: hours_of[name] for name in names[start : start + _APPLICATIONS_AT_ONCE]}
+        for application, first_us, last_us, has_urls in ask(ends(part)):
             if last_us is not None:
-                flags = map(bool, (*texts.get(application, (0, 0, 0)), has_urls))
-                figures[application] = Figures(first_us or hours[application][0] * 1_000_000, last_us, *flags)
+                flags = map(bool, (*flags_of.get(application, (0, 0, 0)), has_urls))
+                figures[application] = Figures(first_us or hours_of[application][0] * 1_000_000, last_us, *flags)
     return figures
 
 

@@ -19,6 +19,7 @@ those that a killed process captured after its last report. The counts ignore th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import Template
 from typing import Annotated, Final, TypedDict
 
 from msgspec import Meta
@@ -30,23 +31,28 @@ MINUTE_S: Final = 60
 # A living sender with events in its buffer reports sooner than that: its longest backoff is 30 s.
 SILENT_AFTER_S: Final = 300
 
-# One row for each instance that reported in the range. `from` is its last report before the range. Without one, the
-# counts begin at the first report: what the instance sent earlier went to a store without reports.
-_SQL: Final = """
-WITH
+PERIOD: Final = """
     toDateTime({start:UInt32}, 'UTC') AS from_minute,
     toDateTime({end:UInt32}, 'UTC') AS to_minute,
-    if({now:UInt32} = 0, now('UTC'), toDateTime({now:UInt32}, 'UTC')) - {silent_after_s:UInt32} AS silent_before
-SELECT
-    count(),
-    sum(stored),
-    sum(greatest(sent_to - sent_from, stored)),
-    sumMap(mapSubtract(dropped_to, dropped_from)),
-    sumIf(waiting, last < silent_before),
-    sumIf(waiting, last >= silent_before)
-FROM (
+    if({now:UInt32} = 0, now('UTC'), toDateTime({now:UInt32}, 'UTC')) - {silent_after_s:UInt32} AS silent_before"""
+"""The names of times for a WITH; they bind `period_parameters`."""
+
+# The reports of the instances that reported in the range, also those before and after it.
+REPORTS: Final = """
+    FROM sender_reports AS reports
+    WHERE application = {application:String} AND instance IN (
+        SELECT instance FROM sender_reports
+        WHERE application = {application:String} AND minute >= from_minute AND minute < to_minute
+    )"""
+
+# One row for each instance that reported in the range. `from` is its last report before the range. Without one, the
+# counts begin at the first report: what the instance sent earlier went to a store without reports.
+INSTANCES: Final = f"""
     SELECT
         instance,
+        max(reports.source) AS source,
+        max(reports.version) AS version,
+        min(minute) AS first,
         sumIf(reports.stored, minute >= from_minute AND minute < to_minute) AS stored,
         maxIf(sent, minute < to_minute) AS sent_to,
         if(
@@ -61,15 +67,23 @@ FROM (
             last < to_minute,
             greatest(0, toInt64(max(captured)) - toInt64(sent_to) - toInt64(arraySum(mapValues(dropped_to)))),
             0
-        ) AS waiting
-    FROM sender_reports AS reports
-    WHERE application = {application:String} AND instance IN (
-        SELECT instance FROM sender_reports
-        WHERE application = {application:String} AND minute >= from_minute AND minute < to_minute
-    )
-    GROUP BY instance
+        ) AS waiting,
+        greatest(
+            0, toInt64(max(captured)) - toInt64(max(sent)) - toInt64(arraySum(mapValues(maxMap(dropped))))
+        ) AS buffered{REPORTS}
+    GROUP BY instance"""
+_SQL: Final = Template("""
+WITH$period
+SELECT
+    count(),
+    sum(stored),
+    sum(greatest(sent_to - sent_from, stored)),
+    sumMap(mapSubtract(dropped_to, dropped_from)),
+    sumIf(waiting, last < silent_before),
+    sumIf(waiting, last >= silent_before)
+FROM ($instances
 )
-"""
+""").substitute(period=PERIOD, instances=INSTANCES)
 
 
 class Completeness(TypedDict):
@@ -99,24 +113,28 @@ def completeness(application: str, start: int, end: int, *, ask: Ask, now: int =
     `now` is seconds since the epoch, 0 for the store's own clock.
     `share` is stored divided by captured, six decimals, never rounded up to 1; None where nothing was captured.
     """
-    parameters: dict[str, object] = {
-        "application": application,
-        "start": min(start // MINUTE_S * MINUTE_S, _LATEST),
-        "end": min(-(-end // MINUTE_S) * MINUTE_S, _LATEST),
-        "now": now,
-        "silent_after_s": SILENT_AFTER_S,
-    }
+    parameters = period_parameters(application, start, end, now)
     ((senders, stored, delivered, dropped, gone, pending),) = ask(Statement(_SQL, parameters, is_live=True))
-    lost: dict[str, int] = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
-    lost |= {name: count for name, count in _further(delivered - stored, gone).items() if count > 0}
+    lost = losses(dropped, delivered - stored, gone)
     captured = stored + sum(lost.values())
     return {
         "captured": captured,
         "stored": stored,
         "pending": pending,
         "lost": lost,
-        "share": _share(stored, captured),
+        "share": share_of(stored, captured),
         "senders": senders,
+    }
+
+
+def period_parameters(application: str, start: int, end: int, now: int) -> dict[str, object]:
+    """Return the values that PERIOD and REPORTS bind: `[start, end)`, widened to whole minutes."""
+    return {
+        "application": application,
+        "start": min(start // MINUTE_S * MINUTE_S, _LATEST),
+        "end": min(-(-end // MINUTE_S) * MINUTE_S, _LATEST),
+        "now": now,
+        "silent_after_s": SILENT_AFTER_S,
     }
 
 
@@ -124,10 +142,13 @@ def completeness(application: str, start: int, end: int, *, ask: Ask, now: int =
 _LATEST: Final = 2**32 - 1
 
 
-def _further(unaccounted: int, gone: int) -> Mapping[str, int]:
-    return {"unaccounted": unaccounted, "sender_gone": gone}
+def losses(dropped: Mapping[str, int], unaccounted: int, gone: int) -> dict[str, int]:
+    """Return the lost events by reason, without the reasons that took none."""
+    lost = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
+    further = {"unaccounted": unaccounted, "sender_gone": gone}
+    return lost | {name: count for name, count in further.items() if count > 0}
 
 
-def _share(stored: int, captured: int) -> float | None:
-    """Six decimals, rounded down: a single lost event among billions is never called complete."""
+def share_of(stored: int, captured: int) -> float | None:
+    """Return the share with six decimals, rounded down: one lost event among billions is never called complete."""
     return stored * 1_000_000 // captured / 1_000_000 if captured else None
