@@ -12,7 +12,7 @@ NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignor
 PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
 STATIC := query_api/apimetry/query_api/dashboard/static
 
-.PHONY: help run demo test coverage torture host-suites check lock fmt bench build dashboard dashboard-watch clean
+.PHONY: help run demo test coverage torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ bench: .venv/installed-dev ## run the benchmarks
 
 build: .venv/installed-dev ## build the wheel and the source archive
 	APIMETRY_REQUIRE_DASHBOARD=1 $(BIN)/python -m build
+
+types: dashboard/node_modules/.package-lock.json ## make the page's types anew from the OpenAPI document
+	$(BIN)/python dashboard/openapi.py > dashboard/node_modules/openapi.json
+	cd dashboard && $(NODE)/bin/node node_modules/.bin/openapi-typescript node_modules/openapi.json -o src/api/schema.d.ts
 
 dashboard: dashboard/node_modules/.package-lock.json ## build the page into this checkout
 	cd dashboard && $(NODE)/bin/node build.mjs ../$(STATIC)

@@ -27,7 +27,6 @@ async function buildAll() {
   write(join("assets", names.style), style);
   write(join("assets", names.icon), icon);
   const page = readFileSync(join(here, "index.html"), "utf8");
-  // `{root}` stays: the service fills it in, as the page lies at several depths.
   write("index.html", Buffer.from(page.replace(/\{(script|style|icon)\}/g, (_, name) => names[name])));
   write("licenses.txt", Buffer.from(licences()));
 }

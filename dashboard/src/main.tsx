@@ -22,7 +22,6 @@ import { Frame } from "./parts/Frame.tsx";
 import { Keys } from "./parts/Keys.tsx";
 import { Boundary } from "./parts/States.tsx";
 import { credential } from "./session.ts";
-import { openSharedLink } from "./shared_link.ts";
 import { application, clockAheadS, me, startState, view } from "./state.ts";
 
 const PAGE_COMPONENTS: Record<Page, ComponentType> = {
@@ -81,7 +80,6 @@ function followAgain(): void {
 
 applyAppearance();
 dropKeyFromAddress();
-openSharedLink();
 startState();
 followCredential();
 const root = document.getElementById("app");

@@ -5,7 +5,7 @@ import { computed, signal } from "@preact/signals";
 /** What a question is signed with; `kind` says what the page may show. */
 export interface Credential {
   secret: string;
-  kind: "read" | "admin" | "share";
+  kind: "read" | "admin";
 }
 
 const STORED = "apimetry.session";
@@ -56,7 +56,7 @@ function stored(): Credential | null {
     const kept: unknown = JSON.parse(text);
     if (typeof kept !== "object" || kept === null || !("secret" in kept) || !("kind" in kept)) return null;
     const { secret, kind } = kept;
-    if (typeof secret !== "string" || (kind !== "read" && kind !== "admin" && kind !== "share")) return null;
+    if (typeof secret !== "string" || (kind !== "read" && kind !== "admin")) return null;
     return { secret, kind };
   } catch (error) {
     if (error instanceof SyntaxError) return null;

@@ -127,10 +127,10 @@ test("a route whose share of the errors grew comes first, with the reason", () =
     previous: { requests: 1000, errors: before, p95Ms: 10, timeShare: 50 },
   });
   const breakdown = {
-    by: ["route"],
+    by: ["route" as const],
     start: 0,
     end: 1,
-    total: {},
+    total: { requests: 2000, errors: 150 },
     rows: [row("/calm", 10, 10), row("/broken", 140, 10)],
     pagination: { total: 2, limit: 100, offset: 0, hasMore: false },
     estimated: false,

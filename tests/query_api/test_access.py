@@ -12,7 +12,7 @@ ANYONE = frozenset({None, "admin", "write", "read"})
 QUERYING = frozenset({"admin", "read"})
 ADMIN = frozenset({"admin"})
 # The service of these tests has no dashboard: nobody finds its files.
-BUILT = ("/s/{id}", "/assets/{name}", "/licenses.txt")
+BUILT = ("/assets/{name}", "/licenses.txt")
 # A route that is missing here fails the test below.
 MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,

@@ -28,8 +28,7 @@ export function signOut(): void {
 /** Show the login again, as the credential is not valid any more. */
 export function sessionEnded(): void {
   if (credential.value === null) return;
-  signInReason.value =
-    credential.value.kind === "share" ? "This link is not valid any more." : "This key is not valid any more.";
+  signInReason.value = "This key is not valid any more.";
   forget();
   forgetAnswers();
 }

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { onPage } from "../address.ts";
-import type { AlertEvents } from "../api/answers.ts";
+import type { AlertEvents, Rule, RuleList, TestedRule } from "../api/answers.ts";
 import { ApiError, change } from "../api/client.ts";
 import { addApplication, question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
@@ -16,7 +16,7 @@ import { Table } from "../parts/Table.tsx";
 import { adminKey, credential } from "../session.ts";
 import { application, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { type Rule, RuleEditor, thresholdWords } from "./RuleEditor.tsx";
+import { RuleEditor, thresholdWords } from "./RuleEditor.tsx";
 import { Unlock } from "./Unlock.tsx";
 
 const TABS = ["rules", "history", "edit"] as const;
@@ -60,7 +60,7 @@ function rulesAddress(): string {
 }
 
 function Rules({ canWrite }: { canWrite: boolean }) {
-  const resource = useQuestion<{ alerts: Rule[] }>(application.value === null ? null : rulesAddress());
+  const resource = useQuestion<RuleList>(application.value === null ? null : rulesAddress());
   const problem = useSignal("");
   const rules = resource.value.data?.alerts;
   useEffect(() => {
@@ -69,12 +69,7 @@ function Rules({ canWrite }: { canWrite: boolean }) {
   const act = async (method: string, address: string, body?: unknown) => {
     problem.value = "";
     try {
-      const answer = await change<{ delivered?: boolean; status?: number; error?: string } | null>(
-        method,
-        address,
-        body,
-        adminKey.value ?? undefined,
-      );
+      const answer = await change<Partial<TestedRule> | null>(method, address, body, adminKey.value ?? undefined);
       if (answer?.delivered !== undefined) {
         problem.value = answer.delivered
           ? `The test arrived (${answer.status}).`

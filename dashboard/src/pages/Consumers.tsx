@@ -9,13 +9,12 @@ import { seriesToken } from "../charts/colours.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
-import { openDialog } from "../parts/dialogs.ts";
 import { Link, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
-import { application, frame, me, showWith, view } from "../state.ts";
+import { application, frame, showWith, view } from "../state.ts";
 import {
   BYTES,
   CHANGE,
@@ -188,23 +187,11 @@ function ConsumerTable() {
 
 function Consumer({ consumer }: { consumer: string }) {
   const also: Filter[] = [{ field: "consumer_id", value: consumer, kind: "is" }];
-  const isShare = me.value?.kind === "share";
   return (
     <>
-      {!isShare && (
-        <p class="actions">
-          <button
-            type="button"
-            onClick={() => {
-              showWith({ filters: [...view.value.filters.filter(({ field }) => field !== "consumer_id"), ...also] });
-              openDialog.value = "share";
-            }}
-          >
-            Share with this consumer
-          </button>
-          <Link to={onPage(view.value, "settings", { tab: "delete" })}>Delete this consumer's data</Link>
-        </p>
-      )}
+      <p class="actions">
+        <Link to={onPage(view.value, "settings", { tab: "delete" })}>Delete this consumer's data</Link>
+      </p>
       <Tiles also={also} />
       <div class="grid two">
         <RequestsPanel also={also} />

@@ -2,37 +2,13 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import type { OneRule, Preview, Rule } from "../api/answers.ts";
 import { ApiError, ask, change } from "../api/client.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { adminKey } from "../session.ts";
 import { application, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-
-export interface Rule {
-  id: string;
-  application: string;
-  name: string;
-  metric: string;
-  percentile: number | null;
-  threshold: number | null;
-  direction: string | null;
-  include: string[];
-  exclude: string[];
-  windowS: number;
-  minimumRequests: number;
-  cooldownS: number;
-  webhookUrl?: string | null;
-  paused: boolean;
-  state: { status: string; since: string | null; lastValue: number | null; lastMeasuredAt: string | null };
-}
-
-interface Preview {
-  points: [number, number | null][];
-  threshold: number | null;
-  firings: { at: string; until: string | null; peak: number | null }[];
-  evaluated: number;
-}
 
 export const METRICS: Record<string, { words: string; unit: string }> = {
   error_rate: { words: "error rate", unit: "%" },
@@ -88,10 +64,10 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
   useEffect(() => {
     if (ruleId === null) return;
     const giveUp = new AbortController();
-    ask<Rule>(`api/alerts/${encodeURIComponent(ruleId)}`, giveUp.signal).then(
-      (rule) => {
-        draft.value = draftOf(rule);
-        filters.value = { include: rule.include, exclude: rule.exclude };
+    ask<OneRule>(`api/alerts/${encodeURIComponent(ruleId)}`, giveUp.signal).then(
+      ({ alert }) => {
+        draft.value = draftOf(alert);
+        filters.value = { include: alert.include, exclude: alert.exclude };
       },
       (error: unknown) => {
         if (error instanceof ApiError) problem.value = error.message;

@@ -1,9 +1,9 @@
-/** Settings: applications, keys, organization, links, deletion, this browser. Changes need an admin key. */
+/** Settings: applications, keys, organization, deletion, this browser. Changes need an admin key. */
 
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import type { Application } from "../api/answers.ts";
+import type { ApplicationList, KeyList, NewKey, OneOrganization } from "../api/answers.ts";
 import { ApiError, change } from "../api/client.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
@@ -11,7 +11,7 @@ import { formatCount, formatExact } from "../format.ts";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential, lockSettings } from "../session.ts";
-import { application, me, showWith, view } from "../state.ts";
+import { application, showWith, view } from "../state.ts";
 import { seenText } from "./figures.tsx";
 import { Unlock } from "./Unlock.tsx";
 
@@ -19,7 +19,6 @@ const TABS = {
   applications: "Applications",
   keys: "Keys",
   organization: "Organization",
-  links: "Links",
   delete: "Delete data",
   browser: "This browser",
 } as const;
@@ -62,7 +61,6 @@ function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
     applications: Applications,
     keys: Keys,
     organization: Organization,
-    links: Links,
     delete: Deletion,
   };
   const Shown = parts[tab];
@@ -116,7 +114,7 @@ function Section({ title, children }: { title: string; children: ComponentChildr
 }
 
 function Applications() {
-  const managed = useManaged<{ applications: Application[] }>("api/applications?limit=1000");
+  const managed = useManaged<ApplicationList>("api/applications?limit=1000");
   const name = useSignal("");
   return (
     <Section title="Applications">
@@ -205,20 +203,8 @@ function Field({ label, value, save }: { label: string; value: string; save: (te
   );
 }
 
-interface Key {
-  id: string;
-  kind: string;
-  application: string | null;
-  name: string;
-  firstCharacters: string;
-  createdAt: string | null;
-  expiresAt: string | null;
-  revokedAt: string | null;
-  lastUsedAt: string | null;
-}
-
 function Keys() {
-  const managed = useManaged<{ keys: Key[] }>("api/keys?limit=1000");
+  const managed = useManaged<KeyList>("api/keys?limit=1000");
   const kind = useSignal("read");
   const name = useSignal("");
   const made = useSignal("");
@@ -229,14 +215,14 @@ function Keys() {
         name: name.value,
         ...(kind.value === "admin" ? {} : { application: application.value?.id }),
       };
-      const answer = await change<{ key: string }>("POST", "api/keys", body, adminKey.value ?? undefined);
-      made.value = answer.key;
+      const answer = await change<NewKey>("POST", "api/keys", body, adminKey.value ?? undefined);
+      made.value = answer.secret;
       await managed.load();
     });
   const rotate = (id: string) =>
     managed.run(async () => {
-      const answer = await change<{ key: string }>("POST", `api/keys/${id}/rotate`, {}, adminKey.value ?? undefined);
-      made.value = answer.key;
+      const answer = await change<NewKey>("POST", `api/keys/${id}/rotate`, {}, adminKey.value ?? undefined);
+      made.value = answer.secret;
       await managed.load();
     });
   return (
@@ -323,16 +309,10 @@ function Keys() {
   );
 }
 
-interface Organization {
-  id: string;
-  name: string;
-  plan: Record<string, unknown>;
-}
-
 function Organization() {
-  const managed = useManaged<Organization>("api/organization");
+  const managed = useManaged<OneOrganization>("api/organization");
   const calls = useManaged<Record<string, unknown>>("api/analytics/overview");
-  const data = managed.data.value;
+  const data = managed.data.value?.organization ?? null;
   return (
     <Section title="Organization">
       <Problem text={managed.problem.value || calls.problem.value} />
@@ -368,48 +348,6 @@ function flat(value: Record<string, unknown>, prefix = ""): [string, unknown][] 
       return flat(member as Record<string, unknown>, `${prefix}${name}.`);
     return [[`${prefix}${name}`, member]];
   });
-}
-
-interface Share {
-  id: string;
-  name: string;
-  application: string;
-  expiresAt: string;
-  lastUsedAt: string | null;
-  revokedAt: string | null;
-}
-
-function Links() {
-  const managed = useManaged<{ shares: Share[] }>("api/shares?limit=1000");
-  const shares = (managed.data.value?.shares ?? []).filter(({ revokedAt }) => (revokedAt ?? null) === null);
-  return (
-    <Section title="Links">
-      <Problem text={managed.problem.value} />
-      {shares.length === 0 ? (
-        <p class="state">No link is shared. “Share” above makes one of the view that it stands on.</p>
-      ) : (
-        <Table
-          caption="Links that are shared"
-          rows={shares}
-          keyOf={({ id }) => id}
-          columns={[
-            { title: "Name", cell: (share) => share.name },
-            { title: "Application", isMinor: true, cell: (share) => share.application },
-            { title: "Ends", cell: (share) => seenText(share.expiresAt) },
-            { title: "Last used", cell: (share) => seenText(share.lastUsedAt) },
-            {
-              title: "",
-              cell: (share) => (
-                <button type="button" class="danger" onClick={() => managed.act("DELETE", `api/shares/${share.id}`)}>
-                  Revoke
-                </button>
-              ),
-            },
-          ]}
-        />
-      )}
-    </Section>
-  );
 }
 
 function Deletion() {
@@ -535,13 +473,11 @@ function Browser() {
         />
         Single keys such as <kbd>f</kbd> work
       </label>
-      {me.value?.kind !== "share" && (
-        <p class="actions">
-          <button type="button" onClick={signOut}>
-            Sign out
-          </button>
-        </p>
-      )}
+      <p class="actions">
+        <button type="button" onClick={signOut}>
+          Sign out
+        </button>
+      </p>
     </Section>
   );
 }

@@ -5,7 +5,7 @@ import type { Quality } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { formatExact } from "../format.ts";
-import { frame, me, view } from "../state.ts";
+import { frame, view } from "../state.ts";
 import { Link } from "./Link.tsx";
 
 /** Return the words and the tone of a completeness. */
@@ -23,18 +23,15 @@ export function Badge() {
   const minuteS = 60;
   const { startS, endS } = frame.value;
   const span = { startS: Math.floor(startS / minuteS) * minuteS, endS: Math.ceil(endS / minuteS) * minuteS };
-  const isShare = me.value?.kind === "share";
   const quality = useQuestion<Quality>(
-    isShare
-      ? null
-      : question(
-          "v1/quality",
-          { granularity: Math.max(60, Math.ceil((endS - startS) / 100 / 60) * 60) },
-          { span, isUnfiltered: true },
-        ),
+    question(
+      "v1/quality",
+      { granularity: Math.max(60, Math.ceil((endS - startS) / 100 / 60) * 60) },
+      { span, isUnfiltered: true },
+    ),
   );
   const data = quality.value.data;
-  if (isShare || data === null) return null;
+  if (data === null) return null;
   const { text, tone } = badgeOf(data.total);
   return (
     <Link to={onPage(view.value, "quality")} class={`badge ${tone}`}>

@@ -7,12 +7,11 @@ import { signOut } from "../api/sign_in.ts";
 import { filterWords, slownessText } from "../filters.ts";
 import { visibleText } from "../format.ts";
 import { RANGES } from "../ranges.ts";
-import { chooseZone, frame, me, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
+import { chooseZone, frame, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone, formatTime } from "../zones.ts";
 import { openDialog } from "./dialogs.ts";
 import { FilterDialog } from "./FilterDialog.tsx";
 import { RangeDialog } from "./RangeDialog.tsx";
-import { ShareDialog } from "./ShareDialog.tsx";
 
 const COMPARISON_WORDS: Record<Comparison, string> = {
   previous: "period before",
@@ -24,7 +23,6 @@ const COMPARISON_WORDS: Record<Comparison, string> = {
 export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement | null>; title: string }) {
   const isOpen = useSignal(false);
   const { range, span, compare, filters, slowness } = view.value;
-  const fixed = me.value?.fixed ?? null;
   const { startS, endS } = frame.value;
   const dialog = openDialog.value;
   const filterCount = filters.length + (slowness === null ? 0 : 1);
@@ -111,33 +109,14 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
           <button type="button" class="quiet" onClick={() => navigator.clipboard.writeText(pinnedLink())}>
             Copy link
           </button>
-          {me.value?.kind !== "share" && (
-            <button
-              type="button"
-              class="quiet"
-              onClick={() => {
-                openDialog.value = "share";
-              }}
-            >
-              Share
-            </button>
-          )}
           <ZonePicker />
-          {me.value?.kind !== "share" && (
-            <button type="button" class="quiet" onClick={() => signOut()}>
-              Sign out
-            </button>
-          )}
+          <button type="button" class="quiet" onClick={signOut}>
+            Sign out
+          </button>
         </div>
       </div>
-      {(filterCount > 0 || span !== null || fixed !== null) && (
+      {(filterCount > 0 || span !== null) && (
         <div class="bar-line chips">
-          {fixed !== null && (
-            <span class="chip fixed">
-              Shared view
-              {fixed.until === null ? "" : ` until ${formatTime(fixed.until, zone.value)}`}. Filters are fixed.
-            </span>
-          )}
           {span !== null && (
             <Chip
               words={`${formatTime(startS, zone.value)} to ${formatTime(endS, zone.value)}`}
@@ -161,7 +140,6 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
       )}
       {dialog === "filter" && <FilterDialog />}
       {dialog === "range" && <RangeDialog />}
-      {dialog === "share" && <ShareDialog />}
     </div>
   );
 }

@@ -47,13 +47,12 @@ export function Frame({ children }: { children: ComponentChildren }) {
     if (firstPlace.current !== place) heading.current?.focus({ preventScroll: true });
     firstPlace.current = place;
   }, [place, title]);
-  const isShare = me.value?.kind === "share";
   return (
     <div class="frame">
       <a class="skip" href="#main">
         Skip to the figures
       </a>
-      {!isShare && <Rail />}
+      <Rail />
       <div class="column">
         <Bar heading={heading} title={title} />
         {badParts.value.length > 0 && (

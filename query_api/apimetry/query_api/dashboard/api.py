@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from apimetry.query_api.dashboard.files import Files
+from apimetry.query_api.dashboard.files import Files, Site
 from apimetry.query_api.dashboard.headers import ASSET_HEADERS, PAGE_HEADERS
 from apimetry.serving.errors import Handler, NotFound
 
@@ -20,11 +20,10 @@ class DashboardHandlers:
         self._files = files or Files()
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes of the page, of shared links, and of the assets."""
+        """Return the routes of the page and of the assets."""
         return [
             web.get("/", self.page),
             *(web.get(f"/{name}", self.page) for name in PAGES),
-            web.get("/s/{id}", self.shared),
             web.get("/assets/{name}", self.asset),
             web.get("/licenses.txt", self.licenses),
         ]
@@ -34,14 +33,7 @@ class DashboardHandlers:
         site = self._files.site()
         if site is None:
             return await self._fallback(request)
-        return _page(request, *site.page_at(0))
-
-    async def shared(self, request: web.Request) -> web.StreamResponse:
-        """Answer the page for a shared link, whose token is in the part of the address that is never sent."""
-        site = self._files.site()
-        if site is None:
-            raise NotFound("This installation has no dashboard")
-        return _page(request, *site.page_at(1))
+        return _page(request, site)
 
     async def asset(self, request: web.Request) -> web.Response:
         """Answer an asset in the smallest encoding that the client accepts."""
@@ -63,8 +55,8 @@ class DashboardHandlers:
         return web.Response(text=site.licenses, content_type="text/plain")
 
 
-def _page(request: web.Request, body: bytes, etag: str) -> web.Response:
-    headers = {**PAGE_HEADERS, "ETag": etag}
-    if request.headers.get("If-None-Match") == etag:
+def _page(request: web.Request, site: Site) -> web.Response:
+    headers = {**PAGE_HEADERS, "ETag": site.etag}
+    if request.headers.get("If-None-Match") == site.etag:
         return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers={**headers, "Content-Type": "text/html; charset=utf-8"})
+    return web.Response(body=site.page, headers={**headers, "Content-Type": "text/html; charset=utf-8"})

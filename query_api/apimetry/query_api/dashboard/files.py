@@ -35,16 +35,12 @@ class Asset:
 
 @dataclass(frozen=True)
 class Site:
-    """All files of one build: the page with a gap for its root, and the assets by name."""
+    """All files of one build: the page with its ETag, and the assets by name."""
 
-    page: str
+    page: bytes
+    etag: str
     assets: Mapping[str, Asset]
     licenses: str
-
-    def page_at(self, depth: int) -> tuple[bytes, str]:
-        """Return the page for a path with `depth` slashes below the root, and its ETag."""
-        body = self.page.replace("{root}", "../" * depth).encode()
-        return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
 class Files:
@@ -71,7 +67,9 @@ def _read(folder: Path) -> Site:
         path.name: _asset(path) for path in (folder / "assets").iterdir() if path.suffix not in dict(_ENCODINGS)
     }
     licenses = (folder / "licenses.txt").read_text(encoding="utf-8")
-    return Site((folder / "index.html").read_text(encoding="utf-8"), MappingProxyType(assets), licenses)
+    page = (folder / "index.html").read_bytes()
+    etag = f'"{hashlib.sha256(page).hexdigest()[:16]}"'
+    return Site(page, etag, MappingProxyType(assets), licenses)
 
 
 def _asset(path: Path) -> Asset:

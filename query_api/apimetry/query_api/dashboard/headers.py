@@ -6,12 +6,11 @@ other host, no frame around it, no string that becomes a script.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors};"
+    " manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _COMMON: Final = {
@@ -24,7 +23,7 @@ _COMMON: Final = {
 
 PAGE_HEADERS: Final = {
     **_COMMON,
-    "Content-Security-Policy": _POLICY.format(ancestors="'none'"),
+    "Content-Security-Policy": _POLICY,
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",
 }
@@ -32,14 +31,3 @@ PAGE_HEADERS: Final = {
 
 ASSET_HEADERS: Final = {**_COMMON, "Cache-Control": "public, max-age=31536000, immutable"}
 """An asset's name has the hash of its content, so a browser may keep it for ever."""
-
-
-def embedding_headers(origins: Sequence[str]) -> dict[str, str]:
-    """Return the headers of a page that pages of `origins` alone may frame; without origins, none may."""
-    ancestors = " ".join(origins) or "'none'"
-    headers = {**PAGE_HEADERS, "Content-Security-Policy": _POLICY.format(ancestors=ancestors)}
-    if origins:
-        del headers["X-Frame-Options"]
-        # The frame around it is of another origin by design.
-        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return headers

@@ -1,0 +1,204 @@
+"""What a person does with the dashboard: sign in, keys, ranges, addresses; and what it says when things fail."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.test_pages import PAGES, settled
+from tests.support import browser as browsers
+from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running
+
+GO = dict(
+    zip(
+        ("Overview", "Routes", "Consumers", "Errors", "Latency", "Requests", "Alerts", "Data quality", "Settings"),
+        "orcelqads",
+        strict=True,
+    )
+)
+
+
+def test_a_key_opens_the_page_and_signing_out_forgets_it(visit):
+    looked = visit(key=None)
+    page = looked.open()
+    page.get_by_label("Read or admin key").fill(READ_KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    settled(page)
+    assert READ_KEY not in page.url
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Read or admin key")).to_be_visible()
+    assert (
+        page.evaluate(
+            "sessionStorage.length + [...Object.keys(localStorage)].filter((k) => k.includes('session')).length"
+        )
+        == 0
+    )
+
+
+@pytest.mark.parametrize(("key", "words"), [("apimetry_r_" + "x" * 37, "not valid"), (WRITE_KEY, "write key")])
+def test_a_key_that_may_not_look_is_refused_with_the_reason(visit, key, words):
+    looked = visit(key=None)
+    page = looked.open()
+    page.get_by_label("Read or admin key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    # The browser writes each refused answer to its console.
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_a_key_in_the_address_is_removed_unread(visit):
+    page = visit(key=None).open(f"routes?range=7d&key={READ_KEY}")
+    expect(page.get_by_role("status")).to_contain_text("removed and not used")
+    assert "key=" not in page.url
+    assert page.url.endswith("routes?range=7d")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_g_and_a_letter_go_to_every_page_and_back_returns(visit):
+    page = visit().open()
+    settled(page)
+    for title, letter in GO.items():
+        page.keyboard.press("g")
+        page.keyboard.press(letter)
+        expect(page.locator("h1")).to_have_text(title)
+        settled(page)
+    for title in reversed(list(GO)[1:-1]):
+        page.go_back()
+        expect(page.locator("h1")).to_have_text(title)
+
+
+def test_keys_add_a_filter_choose_a_range_and_show_their_list(visit):
+    page = visit().open("?range=7d")
+    settled(page)
+    page.keyboard.press("f")
+    dialog = page.get_by_role("dialog", name="Add a filter")
+    dialog.get_by_label("Value").fill("/v1/check")
+    dialog.get_by_role("button", name="/v1/checkout").click()
+    expect(page.locator(".chip")).to_contain_text("route is /v1/checkout")
+    page.keyboard.press("Escape")
+    expect(page.locator(".chip")).to_have_count(0)
+    page.keyboard.press("t")
+    page.get_by_role("dialog", name="Range").get_by_role("button", name="Last 30 days").click()
+    assert "range=30d" in page.url
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Copy link")
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    assert "vs=" in page.url
+    page.keyboard.press("[")
+    assert re.search(r"start=\d+&end=\d+", page.url)
+    settled(page)
+
+
+def test_the_palette_finds_pages_routes_and_consumers(visit):
+    page = visit().open("?range=7d")
+    settled(page)
+    page.keyboard.press("Control+k")
+    box = page.get_by_role("combobox", name=re.compile("Page, route"))
+    box.fill("acme")
+    expect(page.get_by_role("option", name=re.compile("acme-prod"))).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("acme-prod")
+    settled(page)
+
+
+def test_arrows_walk_a_chart_and_enter_zooms(visit):
+    page = visit().open("?range=24h")
+    settled(page)
+    plot = page.get_by_role("img", name=re.compile("Requests by status"))
+    plot.focus()
+    page.keyboard.press("End")
+    expect(page.locator("[aria-live=polite]")).to_contain_text("2xx")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    assert re.search(r"start=\d+&end=\d+", page.url)
+    settled(page)
+
+
+def test_an_address_that_cannot_be_read_shows_the_rest_and_says_which_part(visit):
+    page = visit().open("routes?range=2h&is=colour%3Ared&is=method%3AGET")
+    expect(page.get_by_role("alert")).to_contain_text("range=2h; is=colour:red")
+    expect(page.locator(".chip")).to_contain_text("method is GET")
+    settled(page)
+
+
+def test_a_filter_that_nothing_passes_says_so_and_can_be_removed(visit):
+    page = visit().open("?range=7d&is=route%3A%2Fnowhere")
+    settled(page)
+    expect(page.get_by_text("No request passes these filters").first).to_be_visible()
+    page.get_by_role("button", name="Remove route is /nowhere").first.click()
+    expect(page.locator(".chip")).to_have_count(0)
+    settled(page)
+
+
+def test_a_range_without_requests_says_when_the_last_one_was(visit):
+    page = visit().open("?start=1413295200&end=1413298800")
+    settled(page)
+    expect(page.get_by_text("The last one was at").first).to_be_visible()
+    page.get_by_role("button", name="Go there").first.click()
+    settled(page)
+    expect(page.get_by_text("The last one was at")).to_have_count(0)
+
+
+def test_settings_need_an_admin_key_and_make_a_key_that_is_shown_once(visit, admin_key):
+    page = visit().open("settings?tab=keys")
+    page.get_by_label("This needs an admin key").fill(admin_key)
+    page.get_by_role("button", name="Enter").click()
+    page.get_by_label("Name", exact=True).fill("for the test")
+    page.get_by_role("button", name="Make").click()
+    expect(page.locator(".once code")).to_contain_text("apimetry_r_")
+    row = page.locator("tr", has_text="for the test")
+    row.get_by_role("button", name="Revoke").click()
+    expect(row).to_have_count(0)
+    page.reload()
+    expect(page.get_by_label("This needs an admin key")).to_be_visible()
+
+
+def test_before_the_first_event_the_page_waits_and_then_shows_it(tmp_path, chromium):
+    from tests.dashboard.conftest import send
+
+    with running("serve", data_dir=tmp_path, **BOOTSTRAP) as serve:
+        looked = browsers.Visit(chromium, serve.query_url, READ_KEY)
+        page = looked.open()
+        expect(page.get_by_text("Waiting for the first event.")).to_be_visible()
+        expect(page.locator("pre")).to_contain_text("ASGIMiddleware")
+        page.get_by_role("tab", name="Flask").click()
+        expect(page.locator("pre")).to_contain_text("WSGIMiddleware")
+        now = page.evaluate("Date.now() / 1000")
+        send(
+            serve.collector_url,
+            [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],
+        )
+        expect(page.get_by_text("Requests by status")).to_be_visible()
+        settled(page)
+        looked.close()
+
+
+def test_a_service_that_is_away_leaves_the_old_numbers_and_says_so(tmp_path, chromium):
+    from tests.dashboard.conftest import send
+
+    with running("serve", data_dir=tmp_path, **BOOTSTRAP) as serve:
+        looked = browsers.Visit(chromium, serve.query_url, READ_KEY)
+        looked.open("docs")
+        now = looked.page.evaluate("Date.now() / 1000")
+        send(
+            serve.collector_url,
+            [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],
+        )
+        page = looked.open("?range=1h")
+        expect(page.locator(".tile", has_text="Requests").first).to_contain_text("1")
+        settled(page)
+        assert serve.stop() == 0
+        page.keyboard.press("r")
+        expect(page.get_by_text("Not reachable").first).to_be_visible()
+        expect(page.locator(".tile", has_text="Requests").first).to_contain_text("1")
+        looked.problems = [text for text in looked.problems if "ERR_CONNECTION_REFUSED" not in text]
+        looked.close()
+
+
+def test_every_page_is_named_in_the_tests():
+    assert set(PAGES.values()) == set(GO)

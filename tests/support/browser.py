@@ -1,0 +1,87 @@
+"""A real Chromium that looks at a real `apimetry serve`. It fails a test on what no page may do.
+
+`APIMETRY_TEST_CHROMIUM` names the browser; else it is Debian's. Without one, the tests of the dashboard are skipped
+by name; with `APIMETRY_TEST_REQUIRE_CHROMIUM=1`, as in CI, they fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = Path(os.environ.get("APIMETRY_TEST_CHROMIUM", "/usr/bin/chromium"))
+IS_REQUIRED = os.environ.get("APIMETRY_TEST_REQUIRE_CHROMIUM") == "1"
+SCREENS = os.environ.get("APIMETRY_TEST_SCREENS")
+"""A folder for screenshots; without it, none is kept."""
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Reports of the policy are events of the page: they are kept for the test.
+_NOTE_REPORTS = """
+addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+
+
+@contextmanager
+def running_chromium():
+    """Run one browser for many pages."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page in a context of its own, signed in with a key. `problems` must be empty when the test ends."""
+
+    def __init__(self, browser, base_url, key, kind="read", **context_options):
+        self.base_url = base_url
+        self.problems = []
+        options = {"viewport": {"width": 1440, "height": 1000}, "timezone_id": "UTC", **context_options}
+        self.context = browser.new_context(**options)
+        self.context.set_default_timeout(15_000)
+        self.context.add_init_script(_NOTE_REPORTS)
+        if key is not None:
+            kept = json.dumps({"secret": key, "kind": kind})
+            self.context.add_init_script(f"sessionStorage.setItem('apimetry.session', {json.dumps(kept)})")
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+        self.page.on("request", self._request)
+
+    def open(self, path=""):
+        """Go to a path below the root, and return the page."""
+        self.page.goto(f"{self.base_url}/{path}")
+        return self.page
+
+    def close(self):
+        self.context.close()
+        assert self.problems == []
+
+    def keep_screen(self, name):
+        if SCREENS:
+            Path(SCREENS).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=f"{SCREENS}/{name}.png")
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.problems.append(f"console: {message.text}")
+
+    def _request(self, request):
+        if urlsplit(request.url).scheme not in ("blob", "data") and not request.url.startswith(self.base_url):
+            self.problems.append(f"request to another origin: {request.url}")
