@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from apimetry.store.accounts.records import Application
 from apimetry.store.clock import utc_now
 from apimetry.store.errors import RecordNotFound
+from apimetry.store.named_rows import named, select
 from apimetry.store.versions import Columns, Versions
 
 if TYPE_CHECKING:
@@ -52,10 +53,20 @@ class Job:
     finished_at: datetime | None = None
 
 
-_JOBS: Final = (
-    "SELECT id, organization_id, application_id, kind, created_at, start_us, end_us, consumer_id, retention_days,"
-    " state, finished_at FROM jobs FINAL"
+_COLUMNS: Final = (
+    "id",
+    "organization_id",
+    "application_id",
+    "kind",
+    "created_at",
+    "start_us",
+    "end_us",
+    "consumer_id",
+    "retention_days",
+    "state",
+    "finished_at",
 )
+_JOBS: Final = select("jobs", _COLUMNS)
 
 
 class Jobs:
@@ -129,16 +140,6 @@ def _columns(job: Job) -> Columns:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    return Job(
-        id=row[0],
-        organization_id=row[1],
-        application_id=row[2],
-        kind=JobKind(row[3]),
-        created_at=row[4],
-        start_us=row[5],
-        end_us=row[6],
-        consumer_id=row[7],
-        retention_days=row[8],
-        state=JobState(row[9]),
-        finished_at=row[10],
-    )
+    """Return the job of a row of _JOBS."""
+    values = named(_COLUMNS, row)
+    return Job(**{**values, "kind": JobKind(values["kind"]), "state": JobState(values["state"])})

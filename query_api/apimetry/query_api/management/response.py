@@ -23,8 +23,8 @@ from apimetry.store.accounts.records import (
     days_or_none,
 )
 
-# The largest UInt32, the store's type.
-MAX_APPLICATIONS = 2**32 - 1
+# The largest UInt32, the store's type for a plan's applications.
+_LARGEST_PLAN = 2**32 - 1
 
 # The store checks a name and an id, so that its message says what is allowed: the document alone has their limits.
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_NAME_CHARACTERS})]
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
     name: Name
     max_buckets: Annotated[
-        Annotated[int, Meta(ge=1, le=MAX_APPLICATIONS)] | None, Meta(description="Null: no limit.")
+        Annotated[int, Meta(ge=1, le=_LARGEST_PLAN)] | None, Meta(description="Null: no limit.")
     ] = None
     max_retention_days: Annotated[RetentionDays | None, Meta(description="Null: no limit.")] = None
     max_api_calls: Annotated[Amount | None, Meta(description="By the month. Null: no limit.")] = None

@@ -20,6 +20,8 @@ from apimetry.store.accounts.record_rows import (
     ORGANIZATIONS,
     application_columns,
     application_of,
+    hash_of,
+    is_deleted,
     key_columns,
     key_of,
     organization_columns,
@@ -130,7 +132,7 @@ class Accounts:
     def application(self, application_id: str) -> Application:
         """Return one application; raises RecordNotFound."""
         row = self._application_row(application_id)
-        if row is None or row[-1]:
+        if row is None or is_deleted(row):
             raise RecordNotFound(f"there is no application {application_id!r}")
         return application_of(row)
 
@@ -332,7 +334,7 @@ class Accounts:
         used = self._store.query(
             "SELECT maxOrNull(last_used_at) FROM key_uses WHERE key_id = {id:String}", {"id": key_id}
         )
-        return key_of(rows[0], used[0][0]), rows[0][9]
+        return key_of(rows[0], used[0][0]), hash_of(rows[0])
 
     def _check_applications(self, organization_id: str, plan: Plan, *, more: int = 0) -> None:
         count = len(self.applications(organization_id)) + more

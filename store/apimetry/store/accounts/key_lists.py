@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from apimetry.store.accounts.record_rows import KEYS, key_of
+from apimetry.store.accounts.record_rows import KEYS, hash_of, id_of, key_of
 from apimetry.store.accounts.records import MAX_ENDED_KEYS_LISTED, Key
 
 if TYPE_CHECKING:
@@ -56,4 +56,4 @@ def _keys_with_hashes(store: Store, condition: str, parameters: Mapping[str, obj
         )
     )
     rows = store.query(f"{KEYS} WHERE {condition}", parameters)
-    return [(key_of(row, uses.get(row[0])), row[9]) for row in rows]
+    return [(key_of(row, uses.get(id_of(row))), hash_of(row)) for row in rows]

@@ -6,27 +6,56 @@ from datetime import datetime
 from typing import Any, Final
 
 from apimetry.store.accounts.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.named_rows import named, select
 from apimetry.store.versions import Columns
 
 _TIME: Final = "DateTime64(3, 'UTC')"
 
-ORGANIZATIONS: Final = (
-    "SELECT id, name, plan, max_applications, max_retention_days, max_calls_per_month, created_at"
-    " FROM organizations FINAL"
+_ORGANIZATION: Final = (
+    "id",
+    "name",
+    "plan",
+    "max_applications",
+    "max_retention_days",
+    "max_calls_per_month",
+    "created_at",
 )
-APPLICATIONS: Final = (
-    "SELECT id, organization_id, name, retention_days, per_minute, per_hour, per_day, created_at, target_ms, deleted"
-    " FROM applications FINAL"
+_APPLICATION: Final = (
+    "id",
+    "organization_id",
+    "name",
+    "retention_days",
+    "per_minute",
+    "per_hour",
+    "per_day",
+    "created_at",
+    "target_ms",
+    "deleted",
 )
-KEYS: Final = (
-    "SELECT id, kind, organization_id, application_id, name, first_characters, created_at, expires_at, revoked_at,"
-    " toString(sha256) AS sha256 FROM keys FINAL"
+_KEY: Final = (
+    "id",
+    "kind",
+    "organization_id",
+    "application_id",
+    "name",
+    "first_characters",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+    "toString(sha256)",
 )
+ORGANIZATIONS: Final = select("organizations", _ORGANIZATION)
+APPLICATIONS: Final = select("applications", _APPLICATION)
+KEYS: Final = select("keys", _KEY)
 
 
 def organization_of(row: tuple[Any, ...]) -> Organization:
     """Return the organization of a row of ORGANIZATIONS."""
-    return Organization(row[0], row[1], Plan(*row[2:6]), row[6])
+    values = named(_ORGANIZATION, row)
+    plan = Plan(
+        values["plan"], values["max_applications"], values["max_retention_days"], values["max_calls_per_month"]
+    )
+    return Organization(values["id"], values["name"], plan, values["created_at"])
 
 
 def organization_columns(organization: Organization) -> Columns:
@@ -44,8 +73,16 @@ def organization_columns(organization: Organization) -> Columns:
 
 
 def application_of(row: tuple[Any, ...]) -> Application:
-    """Return the application of a row of APPLICATIONS; the row's last value, `deleted`, is not part of it."""
-    return Application(row[0], row[1], row[2], row[3], RequestLimits(*row[4:7]), row[7], row[8])
+    """Return the application of a row of APPLICATIONS, also of a deleted one."""
+    values = named(_APPLICATION, row)
+    limits = RequestLimits(**{name: values.pop(name) for name in ("per_minute", "per_hour", "per_day")})
+    del values["deleted"]
+    return Application(**values, limits=limits)
+
+
+def is_deleted(row: tuple[Any, ...]) -> bool:
+    """Return whether the application of a row of APPLICATIONS was deleted."""
+    return bool(named(_APPLICATION, row)["deleted"])
 
 
 def application_columns(application: Application, *, deleted: bool) -> Columns:
@@ -66,18 +103,20 @@ def application_columns(application: Application, *, deleted: bool) -> Columns:
 
 def key_of(row: tuple[Any, ...], last_used_at: datetime | None) -> Key:
     """Return the key of a row of KEYS; its last use comes from the table `key_uses`."""
-    return Key(
-        id=row[0],
-        kind=KeyKind(row[1]),
-        organization_id=row[2],
-        application_id=row[3] or None,
-        name=row[4],
-        first_characters=row[5],
-        created_at=row[6],
-        expires_at=row[7],
-        revoked_at=row[8],
-        last_used_at=last_used_at,
-    )
+    values = named(_KEY, row)
+    del values["toString(sha256)"]
+    converted = {"kind": KeyKind(values["kind"]), "application_id": values["application_id"] or None}
+    return Key(**{**values, **converted, "last_used_at": last_used_at})
+
+
+def hash_of(row: tuple[Any, ...]) -> str:
+    """Return the SHA-256 of the key of a row of KEYS, in hexadecimal digits."""
+    return str(named(_KEY, row)["toString(sha256)"])
+
+
+def id_of(row: tuple[Any, ...]) -> str:
+    """Return the id of the key of a row of KEYS."""
+    return str(named(_KEY, row)["id"])
 
 
 def key_columns(key: Key, sha256: str) -> Columns:

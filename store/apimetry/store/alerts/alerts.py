@@ -24,6 +24,7 @@ from apimetry.store.alerts.records import (
     checked_rule,
 )
 from apimetry.store.errors import PlanLimitExceeded, RecordNotFound
+from apimetry.store.named_rows import named, select
 from apimetry.store.turns import FIRST_WINS
 from apimetry.store.versions import APPEND, Columns, Versions
 
@@ -37,16 +38,41 @@ MAX_FILTER_CHARACTERS: Final = 1_000_000
 RULES_BYTES: Final = 16_000_000
 """What an organization's rules take in memory at most."""
 
-_RULES: Final = (
-    "SELECT id, organization_id, application_id, name, metric, created_at, webhook_secret, percentile, include,"
-    " exclude, window_s, direction, threshold, minimum_requests, cooldown_s, webhook_url, paused, channel,"
-    " routing_key"
-    " FROM alert_rules FINAL"
+_RULE_COLUMNS: Final = (
+    "id",
+    "organization_id",
+    "application_id",
+    "name",
+    "metric",
+    "created_at",
+    "webhook_secret",
+    "percentile",
+    "include",
+    "exclude",
+    "window_s",
+    "direction",
+    "threshold",
+    "minimum_requests",
+    "cooldown_s",
+    "webhook_url",
+    "paused",
+    "channel",
+    "routing_key",
 )
-_EVENTS: Final = (
-    "SELECT id, rule_id, organization_id, application_id, sequence, kind, at, fired_at, value, threshold"
-    " FROM alert_events FINAL"
+_RULES: Final = select("alert_rules", _RULE_COLUMNS)
+_EVENT_COLUMNS: Final = (
+    "id",
+    "rule_id",
+    "organization_id",
+    "application_id",
+    "sequence",
+    "kind",
+    "at",
+    "fired_at",
+    "value",
+    "threshold",
 )
+_EVENTS: Final = select("alert_events", _EVENT_COLUMNS)
 _OF_ORGANIZATION: Final = (
     " WHERE deleted = 0 AND ({organization:String} = '' OR organization_id = {organization:String})"
     " AND application_id IN (SELECT id FROM applications FINAL WHERE deleted = 0) ORDER BY created_at, id"
@@ -229,39 +255,23 @@ def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
 
 
 def _rule(row: tuple[Any, ...]) -> AlertRule:
-    return AlertRule(
-        id=row[0],
-        organization_id=row[1],
-        application_id=row[2],
-        name=row[3],
-        metric=Metric(row[4]),
-        created_at=row[5],
-        webhook_secret=row[6],
-        percentile=row[7] or None,
-        include=tuple(row[8]),
-        exclude=tuple(row[9]),
-        window_s=row[10],
-        direction=Direction(row[11]),
-        threshold=row[12],
-        minimum_requests=row[13],
-        cooldown_s=row[14],
-        webhook_url=row[15] or None,
-        paused=bool(row[16]),
-        channel=Channel(row[17]) if row[17] else None,
-        routing_key=row[18] or None,
-    )
+    """Return the rule of a row of _RULES. In the table 0 and the empty text stand for None."""
+    values = named(_RULE_COLUMNS, row)
+    converted = {
+        "metric": Metric(values["metric"]),
+        "direction": Direction(values["direction"]),
+        "percentile": values["percentile"] or None,
+        "include": tuple(values["include"]),
+        "exclude": tuple(values["exclude"]),
+        "webhook_url": values["webhook_url"] or None,
+        "routing_key": values["routing_key"] or None,
+        "channel": Channel(values["channel"]) if values["channel"] else None,
+        "paused": bool(values["paused"]),
+    }
+    return AlertRule(**{**values, **converted})
 
 
 def _event(row: tuple[Any, ...]) -> AlertEvent:
-    return AlertEvent(
-        id=row[0],
-        rule_id=row[1],
-        organization_id=row[2],
-        application_id=row[3],
-        sequence=row[4],
-        kind=Transition(row[5]),
-        at=row[6],
-        fired_at=row[7],
-        value=row[8],
-        threshold=row[9],
-    )
+    """Return the event of a row of _EVENTS."""
+    values = named(_EVENT_COLUMNS, row)
+    return AlertEvent(**{**values, "kind": Transition(values["kind"])})
