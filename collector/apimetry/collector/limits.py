@@ -13,7 +13,7 @@ BUCKET_BYTES = 500
 
 
 class Bucket(NamedTuple):
-    """One key's bucket: its level in events at one time, and the size of the key's last batch."""
+    """One key's token bucket: its level in events at one time, and the size of the key's last batch."""
 
     level: float
     at_s: float

@@ -1,4 +1,4 @@
-"""Clock-aligned buckets of time, by index: the calendar of usage. Pure; all times are UTC."""
+"""Time buckets on the clock, by index: the calendar of usage. Pure; all times are UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buckets of equal length, and the named lengths. Pure; all times are UTC."""
+"""Time buckets of equal length, and the named lengths. Pure; all times are UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buckets of values that rollups count, as whole numbers (`store.rollups` describes them). Pure."""
+"""The latency buckets that rollups count, as whole numbers (`store.rollups` describes them). Pure."""
 
 from __future__ import annotations
 
