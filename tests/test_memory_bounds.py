@@ -34,6 +34,7 @@ SHORT_LIVED = {
     "collector.formats.event_structs.Sender.dropped",
     "collector.reports._Sum.dropped",
     "collector.senders._NONE",
+    "query_api.breakdown.having.Restriction.parameters",
     "query_api.breakdown.measures.Reads.percentiles",
     "query_api.events.search.Search._rows",
     "query_api.export.sql._AS_THEY_ARE",

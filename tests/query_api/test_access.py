@@ -25,6 +25,7 @@ MAY = {
     ("GET", "/v1/summary"): QUERYING,
     ("GET", "/v1/events/{id}"): QUERYING,
     ("GET", "/v1/breakdown"): QUERYING,
+    ("GET", "/v1/values"): QUERYING,
     ("GET", "/v1/export/events"): QUERYING,
     ("GET", "/v1/developer/insights"): QUERYING,
     ("GET", "/api/analytics/overview"): ADMIN,

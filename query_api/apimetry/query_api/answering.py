@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from aiohttp import web
 
 from apimetry.query_api.engine import Engine
+from apimetry.query_api.kept_answers import KeptAnswers
 from apimetry.query_api.planning.period import Ranges
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.remembering import About
@@ -49,5 +50,24 @@ class Answering:
         """
         application = access.application
         about = None if ranges is None else About(application.id, ranges, application.retention_days)
-        body = await self.engine.run_shared(client_of(request, access.principal), query, *args, about=about)
-        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+        return _json(await self.engine.run_shared(client_of(request, access.principal), query, *args, about=about))
+
+    async def respond_kept(
+        self,
+        request: web.Request,
+        access: ApplicationAccess,
+        kept: KeptAnswers,
+        query: Callable[..., bytes],
+        *args: Hashable,
+    ) -> web.Response:
+        """Return the response that `kept` has for the same `args`, or else the response of `respond`, and keep it."""
+        now_s = self._clock()
+        body = kept.of(args, now_s)
+        if body is None:
+            body = await self.engine.run_shared(client_of(request, access.principal), query, *args)
+            kept.keep(args, body, now_s)
+        return _json(body)
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -15,14 +15,13 @@ from apimetry.query_api.breakdown.sparkline import MAX_BUCKETS
 from apimetry.query_api.breakdown.sql import Slice
 from apimetry.query_api.http.listing import PARAMETERS as PAGE_PARAMETERS
 from apimetry.query_api.http.listing import page_parameters
-from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, single
+from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, search_text, single
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, GROUPS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison, compared_period
 from apimetry.query_api.planning.time_range import DAY_S, RANGE_PARAMETERS, range_of
 from apimetry.serving.errors import BadRequest
 
 MAX_DIMENSIONS: Final = 3
-MAX_SEARCH_CHARACTERS: Final = 200
 CONSUMERS_OVER_S: Final = 7 * DAY_S
 """The longest range over which consumers are counted beside other dimensions: events alone know both."""
 
@@ -86,7 +85,7 @@ def parse_breakdown(parameters: Iterable[tuple[str, str]], now: int) -> Breakdow
         by=_dimensions(single(values, "by")),
         measures=_measures(single(values, "measures")),
         rows=_rows(values, is_compared=compare is not None),
-        search=_search(single(values, "search")),
+        search=search_text(values),
         compared=None if compare is None else compared_period(compare, start, end),
         series=number_in("series", single(values, "series") or "0", range(MAX_BUCKETS + 1), "a number of buckets"),
         having=one_of("having", single(values, "having"), tuple(RESTRICTIONS)),
@@ -138,9 +137,3 @@ def _names(parameter: str, text: str, known: Sequence[str], allowed: str, *, mos
     if len(names) > most or len(set(names)) < len(names) or not set(names) <= set(known):
         raise refusal(parameter, text, allowed)
     return names
-
-
-def _search(text: str | None) -> str | None:
-    if text is not None and len(text) > MAX_SEARCH_CHARACTERS:
-        raise refusal("search", text, f"up to {MAX_SEARCH_CHARACTERS} characters")
-    return text

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters, key_of
+from apimetry.query_api.planning.filter_sql import containing, filter_conditions, filter_parameters, key_of
 from apimetry.query_api.planning.filters import STATUS_CLASS, AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
@@ -17,7 +17,6 @@ Key = tuple[str | int, ...]
 
 REQUESTS: Final = frozenset({"requests"})
 _CLASS_OF_STATUS: Final = "intDiv(status_code, 100)"
-_SEARCHED: Final = "position(lowerUTF8({text}), lowerUTF8({{search:String}})) > 0"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Scope:
     @property
     def searched(self) -> tuple[str, ...]:
         """The condition of the search."""
-        return () if self.search is None else (_SEARCHED.format(text=key_of(self.by[0])),)
+        return () if self.search is None else (containing(key_of(self.by[0]), "search"),)
 
     @property
     def parameters(self) -> dict[str, object]:

@@ -14,6 +14,7 @@ from apimetry.serving.errors import BadRequest
 # 9,999,999,999 s is the year 2286. A number with one more digit is a time in milliseconds, or a mistake.
 MAX_TIME_S = 9_999_999_999
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+MAX_SEARCH_CHARACTERS = 200
 FLAGS = ("0", "1")
 # The check of the key reads `application`. jQuery adds `_` so that no cache answers.
 _READ_ELSEWHERE = frozenset({"application", "_"})
@@ -62,6 +63,14 @@ def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     if value is not None and value not in allowed:
         raise refusal(name, value, ", ".join(allowed))
     return value
+
+
+def search_text(values: dict[str, list[str]], name: str = "search") -> str | None:
+    """Return a text to search for, of up to MAX_SEARCH_CHARACTERS."""
+    text = single(values, name)
+    if text is not None and len(text) > MAX_SEARCH_CHARACTERS:
+        raise refusal(name, text, f"up to {MAX_SEARCH_CHARACTERS} characters")
+    return text
 
 
 def flag(values: dict[str, list[str]], name: str) -> bool:

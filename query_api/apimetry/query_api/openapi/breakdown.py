@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from apimetry.query_api.breakdown.having import RESTRICTIONS
 from apimetry.query_api.breakdown.measures import DEFAULT_MEASURES, MEASURES
-from apimetry.query_api.breakdown.params import CHANGES, MAX_DIMENSIONS, MAX_SEARCH_CHARACTERS, ORDERS
+from apimetry.query_api.breakdown.params import CHANGES, MAX_DIMENSIONS, ORDERS
 from apimetry.query_api.breakdown.response import Breakdown
 from apimetry.query_api.breakdown.sparkline import MAX_BUCKETS
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.http.query_string import MAX_SEARCH_CHARACTERS
 from apimetry.query_api.openapi.comparison import compare_parameter
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.query_api.planning.filters import GROUPS
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
@@ -84,15 +85,6 @@ def paths() -> Json:
         ],
     )
     return {"/v1/breakdown": {"get": get}}
-
-
-def range_parameters(default: str = "24 hours before `end`") -> list[Json]:
-    """Return `start` and `end`; `default` says what `start` is if it is absent."""
-    time: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S}
-    return [
-        query_parameter("start", f"First second, since the epoch, UTC; absent: {default}.", time, 1795670091),
-        query_parameter("end", "The second after the last one; absent: now.", time, 1795691691),
-    ]
 
 
 def _parameters() -> list[Json]:

@@ -19,6 +19,7 @@ from apimetry.query_api.openapi import (
     summary,
     timeseries,
     usage,
+    values,
 )
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import Error
@@ -88,6 +89,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
         **export.paths(),
         **usage.paths(),
         **breakdown.paths(),
+        **values.paths(),
         **overview.paths(),
         **management.paths(),
         **alerts.paths(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.openapi.breakdown import range_parameters
+from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.query_api.quality.params import GRANULARITIES, MAX_POINTS
 from apimetry.query_api.quality.response import Quality
 from apimetry.query_api.quality.sql import MAX_SENDERS

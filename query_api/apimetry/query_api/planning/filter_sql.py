@@ -30,12 +30,17 @@ def key_of(field: str) -> str:
     return f"toString({field})" if field in NUMERIC_DIMENSIONS else field
 
 
+def containing(text: str, parameter: str) -> str:
+    """Return the condition that the expression `text` contains a parameter, in small or capital letters."""
+    # The engine's search without regard to case answers differently for constants and columns.
+    return f"position(lowerUTF8({text}), lowerUTF8({{{parameter}:String}})) > 0"
+
+
 def _condition(filter_: AnyFilter, name: str) -> str:
     if isinstance(filter_, Bound):
         return f"response_us {'<=' if filter_.is_upper else '>='} {{{name}:UInt64}}"
     if isinstance(filter_, Contains):
-        # The engine's search without regard to case answers differently for constants and columns.
-        return f"position(lowerUTF8({filter_.field}), lowerUTF8({{{name}:String}})) > 0"
+        return containing(filter_.field, name)
     is_class = filter_.field == STATUS_CLASS
     field = _CLASS_OF_STATUS if is_class else filter_.field
     element = "UInt16" if is_class or field in NUMERIC_DIMENSIONS else "String"

@@ -1,0 +1,1 @@
+"""The values of a field of the filters."""
