@@ -1,0 +1,44 @@
+"""The scrape configuration and the alert rules: promtool accepts them, and they ask figures that exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
+CASES = Path(__file__).with_name("alerts_cases.yml")
+PROMTOOL = shutil.which("promtool")
+with_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
+
+
+def promtool(*arguments):
+    done = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@with_promtool
+def test_prometheus_accepts_the_scrape_configuration_and_the_rules():
+    promtool("check", "config", str(FOLDER / "prometheus.yml"))
+
+
+@with_promtool
+def test_rules_raise_the_alerts_of_a_trouble_and_none_without(tmp_path):
+    cases = tmp_path / "cases.yml"
+    cases.write_text(CASES.read_text().replace("RULES", str(FOLDER / "alerts.yml")))
+    promtool("test", "rules", str(cases))
+
+
+def test_rules_ask_figures_that_are_documented():
+    documented = (FOLDER.parents[1] / "docs" / "operations.md").read_text()
+    names = set(re.findall(r"apimetry_\w+", (FOLDER / "alerts.yml").read_text()))
+    assert len(names) >= 6
+    assert {name for name in names if f"`{name}`" not in documented} == set()
+
+
+def test_every_rule_has_a_case():
+    alerts = set(re.findall(r"alert: (\w+)", (FOLDER / "alerts.yml").read_text()))
+    assert alerts == set(re.findall(r'alertname="(\w+)"', CASES.read_text()))
