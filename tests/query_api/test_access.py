@@ -23,6 +23,7 @@ MAY = {
     ("GET", "/v1/events"): QUERYING,
     ("GET", "/v1/events/live"): QUERYING,
     ("GET", "/v1/summary"): QUERYING,
+    ("GET", "/v1/latency"): QUERYING,
     ("GET", "/v1/events/{id}"): QUERYING,
     ("GET", "/v1/breakdown"): QUERYING,
     ("GET", "/v1/values"): QUERYING,

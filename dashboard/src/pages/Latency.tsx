@@ -67,7 +67,7 @@ export function Latency() {
 function HeatmapPanel({ value }: { value: string }) {
   const { percentileStep } = frame.value;
   const cells = useQuestion<LatencyAnswer>(
-    question("v1/latency", { value, resolution: 3, ...granularity(percentileStep) }),
+    question("v1/latency", { value, resolution: 3, granularity: stepSeconds(percentileStep) }),
   );
   const line = useQuestion<Timeseries>(
     timeseries({ ...granularity(percentileStep), aggregation: "percentile_95", value, fill: "null" }),

@@ -32,6 +32,7 @@ from apimetry.query_api.http.middlewares import (
     plain_bodies_middleware,
 )
 from apimetry.query_api.insights.api import InsightsHandlers
+from apimetry.query_api.latency.api import LatencyHandlers
 from apimetry.query_api.management.api import ManagementHandlers
 from apimetry.query_api.me.api import MeHandlers
 from apimetry.query_api.openapi.document import build_document
@@ -96,6 +97,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(BreakdownHandlers(answering).routes())
     app.add_routes(ValuesHandlers(answering).routes())
     app.add_routes(SummaryHandlers(answering).routes())
+    app.add_routes(LatencyHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())
     app.add_routes(QualityHandlers(answering).routes())
     app.add_routes(MeHandlers(answering, directory, settings).routes())

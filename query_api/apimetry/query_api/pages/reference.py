@@ -84,7 +84,12 @@ def _values(schema: Mapping[str, Any]) -> str:
         return " or ".join(_values(alternative) for alternative in schema["oneOf"])
     default = f" (default <code>{escape(str(schema['default']))}</code>)" if "default" in schema else ""
     if "enum" in schema:
-        return ", ".join(f"<code>{escape(value)}</code>" for value in _shortened(schema["enum"])) + default
+        return (
+            ", ".join(
+                f"<code>{escape(value)}</code>" for value in _shortened([str(value) for value in schema["enum"]])
+            )
+            + default
+        )
     if schema.get("type") == "array":
         items = schema["items"]
         return f"{'<code>field:value</code>' if 'pattern' in items else _values(items)}, repeatable"

@@ -1,0 +1,37 @@
+"""`GET /v1/latency` (docs/api.md, "Latency")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from msgspec.json import encode
+
+from apimetry.query_api.answering import Answering
+from apimetry.query_api.latency.answer import answer_latency
+from apimetry.query_api.latency.params import LatencyQuery, parse_latency
+from apimetry.store.statement import Ask
+
+
+class LatencyHandlers:
+    """Handles `GET /v1/latency`."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of distributions."""
+        return [web.get("/v1/latency", self.latency)]
+
+    async def latency(self, request: web.Request) -> web.Response:
+        """Answer how a value is distributed."""
+        access = await self._answering.authorize(request)
+        query = parse_latency(request.query.items(), self._answering.now())
+        ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
+        return await self._answering.respond(
+            request, access, self._encoded, query, access.application.id, ranges=ranges
+        )
+
+    def _encoded(self, ask: Ask, query: LatencyQuery, application: str) -> bytes:
+        now = self._answering.now()
+        with self._answering.engine.between_inserts():
+            answer = answer_latency(query, application, ask=ask, now=now)
+        return encode(answer)
