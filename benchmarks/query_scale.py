@@ -24,8 +24,9 @@ from pathlib import Path
 
 from apimetry.query_api.planning import planner
 from apimetry.query_api.timeseries import answer as timeseries
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage

@@ -14,8 +14,9 @@ import tempfile
 import time
 import uuid
 
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.serving.service import json_response
 from apimetry.store import migrations
 from apimetry.store.client import Store

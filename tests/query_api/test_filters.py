@@ -13,8 +13,9 @@ from apimetry.query_api.http.query_string import collect
 from apimetry.query_api.insights.answer import answer_insights
 from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, filters_of
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage, parse_window
 from apimetry.store.accounts.accounts import Application, RequestLimits

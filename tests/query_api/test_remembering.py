@@ -10,8 +10,9 @@ import pytest
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.remembering import DAY_S, QUESTION_BYTES, SKEW_S, About, Memory, Outcome
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import UsageQuery, Window
 from apimetry.store.accounts.records import Application, RequestLimits
@@ -27,7 +28,7 @@ NOW = START + 30 * DAY_S
 DAYS = 20_000
 LIMITS = Limits(max_points=100_000, max_groups=1_000)
 WHOLE = About("shop", ((START, START + SPAN_S),), DAYS)
-COUNT = TimeseriesQuery(START, START + SPAN_S, "count")
+COUNT = TimeseriesQuery(START, START + SPAN_S, ("count",))
 SHOP = Application("shop", "o", "shop", DAYS, RequestLimits(), datetime(2014, 1, 1, tzinfo=timezone.utc))
 BY_DAY = Statement("SELECT toDate(timestamp), count() FROM events GROUP BY 1")
 TOTAL = Statement("SELECT count() FROM events WHERE application = {application:String}", {"application": "shop"})
@@ -91,9 +92,9 @@ def random_question(rng):
     return TimeseriesQuery(
         start,
         min(start + rng.choice([3 * 3600, 12 * 3600, DAY_S]), START + SPAN_S),
-        rng.choice(["count", "count", "mean", "max"]),
+        (rng.choice(["count", "count", "mean", "max"]),),
         granularity=granularity,
-        group=rng.choice([None, "method", "status_code", "consumer_id", "route"]),
+        groups=rng.choice([(), ("method",), ("status_code",), ("consumer_id",), ("route",)]),
     )
 
 

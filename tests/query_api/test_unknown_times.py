@@ -14,8 +14,9 @@ from apimetry.query_api.insights.forecast import Prices
 from apimetry.query_api.overview.answer import answer_bucket
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.planning.granularity import Granularity
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import parse_usage, parse_window
 from apimetry.store.accounts.accounts import Application, RequestLimits
@@ -75,7 +76,7 @@ def test_no_timeseries_of_times_knows_them(both, span):
     for number, (group, aggregation) in enumerate(itertools.product(GROUPS, AGGREGATIONS)):
         granularity = (None, Granularity(3600), Granularity(DAY))[(number + number // 6) % 3]
         filters = (Filter("route", ("/", "")),) if number // 3 % 2 else ()
-        question = (aggregation, "response_us", granularity, group, filters)
+        question = ((aggregation,), "response_us", granularity, (group,) if group else (), filters)
         assert asked("mixed", *question) == asked("timed", *question), question
 
 

@@ -14,8 +14,9 @@ from apimetry.query_api.breakdown.measures import MEASURES, SEEN
 from apimetry.query_api.breakdown.params import parse_breakdown
 from apimetry.query_api.breakdown.response import BreakdownRow, PreviousFigures
 from apimetry.query_api.planning.filters import GROUPS
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.serving.errors import BadRequest
 from tests.support.oracles.query_breakdown import figure, grouped, in_buckets, iso, seen_at
 from tests.support.oracles.query_events import Event, insert_events, random_events
@@ -147,7 +148,7 @@ def test_every_dimension_and_measure_agrees_with_counting(shared_store, applicat
 
 def series_of(store, application, query, aggregation, by, **changes):
     """The timeseries without a granularity: its value by group."""
-    question = TimeseriesQuery(query.start, query.end, aggregation, group=by, filters=query.filters, **changes)
+    question = TimeseriesQuery(query.start, query.end, (aggregation,), groups=(by,), filters=query.filters, **changes)
     limits = Limits(max_points=100_000, max_groups=10_000)
     groups = answer_timeseries(question, application, ask=store.ask, limits=limits)["groups"]
     return {key: points[0][1] for key, points in groups.items()}

@@ -94,7 +94,7 @@ async def test_after_deletions_rollups_agree_with_what_is_left_of_the_events(ser
     left = [event for event in left if (event.application, event.consumer_id) != ("shop", "alice")]
     assert counted(store) == {weight(e for e in left if e.application == "shop")}
     agree(store, 2)
-    query = TimeseriesQuery(START, START + 2 * DAY, group="consumer_id")
+    query = TimeseriesQuery(START, START + 2 * DAY, groups=("consumer_id",))
     assert await service.answer(f"/1/timeseries/{query.start}/{query.end}/?group=consumer_id") == expected_answer(
         left, query
     )

@@ -17,8 +17,9 @@ ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
 START, END = 20_000 * DAY, 20_030 * DAY
 
 
-def asked(start=START, end=END, aggregation="count", value="response_us", now=None, **rest):
-    return plan(timeseries_needs(TimeseriesQuery(start, end, aggregation, value, **rest), now))
+def asked(start=START, end=END, aggregation="count", value="response_us", now=None, group=None, **rest):
+    groups = (group,) if group else ()
+    return plan(timeseries_needs(TimeseriesQuery(start, end, (aggregation,), value, groups=groups, **rest), now))
 
 
 def only(field, *values):

@@ -13,8 +13,9 @@ import pytest
 from apimetry.query_api.planning.latency_buckets import bounds_of, bucket_of
 from apimetry.query_api.summary.answer import answer_summary
 from apimetry.query_api.summary.params import parse_summary
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.store.accounts.accounts import Application, RequestLimits
 from tests.support.oracles.query_events import Event, insert_events, passes, percentile, random_events
 from tests.support.oracles.query_usage import half_up

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.json import encode
 
-from apimetry.query_api.planning.filters import DIMENSIONS, Filter
+from apimetry.query_api.planning.filters import DIMENSIONS, GROUPS, Filter
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.planner import Plan, plan
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery, parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 from tests.support.oracles.query_events import Event, expected_answer, insert_events, percentile, random_events
@@ -65,36 +69,34 @@ def answered(store, query, application="shop", limits=LIMITS):
 
 
 def as_json(answer):
-    groups = {key: [list(point) for point in points] for key, points in answer["groups"].items()}
-    return {**answer, "groups": groups}
+    return json.loads(encode(answer))
 
 
-def tolerance(query):
-    """How far the answer may be off: floating point, or the width of a rollup's buckets."""
-    if query.aggregation == "mean":
-        return 1e-12
-    return 0.02 if query.percentile is not None and plan(timeseries_needs(query)).estimates else None
+def within_tolerance(query, aggregation, value):
+    """The value, which the answer may miss by what floating point or the width of a rollup's buckets is off."""
+    if aggregation == "mean" and value is not None:
+        return pytest.approx(value, rel=1e-12)
+    estimates = aggregation.startswith("percentile") and plan(timeseries_needs(query)).estimates
+    return pytest.approx(value, rel=0.02) if estimates and value is not None else value
 
 
 def assert_same(got, expected, query):
-    got, rel = as_json(got), tolerance(query)
-    if rel is not None:
-        expected = {
-            **expected,
-            "groups": {
-                key: [[t, v if v is None else pytest.approx(v, rel=rel)] for t, v in points]
-                for key, points in expected["groups"].items()
-            },
-        }
-    assert got == expected, query
+    def near(points):
+        pairs = [(t, zip(query.aggregations, values, strict=True)) for t, *values in points]
+        return [[t, *(within_tolerance(query, *pair) for pair in pairs_at)] for t, pairs_at in pairs]
+
+    expected = {**expected, "groups": {key: near(points) for key, points in expected["groups"].items()}}
+    assert as_json(got) == expected, query
 
 
 def random_question(rng):
+    known = [*SIMPLE_AGGREGATIONS, *(f"percentile_{n}" for n in (1, 28, 50, 56, 95, 99, 99.9, 0.5))]
+    several = [("aggregation", name) for name in rng.sample(known, rng.choice([1, 1, 2, 5]))]
+    several += [("group", name) for name in rng.sample(GROUPS, rng.choice([0, 1, 1, 2]))]
     some = {
-        "aggregation": rng.choice([*SIMPLE_AGGREGATIONS, *(f"percentile_{n}" for n in (1, 28, 50, 56, 95, 99))]),
         "value": rng.choice(VALUES),
-        "granularity": rng.choice(["", "", "hour", "day", "week", "5400", "86401", "minute"]),
-        "group": rng.choice(["", *DIMENSIONS]),
+        "granularity": rng.choice(["", "", "hour", "day", "week", "month", "5400", "86401", "minute"]),
+        "tz": rng.choice(["", "", "Europe/Berlin", "Asia/Kathmandu"]),
         "limit": rng.choice(["", "", "1", "3", "500"]),
         "fill": rng.choice(["", "", "zero", "null"]),
     }
@@ -103,7 +105,7 @@ def random_question(rng):
     filters += [("include", "error_type:nothing"), ("exclude", "version:1.0"), ("include", "source:api")]
     start = START + rng.choice([0, 0, 1, 1799, 90_000])
     end = start + rng.choice([1, 3600, 7201, 86_400, 200_000])
-    return parsed(*some.items(), *rng.sample(filters, rng.choice([0, 0, 1, 2])), start=start, end=end)
+    return parsed(*several, *some.items(), *rng.sample(filters, rng.choice([0, 0, 1, 2])), start=start, end=end)
 
 
 def test_every_aggregation_granularity_group_and_filter_agrees_with_counting(store):
@@ -112,7 +114,7 @@ def test_every_aggregation_granularity_group_and_filter_agrees_with_counting(sto
     rng = random.Random(2)
     questions = [random_question(rng) for _ in range(150)]
     # Each choice alone too, so that nothing is left to chance.
-    questions += [parsed(("group", group), ("granularity", "day")) for group in DIMENSIONS]
+    questions += [parsed(("group", group), ("granularity", "day")) for group in GROUPS]
     questions += [
         parsed(("aggregation", aggregation), ("value", value), ("granularity", "hour"), ("group", "method"))
         for aggregation in (*SIMPLE_AGGREGATIONS, "percentile_50")
@@ -128,9 +130,12 @@ def test_every_percentile_is_exact_also_where_floating_point_is_not(embedded_sto
     insert_events(
         embedded_store, [Event(timestamp=START * 1_000_000, response_us=v, sample_weight=w) for v, w in weighted]
     )
-    for number in range(1, 100):
-        answer = answered(embedded_store, parsed(("aggregation", f"percentile_{number}"), end=START + 60))
-        assert answer["groups"] == {"shop": [(START, percentile(weighted, number))]}, number
+    numbers = [Fraction(tenths, 10) for tenths in range(1, 1000)]
+    for first in range(0, len(numbers), 5):
+        some = numbers[first : first + 5]
+        asked = [("aggregation", f"percentile_{float(number):g}") for number in some]
+        answer = answered(embedded_store, parsed(*asked, end=START + 60))
+        assert answer["groups"] == {"shop": [(START, *(percentile(weighted, number) for number in some))]}, some
 
 
 def test_start_counts_and_end_does_not_to_the_microsecond(embedded_store):
@@ -241,8 +246,98 @@ def test_limit_keeps_the_largest_groups_by_weight_over_the_whole_range(embedded_
     assert (set(answer["groups"]), answer["omitted_groups"]) == ({"b"}, 3)
 
 
+def test_several_aggregations_are_read_in_one_scan(embedded_store):
+    insert_events(embedded_store, random_events(5, 200, START, END))
+    asked = []
+
+    def ask(statement):
+        asked.append(statement)
+        return embedded_store.ask(statement)
+
+    names = ["count", "mean", "max", "percentile_50", "percentile_99.9"]
+    query = parsed(*(("aggregation", name) for name in names), ("granularity", "hour"))
+    answer = answer_timeseries(query, "shop", ask=ask, limits=LIMITS)
+    assert len(asked) == 1
+    assert answer["aggregations"] == names
+    alone = [answered(embedded_store, parsed(("aggregation", name), ("granularity", "hour"))) for name in names]
+    for place, each in enumerate(alone, start=1):
+        assert "aggregations" not in each
+        known = {time: value for time, value in each["groups"]["shop"] if value is not None}
+        assert {p[0]: p[place] for p in answer["groups"]["shop"] if p[place] is not None} == known
+
+
+def test_a_bucket_of_events_without_the_value_counts_and_has_no_mean(embedded_store):
+    insert_events(embedded_store, [Event(timestamp=START * 1_000_000, response_us=None, sample_weight=3)])
+    names = ("count", "sum", "mean", "min", "percentile_50")
+    for end in (START + 60, END):
+        answer = answered(embedded_store, parsed(*(("aggregation", name) for name in names), end=end))
+        assert answer["groups"] == {"shop": [(START, 3, 0, None, None, None)]}
+
+
+def test_two_groups_have_json_arrays_as_names(store):
+    urls = ["/a", '/"quoted"', "/ü,]", ""]
+    insert_events(
+        store,
+        [Event(timestamp=START * 1_000_000, url=url, status_code=status) for url in urls for status in (200, 503)],
+    )
+    answer = answered(store, parsed(("group", "url"), ("group", "status_class")))
+    names = {
+        json.dumps([url, status], ensure_ascii=False, separators=(",", ":"))
+        for url in urls
+        for status in ("2xx", "5xx")
+    }
+    assert set(answer["groups"]) == names
+    assert all(points == [(START, 1)] for points in answer["groups"].values())
+
+
+@pytest.mark.parametrize("groups", [("route",), ("consumer_id",), ("status_class", "method"), ("url", "source")])
+def test_the_rest_is_what_the_omitted_groups_add_up_to(store, groups):
+    events = random_events(6, 1_000, START, END)
+    insert_events(store, events)
+    for more in [
+        [("granularity", "hour")],
+        [("granularity", "day"), ("fill", "zero"), ("aggregation", "sum"), ("aggregation", "count")],
+        [("aggregation", "sum"), ("value", "ttfb_us")],
+        [("limit", "500"), ("granularity", "day"), ("fill", "null")],
+    ]:
+        named = [("limit", "1")] if more[0][0] != "limit" else []
+        query = parsed(*(("group", group) for group in groups), ("rest", "1"), *named, *more)
+        assert_same(answered(store, query), expected_answer(events, query), query)
+
+
+def test_without_a_limit_there_is_no_rest(embedded_store):
+    insert_events(embedded_store, [Event(timestamp=START * 1_000_000)])
+    for parameters in [(), (("group", "url"),), (("limit", "1"),)]:
+        hourly = (("granularity", "hour"), ("compare", "previous"))
+        answer = answered(embedded_store, parsed(("rest", "1"), *parameters, *hourly))
+        assert (answer["rest"], answer["previous"]["rest"]) == ([], [])
+        assert answered(embedded_store, parsed(("rest", "1"), *parameters))["rest"] == [(START, 0)]
+
+
+def test_the_rest_of_an_earlier_period_is_of_its_other_groups(store):
+    events = random_events(8, 1_000, START - 86_400, START + 86_400)
+    insert_events(store, events)
+    for groups in (("method",), ("route", "status_code")):
+        asked = [*(("group", group) for group in groups), ("limit", "2"), ("rest", "1"), ("granularity", "hour")]
+        query = parsed(*asked, ("compare", "previous"), end=START + 86_400)
+        previous = answered(store, query)["previous"]
+        shown = answered(store, query)["groups"]
+        whole = answered(store, parsed(*asked[:-3], ("granularity", "hour"), start=START - 86_400, end=START))[
+            "groups"
+        ]
+        rest = {}
+        for key, points in whole.items():
+            later = [(time + 86_400, value) for time, value in points]
+            if key in shown:
+                assert previous["groups"][key] == later
+            else:
+                for time, value in later:
+                    rest[time] = rest.get(time, 0) + value
+        assert dict(previous["rest"]) == rest
+
+
 def question_of(field, values, excludes):
-    return TimeseriesQuery(0, 1, "max", "ttfb_us", group="url", filters=(Filter(field, values, excludes),))
+    return TimeseriesQuery(0, 1, ("max",), "ttfb_us", groups=("url",), filters=(Filter(field, values, excludes),))
 
 
 @given(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apimetry.query_api.planning.calendar import CALENDAR_UNITS, Calendar
 from apimetry.query_api.planning.granularity import Granularity, named_granularity
 from apimetry.query_api.planning.period import change_percent, compared_period
 from apimetry.query_api.timeseries.params import TimeseriesQuery
@@ -30,6 +31,23 @@ def counted(events, query, shift_s=0, key=lambda event: "shop"):
             series = groups.setdefault(key(event), {})
             series[bucket] = series.get(bucket, 0) + event.sample_weight
     return {key: sorted(map(list, series.items())) for key, series in groups.items()}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/St_Johns"])
+@pytest.mark.parametrize("unit", CALENDAR_UNITS)
+async def test_local_buckets_of_the_earlier_period_lie_under_their_counterparts(embedded_service, unit, zone):
+    # The clocks went back between the two periods.
+    start, end = START + 35 * 86_400 + 17, START + 42 * 86_400
+    events = random_events(3, 1000, start - (end - start), end)
+    insert_events(embedded_service.accounts.store, events)
+    query = TimeseriesQuery(start, end, granularity=Calendar(unit, zone))
+    answer = await embedded_service.answer(
+        f"/1/timeseries/{start}/{end}/?compare=previous&granularity={unit}&tz={zone}&fill=zero"
+    )
+    ours = [event for event in events if event.application == "shop"]
+    zeros = dict.fromkeys(query.granularity.starts(start, end), 0)
+    for groups, shift_s in [(answer["groups"], 0), (answer["previous"]["groups"], end - start)]:
+        assert dict(groups["shop"]) == {**zeros, **dict(counted(ours, query, shift_s)["shop"])}
 
 
 @pytest.mark.parametrize("granularity", [None, "minute", "hour", "day", "week", "7000"])

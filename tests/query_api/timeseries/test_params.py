@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apimetry.query_api.http.query_string import MAX_TIME_S
+from apimetry.query_api.planning.calendar import Calendar
 from apimetry.query_api.planning.filters import DIMENSIONS, Filter
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity
 from apimetry.query_api.timeseries.params import PARAMETERS, VALUES, TimeseriesQuery, parse_timeseries
@@ -20,17 +21,17 @@ def parse(*parameters, start="0", end="100", max_groups=1000):
 
 
 def test_nothing_asked_is_a_count_in_one_bucket():
-    assert parse() == TimeseriesQuery(0, 100, "count", "response_us", None, None, (), None, None)
+    assert parse() == TimeseriesQuery(0, 100, ("count",), "response_us", None, (), (), None, None)
 
 
 @pytest.mark.parametrize("aggregation", ["count", "mean", "min", "max", "sum", "percentile_1", "percentile_99"])
 def test_aggregations(aggregation):
-    assert parse(("aggregation", aggregation)).aggregation == aggregation
+    assert parse(("aggregation", aggregation)).aggregations == (aggregation,)
 
 
 def test_every_percentile_from_1_to_99_is_known_by_its_number():
     for number in range(1, 100):
-        assert parse(("aggregation", f"percentile_{number}")).percentile == number
+        assert parse(("aggregation", f"percentile_{number}")).percentiles == (number,)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_empty_parameters_count_as_absent():
 
 
 def test_an_empty_parameter_beside_a_full_one_changes_nothing():
-    assert parse(("group", ""), ("group", "method")).group == "method"
+    assert parse(("group", ""), ("group", "method")).groups == ("method",)
 
 
 def test_the_cache_buster_of_jquery_and_the_application_are_passed_over():
@@ -96,7 +97,11 @@ def test_the_cache_buster_of_jquery_and_the_application_are_passed_over():
         ("aggregation", "percentile_0", "percentile_1"),
         ("aggregation", "percentile_100", "percentile_99"),
         ("aggregation", "percentile_05", "percentile_1"),
-        ("aggregation", "percentile_9.5", "percentile_1"),
+        ("aggregation", "percentile_9.55", "percentile_1"),
+        ("aggregation", "percentile_99.", "percentile_1"),
+        ("aggregation", "percentile_0.0", "percentile_1"),
+        ("tz", "Mars/Olympus", "Europe/Berlin"),
+        ("rest", "2", "0, 1"),
         ("aggregation", "percentile_٣", "percentile_1"),
         ("value", "status_code", "response_bytes"),
         ("granularity", "0", "at least 1"),
@@ -104,7 +109,7 @@ def test_the_cache_buster_of_jquery_and_the_application_are_passed_over():
         ("granularity", "1.5", "week"),
         ("granularity", "1e3", "week"),
         ("granularity", "٣", "week"),
-        ("granularity", "month", "week"),
+        ("granularity", "year", "month"),
         ("granularity", "99999999999", "week"),
         ("group", "client_ip", "consumer_id"),
         ("group", "method)", "consumer_id"),
@@ -136,9 +141,37 @@ def test_an_unknown_parameter_is_refused_by_name():
 
 
 def test_two_different_values_of_one_parameter_are_refused_and_two_equal_ones_not():
-    with pytest.raises(BadRequest, match="group"):
-        parse(("group", "method"), ("group", "url"))
-    assert parse(("group", "url"), ("group", "url")).group == "url"
+    with pytest.raises(BadRequest, match="fill"):
+        parse(("fill", "zero"), ("fill", "null"))
+    assert parse(("group", "url"), ("group", "url")).groups == ("url",)
+
+
+def test_up_to_two_groups_and_five_aggregations_are_read_in_their_order():
+    query = parse(
+        ("group", "url"), ("group", "status_class"),
+        ("aggregation", "percentile_99.9"), ("aggregation", "count"), ("aggregation", "count"),
+    )  # fmt: skip
+    assert (query.groups, query.aggregations) == (("url", "status_class"), ("percentile_99.9", "count"))
+    with pytest.raises(BadRequest, match="group is 'url, method, route'; allowed: up to 2 values"):
+        parse(("group", "url"), ("group", "method"), ("group", "route"))
+    with pytest.raises(BadRequest, match=r"aggregation is .*; allowed: up to 5 of them"):
+        parse(*(("aggregation", f"percentile_{number}") for number in range(1, 7)))
+
+
+def test_the_rest_takes_counts_and_sums_alone():
+    grouped = (("group", "url"), ("limit", "3"), ("rest", "1"))
+    assert parse(*grouped, ("aggregation", "sum"), ("aggregation", "count")).rest
+    with pytest.raises(BadRequest, match="rest is '1'; allowed: with the aggregations count and sum, not mean"):
+        parse(*grouped, ("aggregation", "count"), ("aggregation", "mean"))
+
+
+def test_a_zone_moves_days_weeks_and_months_alone():
+    zone = ("tz", "Europe/Berlin")
+    assert parse(("granularity", "day"), zone).granularity == Calendar("day", "Europe/Berlin")
+    assert parse(("granularity", "month")).granularity == Calendar("month", "UTC")
+    assert parse(("granularity", "hour"), zone).granularity == Granularity(3600)
+    assert parse(("granularity", "86400"), zone).granularity == Granularity(86400)
+    assert parse(("granularity", "week"), ("tz", "UTC")).granularity == parse(("granularity", "week")).granularity
 
 
 @pytest.mark.parametrize("time", ["", "x", "-1", "1.5", "1e9", "1412605036000", " 1", "1_0", "٣", "+5", "0x10"])
@@ -209,4 +242,4 @@ def test_every_filter_value_survives_parsing(pairs):
 @given(st.sampled_from(VALUES), st.sampled_from(DIMENSIONS), st.integers(1, 1000))
 def test_what_is_asked_is_what_is_parsed(value, group, limit):
     query = parse(("value", value), ("group", group), ("limit", str(limit)))
-    assert (query.value, query.group, query.limit) == (value, group, limit)
+    assert (query.value, query.groups, query.limit) == (value, (group,), limit)

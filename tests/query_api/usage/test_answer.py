@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from apimetry.query_api.overview import sql as overview_sql
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.filters import Filter
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import Order, parse_usage
@@ -315,7 +316,7 @@ def test_what_must_agree_agrees(store):
             store, ("start", str(start)), ("end", str(end)), ("granularity", granularity), ("limit", "1000")
         )
         count, mean, most = (
-            answer_timeseries(TimeseriesQuery(start, end, aggregation), "shop", ask=store.ask, limits=LIMITS)[
+            answer_timeseries(TimeseriesQuery(start, end, (aggregation,)), "shop", ask=store.ask, limits=LIMITS)[
                 "groups"
             ]["shop"][0][1]
             for aggregation in ("count", "mean", "max")
@@ -364,7 +365,7 @@ def test_whatever_was_sent_counting_agrees(store):
         figures = answer["usage"]
         assert figures == expected_totals(events, 40 * DAY)
         for aggregation, shown in (("count", "totalRequests"), ("mean", "averageLatency"), ("max", "peakLatency")):
-            query = TimeseriesQuery(NOW - 40 * DAY, NOW, aggregation)
+            query = TimeseriesQuery(NOW - 40 * DAY, NOW, (aggregation,))
             ((_, found),) = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)["groups"][name]
             # Milliseconds with one decimal, against microseconds.
             bounds = (found, 0) if aggregation == "count" else (found / 1000, 0.0501)

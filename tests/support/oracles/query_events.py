@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from dataclasses import astuple, dataclass, field, fields
@@ -84,23 +85,36 @@ def expected_answer(events, query, application="shop"):
     chosen = [e for e in events if e.application == application and _counts(e, query)]
     groups = defaultdict(lambda: defaultdict(list))
     for event in chosen:
-        key = application if query.group is None else _key(event, query.group)
         second = event.timestamp // 1_000_000
         bucket = query.granularity.floor(second) if query.granularity else query.start
-        groups[key][bucket].append(event)
-    if query.group is None:
-        groups[application]  # the one group is always there
+        groups[tuple(_key(event, group) for group in query.groups)][bucket].append(event)
+    if not query.groups:
+        groups[()]  # the one group is always there
     weights = {key: sum(e.sample_weight for b in buckets.values() for e in b) for key, buckets in groups.items()}
     largest = sorted(groups, key=lambda key: (-weights[key], key))[: query.limit]
     answer = {
-        "groups": {key: _points(groups[key], query) for key in largest},
+        "groups": {_name(key, application): _points(groups[key], query) for key in largest},
         "start": query.start,
         "end": query.end,
-        "granularity": 1000 * (query.granularity.seconds if query.granularity else query.end - query.start),
+        "granularity": query.granularity_ms,
     }
+    if len(query.aggregations) > 1:
+        answer["aggregations"] = list(query.aggregations)
     if query.limit is not None:
         answer["omitted_groups"] = len(groups) - len(largest)
+    if query.rest:
+        rest = defaultdict(list)
+        for key in groups.keys() - set(largest):
+            for bucket, inside in groups[key].items():
+                rest[bucket] += inside
+        answer["rest"] = _points(rest, query)
     return answer
+
+
+def _name(key, application):
+    if not key:
+        return application
+    return key[0] if len(key) == 1 else json.dumps(key, ensure_ascii=False, separators=(",", ":"))
 
 
 def _key(event, group):
@@ -110,7 +124,7 @@ def _key(event, group):
 def _counts(event, query):
     if not query.start * 1_000_000 <= event.timestamp < query.end * 1_000_000:
         return False
-    if query.aggregation != "count" and getattr(event, query.value) is None:
+    if "count" not in query.aggregations and getattr(event, query.value) is None:
         return False
     return all(passes(event, filter_) for filter_ in query.filters)
 
@@ -130,31 +144,38 @@ def _value_of(event, field):
 
 
 def _points(buckets, query):
-    points = {bucket: _aggregate(events, query) for bucket, events in buckets.items()}
+    points = {bucket: [_aggregate(events, each, query.value) for each in query.aggregations]
+              for bucket, events in buckets.items()}  # fmt: skip
     if query.fill:
-        empty = 0 if query.fill == "zero" else None
+        empty = [0 if query.fill == "zero" else None] * len(query.aggregations)
         starts = query.granularity.starts(query.start, query.end) if query.granularity else [query.start]
         points = {start: points.get(start, empty) for start in starts}
     elif query.granularity is None and not points:
-        points = {query.start: 0 if query.aggregation in ("count", "sum") else None}
-    return [[bucket, points[bucket]] for bucket in sorted(points)]
+        points = {query.start: [0 if each in ("count", "sum") else None for each in query.aggregations]}
+    return [[bucket, *points[bucket]] for bucket in sorted(points)]
 
 
-def _aggregate(events, query):
-    weights = [e.sample_weight for e in events]
-    if query.aggregation == "count":
-        return sum(weights)
-    values = [getattr(e, query.value) for e in events]
-    total = sum(v * w for v, w in zip(values, weights, strict=True))
-    if query.aggregation.startswith("percentile_"):
-        return percentile(zip(values, weights, strict=True), int(query.aggregation.removeprefix("percentile_")))
-    return {"sum": total, "mean": total / sum(weights), "min": min(values), "max": max(values)}[query.aggregation]
+def _aggregate(events, aggregation, value):
+    if aggregation == "count":
+        return sum(e.sample_weight for e in events)
+    weighted = [(getattr(e, value), e.sample_weight) for e in events if getattr(e, value) is not None]
+    total = sum(v * w for v, w in weighted)
+    if not weighted:
+        return 0 if aggregation == "sum" else None
+    if aggregation.startswith("percentile_"):
+        return percentile(weighted, Fraction(aggregation.removeprefix("percentile_")))
+    return {
+        "sum": total,
+        "mean": total / sum(w for _, w in weighted),
+        "min": min(v for v, _ in weighted),
+        "max": max(v for v, _ in weighted),
+    }[aggregation]
 
 
 def percentile(weighted_values, p):
     """The smallest value with at least p % of the weight at or below it, in exact arithmetic."""
     ordered = sorted(weighted_values)
-    wanted = Fraction(p, 100) * sum(weight for _, weight in ordered)
+    wanted = Fraction(p) / 100 * sum(weight for _, weight in ordered)
     below = 0
     for value, weight in ordered:
         below += weight

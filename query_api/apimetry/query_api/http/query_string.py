@@ -58,6 +58,16 @@ def single(values: dict[str, list[str]], name: str) -> str | None:
     return values[name][0] if values[name] else None
 
 
+def several(values: dict[str, list[str]], name: str, allowed: Sequence[str], most: int) -> tuple[str, ...]:
+    """Return the distinct values of a repeatable parameter after checking that they are `most` of `allowed`."""
+    found = tuple(dict.fromkeys(values[name]))
+    for value in found:
+        one_of(name, value, allowed)
+    if len(found) > most:
+        raise refusal(name, ", ".join(found), f"up to {most} values")
+    return found
+
+
 def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:
     """Return `value` after checking that it is one of `allowed`."""
     if value is not None and value not in allowed:

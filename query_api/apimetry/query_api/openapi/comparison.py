@@ -1,4 +1,4 @@
-"""The parameters `compare` and `completeness` in the OpenAPI document."""
+"""The parameters `compare`, `completeness` and `tz` in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -35,4 +35,15 @@ def compare_parameter(note: str = "") -> Json:
             ]
         },
         "previous",
+    )
+
+
+def zone_parameter() -> Json:
+    """Return the description of `tz`."""
+    return query_parameter(
+        "tz",
+        "The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's"
+        " hours in every zone. All times in the answer stay in UTC.",
+        {"type": "string"},
+        "Europe/Berlin",
     )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import MAX_TIME_S
-from apimetry.query_api.openapi.comparison import comparison_parameters
+from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.planning.filters import GROUPS
-from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.settings import QuerySettings
-from apimetry.query_api.timeseries.params import FILLS, SIMPLE_AGGREGATIONS, VALUES
+from apimetry.query_api.timeseries.params import (
+    FILLS,
+    MAX_AGGREGATIONS,
+    MAX_GROUPINGS,
+    NAMED,
+    PERCENTILE_PATTERN,
+    SIMPLE_AGGREGATIONS,
+    VALUES,
+)
 from apimetry.query_api.timeseries.response import Timeseries
 from apimetry.serving.openapi import ALIAS_OF, answer, errors, json_content, operation, query_parameter, ref
 
@@ -18,9 +25,13 @@ PATH = "/1/timeseries/{start}/{end}"
 _DESCRIPTION = """Counts or aggregates the events in `[start, end)`, in buckets of time and by groups.
 
 Buckets are floored in UTC, so the first one's timestamp may lie before `start`; only events from `start` on count
-in it. Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is
-left out.
+in it. Days, weeks and months begin in the zone `tz`: a day on which its clocks change has 23 or 25 hours.
+Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is left
+out.
 Every count is a sum of the events' `sample_weight`, and means, sums and percentiles are weighted by it.
+
+Up to five aggregations are read in one scan: then a point has a value for each of them, in the order of
+`aggregations` in the answer. Beside `count`, the others are null where a bucket's events lack the value.
 
 Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
 to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
@@ -48,6 +59,15 @@ _EXAMPLES = {
         "end": 1413385200,
         "granularity": 90000000,
         "omitted_groups": 2,
+    },
+    "By day in a zone, two groups, two aggregations, and the rest": {
+        "groups": {'["/v1/scores/{identity}","5xx"]': [[1413324000, 7, 81300]]},
+        "start": 1413295200,
+        "end": 1413385200,
+        "granularity": 86400000,
+        "aggregations": ["count", "sum"],
+        "rest": [[1413237600, 12, 9000], [1413324000, 9, 7000]],
+        "omitted_groups": 4,
     },
 }
 
@@ -99,15 +119,21 @@ def _time(name: str, description: str, example: int) -> Json:
 
 
 def _parameters(settings: QuerySettings) -> list[Json]:
-    percentiles = [f"percentile_{number}" for number in range(1, 100)]
-    named = {"type": "string", "enum": list(NAMED_GRANULARITIES)}
+    aggregations = [
+        {"type": "string", "enum": list(SIMPLE_AGGREGATIONS)},
+        {"type": "string", "pattern": f"^{PERCENTILE_PATTERN}$"},
+    ]
+    named = {"type": "string", "enum": list(NAMED)}
     seconds = {"type": "integer", "minimum": 1, "maximum": MAX_TIME_S}
     return [
         query_parameter(
             "aggregation",
-            "What each point is.",
-            {"type": "string", "enum": [*SIMPLE_AGGREGATIONS, *percentiles], "default": "count"},
-            "percentile_95",
+            f"What each point is; `count` without it. Repeatable, up to {MAX_AGGREGATIONS}. A percentile is"
+            " `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.",
+            {"type": "array", "items": {"anyOf": aggregations}},
+            [*SIMPLE_AGGREGATIONS[:3], "percentile_95", "percentile_99.9"],
+            style="form",
+            explode=True,
         ),
         query_parameter(
             "value",
@@ -121,8 +147,14 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             {"oneOf": [named, seconds]},
             "hour",
         ),
+        zone_parameter(),
         query_parameter(
-            "group", "One series for each value.", {"type": "string", "enum": list(GROUPS)}, "consumer_id"
+            "group",
+            f"One series for each value. Repeatable, up to {MAX_GROUPINGS}: then one for each pair of values.",
+            {"type": "array", "items": {"type": "string", "enum": list(GROUPS)}},
+            list(GROUPS[:MAX_GROUPINGS]),
+            style="form",
+            explode=True,
         ),
         *described_filters(),
         query_parameter(
@@ -136,6 +168,12 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "Only the largest groups by count; `omitted_groups` in the answer says how many were left out.",
             {"type": "integer", "minimum": 1, "maximum": settings.max_groups},
             10,
+        ),
+        query_parameter(
+            "rest",
+            "1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.",
+            {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
+            "1",
         ),
         *comparison_parameters(),
     ]

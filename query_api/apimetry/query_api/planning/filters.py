@@ -124,13 +124,6 @@ def parse_filters(include: Iterable[str], exclude: Iterable[str]) -> tuple[Filte
     return (*_parse("include", include), *_parse("exclude", exclude))
 
 
-def filter_on(group: str, keys: Iterable[str]) -> Filter:
-    """Return the filter of the events with these `keys` of a group, which is one of GROUPS."""
-    if group == STATUS_CLASS:
-        return Filter(group, tuple(int(key.removesuffix("xx")) for key in keys))
-    return Filter(group, tuple(map(int, keys)) if group in NUMERIC_DIMENSIONS else tuple(keys))
-
-
 def columns_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
     """Return the columns that a table needs for `filters`: the dimensions of a rollup, or `response_us`."""
     return frozenset(filter_.column for filter_ in filters)

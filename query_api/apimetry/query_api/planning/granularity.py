@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+DAY_S = 86_400
+NAMED_GRANULARITIES = {"second": 1, "minute": 60, "hour": 3600, "day": DAY_S, "week": 7 * DAY_S}
 # Weeks start on Monday. The epoch was a Thursday, three days after a Monday.
-_MONDAY_S = -3 * 86400
+_MONDAY_S = -3 * DAY_S
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.settings import QuerySettings
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.store.statement import Ask
 
 

@@ -7,59 +7,74 @@ The points of the earlier period have the times of the query's points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from apimetry.query_api.planning.filters import filter_on
+from apimetry.query_api.planning.calendar import Calendar
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import compared_period
-from apimetry.query_api.timeseries.params import TimeseriesQuery
-from apimetry.query_api.timeseries.response import Point, PreviousPeriod, Timeseries
+from apimetry.query_api.timeseries.params import Keys, TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Reading, Series, of_nothing, starts_of
+
+Read = Callable[[TimeseriesQuery], Reading]
 
 
-def previous(
-    query: TimeseriesQuery,
-    groups: Mapping[str, object],
-    answer: Callable[[TimeseriesQuery], Timeseries],
-) -> PreviousPeriod:
-    """Return the response's part about the earlier period.
+@dataclass(frozen=True)
+class Earlier:
+    """The earlier period, and its series with the times of the query's points."""
+
+    start: int
+    end: int
+    reading: Reading
+
+
+def read_earlier(query: TimeseriesQuery, later: Reading, read: Read) -> Earlier:
+    """Return the earlier period of a query with a comparison.
 
     Args:
-        query: the query with a comparison.
-        groups: the groups of its response. Each of them gets a series. With `limit`, no other group gets one.
-        answer: answers a query without a comparison.
+        query: the query.
+        later: its own series. Each of their groups gets a series. With `limit`, no other group gets one.
+        read: reads the series of a query without a comparison.
     """
-    earlier = _moved(query)
-    shift_s = query.start - earlier.start
-    earlier_groups: Mapping[str, list[Point]] = {}
-    if groups or query.limit is None:
-        earlier_groups = answer(_only(earlier, groups) if query.limit is not None else earlier)["groups"]
-    moved: dict[str, list[Point]] = {
-        key: [(time_s + shift_s, value) for time_s, value in points] for key, points in earlier_groups.items()
-    }
-    empty: list[Point] = []
+    moved = _moved(query)
+    earlier = Reading()
+    if later.groups or query.limit is None:
+        earlier = read(_only(moved, later) if query.limit is not None else moved)
+    if query.rest and query.omits:
+        earlier.rest = read(_all_but(moved, later)).groups[()]
+    shift_s = query.start - moved.start
+    groups = {key: _later(series, shift_s) for key, series in earlier.groups.items()}
+    empty: Series = {}
     if query.fill and query.granularity:
-        nothing = 0 if query.fill == "zero" else None
-        empty = [(time_s, nothing) for time_s in query.granularity.starts(query.start, query.end)]
-    return {
-        "groups": {**{key: empty for key in groups if key not in moved}, **moved},
-        "start": earlier.start,
-        "end": earlier.end,
-    }
+        empty = dict.fromkeys(starts_of(query), of_nothing(query))
+    missing = {key: empty for key in later.groups if key not in groups}
+    return Earlier(moved.start, moved.end, Reading({**missing, **groups}, _later(earlier.rest, shift_s)))
+
+
+def _later(series: Series, shift_s: int) -> Series:
+    return {time_s + shift_s: values for time_s, values in series.items()}
 
 
 def _moved(query: TimeseriesQuery) -> TimeseriesQuery:
     start, end = compared_period(str(query.compare), query.start, query.end)
     granularity = query.granularity
-    if granularity is not None:
+    if isinstance(granularity, Calendar):
+        granularity = granularity.moved(query.start - start)
+    elif granularity is not None:
         # The origin must be before all events: the engine's division rounds towards it.
         shift_s = (query.start - start - granularity.origin_s) % granularity.seconds
         granularity = Granularity(granularity.seconds, -shift_s)
     return replace(query, start=start, end=end, granularity=granularity, completeness=False, compare=None)
 
 
-def _only(query: TimeseriesQuery, groups: Mapping[str, object]) -> TimeseriesQuery:
-    """Return the query about these groups alone, without a limit."""
-    if query.group is None:
+def _only(query: TimeseriesQuery, later: Reading) -> TimeseriesQuery:
+    """Return the query about the groups of `later` alone, without a limit."""
+    if not query.groups:
         return replace(query, limit=None)
-    return replace(query, limit=None, filters=(*query.filters, filter_on(query.group, groups)))
+    return replace(query, limit=None, rest=False, keys=Keys(query.groups, tuple(later.groups)))
+
+
+def _all_but(query: TimeseriesQuery, later: Reading) -> TimeseriesQuery:
+    """Return the query about all other groups together."""
+    others = Keys(query.groups, tuple(later.groups), excludes=True) if later.groups else None
+    return replace(query, groups=(), limit=None, rest=False, keys=others)

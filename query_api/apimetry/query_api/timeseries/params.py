@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from apimetry.query_api.http.query_string import (
     WHOLE_NUMBER,
@@ -17,9 +18,12 @@ from apimetry.query_api.http.query_string import (
     number_in,
     one_of,
     refusal,
+    several,
     single,
     time_s,
 )
+from apimetry.query_api.planning.bucket_sql import AnyGranularity
+from apimetry.query_api.planning.calendar import CALENDAR_UNITS, MONTH, UTC, Calendar, checked_zone
 from apimetry.query_api.planning.filters import (
     FILTER_PARAMETERS,
     GROUPS,
@@ -33,20 +37,40 @@ from apimetry.query_api.planning.period import checked_comparison
 from apimetry.serving.errors import BadRequest
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
+ADDED_UP = ("count", "sum")
+"""The aggregations of several groups together that are the sums of the groups' own."""
+
+MAX_AGGREGATIONS = 5
+MAX_GROUPINGS = 2
 VALUES = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
 FILLS = ("zero", "null")
+NAMED = (*NAMED_GRANULARITIES, MONTH)
+"""The granularities with a name."""
+
 PARAMETERS = (
     "aggregation",
     "value",
     "granularity",
+    "tz",
     "group",
     *FILTER_PARAMETERS,
     "fill",
     "limit",
+    "rest",
     "completeness",
     "compare",
 )
-_PERCENTILE = re.compile(r"percentile_([1-9][0-9]?)", re.ASCII)
+PERCENTILE_PATTERN = r"percentile_(0\.[1-9]|[1-9][0-9]?(\.[0-9])?)"
+_PERCENTILE = re.compile(PERCENTILE_PATTERN, re.ASCII)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Events whose `fields` together are one of `keys`; with `excludes`, none of them."""
+
+    fields: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
+    excludes: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,35 +79,54 @@ class TimeseriesQuery:
 
     start: int
     end: int
-    aggregation: str = "count"
+    aggregations: tuple[str, ...] = ("count",)
     value: str = "response_us"
-    granularity: Granularity | None = None
-    group: str | None = None
+    granularity: AnyGranularity | None = None
+    groups: tuple[str, ...] = ()
     filters: tuple[AnyFilter, ...] = ()
     fill: str | None = None
     limit: int | None = None
+    rest: bool = False
+    """Whether the response also has the groups beyond the limit, added up. Without a limit there are none."""
+
     completeness: bool = False
     """Whether the response says which share of the captured events is stored."""
 
     compare: str | None = None
     """The earlier period (`planning.period`); None: the response has no other period."""
 
+    keys: Keys | None = None
+    """No parameter: the groups that the answer of another query has."""
+
     @property
-    def percentile(self) -> int | None:
-        """1 to 99; None if the aggregation is no percentile."""
-        match = _PERCENTILE.fullmatch(self.aggregation)
-        return int(match[1]) if match else None
+    def omits(self) -> bool:
+        """Whether there may be groups beyond the limit."""
+        return bool(self.groups) and self.limit is not None
+
+    @property
+    def percentiles(self) -> tuple[Fraction, ...]:
+        """The numbers of the aggregations that are percentiles."""
+        numbers = map(percentile_of, self.aggregations)
+        return tuple(number for number in numbers if number is not None)
 
     @property
     def dimensions(self) -> frozenset[str]:
         """The dimensions that a table needs for this query."""
-        group = "status_code" if self.group == STATUS_CLASS else self.group
-        return columns_of(self.filters) | ({group} if group else set())
+        fields = (*self.groups, *(self.keys.fields if self.keys else ()))
+        return columns_of(self.filters) | {"status_code" if field == STATUS_CLASS else field for field in fields}
 
     @property
     def granularity_ms(self) -> int:
-        """The size of a bucket in milliseconds; without a granularity, the whole span."""
+        """The usual size of a bucket in milliseconds; without a granularity, the whole span."""
+        if isinstance(self.granularity, Calendar):
+            return 1000 * self.granularity.nominal_s
         return 1000 * (self.granularity.seconds if self.granularity else self.end - self.start)
+
+
+def percentile_of(aggregation: str) -> Fraction | None:
+    """Return the number of a percentile, 0.1 to 99.9; None if the aggregation is no percentile."""
+    match = _PERCENTILE.fullmatch(aggregation)
+    return Fraction(match[1]) if match else None
 
 
 def parse_timeseries(
@@ -104,38 +147,54 @@ def parse_timeseries(
     if start_s >= end_s:
         raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
     values = collect(parameters, PARAMETERS)
-    return TimeseriesQuery(
-        start=start_s,
-        end=end_s,
-        aggregation=_aggregation(single(values, "aggregation")),
-        value=one_of("value", single(values, "value"), VALUES) or "response_us",
-        granularity=_granularity(single(values, "granularity")),
-        group=one_of("group", single(values, "group"), GROUPS),
-        filters=filters_of(values),
-        fill=one_of("fill", single(values, "fill"), FILLS),
-        limit=_limit(single(values, "limit"), max_groups),
-        completeness=flag(values, "completeness"),
-        compare=checked_comparison(single(values, "compare")),
+    zone = checked_zone(single(values, "tz"))
+    return _checked(
+        TimeseriesQuery(
+            start=start_s,
+            end=end_s,
+            aggregations=_aggregations(values),
+            value=one_of("value", single(values, "value"), VALUES) or "response_us",
+            granularity=_granularity(single(values, "granularity"), zone),
+            groups=several(values, "group", GROUPS, MAX_GROUPINGS),
+            filters=filters_of(values),
+            fill=one_of("fill", single(values, "fill"), FILLS),
+            limit=_limit(single(values, "limit"), max_groups),
+            rest=flag(values, "rest"),
+            completeness=flag(values, "completeness"),
+            compare=checked_comparison(single(values, "compare")),
+        )
     )
 
 
-def _aggregation(value: str | None) -> str:
-    if value is None:
-        return "count"
-    if value not in SIMPLE_AGGREGATIONS and not _PERCENTILE.fullmatch(value):
-        allowed = ", ".join(SIMPLE_AGGREGATIONS)
-        raise refusal("aggregation", value, f"{allowed}, percentile_1 to percentile_99")
-    return value
+def _checked(query: TimeseriesQuery) -> TimeseriesQuery:
+    others = [name for name in query.aggregations if name not in ADDED_UP]
+    if query.rest and others:
+        raise refusal("rest", "1", f"with the aggregations {' and '.join(ADDED_UP)}, not {others[0]}")
+    return query
 
 
-def _granularity(value: str | None) -> Granularity | None:
+def _aggregations(values: dict[str, list[str]]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(values["aggregation"]))
+    for name in names:
+        if name not in SIMPLE_AGGREGATIONS and percentile_of(name) is None:
+            allowed = (
+                f"{', '.join(SIMPLE_AGGREGATIONS)}, percentile_1 to percentile_99, with one decimal: percentile_99.9"
+            )
+            raise refusal("aggregation", name, allowed)
+    if len(names) > MAX_AGGREGATIONS:
+        raise refusal("aggregation", ", ".join(names), f"up to {MAX_AGGREGATIONS} of them")
+    return names or ("count",)
+
+
+def _granularity(value: str | None, zone: str) -> AnyGranularity | None:
     if value is None:
         return None
+    if value == MONTH or (value in CALENDAR_UNITS and zone != UTC):
+        return Calendar(value, zone)
     if value in NAMED_GRANULARITIES:
         return named_granularity(value)
     if not WHOLE_NUMBER.fullmatch(value) or int(value) == 0:
-        allowed = ", ".join(NAMED_GRANULARITIES)
-        raise refusal("granularity", value, f"{allowed}, or a whole number of seconds, at least 1")
+        raise refusal("granularity", value, f"{', '.join(NAMED)}, or a whole number of seconds, at least 1")
     return Granularity(int(value))
 
 

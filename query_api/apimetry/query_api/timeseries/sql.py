@@ -1,7 +1,7 @@
 """A timeseries query as SQL over rollups and events, as the plan says. Pure.
 
 Invariants: the server binds values; text for `$name` comes from the closed sets of `params`. Every count is a sum of
-`sample_weight`. An event without the query's `value` (a null) does not count.
+`sample_weight`. An event without the query's `value` (a null) counts in `count` alone.
 
 Percentile p is the smallest value such that at least p % of the weight is at or below it (the inverted cumulative
 distribution): always a value that was measured, never above the maximum. Over up to a day of raw events it is exact;
@@ -10,71 +10,62 @@ distribution): always a value that was measured, never above the maximum. Over u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from string import Template
 
+from apimetry.query_api.planning.bucket_sql import bucket_of_rows, bucket_parameters, grain_of
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters, key_of
 from apimetry.query_api.planning.planner import Needs, Plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
-    bucket_columns,
     group_key,
-    middle_of_bucket,
     partial_rows,
     range_parameters,
-    seconds,
-    signed,
-    weight,
 )
+from apimetry.query_api.timeseries.aggregates import Aggregates
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.store.statement import Statement
 
-# The largest groups, and the number of all groups, in one pass over the group's column. Points take a second pass.
+# The largest groups, and the number of all groups, in one pass over the groups' columns. Points take a second pass.
 _LARGEST = Template("""WITH (
-  SELECT (groupArray(key), max(groups))
+  SELECT (groupArray(($names)), max(groups))
   FROM (
-    SELECT key, count() OVER () AS groups
-    FROM (SELECT key, sum(weight) AS total FROM ($rows) GROUP BY key HAVING total > 0)
-    ORDER BY total DESC, key
+    SELECT $names, count() OVER () AS groups
+    FROM (SELECT $names, sum(weight) AS total FROM ($rows) GROUP BY $names HAVING total > 0)
+    ORDER BY total DESC, $names
     LIMIT {group_limit:UInt64}
   )
 ) AS largest
 """)
-_POINTS = Template("""${largest}SELECT $key AS key, $bucket AS bucket, $aggregate AS value, $groups AS groups
+_POINTS = Template("""${largest}SELECT $keys, $aggregates, $groups AS groups
 FROM ($rows) AS part
 ${group_by}HAVING sum(part.weight) > 0
-ORDER BY key, bucket
+ORDER BY $names
 LIMIT {row_limit:UInt64}""")
 # Without a granularity each group is one row, so one pass ranks the groups and answers. Percentiles take two passes:
 # their states hold every value, and only the largest groups may have one.
-_TOP = Template("""SELECT key, bucket, value, groups
+_TOP = Template("""SELECT * EXCEPT total
 FROM (
-  SELECT $key AS key, $bucket AS bucket, $aggregate AS value,
-    sum(part.weight) AS total, count() OVER () AS groups
+  SELECT $keys, $aggregates, count() OVER () AS groups, sum(part.weight) AS total
   FROM ($rows) AS part
   ${group_by}HAVING total > 0
-  ORDER BY total DESC, key
+  ORDER BY total DESC, $names
   LIMIT {group_limit:UInt64}
 )
-ORDER BY key
+ORDER BY $names
 LIMIT {row_limit:UInt64}""")
-_SIZE = Template("""${largest}SELECT count(), uniqExact(key)
+_SIZE = Template("""${largest}SELECT count(), $distinct
 FROM (
-  SELECT $key AS key, $bucket AS bucket
+  SELECT $keys
   FROM ($rows) AS part
   ${group_by}HAVING sum(part.weight) > 0
 )""")
-_IN_LARGEST = Template("$key IN (SELECT arrayJoin(largest.1))")
-
-_BUCKET_OF_EVENTS = (
-    "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64}) * {bucket_s:Int64}"
-    " + {origin_s:Int64}"
-)
-_BUCKET_OF_ROLLUP = Template(
-    "intDiv($seconds - {origin_s:Int64}, {bucket_s:Int64}) * {bucket_s:Int64} + {origin_s:Int64}"
-)
+_IN_LARGEST = Template("($keys) IN (SELECT arrayJoin(largest.1))")
+_IN_KEYS = Template("($keys) $operator $arrays")
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,9 @@ class Statements:
     """The statements of one query."""
 
     points: Statement
-    """Rows of (key, bucket, value, groups), ascending; `groups` counts all groups, also groups beyond `limit`."""
+    """Rows of (keys, is rest, bucket, values, groups), ascending. Keys and values are as many as the query has.
+
+    `groups` counts all groups, also groups beyond `limit`. Rows of the rest have empty keys."""
 
     size: Statement
     """One row: the numbers of points and of groups in `points` without its row limit."""
@@ -90,112 +83,103 @@ class Statements:
 
 def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
     """Return what a timeseries query at `now` needs of a table."""
-    adds_up = query.aggregation in ("count", "sum", "mean")
+    aggregates = Aggregates(query)
     return Needs(
-        query.dimensions, _measures(query), query.start, query.end, query.granularity, subtracts=adds_up, now=now
+        query.dimensions,
+        aggregates.measures,
+        query.start,
+        query.end,
+        grain_of(query.granularity, query.start, query.end),
+        subtracts=aggregates.add_up,
+        now=now,
     )
 
 
 def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limit: int) -> Statements:
     """Return the statements of `query` about `application`; `points` returns at most `row_limit` rows."""
-    is_limited = query.group is not None and query.limit is not None
-    is_top = is_limited and query.granularity is None and query.percentile is None
-    keys, weights, conditions = _keys(query, plan), _weight(query, plan), _conditions(query)
-    key_names = [column.name for column in keys]
-    parts = {
-        "largest": "",
-        "key": "part.key" if query.group else "{application:String}",
-        "bucket": "part.bucket" if query.granularity else "{start_s:Int64}",
-        "aggregate": _aggregate(query, plan),
-        "groups": "largest.2" if is_limited else "0",
-        "group_by": f"GROUP BY {', '.join(f'part.{name}' for name in key_names)}\n" if key_names else "",
-    }
-    columns = (*keys, weights, *_values(query, plan))
-    all_rows = partial_rows(plan, columns, conditions)
-    rows = all_rows
-    if is_limited:
-        ranked = (*(column for column in keys if column.name == "key"), weights)
-        parts["largest"] = _LARGEST.substitute(rows=partial_rows(plan, ranked, conditions))
-        within = (*conditions.shared, _IN_LARGEST.substitute(key=key_of(str(query.group))))
-        rows = partial_rows(plan, columns, Conditions(within, conditions.of_events))
-    points = _TOP.substitute(**parts, rows=all_rows) if is_top else _POINTS.substitute(**parts, rows=rows)
-    parameters = {
-        **_parameters(query, application),
-        **range_parameters(plan),
-        **filter_parameters(query.filters),
-        "row_limit": row_limit,
-    }
-    return Statements(Statement(points, parameters), Statement(_SIZE.substitute(**parts, rows=rows), parameters))
-
-
-def _measures(query: TimeseriesQuery) -> frozenset[str]:
-    if query.aggregation == "count":
-        return frozenset({"requests"})
-    columns = {"mean": {"sum"}, "sum": {"sum"}, "min": {"min"}, "max": {"max"}}
-    needed = columns.get(query.aggregation, {"buckets", "max"})
-    return frozenset(f"{query.value}_{name}" for name in needed | {"weight"})
+    aggregates, keys = Aggregates(query), _keys(query, plan)
+    is_top = query.omits and query.granularity is None and not query.percentiles and not query.rest
+    conditions = Conditions(_conditions(query), aggregates.conditions)
+    names = ", ".join(column.name for column in keys)
+    largest, shown = "", conditions
+    if query.omits:
+        ranked = (*keys, aggregates.weight(plan))
+        largest = _LARGEST.substitute(names=names, rows=partial_rows(plan, ranked, conditions))
+        is_shown = _IN_LARGEST.substitute(keys=", ".join(map(key_of, query.groups)))
+        if query.rest:
+            keys = _or_rest(keys, is_shown)
+        else:
+            shown = Conditions((*conditions.shared, is_shown), conditions.of_events)
+    buckets = [bucket_of_rows(query.granularity, plan)] if query.granularity else []
+    columns = (*keys, *buckets, *aggregates.columns(plan))
+    parts = _parts(query, [*keys, *buckets])
+    parts |= {"largest": largest, "aggregates": aggregates.figures(plan), "groups": "largest.2" if largest else "0"}
+    rows = partial_rows(plan, columns, shown)
+    points = _POINTS.substitute(parts, rows=rows)
+    if is_top:
+        points = _TOP.substitute(parts, rows=partial_rows(plan, columns, conditions))
+    parameters = {**_parameters(query, plan, application), "row_limit": row_limit}
+    return Statements(Statement(points, parameters), Statement(_SIZE.substitute(parts, rows=rows), parameters))
 
 
 def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
-    keys = []
-    if query.group:
-        keys.append(group_key(plan, key_of(query.group)))
-    if query.granularity:
-        keys.append(Column("bucket", _BUCKET_OF_EVENTS, _BUCKET_OF_ROLLUP.substitute(seconds=seconds(plan))))
-    return keys
+    # Group keys are strings (docs/api.md, "Timeseries API").
+    return [group_key(plan, key_of(field), f"key_{number}") for number, field in enumerate(query.groups)]
 
 
-def _weight(query: TimeseriesQuery, plan: Plan) -> Column:
-    return weight(plan, "requests" if query.aggregation == "count" else f"{query.value}_weight")
+def _or_rest(keys: Sequence[Column], is_shown: str) -> list[Column]:
+    """Return columns in which all groups beyond the limit are one."""
+    shown = [
+        Column(key.name, *(f"if({is_shown}, {of_row}, '')" for of_row in (key.of_events, key.of_rollup)))
+        for key in keys
+    ]
+    return [*shown, Column("is_rest", f"NOT ({is_shown})", f"NOT ({is_shown})")]
 
 
-def _values(query: TimeseriesQuery, plan: Plan) -> list[Column]:
-    """Return the columns of the aggregation, beside the weight."""
-    # The conditions exclude nulls. A type without nulls is faster.
-    value = f"assumeNotNull({query.value})"
-    if query.percentile is not None:
-        return bucket_columns(plan, query.value) or [Column("value", value, "")]
-    total = Column("total", signed(plan, f"toUInt64({value}) * sample_weight"), f"{query.value}_sum")
+def _parts(query: TimeseriesQuery, grouped: Sequence[Column]) -> dict[str, str]:
+    """Return what the statements say of the columns that rows are grouped by."""
+    names = [column.name for column in grouped]
+    keys = [name for name in names if name.startswith("key_")]
+    selected = [f"part.{name} AS {name}" for name in keys]
+    selected.append("part.is_rest AS is_rest" if query.rest and query.omits else "0 AS is_rest")
+    selected.append("part.bucket AS bucket" if query.granularity else "{start_s:Int64} AS bucket")
     return {
-        "count": [],
-        "sum": [total],
-        "mean": [total],
-        "min": [Column("low", value, f"{query.value}_min")],
-        "max": [Column("high", value, f"{query.value}_max")],
-    }[query.aggregation]
+        "keys": ", ".join(selected),
+        "names": ", ".join((*keys, "is_rest", "bucket")),
+        "distinct": f"uniqExactIf(({', '.join(keys)}), NOT is_rest)" if keys else "if(count() = 0, 0, 1)",
+        "group_by": f"GROUP BY {', '.join(f'part.{name}' for name in names)}\n" if names else "",
+    }
 
 
-def _aggregate(query: TimeseriesQuery, plan: Plan) -> str:
-    if query.percentile is not None and not plan.estimates:
-        return "quantileExactWeighted({level:Float64})(part.value, part.weight)"
-    if query.percentile is not None:
-        bucket = "quantileExactWeightedArray({level:Float64})(part.buckets, part.weights)"
-        return f"least(toFloat64(max(part.high)), {middle_of_bucket(bucket)})"
-    return {
-        "count": "sum(part.weight)",
-        "sum": "sum(part.total)",
-        "mean": "sum(part.total) / sum(part.weight)",
-        "min": "min(part.low)",
-        "max": "max(part.high)",
-    }[query.aggregation]
+def _conditions(query: TimeseriesQuery) -> tuple[str, ...]:
+    if query.keys is None:
+        return filter_conditions(query.filters)
+    operator = "NOT IN" if query.keys.excludes else "IN"
+    arrays = ", ".join(f"{{keys_{number}:Array(String)}}" for number in range(len(query.keys.fields)))
+    if len(query.keys.fields) > 1:
+        arrays = f"arrayZip({arrays})"
+    keys = ", ".join(map(key_of, query.keys.fields))
+    return (*filter_conditions(query.filters), _IN_KEYS.substitute(keys=keys, operator=operator, arrays=arrays))
 
 
-def _conditions(query: TimeseriesQuery) -> Conditions:
-    measured = () if query.aggregation == "count" else (f"{query.value} IS NOT NULL",)
-    return Conditions(filter_conditions(query.filters), measured)
-
-
-def _parameters(query: TimeseriesQuery, application: str) -> dict[str, object]:
-    parameters: dict[str, object] = {"application": application}
+def _parameters(query: TimeseriesQuery, plan: Plan, application: str) -> dict[str, object]:
+    parameters: dict[str, object] = {"application": application, **range_parameters(plan)}
+    parameters |= filter_parameters(query.filters)
     if query.granularity is None:
         parameters["start_s"] = query.start
     else:
-        parameters["bucket_s"] = query.granularity.seconds
-        parameters["bucket_us"] = query.granularity.seconds * 1_000_000
-        parameters["origin_s"] = query.granularity.origin_s
-        parameters["origin_us"] = query.granularity.origin_s * 1_000_000
-    if query.percentile is not None:
-        parameters["level"] = query.percentile / 100 * BELOW
+        parameters |= bucket_parameters(query.granularity, plan.start, plan.end)
+    for number, percentile in enumerate(query.percentiles):
+        parameters[f"level_{number}"] = level_of(percentile)
     if query.limit is not None:
         parameters["group_limit"] = query.limit
+    if query.keys is not None:
+        parameters |= {
+            f"keys_{number}": list(texts) for number, texts in enumerate(zip(*query.keys.keys, strict=True))
+        }
     return parameters
+
+
+def level_of(percentile: Fraction) -> float:
+    """Return the level that the engine is asked for."""
+    return float(percentile / 100) * BELOW

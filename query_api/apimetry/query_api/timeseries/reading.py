@@ -1,0 +1,113 @@
+"""Reads the series of a timeseries query from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from apimetry.query_api.planning.bucket_sql import time_of_bucket
+from apimetry.query_api.planning.calendar import Calendar
+from apimetry.query_api.planning.planner import plan
+from apimetry.query_api.timeseries.params import ADDED_UP, TimeseriesQuery
+from apimetry.query_api.timeseries.sql import statements, timeseries_needs
+from apimetry.serving.errors import BadRequest
+from apimetry.store.statement import Ask
+
+Key = tuple[str, ...]
+"""The values of a group's fields; empty for the one group of a query without groups."""
+
+Values = tuple[float | None, ...]
+"""One value for each aggregation."""
+
+Series = dict[int, Values]
+"""Values by time, ascending."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The size of the largest response."""
+
+    max_points: int
+    max_groups: int
+
+    def check(self, points: int, groups: int) -> None:
+        """Raise BadRequest, with all four numbers, if a response of this size is too large."""
+        if points > self.max_points or groups > self.max_groups:
+            raise BadRequest(
+                f"The answer would have {points} points in {groups} groups;"
+                f" at most {self.max_points} points and {self.max_groups} groups are allowed:"
+                " ask for a coarser granularity, a shorter range, or fewer groups with limit"
+            )
+
+
+@dataclass
+class Reading:
+    """The series of a query."""
+
+    groups: dict[Key, Series] = field(default_factory=dict)
+    rest: Series = field(default_factory=dict)
+    """The groups beyond the limit, added up. Empty unless the query has `rest`."""
+
+    omitted: int = 0
+    """The number of groups beyond the limit."""
+
+
+def read_series(
+    query: TimeseriesQuery, application: str, *, ask: Ask, limits: Limits, now: int | None = None
+) -> Reading:
+    """Return the series of `query` about `application`; `now` is the time of the query, if known.
+
+    Blocks while `ask` does.
+
+    Raises:
+        BadRequest: the response would be over `limits`.
+    """
+    if query.fill:
+        limits.check(_bucket_count(query), 1)
+    source = plan(timeseries_needs(query, now))
+    both = statements(query, source, application=application, row_limit=limits.max_points + 1)
+    rows = ask(both.points)
+    if len(rows) > limits.max_points:
+        ((points, groups_total),) = ask(both.size)
+        filled = _bucket_count(query) * groups_total if query.fill else points
+        # Events may have been deleted between the two statements. The rows are too many in any case.
+        limits.check(max(filled, len(rows)), groups_total)
+    reading = Reading() if query.groups else Reading({(): {}})
+    time_of = time_of_bucket(query.granularity) if query.granularity else int
+    key_end = len(query.groups)
+    for row in rows:
+        series = reading.rest if row[key_end] else reading.groups.setdefault(row[:key_end], {})
+        series[time_of(row[key_end + 1])] = row[key_end + 2 : -1]
+    limits.check(_bucket_count(query) * len(reading.groups) if query.fill else len(rows), len(reading.groups))
+    _fill(reading, query)
+    if query.omits:
+        reading.omitted = rows[0][-1] - len(reading.groups) if rows else 0
+    return reading
+
+
+def of_nothing(query: TimeseriesQuery) -> Values:
+    """Return the values of a bucket without events: as `fill` says, otherwise 0 for counts and sums."""
+    if query.fill is None:
+        return tuple(0 if aggregation in ADDED_UP else None for aggregation in query.aggregations)
+    return (0 if query.fill == "zero" else None,) * len(query.aggregations)
+
+
+def starts_of(query: TimeseriesQuery) -> list[int]:
+    """Return the times of all points that a filled series has."""
+    return list(query.granularity.starts(query.start, query.end)) if query.granularity else [query.start]
+
+
+def _bucket_count(query: TimeseriesQuery) -> int:
+    granularity = query.granularity
+    if isinstance(granularity, Calendar):
+        return len(granularity.indexes(query.start, query.end))
+    return len(granularity.starts(query.start, query.end)) if granularity else 1
+
+
+def _fill(reading: Reading, query: TimeseriesQuery) -> None:
+    """Add points for empty buckets if the query has `fill` or no granularity."""
+    if query.granularity is not None and query.fill is None:
+        return
+    nothing = dict.fromkeys(starts_of(query), of_nothing(query))
+    reading.groups = {key: {**nothing, **series} for key, series in reading.groups.items()}
+    if query.rest:
+        reading.rest = {**nothing, **reading.rest}
