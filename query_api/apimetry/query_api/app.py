@@ -46,6 +46,7 @@ from apimetry.query_api.summary.api import SummaryHandlers
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
 from apimetry.query_api.values.api import ValuesHandlers
+from apimetry.query_api.versions.api import VersionsHandlers
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.openapi import Fragment
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
@@ -96,6 +97,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.add_routes(UsageHandlers(answering).routes())
     app.add_routes(BreakdownHandlers(answering).routes())
     app.add_routes(ValuesHandlers(answering).routes())
+    app.add_routes(VersionsHandlers(answering).routes())
     app.add_routes(SummaryHandlers(answering).routes())
     app.add_routes(LatencyHandlers(answering).routes())
     app.add_routes(InsightsHandlers(answering, settings).routes())

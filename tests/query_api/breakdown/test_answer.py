@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from apimetry.query_api.breakdown import sql
 from apimetry.query_api.breakdown.answer import MAX_KEY_BYTES, answer_breakdown
 from apimetry.query_api.breakdown.measures import MEASURES, SEEN
 from apimetry.query_api.breakdown.params import parse_breakdown
 from apimetry.query_api.breakdown.response import BreakdownRow, PreviousFigures
 from apimetry.query_api.planning.filters import GROUPS
+from apimetry.query_api.planning.group_limit import MAX_GROUPS
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
@@ -281,7 +281,7 @@ def test_one_more_group_than_can_be_held_is_a_400_that_says_what_helps(shared_st
         "INSERT INTO events (application, timestamp, url, retention_days)"
         " SELECT {application:String}, fromUnixTimestamp64Second({start:Int64}), concat('/', toString(number)), 20000"
         " FROM numbers({urls:UInt64})",
-        {"application": application, "start": START, "urls": sql.MAX_GROUPS + 1},
+        {"application": application, "start": START, "urls": MAX_GROUPS + 1},
     )
     with pytest.raises(BadRequest, match="more than 100,000 groups: add a filter or search"):
         answered(shared_store, asked("url", end=START + 60, limit=1), application)

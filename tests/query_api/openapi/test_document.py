@@ -20,6 +20,7 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import PARAMETERS
 from apimetry.query_api.usage import params as usage_params
 from apimetry.query_api.values import params as values_params
+from apimetry.query_api.versions import params as versions_params
 from tests.support.oracles.query_events import Event, insert_events
 from tests.support.services.query_service import COLLECTOR_API
 
@@ -186,6 +187,7 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
         ("/v1/developer/insights", usage_params.WINDOW_PARAMETERS),
         ("/v1/breakdown", breakdown_params.PARAMETERS),
         ("/v1/values", values_params.PARAMETERS),
+        ("/v1/versions", versions_params.PARAMETERS),
     ],
 )
 async def test_analytics_endpoints_take_what_is_documented_and_answer_as_documented(

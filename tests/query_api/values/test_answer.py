@@ -96,7 +96,7 @@ def test_the_requests_of_values_are_the_counts_of_the_timeseries(shared_store, a
     limits = Limits(max_points=10_000, max_groups=1000)
     for field in DIMENSIONS:
         answer = answered(shared_store, application, field, ("limit", "50"), start=START + 777)
-        query = TimeseriesQuery(START + 777, END, group=field)
+        query = TimeseriesQuery(START + 777, END, groups=(field,))
         groups = answer_timeseries(query, application, ask=shared_store.ask, limits=limits)["groups"]
         counts = {value["value"]: value["requests"] for value in answer["values"]}
         assert counts == {key: points[0][1] for key, points in groups.items()}, field

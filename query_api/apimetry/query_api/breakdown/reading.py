@@ -13,14 +13,12 @@ from apimetry.query_api.breakdown.params import BreakdownQuery
 from apimetry.query_api.breakdown.scope import Key, Scope
 from apimetry.query_api.breakdown.seen_sql import Seen
 from apimetry.query_api.breakdown.sparkline import Sparkline
-from apimetry.query_api.breakdown.sql import MAX_GROUPS, Slice, TableStatement, table
+from apimetry.query_api.breakdown.sql import Slice, TableStatement, table
 from apimetry.query_api.http.listing import Page
-from apimetry.serving.errors import BadRequest
-from apimetry.store.errors import QueryLimitExceeded
+from apimetry.query_api.planning.group_limit import MAX_GROUPS, ask_for_groups, too_many_groups
 from apimetry.store.statement import Ask, Rows, Statement
 
-# From ClickHouse's src/Common/ErrorCodes.cpp: a statement has more groups than `max_rows_to_group_by`.
-_TOO_MANY_ROWS: Final = 158
+_ADVICE: Final = "add a filter or search"
 _Columns = dict[str, Any]
 _BEFORE: Final = "before_"
 # Another key may have the hash of a row of the page, too: so a further statement may return more rows than the page.
@@ -159,7 +157,7 @@ def _page(
         of_all = _named(table(ranges, replace(rows, page=Page(limit=1)), restriction), ask)
     totals = of_all[0] if of_all else {}
     if totals.get("all_rows", 0) > MAX_GROUPS:
-        raise _too_many()
+        raise too_many_groups(_ADVICE)
     return of_page, totals
 
 
@@ -184,13 +182,4 @@ def _named(statement: TableStatement, ask: Ask) -> list[_Columns]:
 
 
 def _answered(statement: Statement, ask: Ask) -> Rows:
-    try:
-        return ask(statement)
-    except QueryLimitExceeded as error:
-        if error.code == _TOO_MANY_ROWS:
-            raise _too_many() from error
-        raise
-
-
-def _too_many() -> BadRequest:
-    return BadRequest(f"The answer would have more than {MAX_GROUPS:,} groups: add a filter or search")
+    return ask_for_groups(statement, ask, advice=_ADVICE)

@@ -18,12 +18,8 @@ from apimetry.query_api.breakdown.measures import MEASURES, SEEN, Totals
 from apimetry.query_api.breakdown.scope import hash_of
 from apimetry.query_api.breakdown.seen_sql import Seen
 from apimetry.query_api.http.listing import Page
+from apimetry.query_api.planning.group_limit import GROUP_LIMIT
 from apimetry.store.statement import Statement
-
-MAX_GROUPS: Final = 100_000
-"""Groups that a statement may hold. A thread of the engine stops at more; two threads may hold more together."""
-
-SETTINGS: Final[Mapping[str, int]] = {"max_rows_to_group_by": MAX_GROUPS}
 
 _TABLE = Template("""SELECT *
 FROM (
@@ -84,7 +80,7 @@ def table(ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None
     for part in (*ranges, restriction, seen):
         parameters |= part.parameters if part else {}
     names = (*now.scope.names, *columns, "hash", "all_rows", *totals)
-    return TableStatement(Statement(sql, parameters, SETTINGS), names)
+    return TableStatement(Statement(sql, parameters, GROUP_LIMIT), names)
 
 
 def _groups(now: Groups, before: Groups | None, restriction: Restriction | None, seen: Seen | None) -> str:

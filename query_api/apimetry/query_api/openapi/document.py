@@ -21,6 +21,7 @@ from apimetry.query_api.openapi import (
     timeseries,
     usage,
     values,
+    versions,
 )
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import Error
@@ -92,6 +93,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
         **usage.paths(),
         **breakdown.paths(),
         **values.paths(),
+        **versions.paths(),
         **overview.paths(),
         **management.paths(),
         **alerts.paths(),

@@ -1,0 +1,1 @@
+"""The versions API: deploys and rollbacks."""
