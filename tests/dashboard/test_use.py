@@ -168,7 +168,7 @@ def test_before_the_first_event_the_page_waits_and_then_shows_it(tmp_path, chrom
         expect(page.locator("pre")).to_contain_text("ASGIMiddleware")
         page.get_by_role("tab", name="Flask").click()
         expect(page.locator("pre")).to_contain_text("WSGIMiddleware")
-        now = page.evaluate("Date.now() / 1000")
+        now = page.evaluate("Date.now() / 1000 - 30")
         send(
             serve.collector_url,
             [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],
@@ -184,7 +184,7 @@ def test_a_service_that_is_away_leaves_the_old_numbers_and_says_so(tmp_path, chr
     with running("serve", data_dir=tmp_path, **BOOTSTRAP) as serve:
         looked = browsers.Visit(chromium, serve.query_url, READ_KEY)
         looked.open("docs")
-        now = looked.page.evaluate("Date.now() / 1000")
+        now = looked.page.evaluate("Date.now() / 1000 - 30")
         send(
             serve.collector_url,
             [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],

@@ -51,9 +51,13 @@ export interface paths {
          * @description Counts or aggregates the events in `[start, end)`, in buckets of time and by groups.
          *
          *     Buckets are floored in UTC, so the first one's timestamp may lie before `start`; only events from `start` on count
-         *     in it. Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is
-         *     left out.
+         *     in it. Days, weeks and months begin in the zone `tz`: a day on which its clocks change has 23 or 25 hours.
+         *     Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is left
+         *     out.
          *     Every count is a sum of the events' `sample_weight`, and means, sums and percentiles are weighted by it.
+         *
+         *     Up to five aggregations are read in one scan: then a point has a value for each of them, in the order of
+         *     `aggregations` in the answer. Beside `count`, the others are null where a bucket's events lack the value.
          *
          *     Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
          *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
@@ -94,9 +98,13 @@ export interface paths {
          * @description Counts or aggregates the events in `[start, end)`, in buckets of time and by groups.
          *
          *     Buckets are floored in UTC, so the first one's timestamp may lie before `start`; only events from `start` on count
-         *     in it. Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is
-         *     left out.
+         *     in it. Days, weeks and months begin in the zone `tz`: a day on which its clocks change has 23 or 25 hours.
+         *     Without `granularity` there is one bucket, whose timestamp is `start`. An event that lacks the asked `value` is left
+         *     out.
          *     Every count is a sum of the events' `sample_weight`, and means, sums and percentiles are weighted by it.
+         *
+         *     Up to five aggregations are read in one scan: then a point has a value for each of them, in the order of
+         *     `aggregations` in the answer. Beside `count`, the others are null where a bucket's events lack the value.
          *
          *     Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
          *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
@@ -205,6 +213,30 @@ export interface paths {
          *     in the target's bucket in proportion.
          */
         get: operations["getSummary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/latency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a value is distributed
+         * @description How a value of one application's requests is distributed, in logarithmic buckets.
+         *
+         *     Without `granularity` the answer is one histogram; with it, one for each bucket of time that has requests: a heatmap.
+         *     A request without the value does not count. The buckets from rollups and from events are the same ones. An answer has
+         *     at most 100,000 filled cells.
+         */
+        get: operations["getLatency"];
         put?: never;
         post?: never;
         delete?: never;
@@ -389,6 +421,54 @@ export interface paths {
          *     above the true maximum. A table of more than 100,000 rows is a 400.
          */
         get: operations["getBreakdown"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The values of a field
+         * @description The values that a field of the filters has, for a field that completes what is typed.
+         *
+         *     The value that equals `search` comes first, then the others with the most requests first. URLs are those of the newest
+         *     5,000,000 events of the range, to the whole minute; `searched` says how far back that is. An answer may be
+         *     30 s old.
+         */
+        get: operations["getValues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * When versions began to serve
+         * @description Each time that a version began to serve, the newest first.
+         *
+         *     A version begins to serve with its first request. It begins again (`isReturn`) after a pause of a whole clock hour or
+         *     more in which other versions served: a rollback. `firstSeen` may be up to seven days before `start`: then the version
+         *     served already when the range began. Requests without a version are left out. An answer may be 60 s old.
+         */
+        get: operations["getVersions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1757,6 +1837,44 @@ export interface components {
              */
             lastUsedAt: string | null;
         };
+        /** @description How a value is distributed. */
+        Latency: {
+            value: string;
+            /** @description Bucket b holds the values from `bounds[b]` up to, and without, `bounds[b + 1]`. Both are equal where no whole number lies in the bucket. */
+            bounds: number[];
+            /** @description Starts of the buckets of time that have requests, ascending. */
+            times: number[];
+            /** @description For each of `times`: `[bucket, requests]` of the filled buckets, ascending. */
+            counts: [
+                number,
+                number
+            ][][];
+            /** @description Requests whose value is known. */
+            total: number;
+            /** @description By level: 50, 75, 90, 95, 99. Empty without a known value. */
+            percentiles: {
+                [key: string]: number;
+            };
+            max: number | null;
+            min: number | null;
+            /** @description Percentiles come from latency buckets, within 2 %. */
+            estimated: boolean;
+            /** @description With `compare`. */
+            previous?: components["schemas"]["EarlierHistograms"];
+        };
+        /** @description The distribution in the earlier period, in the same buckets. */
+        EarlierHistograms: {
+            start: number;
+            end: number;
+            total: number;
+            /** @description Starts of the buckets of time that have requests, ascending. */
+            times: number[];
+            /** @description For each of `times`: `[bucket, requests]` of the filled buckets, ascending. */
+            counts: [
+                number,
+                number
+            ][][];
+        };
         /** @description Who asks. */
         Me: {
             /** @enum {string} */
@@ -2107,17 +2225,18 @@ export interface components {
         };
         /** @description Series of points, by group. */
         Timeseries: {
-            /** @description Series by group; without `group`, one under the application's id. */
+            /** @description Series by group; without `group`, one under the application's id. The name of a group by two fields is a JSON array of both values. */
             groups: {
-                [key: string]: [
-                    number,
-                    number | null
-                ][];
+                [key: string]: (number | null)[][];
             };
             start: number;
             end: number;
-            /** @description Milliseconds. */
+            /** @description Milliseconds. A month has 30 days here. */
             granularity: number;
+            /** @description Where several were asked: what the values of a point are. */
+            aggregations?: string[];
+            /** @description With `rest=1`: the groups beyond `limit`, added up. */
+            rest?: (number | null)[][];
             /** @description Groups beyond `limit`, where one was given. */
             omitted_groups?: number;
             completeness?: components["schemas"]["Completeness"];
@@ -2132,15 +2251,14 @@ export interface components {
         PreviousPeriod: {
             /** @description Series by group; each asked group has one. */
             groups: {
-                [key: string]: [
-                    number,
-                    number | null
-                ][];
+                [key: string]: (number | null)[][];
             };
             /** @description The start of the earlier period. */
             start: number;
             /** @description Its end. */
             end: number;
+            /** @description With `rest=1`: the groups beyond `limit`, added up. */
+            rest?: (number | null)[][];
         };
         /** @description Usage of an application in a window. */
         Usage: {
@@ -2287,6 +2405,57 @@ export interface components {
             requestsPerHour: number;
             /** @description An average over the whole window, one decimal. */
             requestsPerDay: number;
+        };
+        /** @description The values of a field. */
+        Values: {
+            /** @enum {string} */
+            field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type";
+            /** @description The most requests first. */
+            values: components["schemas"]["KnownValue"][];
+            /** @description Whether there are more values than `limit`. */
+            more: boolean;
+            searched?: components["schemas"]["SearchedSince"];
+        };
+        /** @description The range whose URLs were searched: it ends where the asked one ends. */
+        SearchedSince: {
+            /** @description Seconds since the epoch. */
+            start: number;
+        };
+        /** @description A value of a field. */
+        KnownValue: {
+            value: string;
+            requests: number;
+            /**
+             * Format: date-time
+             * @description Exact to the hour.
+             */
+            lastSeen: string;
+        };
+        /** @description The versions that served, the newest first. */
+        Versions: {
+            versions: components["schemas"]["ServedVersion"][];
+        };
+        /** @description A version, from the time that it began to serve until others served without it. */
+        ServedVersion: {
+            version: string;
+            /**
+             * Format: date-time
+             * @description The first request, exactly; up to seven days before the range.
+             */
+            firstSeen: string;
+            /**
+             * Format: date-time
+             * @description The last request in the range, exact to the hour.
+             */
+            lastSeen: string;
+            /** @description In the range. */
+            requests: number;
+            /** @description Percent of these requests. */
+            errorRate: number;
+            /** @description What sent them. */
+            sources: string[];
+            /** @description Whether the version had served before, and others meanwhile. */
+            isReturn: boolean;
         };
         ApplicationInput: {
             name: string;
@@ -2749,10 +2918,16 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description What each point is.
-                 * @example percentile_95
+                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.
+                 * @example [
+                 *       "count",
+                 *       "mean",
+                 *       "min",
+                 *       "percentile_95",
+                 *       "percentile_99.9"
+                 *     ]
                  */
-                aggregation?: "count" | "mean" | "min" | "max" | "sum" | "percentile_1" | "percentile_2" | "percentile_3" | "percentile_4" | "percentile_5" | "percentile_6" | "percentile_7" | "percentile_8" | "percentile_9" | "percentile_10" | "percentile_11" | "percentile_12" | "percentile_13" | "percentile_14" | "percentile_15" | "percentile_16" | "percentile_17" | "percentile_18" | "percentile_19" | "percentile_20" | "percentile_21" | "percentile_22" | "percentile_23" | "percentile_24" | "percentile_25" | "percentile_26" | "percentile_27" | "percentile_28" | "percentile_29" | "percentile_30" | "percentile_31" | "percentile_32" | "percentile_33" | "percentile_34" | "percentile_35" | "percentile_36" | "percentile_37" | "percentile_38" | "percentile_39" | "percentile_40" | "percentile_41" | "percentile_42" | "percentile_43" | "percentile_44" | "percentile_45" | "percentile_46" | "percentile_47" | "percentile_48" | "percentile_49" | "percentile_50" | "percentile_51" | "percentile_52" | "percentile_53" | "percentile_54" | "percentile_55" | "percentile_56" | "percentile_57" | "percentile_58" | "percentile_59" | "percentile_60" | "percentile_61" | "percentile_62" | "percentile_63" | "percentile_64" | "percentile_65" | "percentile_66" | "percentile_67" | "percentile_68" | "percentile_69" | "percentile_70" | "percentile_71" | "percentile_72" | "percentile_73" | "percentile_74" | "percentile_75" | "percentile_76" | "percentile_77" | "percentile_78" | "percentile_79" | "percentile_80" | "percentile_81" | "percentile_82" | "percentile_83" | "percentile_84" | "percentile_85" | "percentile_86" | "percentile_87" | "percentile_88" | "percentile_89" | "percentile_90" | "percentile_91" | "percentile_92" | "percentile_93" | "percentile_94" | "percentile_95" | "percentile_96" | "percentile_97" | "percentile_98" | "percentile_99";
+                aggregation?: (("count" | "mean" | "min" | "max" | "sum") | string)[];
                 /**
                  * @description What is aggregated; `count` ignores it.
                  * @example response_us
@@ -2762,12 +2937,20 @@ export interface operations {
                  * @description Size of a bucket. `week` starts on Monday; a number of seconds is aligned to the epoch.
                  * @example hour
                  */
-                granularity?: ("second" | "minute" | "hour" | "day" | "week") | number;
+                granularity?: ("second" | "minute" | "hour" | "day" | "week" | "month") | number;
                 /**
-                 * @description One series for each value.
-                 * @example consumer_id
+                 * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
+                 * @example Europe/Berlin
                  */
-                group?: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class";
+                tz?: string;
+                /**
+                 * @description One series for each value. Repeatable, up to 2: then one for each pair of values.
+                 * @example [
+                 *       "consumer_id",
+                 *       "method"
+                 *     ]
+                 */
+                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class")[];
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -2809,6 +2992,11 @@ export interface operations {
                  * @example 10
                  */
                 limit?: number;
+                /**
+                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
+                 * @example 1
+                 */
+                rest?: "0" | "1";
                 /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
@@ -2862,10 +3050,16 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description What each point is.
-                 * @example percentile_95
+                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.
+                 * @example [
+                 *       "count",
+                 *       "mean",
+                 *       "min",
+                 *       "percentile_95",
+                 *       "percentile_99.9"
+                 *     ]
                  */
-                aggregation?: "count" | "mean" | "min" | "max" | "sum" | "percentile_1" | "percentile_2" | "percentile_3" | "percentile_4" | "percentile_5" | "percentile_6" | "percentile_7" | "percentile_8" | "percentile_9" | "percentile_10" | "percentile_11" | "percentile_12" | "percentile_13" | "percentile_14" | "percentile_15" | "percentile_16" | "percentile_17" | "percentile_18" | "percentile_19" | "percentile_20" | "percentile_21" | "percentile_22" | "percentile_23" | "percentile_24" | "percentile_25" | "percentile_26" | "percentile_27" | "percentile_28" | "percentile_29" | "percentile_30" | "percentile_31" | "percentile_32" | "percentile_33" | "percentile_34" | "percentile_35" | "percentile_36" | "percentile_37" | "percentile_38" | "percentile_39" | "percentile_40" | "percentile_41" | "percentile_42" | "percentile_43" | "percentile_44" | "percentile_45" | "percentile_46" | "percentile_47" | "percentile_48" | "percentile_49" | "percentile_50" | "percentile_51" | "percentile_52" | "percentile_53" | "percentile_54" | "percentile_55" | "percentile_56" | "percentile_57" | "percentile_58" | "percentile_59" | "percentile_60" | "percentile_61" | "percentile_62" | "percentile_63" | "percentile_64" | "percentile_65" | "percentile_66" | "percentile_67" | "percentile_68" | "percentile_69" | "percentile_70" | "percentile_71" | "percentile_72" | "percentile_73" | "percentile_74" | "percentile_75" | "percentile_76" | "percentile_77" | "percentile_78" | "percentile_79" | "percentile_80" | "percentile_81" | "percentile_82" | "percentile_83" | "percentile_84" | "percentile_85" | "percentile_86" | "percentile_87" | "percentile_88" | "percentile_89" | "percentile_90" | "percentile_91" | "percentile_92" | "percentile_93" | "percentile_94" | "percentile_95" | "percentile_96" | "percentile_97" | "percentile_98" | "percentile_99";
+                aggregation?: (("count" | "mean" | "min" | "max" | "sum") | string)[];
                 /**
                  * @description What is aggregated; `count` ignores it.
                  * @example response_us
@@ -2875,12 +3069,20 @@ export interface operations {
                  * @description Size of a bucket. `week` starts on Monday; a number of seconds is aligned to the epoch.
                  * @example hour
                  */
-                granularity?: ("second" | "minute" | "hour" | "day" | "week") | number;
+                granularity?: ("second" | "minute" | "hour" | "day" | "week" | "month") | number;
                 /**
-                 * @description One series for each value.
-                 * @example consumer_id
+                 * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
+                 * @example Europe/Berlin
                  */
-                group?: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class";
+                tz?: string;
+                /**
+                 * @description One series for each value. Repeatable, up to 2: then one for each pair of values.
+                 * @example [
+                 *       "consumer_id",
+                 *       "method"
+                 *     ]
+                 */
+                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class")[];
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -2922,6 +3124,11 @@ export interface operations {
                  * @example 10
                  */
                 limit?: number;
+                /**
+                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
+                 * @example 1
+                 */
+                rest?: "0" | "1";
                 /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
@@ -3387,6 +3594,154 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Summary"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getLatency: {
+        parameters: {
+            query?: {
+                /**
+                 * @description First second, since the epoch, UTC; else a day before the end.
+                 * @example 1795670091
+                 */
+                start?: number;
+                /**
+                 * @description The second after the last one; else now.
+                 * @example 1795691691
+                 */
+                end?: number;
+                /**
+                 * @description What is distributed: microseconds or bytes.
+                 * @example response_us
+                 */
+                value?: "response_us" | "ttfb_us" | "request_bytes" | "response_bytes";
+                /**
+                 * @description The buckets of time, as in a timeseries; else one histogram.
+                 * @example hour
+                 */
+                granularity?: string;
+                /**
+                 * @description Latency buckets for each doubling of the value.
+                 * @example 3
+                 */
+                resolution?: 3 | 6 | 9 | 18;
+                /**
+                 * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "method:GET"
+                 *     ]
+                 */
+                include?: string[];
+                /**
+                 * @description No events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "status_code:404"
+                 *     ]
+                 */
+                exclude?: string[];
+                /**
+                 * @description Only events whose field contains the text, in small or capital letters. Repeatable; all must hold.
+                 * @example [
+                 *       "url:/v1/scores"
+                 *     ]
+                 */
+                has?: string[];
+                /**
+                 * @description Only events that took at least so many microseconds.
+                 * @example 500000
+                 */
+                min_response_us?: number;
+                /**
+                 * @description Only events that took at most so many microseconds.
+                 * @example 60000000
+                 */
+                max_response_us?: number;
+                /**
+                 * @description 1: the answer says which share of what senders captured is stored.
+                 * @example 1
+                 */
+                completeness?: "0" | "1";
+                /**
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @example previous
+                 */
+                compare?: ("previous" | "week") | number;
+                /**
+                 * @description The application. A read key implies its own.
+                 * @example shop
+                 */
+                application?: components["parameters"]["Application"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The distribution. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "value": "response_us",
+                     *       "bounds": [
+                     *         0,
+                     *         1,
+                     *         1,
+                     *         1,
+                     *         2,
+                     *         3,
+                     *         3,
+                     *         5,
+                     *         6,
+                     *         7,
+                     *         10
+                     *       ],
+                     *       "times": [
+                     *         1795669200,
+                     *         1795672800
+                     *       ],
+                     *       "counts": [
+                     *         [
+                     *           [
+                     *             4,
+                     *             14
+                     *           ],
+                     *           [
+                     *             7,
+                     *             3
+                     *           ]
+                     *         ],
+                     *         [
+                     *           [
+                     *             8,
+                     *             2
+                     *           ]
+                     *         ]
+                     *       ],
+                     *       "total": 19,
+                     *       "percentiles": {
+                     *         "50": 2,
+                     *         "75": 5,
+                     *         "90": 6,
+                     *         "95": 6,
+                     *         "99": 6
+                     *       },
+                     *       "max": 6,
+                     *       "min": 2,
+                     *       "estimated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Latency"];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -4317,6 +4672,201 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Breakdown"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getValues: {
+        parameters: {
+            query: {
+                /**
+                 * @description Whose values.
+                 * @example route
+                 */
+                field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type";
+                /**
+                 * @description Only values that contain this text, in small or capital letters.
+                 * @example check
+                 */
+                search?: string;
+                /**
+                 * @description How many values.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description First second, since the epoch, UTC; absent: seven days before `end`.
+                 * @example 1795670091
+                 */
+                start?: number;
+                /**
+                 * @description The second after the last one; absent: now.
+                 * @example 1795691691
+                 */
+                end?: number;
+                /**
+                 * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "method:GET"
+                 *     ]
+                 */
+                include?: string[];
+                /**
+                 * @description No events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "status_code:404"
+                 *     ]
+                 */
+                exclude?: string[];
+                /**
+                 * @description Only events whose field contains the text, in small or capital letters. Repeatable; all must hold.
+                 * @example [
+                 *       "url:/v1/scores"
+                 *     ]
+                 */
+                has?: string[];
+                /**
+                 * @description Only events that took at least so many microseconds.
+                 * @example 500000
+                 */
+                min_response_us?: number;
+                /**
+                 * @description Only events that took at most so many microseconds.
+                 * @example 60000000
+                 */
+                max_response_us?: number;
+                /**
+                 * @description The application. A read key implies its own.
+                 * @example shop
+                 */
+                application?: components["parameters"]["Application"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The values. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "field": "route",
+                     *       "values": [
+                     *         {
+                     *           "value": "/v1/checkout",
+                     *           "requests": 2117,
+                     *           "lastSeen": "2026-11-26T10:00:00Z"
+                     *         }
+                     *       ],
+                     *       "more": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Values"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getVersions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description First second, since the epoch, UTC; absent: 24 hours before `end`.
+                 * @example 1795670091
+                 */
+                start?: number;
+                /**
+                 * @description The second after the last one; absent: now.
+                 * @example 1795691691
+                 */
+                end?: number;
+                /**
+                 * @description How many entries.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "method:GET"
+                 *     ]
+                 */
+                include?: string[];
+                /**
+                 * @description No events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "status_code:404"
+                 *     ]
+                 */
+                exclude?: string[];
+                /**
+                 * @description Only events whose field contains the text, in small or capital letters. Repeatable; all must hold.
+                 * @example [
+                 *       "url:/v1/scores"
+                 *     ]
+                 */
+                has?: string[];
+                /**
+                 * @description Only events that took at least so many microseconds.
+                 * @example 500000
+                 */
+                min_response_us?: number;
+                /**
+                 * @description Only events that took at most so many microseconds.
+                 * @example 60000000
+                 */
+                max_response_us?: number;
+                /**
+                 * @description The application. A read key implies its own.
+                 * @example shop
+                 */
+                application?: components["parameters"]["Application"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The versions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "versions": [
+                     *         {
+                     *           "version": "2.5.0",
+                     *           "firstSeen": "2026-11-26T05:41:12Z",
+                     *           "lastSeen": "2026-11-26T10:43:58Z",
+                     *           "requests": 30211,
+                     *           "errorRate": 4.9,
+                     *           "sources": [
+                     *             "web-1",
+                     *             "web-2"
+                     *           ],
+                     *           "isReturn": false
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Versions"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -32,20 +32,24 @@ export function Palette() {
   const consumers = useQuestion<Values>(
     question("v1/values", { field: "consumer_id", ...parameters }, { isUnfiltered: true }),
   );
+  const matches = (words: string) => words.toLowerCase().includes(text.value.toLowerCase());
+  // The values may still be those of the text before: they are searched here, too.
   const entries = [
-    ...fixedEntries().filter((entry) =>
-      `${entry.kind} ${entry.text}`.toLowerCase().includes(text.value.toLowerCase()),
-    ),
-    ...(routes.value.data?.values ?? []).map(({ value }) => ({
-      kind: "Route",
-      text: valueText("route", value),
-      run: () => show(onPage(view.value, "routes", { route: value })),
-    })),
-    ...(consumers.value.data?.values ?? []).map(({ value }) => ({
-      kind: "Consumer",
-      text: valueText("consumer_id", value),
-      run: () => show(onPage(view.value, "consumers", { consumer: value })),
-    })),
+    ...fixedEntries().filter((entry) => matches(`${entry.kind} ${entry.text}`)),
+    ...(routes.value.data?.values ?? [])
+      .filter(({ value }) => matches(value))
+      .map(({ value }) => ({
+        kind: "Route",
+        text: valueText("route", value),
+        run: () => show(onPage(view.value, "routes", { route: value })),
+      })),
+    ...(consumers.value.data?.values ?? [])
+      .filter(({ value }) => matches(value))
+      .map(({ value }) => ({
+        kind: "Consumer",
+        text: valueText("consumer_id", value),
+        run: () => show(onPage(view.value, "consumers", { consumer: value })),
+      })),
   ];
   const index = Math.min(chosen.value, entries.length - 1);
   const run = (entry: Entry | undefined) => {
