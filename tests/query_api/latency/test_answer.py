@@ -9,8 +9,9 @@ import pytest
 from apimetry.query_api.latency.answer import MAX_CELLS, answer_latency
 from apimetry.query_api.latency.params import RESOLUTIONS, parse_latency
 from apimetry.query_api.planning.latency_buckets import bucket_of
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.serving.errors import BadRequest
 from tests.support.oracles.query_events import Event, insert_events, passes, random_events
 from tests.support.services.query_service import assert_error

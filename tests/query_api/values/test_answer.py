@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from apimetry.query_api.planning.filters import DIMENSIONS
-from apimetry.query_api.timeseries.answer import Limits, answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.values.answer import answer_values
 from apimetry.query_api.values.params import parse_values
 from tests.support.oracles.query_breakdown import iso, passes
