@@ -48,6 +48,11 @@ check: .venv/installed-dev dashboard/node_modules/.package-lock.json ## lint, ty
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	cd dashboard && $(NODE)/bin/node node_modules/.bin/biome ci . && $(NODE)/bin/node node_modules/.bin/tsc
+	@$(BIN)/python dashboard/openapi.py > dashboard/node_modules/openapi.json && cd dashboard \
+	  && $(NODE)/bin/node node_modules/.bin/openapi-typescript node_modules/openapi.json \
+	    -o node_modules/schema.d.ts > node_modules/types.log \
+	  && cmp -s node_modules/schema.d.ts src/api/schema.d.ts \
+	  || { echo "dashboard/src/api/schema.d.ts is of another OpenAPI document: make types"; exit 1; }
 	@cd .github/lint && $(NPM_CI) && $(NODE)/bin/node check.mjs
 	@PATH=$(BIN):$$PATH $(BIN)/python deploy/supply_chain.py audit
 
