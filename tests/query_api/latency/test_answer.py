@@ -128,6 +128,37 @@ def test_the_earlier_period_has_the_same_buckets(store):
     assert len(answer["bounds"]) == last + 2
 
 
+def test_the_earlier_period_has_its_own_figures_and_the_times_of_the_later_one(store):
+    insert_events(store, random_events(74, 500, START, START + 3 * DAY))
+    later = START + DAY + 1800
+    answer = distribution(store, [("compare", "previous"), ("granularity", "hour")], later, later + 7 * HOUR)
+    earlier = distribution(store, [], later - 7 * HOUR, later)
+    assert answer["previous"]["times"] == sorted(answer["previous"]["times"])
+    assert set(answer["previous"]["times"]) <= set(range(later - 1800, later + 7 * HOUR, HOUR))
+    for name in ("total", "percentiles", "max", "min", "estimated"):
+        assert answer["previous"][name] == earlier[name], name
+    assert sum(cells_of(answer["previous"]).values()) == earlier["total"]
+
+
+def test_cells_are_counted_before_they_are_fetched(embedded_store):
+    embedded_store.command(
+        "INSERT INTO events (application, timestamp, response_us, retention_days)"
+        " SELECT 'shop', fromUnixTimestamp64Second(toInt64({start:Int64} + intDiv(number, 20))),"
+        " toUInt64(exp2(number % 20)), 20000 FROM numbers({events:UInt64})",
+        {"start": START, "events": 20 * 2 * HOUR},
+    )
+    fetched = []
+
+    def ask(statement):
+        fetched.append(embedded_store.ask(statement))
+        return fetched[-1]
+
+    query = parse_latency([("granularity", "second"), ("start", str(START)), ("end", str(START + 2 * HOUR))], 0)
+    with pytest.raises(BadRequest, match=f"more than {MAX_CELLS:,} cells"):
+        answer_latency(query, "shop", ask=ask, now=START + 2 * HOUR)
+    assert [len(rows) for rows in fetched] == [MAX_CELLS + 1]
+
+
 def test_without_a_known_value_there_is_no_cell(embedded_store):
     insert_events(embedded_store, [Event(timestamp=START * 1_000_000, response_us=None)])
     answer = distribution(embedded_store)

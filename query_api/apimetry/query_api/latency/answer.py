@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 from apimetry.query_api.latency.params import LatencyQuery
-from apimetry.query_api.latency.response import EarlierHistograms, Latency
+from apimetry.query_api.latency.response import Distribution, Latency
 from apimetry.query_api.latency.sql import PERCENTILES, histograms, needs_of, totals
 from apimetry.query_api.planning.latency_buckets import bounds_of
 from apimetry.query_api.planning.planner import plan
@@ -13,6 +16,7 @@ from apimetry.store.statement import Ask
 MAX_CELLS = 100_000
 """Filled cells of a response, about 1 MB."""
 
+_TIME = itemgetter(0)
 Cells = list[list[tuple[int, int]]]
 
 
@@ -22,34 +26,35 @@ def answer_latency(query: LatencyQuery, application: str, *, ask: Ask, now: int)
     Raises:
         BadRequest: the response would have more than MAX_CELLS cells.
     """
-    times, counts = _histograms(query, application, ask, now)
-    source = plan(needs_of(query, by_time=False, now=now))
-    ((total, low, high, *figures),) = ask(totals(query, source, application))
-    answer: Latency = {
-        "value": query.value,
-        "bounds": [],
-        "times": times,
-        "counts": counts,
-        "total": total,
-        "percentiles": {str(number): round(figure) for number, figure in zip(PERCENTILES, figures, strict=True)},
-        "max": high,
-        "min": low,
-        "estimated": source.estimates,
-    }
-    if not total:
-        answer = {**answer, "percentiles": {}, "max": None, "min": None}
+    distribution = _distribution(query, application, ask, now)
+    answer: Latency = {"value": query.value, "bounds": [], **distribution}  # type: ignore[typeddict-item] # no distribution has `previous`
+    counts = distribution["counts"]
     earlier = query.earlier
     if earlier is not None:
-        answer["previous"] = _earlier(earlier, application, ask, now)
-        counts = [*counts, *answer["previous"]["counts"]]
+        before = _distribution(earlier, application, ask, now)
+        shift_s = query.start - earlier.start
+        times = [time + shift_s for time in before["times"]]
+        answer["previous"] = {"start": earlier.start, "end": earlier.end, **before, "times": times}
+        counts = [*counts, *before["counts"]]
     answer["bounds"] = _bounds(query, counts)
     return answer
 
 
-def _earlier(query: LatencyQuery, application: str, ask: Ask, now: int) -> EarlierHistograms:
+def _distribution(query: LatencyQuery, application: str, ask: Ask, now: int) -> Distribution:
+    """Return the cells of one range, and its totals."""
     times, counts = _histograms(query, application, ask, now)
-    total = sum(requests for cells in counts for _, requests in cells)
-    return {"start": query.start, "end": query.end, "total": total, "times": times, "counts": counts}
+    source = plan(needs_of(query, by_time=False, now=now))
+    ((total, low, high, *figures),) = ask(totals(query, source, application))
+    levels = zip(PERCENTILES, figures, strict=True)
+    return {
+        "times": times,
+        "counts": counts,
+        "total": total,
+        "percentiles": {str(number): round(figure) for number, figure in levels} if total else {},
+        "max": high if total else None,
+        "min": low if total else None,
+        "estimated": source.estimates,
+    }
 
 
 def _histograms(query: LatencyQuery, application: str, ask: Ask, now: int) -> tuple[list[int], Cells]:
@@ -57,15 +62,11 @@ def _histograms(query: LatencyQuery, application: str, ask: Ask, now: int) -> tu
     if (query.end - query.start) // size_s > MAX_CELLS:
         raise _too_many()
     source = plan(needs_of(query, by_time=True, now=now))
-    times: list[int] = []
-    counts: Cells = []
-    for time, buckets, requests in ask(histograms(query, source, application)):
-        times.append(time)
-        # An edge of a rollup's range is subtracted: a cell may be left with nothing.
-        counts.append([(bucket, count) for bucket, count in zip(buckets, requests, strict=True) if count])
-    if sum(map(len, counts)) > MAX_CELLS:
+    rows = ask(histograms(query, source, application, cell_limit=MAX_CELLS + 1))
+    if len(rows) > MAX_CELLS:
         raise _too_many()
-    return times, counts
+    cells = {time: [(bucket, requests) for _, bucket, requests in of_time] for time, of_time in groupby(rows, _TIME)}
+    return list(cells), list(cells.values())
 
 
 def _too_many() -> BadRequest:

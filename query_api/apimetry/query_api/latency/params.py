@@ -47,7 +47,8 @@ class LatencyQuery:
         if self.compared is None:
             return None
         start, end = self.compared
-        return replace(self, start=start, end=end, compared=None)
+        granularity = self.granularity.moved(self.start - start) if self.granularity else None
+        return replace(self, start=start, end=end, granularity=granularity, compared=None)
 
 
 def parse_latency(parameters: Iterable[tuple[str, str]], now: int) -> LatencyQuery:

@@ -15,25 +15,9 @@ Counts = Annotated[
 _Times = Annotated[list[int], Meta(description="Starts of the buckets of time that have requests, ascending.")]
 
 
-class EarlierHistograms(TypedDict):
-    """The distribution in the earlier period, in the same buckets."""
+class Distribution(TypedDict):
+    """How a value is distributed in one range."""
 
-    start: int
-    end: int
-    total: Count
-    times: _Times
-    counts: Counts
-
-
-class _Latency(TypedDict):
-    value: str
-    bounds: Annotated[
-        list[int],
-        Meta(
-            description="Bucket b holds the values from `bounds[b]` up to, and without, `bounds[b + 1]`. Both are"
-            " equal where no whole number lies in the bucket."
-        ),
-    ]
     times: _Times
     counts: Counts
     total: Annotated[Count, Meta(description="Requests whose value is known.")]
@@ -45,7 +29,25 @@ class _Latency(TypedDict):
     estimated: Annotated[bool, Meta(description="Percentiles come from latency buckets, within 2 %.")]
 
 
+class EarlierDistribution(Distribution):
+    """The distribution in the earlier period. Its times are those of the asked period's buckets of time."""
+
+    start: int
+    end: int
+
+
+class _Latency(Distribution):
+    value: str
+    bounds: Annotated[
+        list[int],
+        Meta(
+            description="Bucket b holds the values from `bounds[b]` up to, and without, `bounds[b + 1]`. Both are"
+            " equal where no whole number lies in the bucket."
+        ),
+    ]
+
+
 class Latency(_Latency, total=False):
     """How a value is distributed."""
 
-    previous: Annotated[EarlierHistograms, Meta(description="With `compare`.")]
+    previous: Annotated[EarlierDistribution, Meta(description="With `compare`.")]

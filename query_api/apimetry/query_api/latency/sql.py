@@ -29,14 +29,17 @@ from apimetry.store.statement import Statement
 PERCENTILES: Final = (50, 75, 90, 95, 99)
 
 # Not `time`: an alias would hide the column of the rollups that the range is about.
-_HISTOGRAMS = Template("""SELECT starts_at, tupleElement(cells, 1) AS buckets, tupleElement(cells, 2) AS requests
+# An edge of a rollup's range is subtracted: a cell may be left with nothing.
+_HISTOGRAMS = Template("""SELECT starts_at, bucket, requests
 FROM (
   SELECT part.starts_at AS starts_at, sumMap(part.buckets, part.weights) AS cells
   FROM ($rows) AS part
   GROUP BY part.starts_at
 )
-WHERE notEmpty(buckets)
-ORDER BY starts_at""")
+ARRAY JOIN tupleElement(cells, 1) AS bucket, tupleElement(cells, 2) AS requests
+WHERE requests > 0
+ORDER BY starts_at, bucket
+LIMIT {cell_limit:UInt64}""")
 _TOTALS = Template("""SELECT sum(arraySum(part.weights)), minIf(part.low, notEmpty(part.weights)),
   max(part.high), $percentiles
 FROM ($rows) AS part""")
@@ -57,8 +60,8 @@ def needs_of(query: LatencyQuery, *, by_time: bool, now: int | None) -> Needs:
     return Needs(columns_of(query.filters), measures, query.start, query.end, granularity, now=now)
 
 
-def histograms(query: LatencyQuery, plan: Plan, application: str) -> Statement:
-    """Return the statement with rows of (time, latency buckets, requests), ascending."""
+def histograms(query: LatencyQuery, plan: Plan, application: str, *, cell_limit: int) -> Statement:
+    """Return the statement with rows of (time, latency bucket, requests), ascending, `cell_limit` at most."""
     time = Column("starts_at", "{start_s:Int64}", "{start_s:Int64}")
     parameters: dict[str, object] = {"start_s": query.start}
     if query.granularity is not None:
@@ -72,6 +75,7 @@ def histograms(query: LatencyQuery, plan: Plan, application: str) -> Statement:
         }
     columns = (time, _buckets(query, query.width), _weights(query))
     sql = _HISTOGRAMS.substitute(rows=partial_rows(plan, columns, _conditions(query)))
+    parameters["cell_limit"] = cell_limit
     return Statement(sql, {**parameters, **_parameters(query, plan, application)})
 
 

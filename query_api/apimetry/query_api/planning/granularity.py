@@ -21,6 +21,11 @@ class Granularity:
         """Return the start of the bucket that holds `time_s`."""
         return (time_s - self.origin_s) // self.seconds * self.seconds + self.origin_s
 
+    def moved(self, shift_s: int) -> Granularity:
+        """Return the same buckets, `shift_s` seconds earlier than they are."""
+        # The origin must be before all events: the engine's division rounds towards it.
+        return Granularity(self.seconds, -((shift_s - self.origin_s) % self.seconds))
+
     def starts(self, start_s: int, end_s: int) -> range:
         """Return the starts of all buckets that overlap `[start_s, end_s)`."""
         return range(self.floor(start_s), end_s, self.seconds)

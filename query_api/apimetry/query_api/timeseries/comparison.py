@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from apimetry.query_api.planning.calendar import Calendar
-from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import compared_period
 from apimetry.query_api.timeseries.params import Keys, TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Reading, Series, of_nothing, starts_of
@@ -57,13 +55,7 @@ def _later(series: Series, shift_s: int) -> Series:
 
 def _moved(query: TimeseriesQuery) -> TimeseriesQuery:
     start, end = compared_period(str(query.compare), query.start, query.end)
-    granularity = query.granularity
-    if isinstance(granularity, Calendar):
-        granularity = granularity.moved(query.start - start)
-    elif granularity is not None:
-        # The origin must be before all events: the engine's division rounds towards it.
-        shift_s = (query.start - start - granularity.origin_s) % granularity.seconds
-        granularity = Granularity(granularity.seconds, -shift_s)
+    granularity = query.granularity.moved(query.start - start) if query.granularity else None
     return replace(query, start=start, end=end, granularity=granularity, completeness=False, compare=None)
 
 
