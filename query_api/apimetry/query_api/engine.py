@@ -69,7 +69,10 @@ class Engine:
             "max_memory_usage": settings.max_query_memory_bytes,
         }
         self.queue = FairQueue(
-            store.threads, max_waiting=settings.max_waiting_queries, max_wait_s=settings.max_queue_time_s
+            store.threads,
+            max_waiting=settings.max_waiting_queries,
+            max_wait_s=settings.max_queue_time_s,
+            aside=store.threads,
         )
         self.memory = Memory(settings.remembered_bytes)
         self._joinable: dict[Hashable, _Joinable] = {}

@@ -106,7 +106,8 @@ class Store:
         except BaseException:
             self._release()
             raise
-        self._executor = ThreadPoolExecutor(self.threads + SERVICE_THREADS, "apimetry-store")
+        # As many again run long queries, which gave their slots to others.
+        self._executor = ThreadPoolExecutor(2 * self.threads + SERVICE_THREADS, "apimetry-store")
         self._reserved = ThreadPoolExecutor(RESERVED_THREADS, "apimetry-store-reserved")
         self._opened = True
 
@@ -258,7 +259,7 @@ class Store:
 
     def _give_back(self, client: Client) -> None:
         with self._lock:
-            if self._opened and len(self._idle) < self.threads + SERVICE_THREADS + RESERVED_THREADS:
+            if self._opened and len(self._idle) < 2 * self.threads + SERVICE_THREADS + RESERVED_THREADS:
                 self._idle.append(client)
                 return
         client.close()

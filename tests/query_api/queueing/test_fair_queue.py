@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from apimetry.query_api.queueing.fair_queue import MAX_IDLE, Asker, FairQueue, Refusal
+from apimetry.query_api.queueing.fair_queue import LONG_S, MAX_IDLE, Asker, FairQueue, Refusal
 from apimetry.serving.errors import Unavailable
 
 HEAVY, OTHER_KEY, LIGHT = Asker("heavy", "one"), Asker("heavy", "two"), Asker("light", "three")
@@ -270,3 +270,79 @@ async def test_keys_without_end_are_remembered_up_to_a_bound_and_those_that_run_
         assert str(MAX_IDLE + 99) in shares["many"].keys
         assert "0" not in shares["many"].keys
         assert shares["heavy"].running == 1
+
+
+@contextlib.asynccontextmanager
+async def requests_with_room_aside(slots=4, aside=4):
+    async with requests(slots) as sent:
+        sent.queue = FairQueue(slots, max_waiting=64, max_wait_s=60.0, aside=aside, clock=sent.clock)
+        yield sent
+        await sent.close()
+        assert (sent.queue.running, sent.queue.waiting, sent.queue.aside) == (0, 0, 0)
+
+
+async def test_short_requests_do_not_wait_behind_long_ones_of_their_own_key():
+    async with requests_with_room_aside() as sent:
+        await sent.send("long", HEAVY, 2)
+        await sent.send("early", HEAVY)
+        assert sent.begun == ["long0", "long1"]
+        sent.clock.now += LONG_S
+        await sent.send("short", HEAVY)
+        assert sorted(sent.begun[2:]) == ["early", "short"]
+        assert (sent.queue.running, sent.queue.aside) == (2, 2)
+
+
+async def test_a_waiting_request_begins_when_those_before_it_become_long():
+    async with requests_with_room_aside() as sent:
+        await sent.send("long", HEAVY, 2)
+        sent.clock.now += LONG_S - 0.1
+        await sent.send("short", HEAVY)
+        assert "short" not in sent.begun
+        sent.clock.now += 0.1
+        await sent.send("other", LIGHT)
+        assert "short" in sent.begun
+
+
+async def test_aside_a_key_has_half_of_the_places_and_an_organization_all_but_one():
+    async with requests_with_room_aside() as sent:
+        for round_ in range(4):
+            await sent.send(f"key{round_}-", HEAVY, 2)
+            sent.clock.now += LONG_S
+        await sent.send("last", HEAVY)
+        # Two aside, and two that are long as well and keep their slots.
+        assert len(sent.begun) == 4
+        assert sent.queue.aside == 2
+        await sent.send("other", OTHER_KEY, 3)
+        sent.clock.now += LONG_S
+        await sent.send("another", OTHER_KEY)
+        assert sent.queue.aside == 3
+        await sent.send("light", LIGHT)
+        sent.clock.now += LONG_S
+        await sent.send("light again", LIGHT)
+        assert sent.queue.aside == 4
+
+
+async def test_a_long_request_that_ends_makes_room_aside():
+    async with requests_with_room_aside(aside=2) as sent:
+        await sent.send("long", HEAVY, 2)
+        sent.clock.now += LONG_S
+        await sent.send("next", HEAVY, 2)
+        assert sent.begun == ["long0", "long1", "next0"]
+        await sent.end("long0")
+        assert (sent.queue.running, sent.queue.aside) == (2, 1)
+        assert sent.begun[3:] == ["next1"]
+
+
+async def test_requests_aside_count_as_load():
+    async with requests_with_room_aside() as sent:
+        await sent.get_known(HEAVY, LIGHT)
+        await sent.send("long", HEAVY)
+        sent.clock.now += LONG_S
+        await sent.send("short", HEAVY)
+        await sent.end("short")
+        assert sent.queue.aside == 1
+        await sent.send("light", LIGHT)
+        await sent.end("light")
+        sent.clock.now += 30
+        await sent.send("after", HEAVY)
+        assert sent.standings["after"].is_heavier

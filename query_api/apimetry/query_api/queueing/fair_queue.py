@@ -8,10 +8,13 @@ Invariants:
   to the request that waits the longest.
 - At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue,
   a request of an organization with few waiting requests replaces the newest of the organization with the most.
+- A request that has held its slot for LONG_S gives the slot to the next, and runs on *aside*. So short requests do
+  not wait behind long ones. At most `aside` requests run aside: all but one of one organization, half of one key.
+  What is long beyond these maximums keeps its slot.
 
-The load is the average number of slots held over about the last LOAD_S. It decides whose request is next. For the
-standing of a request, a newcomer's load counts as one slot: it is not known yet whether its requests are light, and
-the priority of a running statement cannot change.
+The load is the average number of requests that ran, with a slot or aside, over about the last LOAD_S. It decides
+whose request is next. For the standing of a request, a newcomer's load counts as one slot: it is not known yet
+whether its requests are light, and the priority of a running statement cannot change.
 
 Memory: a key takes SHARE_BYTES, with its organization, and a request that waits PLACE_BYTES; so 3 MB for MAX_IDLE
 keys that are remembered, and 2 MB for 256 requests of as many keys.
@@ -31,6 +34,7 @@ from enum import Enum
 from apimetry.serving.errors import Unavailable
 
 LOAD_S = 30.0
+LONG_S = 1.0
 # An asker without a load is forgotten this long after its last request.
 _REMEMBERED_S = 60.0
 # Keys that are remembered for their load alone: beyond it the one that was here the longest ago is forgotten.
@@ -78,25 +82,27 @@ class _Place:
     asker: Asker
     since: float
     granted: asyncio.Future[Standing]
-    is_running: bool = False
+    began: float | None = None
+    is_aside: bool = False
 
 
 @dataclass(eq=False)
 class _Share:
-    """The slots, the load and the waiting requests of one organization, or of one key."""
+    """The slots, the requests aside, the load and the waiting requests of one organization, or of one key."""
 
     at: float
     seen: float
     made: float
     load: float = 0.0
     running: int = 0
+    aside: int = 0
     waiting: deque[_Place] = field(default_factory=deque)
     keys: dict[str, _Share] = field(default_factory=dict)
 
     def advance(self, now: float) -> None:
         """Bring the load up to `now`."""
         decay = math.exp(-max(0.0, now - self.at) / LOAD_S)
-        self.load = self.load * decay + self.running * (1 - decay)
+        self.load = self.load * decay + (self.running + self.aside) * (1 - decay)
         self.at = now
 
     @property
@@ -116,31 +122,47 @@ class _Share:
     @property
     def is_idle(self) -> bool:
         is_long_ago = self.at - self.seen > _REMEMBERED_S
-        return not self.running and not self.waiting and is_long_ago and self.load < _NO_LOAD
+        return self.is_quiet and is_long_ago and self.load < _NO_LOAD
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no request runs or waits."""
+        return not self.running and not self.aside and not self.waiting
 
 
 class FairQueue:
     """Gives slots to askers. Only one event loop may use it.
 
     Args:
-        slots: requests that run at once.
+        slots: requests that run at once, beside those aside.
         max_waiting: requests that wait for a slot.
         max_wait_s: time that a request may wait.
+        aside: long requests that run at once without a slot.
         clock: returns seconds, from any beginning.
     """
 
     def __init__(
-        self, slots: int, *, max_waiting: int, max_wait_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        slots: int,
+        *,
+        max_waiting: int,
+        max_wait_s: float,
+        aside: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = slots
         self._organization_slots = max(1, slots - 1)
         self._key_slots = max(1, slots // 2)
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
+        self._aside = aside
+        # In the order in which they began.
+        self._holding: list[_Place] = []
         self._clock = clock
         self._organizations: dict[str, _Share] = {}
         self.waiting = 0
         self.running = 0
+        self.aside = 0
         self.refused: Counter[Refusal] = Counter()
         self.left = 0
         """Requests whose client left before the response; the code that waits for a request counts it."""
@@ -154,16 +176,25 @@ class FairQueue:
         """
         place = self._enter(asker)
         try:
-            await asyncio.wait([place.granted], timeout=self._max_wait_s)
-            if not place.granted.done():
-                raise self._refusal(Refusal.time, asker)
+            await self._wait(place)
             yield place.granted.result()
         finally:
             self._leave(place)
 
+    async def _wait(self, place: _Place) -> None:
+        """Wait until the place is granted; what becomes long meanwhile goes aside."""
+        left_s = self._max_wait_s
+        while not place.granted.done():
+            if left_s <= 0:
+                raise self._refusal(Refusal.time, place.asker)
+            await asyncio.wait([place.granted], timeout=min(left_s, LONG_S))
+            left_s -= LONG_S
+            self._grant()
+
     def _enter(self, asker: Asker) -> _Place:
         now = self._clock()
         self._advance(now)
+        self._set_long_aside()
         organization, key = self._shares(asker, now)
         organization.seen = key.seen = now
         place = _Place(asker, now, asyncio.get_running_loop().create_future())
@@ -181,7 +212,12 @@ class FairQueue:
         self._advance(now)
         organization, key = self._shares(place.asker, now)
         organization.seen = key.seen = now
-        if place.is_running:
+        if place.is_aside:
+            self.aside -= 1
+            organization.aside -= 1
+            key.aside -= 1
+        elif place.began is not None:
+            self._holding.remove(place)
             self.running -= 1
             organization.running -= 1
             key.running -= 1
@@ -191,6 +227,7 @@ class FairQueue:
         self._forget_idle()
 
     def _grant(self) -> None:
+        self._set_long_aside()
         while first := min(self._next(), key=lambda candidate: candidate[:3], default=None):
             *_, organization, key = first
             place = key.waiting[0]
@@ -198,8 +235,28 @@ class FairQueue:
             self.running += 1
             organization.running += 1
             key.running += 1
-            place.is_running = True
+            place.began = self._clock()
+            self._holding.append(place)
             place.granted.set_result(self._standing(organization, key))
+
+    def _set_long_aside(self) -> None:
+        now = self._clock()
+        for place in [*self._holding]:
+            organization, key = self._shares(place.asker, now)
+            is_long = place.began is not None and now - place.began >= LONG_S
+            if is_long and self._may_go_aside(organization, key):
+                place.is_aside = True
+                self._holding.remove(place)
+                for share in (self, organization, key):
+                    share.running -= 1
+                    share.aside += 1
+
+    def _may_go_aside(self, organization: _Share, key: _Share) -> bool:
+        return (
+            self.aside < self._aside
+            and organization.aside < max(1, self._aside - 1)
+            and key.aside < max(1, self._aside // 2)
+        )
 
     def _next(self) -> Iterator[tuple[float, float, float, _Share, _Share]]:
         """Yield the shares of each asker that may begin, after the three values that decide which one begins."""
@@ -282,7 +339,7 @@ class FairQueue:
             (key.seen, name, key_id)
             for name, organization in self._organizations.items()
             for key_id, key in organization.keys.items()
-            if not key.running and not key.waiting
+            if key.is_quiet
         ]
         if len(idle) > MAX_IDLE:
             _, name, key_id = min(idle)

@@ -22,7 +22,7 @@ class QueueMetrics(Collector):
         waiting = GaugeMetricFamily(
             "apimetry_query_queue_waiting", "Requests that wait for a slot.", labels=["queue"]
         )
-        running = GaugeMetricFamily("apimetry_query_queue_running", "Requests that hold a slot.", labels=["queue"])
+        running = GaugeMetricFamily("apimetry_query_queue_running", "Requests that run.", labels=["queue"])
         refused = CounterMetricFamily(
             "apimetry_query_queue_refused", "Requests answered 503 instead of a slot.", labels=["queue", "reason"]
         )
@@ -31,7 +31,7 @@ class QueueMetrics(Collector):
         )
         for name, queue in self._queues.items():
             waiting.add_metric([name], queue.waiting)
-            running.add_metric([name], queue.running)
+            running.add_metric([name], queue.running + queue.aside)
             left.add_metric([name], queue.left)
             for reason in Refusal:
                 refused.add_metric([name, reason.value], queue.refused[reason])
