@@ -1839,9 +1839,6 @@ export interface components {
         };
         /** @description How a value is distributed. */
         Latency: {
-            value: string;
-            /** @description Bucket b holds the values from `bounds[b]` up to, and without, `bounds[b + 1]`. Both are equal where no whole number lies in the bucket. */
-            bounds: number[];
             /** @description Starts of the buckets of time that have requests, ascending. */
             times: number[];
             /** @description For each of `times`: `[bucket, requests]` of the filled buckets, ascending. */
@@ -1859,14 +1856,14 @@ export interface components {
             min: number | null;
             /** @description Percentiles come from latency buckets, within 2 %. */
             estimated: boolean;
+            value: string;
+            /** @description Bucket b holds the values from `bounds[b]` up to, and without, `bounds[b + 1]`. Both are equal where no whole number lies in the bucket. */
+            bounds: number[];
             /** @description With `compare`. */
-            previous?: components["schemas"]["EarlierHistograms"];
+            previous?: components["schemas"]["EarlierDistribution"];
         };
-        /** @description The distribution in the earlier period, in the same buckets. */
-        EarlierHistograms: {
-            start: number;
-            end: number;
-            total: number;
+        /** @description The distribution in the earlier period. Its times are those of the asked period's buckets of time. */
+        EarlierDistribution: {
             /** @description Starts of the buckets of time that have requests, ascending. */
             times: number[];
             /** @description For each of `times`: `[bucket, requests]` of the filled buckets, ascending. */
@@ -1874,6 +1871,18 @@ export interface components {
                 number,
                 number
             ][][];
+            /** @description Requests whose value is known. */
+            total: number;
+            /** @description By level: 50, 75, 90, 95, 99. Empty without a known value. */
+            percentiles: {
+                [key: string]: number;
+            };
+            max: number | null;
+            min: number | null;
+            /** @description Percentiles come from latency buckets, within 2 %. */
+            estimated: boolean;
+            start: number;
+            end: number;
         };
         /** @description Who asks. */
         Me: {
