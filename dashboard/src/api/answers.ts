@@ -70,20 +70,3 @@ export interface Values {
   values: { value: string; requests: number; lastSeen: string }[];
   more: boolean;
 }
-
-export interface Collectors {
-  collectors: {
-    id: string;
-    version: string;
-    lastReport: string;
-    spoolBytes: number;
-    spoolLimitBytes: number;
-    segments: number;
-    oldestSegmentS: number | null;
-    received: number;
-    stored: number;
-    rejected: Record<string, number>;
-    quarantined: number;
-    state: "ok" | "behind" | "full" | "silent";
-  }[];
-}
