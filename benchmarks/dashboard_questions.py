@@ -2,7 +2,7 @@
 
     python benchmarks/dashboard_questions.py [--events 20000000] [--directory DIR] [--repeat 9]
 
-The events are those of `query_scale.py`, whose `--directory` can be used again. Beside each question stands `SELECT 1`
+The events are those of `query_scale.py`, whose `--directory` can be used again. Beside each question is `SELECT 1`
 in the same run: the least that a statement takes. Nothing is remembered between questions.
 """
 
@@ -97,7 +97,7 @@ def main() -> None:
             times = query_scale.measured(question, given.repeat)
             size = len(question()) / 1000
             print(
-                f"{times.median:>10.1f}{times.p95:>7.0f}{limit_ms or '–':>7}{times.cpu:>7.0f}{size:>7.0f}  {name}",
+                f"{times.median:>10.1f}{times.p95:>7.0f}{limit_ms or '-':>7}{times.cpu:>7.0f}{size:>7.0f}  {name}",
                 flush=True,
             )
 
