@@ -10,7 +10,15 @@ import type { Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
 import { type Filter, withFilter } from "../filters.ts";
-import { formatCount, formatDuration, formatExact, formatMs, formatPercent, formatRate } from "../format.ts";
+import {
+  formatCount,
+  formatDuration,
+  formatExact,
+  formatMs,
+  formatPercent,
+  formatRate,
+  visibleText,
+} from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { useInView } from "../parts/in_view.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
@@ -181,7 +189,7 @@ function markersOf(versions: Versions["versions"]): readonly Marker[] {
   if (known !== undefined) return known;
   const markers = versions.map(({ version, firstSeen, isReturn }) => ({
     timeS: Date.parse(firstSeen) / 1000,
-    label: isReturn ? `↩ ${version}` : version,
+    label: visibleText(isReturn ? `↩ ${version}` : version, 40),
   }));
   markersByVersions.set(versions, markers);
   return markers;
