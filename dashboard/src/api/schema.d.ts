@@ -3483,12 +3483,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description First second, since the epoch, UTC; else a day before the end.
+                 * @description First second, since the epoch, UTC; absent: 24 hours before `end`.
                  * @example 1795670091
                  */
                 start?: number;
                 /**
-                 * @description The second after the last one; else now.
+                 * @description The second after the last one; absent: now.
                  * @example 1795691691
                  */
                 end?: number;
@@ -3616,12 +3616,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description First second, since the epoch, UTC; else a day before the end.
+                 * @description First second, since the epoch, UTC; absent: 24 hours before `end`.
                  * @example 1795670091
                  */
                 start?: number;
                 /**
-                 * @description The second after the last one; else now.
+                 * @description The second after the last one; absent: now.
                  * @example 1795691691
                  */
                 end?: number;

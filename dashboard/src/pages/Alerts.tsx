@@ -1,20 +1,19 @@
 /** Alerts: what fires, what fired, would this rule have fired. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { onPage } from "../address.ts";
-import type { AlertEvents, Rule, RuleList, TestedRule } from "../api/answers.ts";
+import type { AlertEvents, Rule, TestedRule } from "../api/answers.ts";
 import { ApiError, change } from "../api/client.ts";
-import { addApplication, question } from "../api/questions.ts";
+import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { parseFilter } from "../filters.ts";
 import { formatExact, MISSING } from "../format.ts";
-import { firingCount } from "../parts/firing.ts";
+import { isFiring, useRules } from "../parts/firing.ts";
 import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential } from "../session.ts";
-import { application, refresh, showWith, view, zone } from "../state.ts";
+import { refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { RuleEditor, thresholdWords } from "./RuleEditor.tsx";
 import { Unlock } from "./Unlock.tsx";
@@ -53,19 +52,9 @@ export function Alerts() {
   );
 }
 
-function rulesAddress(): string {
-  const query = new URLSearchParams({ limit: "1000" });
-  addApplication(query);
-  return `api/alerts?${query}`;
-}
-
 function Rules({ canWrite }: { canWrite: boolean }) {
-  const resource = useQuestion<RuleList>(application.value === null ? null : rulesAddress());
+  const resource = useRules();
   const problem = useSignal("");
-  const rules = resource.value.data?.alerts;
-  useEffect(() => {
-    if (rules !== undefined) firingCount.value = rules.filter(isFiring).length;
-  }, [rules]);
   const act = async (method: string, address: string, body?: unknown) => {
     problem.value = "";
     try {
@@ -202,10 +191,6 @@ function History() {
       )}
     </Panel>
   );
-}
-
-function isFiring(rule: Rule): boolean {
-  return rule.state.status === "firing" && !rule.paused;
 }
 
 /** Return the view of the requests behind a rule: its filters, from 30 minutes before it fired. */

@@ -6,6 +6,7 @@ import type { OneRule, Preview, Rule } from "../api/answers.ts";
 import { ApiError, ask, change } from "../api/client.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { Problem, Text, useRefusal } from "../parts/Form.tsx";
 import { adminKey } from "../session.ts";
 import { application, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
@@ -60,7 +61,7 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
   });
   const filters = useSignal<{ include: string[]; exclude: string[] }>(filtersOfPage());
   const preview = useSignal<Preview | null>(null);
-  const problem = useSignal("");
+  const { problem, run } = useRefusal();
   useEffect(() => {
     if (ruleId === null) return;
     const giveUp = new AbortController();
@@ -78,15 +79,6 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
   const set = (parts: Partial<Draft>) => {
     draft.value = { ...draft.value, ...parts };
     preview.value = null;
-  };
-  const run = async (action: () => Promise<void>) => {
-    problem.value = "";
-    try {
-      await action();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.message;
-    }
   };
   const body = () => bodyOf(draft.value, filters.value);
   const key = adminKey.value ?? undefined;
@@ -200,11 +192,7 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
           </button>
         </span>
       </form>
-      {problem.value !== "" && (
-        <p class="notice" role="alert">
-          {problem.value}
-        </p>
-      )}
+      <Problem text={problem.value} />
       {preview.value !== null && <PreviewChart preview={preview.value} unit={unit} />}
     </section>
   );
@@ -258,22 +246,6 @@ function formatShare(value: number): string {
 
 function formatMilliseconds(value: number): string {
   return `${value} ms`;
-}
-
-interface TextProps {
-  label: string;
-  value: string;
-  onInput: (text: string) => void;
-  isRequired?: boolean;
-}
-
-function Text({ label, value, onInput, isRequired = false }: TextProps) {
-  return (
-    <label>
-      {label}
-      <input value={value} required={isRequired} onInput={(event) => onInput(event.currentTarget.value)} />
-    </label>
-  );
 }
 
 function filtersOfPage(): { include: string[]; exclude: string[] } {

@@ -1,6 +1,6 @@
 /** Settings: applications, keys, organization, deletion, this browser. Changes need an admin key. */
 
-import { useSignal } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { ApplicationList, KeyList, NewKey, OneOrganization } from "../api/answers.ts";
@@ -8,6 +8,7 @@ import { ApiError, change } from "../api/client.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
 import { formatCount, formatExact } from "../format.ts";
+import { Problem, Text, useRefusal } from "../parts/Form.tsx";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential, lockSettings } from "../session.ts";
@@ -70,20 +71,11 @@ function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
 /** The answer of a call of management, loaded again after each change. */
 function useManaged<T>(address: string) {
   const data = useSignal<T | null>(null);
-  const problem = useSignal("");
+  const { problem, run } = useRefusal();
   const load = async () => {
     await run(async () => {
       data.value = await change<T>("GET", address, undefined, adminKey.value ?? undefined);
     });
-  };
-  const run = async (action: () => Promise<void>) => {
-    problem.value = "";
-    try {
-      await action();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      problem.value = error.message;
-    }
   };
   const act = (method: string, path: string, body?: unknown) =>
     run(async () => {
@@ -94,14 +86,6 @@ function useManaged<T>(address: string) {
     load();
   }, [address]);
   return { data, problem, act, run, load };
-}
-
-function Problem({ text }: { text: string }) {
-  return text === "" ? null : (
-    <p class="notice" role="alert">
-      {text}
-    </p>
-  );
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {
@@ -173,16 +157,7 @@ function Applications() {
           name.value = "";
         }}
       >
-        <label>
-          New application
-          <input
-            required
-            value={name.value}
-            onInput={(event) => {
-              name.value = event.currentTarget.value;
-            }}
-          />
-        </label>
+        <Text label="New application" value={name.value} onInput={setter(name)} isRequired />
         <button type="submit">Make</button>
       </form>
     </Section>
@@ -248,15 +223,7 @@ function Keys() {
             <option value="admin">admin, for the organization</option>
           </select>
         </label>
-        <label>
-          Name
-          <input
-            value={name.value}
-            onInput={(event) => {
-              name.value = event.currentTarget.value;
-            }}
-          />
-        </label>
+        <Text label="Name" value={name.value} onInput={setter(name)} />
         <button type="submit">Make</button>
       </form>
       {made.value !== "" && (
@@ -383,26 +350,8 @@ function Deletion() {
           remove();
         }}
       >
-        <label>
-          Consumer
-          <input
-            required
-            value={consumer.value}
-            onInput={(event) => {
-              consumer.value = event.currentTarget.value;
-            }}
-          />
-        </label>
-        <label>
-          The same name again
-          <input
-            required
-            value={typed.value}
-            onInput={(event) => {
-              typed.value = event.currentTarget.value;
-            }}
-          />
-        </label>
+        <Text label="Consumer" value={consumer.value} onInput={setter(consumer)} isRequired />
+        <Text label="The same name again" value={typed.value} onInput={setter(typed)} isRequired />
         <button type="submit" class="danger" disabled={consumer.value === "" || consumer.value !== typed.value}>
           Delete
         </button>
@@ -480,6 +429,12 @@ function Browser() {
       </p>
     </Section>
   );
+}
+
+function setter(text: Signal<string>): (value: string) => void {
+  return (value) => {
+    text.value = value;
+  };
 }
 
 function numberOrNull(text: string): number | null {

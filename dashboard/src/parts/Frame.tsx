@@ -6,7 +6,7 @@ import { addressOf, onPage, PAGES, type Page } from "../address.ts";
 import { announcement, application, badParts, me, show, showWith, view } from "../state.ts";
 import { Badge } from "./Badge.tsx";
 import { Bar } from "./Bar.tsx";
-import { firingCount } from "./firing.ts";
+import { useFiringCount } from "./firing.ts";
 import { Link } from "./Link.tsx";
 
 export const PAGE_TITLES: Record<Page, string> = {
@@ -73,6 +73,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
 
 function Rail() {
   const applications = me.value?.applications ?? [];
+  const firing = useFiringCount();
   return (
     <nav class="rail" aria-label="Pages">
       <p class="brand">apimetry</p>
@@ -81,9 +82,9 @@ function Rail() {
           <li key={page} class={page}>
             <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
               <span>{PAGE_TITLES[page]}</span>
-              {page === "alerts" && firingCount.value > 0 ? (
-                <b class="count" title={`${firingCount.value} rules fire now`}>
-                  {firingCount.value}
+              {page === "alerts" && firing > 0 ? (
+                <b class="count" title={`${firing} rules fire now`}>
+                  {firing}
                 </b>
               ) : (
                 <kbd>g{PAGE_KEYS[page]}</kbd>

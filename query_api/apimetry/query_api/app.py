@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from apimetry.query_api.alerting.api import AlertHandlers
 from apimetry.query_api.alerting.history import AlertHistoryHandlers
@@ -93,44 +94,75 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
     answering = Answering(engine, directory, clock)
-    app.add_routes(TimeseriesHandlers(answering, settings).routes())
-    app.add_routes(UsageHandlers(answering).routes())
-    app.add_routes(BreakdownHandlers(answering).routes())
-    app.add_routes(ValuesHandlers(answering).routes())
-    app.add_routes(VersionsHandlers(answering).routes())
-    app.add_routes(SummaryHandlers(answering).routes())
-    app.add_routes(LatencyHandlers(answering).routes())
-    app.add_routes(InsightsHandlers(answering, settings).routes())
-    app.add_routes(QualityHandlers(answering).routes())
-    app.add_routes(MeHandlers(answering, directory, settings).routes())
-    live = LiveHandlers(answering, clock, registry, settings.live)
-    app.on_shutdown.append(live.close)
-    app.add_routes(live.routes())
-    app.add_routes(EventsHandlers(answering).routes())
-    exports = ExportHandlers(store, directory, settings)
-    app.add_routes(exports.routes())
-    registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))
-    registry.register(engine.memory)
-    registry.register(exports.slow_readers)
-    accounts = Accounts(store)
-    app.add_routes(OverviewHandlers(answering, accounts, directory).routes())
-    deletions = Deletions(Jobs(store), clock, max_wait_s=settings.max_deletion_wait_s)
-    app.add_routes(DeletionHandlers(deletions, directory).routes())
-    app.cleanup_ctx.append(deletions.running)
-    app.add_routes(ManagementHandlers(accounts, directory, deletions, plan_changes=settings.plan_changes).routes())
-    alerts = Alerts(store)
-    reachability = Reachability(
-        allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
-    )
-    checks = RuleChecks(directory, reachability, clock)
-    messages = sending(settings, clock)
-    app.add_routes(AlertTrialHandlers(answering, alerts, checks, messages, clock).routes())
-    app.add_routes(AlertHandlers(alerts, directory, checks).routes())
-    app.add_routes(AlertHistoryHandlers(answering).routes())
-    if settings.evaluate_alerts:
-        app.cleanup_ctx.append(evaluating(alerts, directory, engine, messages, clock))
+    _add_questions(app, store, answering, directory, settings, registry, clock)
+    _add_management(app, store, answering, directory, settings, clock)
     pages = Pages(build_document(settings, collector or Fragment()))
     app.add_routes(pages.routes())
     app.add_routes(DashboardHandlers(pages.start, dashboard).routes())
     add_service_routes(app, registry, engine.unready_reasons, service="query")
     return app
+
+
+def _add_questions(  # noqa: PLR0913, PLR0917 - what their handlers need
+    app: web.Application,
+    store: Store,
+    answering: Answering,
+    directory: Directory,
+    settings: QuerySettings,
+    registry: CollectorRegistry,
+    clock: Callable[[], float],
+) -> None:
+    """Add what read keys ask: figures, events and exports."""
+    engine = answering.engine
+    live = LiveHandlers(answering, clock, registry, settings.live)
+    exports = ExportHandlers(store, directory, settings)
+    for routes in (
+        TimeseriesHandlers(answering, settings).routes(),
+        UsageHandlers(answering).routes(),
+        BreakdownHandlers(answering).routes(),
+        ValuesHandlers(answering).routes(),
+        VersionsHandlers(answering).routes(),
+        SummaryHandlers(answering).routes(),
+        LatencyHandlers(answering).routes(),
+        InsightsHandlers(answering, settings).routes(),
+        QualityHandlers(answering).routes(),
+        MeHandlers(answering, directory, settings).routes(),
+        live.routes(),
+        EventsHandlers(answering).routes(),
+        exports.routes(),
+    ):
+        app.add_routes(routes)
+    app.on_shutdown.append(live.close)
+    registry.register(QueueMetrics({"questions": engine.queue, "exports": exports.queue}))
+    registry.register(engine.memory)
+    registry.register(exports.slow_readers)
+
+
+def _add_management(  # noqa: PLR0913, PLR0917 - likewise
+    app: web.Application,
+    store: Store,
+    answering: Answering,
+    directory: Directory,
+    settings: QuerySettings,
+    clock: Callable[[], float],
+) -> None:
+    """Add what admin keys manage: accounts, deletions and alert rules, and the evaluation of the rules."""
+    accounts, alerts = Accounts(store), Alerts(store)
+    deletions = Deletions(Jobs(store), clock, max_wait_s=settings.max_deletion_wait_s)
+    reachability = Reachability(
+        allow_private=settings.allow_private_webhooks, sends_mail=Mailer(settings.smtp).is_configured
+    )
+    checks = RuleChecks(directory, reachability, clock)
+    messages = sending(settings, clock)
+    for routes in (
+        OverviewHandlers(answering, accounts, directory).routes(),
+        DeletionHandlers(deletions, directory).routes(),
+        ManagementHandlers(accounts, directory, deletions, plan_changes=settings.plan_changes).routes(),
+        AlertTrialHandlers(answering, alerts, checks, messages, clock).routes(),
+        AlertHandlers(alerts, directory, checks).routes(),
+        AlertHistoryHandlers(answering).routes(),
+    ):
+        app.add_routes(routes)
+    app.cleanup_ctx.append(deletions.running)
+    if settings.evaluate_alerts:
+        app.cleanup_ctx.append(evaluating(alerts, directory, answering.engine, messages, clock))

@@ -28,6 +28,11 @@ class LiveLimits:
     streams: int = 20
     """Streams at once; the next gets a 503."""
 
+    @property
+    def streams_of_one(self) -> int:
+        """Return the streams that one organization may have at once: a quarter is left to the others."""
+        return max(1, self.streams - self.streams // 4)
+
     events_per_s: int = 50
     """Events that one client gets for each second."""
 

@@ -119,6 +119,39 @@ async def test_one_stream_more_than_allowed_is_refused_until_one_has_left(embedd
         assert response.status == 200
 
 
+async def test_an_organization_leaves_a_quarter_of_the_streams_to_the_others(embedded_store):
+    async with running_query_service(embedded_store, settings(streams=4)) as service:
+        ours = [await opened(service) for _ in range(3)]
+        await assert_error(await service.get(PATH), 503, "3 of this organization's live streams")
+        theirs = EventStream(await service.get(PATH, "their read"))
+        await assert_error(await service.get(PATH, "their read"), 503, "4 live streams are open already")
+        for stream in (*ours, theirs):
+            stream.response.close()
+
+
+async def test_there_are_no_more_feeds_than_streams(embedded_store):
+    async with running_query_service(embedded_store, settings(streams=2)) as service:
+        (live,) = [
+            route.handler.__self__ for route in service.app.router.routes() if route.resource.canonical == PATH
+        ]
+        for number in range(2):
+            service.accounts.create_application(
+                service.organization_id, f"App {number}", application_id=f"app-{number}"
+            )
+        await service.directory.refresh()
+        held = await opened(service)
+        for number in range(2):
+            stream = EventStream(await service.get(f"{PATH}?application=app-{number}", "admin"))
+            assert len(live._feeds) == 2
+            assert "shop" in live._feeds
+            stream.response.close()
+            for _ in range(1000):
+                if len(live._streams) == 1:
+                    break
+                await asyncio.sleep(0.01)
+        held.response.close()
+
+
 async def test_a_revoked_key_ends_its_stream(live):
     stream, admin = await opened(live), EventStream(await live.get(f"{PATH}?application=shop", "admin"))
     keys = live.accounts.keys(live.organization_id)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apimetry.query_api.events.batches import PLACES, Batch, batches_after, choose
 from apimetry.query_api.events.params import FIELDS
 from apimetry.query_api.events.positions import Position, event_id
-from apimetry.query_api.events.stream import LiveQuery, Stream, TookTooLong
+from apimetry.query_api.events.stream import MAX_WAITING_BYTES, LiveQuery, Stream, TookTooLong
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.queueing.askers import Client
 from apimetry.query_api.queueing.fair_queue import Asker
@@ -159,6 +159,20 @@ async def test_a_silent_stream_sends_a_comment_every_15_seconds():
     assert reader.written.empty()
     reader.left = True
     assert await sending == []
+
+
+async def test_what_waits_for_a_slow_client_is_bounded_and_what_it_missed_is_told():
+    reader = Reader(LiveQuery((), FIELDS))
+    large = "x" * (MAX_WAITING_BYTES // 100)
+    for second in range(10):
+        reader.stream.take(batch(range(50), second=second, url=large))
+    waiting = sum(len(part.text) for part in reader.stream._parts)
+    assert 0 < waiting <= MAX_WAITING_BYTES
+    reader.stream.end("over")
+    thinned, *requests, _ = await reader.until_end()
+    kept = len(requests)
+    assert thinned == f'event: thinned\ndata: {{"shown":0,"of":{500 - kept},"second":9}}'
+    assert kept == 50
 
 
 async def test_a_client_that_takes_nothing_is_given_up():

@@ -64,6 +64,11 @@ class Feed:
         self._failures = RepeatedLine(logger, "%d polls for live streams failed: %s")
 
     @property
+    def is_read(self) -> bool:
+        """Whether at least one stream reads."""
+        return self._users > 0
+
+    @property
     def is_idle(self) -> bool:
         """Whether nobody reads, and what the feed knows is too old for a client that comes back."""
         return not self._users and self._clock() - self._polled_s >= self._limits.look_back_s

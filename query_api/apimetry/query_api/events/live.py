@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+import prometheus_client
 from aiohttp import web
-from prometheus_client import Counter, Gauge
 from prometheus_client.registry import CollectorRegistry
 
 from apimetry.query_api.answering import Answering
@@ -55,12 +56,12 @@ class LiveHandlers:
         self._clock = clock
         self._limits = limits
         self._streams: set[Stream] = set()
-        self._places = 0
+        self._places: Counter[str] = Counter()
         self._feeds: dict[str, Feed] = {}
         self._is_closing = False
-        open_streams = Gauge("apimetry_query_live_streams", "Open live streams.", registry=registry)
+        open_streams = prometheus_client.Gauge("apimetry_query_live_streams", "Open live streams.", registry=registry)
         open_streams.set_function(lambda: len(self._streams))
-        self._cut_off = Counter(
+        self._cut_off = prometheus_client.Counter(
             "apimetry_query_live_cut_off",
             "Live streams whose client took nothing and was cut off.",
             registry=registry,
@@ -87,7 +88,7 @@ class LiveHandlers:
             clock=self._clock,
             limits=self._limits,
         )
-        with self._place():
+        with self._place(access.organization.id):
             feed = self._feed(access.application.id)
             async with feed.read_by(stream, _last_place(request)):
                 return await self._send(request, stream)
@@ -113,36 +114,45 @@ class LiveHandlers:
         return response
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
-        """Hold one of the places for streams within the block.
+    def _place(self, organization: str) -> Iterator[None]:
+        """Hold one of the places for streams within the block. An organization leaves some places to the others.
 
         Raises:
-            Unavailable: all places are taken.
+            Unavailable: all places are taken, or all that the organization may have.
         """
-        if self._places >= self._limits.streams:
-            raise Unavailable(
-                f"{self._places} live streams are open already, as many as are allowed", retry_after_s=RETRY_AFTER_S
-            )
-        self._places += 1
+        own, taken = self._places[organization], self._places.total()
+        if taken >= self._limits.streams or own >= self._limits.streams_of_one:
+            open_ones = f"{own} of this organization's" if taken < self._limits.streams else str(taken)
+            message = f"{open_ones} live streams are open already, as many as are allowed"
+            raise Unavailable(message, retry_after_s=RETRY_AFTER_S)
+        self._places[organization] += 1
         try:
             yield
         finally:
-            self._places -= 1
+            self._places[organization] -= 1
+            if not self._places[organization]:
+                del self._places[organization]
 
     def _feed(self, application: str) -> Feed:
         feed = self._feeds.get(application)
         if feed is None:
+            # As many feeds as streams: an application that was left makes room for one that is looked at.
+            unread = [name for name, known in self._feeds.items() if not known.is_read]
+            for name in unread[: max(0, len(self._feeds) + 1 - self._limits.streams)]:
+                del self._feeds[name]
             feed = Feed(application, self._answering.engine, self._clock, self._limits)
             self._feeds[application] = feed
-            asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application)
+            asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application, feed)
         return feed
 
-    def _forget(self, application: str) -> None:
+    def _forget(self, application: str, feed: Feed) -> None:
         """Forget a feed that nobody has read for long; otherwise look again later."""
-        if self._feeds[application].is_idle:
+        if self._feeds.get(application) is not feed:
+            return
+        if feed.is_idle:
             del self._feeds[application]
         else:
-            asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application)
+            asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application, feed)
 
 
 def _last_place(request: web.Request) -> Position | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from msgspec.json import encode
 
@@ -20,6 +22,9 @@ from apimetry.store.errors import StoreError
 
 Write = Callable[[bytes], Awaitable[None]]
 Check = Callable[[], Awaitable[object]]
+
+MAX_WAITING_BYTES: Final = 8 * 1024**2
+"""Bytes that wait for one client. The oldest make room, and the client is told how many events it missed."""
 
 BEGIN = b"retry: 2000\n\n"
 _COMMENT = b":\n\n"
@@ -37,11 +42,20 @@ class LiveQuery:
     fields: tuple[str, ...]
 
 
+class _Part(NamedTuple):
+    """The messages of one poll, and the number of its events that pass the client's filters."""
+
+    second: int
+    matching: int
+    text: bytes
+
+
 class Stream:
     """The events for one client. `clock` returns seconds.
 
     `is_allowed` raises an APIError when the client may read no longer.
-    Mutable state, used on the event loop alone: the batches to send, the reason of the end, and the last comment.
+    Mutable state, used on the event loop alone: the parts to send, how many events
+    were left out, the reason of the end, and the last comment.
     """
 
     def __init__(
@@ -59,13 +73,20 @@ class Stream:
         self._is_allowed = is_allowed
         self._clock = clock
         self._limits = limits
-        self._batches: list[Batch] = []
+        self._parts: deque[_Part] = deque()
+        self._left_out = 0
         self._woken = asyncio.Event()
         self._end: str | None = None
 
     def take(self, batch: Batch) -> None:
         """Send a batch as soon as the client has taken what comes before it."""
-        self._batches.append(batch)
+        # The text, and not the batch: what waits is no larger than what is sent.
+        part = self._part(batch)
+        if not part.matching:
+            return
+        self._parts.append(part)
+        while len(self._parts) > 1 and sum(len(part.text) for part in self._parts) > MAX_WAITING_BYTES:
+            self._left_out += self._parts.popleft().matching
         self._woken.set()
 
     def end(self, reason: str) -> None:
@@ -87,9 +108,8 @@ class Stream:
             await self._check()
             if now_s - began_s >= self._limits.longest_s:
                 self.end(f"{self._limits.longest_s / 60:g} minutes are over")
-            batches, self._batches = self._batches, []
-            for batch in batches:
-                await self._write(write, self._text(batch))
+            while self._parts:
+                await self._write(write, self._next())
             if self._end is not None:
                 await self._write(write, _message("end", {"reason": self._end}))
                 return
@@ -115,7 +135,7 @@ class Stream:
             # The key was valid, and the accounts cannot be read now.
             pass
         except APIError:
-            self._batches.clear()
+            self._parts.clear()
             self.end("the key is not valid any more")
 
     async def _write(self, write: Write, content: bytes) -> None:
@@ -126,13 +146,20 @@ class Stream:
         except asyncio.TimeoutError as error:
             raise TookTooLong from error
 
-    def _text(self, batch: Batch) -> bytes:
+    def _next(self) -> bytes:
+        """Take the oldest part, after a message about the events that were left out before it."""
+        part = self._parts.popleft()
+        left_out, self._left_out = self._left_out, 0
+        missed = _message("thinned", {"shown": 0, "of": left_out, "second": part.second}) if left_out else b""
+        return missed + part.text
+
+    def _part(self, batch: Batch) -> _Part:
         chosen = choose(batch, self._passes, self._limits.events_per_s)
         messages = [self._request(event) for event in chosen.events]
         if chosen.matching > len(chosen.events):
             shown = {"shown": len(chosen.events), "of": chosen.matching, "second": batch.second}
             messages.append(_message("thinned", shown))
-        return b"".join(messages)
+        return _Part(batch.second, chosen.matching, b"".join(messages))
 
     def _request(self, event: Event) -> bytes:
         position, row = event

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.latency.answer import MAX_CELLS
 from apimetry.query_api.latency.params import RESOLUTIONS, VALUES
 from apimetry.query_api.latency.response import Latency
 from apimetry.query_api.openapi.comparison import comparison_parameters
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 
 _DESCRIPTION = f"""How a value of one application's requests is distributed, in logarithmic buckets.
@@ -44,10 +44,8 @@ def paths() -> Json:
 
 
 def _parameters() -> list[Json]:
-    time: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S}
     return [
-        query_parameter("start", "First second, since the epoch, UTC; else a day before the end.", time, 1795670091),
-        query_parameter("end", "The second after the last one; else now.", time, 1795691691),
+        *range_parameters(),
         query_parameter(
             "value",
             "What is distributed: microseconds or bytes.",

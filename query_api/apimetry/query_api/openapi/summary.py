@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.openapi.comparison import comparison_parameters
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.query_api.summary.response import Summary
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 from apimetry.store.accounts.records import MAX_TARGET_MS
@@ -69,10 +69,8 @@ def paths() -> Json:
 
 
 def _parameters() -> list[Json]:
-    time: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S}
     return [
-        query_parameter("start", "First second, since the epoch, UTC; else a day before the end.", time, 1795670091),
-        query_parameter("end", "The second after the last one; else now.", time, 1795691691),
+        *range_parameters(),
         query_parameter(
             "target_ms",
             "The response time that requests are meant to keep; else the application's `targetMs`.",
