@@ -19,6 +19,7 @@ MAY = {
     ("GET", "/1/timeseries/{start}/{end}/"): QUERYING,
     ("GET", "/v1/me"): QUERYING,
     ("GET", "/v1/quality"): QUERYING,
+    ("GET", "/api/collectors"): ADMIN,
     ("GET", "/v1/developer/usage"): QUERYING,
     ("GET", "/v1/events"): QUERYING,
     ("GET", "/v1/events/live"): QUERYING,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 
 from aiohttp import web
 
@@ -18,16 +20,21 @@ from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.handler import EventsHandler
 from apimetry.collector.intake import Intake
 from apimetry.collector.metrics import Metrics
+from apimetry.collector.reporter import Reporter, figures_of
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
+from apimetry.collector.spool.identity import name_in
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
+from apimetry.serving.background import in_background
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
+from apimetry.store.clock import utc_now
+from apimetry.store.collectors import CollectorIdentity, record_report
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +79,16 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     app.on_response_prepare.append(no_store)
     app.add_routes(EventsHandler(intake, metrics).routes())
 
+    started_at = utc_now()
+
+    async def reporter() -> Reporter:
+        name = await asyncio.to_thread(name_in, settings.spool.directory, RealFiles(), host=socket.gethostname())
+        identity = CollectorIdentity(name, version("apimetry"), started_at)
+        # Not in a reserved thread: those are for inserts and accounts.
+        return Reporter(
+            lambda: figures_of(spool, metrics, time.time_ns()), partial(store.run, record_report, store, identity)
+        )
+
     async def ready() -> list[str]:
         return reasons_not_ready(spool, directory)
 
@@ -83,7 +100,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
             calls.recovered(sealed.token for sealed in journal.sealed())
         task = asyncio.create_task(writer.run(), name="apimetry-writer")
         try:
-            async with _refreshing(calls):
+            async with in_background("apimetry-report", (await reporter()).run()), _refreshing(calls):
                 yield
         finally:
             await _stop(spool, writer, task, settings.drain_timeout_s)
@@ -100,13 +117,8 @@ async def _refreshing(calls: CallLimit | None) -> AsyncIterator[None]:
     if calls is None:
         yield
         return
-    task = asyncio.create_task(calls.run(), name="apimetry-calls")
-    try:
+    async with in_background("apimetry-calls", calls.run()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def reasons_not_ready(spool: Spool, directory: Directory) -> list[str]:

@@ -9,10 +9,24 @@ applications only, because all tenants share the metrics. Every label is of a cl
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from apimetry.collector.formats.batch import Batch
 from apimetry.collector.spool.journal import Journal
+
+
+@dataclass(frozen=True)
+class Events:
+    """What became of events since the start, with those that an earlier process left in the spool."""
+
+    received: int
+    stored: int
+    rejected: Mapping[str, int]
+    """By reason."""
+    quarantined: int
 
 
 class Metrics:
@@ -70,6 +84,15 @@ class Metrics:
         self._cut.inc(batch.cut_strings)
         self._unknown.inc(batch.unknown_fields)
 
+    def events(self) -> Events:
+        """Return what became of all events until now."""
+        return Events(
+            received=_total(self._received) + _total(self._recovered),
+            stored=_total(self._stored),
+            rejected={labels["reason"]: count for labels, count in _samples(self._rejected)},
+            quarantined=_total(self._quarantined),
+        )
+
     def refused(self, reason: str) -> None:
         """Count a refused request; none of its events counts as received."""
         self._refused.labels(reason).inc()
@@ -100,3 +123,15 @@ class Metrics:
     def disbelieved(self) -> None:
         """Count a sender's report that cannot be true and was left out."""
         self._disbelieved.inc()
+
+
+def _samples(counter: Counter) -> Iterator[tuple[dict[str, str], int]]:
+    """Return the labels and the value of every series of a counter."""
+    for metric in counter.collect():
+        for sample in metric.samples:
+            if sample.name.endswith("_total"):
+                yield sample.labels, int(sample.value)
+
+
+def _total(counter: Counter) -> int:
+    return sum(count for _, count in _samples(counter))

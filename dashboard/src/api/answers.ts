@@ -25,10 +25,15 @@ export type ApplicationList = Schemas["ApplicationList"];
 export type KeyList = Schemas["KeyList"];
 export type NewKey = Schemas["NewKey"];
 export type OneOrganization = Schemas["OneOrganization"];
+export type Collectors = Schemas["CollectorList"];
+export type Latency = Schemas["Latency"];
+export type Versions = Schemas["Versions"];
+export type Values = Schemas["Values"];
 
 /** `[t, v]` with one aggregation, `[t, v1, v2, …]` with several. */
 export type TimePoint = [number, ...(number | null)[]];
 
+/** By hand: the document cannot say that the first member of a point is its time. */
 export interface Timeseries {
   groups: Record<string, TimePoint[]>;
   start: number;
@@ -38,35 +43,4 @@ export interface Timeseries {
   rest?: TimePoint[];
   omitted_groups?: number;
   previous?: { groups: Record<string, TimePoint[]>; start: number; end: number };
-}
-
-export interface Latency {
-  value: string;
-  bounds: number[];
-  times: number[];
-  counts: [bucket: number, requests: number][][];
-  total: number;
-  percentiles: Record<string, number>;
-  max: number | null;
-  min: number | null;
-  estimated: boolean;
-  previous?: { total: number; counts: [number, number][][] };
-}
-
-export interface Versions {
-  versions: {
-    version: string;
-    firstSeen: string;
-    lastSeen: string;
-    requests: number;
-    errorRate: number;
-    sources: string[];
-    isReturn: boolean;
-  }[];
-}
-
-export interface Values {
-  field: string;
-  values: { value: string; requests: number; lastSeen: string }[];
-  more: boolean;
 }

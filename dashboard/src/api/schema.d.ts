@@ -694,6 +694,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/collectors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the collectors say of themselves
+         * @description A collector reports every 10 s while anything changes, and every minute while nothing does. What is shown is its last report; a collector that is gone is shown for 30 days. Collectors belong to no organization: they count the events of all.
+         */
+        get: operations["listCollectors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/alerts": {
         parameters: {
             query?: never;
@@ -1519,6 +1539,34 @@ export interface components {
             dataPoints: number;
             /** Format: date-time */
             lastDataIngestion: string | null;
+        };
+        /** @description Every collector that reported in the last 30 days. */
+        CollectorList: {
+            collectors: components["schemas"]["CollectorState"][];
+        };
+        /** @description A collector's last report. Events count since its start, with those that it found in its spool then. */
+        CollectorState: {
+            id: string;
+            version: string;
+            /** Format: date-time */
+            lastReport: string;
+            spoolBytes: number;
+            spoolLimitBytes: number;
+            segments: number;
+            /** @description Age of the oldest segment in the spool; 0 without one. */
+            oldestSegmentS: number;
+            received: number;
+            stored: number;
+            /** @description By reason. */
+            rejected: {
+                [key: string]: number;
+            };
+            quarantined: number;
+            /**
+             * @description `silent`: no report for 180 s; `full`: its spool takes no more; `behind`: its oldest segment is over 60 s old; else `ok`.
+             * @enum {string}
+             */
+            state: "ok" | "behind" | "full" | "silent";
         };
         /** @description The body of every error. */
         Error: {
@@ -5728,6 +5776,53 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listCollectors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them, by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "collectors": [
+                     *         {
+                     *           "id": "web-1-3f9a2c",
+                     *           "version": "0.1.0",
+                     *           "lastReport": "2026-11-26T10:43:58Z",
+                     *           "spoolBytes": 0,
+                     *           "spoolLimitBytes": 4294967296,
+                     *           "segments": 0,
+                     *           "oldestSegmentS": 0.4,
+                     *           "received": 1204311,
+                     *           "stored": 1204308,
+                     *           "rejected": {
+                     *             "timestamp_expired": 3
+                     *           },
+                     *           "quarantined": 0,
+                     *           "state": "ok"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CollectorList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -1,17 +1,17 @@
 /** Data quality: is what the page shows whole, and which sender is not. */
 
-import type { Quality as QualityAnswer } from "../api/answers.ts";
+import type { Collectors, Quality as QualityAnswer } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
-import { formatCount, formatExact, visibleText } from "../format.ts";
+import { formatBytes, formatCount, formatExact, visibleText } from "../format.ts";
 import { badgeOf } from "../parts/Badge.tsx";
 import { Chart } from "../parts/Chart.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { Tile } from "../parts/Tile.tsx";
-import { application, frame, zone } from "../state.ts";
+import { application, frame, me, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { seenText } from "./figures.tsx";
 
@@ -73,6 +73,7 @@ export function Quality() {
       >
         {(data) => <Senders quality={data} />}
       </Panel>
+      {me.value?.kind === "admin" && <CollectorsPanel />}
       <Recorded />
     </>
   );
@@ -165,6 +166,59 @@ function Senders({ quality }: { quality: QualityAnswer }) {
         },
       ]}
     />
+  );
+}
+
+function CollectorsPanel() {
+  const resource = useQuestion<Collectors>("api/collectors");
+  return (
+    <Panel
+      title="Collectors"
+      resource={resource}
+      isEmpty={(data) => data.collectors.length === 0}
+      empty={<p class="state">No collector has reported yet.</p>}
+    >
+      {(data) => (
+        <Table
+          caption="Collectors"
+          rows={data.collectors}
+          keyOf={(collector) => collector.id}
+          columns={[
+            { title: "Collector", cell: (collector) => collector.id },
+            {
+              title: "State",
+              cell: (collector) => (
+                <span class={collector.state === "ok" ? "soft" : "change bad"}>{collector.state}</span>
+              ),
+            },
+            {
+              title: "Spool",
+              isNumber: true,
+              cell: (collector) =>
+                `${formatBytes(collector.spoolBytes)} of ${formatBytes(collector.spoolLimitBytes)}`,
+            },
+            { title: "Received", isNumber: true, cell: (collector) => formatCount(collector.received) },
+            { title: "Stored", isNumber: true, cell: (collector) => formatCount(collector.stored) },
+            {
+              title: "Rejected",
+              isNumber: true,
+              isMinor: true,
+              cell: (collector) =>
+                Object.entries(collector.rejected)
+                  .map(([reason, count]) => `${reason} ${formatExact(count)}`)
+                  .join(", ") || "0",
+            },
+            {
+              title: "Quarantined",
+              isNumber: true,
+              isMinor: true,
+              cell: (collector) => formatCount(collector.quarantined),
+            },
+            { title: "Last report", cell: (collector) => seenText(collector.lastReport) },
+          ]}
+        />
+      )}
+    </Panel>
   );
 }
 

@@ -17,6 +17,7 @@ from apimetry.query_api.alerting.service import evaluating, sending
 from apimetry.query_api.alerting.trials import AlertTrialHandlers
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.api import BreakdownHandlers
+from apimetry.query_api.collectors.api import CollectorHandlers
 from apimetry.query_api.dashboard.api import DashboardHandlers
 from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.deletion.api import DeletionHandlers
@@ -156,6 +157,7 @@ def _add_management(  # noqa: PLR0913, PLR0917 - likewise
     messages = sending(settings, clock)
     for routes in (
         OverviewHandlers(answering, accounts, directory).routes(),
+        CollectorHandlers(answering, directory).routes(),
         DeletionHandlers(deletions, directory).routes(),
         ManagementHandlers(accounts, directory, deletions, plan_changes=settings.plan_changes).routes(),
         AlertTrialHandlers(answering, alerts, checks, messages, clock).routes(),

@@ -58,6 +58,7 @@ class MemoryStore:
     def __init__(self):
         self.bodies = {}
         self.reports = {}
+        self.collector_reports = []
         self.rows = []
         self.attempts = []
         self.away = False
@@ -78,6 +79,16 @@ class MemoryStore:
         if self.away:
             raise StoreUnavailable("away")
         return [(ORGANIZATION, len(self.rows))]
+
+    async def run(self, function, *args):
+        return await asyncio.to_thread(function, *args)
+
+    def command(self, sql, parameters=None, *, settings=None):
+        """Takes the one statement of the collector: its report."""
+        assert "INSERT INTO collector_reports" in sql
+        if self.away:
+            raise StoreUnavailable("away")
+        self.collector_reports.append(parameters)
 
     def insert_sender_reports(self, token, body):
         self.reports.setdefault(token, body)

@@ -110,6 +110,14 @@ class Journal:
         return len(self._sealed) + (self._active is not None)
 
     @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest segment was begun, in nanoseconds since the epoch; None without a segment."""
+        active = self._active
+        with self._lock:
+            tokens = [*self._sealed, *([active.token] if active else [])]
+        return min(map(segment.created_ns, tokens), default=None)
+
+    @property
     def broken(self) -> bool:
         """Whether a segment waits for its seal after a fault of the disk."""
         return self._active is not None and self._active.abandoned

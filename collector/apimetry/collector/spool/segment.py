@@ -123,7 +123,12 @@ class Sealed:
     @property
     def created_ns(self) -> int:
         """When the segment was begun."""
-        return int(self.token[:20])
+        return created_ns(self.token)
+
+
+def created_ns(token: str) -> int:
+    """Return when a segment was begun, in nanoseconds since the epoch."""
+    return int(token[:20])
 
 
 def new_token(now_ns: int) -> str:

@@ -11,9 +11,9 @@ from aiohttp import web
 from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.alerting.mail import Mailer
 from apimetry.query_api.alerting.webhooks import Webhooks, webhook_session
-from apimetry.query_api.background import in_background
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.settings import QuerySettings
+from apimetry.serving.background import in_background
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.alerts.alerts import Alerts
 

@@ -10,10 +10,10 @@ from functools import partial
 
 from aiohttp import web
 
-from apimetry.query_api.background import in_background
 from apimetry.query_api.deletion import response
 from apimetry.query_api.deletion.runner import Runner
 from apimetry.query_api.http.store_refusals import run_answered
+from apimetry.serving.background import in_background
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
 from apimetry.store.mutations import unfinished_mutations

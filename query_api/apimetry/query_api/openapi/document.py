@@ -9,6 +9,7 @@ from apimetry.query_api.http.listing import DEFAULT_PAGE, MAX_OFFSET, MAX_PAGE
 from apimetry.query_api.openapi import (
     alerts,
     breakdown,
+    collectors,
     events,
     export,
     jobs,
@@ -96,6 +97,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
         **versions.paths(),
         **overview.paths(),
         **management.paths(),
+        **collectors.paths(),
         **alerts.paths(),
         **jobs.paths(),
         **_service_paths(),

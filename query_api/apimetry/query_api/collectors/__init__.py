@@ -1,0 +1,1 @@
+"""`GET /api/collectors`: what the collectors say of themselves."""
