@@ -97,6 +97,8 @@ function drawMarkers(plot: uPlot, markers: readonly Marker[]): void {
   ctx.save();
   ctx.strokeStyle = colourOf("--soft");
   ctx.fillStyle = colourOf("--soft");
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
   ctx.lineWidth = devicePixelRatio;
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
   ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);

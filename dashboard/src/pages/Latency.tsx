@@ -7,6 +7,7 @@ import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { schemeVersion } from "../charts/colours.ts";
 import { type Box, drawHeatmap } from "../charts/heatmap.ts";
+import type { Marker } from "../charts/plot.ts";
 import { changeOf } from "../compare.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatExact, formatMs, MISSING } from "../format.ts";
@@ -168,12 +169,17 @@ function PercentileTable({ latency }: { latency: LatencyAnswer }) {
   );
 }
 
+/** Return the last deploy: the one that somebody who looks at latency asks about. */
+function newest(markers: readonly Marker[]): Marker | undefined {
+  return [...markers].sort((a, b) => b.timeS - a.timeS)[0];
+}
+
 /** The fewest requests on each side of a deploy that tell something. */
 const ENOUGH = 30;
 
 function BeforeAndAfter() {
   const markers = useDeploys();
-  const chosen = markers.find(({ label }) => label === view.value.own.before) ?? markers.at(-1);
+  const chosen = markers.find(({ label }) => label === view.value.own.before) ?? newest(markers);
   if (chosen === undefined) return null;
   return (
     <>
