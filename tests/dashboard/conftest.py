@@ -74,8 +74,9 @@ def service(tmp_path_factory):
         yield serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    # Not longer: while Playwright runs, its event loop runs in this thread, and no test may run one of its own.
     with browsers.running_chromium() as browser:
         yield browser
 
