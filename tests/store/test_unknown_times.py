@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.erasure import TABLES, repair_rollups
-from apimetry.store.events import ROW_COLUMNS
+from apimetry.store.events import EVENTS, ROW_COLUMNS
 from apimetry.store.layout import Layout
 from apimetry.store.migrations.m0008_unknown_times import statements
 from apimetry.store.native import decode_block, encode_block, with_nullable_types
@@ -48,17 +49,24 @@ def former(block: bytes) -> bytes:
     return encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns])
 
 
+class FormerStore(Store):
+    """A store as the version before had it, which kept no log of changes."""
+
+    def insert_rows(self, token: str, body: bytes | memoryview) -> None:
+        self._insert(token, body, EVENTS)
+
+
 def fill_schema_before(url: str, segments: dict[str, bytes]) -> None:
     """A store of the version before, with segments in it."""
-    store = Store(url)
+    store = FormerStore(url)
     store.open()
-    for migration in migrations.migrations(Layout(store.database)):
-        if migration.name < NAME:
-            for statement in migration.statements:
-                store.command(statement)
-    for token, body in segments.items():
-        store.insert_rows(token, body)
-    store.close()
+    with contextlib.closing(store):
+        for migration in migrations.migrations(Layout(store.database)):
+            if migration.name < NAME:
+                for statement in migration.statements:
+                    store.command(statement)
+        for token, body in segments.items():
+            store.insert_rows(token, body)
 
 
 def times(store: Store) -> dict[str, Sequence[object]]:
