@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 CHROMIUM = Path(os.environ.get("APIMETRY_TEST_CHROMIUM", "/usr/bin/chromium"))
 IS_REQUIRED = os.environ.get("APIMETRY_TEST_REQUIRE_CHROMIUM") == "1"
 SCREENS = os.environ.get("APIMETRY_TEST_SCREENS")
 """A folder for screenshots; without it, none is kept."""
+
+# What is expected may come late on a busy machine.
+_PATIENCE_MS = 30_000
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -39,6 +42,7 @@ addEventListener("securitypolicyviolation", (event) => {
 @contextmanager
 def running_chromium():
     """Run one browser for many pages."""
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
         yield browser
@@ -53,7 +57,7 @@ class Visit:
         self.problems = []
         options = {"viewport": {"width": 1440, "height": 1000}, "timezone_id": "UTC", **context_options}
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(_PATIENCE_MS)
         self.context.add_init_script(_NOTE_REPORTS)
         if key is not None:
             kept = json.dumps({"secret": key, "kind": kind})
