@@ -12,10 +12,10 @@ NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignor
 PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
 STATIC := query_api/apimetry/query_api/dashboard/static
 
-.PHONY: help run demo test coverage torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
+.PHONY: help run demo test coverage deploy-tools torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed ## install, and start everything on this machine
 	@$(BIN)/apimetry serve
@@ -31,6 +31,10 @@ test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package
 
 coverage: .venv/installed-dev ## run the suite and print the branches that no test takes
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-branch --cov-report=term
+
+# Some hundred MB that only tests/deploy needs: without them its checks are skipped by name.
+deploy-tools: .venv/installed-dev ## install what checks the files of deploy/
+	$(BIN)/pip install --quiet --group deploy
 
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
 torture: .venv/installed-dev ## kill and deceive real services under load

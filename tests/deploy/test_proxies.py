@@ -1,9 +1,10 @@
-"""The reverse-proxy examples: each program accepts its file, and nginx passes on what it must."""
+"""The reverse-proxy examples: each program accepts its file, and passes on what it must."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import shutil
+import os
 import socket
 import ssl
 import subprocess
@@ -15,19 +16,172 @@ import pytest
 import trustme
 
 from tests.support.services.ports import free_port
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, running
+from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.tools import accepted, program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "proxy"
-NGINX, HAPROXY, CADDY = shutil.which("nginx"), shutil.which("haproxy"), shutil.which("caddy")
-with_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
-with_haproxy = pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed: apt-get install haproxy")
-with_caddy = pytest.mark.skipif(CADDY is None, reason="caddy is not installed: apt-get install caddy")
-EVENT = {"url": "/proxied", "method": "GET", "status_code": 200, "response_us": 1}
+NGINX, with_nginx = program("nginx", "apt-get install nginx-light")
+HAPROXY, with_haproxy = program("haproxy", "apt-get install haproxy")
+CADDY, with_caddy = program("caddy", "apt-get install caddy")
+TRAEFIK, with_traefik = program("traefik", "make deploy-tools")
+START_TIMEOUT_S = 30
+BATCHES = 8
+batch_ids = (f"{number:032x}" for number in itertools.count(1))
 
 
-def accepted(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    with running("serve", data_dir=tmp_path_factory.mktemp("data"), **BOOTSTRAP) as service:
+        yield service
+
+
+class Site:
+    """A proxy that runs with its example over `service` at other ports. The second collector is away."""
+
+    def __init__(self, folder, service):
+        self.folder, self.port = folder, free_port()
+        self.authority = trustme.CA()
+        self.certificate = folder / "all.pem"
+        pair = self.authority.issue_cert("example.com", "collect.example.com")
+        pair.private_key_and_cert_chain_pem.write_to_path(self.certificate)
+        self.addresses = {
+            "127.0.0.1:7778": service.query_url.removeprefix("http://"),
+            "127.0.0.1:7998": service.collector_url.removeprefix("http://"),
+            "127.0.0.1:7999": f"127.0.0.1:{free_port()}",
+            "/etc/ssl/apimetry/fullchain.pem": str(self.certificate),
+            "/etc/ssl/apimetry/privkey.pem": str(self.certificate),
+        }
+
+    def example(self, name, **changes):
+        """Write the example with addresses and paths of this test, and return its path."""
+        text = (FOLDER / name).read_text()
+        for old, new in {**self.addresses, **changes}.items():
+            assert old in text or old in self.addresses
+            text = text.replace(old, new)
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    @contextmanager
+    def run(self, *command):
+        """Run the proxy until the block ends; it begins when the proxy listens."""
+        environment = {"HOME": str(self.folder), "PATH": os.environ["PATH"]}
+        with (self.folder / "log").open("w") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            try:
+                self._wait_until_it_listens(process)
+                yield self
+            finally:
+                process.terminate()
+                process.wait(20)
+
+    def _wait_until_it_listens(self, process):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._passes_on():
+            assert process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def _passes_on(self):
+        try:
+            with self.send("collect.example.com", "/ready") as connection:
+                return connection.recv(12) == b"HTTP/1.1 200"
+        except OSError:
+            return False
+
+    def connect(self, host):
+        """Return a connection through TLS."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return context.wrap_socket(plain, server_hostname=host)
+
+    def send(self, host, path, body=None, **headers):
+        """Send one request and return the connection, to read from."""
+        connection = self.connect(host)
+        lines = [
+            f"{'POST' if body else 'GET'} {path} HTTP/1.1",
+            f"Host: {host}",
+            f"Content-Length: {len(body or b'')}",
+        ]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + (body or b""))
+        return connection
+
+
+class PlainSite(Site):
+    """A proxy without TLS."""
+
+    def connect(self, host):
+        del host
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+
+@contextmanager
+def nginx(folder, service):
+    site = Site(folder, service)
+    paths = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    included = site.example("nginx.conf", **{"listen 443 ssl": f"listen 127.0.0.1:{site.port} ssl"})
+    config = folder / "all.conf"
+    config.write_text(
+        f"pid {folder}/pid; error_log stderr; daemon off; events {{}}"
+        f"http {{ access_log off; {paths} include {included}; }}"
+    )
+    accepted(NGINX, "-t", "-c", str(config))
+    with site.run(NGINX, "-c", str(config)):
+        yield site
+
+
+@contextmanager
+def caddy(folder, service):
+    site = Site(folder, service)
+    hosts = {
+        f"\n{host} {{": f"\nhttps://{host}:{site.port} {{\n\ttls {site.certificate} {site.certificate}"
+        for host in ("example.com", "collect.example.com")
+    }
+    config = site.example("Caddyfile", **hosts)
+    config.write_text("{\n\tadmin off\n\tgrace_period 1s\n\tauto_https disable_redirects\n}\n" + config.read_text())
+    with site.run(CADDY, "run", "--adapter", "caddyfile", "--config", str(config)):
+        yield site
+
+
+@contextmanager
+def traefik(folder, service):
+    site = Site(folder, service)
+    routes = site.example("traefik-routes.yml")
+    config = site.example(
+        "traefik.yml",
+        **{'":443"': f'"127.0.0.1:{site.port}"', "/etc/traefik/traefik-routes.yml": str(routes)},
+    )
+    with site.run(TRAEFIK, f"--configFile={config}"):
+        yield site
+    assert "ERR" not in (folder / "log").read_text()
+
+
+@contextmanager
+def haproxy(folder, service):
+    site = PlainSite(folder, service)
+    config = site.example("haproxy.cfg", **{"127.0.0.1:8000": f"127.0.0.1:{site.port}"})
+    with site.run(HAPROXY, "-f", str(config)):
+        yield site
+
+
+def read_until(connection, wanted):
+    received = b""
+    while wanted not in received:
+        piece = connection.recv(65536)
+        assert piece, received
+        received += piece
+
+
+def send_batch(site, path):
+    event = {"url": path, "method": "GET", "status_code": 200, "response_us": 1, "timestamp": time.time()}
+    body = json.dumps([event]).encode()
+    headers = {"X_API_Key": WRITE_KEY, "X_Batch_Id": next(batch_ids), "Content_Type": "application/json"}
+    with site.send("collect.example.com", "/1/event/", body, **headers) as sent:
+        read_until(sent, b"HTTP/1.1 200 OK")
 
 
 @with_haproxy
@@ -41,84 +195,26 @@ def test_caddy_accepts_its_file(tmp_path):
     accepted(CADDY, "validate", "--adapter", "caddyfile", "--config", str(FOLDER / "Caddyfile"), env=home)
 
 
-class Proxy:
-    """nginx with the example's file over services at other ports; its certificates are of an authority of ours."""
-
-    def __init__(self, folder, collector_url, query_url):
-        self._authority = trustme.CA()
-        certificate = self._authority.issue_cert("example.com", "collect.example.com")
-        certificate.private_key_and_cert_chain_pem.write_to_path(folder / "all.pem")
-        self._port = free_port()
-        text = (FOLDER / "nginx.conf").read_text()
-        for old, new in {
-            "listen 443 ssl": f"listen 127.0.0.1:{self._port} ssl",
-            "/etc/ssl/apimetry/fullchain.pem": str(folder / "all.pem"),
-            "/etc/ssl/apimetry/privkey.pem": str(folder / "all.pem"),
-            "127.0.0.1:7778": query_url.removeprefix("http://"),
-            "127.0.0.1:7998": collector_url.removeprefix("http://"),
-        }.items():
-            assert old in text
-            text = text.replace(old, new)
-        (folder / "site.conf").write_text(text)
-        paths = "".join(
-            f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        self.config = folder / "nginx.conf"
-        self.config.write_text(
-            f"pid {folder}/pid; error_log stderr; daemon off; events {{}}"
-            f"http {{ access_log off; {paths} include {folder}/site.conf; }}"
-        )
-
-    def send(self, host, path, body=None, **headers):
-        """Send one request through TLS and return the connection, to read from."""
-        context = ssl.create_default_context()
-        self._authority.configure_trust(context)
-        plain = socket.create_connection(("127.0.0.1", self._port), timeout=30)
-        connection = context.wrap_socket(plain, server_hostname=host)
-        lines = [
-            f"{'POST' if body else 'GET'} {path} HTTP/1.1",
-            f"Host: {host}",
-            f"Content-Length: {len(body or b'')}",
-        ]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        connection.sendall("\r\n".join([*lines, "", ""]).encode() + (body or b""))
-        return connection
-
-
-@contextmanager
-def proxy(tmp_path, service):
-    site = Proxy(tmp_path, service.collector_url, service.query_url)
-    accepted(NGINX, "-t", "-c", str(site.config))
-    process = subprocess.Popen([NGINX, "-c", str(site.config)], stderr=subprocess.DEVNULL)
-    try:
-        service.wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "nginx")
-        yield site
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def read_until(connection, wanted):
-    received = b""
-    while wanted not in received:
-        piece = connection.recv(65536)
-        assert piece, received
-        received += piece
-    return received
-
-
-@with_nginx
-def test_batches_and_live_streams_pass_through_nginx_at_once(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    with running("serve", data_dir=data, **BOOTSTRAP) as service, proxy(tmp_path, service) as site:
+@pytest.mark.parametrize(
+    ("proxy", "passes_pages"),
+    [
+        pytest.param(nginx, True, marks=with_nginx),
+        pytest.param(haproxy, False, marks=with_haproxy),
+        pytest.param(caddy, True, marks=with_caddy),
+        pytest.param(traefik, True, marks=with_traefik),
+    ],
+)
+def test_batches_pass_though_a_collector_is_away_and_a_live_stream_below_the_prefix_at_once(
+    proxy, passes_pages, tmp_path, service
+):
+    with proxy(tmp_path, service) as site:
+        for number in range(BATCHES):
+            send_batch(site, f"/balanced/{number}")
+        if not passes_pages:
+            return
+        with site.send("example.com", "/apimetry") as redirected:
+            read_until(redirected, b"/apimetry/\r\n")
         with site.send("example.com", "/apimetry/v1/events/live", X_API_Key=READ_KEY) as stream:
-            read_until(stream, b"200 OK")
-            body = json.dumps([{**EVENT, "timestamp": time.time()}]).encode()
-            key = BOOTSTRAP["APIMETRY_BOOTSTRAP_WRITE_KEY"]
-            with site.send(
-                "collect.example.com", "/1/event/", body,
-                X_API_Key=key, X_Batch_Id="0" * 32, Content_Type="application/json",
-            ) as sent:  # fmt: skip
-                read_until(sent, b"200 OK")
-            read_until(stream, b"/proxied")
+            read_until(stream, b"HTTP/1.1 200 OK")
+            send_batch(site, f"/live/{proxy.__name__}")
+            read_until(stream, f"/live/{proxy.__name__}".encode())

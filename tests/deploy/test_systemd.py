@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.services.processes import APIMETRY
+from tests.support.tools import program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
-ANALYZE = shutil.which("systemd-analyze")
+ANALYZE, with_systemd = program("systemd-analyze", "apt-get install systemd")
 # systemd's own scale, times ten: 0 is closed, 100 is open. Below 20 it says "OK".
 MOST_EXPOSED = 20
-with_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed: apt-get install systemd")
 every_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 
 
