@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
@@ -90,31 +90,34 @@ def ordered(groups, sort, descending):
     return sorted(groups, key=lambda key: (sign * value(groups[key]), sign * weight(groups[key]), key))[:100]
 
 
-def bucket_starts(granularity, start, end):
+def bucket_starts(granularity, start, end, zone=timezone.utc):
     """Every clock-aligned bucket that overlaps `[start, end)`."""
     starts = []
     second = start
     while second < end:
-        starts.append(floor_to(granularity, second))
-        second = next_after(granularity, starts[-1])
+        starts.append(floor_to(granularity, second, zone))
+        second = next_after(granularity, starts[-1], zone)
     return starts
 
 
-def floor_to(granularity, second):
-    time = datetime.fromtimestamp(second, timezone.utc)
+def floor_to(granularity, second, zone=timezone.utc):
+    if granularity in ("minute", "hour"):
+        return second - second % {"minute": 60, "hour": 3600}[granularity]
+    time = datetime.fromtimestamp(second, zone)
+    midnight = datetime(time.year, time.month, time.day, tzinfo=zone)
     if granularity == "month":
-        return int(time.replace(day=1, hour=0, minute=0, second=0).timestamp())
+        midnight = midnight.replace(day=1)
     if granularity == "week":
-        midnight = int(time.replace(hour=0, minute=0, second=0).timestamp())
-        return midnight - time.weekday() * 86400
-    size = {"minute": 60, "hour": 3600, "day": 86400}[granularity]
-    return second - second % size
+        midnight -= timedelta(midnight.weekday())
+    return int(midnight.timestamp())
 
 
-def next_after(granularity, start):
-    if granularity == "month":
-        return floor_to("month", start + 32 * 86400)
-    return start + {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}[granularity]
+def next_after(granularity, start, zone=timezone.utc):
+    if granularity in ("minute", "hour"):
+        return start + {"minute": 60, "hour": 3600}[granularity]
+    # Noon of a day in the next bucket.
+    days = {"day": 1, "week": 7, "month": 32}[granularity]
+    return floor_to(granularity, start + days * 86400 + 43_200, zone)
 
 
 def iso(second):
@@ -142,9 +145,9 @@ def expected_totals(events, span_s):
     }
 
 
-def expected_series(events, granularity, start, end):
-    groups = grouped(events, lambda e: floor_to(granularity, e.timestamp // 1_000_000))
-    return [_point(at, groups.get(at, [])) for at in bucket_starts(granularity, start, end)]
+def expected_series(events, granularity, start, end, zone=timezone.utc):
+    groups = grouped(events, lambda e: floor_to(granularity, e.timestamp // 1_000_000, zone))
+    return [_point(at, groups.get(at, [])) for at in bucket_starts(granularity, start, end, zone)]
 
 
 def _point(at, events):

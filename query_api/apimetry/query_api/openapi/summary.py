@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.openapi.comparison import comparison_parameters
+from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.query_api.summary.response import Summary
@@ -63,7 +63,13 @@ def paths() -> Json:
         {"200": answer("The totals.", json_content(Summary, example=_EXAMPLE)), **failures},
         description=_DESCRIPTION,
         tags=["Analytics"],
-        parameters=[*_parameters(), *described_filters(), *comparison_parameters(), ref("parameters", "Application")],
+        parameters=[
+            *_parameters(),
+            *described_filters(),
+            *comparison_parameters(),
+            zone_parameter(),
+            ref("parameters", "Application"),
+        ],
     )
     return {"/v1/summary": {"get": described}}
 

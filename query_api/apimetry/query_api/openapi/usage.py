@@ -5,7 +5,7 @@ from __future__ import annotations
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.insights.response import Insights
-from apimetry.query_api.openapi.comparison import comparison_parameters
+from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
 from apimetry.query_api.planning.buckets import GRANULARITIES
@@ -134,6 +134,7 @@ def _listing() -> list[Json]:
             {"type": "string", "enum": list(GRANULARITIES), "default": DEFAULT_GRANULARITY},
             "day",
         ),
+        zone_parameter(),
         query_parameter(
             "sortBy",
             "What lists are sorted by.",

@@ -1,13 +1,13 @@
-"""Time buckets on the clock, by index: the calendar of usage. Pure; all times are UTC."""
+"""Clock-aligned buckets of time, by index: the calendar of usage. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from functools import cached_property
 
+from apimetry.query_api.planning.calendar import CALENDAR_UNITS, MONTH, UTC, Calendar
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
 
-MONTH = "month"
 GRANULARITIES = (*(name for name in NAMED_GRANULARITIES if name != "second"), MONTH)
 
 
@@ -16,49 +16,49 @@ class Buckets:
     """The buckets of one of GRANULARITIES that overlap `[start, end)` seconds.
 
     The first bucket has index 0. The first and the last bucket may begin before the range or end after it. Only
-    events in the range count.
+    events in the range count. Days, weeks and months begin in `zone`.
     """
 
     granularity: str
     start: int
     end: int
+    zone: str = UTC
 
     @property
     def count(self) -> int:
         """The number of buckets; 0 for an empty range."""
-        return self._index(self.end - 1) + 1 if self.start < self.end else 0
+        if self.start >= self.end:
+            return 0
+        if self.calendar:
+            return len(self.calendar.indexes(self.start, self.end))
+        return (self.end - 1 - self.starts_at(0)) // self.size_s + 1
 
     @property
-    def first_month(self) -> int:
-        """Months from the year 0 to the first bucket. The index of a later month counts from it."""
-        return _month_of(self.start)
+    def calendar(self) -> Calendar | None:
+        """The calendar of buckets whose lengths differ."""
+        differ = self.granularity == MONTH or (self.granularity in CALENDAR_UNITS and self.zone != UTC)
+        return Calendar(self.granularity, self.zone) if differ else None
+
+    @cached_property
+    def first_index(self) -> int:
+        """The calendar's index of the first bucket; 0 without a calendar."""
+        return self.calendar.indexes(self.start, max(self.end, self.start + 1)).start if self.calendar else 0
 
     @property
-    def size_s(self) -> int | None:
-        """Seconds of each bucket; None for months, whose lengths differ."""
-        return None if self.granularity == MONTH else self._fixed.seconds
+    def size_s(self) -> int:
+        """Seconds of each bucket, where there is no calendar."""
+        return self._fixed.seconds
 
     def starts_at(self, index: int) -> int:
         """Return the first second of a bucket, also of one after the last."""
-        if self.granularity != MONTH:
-            return self._fixed.floor(self.start) + index * self._fixed.seconds
-        year, month = divmod(self.first_month + index, 12)
-        return int(datetime(year, month + 1, 1, tzinfo=timezone.utc).timestamp())
+        if self.calendar:
+            return self.calendar.starts_at(self.first_index + index)
+        return self._fixed.floor(self.start) + index * self.size_s
 
     def clip(self, indexes: range) -> tuple[int, int]:
         """Return the part of `[start, end)` that lies in the buckets `indexes`, which follow each other."""
         return max(self.start, self.starts_at(indexes.start)), min(self.end, self.starts_at(indexes.stop))
 
-    def _index(self, time_s: int) -> int:
-        if self.granularity == MONTH:
-            return _month_of(time_s) - self.first_month
-        return (time_s - self.starts_at(0)) // self._fixed.seconds
-
     @property
     def _fixed(self) -> Granularity:
         return named_granularity(self.granularity)
-
-
-def _month_of(time_s: int) -> int:
-    time = datetime.fromtimestamp(time_s, timezone.utc)
-    return time.year * 12 + time.month - 1

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from apimetry.query_api.http.query_string import collect, flag, number_in, single
+from apimetry.query_api.planning.calendar import checked_zone
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison, compared_period
 from apimetry.query_api.planning.time_range import RANGE_PARAMETERS, range_of
 from apimetry.store.accounts.records import MAX_TARGET_MS
 
-PARAMETERS = (*RANGE_PARAMETERS, *FILTER_PARAMETERS, "compare", "completeness", "target_ms")
+PARAMETERS = (*RANGE_PARAMETERS, *FILTER_PARAMETERS, "compare", "completeness", "target_ms", "tz")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ def parse_summary(parameters: Iterable[tuple[str, str]], now: int) -> SummaryQue
     """
     values = collect(parameters, PARAMETERS)
     start, end = range_of(values, now)
+    # No figure depends on the zone: minutes are the same in all of them.
+    checked_zone(single(values, "tz"))
     compare = checked_comparison(single(values, "compare"))
     target = single(values, "target_ms")
     return SummaryQuery(

@@ -11,6 +11,7 @@ from typing import Literal
 
 from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
 from apimetry.query_api.planning.buckets import GRANULARITIES
+from apimetry.query_api.planning.calendar import UTC, checked_zone
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison
 from apimetry.serving.errors import BadRequest
@@ -35,6 +36,7 @@ WINDOW_PARAMETERS = ("timeframe", "start", "end", *FILTERS, *FILTER_PARAMETERS)
 PARAMETERS = (
     "timeframe",
     "granularity",
+    "tz",
     "sortBy",
     "order",
     "limit",
@@ -80,6 +82,9 @@ class UsageQuery:
     granularity: str | None = None
     """One of GRANULARITIES; None: by the hour, or coarser (`reading.page_of`)."""
 
+    zone: str = UTC
+    """The time zone in which days, weeks and months begin."""
+
     sort: Sort | None = None
     """The parameter `sortBy`. None: lists by requests, the series by time."""
 
@@ -122,6 +127,7 @@ def parse_usage(parameters: Iterable[tuple[str, str]], now: int) -> UsageQuery:
     return UsageQuery(
         window=window,
         granularity=one_of("granularity", single(values, "granularity"), GRANULARITIES),
+        zone=checked_zone(single(values, "tz")),
         sort=_sort(single(values, "sortBy")),
         descending=order == "desc",
         limit=None if limit is None else number_in("limit", limit, range(1, MAX_LIMIT + 1)),

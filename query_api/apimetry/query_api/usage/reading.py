@@ -153,7 +153,7 @@ def page_of(query: UsageQuery, start: int, end: int) -> Page:
     granularity with at most LARGEST_PAGE buckets.
     """
     names = [query.granularity] if query.granularity else GRANULARITIES[GRANULARITIES.index(DEFAULT_GRANULARITY) :]
-    series = [Buckets(name, start, end) for name in names]
+    series = [Buckets(name, start, end, query.zone) for name in names]
     short_series = (buckets for buckets in series if query.limit is not None or buckets.count <= LARGEST_PAGE)
     buckets = next(short_series, series[-1])
     limit = query.limit or min(max(buckets.count, LEAST_PAGE), LARGEST_PAGE)

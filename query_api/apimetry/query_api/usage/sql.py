@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import Literal
 
+from apimetry.query_api.planning.bucket_sql import bucket_of_rows, bucket_parameters
 from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, AnyFilter, columns_of
@@ -142,7 +143,6 @@ _MINUTES_OF_EVENTS = (
 )
 _INDEX_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {origin_us:Int64}, {bucket_us:Int64})"
 _INDEX_OF_ROLLUP = Template("intDiv($seconds - {origin_s:Int64}, {bucket_s:Int64})")
-_MONTH_INDEX = Template("toInt64(toYear($time)) * 12 + toMonth($time) - 1 - {first_month:Int64}")
 _ORDERS: dict[Sort, Template] = {
     "requests": Template("requests $way, $key"),
     "errors": Template("errors $way, requests $way, $key"),
@@ -340,23 +340,19 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
     """Return the SELECT of rows of (bucket, the measures), and its values; buckets lie `shift_s` later than rows."""
     start, end = buckets.clip(indexes)
     page = scope.within(start - shift_s, end - shift_s)
-    if buckets.size_s:
+    if buckets.calendar is None:
         origin_s = buckets.starts_at(0) - shift_s
         source = page.plan(granularity=Granularity(buckets.size_s, origin_s))
         bucket = Column("bucket", _INDEX_OF_EVENTS, _INDEX_OF_ROLLUP.substitute(seconds=seconds(source)))
         parameters: dict[str, object] = {"origin_s": origin_s, "bucket_s": buckets.size_s}
         parameters |= {"origin_us": origin_s * 1_000_000, "bucket_us": buckets.size_s * 1_000_000}
     else:
-        # An hour of a rollup stays whole when it is moved: all of it falls into one month.
-        source = page.plan(granularity=Granularity(HOUR_S, -shift_s % HOUR_S))
-        bucket = Column(
-            "bucket",
-            *(
-                _MONTH_INDEX.substitute(time=f"addSeconds({time}, {{shift_s:Int64}})")
-                for time in ("timestamp", "time")
-            ),
-        )
-        parameters = {"first_month": buckets.first_month, "shift_s": shift_s}
+        moved = buckets.calendar.moved(shift_s)
+        source = page.plan(granularity=moved.grain(page.start, page.end))
+        index = bucket_of_rows(moved, source)
+        from_first = (f"{sql} - {{first_index:Int64}}" for sql in (index.of_events, index.of_rollup))
+        bucket = Column("bucket", *from_first)
+        parameters = {**bucket_parameters(moved, source.start, source.end), "first_index": buckets.first_index}
     return _rows(page, source, bucket, *_measures(source)), {
         **page.parameters,
         **range_parameters(source),
