@@ -225,9 +225,11 @@ def joined(*parts: Json) -> Json:
     return components
 
 
-def json_content(shape: str | type, *, example: object = None, examples: Mapping[str, object] | None = None) -> Json:
-    """Return a JSON body of a schema: by its name, or of a class of answers."""
-    content: Json = {"schema": schema(shape)}
+def json_content(
+    shape: str | type | Json, *, example: object = None, examples: Mapping[str, object] | None = None
+) -> Json:
+    """Return a JSON body of a schema: by its name, of a class of answers, or as it is."""
+    content: Json = {"schema": shape if isinstance(shape, dict) else schema(shape)}
     if example is not None:
         content["example"] = example
     if examples is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import zlib
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -351,6 +353,23 @@ def test_buckets_of_a_sparkline_are_equal_parts_of_a_range_of_whole_units(moved)
     assert answer["seriesStarts"] == [START + 77, *(START + 21_600 * n + 3600 for n in (1, 2, 3))]
     answer = answered(moved, asked("route", START + 77, START + 79, series=4), "moved")
     assert answer["seriesStarts"] == [START + 77, START + 78, START + 78, START + 79]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kathmandu", "America/New_York"])
+def test_buckets_of_days_begin_at_midnight_of_the_zone(shared_store, application, zone):
+    # Berlin's clocks went back on 2014-10-26, New York's a week later.
+    start, end = START + 1801, START + 28 * DAY + 777
+    events = random_events(36, 1200, start, end)
+    insert(shared_store, application, events)
+    for series in (3, 4):
+        query = asked("method", start, end, series=series, tz=zone)
+        answer = check(shared_store, application, events, query)
+        times = [datetime.fromtimestamp(time, ZoneInfo(zone)) for time in answer["seriesStarts"][1:]]
+        assert {(time.hour, time.minute, time.second) for time in times} == {(0, 0, 0)}
+    hourly = asked("method", start, start + DAY, series=24, tz=zone)
+    assert answered(shared_store, hourly, application) == answered(
+        shared_store, asked("method", start, start + DAY, series=24), application
+    )
 
 
 def test_first_and_last_seen_are_of_all_that_is_stored_and_sort(moved):

@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.breakdown.answer import answer_breakdown
+from apimetry.query_api.breakdown.answer import answer_breakdown, answer_breakdown_rows
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
 from apimetry.store.statement import Ask
 
@@ -38,5 +38,6 @@ class BreakdownHandlers:
 
     def _encoded(self, ask: Ask, query: BreakdownQuery, application: str) -> bytes:
         with self._answering.engine.between_inserts():
-            answer = answer_breakdown(query, application, ask=ask, now=self._answering.now())
-        return encode(answer)
+            answer = answer_breakdown_rows if query.shown.in_rows else answer_breakdown
+            shown = answer(query, application, ask=ask, now=self._answering.now())
+        return encode(shown)

@@ -16,8 +16,10 @@ from apimetry.query_api.breakdown.sql import Slice
 from apimetry.query_api.http.listing import PARAMETERS as PAGE_PARAMETERS
 from apimetry.query_api.http.listing import page_parameters
 from apimetry.query_api.http.query_string import collect, number_in, one_of, refusal, search_text, single
+from apimetry.query_api.planning.calendar import UTC, checked_zone
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, GROUPS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison, compared_period
+from apimetry.query_api.planning.presentation import PRESENTATION_PARAMETERS, Presentation, presentation_of
 from apimetry.query_api.planning.time_range import DAY_S, RANGE_PARAMETERS, range_of
 from apimetry.serving.errors import BadRequest
 
@@ -39,8 +41,10 @@ PARAMETERS: Final = (
     "search",
     "compare",
     "series",
+    "tz",
     "having",
     *FILTER_PARAMETERS,
+    *PRESENTATION_PARAMETERS,
 )
 
 
@@ -64,10 +68,14 @@ class BreakdownQuery:
     series: int = 0
     """Buckets of a sparkline in each row."""
 
+    zone: str = UTC
+    """The time zone of the days that those buckets are made of."""
+
     having: str | None = None
     """One of RESTRICTIONS: which rows stay."""
 
     filters: tuple[AnyFilter, ...] = ()
+    shown: Presentation = Presentation()  # noqa: RUF009 - frozen
 
 
 def parse_breakdown(parameters: Iterable[tuple[str, str]], now: int) -> BreakdownQuery:
@@ -78,7 +86,8 @@ def parse_breakdown(parameters: Iterable[tuple[str, str]], now: int) -> Breakdow
     """
     values = collect(parameters, PARAMETERS)
     start, end = range_of(values, now)
-    compare = checked_comparison(single(values, "compare"))
+    shown = presentation_of(values)
+    compare = checked_comparison(single(values, "compare"), per_second=shown.per_second)
     query = BreakdownQuery(
         start=start,
         end=end,
@@ -88,9 +97,13 @@ def parse_breakdown(parameters: Iterable[tuple[str, str]], now: int) -> Breakdow
         search=search_text(values),
         compared=None if compare is None else compared_period(compare, start, end),
         series=number_in("series", single(values, "series") or "0", range(MAX_BUCKETS + 1), "a number of buckets"),
+        zone=checked_zone(single(values, "tz")),
         having=one_of("having", single(values, "having"), tuple(RESTRICTIONS)),
         filters=filters_of(values),
+        shown=shown,
     )
+    if query.series and shown.in_rows:
+        raise refusal("series", str(query.series), "without format=rows: a timeseries has them as rows")
     if query.having and query.by != CONSUMER:
         raise refusal("having", query.having, "with by=consumer_id alone")
     if (

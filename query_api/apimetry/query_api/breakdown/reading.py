@@ -72,7 +72,7 @@ def read_table(query: BreakdownQuery, scope: Scope, ask: Ask) -> Table:
     page = _Page(scope, before, {tuple(row[name] for name in scope.names): row for row in rows}, ask)
     ranges += page.add(reads.without(first))
     seen = page.add_seen(query) if {*SEEN} & {*query.measures} else None
-    line = Sparkline.of(page.scope, query.series) if query.series else None
+    line = Sparkline.of(page.scope, query.series, query.zone) if query.series else None
     series = line.series(_answered(line.statement, ask)) if line and rows else {}
     nothing = [0] * query.series
     return Table(

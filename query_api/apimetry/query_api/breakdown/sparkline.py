@@ -11,14 +11,16 @@ from string import Template
 from typing import Final
 
 from apimetry.query_api.breakdown.scope import Key, Scope
-from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.bucket_sql import bucket_parameters, local_seconds
+from apimetry.query_api.planning.calendar import UTC, Calendar
+from apimetry.query_api.planning.granularity import DAY_S, Granularity
 from apimetry.query_api.planning.planner import Plan
 from apimetry.query_api.planning.rows_sql import Column, Conditions, partial_rows, range_parameters, seconds, weight
 from apimetry.store.rollups import HOUR_S, MINUTE_S
 from apimetry.store.statement import Rows, Statement
 
 MAX_BUCKETS: Final = 60
-_UNITS_S: Final = (86_400, HOUR_S, MINUTE_S, 1)
+_UNITS_S: Final = (DAY_S, HOUR_S, MINUTE_S, 1)
 _FINE: Final = 6
 """Units in a bucket from which on its width looks equal to that of the others."""
 
@@ -45,46 +47,63 @@ class Sparkline:
     buckets: int
     unit_s: int
     source: Plan
+    days: Calendar | None = None
+    """The days of a zone, where the unit is its day."""
 
     @staticmethod
-    def of(scope: Scope, buckets: int) -> Sparkline:
+    def of(scope: Scope, buckets: int, zone: str = UTC) -> Sparkline:
         """Return `buckets` buckets, of the unit that costs least and is fine enough, otherwise of the next coarser.
 
-        If no rollup answers, the unit is a second.
+        Days are those of `zone`. If no rollup answers, the unit is a second.
         """
         width_s = (scope.end - scope.start) / buckets
         units = [unit_s for unit_s in _UNITS_S if unit_s <= width_s]
         fine = [unit_s for unit_s in units if unit_s * _FINE <= width_s]
         for unit_s in (*fine, *reversed(units[: len(units) - len(fine)])):
-            source = scope.plan(granularity=Granularity(unit_s), subtracts=True)
+            days = Calendar("day", zone) if unit_s == DAY_S and zone != UTC else None
+            grain = days.grain(scope.start, scope.end) if days else Granularity(unit_s)
+            source = scope.plan(granularity=grain, subtracts=True)
             if source.rollup is not None:
-                return Sparkline(scope, buckets, unit_s, source)
+                return Sparkline(scope, buckets, unit_s, source, days)
         return Sparkline(scope, buckets, 1, scope.plan(granularity=Granularity(1), subtracts=True))
 
     @property
     def starts(self) -> list[int]:
         """The first second of each bucket."""
-        span_s = self.scope.end - self.scope.start
-        edges = (self.scope.start - -number * span_s // self.buckets for number in range(1, self.buckets))
-        return [self.scope.start, *(min(-(-edge // self.unit_s) * self.unit_s, self.scope.end) for edge in edges)]
+        start, end = self._span
+        edges = (start - -number * (end - start) // self.buckets for number in range(1, self.buckets))
+        units = (-(-edge // self.unit_s) for edge in edges)
+        times = (self.days.starts_at(unit) if self.days else unit * self.unit_s for unit in units)
+        return [self.scope.start, *(min(time_s, self.scope.end) for time_s in times)]
+
+    @property
+    def _span(self) -> tuple[int, int]:
+        """The range by the clock that shows the unit."""
+        start, end = self.scope.start, self.scope.end
+        return (self.days.local(start), self.days.local(end - 1) + 1) if self.days else (start, end)
 
     @property
     def statement(self) -> Statement:
         """Select rows of (the key, filled buckets, their requests)."""
-        time_s = seconds(self.source)
-        bucket = Column("bucket", _BUCKET.substitute(time_s=_EVENT_S), _BUCKET.substitute(time_s=time_s))
+        bucket = Column("bucket", self._bucket(_EVENT_S), self._bucket(seconds(self.source)))
         columns = (*self.scope.columns(self.source), bucket, weight(self.source))
         sql = _SERIES.substitute(
             keys=", ".join(self.scope.names),
             rows=partial_rows(self.source, columns, Conditions(self.scope.conditions)),
         )
+        start, end = self._span
         parameters = {
             "unit_s": self.unit_s,
-            "series_start_s": self.scope.start,
+            "series_start_s": start,
             "series_buckets": self.buckets,
-            "series_span_s": self.scope.end - self.scope.start,
+            "series_span_s": end - start,
+            **(bucket_parameters(self.days, self.source.start, self.source.end) if self.days else {}),
         }
         return Statement(sql, {**self.scope.parameters, **range_parameters(self.source), **parameters})
+
+    def _bucket(self, time_s: str) -> str:
+        shown = local_seconds(self.days, self.source, time_s) if self.days else time_s
+        return _BUCKET.substitute(time_s=shown)
 
     def series(self, rows: Rows) -> dict[Key, list[int]]:
         """Return the requests in all buckets, by key, of the rows of `statement`."""

@@ -11,11 +11,13 @@ from apimetry.query_api.breakdown.response import Breakdown
 from apimetry.query_api.breakdown.sparkline import MAX_BUCKETS
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import MAX_SEARCH_CHARACTERS
-from apimetry.query_api.openapi.comparison import compare_parameter
+from apimetry.query_api.openapi.comparison import compare_parameter, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.presentation import nested_or_rows, presentation_parameters
 from apimetry.query_api.openapi.ranges import range_parameters
 from apimetry.query_api.planning.filters import GROUPS
-from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
+from apimetry.query_api.planning.time_range import MAX_TIME_MS
+from apimetry.serving.openapi import answer, errors, operation, query_parameter, ref
 
 _DESCRIPTION = """One table about any dimension, of the events in `[start, end)`.
 
@@ -63,6 +65,7 @@ _EXAMPLE = {
     "seenPrecision": "hour",
     "seriesStarts": [1795670091, 1795677300, 1795684500],
 }
+_ROWS = [{"route": "/v1/checkout", "method": "POST", "requests": 2117, "p95Ms": 3390.4, "previous_requests": 1890}]
 
 
 def paths() -> Json:
@@ -71,16 +74,20 @@ def paths() -> Json:
         "getBreakdown",
         "One table about any dimension",
         {
-            "200": answer("A page of the table.", json_content(Breakdown, example=_EXAMPLE)),
+            "200": answer(
+                "A page of the table.", nested_or_rows(Breakdown, examples={"Nested": _EXAMPLE}, rows=_ROWS)
+            ),
             **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
         },
         description=_DESCRIPTION,
         tags=["Analytics"],
         parameters=[
-            *range_parameters(),
+            *range_parameters(latest=MAX_TIME_MS),
             *_parameters(),
             compare_parameter(),
+            zone_parameter(),
             *described_filters(),
+            *presentation_parameters(),
             ref("parameters", "Application"),
         ],
     )

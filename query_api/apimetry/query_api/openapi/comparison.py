@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
-from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
+from apimetry.query_api.http.query_string import FLAGS
 from apimetry.query_api.planning.period import COMPARISONS
 from apimetry.serving.openapi import query_parameter
 
@@ -26,12 +26,12 @@ def compare_parameter(note: str = "") -> Json:
     return query_parameter(
         "compare",
         "The answer also has an earlier period of the same length: `previous` ends where the asked one begins,"
-        " `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins."
+        " `week` is seven days earlier (for up to seven days), and a time is where it begins."
         f"{note}",
         {
             "oneOf": [
                 {"type": "string", "enum": list(COMPARISONS)},
-                {"type": "integer", "minimum": 0, "maximum": MAX_TIME_S},
+                {"type": "integer", "minimum": 0},
             ]
         },
         "previous",

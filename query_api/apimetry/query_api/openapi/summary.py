@@ -5,7 +5,9 @@ from __future__ import annotations
 from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.presentation import unit_parameter
 from apimetry.query_api.openapi.ranges import range_parameters
+from apimetry.query_api.planning.time_range import MAX_TIME_MS
 from apimetry.query_api.summary.response import Summary
 from apimetry.serving.openapi import answer, errors, json_content, operation, query_parameter, ref
 from apimetry.store.accounts.records import MAX_TARGET_MS
@@ -64,23 +66,22 @@ def paths() -> Json:
         description=_DESCRIPTION,
         tags=["Analytics"],
         parameters=[
-            *_parameters(),
+            *range_parameters(latest=MAX_TIME_MS),
+            _target(),
             *described_filters(),
             *comparison_parameters(),
             zone_parameter(),
+            unit_parameter(),
             ref("parameters", "Application"),
         ],
     )
     return {"/v1/summary": {"get": described}}
 
 
-def _parameters() -> list[Json]:
-    return [
-        *range_parameters(),
-        query_parameter(
-            "target_ms",
-            "The response time that requests are meant to keep; else the application's `targetMs`.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_TARGET_MS},
-            200,
-        ),
-    ]
+def _target() -> Json:
+    return query_parameter(
+        "target_ms",
+        "The response time that requests are meant to keep; else the application's `targetMs`.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_TARGET_MS},
+        200,
+    )

@@ -6,7 +6,9 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.http.query_string import FLAGS, MAX_TIME_S
 from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
+from apimetry.query_api.openapi.presentation import nested_or_rows, presentation_parameters
 from apimetry.query_api.planning.filters import GROUPS
+from apimetry.query_api.planning.time_range import MAX_TIME_MS
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import (
     FILLS,
@@ -18,7 +20,7 @@ from apimetry.query_api.timeseries.params import (
     VALUES,
 )
 from apimetry.query_api.timeseries.response import Timeseries
-from apimetry.serving.openapi import ALIAS_OF, answer, errors, json_content, operation, query_parameter, ref
+from apimetry.serving.openapi import ALIAS_OF, answer, errors, operation, query_parameter, ref
 
 PATH = "/1/timeseries/{start}/{end}"
 
@@ -36,6 +38,10 @@ Up to five aggregations are read in one scan: then a point has a value for each 
 Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
 to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
 value, and never above the true maximum.
+
+With `format=rows` the answer is an array of flat records, one for each point: `time`, the fields of the group by
+name, and `value`, or one value for each of several aggregations under its name. With `compare` a record also has
+`previous_value`, or `previous_` before each name. Records of the rest have null for the group.
 
 No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
 An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out."""
@@ -70,6 +76,10 @@ _EXAMPLES = {
         "omitted_groups": 4,
     },
 }
+_ROWS = [
+    {"time": 1413378000, "consumer_id": "actorlist", "value": 3},
+    {"time": 1413381600, "consumer_id": "actorlist", "value": 7},
+]
 
 
 def paths(settings: QuerySettings) -> Json:
@@ -87,13 +97,13 @@ def paths(settings: QuerySettings) -> Json:
 
 def _item(name: str, summary: str, settings: QuerySettings, **more: object) -> Json:
     responses: Json = {
-        "200": answer("The series, by group.", json_content(Timeseries, examples=_EXAMPLES)),
+        "200": answer("The series, by group.", nested_or_rows(Timeseries, examples=_EXAMPLES, rows=_ROWS)),
         **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
     }
     return {
         "parameters": [
-            _time("start", "First second, since the epoch, UTC.", 1412605036),
-            _time("end", "The second after the last one.", 1412691436),
+            _time("start", "First second, since the epoch, UTC; in milliseconds with `unit=ms`.", 1412605036),
+            _time("end", "The second after the last one, likewise.", 1412691436),
         ],
         "get": operation(
             name,
@@ -113,7 +123,7 @@ def _time(name: str, description: str, example: int) -> Json:
         "in": "path",
         "required": True,
         "description": description,
-        "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_S},
+        "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_TIME_MS},
         "example": example,
     }
 
@@ -176,4 +186,5 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             "1",
         ),
         *comparison_parameters(),
+        *presentation_parameters(),
     ]

@@ -77,8 +77,12 @@ def grain_of(granularity: AnyGranularity | None, start_s: int, end_s: int) -> Gr
     return granularity.grain(start_s, end_s) if isinstance(granularity, Calendar) else granularity
 
 
-def _index(calendar: Calendar, plan: Plan, seconds_of_row: str) -> str:
+def local_seconds(calendar: Calendar, plan: Plan, seconds_of_row: str) -> str:
+    """Return the expression of the local time of a row's `seconds_of_row`; it binds `bucket_parameters`."""
     shifted = _SHIFTED.substitute(seconds=seconds_of_row)
     has_one_offset = len(calendar.offsets(plan.start, plan.end).seconds) == 1
-    local = (_LOCAL_OF_ONE_OFFSET if has_one_offset else _LOCAL).substitute(shifted=shifted)
-    return _INDEXES[calendar.unit].substitute(local=local)
+    return (_LOCAL_OF_ONE_OFFSET if has_one_offset else _LOCAL).substitute(shifted=shifted)
+
+
+def _index(calendar: Calendar, plan: Plan, seconds_of_row: str) -> str:
+    return _INDEXES[calendar.unit].substitute(local=local_seconds(calendar, plan, seconds_of_row))

@@ -102,6 +102,10 @@ class Calendar:
         """Return the starts of all buckets that overlap `[start_s, end_s)`."""
         return [self.starts_at(index) for index in self.indexes(start_s, end_s)]
 
+    def local(self, time_s: int) -> int:
+        """Return the local time: as many seconds since the epoch as a clock in UTC shows when it shows the same."""
+        return time_s + self.shift_s + _offset(self.zone, time_s + self.shift_s)
+
     def offsets(self, start_s: int, end_s: int) -> Offsets:
         """Return the zone's offsets in the range, by the zone's own times, which are `shift_s` later."""
         return _offsets(self.zone, start_s + self.shift_s, end_s + self.shift_s)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
-from apimetry.query_api.http.query_string import WHOLE_NUMBER, refusal
+from apimetry.query_api.http.query_string import refusal
 from apimetry.query_api.planning.figures import rounded
+from apimetry.query_api.planning.time_range import time_in
 from apimetry.serving.errors import BadRequest
 
 PREVIOUS, WEEK = "previous", "week"
 COMPARISONS = (PREVIOUS, WEEK)
 WEEK_S = 7 * 86_400
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 Ranges = tuple[tuple[int, int], ...]
 """Ranges of time, `[start, end)` in seconds since the epoch."""
@@ -25,12 +28,18 @@ def ranges_of(start: int, end: int, compare: str | None) -> Ranges:
     return ((start, end),) if compare is None else ((start, end), compared_period(compare, start, end))
 
 
-def checked_comparison(value: str | None) -> str | None:
-    """Return the parameter `compare` after checking that it is one of COMPARISONS, or a time in seconds."""
-    if value is not None and value not in COMPARISONS and not WHOLE_NUMBER.fullmatch(value):
-        allowed = f"{', '.join(COMPARISONS)}, or the start of another period in seconds since the epoch"
+def checked_comparison(value: str | None, *, per_second: int = 1) -> str | None:
+    """Return the parameter `compare` after checking that it is one of COMPARISONS, or a time.
+
+    `per_second` of the time's units are in a second. The time is returned in seconds.
+    """
+    if value is None or value in COMPARISONS:
+        return value
+    if not _DIGITS.fullmatch(value):
+        unit = "seconds" if per_second == 1 else "milliseconds"
+        allowed = f"{', '.join(COMPARISONS)}, or the start of another period in {unit} since the epoch"
         raise refusal("compare", value, allowed)
-    return value
+    return str(time_in("compare", value, per_second))
 
 
 def compared_period(compare: str, start: int, end: int) -> tuple[int, int]:

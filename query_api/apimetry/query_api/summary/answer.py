@@ -37,8 +37,8 @@ def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) 
     requests, timed = read["requests"], read["timed"]
     latencies = {f"p{number}Ms": _ms(read, f"p{number}_us") for number in PERCENTILES}
     return {
-        "start": query.start,
-        "end": query.end,
+        "start": query.start * query.per_second,
+        "end": query.end * query.per_second,
         "requests": requests,
         "errors": read["errors"],
         "errorRate": percent(read["errors"], requests),

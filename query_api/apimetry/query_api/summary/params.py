@@ -12,10 +12,10 @@ from apimetry.query_api.http.query_string import collect, flag, number_in, singl
 from apimetry.query_api.planning.calendar import checked_zone
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison, compared_period
-from apimetry.query_api.planning.time_range import RANGE_PARAMETERS, range_of
+from apimetry.query_api.planning.time_range import RANGE_PARAMETERS, per_second_of, range_of
 from apimetry.store.accounts.records import MAX_TARGET_MS
 
-PARAMETERS = (*RANGE_PARAMETERS, *FILTER_PARAMETERS, "compare", "completeness", "target_ms", "tz")
+PARAMETERS = (*RANGE_PARAMETERS, "unit", *FILTER_PARAMETERS, "compare", "completeness", "target_ms", "tz")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class SummaryQuery:
 
     compared: tuple[int, int] | None = None
     """An earlier period of the same length; None: the response has no other period."""
+
+    per_second: int = 1
+    """How many units of the times in the response are in a second."""
 
     completeness: bool = False
     """Whether the response says which share of the captured events is stored."""
@@ -53,7 +56,7 @@ def parse_summary(parameters: Iterable[tuple[str, str]], now: int) -> SummaryQue
     start, end = range_of(values, now)
     # No figure depends on the zone: minutes are the same in all of them.
     checked_zone(single(values, "tz"))
-    compare = checked_comparison(single(values, "compare"))
+    compare = checked_comparison(single(values, "compare"), per_second=per_second_of(values))
     target = single(values, "target_ms")
     return SummaryQuery(
         start=start,
@@ -61,5 +64,6 @@ def parse_summary(parameters: Iterable[tuple[str, str]], now: int) -> SummaryQue
         filters=filters_of(values),
         target_ms=None if target is None else number_in("target_ms", target, range(1, MAX_TARGET_MS + 1)),
         compared=None if compare is None else compared_period(compare, start, end),
+        per_second=per_second_of(values),
         completeness=flag(values, "completeness"),
     )

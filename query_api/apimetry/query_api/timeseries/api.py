@@ -8,7 +8,7 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.settings import QuerySettings
-from apimetry.query_api.timeseries.answer import answer_timeseries
+from apimetry.query_api.timeseries.answer import answer_rows, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
 from apimetry.query_api.timeseries.reading import Limits
 from apimetry.store.statement import Ask
@@ -44,4 +44,5 @@ class TimeseriesHandlers:
 
     def _encoded(self, ask: Ask, query: TimeseriesQuery, application: str) -> bytes:
         now = self._answering.now()
-        return encode(answer_timeseries(query, application, ask=ask, limits=self._limits, now=now))
+        answer = answer_rows if query.shown.in_rows else answer_timeseries
+        return encode(answer(query, application, ask=ask, limits=self._limits, now=now))

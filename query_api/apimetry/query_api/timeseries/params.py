@@ -20,7 +20,6 @@ from apimetry.query_api.http.query_string import (
     refusal,
     several,
     single,
-    time_s,
 )
 from apimetry.query_api.planning.bucket_sql import AnyGranularity
 from apimetry.query_api.planning.calendar import CALENDAR_UNITS, MONTH, UTC, Calendar, checked_zone
@@ -34,7 +33,8 @@ from apimetry.query_api.planning.filters import (
 )
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES, Granularity, named_granularity
 from apimetry.query_api.planning.period import checked_comparison
-from apimetry.serving.errors import BadRequest
+from apimetry.query_api.planning.presentation import PRESENTATION_PARAMETERS, Presentation, presentation_of
+from apimetry.query_api.planning.time_range import checked_range, time_in
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
 ADDED_UP = ("count", "sum")
@@ -59,6 +59,7 @@ PARAMETERS = (
     "rest",
     "completeness",
     "compare",
+    *PRESENTATION_PARAMETERS,
 )
 PERCENTILE_PATTERN = r"percentile_(0\.[1-9]|[1-9][0-9]?(\.[0-9])?)"
 _PERCENTILE = re.compile(PERCENTILE_PATTERN, re.ASCII)
@@ -95,6 +96,7 @@ class TimeseriesQuery:
     compare: str | None = None
     """The earlier period (`planning.period`); None: the response has no other period."""
 
+    shown: Presentation = Presentation()  # noqa: RUF009 - frozen
     keys: Keys | None = None
     """No parameter: the groups that the answer of another query has."""
 
@@ -135,18 +137,19 @@ def parse_timeseries(
     """Return the query of a request.
 
     Args:
-        start: first second, from the path.
-        end: the second after the last one, from the path.
+        start: first second, from the path, or a time in milliseconds with `unit=ms`.
+        end: the second after the last one, from the path, likewise.
         parameters: the decoded query string, in its order; an empty value counts as absent.
         max_groups: the largest `limit`.
 
     Raises:
         BadRequest: names the parameter, its value and what is allowed.
     """
-    start_s, end_s = time_s("start", start), time_s("end", end)
-    if start_s >= end_s:
-        raise BadRequest(f"start must be before end: start is {start_s}, end is {end_s}")
     values = collect(parameters, PARAMETERS)
+    shown = presentation_of(values)
+    start_s, end_s = checked_range(
+        time_in("start", start, shown.per_second), time_in("end", end, shown.per_second, rounds_up=True)
+    )
     zone = checked_zone(single(values, "tz"))
     return _checked(
         TimeseriesQuery(
@@ -161,7 +164,8 @@ def parse_timeseries(
             limit=_limit(single(values, "limit"), max_groups),
             rest=flag(values, "rest"),
             completeness=flag(values, "completeness"),
-            compare=checked_comparison(single(values, "compare")),
+            compare=checked_comparison(single(values, "compare"), per_second=shown.per_second),
+            shown=shown,
         )
     )
 
@@ -170,6 +174,8 @@ def _checked(query: TimeseriesQuery) -> TimeseriesQuery:
     others = [name for name in query.aggregations if name not in ADDED_UP]
     if query.rest and others:
         raise refusal("rest", "1", f"with the aggregations {' and '.join(ADDED_UP)}, not {others[0]}")
+    if query.completeness and query.shown.in_rows:
+        raise refusal("completeness", "1", "without format=rows, which has no place for it")
     return query
 
 
