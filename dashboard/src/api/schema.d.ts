@@ -34,12 +34,12 @@ export interface paths {
             header?: never;
             path: {
                 /**
-                 * @description First second, since the epoch, UTC.
+                 * @description First second, since the epoch, UTC; in milliseconds with `unit=ms`.
                  * @example 1412605036
                  */
                 start: number;
                 /**
-                 * @description The second after the last one.
+                 * @description The second after the last one, likewise.
                  * @example 1412691436
                  */
                 end: number;
@@ -63,6 +63,10 @@ export interface paths {
          *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
          *     value, and never above the true maximum.
          *
+         *     With `format=rows` the answer is an array of flat records, one for each point: `time`, the fields of the group by
+         *     name, and `value`, or one value for each of several aggregations under its name. With `compare` a record also has
+         *     `previous_value`, or `previous_` before each name. Records of the rest have null for the group.
+         *
          *     No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
          *     An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out.
          */
@@ -81,12 +85,12 @@ export interface paths {
             header?: never;
             path: {
                 /**
-                 * @description First second, since the epoch, UTC.
+                 * @description First second, since the epoch, UTC; in milliseconds with `unit=ms`.
                  * @example 1412605036
                  */
                 start: number;
                 /**
-                 * @description The second after the last one.
+                 * @description The second after the last one, likewise.
                  * @example 1412691436
                  */
                 end: number;
@@ -109,6 +113,10 @@ export interface paths {
          *     Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
          *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
          *     value, and never above the true maximum.
+         *
+         *     With `format=rows` the answer is an array of flat records, one for each point: `time`, the fields of the group by
+         *     name, and `value`, or one value for each of several aggregations under its name. With `compare` a record also has
+         *     `previous_value`, or `previous_` before each name. Records of the rest have null for the group.
          *
          *     No data: with `granularity` one empty series; without, one point of 0 (count, sum) or null; with `group`, no groups.
          *     An empty parameter counts as absent. An unknown one is a 400, so that a misspelt filter is not silently left out.
@@ -3060,10 +3068,20 @@ export interface operations {
                  */
                 completeness?: "0" | "1";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
+                /**
+                 * @description `rows`: the answer is an array of flat records, as other tools read them.
+                 * @example rows
+                 */
+                format?: "nested" | "rows";
+                /**
+                 * @description `ms`: times in the request and in the answer are milliseconds. A part of a second at `start` or `end` counts as the whole second.
+                 * @example ms
+                 */
+                unit?: "s" | "ms";
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -3073,12 +3091,12 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description First second, since the epoch, UTC.
+                 * @description First second, since the epoch, UTC; in milliseconds with `unit=ms`.
                  * @example 1412605036
                  */
                 start: number;
                 /**
-                 * @description The second after the last one.
+                 * @description The second after the last one, likewise.
                  * @example 1412691436
                  */
                 end: number;
@@ -3093,7 +3111,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Timeseries"];
+                    "application/json": components["schemas"]["Timeseries"] | {
+                        [key: string]: string | number | null;
+                    }[];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -3192,10 +3212,20 @@ export interface operations {
                  */
                 completeness?: "0" | "1";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
+                /**
+                 * @description `rows`: the answer is an array of flat records, as other tools read them.
+                 * @example rows
+                 */
+                format?: "nested" | "rows";
+                /**
+                 * @description `ms`: times in the request and in the answer are milliseconds. A part of a second at `start` or `end` counts as the whole second.
+                 * @example ms
+                 */
+                unit?: "s" | "ms";
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -3205,12 +3235,12 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description First second, since the epoch, UTC.
+                 * @description First second, since the epoch, UTC; in milliseconds with `unit=ms`.
                  * @example 1412605036
                  */
                 start: number;
                 /**
-                 * @description The second after the last one.
+                 * @description The second after the last one, likewise.
                  * @example 1412691436
                  */
                 end: number;
@@ -3225,7 +3255,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Timeseries"];
+                    "application/json": components["schemas"]["Timeseries"] | {
+                        [key: string]: string | number | null;
+                    }[];
                 };
             };
             400: components["responses"]["BadRequest"];
@@ -3582,10 +3614,20 @@ export interface operations {
                  */
                 completeness?: "0" | "1";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
+                /**
+                 * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /**
+                 * @description `ms`: times in the request and in the answer are milliseconds. A part of a second at `start` or `end` counts as the whole second.
+                 * @example ms
+                 */
+                unit?: "s" | "ms";
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -3725,7 +3767,7 @@ export interface operations {
                  */
                 completeness?: "0" | "1";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
@@ -4012,6 +4054,11 @@ export interface operations {
                  */
                 granularity?: "minute" | "hour" | "day" | "week" | "month";
                 /**
+                 * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
+                /**
                  * @description What lists are sorted by.
                  * @example errors
                  */
@@ -4037,7 +4084,7 @@ export interface operations {
                  */
                 completeness?: "0" | "1";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins. Not with `timeframe=all`.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins. Not with `timeframe=all`.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
@@ -4617,10 +4664,15 @@ export interface operations {
                  */
                 having?: "new" | "silent" | "failing";
                 /**
-                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time in seconds is where it begins.
+                 * @description The answer also has an earlier period of the same length: `previous` ends where the asked one begins, `week` is seven days earlier (for up to seven days), and a time is where it begins.
                  * @example previous
                  */
                 compare?: ("previous" | "week") | number;
+                /**
+                 * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
+                 * @example Europe/Berlin
+                 */
+                tz?: string;
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -4653,6 +4705,16 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
+                 * @description `rows`: the answer is an array of flat records, as other tools read them.
+                 * @example rows
+                 */
+                format?: "nested" | "rows";
+                /**
+                 * @description `ms`: times in the request and in the answer are milliseconds. A part of a second at `start` or `end` counts as the whole second.
+                 * @example ms
+                 */
+                unit?: "s" | "ms";
+                /**
                  * @description The application. A read key implies its own.
                  * @example shop
                  */
@@ -4670,65 +4732,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "by": [
-                     *         "route",
-                     *         "method"
-                     *       ],
-                     *       "start": 1795670091,
-                     *       "end": 1795691691,
-                     *       "total": {
-                     *         "requests": 34929,
-                     *         "errors": 1607
-                     *       },
-                     *       "rows": [
-                     *         {
-                     *           "key": [
-                     *             "/v1/checkout",
-                     *             "POST"
-                     *           ],
-                     *           "requests": 2117,
-                     *           "errors": 616,
-                     *           "p95Ms": 3390.4,
-                     *           "lastSeen": "2026-11-26T10:43:58Z",
-                     *           "previous": {
-                     *             "requests": 1890,
-                     *             "errors": 11,
-                     *             "p95Ms": 364
-                     *           },
-                     *           "series": [
-                     *             1031,
-                     *             290,
-                     *             796
-                     *           ]
-                     *         }
-                     *       ],
-                     *       "pagination": {
-                     *         "total": 9,
-                     *         "limit": 1,
-                     *         "offset": 0,
-                     *         "hasMore": true
-                     *       },
-                     *       "estimated": true,
-                     *       "source": "rollup",
-                     *       "previous": {
-                     *         "start": 1795648491,
-                     *         "end": 1795670091,
-                     *         "total": {
-                     *           "requests": 31150,
-                     *           "errors": 210
-                     *         }
-                     *       },
-                     *       "seenPrecision": "hour",
-                     *       "seriesStarts": [
-                     *         1795670091,
-                     *         1795677300,
-                     *         1795684500
-                     *       ]
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Breakdown"];
+                    "application/json": components["schemas"]["Breakdown"] | {
+                        [key: string]: string | number | null;
+                    }[];
                 };
             };
             400: components["responses"]["BadRequest"];
