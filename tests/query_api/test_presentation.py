@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
+from apimetry.store import migrations
+from apimetry.store.client import Store
 from tests.support.oracles.query_events import Event, insert_events, random_events
-from tests.support.services.query_service import assert_error
+from tests.support.services.query_service import assert_error, running_query_service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 START = 1_413_295_200
 DAY = 86_400
 SERIES = f"/1/timeseries/{START}/{START + DAY}/"
 TABLE = f"/v1/breakdown?start={START}&end={START + DAY}"
+LATER = START + 30 * DAY
+EDGES = [Event(timestamp=LATER * 1_000_000 + us) for us in (1, 10_999_999, 11_000_000)]
 
 
-@pytest.fixture
-async def filled(embedded_service):
-    insert_events(embedded_service.accounts.store, random_events(51, 600, START - DAY, START + DAY))
-    return embedded_service
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def filled(tmp_path_factory):
+    """A service with events in two days, and with three more a month later."""
+    store = Store(f"chdb://{tmp_path_factory.mktemp('presentation')}/store")
+    store.open()
+    try:
+        migrations.migrate(store)
+        insert_events(store, [*random_events(51, 600, START - DAY, START + DAY), *EDGES])
+        async with running_query_service(store) as running:
+            yield running
+    finally:
+        store.close()
 
 
 async def test_rows_of_a_timeseries_have_time_group_and_value(filled):
@@ -97,12 +112,10 @@ async def test_times_in_milliseconds_are_those_in_seconds(filled, asked):
     assert rows_in_ms == [{**row, "time": 1000 * row["time"]} for row in rows_in_s]
 
 
-async def test_parts_of_a_second_count_as_whole_seconds(embedded_service):
-    times = (START * 1_000_000 + 1, (START + 10) * 1_000_000 + 999_999, (START + 11) * 1_000_000)
-    insert_events(embedded_service.accounts.store, [Event(timestamp=time) for time in times])
-    answer = await embedded_service.answer(f"/1/timeseries/{START}999/{START + 10}001/?unit=ms")
-    assert answer["groups"] == {"shop": [[START * 1000, 2]]}
-    assert (answer["start"], answer["end"]) == (START * 1000, (START + 11) * 1000)
+async def test_parts_of_a_second_count_as_whole_seconds(filled):
+    answer = await filled.answer(f"/1/timeseries/{LATER}999/{LATER + 10}001/?unit=ms")
+    assert answer["groups"] == {"shop": [[LATER * 1000, 2]]}
+    assert (answer["start"], answer["end"]) == (LATER * 1000, (LATER + 11) * 1000)
 
 
 async def test_breakdowns_and_summaries_take_milliseconds(filled):
@@ -135,5 +148,5 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "parts"), REFUSED)
-async def test_what_has_no_place_in_rows_or_no_meaning_is_refused(embedded_service, path, parts):
-    await assert_error(await embedded_service.get(path), 400, *parts)
+async def test_what_has_no_place_in_rows_or_no_meaning_is_refused(filled, path, parts):
+    await assert_error(await filled.get(path), 400, *parts)
