@@ -15,6 +15,7 @@ from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import Credentials, bootstrap, has_admin_key
 from apimetry.store.address import parse_address
 from apimetry.store.client import Store
+from apimetry.store.embedded.yielding import lower_priority_of_merges
 from apimetry.store.errors import StoreError, is_transient
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def _prepare(store: Store, settings: Settings, *, generate: bool) -> Credentials
     if settings.migrate:
         migrations.migrate(store)
     migrations.check(store)
+    if store.embedded:
+        lower_priority_of_merges()
     return first_keys(store, settings, generate=generate)
 
 
