@@ -14,6 +14,7 @@ from apimetry.cli.settings import TABLE
         ("APIMETRY_WRIT_KEY", "APIMETRY_WRITE_KEY"),
         ("APIMETRY_COLLECTORPORT", "APIMETRY_COLLECTOR_PORT"),
         ("APIMETRY_DATADIR", "APIMETRY_DATA_DIR"),
+        ("APIMETRY_HOST_FILE", "APIMETRY_STORE_FILE"),
         ("APIMETRY_CLICKHOUSE", None),
         ("apimetry_write_key", "APIMETRY_WRITE_KEY"),
     ],
@@ -27,6 +28,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest_right_one(name, suggestio
 
 def test_settings_and_client_variables_are_known():
     names = [info.environment for info in TABLE]
+    names += ["APIMETRY_STORE_FILE", "APIMETRY_SMTP_PASSWORD_FILE", "APIMETRY_BOOTSTRAP_ADMIN_KEY_FILE"]
     names += [f"APIMETRY_{name}" for name in ("COLLECTOR_URL", "QUERY_URL", "WRITE_KEY", "READ_KEY", "ADMIN_KEY")]
     assert list(misspelt(dict.fromkeys([*names, "PATH", "MY_APIMETRY_X"], "x"))) == []
 

@@ -28,6 +28,44 @@ def test_an_empty_variable_counts_as_not_given():
     assert load({}, {"APIMETRY_HOST": ""}).host == "127.0.0.1"
 
 
+def test_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path):
+    secret = tmp_path / "store"
+    secret.write_text("clickhouse://u:pass word@host:8123/db\n")
+    settings = load({}, {"APIMETRY_STORE_FILE": str(secret)}, toml(tmp_path, 'store = "file"\n'))
+    assert settings.store == "clickhouse://u:pass word@host:8123/db"
+    assert load({"store": "argument"}, {"APIMETRY_STORE_FILE": str(secret)}).store == "argument"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "APIMETRY_STORE_FILE: .*secret cannot be read: No such file"),
+        (b"", "has no secret"),
+        (b"\n\n", "has no secret"),
+        (b"\xff", "is not text"),
+        (b"a" * 65_537, "has too much text for a secret"),
+    ],
+)
+def test_a_secret_s_file_that_cannot_be_used_stops_the_start(tmp_path, content, message):
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
+        load({}, {"APIMETRY_STORE_FILE": str(secret)})
+
+
+def test_a_secret_both_in_its_variable_and_in_a_file_is_refused_and_not_shown(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    with pytest.raises(SettingsError, match="are both set") as raised:
+        load({}, {"APIMETRY_SMTP_PASSWORD": "hidden", "APIMETRY_SMTP_PASSWORD_FILE": str(secret)})
+    assert "hidden" not in str(raised.value)
+
+
+def test_only_secrets_stand_in_files_of_their_own(tmp_path):
+    assert load({}, {"APIMETRY_HOST_FILE": str(tmp_path / "none")}).host == "127.0.0.1"
+
+
 def test_a_price_may_be_written_with_a_point_or_an_exponent():
     settings = load({"price_per_request": "0.5"}, {"APIMETRY_PRICE_PER_BYTE": "2e-7"})
     assert (settings.price_per_request, settings.price_per_byte) == (0.5, 2e-7)

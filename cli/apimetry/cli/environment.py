@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from apimetry.cli.settings import ENVIRONMENT_PREFIX, TABLE
+from apimetry.cli.settings import ENVIRONMENT_PREFIX, FILE_SUFFIX, TABLE
 
 # Variables beside the settings: the middleware reads them, and the commands that call a service.
 CLIENT_VARIABLES: Final = frozenset(
@@ -19,7 +19,8 @@ _SET_BY_OTHERS: Final = re.compile(r"APIMETRY_(TEST_.*|(.*_)?SERVICE_(HOST|PORT.
 
 def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for every variable with the prefix that nothing reads; it suggests the nearest variable."""
-    known = {info.environment for info in TABLE} | CLIENT_VARIABLES
+    files = {info.environment + FILE_SUFFIX for info in TABLE if info.secret}
+    known = {info.environment for info in TABLE} | files | CLIENT_VARIABLES
     for name in sorted(environment):
         # Names of variables are case-sensitive: nothing reads a name in small letters.
         if not name.upper().startswith(ENVIRONMENT_PREFIX) or name in known or _SET_BY_OTHERS.fullmatch(name):

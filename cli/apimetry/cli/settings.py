@@ -1,8 +1,8 @@
 """The table of settings. It makes ``--help`` and the validation; a test compares docs/settings.md with it.
 
 A value comes from an argument, else from the environment (``APIMETRY_`` and the name in capitals), else from
-``apimetry.toml``, else from the default here. An unknown key in the file or an unreadable value anywhere stops the
-start. Names with units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
+``apimetry.toml``, else from the default here. A secret may stand in a file of its own that a variable names
+(``APIMETRY_STORE_FILE``). An unknown key in the file or an unreadable value anywhere stops the start. Names with units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ else:
 
 ENVIRONMENT_PREFIX = "APIMETRY_"
 CONFIG_FILE = "apimetry.toml"
+# Docker and Kubernetes put secrets into files. A file with more bytes holds no secret.
+FILE_SUFFIX = "_FILE"
+MAX_SECRET_BYTES = 65_536
 SECRET = {"secret": True}
 PUBLIC_ADDRESS = r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
@@ -202,7 +205,7 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
     for name, value in _from_file(config).items():
         values[name] = _checked(name, value, f"{name} in {config or CONFIG_FILE}", strict=True)
     for info in TABLE:
-        variable = environment.get(info.environment, "")
+        variable = _from_environment(info, environment)
         # Kubernetes sets APIMETRY_COLLECTOR_PORT=tcp://… where a service has the name apimetry-collector.
         if variable and not variable.startswith("tcp://"):
             values[info.name] = _checked(info.name, variable, info.environment, strict=False)
@@ -210,6 +213,28 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
         if argument is not None:
             values[info.name] = _checked(info.name, argument, info.option, strict=False)
     return Settings(**values)  # type: ignore[arg-type] # every value was checked against its field
+
+
+def _from_environment(info: SettingInfo, environment: Mapping[str, str]) -> str:
+    """Return a setting's variable, or the content of the file that its file variable names; "" where neither is set."""
+    value = environment.get(info.environment, "")
+    file_variable = info.environment + FILE_SUFFIX
+    path = environment.get(file_variable, "") if info.secret else ""
+    if not path:
+        return value
+    if value:
+        raise SettingsError(f"{info.environment} and {file_variable} are both set; one of them is enough")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_SECRET_BYTES + 1)
+        secret = content.decode().rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"{file_variable}: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file_variable}: {path} is not text") from error
+    if not secret or len(content) > MAX_SECRET_BYTES:
+        raise SettingsError(f"{file_variable}: {path} has {'too much text for a secret' if secret else 'no secret'}")
+    return secret
 
 
 def _from_file(config: Path | None) -> dict[str, object]:
