@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 
 from apimetry.cli.output import one_line, printable
+from apimetry.serving.request_ids import CURRENT
 
 
 class Formatter(logging.Formatter):
@@ -18,12 +20,38 @@ class Formatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        """Return the line without its traceback."""
-        return one_line(super().formatMessage(record))
+        """Return the line without its traceback; it ends with the id of the request that it was written for."""
+        request_id = CURRENT.get()
+        return one_line(super().formatMessage(record)) + (f" [{request_id}]" if request_id else "")
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 - the base class's name
         """Return the lines of a traceback."""
         return printable(super().formatException(ei))
+
+
+class JSONFormatter(logging.Formatter):
+    """Format a record as one JSON object in one line, in ASCII.
+
+    Its members are `time` (UTC), `level`, `logger` and `message`; `request_id` within a request; `exception` with the
+    text of a traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        content = {
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := CURRENT.get():
+            content["request_id"] = request_id
+        if record.exc_info:
+            content["exception"] = self.formatException(record.exc_info)
+        return json.dumps(content)
+
+
+FORMATTERS = {"text": Formatter, "json": JSONFormatter}
 
 
 def set_level(level: str) -> None:
@@ -31,10 +59,10 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
 
 
-def configure(level: str) -> None:
-    """Send log lines of `level` and above to standard error."""
+def configure(level: str, log_format: str) -> None:
+    """Send log lines of `level` and above to standard error; `log_format` is "text" or "json"."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Formatter())
+    handler.setFormatter(FORMATTERS[log_format]())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Request lines would carry query strings; the services have metrics instead.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -54,7 +54,7 @@ def _run(command: Callable[..., None], settings: Settings, reload: Reload, comma
     from apimetry.collector.errors import SpoolError
     from apimetry.store.errors import StoreError, is_transient
 
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     click.get_current_context().obj = reload
     try:
         command(settings, **command_options)

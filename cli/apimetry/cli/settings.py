@@ -146,6 +146,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe level that is logged")
     ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="text or json: how a log line is written; json for log collectors")
+    ] = "text"
 
 
 @dataclass(frozen=True)

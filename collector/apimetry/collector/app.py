@@ -29,6 +29,7 @@ from apimetry.collector.spool.spool import Spool
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.serving.background import in_background
 from apimetry.serving.errors import error_middleware
+from apimetry.serving.request_ids import request_id_marker, request_id_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.calls import calls_of_month
@@ -72,11 +73,12 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)
     intake = Intake(directory, spool, settings, metrics, calls=calls)
     app = web.Application(
-        middlewares=[metrics_middleware(registry, "collector"), error_middleware],
+        middlewares=[request_id_middleware, metrics_middleware(registry, "collector"), error_middleware],
         # The collector inflates bodies itself, within a limit; aiohttp would inflate them without a limit.
         handler_args={"auto_decompress": False},
     )
     app.on_response_prepare.append(no_store)
+    app.on_response_prepare.append(request_id_marker)
     app.add_routes(EventsHandler(intake, metrics).routes())
 
     started_at = utc_now()

@@ -51,6 +51,7 @@ from apimetry.query_api.values.api import ValuesHandlers
 from apimetry.query_api.versions.api import VersionsHandlers
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.openapi import Fragment
+from apimetry.serving.request_ids import request_id_marker, request_id_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
@@ -78,6 +79,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     app = web.Application(
         # The outermost first. They count, log and compress what clients see: inside, errors became responses.
         middlewares=[
+            request_id_middleware,
             metrics_middleware(registry, "query"),
             access_log_middleware,
             cors_middleware(settings.allowed_origins),
@@ -92,6 +94,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
         handler_args={"auto_decompress": False},
     )
     app.on_response_prepare.append(no_store)
+    app.on_response_prepare.append(request_id_marker)
     app.on_response_prepare.append(cors_marker(settings.allowed_origins))
     engine = Engine(store, settings)
     answering = Answering(engine, directory, clock)

@@ -66,4 +66,4 @@ def _mark(response: web.StreamResponse, origin: str | None, named: frozenset[str
         response.headers["Access-Control-Allow-Origin"] = "*"
     else:
         return
-    response.headers["Access-Control-Expose-Headers"] = "Retry-After, Content-Disposition"
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After, Content-Disposition, X-Request-Id"
