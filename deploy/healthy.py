@@ -20,7 +20,9 @@ def statuses(environment: Mapping[str, str]) -> list[int]:
     answers = []
     for variable, default in DEFAULT_PORTS.items():
         text = environment.get(variable, "")
-        connection = http.client.HTTPConnection("127.0.0.1", int(text) if text.isdigit() else default, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", int(text) if text.isdigit() else default, timeout=TIMEOUT_S
+        )
         try:
             connection.request("GET", "/health")
             answers.append(connection.getresponse().status)

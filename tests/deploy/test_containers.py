@@ -9,7 +9,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
@@ -52,7 +52,10 @@ def test_compose_file_gives_the_services_no_rights_and_no_disk_but_their_volume(
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         mounts = [mount.split(":") for mount in service["volumes"]]
-        assert [target for source, target, *_ in mounts if source in COMPOSE["volumes"]] in ([], ["/var/lib/apimetry"])
+        assert [target for source, target, *_ in mounts if source in COMPOSE["volumes"]] in (
+            [],
+            ["/var/lib/apimetry"],
+        )
 
 
 def test_compose_file_publishes_ports_to_its_own_machine_alone():
@@ -83,7 +86,7 @@ def test_packages_that_the_server_image_leaves_out_are_those_of_the_embedded_eng
 
 
 def test_clickhouse_knows_every_setting_of_its_configuration(embedded_store_url):
-    root = ElementTree.parse(FOLDER / "clickhouse" / "small.xml").getroot()
+    root = ET.parse(FOLDER / "clickhouse" / "small.xml").getroot()
     server = {element.tag for element in root if len(element) == 0 and "remove" not in element.attrib}
     merges = {element.tag for element in root.find("merge_tree")}
 

@@ -2,7 +2,8 @@
 
 A value comes from an argument, else from the environment (``APIMETRY_`` and the name in capitals), else from
 ``apimetry.toml``, else from the default here. A secret may stand in a file of its own that a variable names
-(``APIMETRY_STORE_FILE``). An unknown key in the file or an unreadable value anywhere stops the start. Names with units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
+(``APIMETRY_STORE_FILE``). An unknown key in the file or an unreadable value anywhere stops the start. Names with
+units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
 
 
 def _from_environment(info: SettingInfo, environment: Mapping[str, str]) -> str:
-    """Return a setting's variable, or the content of the file that its file variable names; "" where neither is set."""
+    """Return a setting's variable, or the content of the file that its file variable names; "" where both are unset."""
     value = environment.get(info.environment, "")
     file_variable = info.environment + FILE_SUFFIX
     path = environment.get(file_variable, "") if info.secret else ""
