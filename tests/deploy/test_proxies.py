@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from tests.support.services.ports import free_port
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.services.processes import READ_KEY, WRITE_KEY
 from tests.support.tools import accepted, program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "proxy"
@@ -27,12 +27,6 @@ TRAEFIK, with_traefik = program("traefik", "make deploy-tools")
 START_TIMEOUT_S = 30
 BATCHES = 8
 batch_ids = (f"{number:032x}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    with running("serve", data_dir=tmp_path_factory.mktemp("data"), **BOOTSTRAP) as service:
-        yield service
 
 
 class Site:

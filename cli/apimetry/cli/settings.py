@@ -220,7 +220,7 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str], config
 
 
 def _from_environment(info: SettingInfo, environment: Mapping[str, str]) -> str:
-    """Return a setting's variable, or the content of the file that its file variable names; "" where both are unset."""
+    """Return the setting's variable or the content of the file that another variable names; "" without both."""
     value = environment.get(info.environment, "")
     file_variable = info.environment + FILE_SUFFIX
     path = environment.get(file_variable, "") if info.secret else ""
