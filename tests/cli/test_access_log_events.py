@@ -6,10 +6,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from apimetry.cli.access_logs.events import EventOptions, LineIds, guess_route, is_plausible, make_event
+from apimetry.cli.access_logs.events import EventOptions, LineIds, is_plausible, make_event
 from apimetry.cli.access_logs.lines import LogLine
 from apimetry.cli.access_logs.reading import open_reader
 from apimetry.cli.access_logs.routes import Pending, Routes
+from apimetry.collector.formats.guessed_routes import guess_route
 
 LATEST = datetime(2026, 11, 26, tzinfo=timezone.utc)
 HEAD = '203.0.113.9 - alice [14/Oct/2014:16:00:00 +0200] "GET /v1/scores/7?key=secret HTTP/1.1" 200 2326'

@@ -20,6 +20,7 @@ from apimetry.collector.failpoints import Failpoints
 from apimetry.collector.handler import EventsHandler
 from apimetry.collector.intake import Intake
 from apimetry.collector.metrics import Metrics
+from apimetry.collector.otlp_handler import OTLPHandler
 from apimetry.collector.reporter import Reporter, figures_of
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
@@ -80,6 +81,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
     app.on_response_prepare.append(no_store)
     app.on_response_prepare.append(request_id_marker)
     app.add_routes(EventsHandler(intake, metrics).routes())
+    app.add_routes(OTLPHandler(intake, metrics).routes())
 
     started_at = utc_now()
 

@@ -47,6 +47,7 @@ class Metrics:
         self._refused = counter("refused_requests", "Requests refused as a whole.", "reason")
         self._cut = counter("cut_strings", "Strings cut at their limit.")
         self._unknown = counter("unknown_fields", "JSON fields that were ignored.")
+        self._ignored = counter("ignored_spans", "Spans that are no request of a server.")
         self._insert_failures = counter("insert_failures", "Inserts that are tried again.", "kind")
         self._inserted_bytes = counter("inserted_bytes", "Bytes of rows that the store took.")
         self._disbelieved = counter("disbelieved_reports", "Senders' reports that cannot be true and were left out.")
@@ -83,6 +84,7 @@ class Metrics:
             self._rejected.labels(reason).inc(count)
         self._cut.inc(batch.cut_strings)
         self._unknown.inc(batch.unknown_fields)
+        self._ignored.inc(batch.ignored)
 
     def events(self) -> Events:
         """Return what became of all events until now."""

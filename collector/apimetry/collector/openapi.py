@@ -9,9 +9,11 @@ from apimetry.collector.body.inflate import ENCODINGS
 from apimetry.collector.formats import msgpack
 from apimetry.collector.formats.batch import MAX_DETAILS
 from apimetry.collector.formats.event_structs import DATA_ENTRIES_LIMIT, STRING_LIMITS, LenientJSONEvent
+from apimetry.collector.formats.otlp.responses import JSON, PROTOBUF
 from apimetry.collector.formats.responses import Accepted
 from apimetry.collector.handler import PATHS
 from apimetry.collector.intake import MAX_BATCH_ID_CHARACTERS
+from apimetry.collector.otlp_handler import PATH as SPANS_PATH
 from apimetry.collector.settings import MIB, CollectorSettings
 from apimetry.serving.openapi import (
     ALIAS_OF,
@@ -19,6 +21,7 @@ from apimetry.serving.openapi import (
     Json,
     answer,
     array,
+    closed,
     errors,
     json_content,
     operation,
@@ -75,6 +78,7 @@ def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
         path: {"servers": [server], "post": _operation(name, path, description)}
         for path, name in zip(PATHS, _NAMES, strict=True)
     }
+    paths[SPANS_PATH] = {"servers": [server], "post": _spans_operation()}
     return Fragment(paths, _schemas(settings.max_batch_events))
 
 
@@ -106,20 +110,86 @@ def _operation(name: str, path: str, description: str) -> Json:
             _header(
                 "X-Batch-Id", "Names the batch.", {"type": "string", "maxLength": MAX_BATCH_ID_CHARACTERS}, "batch-1"
             ),
-            _header(
-                "Content-Encoding",
-                "How the body is compressed.",
-                {"type": "string", "enum": ["identity", *ENCODINGS]},
-                "identity",
-            ),
+            _ENCODING,
         ],
         requestBody={"required": True, "content": body},
         **alias,
     )
 
 
+def _spans_operation() -> Json:
+    anything: Json = {"schema": {"type": "object"}}
+    binary: Json = {"schema": {"type": "string", "format": "binary"}}
+    status: Json = {
+        "schema": closed({"message": {"type": "string"}}),
+        "example": {"message": "The spool is full"},
+    }
+    refused: Json = {
+        code: answer(f"{meaning} A `Status` of OTLP.", {JSON: status, PROTOBUF: binary})
+        for code, meaning in _SPAN_REFUSALS.items()
+    }
+    example: Json = {"partialSuccess": {"rejectedSpans": "1", "errorMessage": "1 span was rejected"}}
+    return operation(
+        "sendSpans",
+        "Send spans (OTLP)",
+        {"200": answer(_SPANS_TAKEN, {JSON: {**anything, "example": example}, PROTOBUF: binary}), **refused},
+        description=_SPANS_DESCRIPTION,
+        tags=["Events"],
+        parameters=[ref("parameters", "Application"), _ENCODING],
+        requestBody={"required": True, "content": {PROTOBUF: binary, JSON: {**anything, "example": _SPANS}}},
+    )
+
+
 def _header(name: str, description: str, shape: Json, example: str) -> Json:
     return {"name": name, "in": "header", "description": description, "schema": shape, "example": example}
+
+
+_ENCODING = _header(
+    "Content-Encoding",
+    "How the body is compressed.",
+    {"type": "string", "enum": ["identity", *ENCODINGS]},
+    "identity",
+)
+_SPANS_TAKEN = "On disk, and stored once. `partial_success` counts the server spans that cannot be stored."
+_SPANS_DESCRIPTION = """OTLP over HTTP: an `ExportTraceServiceRequest`, answered with an `ExportTraceServiceResponse`
+in the same encoding. HTTP server spans become events, other spans are left out. docs/opentelemetry.md has the
+attributes that are read, and the settings of exporters."""
+_SPAN_REFUSALS = {
+    "400": "The body cannot be read.",
+    "401": "No key, or a wrong one.",
+    "403": "A key of another kind.",
+    "404": "No such application.",
+    "413": "The body or the number of spans is over the limit.",
+    "415": "Another content type or encoding.",
+    "429": "Over a limit. `Retry-After` says when to send again.",
+    "503": "Not now. `Retry-After` says when to send again.",
+}
+_SPANS: Json = {
+    "resourceSpans": [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "checkout"}}]},
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "0af7651916cd43dd8448eb211c80319c",
+                            "spanId": "b7ad6b7169203331",
+                            "name": "GET /v1/scores/{identity}",
+                            "kind": 2,
+                            "startTimeUnixNano": "1413378000000000000",
+                            "endTimeUnixNano": "1413378000001250000",
+                            "attributes": [
+                                {"key": "http.request.method", "value": {"stringValue": "GET"}},
+                                {"key": "url.path", "value": {"stringValue": "/v1/scores/7"}},
+                                {"key": "http.response.status_code", "value": {"intValue": "200"}},
+                            ],
+                        }
+                    ]
+                }
+            ],
+        }
+    ]
+}
 
 
 def _schemas(max_events: int) -> Json:

@@ -1,7 +1,7 @@
 """Who sends a request: the key in one of three headers, the key's kind, and the request's application.
 
-The rules come from docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY``, as ``Authorization: Bearer KEY``,
-or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``.
+The rules come from docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY`` or ``Api-Key: KEY``, as
+``Authorization: Bearer KEY``, or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``.
 This module reads headers and the query string only, so that a handler authorizes before it reads a body.
 """
 
@@ -37,7 +37,7 @@ class ApplicationAccess:
 
 def key_in(headers: Mapping[str, str]) -> str | None:
     """Return the key in the headers, or None. An ``Authorization`` header of another scheme is ignored."""
-    key = headers.get("X-API-Key", "").strip()
+    key = headers.get("X-API-Key", "").strip() or headers.get("Api-Key", "").strip()
     if key:
         return key
     scheme, _, token = headers.get("Authorization", "").strip().partition(" ")

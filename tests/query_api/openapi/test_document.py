@@ -12,7 +12,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from apimetry.collector.formats.event_structs import JSONEvent
-from apimetry.collector.handler import PATHS as COLLECTOR_PATHS
+from apimetry.collector.handler import PATHS
+from apimetry.collector.otlp_handler import PATH as SPANS_PATH
 from apimetry.query_api.breakdown import params as breakdown_params
 from apimetry.query_api.dashboard.api import PAGES
 from apimetry.query_api.openapi.document import build_document
@@ -23,6 +24,8 @@ from apimetry.query_api.values import params as values_params
 from apimetry.query_api.versions import params as versions_params
 from tests.support.oracles.query_events import Event, insert_events
 from tests.support.services.query_service import COLLECTOR_API
+
+COLLECTOR_PATHS = (*PATHS, SPANS_PATH)
 
 OF_THE_DASHBOARD = {"/s/{id}", "/assets/{name}", "/licenses.txt", *(f"/{page}" for page in PAGES)}
 # What a parameter needs beside it.

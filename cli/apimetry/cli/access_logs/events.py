@@ -8,14 +8,13 @@ carries the id in `data`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from apimetry.cli.access_logs.durations import LONGEST_US
 from apimetry.cli.access_logs.lines import US_PER_S, LogLine
-from apimetry.middleware.masking import MASK, mask_path
+from apimetry.collector.formats.guessed_routes import guess_route
 from apimetry.middleware.privacy import public_address, public_url
 from apimetry.middleware.routes import UNMATCHED
 from apimetry.middleware.wire import bound_method
@@ -25,12 +24,6 @@ HOUR_S = 3600
 # Lines of parallel requests are out of order by seconds, so two hours are enough. The third hour is a reserve.
 _HOURS_OF_REPEATS = 3
 _ID_BYTES = 8
-_MAX_PATH_CHARACTERS = 4096
-_IDENTIFIER = re.compile(
-    r"\d+|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,}"
-)
-_LONG_NAME = re.compile(r"[A-Za-z0-9_-]{20,}")
-_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True)
@@ -111,17 +104,3 @@ def make_event(line: LogLine, time_us: int, line_id: str, options: EventOptions)
 def is_plausible(response_us: int) -> bool:
     """Return whether a response time is possible."""
     return 0 <= response_us <= LONGEST_US
-
-
-def guess_route(path: str) -> str:
-    """Return a route made from the path, because logs have none: secrets and identifiers become `{id}`."""
-    if len(path) > _MAX_PATH_CHARACTERS:
-        path = path[:_MAX_PATH_CHARACTERS].rpartition("/")[0]
-    segments = ("{id}" if _is_identifier(segment) else segment for segment in mask_path(path).split("/"))
-    return "/".join(segments)[:1024]
-
-
-def _is_identifier(segment: str) -> bool:
-    if MASK in segment or _IDENTIFIER.fullmatch(segment):
-        return True
-    return _LONG_NAME.fullmatch(segment) is not None and _DIGIT.search(segment) is not None

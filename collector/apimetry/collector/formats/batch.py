@@ -29,6 +29,8 @@ class Batch:
     """The first rejected events, MAX_DETAILS at most, by ascending index."""
     cut_strings: int = 0
     unknown_fields: int = 0
+    ignored: int = 0
+    """Spans that are no events: of another kind, without an HTTP method, or in the body twice."""
 
     @property
     def rejected_total(self) -> int:

@@ -77,6 +77,14 @@ def encode_json_events(events: Sequence[JSONEvent | LenientJSONEvent], target: T
     return rows
 
 
+def encode_columns(columns: Columns, target: Target) -> Block:
+    """Return events as a block; `columns` has all values of every column that a sender fills, or nothing."""
+    rows, columns = _in_range(columns, target)
+    if rows.count:
+        _encode(rows, columns, target)
+    return rows
+
+
 def _columns(names: Sequence[str], events: Sequence[Struct]) -> Columns:
     return dict(zip(names, zip(*map(astuple, events), strict=True), strict=True)) if events else {}
 

@@ -1,0 +1,1 @@
+"""OTLP: decode the HTTP server spans of a body into a batch of events."""
