@@ -16,16 +16,19 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 from apimetry.collector.app import CONTROL
 from apimetry.collector.app import create_app as create_collector
+from apimetry.collector.call_limit import CallLimit
 from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.limits import MAX_KEYS
 from apimetry.collector.senders import MAX_SENDERS, REASONS
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.quarantine import MAX_PIECES, NOTE
 from apimetry.collector.spool.segment import new_token
 from apimetry.query_api.app import create_app as create_query_service
@@ -139,6 +142,14 @@ async def connect(url, receive_bytes=None):
     return client
 
 
+def received(client):
+    """What a client has received so far."""
+    try:
+        return client.recv(65_536)
+    except BlockingIOError:
+        return b""
+
+
 async def settle(turns=200):
     for _ in range(turns):
         await asyncio.sleep(0.001)
@@ -200,7 +211,41 @@ async def fill_collector(folder, growth):
     with growth.of("quarantine"):
         token = new_token(10**18)
         journal.quarantine._known |= {f"{token}-b{n}-r{n}-{n + 1}.rows{NOTE}" for n in range(MAX_PIECES)}
+    calls = CallLimit(None)
+    with growth.of("calls"):
+        for number in range(MAX_APPLICATIONS):
+            calls.add(f"{number % 9}" * 24, f"{number:064d}", 10**9 + number)
     await fill_connections(listener.url, growth)
+    intake.set_rate(0.0)
+    await fill_spool(listener.url, growth, journal)
+
+
+class StuckDisk(RealFiles):
+    """A disk that takes no new file."""
+
+    def create(self, path):
+        threading.Event().wait()
+
+
+async def fill_spool(url, growth, journal):
+    """Batches whose rows wait for the disk, until no key may send more."""
+    journal._files = StuckDisk()
+    event = {"timestamp": time.time(), "method": "GET", "status_code": 200, "response_us": 1}
+    rows = [{**event, "url": f"{number}" + WIDE * 500} for number in range(100)]
+    body = json.dumps(rows, ensure_ascii=False).encode()
+    loop = asyncio.get_running_loop()
+    with growth.of("batches that wait for the disk"):
+        clients = [await connect(url) for _ in range(CONNECTIONS)]
+        for number, client in enumerate(clients):
+            head = (
+                f"POST /1/event/ HTTP/1.1\r\nHost: a\r\nX-API-Key: {SECRETS[2 * (number % 9)]}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-Batch-Id: {number:064d}\r\n\r\n"
+            )
+            await loop.sock_sendall(client, head.encode() + body)
+        await settle(1000)
+    answers = [answer for answer in map(received, clients) if answer]
+    assert answers
+    assert all(b"503" in answer[:20] for answer in answers), answers[0]
 
 
 async def fill_query_service(folder, growth):

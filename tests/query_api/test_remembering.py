@@ -9,7 +9,8 @@ import pytest
 
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import ranges_of
-from apimetry.query_api.remembering import DAY_S, QUESTION_BYTES, SKEW_S, About, Memory, Outcome
+from apimetry.query_api.question_size import question_bytes
+from apimetry.query_api.remembering import DAY_S, SKEW_S, STATEMENT_BYTES, About, Memory, Outcome
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
@@ -225,15 +226,16 @@ def test_rows_of_values_without_bytes_and_large_ones_are_not_remembered(embedded
         recalling(BY_DAY)
         recalling(large)
     assert ask.number == 6
-    assert held_bytes(memory) == QUESTION_BYTES
+    assert held_bytes(memory) == question_bytes("q")
 
 
 def test_the_oldest_use_is_forgotten_first_and_the_bound_holds(embedded):
-    memory, ask = Memory(4 * QUESTION_BYTES), Counted(embedded)
+    most = 2 * question_bytes("a") + 4 * STATEMENT_BYTES
+    memory, ask = Memory(most), Counted(embedded)
 
     def ask_of(question):
         memory.recall(question, WHOLE, ask, NOW)(TOTAL)
-        assert held_bytes(memory) <= 4 * QUESTION_BYTES
+        assert held_bytes(memory) <= most
 
     for question in ("a", "a", "b", "b"):
         ask_of(question)

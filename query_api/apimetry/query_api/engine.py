@@ -67,6 +67,7 @@ class Engine:
         self._limits: dict[str, object] = {
             "max_execution_time": settings.max_query_time_s,
             "max_memory_usage": settings.max_query_memory_bytes,
+            "max_result_bytes": settings.max_query_result_bytes,
         }
         self.queue = FairQueue(
             store.threads,
@@ -157,7 +158,8 @@ class Engine:
             # No 503: clients would send the query again, and it would stop at the same limit.
             raise BadRequest(
                 f"The question needs more than {self._settings.max_query_time_s:g} s or"
-                f" {self._settings.max_query_memory_bytes // 1024**2} MiB to answer: ask for a shorter range,"
+                f" {self._settings.max_query_memory_bytes // 1024**2} MiB to answer, or its rows have more than"
+                f" {self._settings.max_query_result_bytes // 1024**2} MiB: ask for a shorter range,"
                 " a coarser granularity, or fewer groups"
             ) from error
         finally:

@@ -6,11 +6,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
+from apimetry.query_api.question_size import question_bytes
+
 MAX_KEPT_BYTES: Final = 4 * 1024**2
 """Bytes of all answers that are kept for one kind of question."""
-
-QUESTION_BYTES: Final = 1_000
-"""What a question takes beside its text and its answer."""
 
 
 class _Kept(NamedTuple):
@@ -35,7 +34,7 @@ class KeptAnswers:
     def keep(self, question: Hashable, body: bytes, now_s: float) -> None:
         """Keep the answer to a question that was asked at `now_s`."""
         self._forget(question)
-        size = QUESTION_BYTES + 4 * len(repr(question)) + len(body)
+        size = question_bytes(question) + len(body)
         if size > MAX_KEPT_BYTES:
             return
         self._kept[question] = _Kept(now_s, body, size)

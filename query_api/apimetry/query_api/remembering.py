@@ -24,6 +24,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from apimetry.query_api.question_size import question_bytes
 from apimetry.store.changes import Versions, inserting, versions, versions_in
 from apimetry.store.statement import Ask, Rows, Statement
 
@@ -31,8 +32,8 @@ DAY_S = 86_400
 SKEW_S = 300
 """How far the clocks of the store and of this service may differ."""
 
-QUESTION_BYTES = 1_000
-"""What a question takes beside the rows of its statements."""
+STATEMENT_BYTES = 500
+"""What a statement takes beside its text, its values and its rows."""
 
 _LARGEST_PART = 8
 """One statement's rows take at most this part of the memory."""
@@ -76,12 +77,15 @@ class About:
 class _Remembered:
     """The rows of a question's statements, as bytes, that were true at `version`; None if they are not known."""
 
+    question_bytes: int
     version: Versions | None = None
     rows: dict[_Key, bytes] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        return QUESTION_BYTES + sum(len(sql) + len(values) + len(rows) for (sql, values), rows in self.rows.items())
+        return self.question_bytes + sum(
+            STATEMENT_BYTES + len(sql) + len(values) + len(rows) for (sql, values), rows in self.rows.items()
+        )
 
 
 class Memory(Collector):
@@ -105,14 +109,14 @@ class Memory(Collector):
         with self._lock:
             known = self._questions.get(question)
             if known is None:
-                self._keep(question, _Remembered())
+                self._keep(question, _Remembered(question_bytes(question)))
         if known is None or min(start for start, _ in about.ranges) < now_s - about.retention_days * DAY_S:
             return self._counting(ask)
         version = versions_in(ask(versions(about.application, about.ranges)))
         if version.expires_s is not None and version.expires_s <= now_s + SKEW_S:
             return self._counting(ask)
         rows = known.rows if known.version == version else {}
-        return _Recalling(self, question, about, _Remembered(version, rows), ask).ask
+        return _Recalling(self, question, about, _Remembered(known.question_bytes, version, rows), ask).ask
 
     def _counting(self, ask: Ask) -> Ask:
         def counted(statement: Statement) -> Rows:
@@ -142,7 +146,8 @@ class Memory(Collector):
         with self._lock:
             known = self._questions.get(question)
             kept = known.rows if known is not None and known.version == version else {}
-            self._keep(question, _Remembered(version, {**kept, key: packed}))
+            size = known.question_bytes if known is not None else question_bytes(question)
+            self._keep(question, _Remembered(size, version, {**kept, key: packed}))
         return Outcome.read
 
     def _keep(self, question: Hashable, remembered: _Remembered) -> None:

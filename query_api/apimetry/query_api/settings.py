@@ -39,8 +39,12 @@ class LiveLimits:
     rows: int = 5_000
     """The newest events that one poll reads, and that are kept for clients that come back."""
 
-    result_bytes: int = 32 * 1024**2
-    """The size of the events of one poll, and of those that are kept for clients that come back."""
+    result_bytes: int = 8 * 1024**2
+    """The size of the events of one poll, as the store has them."""
+
+    kept_bytes: int = 64 * 1024**2
+    """The memory for events that are kept for clients that come back, in equal parts for the applications that are
+    looked at."""
 
     look_back_s: int = 60
     """A poll reads the events of so many seconds, and a client that comes back gets them."""
@@ -86,6 +90,9 @@ class QuerySettings:
 
     max_query_memory_bytes: int = 2 * 1024**3
     """Memory that the engine may use for one statement."""
+
+    max_query_result_bytes: int = 160 * 1024**2
+    """Size of one statement's rows, as the store sends them: room for a page of the largest events."""
 
     max_ready_time_s: float = 3.0
     """The service is ready if the store answers within this time. Shorter than the timeout of usual probes."""

@@ -143,6 +143,7 @@ async def test_there_are_no_more_feeds_than_streams(embedded_store):
         for number in range(2):
             stream = EventStream(await service.get(f"{PATH}?application=app-{number}", "admin"))
             assert len(live._feeds) == 2
+            assert {feed._kept_bytes for feed in live._feeds.values()} == {QUICK.kept_bytes // 2}
             assert "shop" in live._feeds
             stream.response.close()
             for _ in range(1000):
@@ -257,6 +258,20 @@ async def test_a_feed_without_readers_polls_no_more_and_is_idle_after_a_minute(e
     assert not feed.is_idle
     now[0] += 60
     assert feed.is_idle
+
+
+async def test_what_feeds_keep_for_clients_that_come_back_is_bounded_in_bytes(embedded_store):
+    limits = LiveLimits(poll_s=3600, kept_bytes=500_000)
+    feed, reader = Feed("shop", OneByOne(embedded_store), time.time, limits), Taker("a")
+    async with feed.read_by(reader, None):
+        for number in range(3):
+            url = "\U0001f600" + "x" * 2000
+            insert_events(embedded_store, [Event(timestamp=now_us(), url=url) for _ in range(30)], f"feed-{number}")
+            await feed.poll(reader.client)
+            assert 0 < sum(batch.size for batch in feed._batches) <= 500_000
+        assert sum(len(batch.events) for batch in reader.batches) == 90
+        feed.hold_to(100_000)
+        assert sum(batch.size for batch in feed._batches) <= 100_000
 
 
 async def test_the_id_of_a_live_event_is_the_id_of_the_stored_one(live):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apimetry.query_api.events.batches import PLACES, Batch, batches_after, choose
+from apimetry.query_api.events.batches import PLACES, Batch, batches_after, choose, newest_within
 from apimetry.query_api.events.params import FIELDS
 from apimetry.query_api.events.positions import Position, event_id
-from apimetry.query_api.events.stream import MAX_WAITING_BYTES, LiveQuery, Stream, TookTooLong
+from apimetry.query_api.events.stream import MAX_PART_BYTES, MAX_WAITING_BYTES, LiveQuery, Stream, TookTooLong
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.queueing.askers import Client
 from apimetry.query_api.queueing.fair_queue import Asker
@@ -73,6 +74,36 @@ def test_a_client_that_comes_back_gets_what_came_after_its_last_event():
     assert after(10) == [[]]
     assert after(4) == [[5, 9], [10]]
     assert after(0) == [[5, 9], [3, 10]]
+
+
+def test_the_newest_events_of_a_batch_are_kept_within_their_size():
+    small = batch(range(100))
+    assert newest_within(small, small.size) is small
+    half = newest_within(small, small.size // 2)
+    assert numbers_in(half.events) == list(range(50, 100))
+    assert half.total == 50
+    assert newest_within(small, 10).events == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"url": "\U0001f600" + "x" * 2047, "route": "\U0001f600" * 1024},
+        {"data": {"\U0001f600" + f"{number:0127d}": "\U0001f600" * 1024 for number in range(64)}},
+        {"data": {str(number): "" for number in range(64)}},
+        {},
+    ],
+)
+def test_a_batch_takes_no_more_memory_than_it_is_counted_with(values):
+    # Made anew for every event, as those of rows are.
+    texts = json.dumps(values)
+    tracemalloc.start()
+    try:
+        events = [event(number, **json.loads(texts)) for number in range(1000, 1200)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= Batch(1, 1.0, events, len(events)).size
 
 
 class Reader:
@@ -163,16 +194,36 @@ async def test_a_silent_stream_sends_a_comment_every_15_seconds():
 
 async def test_what_waits_for_a_slow_client_is_bounded_and_what_it_missed_is_told():
     reader = Reader(LiveQuery((), FIELDS))
-    large = "x" * (MAX_WAITING_BYTES // 100)
-    for second in range(10):
+    large = "x" * (MAX_PART_BYTES // 100)
+    for second in range(40):
         reader.stream.take(batch(range(50), second=second, url=large))
     waiting = sum(len(part.text) for part in reader.stream._parts)
     assert 0 < waiting <= MAX_WAITING_BYTES
     reader.stream.end("over")
     thinned, *requests, _ = await reader.until_end()
     kept = len(requests)
-    assert thinned == f'event: thinned\ndata: {{"shown":0,"of":{500 - kept},"second":9}}'
-    assert kept == 50
+    first = (2000 - kept) // 50
+    assert thinned == f'event: thinned\ndata: {{"shown":0,"of":{2000 - kept},"second":{first}}}'
+    assert 0 < kept < 2000
+
+
+async def test_large_events_of_one_poll_are_thinned_to_a_size():
+    reader = Reader(LiveQuery((), FIELDS))
+    reader.stream.take(batch(range(50), url="\x01" * (MAX_PART_BYTES // 50)))
+    (part,) = reader.stream._parts
+    assert len(part.text) <= MAX_PART_BYTES + 100
+    reader.stream.end("over")
+    *requests, thinned, _ = await reader.until_end()
+    assert 0 < len(requests) < 50
+    assert thinned == f'event: thinned\ndata: {{"shown":{len(requests)},"of":50,"second":1}}'
+
+
+async def test_one_event_that_is_larger_than_the_size_is_sent():
+    reader = Reader(LiveQuery((), FIELDS))
+    reader.stream.take(batch([1, 2], url="x" * (MAX_PART_BYTES + 1)))
+    reader.stream.end("over")
+    requests, *_ = await reader.until_end()
+    assert requests.startswith("event: request")
 
 
 async def test_a_client_that_takes_nothing_is_given_up():

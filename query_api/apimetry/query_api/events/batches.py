@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from apimetry.query_api.events.params import FIELDS
 from apimetry.query_api.events.positions import Position
 from apimetry.query_api.events.search import Row
 from apimetry.query_api.planning.filter_matching import Test
 
-# The columns of fixed size, and the texts of an event in Python, roughly.
+# An event in Python without the characters of its texts.
 _EVENT_BYTES = 2_000
+_PAIR_BYTES = 250
+# One character may make all characters of its text as wide.
+_WIDEST_BYTES = 4
 
 Event = tuple[Position, Row]
 
@@ -33,10 +38,10 @@ class Batch:
     total: int
     """The number of new events, also of those that were not read."""
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Return the bytes that the events take, roughly; `data` is the one field that can be large."""
-        return sum(_EVENT_BYTES + sum(map(len, row[PLACES["data"]].values())) for _, row in self.events)
+        """The bytes that the events take at most."""
+        return sum(map(_size_of, self.events))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,14 @@ class Chosen:
 
     events: Sequence[Event]
     matching: int
+
+
+def newest_within(batch: Batch, size: int) -> Batch:
+    """Return the newest events of a batch that take at most `size` bytes together."""
+    if batch.size <= size:
+        return batch
+    sizes = accumulate(map(_size_of, reversed(batch.events)))
+    return _only(batch, len(batch.events) - sum(taken <= size for taken in sizes))
 
 
 def choose(batch: Batch, passes: Test, events_per_s: int) -> Chosen:
@@ -78,3 +91,15 @@ def _only(batch: Batch, first: int) -> Batch:
 def _number_before(batch: Batch, last: Position) -> int:
     place = (last.timestamp_us, last.hash, last.copies)
     return sum((at.timestamp_us, at.hash, at.copies) <= place for at, _ in batch.events)
+
+
+def _size_of(event: Event) -> int:
+    _, row = event
+    data = row[PLACES["data"]]
+    texts = [value for value in row if isinstance(value, str)]
+    pairs = _PAIR_BYTES * len(data) + sum(map(_width, data)) + sum(map(_width, data.values()))
+    return _EVENT_BYTES + pairs + sum(map(_width, texts))
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else _WIDEST_BYTES * len(text)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from apimetry.query_api.engine import Engine
-from apimetry.query_api.events.batches import Batch, batches_after
+from apimetry.query_api.events.batches import Batch, batches_after, newest_within
 from apimetry.query_api.events.news import Memory, News, read_news
 from apimetry.query_api.events.positions import Position
 from apimetry.query_api.events.search import SECOND_US
@@ -46,7 +46,8 @@ class Feed:
     """The new events of one application. `clock` returns seconds since the epoch.
 
     Mutable state, used on the event loop alone: the number of users, some of which may wait for the first poll, the
-    readers among them, what the last poll left, the last batches, and the task that polls.
+    readers among them, what the last poll left, the last batches and the size that they may have, and the task that
+    polls.
     """
 
     def __init__(self, application: str, engine: Engine, clock: Callable[[], float], limits: LiveLimits) -> None:
@@ -58,6 +59,7 @@ class Feed:
         self._readers: dict[Reader, None] = {}
         self._memory = Memory()
         self._batches: deque[Batch] = deque()
+        self._kept_bytes = limits.kept_bytes
         self._polled_s = clock() - limits.look_back_s
         self._lock = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
@@ -72,6 +74,11 @@ class Feed:
     def is_idle(self) -> bool:
         """Whether nobody reads, and what the feed knows is too old for a client that comes back."""
         return not self._users and self._clock() - self._polled_s >= self._limits.look_back_s
+
+    def hold_to(self, kept_bytes: int) -> None:
+        """Keep at most so many bytes of events for clients that come back, from now on."""
+        self._kept_bytes = kept_bytes
+        self._drop_the_oldest()
 
     @contextlib.asynccontextmanager
     async def read_by(self, reader: Reader, last: Position | None) -> AsyncIterator[None]:
@@ -116,15 +123,18 @@ class Feed:
 
     def _keep(self, batch: Batch) -> None:
         """Keep a batch for clients that come back, within the limits of time, number and size."""
-        self._batches.append(batch)
-        while len(self._batches) > 1 and self._is_too_much():
+        self._batches.append(newest_within(batch, self._kept_bytes))
+        self._drop_the_oldest()
+
+    def _drop_the_oldest(self) -> None:
+        while self._batches and self._is_too_much():
             self._batches.popleft()
 
     def _is_too_much(self) -> bool:
         return (
             self._batches[0].second < self._batches[-1].second - self._limits.look_back_s
             or sum(len(batch.events) for batch in self._batches) > self._limits.rows
-            or sum(batch.size for batch in self._batches) > self._limits.result_bytes
+            or sum(batch.size for batch in self._batches) > self._kept_bytes
         )
 
     async def _poll_for_ever(self) -> None:

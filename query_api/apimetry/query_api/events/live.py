@@ -142,8 +142,13 @@ class LiveHandlers:
                 del self._feeds[name]
             feed = Feed(application, self._answering.engine, self._clock, self._limits)
             self._feeds[application] = feed
+            self._share_memory()
             asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application, feed)
         return feed
+
+    def _share_memory(self) -> None:
+        for feed in self._feeds.values():
+            feed.hold_to(self._limits.kept_bytes // len(self._feeds))
 
     def _forget(self, application: str, feed: Feed) -> None:
         """Forget a feed that nobody has read for long; otherwise look again later."""
@@ -151,6 +156,7 @@ class LiveHandlers:
             return
         if feed.is_idle:
             del self._feeds[application]
+            self._share_memory()
         else:
             asyncio.get_running_loop().call_later(self._limits.look_back_s, self._forget, application, feed)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from apimetry.query_api.events.params import FIELDS, EventsQuery
 from apimetry.query_api.events.positions import Position
@@ -21,6 +22,9 @@ from apimetry.query_api.events.sql import count_of, next_events
 from apimetry.query_api.settings import LiveLimits
 from apimetry.store.errors import QueryLimitExceeded
 from apimetry.store.statement import Ask, Rows
+
+KNOWN_BYTES: Final = 250
+"""What a known event takes in memory. A feed knows three times the events of a poll at most."""
 
 Known = Mapping[tuple[int, int], int]
 """How many events with a time in microseconds and a hash are known."""

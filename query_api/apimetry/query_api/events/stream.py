@@ -26,6 +26,9 @@ Check = Callable[[], Awaitable[object]]
 MAX_WAITING_BYTES: Final = 8 * 1024**2
 """Bytes that wait for one client. The oldest make room, and the client is told how many events it missed."""
 
+MAX_PART_BYTES: Final = 1024**2
+"""Bytes of the events of one poll for one client, unless one event alone is larger. The others are thinned out."""
+
 BEGIN = b"retry: 2000\n\n"
 _COMMENT = b":\n\n"
 
@@ -155,9 +158,14 @@ class Stream:
 
     def _part(self, batch: Batch) -> _Part:
         chosen = choose(batch, self._passes, self._limits.events_per_s)
-        messages = [self._request(event) for event in chosen.events]
-        if chosen.matching > len(chosen.events):
-            shown = {"shown": len(chosen.events), "of": chosen.matching, "second": batch.second}
+        messages, size = [], 0
+        for message in map(self._request, chosen.events):
+            size += len(message)
+            if messages and size > MAX_PART_BYTES:
+                break
+            messages.append(message)
+        if chosen.matching > len(messages):
+            shown = {"shown": len(messages), "of": chosen.matching, "second": batch.second}
             messages.append(_message("thinned", shown))
         return _Part(batch.second, chosen.matching, b"".join(messages))
 

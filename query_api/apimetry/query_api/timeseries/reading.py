@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from apimetry.query_api.planning.bucket_sql import time_of_bucket
 from apimetry.query_api.planning.calendar import Calendar
@@ -11,6 +12,9 @@ from apimetry.query_api.timeseries.params import ADDED_UP, TimeseriesQuery
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 from apimetry.store.statement import Ask
+
+POINT_BYTES: Final = 500
+"""What a point with five values takes beside the name of its group."""
 
 Key = tuple[str, ...]
 """The values of a group's fields; empty for the one group of a query without groups."""
