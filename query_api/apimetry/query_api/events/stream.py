@@ -158,7 +158,8 @@ class Stream:
 
     def _part(self, batch: Batch) -> _Part:
         chosen = choose(batch, self._passes, self._limits.events_per_s)
-        messages, size = [], 0
+        messages: list[bytes] = []
+        size = 0
         for message in map(self._request, chosen.events):
             size += len(message)
             if messages and size > MAX_PART_BYTES:
