@@ -1,11 +1,14 @@
-"""A data directory that was copied while its services were stopped is a backup (docs/operations.md)."""
+"""`apimetry backup` and `restore`, and a data directory that was copied while its services were stopped."""
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import subprocess
 import time
 
-from tests.support.services.processes import BOOTSTRAP, post_events, running, total, wait_for_total
+from tests.support.services.processes import APIMETRY, BOOTSTRAP, post_events, running, total, wait_for_total
 
 
 def events(count):
@@ -30,3 +33,36 @@ def test_restored_data_directory_has_the_events_the_keys_and_the_batches_seen_un
         assert (status, answer.get("duplicate")) == (200, True)
         assert post_events(service.collector_url, events(3))[0] == 200
         wait_for_total(service, service.query_url, 10)
+
+
+def apimetry(*arguments):
+    return subprocess.run([APIMETRY, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_restored_backup_of_a_killed_service_has_every_acknowledged_event_once_and_knows_the_batches(tmp_path):
+    data_dir, folder, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
+    data_dir.mkdir()
+    batch = events(7)
+    with running("serve", data_dir=data_dir, **BOOTSTRAP) as service:
+        assert post_events(service.collector_url, batch, **{"X-Batch-Id": "before"})[0] == 200
+        # The events may be in the spool, in the store, or in both.
+        service.stop(signal.SIGKILL)
+    made = apimetry("backup", folder, "--data-dir", data_dir, "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["events"] == json.loads(made.stdout)["rolled_up"] == 7
+    again = apimetry("backup", folder, "--data-dir", data_dir)
+    assert (again.returncode, "a backup is a new folder" in again.stderr) == (1, True)
+    filled = apimetry("restore", folder, "--data-dir", restored, "--json")
+    assert (filled.returncode, filled.stdout) == (0, made.stdout), filled.stderr
+    with running("serve", data_dir=restored) as service:
+        status, answer = post_events(service.collector_url, batch, **{"X-Batch-Id": "before"})
+        assert (status, answer.get("duplicate")) == (200, True)
+        assert post_events(service.collector_url, events(3))[0] == 200
+        wait_for_total(service, service.query_url, 10)
+
+
+def test_what_is_no_whole_backup_is_not_restored(tmp_path):
+    (tmp_path / "half").mkdir()
+    done = apimetry("restore", tmp_path / "half", "--data-dir", tmp_path / "new")
+    assert (done.returncode, "is no whole backup" in done.stderr) == (1, True)
+    assert not (tmp_path / "new" / "store").exists()

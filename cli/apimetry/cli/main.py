@@ -28,6 +28,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "collector": ("serve:collector", "Run a collector alone, against a ClickHouse server."),
     "query": ("serve:query", "Run a query service alone, against a ClickHouse server."),
     "migrate": ("serve:migrate", "Bring the store's schema up to date."),
+    "backup": (
+        "backup:backup",
+        "Back up events, accounts and the batches seen; the spool's events are stored first.",
+    ),
+    "restore": ("backup:restore", "Restore a backup into an empty store, and compare what came out."),
     "demo": (
         "demo.command:demo",
         "Run example applications under generated traffic, beside a `serve` with its own data directory.",

@@ -25,8 +25,8 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 
 
-def store_of(settings: Settings) -> Store:
-    """Return the store that the settings name, not yet opened.
+def store_of(settings: Settings, *, backups: Path | None = None) -> Store:
+    """Return the store that the settings name, not yet opened. An embedded one may back up into `backups` alone.
 
     Raises:
         StartError: the settings name a cluster, and the store is embedded.
@@ -38,7 +38,7 @@ def store_of(settings: Settings) -> Store:
             f"the cluster {settings.cluster!r} needs a ClickHouse server, and the store is embedded:"
             " name a server with --store (APIMETRY_STORE), or leave --cluster (APIMETRY_CLUSTER) out"
         )
-    return Store(url, cluster=settings.cluster or None)
+    return Store(url, cluster=settings.cluster or None, backups=backups)
 
 
 async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, generate: bool) -> Credentials | None:

@@ -62,11 +62,14 @@ class Store:
         cluster: str | None = None,
         threads: int = 4,
         receive_timeout_s: int = RECEIVE_TIMEOUT_S,
+        backups: Path | None = None,
     ) -> None:
         self.address: Final[StoreAddress] = parse_address(url)
         self.cluster: Final = checked_cluster(cluster)
         self.threads: Final = threads
         self._receive_timeout_s = receive_timeout_s
+        # An embedded engine may write and read backups in this folder alone.
+        self._backups = backups
         self._lock = threading.Lock()
         self._idle: list[Client] = []
         self._opened = False
@@ -284,7 +287,7 @@ class Store:
     def _connect(self, database: str | None) -> Client:
         try:
             if self.embedded:
-                return embedded_client(self.address, database)
+                return embedded_client(self.address, database, self._backups)
             return http_client(self.address, database, self._receive_timeout_s)
         except Exception as error:
             raise map_error(error, inserting=False) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import clickhouse_connect
@@ -14,12 +15,16 @@ from apimetry.store.errors import StoreError, StoreLocked
 CONNECT_TIMEOUT_S: Final = 5
 
 
-def embedded_client(address: StoreAddress, database: str | None) -> Client:
-    """Return a client of the engine in this process; raises StoreLocked where another process owns the directory."""
+def embedded_client(address: StoreAddress, database: str | None, backups: Path | None = None) -> Client:
+    """Return a client of the engine in this process; the engine may write and read backups in `backups`.
+
+    Raises StoreLocked where another process owns the directory.
+    """
+    options = f"?backups.allowed_path={backups}" if backups is not None else ""
     try:
         return clickhouse_connect.get_client(
             interface="chdb",
-            path=str(address.path),
+            path=f"{address.path}{options}",
             database=database,
             tz_mode="aware",
             show_clickhouse_errors=True,

@@ -1,0 +1,158 @@
+"""Back up a store with what belongs to it, and restore it.
+
+A backup of an embedded store is a folder: `store` is the engine's backup, `spool` has the ids of the batches that
+were taken, `credentials.json` the first keys, and `backup.json` says what the store held. A backup of a server is the
+engine's backup alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+from aiohttp import web
+
+from apimetry.cli import data_dir
+from apimetry.cli.opening import make_data_dir, store_of
+from apimetry.cli.output import print_record
+from apimetry.cli.running import collector_settings
+from apimetry.cli.settings import Settings
+from apimetry.collector.app import create_app as create_collector
+from apimetry.collector.spool import inspection
+from apimetry.store import backups, migrations
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.client import Store
+from apimetry.store.private_files import keep_private
+
+# As long as a spool of some gigabytes takes.
+STORE_WHAT_WAITS_S = 3600.0
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup folder holds, and which version made it."""
+
+    format: int
+    version: str
+    made_at: str
+    database: str
+    contents: backups.Contents
+
+
+def backup(settings: Settings, destination: str, *, as_json: bool) -> None:
+    """Back up the store of the settings, and print what was backed up.
+
+    Raises:
+        click.ClickException: the destination exists, or events of the spool cannot be stored.
+        StoreError: the store cannot be used, or the engine cannot back it up.
+    """
+    folder = None if settings.store else _new_folder(destination)
+    store = store_of(settings, backups=folder)
+    store.open()
+    try:
+        migrations.migrate(store)
+        migrations.check(store)
+        if folder is None:
+            held = backups.backup(store, backups.checked_destination(destination))
+        else:
+            held = _backup_embedded(settings, store, folder)
+    finally:
+        store.close()
+    print_record(msgspec.to_builtins(held), as_json=as_json)
+
+
+def _new_folder(text: str) -> Path:
+    folder = Path(text).expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise click.ClickException(f"{folder}: a backup is a new folder: {error.strerror}") from error
+    return folder
+
+
+def _backup_embedded(settings: Settings, store: Store, folder: Path) -> backups.Contents:
+    asyncio.run(_store_what_waits(settings, store))
+    held = backups.backup(store, backups.folder(folder / "store"))
+    # Nobody changes the spool: it belongs to the process that has the store.
+    shutil.copytree(_spool(settings), folder / "spool")
+    credentials = data_dir.credentials_in(settings.data_dir)
+    if credentials.exists():
+        shutil.copy2(credentials, data_dir.credentials_in(folder))
+    made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    manifest = Manifest(backups.FORMAT, version("apimetry"), made_at, store.database, held)
+    # Last: a folder with this file is whole.
+    (folder / "backup.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    keep_private(folder)
+    return held
+
+
+def _spool(settings: Settings) -> Path:
+    return make_data_dir(settings) / "spool"
+
+
+async def _store_what_waits(settings: Settings, store: Store) -> None:
+    """Store the events that wait in the spool, as a collector does that stops."""
+    directory = Directory(Accounts(store))
+    await directory.start()
+    try:
+        collector = dataclasses.replace(collector_settings(settings), drain_timeout_s=STORE_WHAT_WAITS_S)
+        runner = web.AppRunner(create_collector(store, directory, collector))
+        await runner.setup()
+        await runner.cleanup()
+    finally:
+        await directory.close()
+    waiting = inspection.status_of(_spool(settings)).events
+    if waiting:
+        raise click.ClickException(f"{waiting} events of the spool cannot be stored: start the service, and see why")
+
+
+def restore(settings: Settings, source: str, *, as_json: bool) -> None:
+    """Restore a backup into the empty store of the settings, bring its schema up to date, and print what it holds.
+
+    Raises:
+        click.ClickException: the source is no whole backup, or the restored store does not hold what was backed up.
+        StoreError: the store is not empty or cannot be used, or the engine cannot restore the backup.
+    """
+    folder = None if settings.store else Path(source).expanduser().absolute()
+    manifest = None if folder is None else _manifest(folder)
+    if folder is not None and any(make_data_dir(settings).iterdir()):
+        raise click.ClickException(f"{make_data_dir(settings)} is not empty: restore into a new data directory")
+    store = store_of(settings, backups=folder)
+    store.open()
+    try:
+        place = backups.checked_destination(source) if folder is None else backups.folder(folder / "store")
+        backups.restore(store, place, database=manifest.database if manifest else store.database)
+        migrations.migrate(store)
+        migrations.check(store)
+        held = backups.contents(store)
+    finally:
+        store.close()
+    if folder is not None and manifest is not None:
+        if held != manifest.contents:
+            raise click.ClickException(f"the restored store holds {held}, and the backup held {manifest.contents}")
+        _restore_files(settings, folder)
+    print_record(msgspec.to_builtins(held), as_json=as_json)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        manifest = msgspec.json.decode((folder / "backup.json").read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise click.ClickException(f"{folder} is no whole backup: {error}") from error
+    if manifest.format > backups.FORMAT:
+        raise click.ClickException(f"{folder} is a backup of a newer version: {manifest.version}")
+    return manifest
+
+
+def _restore_files(settings: Settings, folder: Path) -> None:
+    shutil.copytree(folder / "spool", _spool(settings))
+    credentials = data_dir.credentials_in(folder)
+    if credentials.exists():
+        shutil.copy2(credentials, data_dir.credentials_in(settings.data_dir))
+    keep_private(make_data_dir(settings))
