@@ -137,6 +137,63 @@ def test_answers_are_those_from_the_events_whatever_changes_between_them(filled)
     assert all(outcomes(memory)["used"] for memory in services)
 
 
+def moving_question(kind, end):
+    """A question about the sixteen days before `end`, whose past takes long to read."""
+    aggregation, groups, seconds = kind
+    return TimeseriesQuery(
+        end - 16 * DAY_S, end, (aggregation,), granularity=Granularity(seconds), groups=groups and (groups,)
+    )
+
+
+def test_of_a_question_whose_end_moves_the_past_is_remembered_and_agrees_with_the_events_after_any_change(embedded):
+    rng, events, memory = random.Random(5), EVENTS, Memory(10**6)
+    kinds = [("count", "consumer_id", 3_600), ("percentile_95", "", 3_600), ("percentile_50", "method", DAY_S)]
+    for number in range(6):
+        kind = kinds[number % 3]
+        for moved_s in sorted(rng.sample(range(3_600), 3)):
+            query = moving_question(kind, START + DAY_S + 7_200 * number + moved_s)
+            about = About("shop", ((query.start, query.end),), DAYS)
+            recalling = memory.recall(query, about, embedded.ask, NOW)
+            answers = [
+                answer_timeseries(query, "shop", ask=either, limits=LIMITS, now=query.end)["groups"]
+                for either in (recalling, embedded.ask)
+            ]
+            assert answers[0] == answers[1]
+            expected = expected_answer(events, query)["groups"]
+            assert {group: [list(point) for point in points] for group, points in answers[0].items()} == {
+                group: [[time, pytest.approx(value, rel=0.02, abs=1)] for time, value in points]
+                for group, points in expected.items()
+            }
+            assert list(answers[0]) == list(answers[1])
+        events = change(rng, embedded, events, number)
+    assert outcomes(memory)["used"] >= 6
+
+
+def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event(embedded):
+    memory, asked = Memory(10**6), []
+
+    def ask(statement):
+        asked.append(statement)
+        return embedded.ask(statement)
+
+    def requests(end):
+        query = moving_question(("count", "consumer_id", DAY_S), end)
+        asked.clear()
+        recalling = memory.recall(query, About("shop", ((query.start, query.end),), DAYS), ask, NOW)
+        groups = answer_timeseries(query, "shop", ask=recalling, limits=LIMITS, now=end)["groups"]
+        read = [statement.sql for statement in asked if "hourly_consumers" in statement.sql]
+        total = sum(value for points in groups.values() for _, value in points)
+        return total, ["without_start_s" in sql for sql in read]
+
+    noon = START + DAY_S + DAY_S // 2
+    counts = [requests(noon + moved_s) for moved_s in (0, 10, 20, 30)]
+    assert [leaves_out for _, leaves_out in counts] == [[False], [False, True], [True], [True]]
+    insert_events(embedded, [Event(timestamp=(START + 5) * 1_000_000)], token="late")
+    late = requests(noon + 30)
+    assert late[0] == counts[-1][0] + 1
+    assert late[1] == [False, True]
+
+
 def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):
     memory, ask, now = Memory(10**6), Counted(filled), NOW
     query = UsageQuery(Window(START, START + SPAN_S), compare="previous", completeness=True)

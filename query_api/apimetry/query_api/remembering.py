@@ -5,6 +5,10 @@ ranges (`store.changes`). From the third time on, one cheap statement reads the 
 statements are not run: their rows are those that the engine would return. So what is remembered shows every insert,
 late or not, every deletion and every change of retention at once, also with several services on one server.
 
+A question whose end moves with the time is never asked again. Some of its statements have parts (`Statement.parts`).
+The rows about the past are then a question of their own, with the version of their own range. The first time, the
+statement is run as a whole.
+
 Nothing is remembered that reaches back beyond the retention, or with events that may have expired: the engine removes
 those at a time of its own. On a cluster nothing is remembered: replicas know of an insert at different times.
 
@@ -17,8 +21,9 @@ import marshal
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from hashlib import blake2b
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -26,7 +31,7 @@ from prometheus_client.registry import Collector
 
 from apimetry.query_api.question_size import question_bytes
 from apimetry.store.changes import Versions, inserting, versions, versions_in
-from apimetry.store.statement import Ask, Rows, Statement
+from apimetry.store.statement import Ask, Parts, Rows, Statement
 
 DAY_S = 86_400
 SKEW_S = 300
@@ -106,11 +111,12 @@ class Memory(Collector):
 
         `question` is equal for equal questions. Blocks while `ask` reads the version of the events.
         """
+        ask = self._in_parts(about, ask, now_s)
         with self._lock:
             known = self._questions.get(question)
             if known is None:
                 self._keep(question, _Remembered(question_bytes(question)))
-        if known is None or min(start for start, _ in about.ranges) < now_s - about.retention_days * DAY_S:
+        if known is None or _reaches_back(about, now_s):
             return self._counting(ask)
         version = versions_in(ask(versions(about.application, about.ranges)))
         if version.expires_s is not None and version.expires_s <= now_s + SKEW_S:
@@ -124,6 +130,29 @@ class Memory(Collector):
             return ask(statement)
 
         return counted
+
+    def _in_parts(self, about: About, ask: Ask, now_s: float) -> Ask:
+        """Return `ask`, which takes rows about the past from memory where a statement has them apart."""
+
+        def asked(statement: Statement) -> Rows:
+            parts = statement.parts
+            past = None if parts is None else self._past(parts, about, ask, now_s)
+            return ask(statement) if parts is None or past is None else [*past, *ask(parts.others)]
+
+        return asked
+
+    def _past(self, parts: Parts, about: About, ask: Ask, now_s: float) -> Rows | None:
+        """Return the rows of the part about the past; None the first time, and where they cannot be remembered."""
+        about_past = replace(about, ranges=(parts.range,))
+        if _reaches_back(about_past, now_s):
+            return None
+        # A question is kept even if it is never asked again, so it takes few bytes.
+        question = (about.application, blake2b(repr(_key_of(parts.past)).encode()).digest())
+        with self._lock:
+            if question not in self._questions:
+                self._keep(question, _Remembered(question_bytes(question)))
+                return None
+        return self.recall(question, about_past, ask, now_s)(parts.past)
 
     def inserting(self, ask: Ask) -> bool:
         """Return whether inserts run now. Blocks while `ask` does."""
@@ -179,6 +208,15 @@ class Memory(Collector):
         yield from (held, statements)
 
 
+def _reaches_back(about: About, now_s: float) -> bool:
+    """Return whether a range begins before the retention, where the engine removes rows at a time of its own."""
+    return min(start for start, _ in about.ranges) < now_s - about.retention_days * DAY_S
+
+
+def _key_of(statement: Statement) -> _Key:
+    return statement.sql, repr((sorted(statement.parameters.items()), statement.settings)).encode()
+
+
 class _Recalling:
     """One asking of a question. Its statements may run in several threads.
 
@@ -197,7 +235,7 @@ class _Recalling:
 
     def ask(self, statement: Statement) -> Rows:
         """Return the rows of a statement. A statement that is asked again is run: its first rows did not fit."""
-        key = statement.sql, repr((sorted(statement.parameters.items()), statement.settings)).encode()
+        key = _key_of(statement)
         with self._lock:
             packed = None if key in self._asked else self._known.rows.get(key)
             self._asked.add(key)

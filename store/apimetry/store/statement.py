@@ -17,6 +17,19 @@ class Statement:
     """The engine's settings for this statement alone. A limit holds where it is lower than the caller's."""
     is_live: bool = False
     """Whether it reads other tables than events and their rollups: its rows may change while no event changes."""
+    parts: Parts | None = None
+    """Two statements that answer the same rows together, in another order; None: there are none."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a statement in two parts: those about a range of the past, which hardly change, and the others."""
+
+    range: tuple[int, int]
+    """`[start, end)` in seconds since the epoch: all events that the rows of `past` depend on."""
+
+    past: Statement
+    others: Statement
 
 
 Rows = Sequence[tuple[Any, ...]]

@@ -17,7 +17,7 @@ dimension. The engine's limits on the time and memory of one statement limit the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
@@ -63,6 +63,12 @@ class Plan:
     rollup: Rollup | None = None
     middle: tuple[int, int] = (0, 0)
     by_minute: bool = False
+    without: tuple[int, int] | None = None
+    """Hours within `middle` that are left out: another plan answers for them."""
+
+    def apart(self, hours: tuple[int, int]) -> tuple[Plan, Plan]:
+        """Return the plan of some whole hours of `middle`, and the plan of everything else."""
+        return Plan(*hours, self.rollup, hours, self.by_minute), replace(self, without=hours)
 
     @property
     def reads_events(self) -> bool:

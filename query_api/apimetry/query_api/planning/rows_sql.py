@@ -37,6 +37,8 @@ _ROLLUP = Template("""SELECT $columns
   WHERE application = {application:String}
     AND time >= toStartOfHour(toDateTime({middle_start_s$tag:UInt32}, 'UTC'))
     AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC')$conditions""")
+_WITHOUT = Template("""(time < toDateTime({without_start_s$tag:UInt32}, 'UTC')
+      OR time >= toDateTime({without_end_s$tag:UInt32}, 'UTC'))""")
 _WITHIN_MINUTES = Template("$seconds BETWEEN {middle_start_s$tag:UInt32} AND {middle_end_s$tag:UInt32} - 1")
 _BY_MINUTE = Template("$table ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests")
 
@@ -89,6 +91,7 @@ def _rollup_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditio
         *conditions.shared,
         *([rollup.condition] if rollup.condition else ()),
         *([within_minutes] if plan.by_minute else ()),
+        *([_WITHOUT.substitute(tag=tag)] if plan.without else ()),
     )
     return _ROLLUP.substitute(
         columns=", ".join(f"{column.of_rollup} AS {column.name}" for column in columns),
@@ -107,6 +110,8 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
         for edge, times in (("first", (plan.start, start)), ("last", (plan.end, end))):
             parameters[f"{edge}_edge_start_us"] = min(times) * 1_000_000
             parameters[f"{edge}_edge_end_us"] = max(times) * 1_000_000
+    if plan.without is not None:
+        parameters["without_start_s"], parameters["without_end_s"] = plan.without
     return {f"{name}{tag}": value for name, value in parameters.items()}
 
 

@@ -7,9 +7,10 @@ from typing import Final
 
 from apimetry.query_api.planning.bucket_sql import time_of_bucket
 from apimetry.query_api.planning.calendar import Calendar
-from apimetry.query_api.planning.planner import plan
+from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.timeseries.params import ADDED_UP, TimeseriesQuery
-from apimetry.query_api.timeseries.sql import statements, timeseries_needs
+from apimetry.query_api.timeseries.past import with_past_apart
+from apimetry.query_api.timeseries.sql import Statements, statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
 from apimetry.store.statement import Ask
 
@@ -68,16 +69,21 @@ def read_series(
     if query.fill:
         limits.check(_bucket_count(query), 1)
     source = plan(timeseries_needs(query, now))
-    both = statements(query, source, application=application, row_limit=limits.max_points + 1)
-    rows = ask(both.points)
+
+    def of(source: Plan) -> Statements:
+        return statements(query, source, application=application, row_limit=limits.max_points + 1)
+
+    key_end = len(query.groups)
+    statement = with_past_apart(query, source, now, lambda part: of(part).points)
+    # The rows of two parts are not in order.
+    rows = sorted(ask(statement), key=lambda row: row[: key_end + 2]) if statement.parts else ask(statement)
     if len(rows) > limits.max_points:
-        ((points, groups_total),) = ask(both.size)
+        ((points, groups_total),) = ask(of(source).size)
         filled = _bucket_count(query) * groups_total if query.fill else points
         # Events may have been deleted between the two statements. The rows are too many in any case.
         limits.check(max(filled, len(rows)), groups_total)
     reading = Reading() if query.groups else Reading({(): {}})
     time_of = time_of_bucket(query.granularity) if query.granularity else int
-    key_end = len(query.groups)
     for row in rows:
         series = reading.rest if row[key_end] else reading.groups.setdefault(row[:key_end], {})
         series[time_of(row[key_end + 1])] = row[key_end + 2 : -1]
