@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from apimetry.store import migrations
-from apimetry.store.client import Store
 from tests.support.services.query_service import running_query_service
 
 
@@ -14,16 +12,6 @@ async def service(store):
     """The running service; its store is empty, embedded or over HTTP."""
     async with running_query_service(store) as running:
         yield running
-
-
-@pytest.fixture
-def embedded_store(embedded_store_url):
-    """An open, migrated, empty store, where the kind of store makes no difference."""
-    store = Store(embedded_store_url)
-    store.open()
-    migrations.migrate(store)
-    yield store
-    store.close()
 
 
 @pytest.fixture

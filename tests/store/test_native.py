@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import NativeError, decode_block, decode_blocks, encode_block, slice_block
@@ -73,15 +72,6 @@ def test_a_block_reads_back_as_it_was(rows: list[tuple[object, ...]]):
     assert len(decode_blocks(block * 3)) == 3
 
 
-@pytest.fixture
-def embedded_store(embedded_store_url: str) -> Iterator[Store]:
-    store = Store(embedded_store_url)
-    store.open()
-    migrations.migrate(store)
-    yield store
-    store.close()
-
-
 def stored_and_read_back(store: Store, columns: dict[str, Sequence[object]], directory: Path) -> list[list[object]]:
     """The columns as the engine writes them after it read our block of them, in the order of `response_us`."""
     path = directory / "written"
@@ -107,7 +97,9 @@ def test_any_columns_are_read_by_the_engine_and_back(embedded_store: Store, tmp_
     @given(st.lists(st.fixed_dictionaries(EVENTS), min_size=1, max_size=40))
     def check(rows: list[dict[str, object]]) -> None:
         columns = numbered(len(rows), **{name: [row[name] for row in rows] for name in EVENTS})
-        assert stored_and_read_back(embedded_store, columns, tmp_path) == [list(each) for each in columns.values()]
+        assert stored_and_read_back(embedded_store, columns, tmp_path) == [
+            list(values) for values in columns.values()
+        ]
 
     check()
 
@@ -116,7 +108,7 @@ def test_any_columns_are_read_by_the_engine_and_back(embedded_store: Store, tmp_
 def test_a_dictionary_of_any_size_is_read_by_the_engine_and_back(embedded_store: Store, tmp_path: Path, keys: int):
     texts = [f"/{number % keys}" for number in range(max(keys, 600))]
     columns = numbered(len(texts), route=texts, url=texts)
-    assert stored_and_read_back(embedded_store, columns, tmp_path) == [list(each) for each in columns.values()]
+    assert stored_and_read_back(embedded_store, columns, tmp_path) == [list(values) for values in columns.values()]
 
 
 def test_the_bytes_are_those_that_the_engine_writes(embedded_store: Store, tmp_path: Path):

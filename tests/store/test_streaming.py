@@ -21,14 +21,6 @@ FROM numbers({rows:UInt64})"""
 ENDLESS = "SELECT concat('{', toString(number), '}\n') FROM system.numbers"
 
 
-@pytest.fixture
-def embedded_store(embedded_store_url):
-    store = Store(embedded_store_url)
-    store.open()
-    yield store
-    store.close()
-
-
 def read(store, form, sql=ROWS, **parameters):
     return b"".join(store.stream(Statement(sql, {"text": NASTY, "rows": 3, **parameters}), form=form))
 
