@@ -75,10 +75,10 @@ def test_opening_creates_the_database_and_can_be_repeated(store_url: str):
         store = Store(store_url)
         store.open()
         store.open()
-        found = store.query("SELECT currentDatabase()")
+        rows = store.query("SELECT currentDatabase()")
         store.close()
         store.close()
-        assert found == [(store.database,)]
+        assert rows == [(store.database,)]
 
 
 def test_a_store_opens_again_after_close(store_url: str):
@@ -166,11 +166,11 @@ def test_hostile_values_come_back_as_they_were(store: Store, text: str):
 def test_values_of_every_kind_are_bound(store: Store):
     moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone.utc)
     values = {"t": moment, "n": None, "i": -(2**63), "u": 2**64 - 1, "f": 0.5, "a": [1, 2]}
-    found = store.query(
+    rows = store.query(
         "SELECT {t:DateTime64(6, 'UTC')}, {n:Nullable(String)}, {i:Int64}, {u:UInt64}, {f:Float64}, {a:Array(UInt8)}",
         values,
     )
-    assert found == [(moment, None, -(2**63), 2**64 - 1, 0.5, [1, 2])]
+    assert rows == [(moment, None, -(2**63), 2**64 - 1, 0.5, [1, 2])]
 
 
 @pytest.mark.parametrize("value", ["x", "1 OR 1", "1; DROP TABLE events", "", "1\0"])

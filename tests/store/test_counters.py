@@ -63,7 +63,7 @@ def test_deleted_and_expired_events_stay_counted(store: Store):
 
 def test_the_counters_of_a_year_are_few_rows(store: Store):
     for number in range(20):
-        rows = b"".join(encode_row(source=f"host-{each % 3}") for each in range(50))
+        rows = b"".join(encode_row(source=f"host-{number % 3}") for number in range(50))
         store.insert_rows(f"segment-{number}", rows)
     store.command("OPTIMIZE TABLE counters FINAL")
     ((rows,),) = store.query("SELECT count() FROM counters")

@@ -50,12 +50,14 @@ def counts(store: Store) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize(("table", "columns"), [("events", ROW_COLUMNS), ("sender_reports", SENDER_COLUMNS)])
 def test_columns_and_their_types_are_the_tables_in_order(store: Store, table: str, columns: Mapping[str, str]):
-    found = store.query(
+    table_columns = store.query(
         "SELECT name, type FROM system.columns WHERE database = {d:String} AND table = {t:String} ORDER BY position",
         {"d": store.database, "t": table},
     )
     # What a SimpleAggregateFunction(max, T) is given is a T.
-    types = {name: re.sub(r"^SimpleAggregateFunction\(\w+, (.*)\)$", r"\1", type_name) for name, type_name in found}
+    types = {
+        name: re.sub(r"^SimpleAggregateFunction\(\w+, (.*)\)$", r"\1", type_name) for name, type_name in table_columns
+    }
     assert list(types.items()) == list(columns.items())
 
 
@@ -76,10 +78,10 @@ def test_a_body_of_many_blocks_is_one_part_and_stores_once(store_url: str):
 
 
 def test_a_block_without_a_column_takes_the_tables_default(store: Store):
-    columns = {each.name: each for each in decode_block(encode_row(sample_weight=5, version="1.0"))}
+    columns = {column.name: column for column in decode_block(encode_row(sample_weight=5, version="1.0"))}
     del columns["sample_weight"], columns["version"]
-    types = {name: each.type for name, each in columns.items()}
-    store.insert_rows("t", encode_row() + encode_block(types, [each.values for each in columns.values()]))
+    types = {name: column.type for name, column in columns.items()}
+    store.insert_rows("t", encode_row() + encode_block(types, [column.values for column in columns.values()]))
     assert store.query("SELECT sample_weight, version FROM events") == [(1, ""), (1, "")]
 
 
@@ -108,8 +110,8 @@ def test_every_column_round_trips(store: Store):
         "retention_days": 3650,
     }
     store.insert_rows("t", encode_row(**values))
-    ((*found,),) = store.query(f"SELECT {', '.join(ROW_COLUMNS)} FROM events")
-    assert dict(zip(ROW_COLUMNS, found, strict=True)) == {**values, "timestamp": moment}
+    ((*stored,),) = store.query(f"SELECT {', '.join(ROW_COLUMNS)} FROM events")
+    assert dict(zip(ROW_COLUMNS, stored, strict=True)) == {**values, "timestamp": moment}
 
 
 def test_absent_sizes_and_times_stay_absent(store: Store):
@@ -245,10 +247,10 @@ def test_a_killed_server_keeps_what_it_acknowledged_and_its_tokens(
 
 def with_column(name: str, type_name: str, value: object) -> bytes:
     """A block of one row, one of whose columns is of another type, or is another."""
-    columns = {each.name: (each.type, each.values) for each in decode_block(encode_row())}
+    columns = {column.name: (column.type, column.values) for column in decode_block(encode_row())}
     columns[name] = (type_name, [value])
     return encode_block(
-        {name: each for name, (each, _) in columns.items()}, [values for _, values in columns.values()]
+        {name: type_name for name, (type_name, _) in columns.items()}, [values for _, values in columns.values()]
     )
 
 

@@ -51,6 +51,6 @@ def test_services_keep_nothing_that_others_may_read(tmp_path, loose_umask):
     tmp_path.chmod(0o755)
     with running("serve", data_dir=tmp_path, **BOOTSTRAP) as service:
         assert service.collector_url
-        found = [tmp_path, *tmp_path.rglob("*")]
-        assert len(found) > 20
-        assert not [path for path in found if path.exists() and not path.is_symlink() and mode(path) & 0o077]
+        paths = [tmp_path, *tmp_path.rglob("*")]
+        assert len(paths) > 20
+        assert not [path for path in paths if path.exists() and not path.is_symlink() and mode(path) & 0o077]

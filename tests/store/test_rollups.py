@@ -114,12 +114,12 @@ def test_an_hour_has_exact_sums_and_leaves_nulls_out(store: Store):
     )
     value = "{0}_weight, {0}_sum, {0}_min, {0}_max, {0}_buckets"
     for dimension in ("all", "method", "route"):
-        ((found, *measures),) = store.query(
+        ((stored, *measures),) = store.query(
             f"SELECT (toUnixTimestamp(time), requests, minutes, retention_days), {value.format('response_us')},"
             f" {value.format('ttfb_us')}, {value.format('request_bytes')}, {value.format('response_bytes')}"
             f" FROM hourly_totals FINAL WHERE dimension = '{dimension}'"
         )
-        assert found == (hour // 1_000_000, 6, {0: 2, 1: 3, 59: 1}, 90)
+        assert stored == (hour // 1_000_000, 6, {0: 2, 1: 3, 59: 1}, 90)
         assert measures[:5] == [6, (20 + 3 * 2**63) % 2**64, 0, 2**63, {0: 1, 62: 2, 720: 3}]
         assert measures[5:10] == [4, 30, 7, 9, {54: 3, 59: 1}]
         assert measures[10:15] == [0, 0, 2**64 - 1, 0, {}]
@@ -155,7 +155,7 @@ def test_a_pause_that_was_left_is_refused_and_lifted_by_migrating(store: Store):
 
 def test_on_a_cluster_views_feed_the_nodes_own_rollups_and_the_pause_reaches_every_node():
     layout = Layout("d", cluster="c")
-    (migration,) = (each for each in migrations.migrations(layout) if each.name == "0003_rollups")
+    (migration,) = (candidate for candidate in migrations.migrations(layout) if candidate.name == "0003_rollups")
     views = [statement for statement in migration.statements if statement.startswith("CREATE MATERIALIZED VIEW")]
     assert [view.split()[11] for view in views] == [
         f"d.{name}_local" for name in ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")

@@ -45,8 +45,8 @@ migrations.migrate(store)
 def former(block: bytes) -> bytes:
     """The block as the version before wrote it."""
     columns = decode_block(block)
-    types = {each.name: each.type for each in columns}
-    return encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns])
+    types = {column.name: column.type for column in columns}
+    return encode_block({**types, "response_us": "UInt64"}, [column.values for column in columns])
 
 
 class FormerStore(Store):
@@ -149,9 +149,9 @@ def test_tokens_are_known_to_every_rollup_after_an_upgrade_and_a_restart(
         for token, body in segments.items():
             store.insert_rows(token, with_nullable_types(body, ROW_COLUMNS))
         store.insert_rows("c", encode_row(response_us=None, timestamp=now_us() // HOUR_US * HOUR_US))
-        found, requests = times(store), store.query("SELECT sum(requests) FROM hourly_consumers")
+        stored_times, requests = times(store), store.query("SELECT sum(requests) FROM hourly_consumers")
         store.close()
-        assert found == dict.fromkeys(TABLES, STORED)
+        assert stored_times == dict.fromkeys(TABLES, STORED)
         assert requests == [(45,)]
 
 
@@ -170,7 +170,7 @@ def test_rollups_that_are_made_again_leave_nulls_out(store: Store):
 
 def test_a_block_takes_only_the_nulls_that_its_table_takes():
     block = former(encode_rows(3, response_us=7))
-    types = {each.name: each.type for each in decode_block(with_nullable_types(block, ROW_COLUMNS))}
+    types = {column.name: column.type for column in decode_block(with_nullable_types(block, ROW_COLUMNS))}
     assert types == dict(ROW_COLUMNS)
     today = encode_rows(3, response_us=None)
     assert with_nullable_types(today, ROW_COLUMNS) == today

@@ -93,17 +93,17 @@ def test_organizations_round_trip_and_change(accounts: Accounts):
 
 def test_applications_round_trip_and_change(accounts: Accounts):
     organization = accounts.create_organization("o").id
-    made = accounts.create_application(
+    created = accounts.create_application(
         organization, "Shop", application_id="shop.v-1_x", retention_days=30, limits=RequestLimits(1, None, 2**40)
     )
     generated = accounts.create_application(organization, "Other")
     assert re.fullmatch("[0-9a-f]{24}", generated.id)
     assert generated.retention_days == 90
-    assert accounts.application("shop.v-1_x") == made
-    assert {found.id for found in accounts.applications(organization)} == {made.id, generated.id}
+    assert accounts.application("shop.v-1_x") == created
+    assert {application.id for application in accounts.applications(organization)} == {created.id, generated.id}
     assert accounts.applications("another") == []
-    changed = accounts.update_application(made.id, name="New", limits=RequestLimits(per_hour=7))
-    assert accounts.application(made.id) == changed
+    changed = accounts.update_application(created.id, name="New", limits=RequestLimits(per_hour=7))
+    assert accounts.application(created.id) == changed
     assert (changed.name, changed.retention_days, changed.limits) == ("New", 30, RequestLimits(per_hour=7))
 
 
@@ -241,9 +241,9 @@ def test_a_revoked_key_stays_revoked(accounts: Accounts, clock: Clock):
     clock.now += timedelta(hours=1)
     assert accounts.revoke_key(key.id).revoked_at == START
     accounts.record_use({key.id: clock.now})
-    found = accounts.key(key.id)
-    assert (found.revoked_at, found.last_used_at) == (START, clock.now)
-    assert accounts.keys(found.organization_id) == [found]
+    stored = accounts.key(key.id)
+    assert (stored.revoked_at, stored.last_used_at) == (START, clock.now)
+    assert accounts.keys(stored.organization_id) == [stored]
     with pytest.raises(RecordNotFound):
         accounts.revoke_key("nosuch")
 
@@ -270,7 +270,7 @@ def test_bootstrap_fills_an_empty_store_once(accounts: Accounts):
     assert not any(secret in repr(made) for secret in keys.values())
     assert bootstrap(accounts, application="shop", **keys) is None
     assert bootstrap(accounts, application="other") is None
-    assert [found.id for found in accounts.applications()] == ["shop"]
+    assert [application.id for application in accounts.applications()] == ["shop"]
 
 
 def test_bootstrap_generates_what_is_not_given(accounts: Accounts):
@@ -302,7 +302,7 @@ def test_a_bootstrap_killed_half_way_is_completed(accounts: Accounts, steps: int
     assert made is not None
     valid = {digest for key, digest in accounts.keys_with_hashes() if key.is_valid(START)}
     assert valid == {hash_key(made.admin_key), hash_key(made.write_key), hash_key(made.read_key)}
-    assert [found.id for found in accounts.applications()] == ["shop"]
+    assert [application.id for application in accounts.applications()] == ["shop"]
     assert len(accounts.organizations()) == 1
 
 
@@ -319,7 +319,7 @@ def test_bootstraps_of_several_processes_at_once_make_one_set_of_records(store: 
             done.result()
     accounts = Accounts(store)
     assert len(accounts.organizations()) == 1
-    assert [(each.id, each.organization_id) for each in accounts.applications()] == [
+    assert [(application.id, application.organization_id) for application in accounts.applications()] == [
         ("shop", accounts.organizations()[0].id)
     ]
     assert sorted(key.kind.value for key in accounts.keys(accounts.organizations()[0].id)) == [
@@ -348,7 +348,7 @@ def test_two_processes_never_make_more_applications_than_the_plan_allows(store: 
     clock.action = lambda: theirs.create_application(organization.id, "Theirs")
     with pytest.raises(PlanLimitExceeded, match="allows 1 applications"):
         ours.create_application(organization.id, "Ours")
-    assert [each.name for each in ours.applications(organization.id)] == ["Theirs"]
+    assert [application.name for application in ours.applications(organization.id)] == ["Theirs"]
 
 
 def test_two_processes_never_revoke_the_last_two_admin_keys(store: Store):

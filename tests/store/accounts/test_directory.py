@@ -48,7 +48,7 @@ async def test_each_kind_of_key_speaks_for_its_application(store: Store):
     accounts, credentials = prepared(store)
     directory = made_by_hand(accounts, Clock())
     await directory.start()
-    found = {
+    principals = {
         kind: await directory.find(secret)
         for kind, secret in zip(
             KeyKind, (credentials.admin_key, credentials.write_key, credentials.read_key), strict=True
@@ -56,7 +56,7 @@ async def test_each_kind_of_key_speaks_for_its_application(store: Store):
     }
     ids = {key.kind: key.id for key, _ in accounts.keys_with_hashes()}
     organization = credentials.organization_id
-    assert found == {
+    assert principals == {
         KeyKind.admin: Principal(KeyKind.admin, ids[KeyKind.admin], organization, None),
         KeyKind.write: Principal(KeyKind.write, ids[KeyKind.write], organization, "shop"),
         KeyKind.read: Principal(KeyKind.read, ids[KeyKind.read], organization, "shop"),

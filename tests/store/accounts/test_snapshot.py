@@ -85,4 +85,4 @@ def test_no_file_is_no_snapshot_and_an_unfinished_one_is_replaced(tmp_path: Path
     path.with_name("accounts.json.new").write_text("a kill left this")
     write_snapshot(path, Snapshot())
     assert read_snapshot(path) == Snapshot()
-    assert [found.name for found in tmp_path.iterdir()] == ["accounts.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["accounts.json"]
