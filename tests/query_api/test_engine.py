@@ -52,13 +52,13 @@ async def busy(engine):
         end.wait(10)
 
     others = [client(Asker(f"other {number}", "key")) for number in range(THREADS)]
-    held = [asyncio.create_task(engine.run(each, hold)) for each in others]
+    tasks = [asyncio.create_task(engine.run(asker, hold)) for asker in others]
     await asyncio.to_thread(begun.wait, 10)
     try:
         yield
     finally:
         end.set()
-        await asyncio.gather(*held)
+        await asyncio.gather(*tasks)
 
 
 async def until_waiting(engine, questions):
@@ -77,11 +77,11 @@ async def test_the_same_question_that_waits_already_is_asked_once(store):
         return name, next(numbers)
 
     async with busy(engine):
-        asked = [
+        tasks = [
             asyncio.create_task(engine.run_shared(client(), question, name)) for name in ("a", "b", "a", "a", "b")
         ]
         await until_waiting(engine, 2)
-    answers = await asyncio.gather(*asked)
+    answers = await asyncio.gather(*tasks)
     assert answers[0] == answers[2] == answers[3]
     assert answers[1] == answers[4]
     assert {name for name, _ in answers} == {"a", "b"}
@@ -126,10 +126,10 @@ async def test_a_question_that_has_begun_is_asked_again(store):
 
 
 async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
-    engine, asked = Engine(store, QuerySettings()), []
+    engine, names = Engine(store, QuerySettings()), []
 
     def question(_ask, name):
-        asked.append(name)
+        names.append(name)
 
     async with busy(engine):
         tasks = {
@@ -144,15 +144,15 @@ async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
         again = asyncio.create_task(engine.run_shared(client(), question, "kept"))
         await asyncio.sleep(0)
     await asyncio.gather(tasks["kept", 1], again)
-    assert asked == ["kept"]
+    assert names == ["kept"]
     assert (engine.queue.running, engine.queue.waiting) == (0, 0)
 
 
 async def test_a_question_whose_client_left_while_it_waited_does_not_begin(store):
-    engine, asked, has_left = Engine(store, QuerySettings()), [], Leaving()
+    engine, begun, has_left = Engine(store, QuerySettings()), [], Leaving()
 
     def question(_ask):
-        asked.append("left")
+        begun.append("left")
 
     async with busy(engine):
         waiting = asyncio.create_task(engine.run(client(has_left=has_left), question))
@@ -161,7 +161,7 @@ async def test_a_question_whose_client_left_while_it_waited_does_not_begin(store
         with pytest.raises(ClientLeft):
             await waiting
         await until_waiting(engine, 0)
-    assert asked == []
+    assert begun == []
     assert engine.queue.left == 1
 
 
@@ -210,7 +210,7 @@ async def test_a_question_whose_client_left_asks_no_further_statement(store):
     go_on.set()
     while engine.queue.running:  # noqa: ASYNC110 - likewise
         await asyncio.sleep(0)
-    assert [type(each) for each in outcome] == [ClientLeft]
+    assert [type(error) for error in outcome] == [ClientLeft]
 
 
 async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and_give_way(store):
@@ -245,6 +245,6 @@ async def test_all_who_asked_get_the_error(store):
         raise ValueError("no")
 
     async with busy(engine):
-        asked = [asyncio.create_task(engine.run_shared(client(), question)) for _ in range(3)]
+        tasks = [asyncio.create_task(engine.run_shared(client(), question)) for _ in range(3)]
         await until_waiting(engine, 1)
-    assert [str(error) for error in await asyncio.gather(*asked, return_exceptions=True)] == ["no"] * 3
+    assert [str(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == ["no"] * 3

@@ -72,7 +72,9 @@ def test_every_endpoint_counts_the_events_that_pass_the_filters(store):
     events = random_events(31, 1_500, START, START + DAY)
     insert_events(store, events)
     rng = random.Random(32)
-    chosen = [[each] for each in FILTERS] + [rng.sample(FILTERS, rng.choice([2, 3])) for _ in range(6)]
+    chosen = [[chosen_filter] for chosen_filter in FILTERS] + [
+        rng.sample(FILTERS, rng.choice([2, 3])) for _ in range(6)
+    ]
     for number, parameters in enumerate(chosen):
         start, end = START + rng.choice([0, 1801]), START + DAY
         wanted = expected_weight(events, parameters, start, end)

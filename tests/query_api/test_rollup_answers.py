@@ -78,7 +78,11 @@ def random_question(rng):
         value=rng.choice(VALUES),
         granularity=rng.choice(GRANULARITIES),
         groups=random_groups(rng),
-        filters=tuple({each.field: each for each in rng.sample(FILTERS, rng.choice([0, 0, 1, 2]))}.values()),
+        filters=tuple(
+            {
+                chosen_filter.field: chosen_filter for chosen_filter in rng.sample(FILTERS, rng.choice([0, 0, 1, 2]))
+            }.values()
+        ),
         limit=rng.choice([None, None, 1, 3]),
     )
 
@@ -94,12 +98,12 @@ def points(rows, query):
 
 def from_both(store, query, now=None):
     """The points and sizes of the planned tables, and of events alone."""
-    found = []
-    for each in (plan(timeseries_needs(query, now)), Plan(query.start, query.end)):
-        asked = statements(query, each, application="shop", row_limit=LIMITS.max_points)
-        rows = store.ask(asked.points)
-        found.append((points(rows, query), {row[-1] for row in rows}, store.ask(asked.size)))
-    return found
+    readings = []
+    for chosen_plan in (plan(timeseries_needs(query, now)), Plan(query.start, query.end)):
+        query_statements = statements(query, chosen_plan, application="shop", row_limit=LIMITS.max_points)
+        rows = store.ask(query_statements.points)
+        readings.append((points(rows, query), {row[-1] for row in rows}, store.ask(query_statements.size)))
+    return readings
 
 
 def assert_alike(planned, raw, query):
@@ -117,17 +121,17 @@ def test_rollups_agree_with_events_on_any_question(store):
     for number in range(4):
         insert_events(store, events[number::4], token=str(number))
     rng = random.Random(13)
-    asked = [random_question(rng) for _ in range(110)]
+    queries = [random_question(rng) for _ in range(110)]
     # Whatever chance has drawn, every rollup answers one.
-    asked += [
+    queries += [
         TimeseriesQuery(START, START + 2 * DAY, groups=groups)
         for groups in [(), ("consumer_id",), ("route", "status_class"), ("source", "version")]
     ]
-    for query in asked:
+    for query in queries:
         # As if asked at its end, though there are events after it.
         assert_alike(*from_both(store, query, rng.choice([None, query.end])), query)
-    planned = [plan(timeseries_needs(query)).rollup for query in asked]
-    assert {each.table for each in planned if each} == {each.table for each in ROLLUPS}
+    planned = [plan(timeseries_needs(query)).rollup for query in queries]
+    assert {rollup.table for rollup in planned if rollup} == {rollup.table for rollup in ROLLUPS}
     assert None in planned
 
 
@@ -176,9 +180,9 @@ def test_percentiles_stay_within_two_percent_and_never_pass_the_maximum(embedded
             query = TimeseriesQuery(START, START + DAY, (f"percentile_{p}",), value)
             assert plan(timeseries_needs(query)).rollup
             answer = answer_timeseries(query, application, ask=embedded_store.ask, limits=LIMITS)
-            ((_, found),) = answer["groups"][application]
-            assert found == pytest.approx(percentile(drawn, p), rel=0.02), (value, p)
-            assert found <= max(v for v, _ in drawn)
+            ((_, estimate),) = answer["groups"][application]
+            assert estimate == pytest.approx(percentile(drawn, p), rel=0.02), (value, p)
+            assert estimate <= max(v for v, _ in drawn)
 
 
 def test_the_middle_of_a_bucket_is_within_two_percent_of_all_that_is_in_it(embedded_store):
@@ -202,8 +206,8 @@ def test_the_engine_puts_the_edges_of_a_bucket_into_it(embedded_store):
         )
         if math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) < math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING))
     ]
-    ((found,),) = embedded_store.query(
+    ((buckets,),) = embedded_store.query(
         "SELECT arrayMap(x -> toUInt16(18 * log2(x + 1.0)), {values:Array(UInt64)})",
         {"values": [edge for _, edge in edges]},
     )
-    assert found == [bucket for bucket, _ in edges]
+    assert buckets == [bucket for bucket, _ in edges]

@@ -136,9 +136,9 @@ async def test_named_origins_may_change_things_and_others_may_not_even_read(embe
         for origin, header in [("https://ours.example", "https://ours.example"), ("https://page.example", None)]:
             preflight = await service.client.options("/api/keys", headers={"Origin": origin, **PREFLIGHT})
             response = await service.get(BASE, headers={"Origin": origin})
-            for each in (preflight, response):
-                assert each.headers.get("Access-Control-Allow-Origin") == header
-                assert each.headers["Vary"] == "Origin"
+            for answer in (preflight, response):
+                assert answer.headers.get("Access-Control-Allow-Origin") == header
+                assert answer.headers["Vary"] == "Origin"
             assert ("DELETE" in preflight.headers.get("Access-Control-Allow-Methods", "")) is (header is not None)
 
 
@@ -284,7 +284,7 @@ async def test_pages_load_nothing_run_nothing_and_fit_their_policy(embedded_serv
 
 async def test_the_first_question_of_the_start_page_is_one_that_works(embedded_service):
     text = await (await embedded_service.client.get("/")).text()
-    queries = [each.replace("&amp;", "&") for each in re.findall(r"<td><code>([^<]+)</code></td>", text)]
+    queries = [query.replace("&amp;", "&") for query in re.findall(r"<td><code>([^<]+)</code></td>", text)]
     assert len(queries) >= 4
     for query in [*queries, "granularity=hour"]:
         await embedded_service.answer(f"{BASE}?{query}")

@@ -37,11 +37,11 @@ PERCENTILES = ("p50", "p95", "p99")
 @pytest.fixture
 def both(embedded_store):
     """A store whose `timed` has events with times, and whose `mixed` has the same ones and others without."""
-    found = random_events(1, 1500, START, NOW) + random_events(2, 300, NOW - DAY, NOW)
-    timed = [replace(each, application="timed") for each in found if each.response_us is not None]
-    untimed = [replace(each, application="mixed") for each in found if each.response_us is None]
-    insert_events(embedded_store, [*timed, *untimed, *(replace(each, application="mixed") for each in timed)])
-    return embedded_store, sum(each.sample_weight for each in untimed)
+    events = random_events(1, 1500, START, NOW) + random_events(2, 300, NOW - DAY, NOW)
+    timed = [replace(event, application="timed") for event in events if event.response_us is not None]
+    untimed = [replace(event, application="mixed") for event in events if event.response_us is None]
+    insert_events(embedded_store, [*timed, *untimed, *(replace(event, application="mixed") for event in timed)])
+    return embedded_store, sum(event.sample_weight for event in untimed)
 
 
 def latency_rule(name, window_s, metric, percentile=None):
@@ -68,7 +68,7 @@ def application(name):
 def test_no_timeseries_of_times_knows_them(both, span):
     store, _ = both
 
-    def asked(name, *question):
+    def groups_of(name, *question):
         query = TimeseriesQuery(*span, *question)
         answer = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)
         return {key.replace("mixed", "timed"): points for key, points in answer["groups"].items()}
@@ -77,7 +77,7 @@ def test_no_timeseries_of_times_knows_them(both, span):
         granularity = (None, Granularity(3600), Granularity(DAY))[(number + number // 6) % 3]
         filters = (Filter("route", ("/", "")),) if number // 3 % 2 else ()
         question = ((aggregation,), "response_us", granularity, (group,) if group else (), filters)
-        assert asked("mixed", *question) == asked("timed", *question), question
+        assert groups_of("mixed", *question) == groups_of("timed", *question), question
 
 
 def test_usage_counts_them_and_has_no_latency_of_them(both):
@@ -128,14 +128,16 @@ def test_insights_and_buckets_have_no_latency_of_them(both):
     assert mixed["trends"]["latency"] == timed["trends"]["latency"]
     assert mixed["capacity"]["current"]["latency"] == timed["capacity"]["current"]["latency"]
     for name in ("timePercentage", "averageLatency"):
-        known, found = ([row[name] for row in each["optimization"]["caching"]] for each in (timed, mixed))
-        assert found == known
-    for name in ("averageLatency", "peakLatency"):
-        known, found = (
-            answer_bucket(application(each), "7d", ask=store.ask, now=NOW)["analytics"] for each in ("timed", "mixed")
+        timed_rows, mixed_rows = (
+            [row[name] for row in answer["optimization"]["caching"]] for answer in (timed, mixed)
         )
-        assert found["totals"][name] == known["totals"][name]
-        assert [point[name] for point in found["series"]] == [point[name] for point in known["series"]]
+        assert mixed_rows == timed_rows
+    for name in ("averageLatency", "peakLatency"):
+        timed_bucket, mixed_bucket = (
+            answer_bucket(application(id_), "7d", ask=store.ask, now=NOW)["analytics"] for id_ in ("timed", "mixed")
+        )
+        assert mixed_bucket["totals"][name] == timed_bucket["totals"][name]
+        assert [point[name] for point in mixed_bucket["series"]] == [point[name] for point in timed_bucket["series"]]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,8 @@ def test_latency_alerts_measure_and_count_timed_requests_alone(both, metric, per
     measured = []
     for name in ("timed", "mixed"):
         rule = latency_rule(name, DAY, metric, percentile)
-        asked = measurement(rule, NOW)
-        ((requests, measure),) = store.ask(asked)
+        statement = measurement(rule, NOW)
+        ((requests, measure),) = store.ask(statement)
         measured.append((requests, value_of(rule, requests, measure, RequestLimits())))
     assert measured[0] == measured[1]
     assert measured[0][1] is not None
@@ -156,9 +158,9 @@ def test_latency_alerts_measure_and_count_timed_requests_alone(both, metric, per
 
 @pytest.mark.parametrize("metric", [Metric.latency_mean, Metric.latency_percentile])
 def test_latency_alerts_say_nothing_where_no_request_has_a_time(embedded_store, metric):
-    found = [replace(each, response_us=None) for each in random_events(3, 50, NOW - 3600, NOW)]
-    insert_events(embedded_store, found)
+    events = [replace(event, response_us=None) for event in random_events(3, 50, NOW - 3600, NOW)]
+    insert_events(embedded_store, events)
     rule = latency_rule("shop", 3600, metric, 50 if metric is Metric.latency_percentile else None)
-    asked = measurement(rule, NOW)
-    ((requests, measure),) = embedded_store.ask(asked)
+    statement = measurement(rule, NOW)
+    ((requests, measure),) = embedded_store.ask(statement)
     assert value_of(rule, requests, measure, RequestLimits()) is None

@@ -194,14 +194,14 @@ async def test_a_rule_with_a_private_address_from_before_can_still_be_paused(emb
 async def test_another_organizations_rule_is_a_404(embedded_service):
     theirs = (await made(embedded_service, "their admin", application="theirs"))["alert"]
     path = f"/api/alerts/{theirs['id']}"
-    for method, each in [
+    for method, url in [
         ("GET", path),
         ("PATCH", path),
         ("DELETE", path),
         ("POST", f"{path}/rotate"),
         ("GET", f"{path}/events"),
     ]:
-        await assert_error(await embedded_service.request(method, each, json={"paused": True}), 404, theirs["id"])
+        await assert_error(await embedded_service.request(method, url, json={"paused": True}), 404, theirs["id"])
     assert (await embedded_service.answer("/api/alerts", "admin"))["alerts"] == []
     assert await embedded_service.answer(path, "their admin") == {"alert": theirs}
 

@@ -89,8 +89,8 @@ def minutes(embedded_service):
 
 async def history(minutes, traffic):
     """What happened in each minute, a letter for each: f(ired), r(esolved), - nothing."""
-    told = [await minutes.next(*each) for each in traffic]
-    return "".join(each[0][0] if each else "-" for each in told)
+    events_by_minute = [await minutes.next(*minute) for minute in traffic]
+    return "".join(events[0][0] if events else "-" for events in events_by_minute)
 
 
 BAD, GOOD, SILENT = (1, 9), (0, 10), (0, 0)
@@ -182,9 +182,11 @@ async def test_many_evaluators_at_once_fire_once(embedded_service, minutes):
     minutes.alerts.create(rule_of(embedded_service.organization_id, webhook_url="https://example.com/"))
     others = [minutes.another(embedded_service, f"other {i}") for i in range(5)]
     minutes.pass_by(*BAD)
-    results = await asyncio.gather(*(each.evaluate(minutes.minute) for each in [minutes.evaluator, *others]))
-    for each in [minutes.evaluator, *others]:
-        await each.finish_deliveries()
+    results = await asyncio.gather(
+        *(evaluator.evaluate(minutes.minute) for evaluator in [minutes.evaluator, *others])
+    )
+    for evaluator in [minutes.evaluator, *others]:
+        await evaluator.finish_deliveries()
     assert [event.kind for result in results for event in result] == [Transition.firing]
     assert len(minutes.outbox.events) == 1
 

@@ -50,7 +50,7 @@ def random_log(service, seed):
             alerts.record_delivery(event.id, delivery, attempts=1, at=event.at)
         written.append((event, shown(event, rule, delivery)))
     alerts.delete("rule1")
-    return sorted(written, key=lambda each: (each[0].at, each[0].id), reverse=True)
+    return sorted(written, key=lambda event: (event[0].at, event[0].id), reverse=True)
 
 
 async def test_the_log_has_the_events_of_all_rules_the_last_first_also_of_deleted_ones(service):

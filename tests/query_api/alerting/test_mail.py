@@ -43,7 +43,7 @@ class Mailbox:
 
     @property
     def messages(self):
-        return [message_from_bytes(each.original_content, policy=policy.default) for each in self.envelopes]
+        return [message_from_bytes(envelope.original_content, policy=policy.default) for envelope in self.envelopes]
 
 
 class FreePort(Controller):
@@ -169,7 +169,7 @@ async def test_one_bad_mailbox_among_others_loses_no_message():
         mailer = Mailer(settings(port, security="none"))
         assert await deliver(mailer, rule=mail_rule("mailto:nobody@example.com,ops@example.com")) == ("delivered", 1)
         assert await deliver(mailer, rule=mail_rule("mailto:nobody@example.com")) == ("failed", 1)
-    assert [each.rcpt_tos for each in mailbox.envelopes] == [["ops@example.com"]]
+    assert [envelope.rcpt_tos for envelope in mailbox.envelopes] == [["ops@example.com"]]
 
 
 async def test_a_server_that_is_away_or_not_named_is_tried_again():

@@ -34,23 +34,23 @@ def rule(metric, window_s, **fields):
     )
 
 
-def measured(store, asked, limits=NO_LIMITS):
-    ((requests, measure),) = store.ask(measurement(asked, END))
-    return value_of(asked, requests, measure, limits)
+def measured(store, alert_rule, limits=NO_LIMITS):
+    ((requests, measure),) = store.ask(measurement(alert_rule, END))
+    return value_of(alert_rule, requests, measure, limits)
 
 
-def expected(events, asked, limits=NO_LIMITS):
-    within = [e for e in events if 1e6 * (END - asked.window_s) <= e.timestamp < 1e6 * END]
+def expected(events, alert_rule, limits=NO_LIMITS):
+    within = [e for e in events if 1e6 * (END - alert_rule.window_s) <= e.timestamp < 1e6 * END]
     timed = [e for e in within if e.response_us is not None]
-    counted = timed if asked.metric in (Metric.latency_mean, Metric.latency_percentile) else within
+    counted = timed if alert_rule.metric in (Metric.latency_mean, Metric.latency_percentile) else within
     requests = sum(e.sample_weight for e in counted)
-    if asked.metric is Metric.latency_percentile:
-        measure = percentile([(e.response_us, e.sample_weight) for e in timed], asked.percentile) if timed else 0
-    elif asked.metric is Metric.latency_mean:
+    if alert_rule.metric is Metric.latency_percentile:
+        measure = percentile([(e.response_us, e.sample_weight) for e in timed], alert_rule.percentile) if timed else 0
+    elif alert_rule.metric is Metric.latency_mean:
         measure = sum(e.response_us * e.sample_weight for e in timed)
     else:
         measure = sum(e.sample_weight for e in within if e.status_code >= 400)
-    return value_of(asked, requests, measure, limits)
+    return value_of(alert_rule, requests, measure, limits)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -59,17 +59,17 @@ def test_a_value_is_that_of_the_windows_events(embedded_store, metric, window_s)
     # Also after the window: what a rollup's last hour holds beyond it is taken off.
     events = [e for e in random_events(5, 400, END - DAY - 4000, END + 3000) if e.application == "shop"]
     insert_events(embedded_store, events)
-    asked = rule(metric, window_s)
-    assert measured(embedded_store, asked, LIMITS) == pytest.approx(expected(events, asked, LIMITS))
+    alert_rule = rule(metric, window_s)
+    assert measured(embedded_store, alert_rule, LIMITS) == pytest.approx(expected(events, alert_rule, LIMITS))
 
 
 @pytest.mark.parametrize("metric", ROLLUP_METRICS)
 def test_a_filtered_value_is_that_of_the_filtered_events(embedded_store, metric):
     events = [e for e in random_events(6, 400, END - DAY, END) if e.application == "shop"]
     insert_events(embedded_store, events)
-    asked = rule(metric, DAY, include=["method:GET", "method:POST"], exclude=["status_code:404"])
+    alert_rule = rule(metric, DAY, include=["method:GET", "method:POST"], exclude=["status_code:404"])
     passing = [e for e in events if e.method in ("GET", "POST") and e.status_code != 404]
-    assert measured(embedded_store, asked, LIMITS) == pytest.approx(expected(passing, asked, LIMITS))
+    assert measured(embedded_store, alert_rule, LIMITS) == pytest.approx(expected(passing, alert_rule, LIMITS))
 
 
 @pytest.mark.parametrize("metric", ROLLUP_METRICS)

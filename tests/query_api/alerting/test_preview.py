@@ -55,8 +55,8 @@ def told(rule, values):
 
 
 def as_told(fired):
-    events = [(each["at"], Transition.firing) for each in fired]
-    events += [(each["until"], Transition.resolved) for each in fired if each["until"] is not None]
+    events = [(firing["at"], Transition.firing) for firing in fired]
+    events += [(firing["until"], Transition.resolved) for firing in fired if firing["until"] is not None]
     return sorted(events)
 
 
@@ -103,7 +103,7 @@ def test_a_firing_has_the_value_that_is_furthest_from_the_threshold():
         {"at": iso(END + 360), "until": None, "peak": 8.0},
     ]
     below = replace(above, direction=Direction.below)
-    assert [each["peak"] for each in firings(below, points)] == [1.0, 4.0]
+    assert [firing["peak"] for firing in firings(below, points)] == [1.0, 4.0]
 
 
 @pytest.mark.parametrize(("days", "step_s", "count"), [(1, 60, 1440), (2, 300, 576), (7, 300, 2016), (14, 300, 4032)])

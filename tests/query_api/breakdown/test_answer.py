@@ -30,7 +30,7 @@ PERCENTILES = ("p50Ms", "p75Ms", "p90Ms", "p95Ms", "p99Ms", "ttfbP95Ms")
 ALL = ",".join(MEASURES)
 
 
-def asked(by, start=START, end=END, **parameters):
+def query_of(by, start=START, end=END, **parameters):
     named = {"by": by, "start": str(start), "end": str(end), **{k: str(v) for k, v in parameters.items()}}
     filters = [("include", value) for value in parameters.get("include", ())]
     filters += [("exclude", value) for value in parameters.get("exclude", ())]
@@ -122,7 +122,7 @@ def random_question(rng):
         some["series"] = rng.choice([1, 7, 24, 60])
     start = START + rng.choice([0, 0, 1, 1799, 90_000])
     sort = rng.choice(sorted(MEASURES))
-    return asked(
+    return query_of(
         ",".join(rng.sample(GROUPS, rng.choice([1, 1, 1, 2, 3]))),
         start,
         start + rng.choice([1, 3600, 7201, DAY, 200_000]),
@@ -140,7 +140,7 @@ def test_every_dimension_and_measure_agrees_with_counting(shared_store, applicat
     insert(shared_store, application, events)
     rng = random.Random(22)
     for by in GROUPS:
-        check(shared_store, application, events, asked(by, measures=ALL))
+        check(shared_store, application, events, query_of(by, measures=ALL))
     sources = set()
     for _ in range(60):
         answer = check(shared_store, application, events, random_question(rng))
@@ -161,7 +161,7 @@ def test_every_figure_is_the_timeseries_value_of_its_group(shared_store, applica
     insert(shared_store, application, events)
     for by in GROUPS:
         for end in (START + 7000, END - 1234):
-            query = asked(by, START + 77, end, measures=ALL, exclude=["method:DELETE"], limit=1000)
+            query = query_of(by, START + 77, end, measures=ALL, exclude=["method:DELETE"], limit=1000)
             answer = answered(shared_store, query, application)
             rows = {row["key"][0]: row for row in answer["rows"]}
             assert {key: row["requests"] for key, row in rows.items()} == series_of(
@@ -200,7 +200,7 @@ def stored(shared_store, few):
 
 
 def few_answered(store, *arguments, **parameters):
-    return answered(store, asked(*arguments, **parameters), "few")
+    return answered(store, query_of(*arguments, **parameters), "few")
 
 
 def routes(answer):
@@ -250,7 +250,7 @@ def test_without_events_there_are_no_rows(stored):
 def test_search_finds_the_text_itself_in_small_and_capital_letters(shared_store, application, text):
     routes_ = ["/plain", f"/x{text}y", f"/x{text.upper()}y"]
     insert(shared_store, application, [Event(timestamp=START * 1_000_000, route=route) for route in routes_])
-    answer = answered(shared_store, asked("route,method", search=text), application)
+    answer = answered(shared_store, query_of("route,method", search=text), application)
     assert set(routes(answer)) == set(routes_[1:]) | ({"/plain"} if text.lower() in "/plain" else set())
     assert answer["total"]["requests"] == (3 if text.lower() in "/plain" else 2)
 
@@ -258,11 +258,14 @@ def test_search_finds_the_text_itself_in_small_and_capital_letters(shared_store,
 def test_percentiles_that_no_rollup_has_are_read_for_the_rows_of_the_page_alone(shared_store, application):
     events = random_events(24, 1500, START, END)
     insert(shared_store, application, events)
-    query = asked("route,method", measures="requests,p95Ms", limit=2, offset=1)
+    query = query_of("route,method", measures="requests,p95Ms", limit=2, offset=1)
     answer = check(shared_store, application, events, query)
     assert (len(answer["rows"]), answer["source"], answer["estimated"]) == (2, "events", True)
     answer = check(
-        shared_store, application, events, asked("source,version,status_code", measures="requests,errorRate,meanMs")
+        shared_store,
+        application,
+        events,
+        query_of("source,version,status_code", measures="requests,errorRate,meanMs"),
     )
     assert (answer["source"], answer["estimated"]) == ("rollup", False)
 
@@ -275,7 +278,7 @@ def test_hostile_keys_of_a_page_come_back_whole(shared_store, application):
     ]
     insert(shared_store, application, events)
     for by in ("route", "version", "route,version", "version,status_code,route"):
-        check(shared_store, application, events, asked(by, measures=ALL, limit=1000))
+        check(shared_store, application, events, query_of(by, measures=ALL, limit=1000))
 
 
 def test_one_more_group_than_can_be_held_is_a_400_that_says_what_helps(shared_store, application):
@@ -286,8 +289,8 @@ def test_one_more_group_than_can_be_held_is_a_400_that_says_what_helps(shared_st
         {"application": application, "start": START, "urls": MAX_GROUPS + 1},
     )
     with pytest.raises(BadRequest, match="more than 100,000 groups: add a filter or search"):
-        answered(shared_store, asked("url", end=START + 60, limit=1), application)
-    answer = answered(shared_store, asked("url", end=START + 60, limit=1, search="/1"), application)
+        answered(shared_store, query_of("url", end=START + 60, limit=1), application)
+    answer = answered(shared_store, query_of("url", end=START + 60, limit=1, search="/1"), application)
     assert answer["pagination"]["total"] == 11_112
 
 
@@ -296,8 +299,8 @@ def test_a_page_with_too_many_bytes_of_keys_is_a_400(shared_store, application):
     urls = [f"{long}{number}" for number in range(MAX_KEY_BYTES // 8000 + 1)]
     insert(shared_store, application, [Event(timestamp=START * 1_000_000, url=url) for url in urls])
     with pytest.raises(BadRequest, match="at most 4194304 are allowed: ask for a lower limit"):
-        answered(shared_store, asked("url", end=START + 60, limit=1000), application)
-    assert len(answered(shared_store, asked("url", end=START + 60, limit=500), application)["rows"]) == 500
+        answered(shared_store, query_of("url", end=START + 60, limit=1000), application)
+    assert len(answered(shared_store, query_of("url", end=START + 60, limit=500), application)["rows"]) == 500
 
 
 def test_a_row_may_have_every_measure():
@@ -324,7 +327,7 @@ def moved(shared_store):
     [("desc", ["/up", "/fresh", "/gone", "/down"]), ("asc", ["/down", "/gone", "/fresh", "/up"])],
 )
 def test_a_change_sorts_what_was_gained_and_lost_with_what_is_gone(moved, order, expected):
-    query = asked("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:requests", order=order)
+    query = query_of("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:requests", order=order)
     answer = answered(moved, query, "moved")
     assert routes(answer) == expected
     assert answer["pagination"]["total"] == 4
@@ -334,12 +337,12 @@ def test_a_change_sorts_what_was_gained_and_lost_with_what_is_gone(moved, order,
 
 def test_a_change_from_or_to_an_unknown_latency_is_last(moved):
     for order in ("asc", "desc"):
-        query = asked("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:meanMs", order=order)
+        query = query_of("route", START + DAY, START + 2 * DAY, compare="previous", sort="change:meanMs", order=order)
         assert set(routes(answered(moved, query, "moved"))[2:]) == {"/gone", "/fresh"}
 
 
 def test_a_comparison_adds_no_row_unless_the_change_sorts(moved):
-    query = asked("route", START + DAY, START + 2 * DAY, compare="previous", measures="requests,share,timeShare")
+    query = query_of("route", START + DAY, START + 2 * DAY, compare="previous", measures="requests,share,timeShare")
     answer = answered(moved, query, "moved")
     assert routes(answer) == ["/up", "/down", "/fresh"]
     assert answer["previous"] == {"start": START, "end": START + DAY, "total": {"requests": 13, "errors": 0}}
@@ -347,11 +350,11 @@ def test_a_comparison_adds_no_row_unless_the_change_sorts(moved):
 
 
 def test_buckets_of_a_sparkline_are_equal_parts_of_a_range_of_whole_units(moved):
-    answer = answered(moved, asked("route", START, START + DAY, series=24), "moved")
+    answer = answered(moved, query_of("route", START, START + DAY, series=24), "moved")
     assert answer["seriesStarts"] == [START + 3600 * hour for hour in range(24)]
-    answer = answered(moved, asked("route", START + 77, START + 77 + DAY, series=4), "moved")
+    answer = answered(moved, query_of("route", START + 77, START + 77 + DAY, series=4), "moved")
     assert answer["seriesStarts"] == [START + 77, *(START + 21_600 * n + 3600 for n in (1, 2, 3))]
-    answer = answered(moved, asked("route", START + 77, START + 79, series=4), "moved")
+    answer = answered(moved, query_of("route", START + 77, START + 79, series=4), "moved")
     assert answer["seriesStarts"] == [START + 77, START + 78, START + 78, START + 79]
 
 
@@ -374,11 +377,11 @@ def test_buckets_of_days_begin_at_midnight_of_the_zone(shared_store, application
 
 def test_first_and_last_seen_are_of_all_that_is_stored_and_sort(moved):
     named = {"measures": "firstSeen,lastSeen", "order": "desc", "sort": "firstSeen"}
-    query = asked("route", START + DAY, START + DAY + 7000, **named)
+    query = query_of("route", START + DAY, START + DAY + 7000, **named)
     rows = answered(moved, query, "moved", now=START + 3 * DAY + 5)["rows"]
     assert [row["key"][0] for row in rows] == ["/fresh", "/up", "/down"]
     assert [row["firstSeen"] for row in rows] == [iso(us * 10**6) for us in (START + DAY, START, START)]
     assert [row["lastSeen"] for row in rows] == [iso((START + DAY) * 10**6)] * 3
-    query = asked("url", START + DAY, START + DAY + 7000, **named)
+    query = query_of("url", START + DAY, START + DAY + 7000, **named)
     answer = answered(moved, query, "moved")
     assert (answer["seenPrecision"], answer["rows"][0]["firstSeen"]) == ("microsecond", iso((START + DAY) * 10**6))

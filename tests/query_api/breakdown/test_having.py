@@ -17,7 +17,7 @@ NOW = 1_413_295_200 + 30 * DAY + 1234
 
 
 @pytest.fixture
-def asked(shared_store, request):
+def consumers_having(shared_store, request):
     """Stores consumers' events, and answers about them: `asked(events, having, …)` is (the consumers, the answer)."""
 
     def ask(events, having, *more, start=NOW - DAY, end=NOW):
@@ -34,7 +34,7 @@ def at(consumer, *times_s, **fields):
     return [Event(timestamp=int(time_s * 1_000_000), consumer_id=consumer, **fields) for time_s in times_s]
 
 
-def test_new_consumers_have_no_request_before_the_range(asked):
+def test_new_consumers_have_no_request_before_the_range(consumers_having):
     start = NOW - DAY
     events = [
         *at("long ago", NOW - 29 * DAY, NOW - 5),
@@ -45,20 +45,20 @@ def test_new_consumers_have_no_request_before_the_range(asked):
         *at("gone", NOW - 20 * DAY),
         *at("to come", NOW + 5),
     ]
-    consumers, answer = asked(events, "new")
+    consumers, answer = consumers_having(events, "new")
     assert consumers == {"at the start", "later"}
     assert answer["total"] == {"requests": 3, "errors": 0}
     assert answer["pagination"]["total"] == 2
 
 
-def test_a_consumer_is_not_new_because_the_filters_leave_out_what_it_did_before(asked):
+def test_a_consumer_is_not_new_because_the_filters_leave_out_what_it_did_before(consumers_having):
     events = [
         *at("known", NOW - 3 * DAY, method="GET"),
         *at("known", NOW - 9, method="POST"),
         *at("new", NOW - 9, method="POST"),
     ]
-    assert asked(events, "new", ("include", "method:POST"))[0] == {"new"}
-    assert asked(events, "new", ("include", "method:GET"))[0] == set()
+    assert consumers_having(events, "new", ("include", "method:POST"))[0] == {"new"}
+    assert consumers_having(events, "new", ("include", "method:GET"))[0] == set()
 
 
 def every(interval_s, *, until, count=60):
@@ -83,17 +83,17 @@ def every(interval_s, *, until, count=60):
         *("one burst", "a week ago", "a gap of 18 h, 9 h"),
     ],
 )
-def test_silent_consumers_stopped_for_three_times_their_longest_gap_and_an_hour(asked, times, is_silent):
-    consumers, answer = asked(at("c", *times), "silent")
+def test_silent_consumers_stopped_for_three_times_their_longest_gap_and_an_hour(consumers_having, times, is_silent):
+    consumers, answer = consumers_having(at("c", *times), "silent")
     assert consumers == ({"c"} if is_silent else set())
     within = sum(time_s >= NOW - DAY for time_s in times) if is_silent else 0
     assert answer["total"] == {"requests": within, "errors": 0}
 
 
-def test_a_silent_consumer_is_a_row_without_requests_in_the_range(asked):
+def test_a_silent_consumer_is_a_row_without_requests_in_the_range(consumers_having):
     events = at("c", *every(600, until=3 * HOUR), response_us=5000)
     more = [("measures", "requests,errorRate,p95Ms,lastSeen,consumers"), ("compare", "previous"), ("series", "3")]
-    consumers, answer = asked(events, "silent", *more, start=NOW - 2 * HOUR)
+    consumers, answer = consumers_having(events, "silent", *more, start=NOW - 2 * HOUR)
     assert consumers == {"c"}
     (row,) = answer["rows"]
     before = sum(NOW - 4 * HOUR <= e.timestamp // 10**6 < NOW - 2 * HOUR for e in events)
@@ -103,16 +103,16 @@ def test_a_silent_consumer_is_a_row_without_requests_in_the_range(asked):
     assert row["lastSeen"].startswith("2014-11-13T")
 
 
-def test_silence_is_judged_at_the_end_of_the_range_and_of_the_consumers_that_pass_filters(asked):
+def test_silence_is_judged_at_the_end_of_the_range_and_of_the_consumers_that_pass_filters(consumers_having):
     events = [*at("a", *every(600, until=3 * HOUR)), *at("b", *every(600, until=3 * HOUR)), *at("a", NOW - 5)]
-    assert asked(events, "silent", end=NOW - 1000)[0] == {"a", "b"}
-    assert asked(events, "silent")[0] == {"b"}
-    assert asked(events, "silent", ("exclude", "consumer_id:b"))[0] == set()
-    assert asked(events, "silent", ("search", "B"), end=NOW - 1000)[0] == {"b"}
+    assert consumers_having(events, "silent", end=NOW - 1000)[0] == {"a", "b"}
+    assert consumers_having(events, "silent")[0] == {"b"}
+    assert consumers_having(events, "silent", ("exclude", "consumer_id:b"))[0] == set()
+    assert consumers_having(events, "silent", ("search", "B"), end=NOW - 1000)[0] == {"b"}
 
 
 @pytest.mark.parametrize("start", [NOW - HOUR, NOW - DAY])
-def test_failing_consumers_fail_more_than_the_others(asked, start):
+def test_failing_consumers_fail_more_than_the_others(consumers_having, start):
     def consumer(name, requests, errors):
         statuses = [500] * errors + [200] * (requests - errors)
         return [e for n, status in enumerate(statuses) for e in at(name, NOW - 2 - n, status_code=status)]
@@ -122,14 +122,14 @@ def test_failing_consumers_fail_more_than_the_others(asked, start):
         *consumer("average", 100, 6),
     ]
     # All together: 24 of 641, which is 3.7 %.
-    consumers, answer = asked(events, "failing", start=start)
+    consumers, answer = consumers_having(events, "failing", start=start)
     assert consumers == {"failing"}
     assert answer["total"] == {"requests": 21, "errors": 3}
-    assert asked(events, "failing", ("search", "fail"), start=start)[0] == {"failing"}
-    assert asked(events, "failing", ("include", "status_code:500"), start=start)[0] == set()
+    assert consumers_having(events, "failing", ("search", "fail"), start=start)[0] == {"failing"}
+    assert consumers_having(events, "failing", ("include", "status_code:500"), start=start)[0] == set()
 
 
-def test_restricted_tables_agree_with_counting_on_random_data(asked):
+def test_restricted_tables_agree_with_counting_on_random_data(consumers_having):
     rng = random.Random(7)
     events = [
         event
@@ -139,6 +139,6 @@ def test_restricted_tables_agree_with_counting_on_random_data(asked):
     for start in (NOW - DAY, NOW - 3 * DAY - 77, NOW - 5000):
         within = {e.consumer_id for e in events if e.timestamp >= start * 10**6}
         known = {e.consumer_id for e in events if e.timestamp < start * 10**6}
-        consumers, answer = asked([*events, *at("x", start)], "new", start=start)
+        consumers, answer = consumers_having([*events, *at("x", start)], "new", start=start)
         assert consumers == within - known | {"x"}
         assert answer["pagination"]["total"] == len(consumers)

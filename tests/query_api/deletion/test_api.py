@@ -65,7 +65,9 @@ def counted(store, application="shop"):
     ]
     tables.append("sum(requests) / 4) FROM hourly_totals")
     where = "WHERE application = {a:String}"
-    return {int(store.query(f"SELECT toUInt64({each} {where}", {"a": application})[0][0]) for each in tables}
+    return {
+        int(store.query(f"SELECT toUInt64({selection} {where}", {"a": application})[0][0]) for selection in tables
+    }
 
 
 def weight(events):
@@ -102,7 +104,7 @@ async def test_after_deletions_rollups_agree_with_what_is_left_of_the_events(ser
     # What was once called was called.
     assert store.query("SELECT sum(requests) FROM counters") == before
     jobs = (await service.answer("/api/jobs?application=shop", "admin"))["jobs"]
-    assert [each["kind"] for each in jobs] == ["delete_consumer", "delete_range"]
+    assert [job["kind"] for job in jobs] == ["delete_consumer", "delete_range"]
 
 
 async def test_an_application_takes_its_events_along_where_asked(embedded_service):
@@ -135,8 +137,10 @@ ODD_CONSUMERS = (
 
 async def test_a_consumer_s_id_may_be_anything(embedded_service):
     store = embedded_service.accounts.store
-    insert_events(store, [Event(timestamp=START * 10**6, consumer_id=each) for each in (*ODD_CONSUMERS, "stays")])
-    in_path = [each for each in ODD_CONSUMERS if each not in (".", "..")]
+    insert_events(
+        store, [Event(timestamp=START * 10**6, consumer_id=consumer) for consumer in (*ODD_CONSUMERS, "stays")]
+    )
+    in_path = [consumer for consumer in ODD_CONSUMERS if consumer not in (".", "..")]
     for number, consumer in enumerate([*in_path[:4], "", "%2F"]):
         path = f"/api/applications/shop/consumers/{quote(consumer, safe='')}"
         response = await embedded_service.request("DELETE", URL(path, encoded=True))
@@ -232,7 +236,7 @@ def test_a_deletion_is_exact_while_events_of_its_hours_arrive(store):
 
 
 def test_rollups_that_a_start_in_between_made_wrong_are_found_and_made_again(embedded_store):
-    insert_events(embedded_store, [Event(timestamp=START * 10**6, consumer_id=each) for each in "aabb"])
+    insert_events(embedded_store, [Event(timestamp=START * 10**6, consumer_id=consumer) for consumer in "aabb"])
     embedded_store.command("INSERT INTO hourly_routes SELECT * FROM hourly_routes")
     assert counted(embedded_store) == {4, 8}
     carry_out(embedded_store, job_of(JobKind.delete_consumer, consumer_id="a"), no_wait)
@@ -284,7 +288,7 @@ def test_an_hour_of_which_a_new_retention_leaves_a_part_counts_what_is_left(stor
 
 async def test_runners_that_find_the_same_job_do_it_one_at_a_time(embedded_store):
     jobs = Jobs(embedded_store)
-    insert_events(embedded_store, [Event(timestamp=START * 10**6, consumer_id=each) for each in "ab"])
+    insert_events(embedded_store, [Event(timestamp=START * 10**6, consumer_id=consumer) for consumer in "ab"])
     jobs.add(job_of(JobKind.delete_consumer, consumer_id="a"))
     first, second = (Runner(jobs, NOW.timestamp, owner=owner) for owner in "xy")
     first._wait(0)
@@ -345,7 +349,7 @@ async def test_a_deletion_that_the_store_cannot_do_says_why_and_ends_when_it_can
         while not rewriting or rewriting[0]["error"] is None:
             await asyncio.sleep(0.05)
             rewriting = (await service.answer(f"/api/jobs/{job['id']}", "admin"))["job"]["rewriting"]
-        assert [(each["table"], each["partsLeft"] > 0) for each in rewriting] == [("events", True)]
+        assert [(table["table"], table["partsLeft"] > 0) for table in rewriting] == [("events", True)]
         assert rewriting[0]["error"] == "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"
         Runner(Jobs(embedded_store), NOW.timestamp, owner="x")._report()
         assert "rewrite events" in caplog.text
@@ -357,7 +361,7 @@ async def test_a_deletion_that_the_store_cannot_do_says_why_and_ends_when_it_can
 
 @pytest.mark.parametrize("kind", [JobKind.delete_consumer, JobKind.change_retention])
 async def test_a_job_whose_mutation_was_killed_is_begun_again(store, kind):
-    insert_events(store, [Event(timestamp=START * 1_000_000, consumer_id=each) for each in "ab"])
+    insert_events(store, [Event(timestamp=START * 1_000_000, consumer_id=consumer) for consumer in "ab"])
     # A mutation that cannot be done keeps those after it waiting, until an operator kills one too many.
     store.command("ALTER TABLE events UPDATE sample_weight = throwIf(1) WHERE 1", settings={"mutations_sync": 0})
 

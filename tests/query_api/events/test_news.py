@@ -45,8 +45,8 @@ def test_every_event_is_news_once_also_late_and_equal_ones(store):
     for part in range(10):
         arriving = events[part::10]
         insert_events(store, [*arriving, Event("other", START * 1_000_000)], f"part {part}")
-        found = reader.poll()
-        assert [position.timestamp_us for position, _ in found] == sorted(event.timestamp for event in arriving)
+        news = reader.poll()
+        assert [position.timestamp_us for position, _ in news] == sorted(event.timestamp for event in arriving)
         assert reader.poll() == []
     assert len(set(reader.positions)) == len(events) == reader.total
 
@@ -77,9 +77,9 @@ def test_of_too_large_events_as_many_are_read_as_fit(embedded_store):
     ]
     insert_events(embedded_store, events)
     reader = Reader(embedded_store, result_bytes=2_000_000)
-    found = urls(reader.poll())
-    assert found == [f"/{number}" for number in range(100 - len(found), 100)]
-    assert 5 < len(found) < 40
+    arrived = urls(reader.poll())
+    assert arrived == [f"/{number}" for number in range(100 - len(arrived), 100)]
+    assert 5 < len(arrived) < 40
     assert reader.total == 100
     assert reader.poll() == []
 
@@ -94,13 +94,13 @@ def test_an_event_that_a_replica_lacks_for_a_moment_is_news_once(embedded_store)
 
 def test_an_event_that_comes_between_the_statements_of_a_poll_is_news_once(embedded_store):
     insert_events(embedded_store, [Event(timestamp=START * 1_000_000 + number) for number in (1, 9)])
-    reader, asked = Reader(embedded_store), []
+    reader, statements = Reader(embedded_store), []
 
     def ask(statement):
-        if len(asked) == 1:
+        if len(statements) == 1:
             insert_events(embedded_store, [Event(timestamp=START * 1_000_000 + 5, url="/between")], "between")
-        asked.append(statement)
+        statements.append(statement)
         return embedded_store.ask(statement)
 
-    found = urls(reader.poll(ask)) + urls(reader.poll())
-    assert sorted(found) == ["/", "/", "/between"]
+    arrived = urls(reader.poll(ask)) + urls(reader.poll())
+    assert sorted(arrived) == ["/", "/", "/between"]

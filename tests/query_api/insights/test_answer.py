@@ -51,25 +51,25 @@ def busy_day():
 
 def test_a_busy_day(store):
     insert_events(store, busy_day())
-    found = insights(store)
-    assert found["overview"] == {
+    answer = insights(store)
+    assert answer["overview"] == {
         "totalRequests": 2301,
         "successRate": 99.7,
         "averageLatency": 172.4,
         "peakRequests": 1394,
     }
-    assert {name: trend["trend"] for name, trend in found["trends"].items()} == {
+    assert {name: trend["trend"] for name, trend in answer["trends"].items()} == {
         "requestsPerHour": "increasing",
         "latency": "increasing",
         "errorsPerHour": "increasing",
     }
-    assert found["trends"]["requestsPerHour"] == {
+    assert answer["trends"]["requestsPerHour"] == {
         "trend": "increasing",
         "changePercent": 55.7,
         "firstHalf": 75.0,
         "secondHalf": 116.8,
     }
-    assert found["bottlenecks"] == [
+    assert answer["bottlenecks"] == [
         {
             "type": "high_latency",
             "endpoint": "/slow",
@@ -89,22 +89,22 @@ def test_a_busy_day(store):
             "recommendation": "Investigate and fix errors in this endpoint",
         },
     ]
-    assert found["alerts"] == []
-    assert found["costs"]["current"] == {"requests": 2.301, "data": 1.0, "total": 3.301}
-    assert found["costs"]["savings"] == {"failedRequests": 0.006, "cacheableRequests": 2.1}
-    assert found["capacity"]["utilization"]["requestsPerDay"] == 76.7
-    assert found["capacity"]["projectedUtilization"]["requestsPerDay"] == 119.4
-    caching = found["optimization"]["caching"]
+    assert answer["alerts"] == []
+    assert answer["costs"]["current"] == {"requests": 2.301, "data": 1.0, "total": 3.301}
+    assert answer["costs"]["savings"] == {"failedRequests": 0.006, "cacheableRequests": 2.1}
+    assert answer["capacity"]["utilization"]["requestsPerDay"] == 76.7
+    assert answer["capacity"]["projectedUtilization"]["requestsPerDay"] == 119.4
+    caching = answer["optimization"]["caching"]
     assert [(row["endpoint"], row["requests"], row["timePercentage"]) for row in caching] == [
         ("/slow", 300, 68.1),
         ("/fast", 1800, 9.1),
     ]
     batching = [
         (row["keyId"], row["endpoint"], row["requests"], row["requestsPerActiveMinute"])
-        for row in found["optimization"]["batching"]
+        for row in answer["optimization"]["batching"]
     ]
     assert batching == [("a", "/fast", 1800, 900.0), ("b", "/slow", 400, 400.0), ("b", "/broken", 94, 94.0)]
-    assert found["optimization"]["rateLimiting"] == [
+    assert answer["optimization"]["rateLimiting"] == [
         {
             "limit": "requestsPerMinute",
             "configured": 20,
@@ -112,7 +112,7 @@ def test_a_busy_day(store):
             "recommendation": "Spread requests more evenly, or raise the limit",
         }
     ]
-    assert [(row["type"], row["priority"]) for row in found["recommendations"]] == [
+    assert [(row["type"], row["priority"]) for row in answer["recommendations"]] == [
         ("rate_limit_projected", "medium"),
         ("errors_increasing", "medium"),
         ("latency_increasing", "medium"),
@@ -124,32 +124,32 @@ def test_a_busy_day(store):
 
 def test_alerts_lead_the_recommendations(embedded_store):
     insert_events(embedded_store, [at(NOW - 5, status_code=500, response_us=2_000_000, sample_weight=4000)])
-    found = insights(embedded_store)
-    assert [row["type"] for row in found["alerts"]] == ["rate_limit_approaching", "error_rate_high", "latency_high"]
-    assert [row["action"] for row in found["recommendations"][:3]] == [
+    answer = insights(embedded_store)
+    assert [row["type"] for row in answer["alerts"]] == ["rate_limit_approaching", "error_rate_high", "latency_high"]
+    assert [row["action"] for row in answer["recommendations"][:3]] == [
         "upgrade_plan",
         "investigate_errors",
         "optimize_requests",
     ]
-    assert found["bottlenecks"][-1]["type"] == "rate_limit_approaching"
+    assert answer["bottlenecks"][-1]["type"] == "rate_limit_approaching"
 
 
 def test_without_events_there_is_nothing_to_do(embedded_store):
     for parameters in [(), (("timeframe", "all"),), (("method", "GET"),)]:
-        found = insights(embedded_store, *parameters)
-        assert found["bottlenecks"] == found["alerts"] == found["recommendations"] == []
-        assert set(found["optimization"]) == {"caching", "batching", "rateLimiting"}
-        assert not any(found["optimization"].values())
-        assert {trend["trend"] for trend in found["trends"].values()} == {"stable"}
-        assert set(found["costs"]["projected"].values()) == {0}
+        answer = insights(embedded_store, *parameters)
+        assert answer["bottlenecks"] == answer["alerts"] == answer["recommendations"] == []
+        assert set(answer["optimization"]) == {"caching", "batching", "rateLimiting"}
+        assert not any(answer["optimization"].values())
+        assert {trend["trend"] for trend in answer["trends"].values()} == {"stable"}
+        assert set(answer["costs"]["projected"].values()) == {0}
 
 
 def test_filters_hold_for_every_part(embedded_store):
     insert_events(embedded_store, busy_day())
-    found = insights(embedded_store, ("consumer_id", "b"))
-    assert found["overview"]["totalRequests"] == 494
-    assert [row["endpoint"] for row in found["optimization"]["caching"]] == ["/slow"]
-    assert {row["keyId"] for row in found["optimization"]["batching"]} == {"b"}
+    answer = insights(embedded_store, ("consumer_id", "b"))
+    assert answer["overview"]["totalRequests"] == 494
+    assert [row["endpoint"] for row in answer["optimization"]["caching"]] == ["/slow"]
+    assert {row["keyId"] for row in answer["optimization"]["batching"]} == {"b"}
     assert insights(embedded_store, ("method", "POST"))["optimization"]["caching"] == []
     assert (
         insights(embedded_store, ("method", "GET"), ("method", "POST"))["optimization"]["caching"][0]["requests"]
@@ -165,8 +165,8 @@ def test_slow_and_failing_endpoints_are_found_among_thousands(embedded_store):
     insert_events(
         embedded_store, rare + [at(NOW - 9, route=f"/{i}", response_us=10, sample_weight=9) for i in range(3000)]
     )
-    found = insights(embedded_store, application=replace(SHOP, limits=RequestLimits()))
-    assert [row["endpoint"] for row in found["bottlenecks"]] == ["/slow", "/failing"]
+    answer = insights(embedded_store, application=replace(SHOP, limits=RequestLimits()))
+    assert [row["endpoint"] for row in answer["bottlenecks"]] == ["/slow", "/failing"]
 
 
 def test_what_matched_no_route_is_no_bottleneck_and_no_candidate(embedded_store):
@@ -174,21 +174,23 @@ def test_what_matched_no_route_is_no_bottleneck_and_no_candidate(embedded_store)
     slow = [at(NOW - 9, route=name, response_us=10**6, sample_weight=50, consumer_id="a") for name in names]
     failing = [at(NOW - 9, route=name, status_code=500, sample_weight=10, consumer_id="a") for name in names]
     insert_events(embedded_store, slow + failing)
-    found = insights(embedded_store, application=replace(SHOP, limits=RequestLimits()))
-    assert [(row["type"], row["endpoint"]) for row in found["bottlenecks"]] == [
+    answer = insights(embedded_store, application=replace(SHOP, limits=RequestLimits()))
+    assert [(row["type"], row["endpoint"]) for row in answer["bottlenecks"]] == [
         ("high_latency", "/real"),
         ("high_error_rate", "/real"),
     ]
-    assert {row["endpoint"] for rows in found["optimization"].values() for row in rows} <= {"/real"}
-    assert [row["endpoint"] for row in found["optimization"]["batching"]] == ["/real"]
+    assert {row["endpoint"] for rows in answer["optimization"].values() for row in rows} <= {"/real"}
+    assert [row["endpoint"] for row in answer["optimization"]["batching"]] == ["/real"]
 
 
 def test_lists_are_bounded_with_the_worst_first(embedded_store):
     events = [at(NOW - 9, route=f"/{i:03}", response_us=10**6 + i * 1000, status_code=500) for i in range(80)]
     events += [at(NOW - 9, route=f"/{i:03}", response_us=10**6 + i * 1000, sample_weight=1 + i) for i in range(80)]
     insert_events(embedded_store, events)
-    found = insights(embedded_store)["bottlenecks"]
-    slow, failing = ([row for row in found if row["type"] == name] for name in ("high_latency", "high_error_rate"))
+    bottlenecks = insights(embedded_store)["bottlenecks"]
+    slow, failing = (
+        [row for row in bottlenecks if row["type"] == name] for name in ("high_latency", "high_error_rate")
+    )
     assert [row["endpoint"] for row in slow] == [f"/{i:03}" for i in range(79, 69, -1)]
     assert [row["endpoint"] for row in failing] == [f"/{i:03}" for i in range(10)]
 
@@ -204,20 +206,20 @@ def test_requests_without_a_time_are_no_slow_ones(embedded_store):
         for route in ("/a", "/b")
     ]
     insert_events(embedded_store, untimed, token="untimed")
-    found = insights(embedded_store)
-    assert found["overview"]["averageLatency"] == before["overview"]["averageLatency"] == 600.0
-    assert found["trends"]["latency"] == before["trends"]["latency"]
-    assert found["capacity"]["current"]["latency"] == found["capacity"]["projected"]["latency"] == 600.0
-    assert [row["endpoint"] for row in found["bottlenecks"] if row["type"] == "high_latency"] == ["/a"]
-    assert [row["timePercentage"] for row in found["optimization"]["caching"]] == [100.0]
+    answer = insights(embedded_store)
+    assert answer["overview"]["averageLatency"] == before["overview"]["averageLatency"] == 600.0
+    assert answer["trends"]["latency"] == before["trends"]["latency"]
+    assert answer["capacity"]["current"]["latency"] == answer["capacity"]["projected"]["latency"] == 600.0
+    assert [row["endpoint"] for row in answer["bottlenecks"] if row["type"] == "high_latency"] == ["/a"]
+    assert [row["timePercentage"] for row in answer["optimization"]["caching"]] == [100.0]
 
 
 def test_both_halves_are_the_whole(embedded_store):
     insert_events(embedded_store, random_events(5, 500, START, NOW))
-    found = insights(embedded_store, ("start", str(START)), ("end", str(NOW)))
-    requests = found["trends"]["requestsPerHour"]
+    answer = insights(embedded_store, ("start", str(START)), ("end", str(NOW)))
+    requests = answer["trends"]["requestsPerHour"]
     assert (requests["firstHalf"] + requests["secondHalf"]) * 12 == pytest.approx(
-        found["overview"]["totalRequests"], abs=2
+        answer["overview"]["totalRequests"], abs=2
     )
 
 
@@ -242,5 +244,5 @@ def test_prices_that_are_none_are_refused(name, price):
 def test_batching_is_looked_for_in_the_last_day_among_the_busiest(embedded_store):
     busiest = [at(NOW - 9, consumer_id=f"c{i:03}", sample_weight=1000 + i) for i in range(120)]
     insert_events(embedded_store, [*busiest, at(NOW - 3 * DAY, consumer_id="former", sample_weight=5000)])
-    found = insights(embedded_store, ("timeframe", "7d"))["optimization"]["batching"]
-    assert [row["keyId"] for row in found] == [f"c{i:03}" for i in range(119, 109, -1)]
+    batching = insights(embedded_store, ("timeframe", "7d"))["optimization"]["batching"]
+    assert [row["keyId"] for row in batching] == [f"c{i:03}" for i in range(119, 109, -1)]

@@ -38,25 +38,25 @@ def trend(first, second):
     ],
 )
 def test_a_change_of_more_than_a_tenth_is_a_trend(first, second, name, percent):
-    found = trend(first, second).as_json()
-    assert (found["trend"], found["changePercent"]) == (name, percent)
+    forecast = trend(first, second).as_json()
+    assert (forecast["trend"], forecast["changePercent"]) == (name, percent)
 
 
 def test_figures_of_halves_are_by_the_hour_and_in_milliseconds():
-    found = trends(halves(Measures(1200, 12, 9 * 50_000, timed=9), Measures(2400, 0, 2400 * 25_000, timed=2400)))
-    assert found["requests"].as_json() == {
+    forecasts = trends(halves(Measures(1200, 12, 9 * 50_000, timed=9), Measures(2400, 0, 2400 * 25_000, timed=2400)))
+    assert forecasts["requests"].as_json() == {
         "trend": "increasing",
         "changePercent": 100.0,
         "firstHalf": 100.0,
         "secondHalf": 200.0,
     }
-    assert found["latency"].as_json() == {
+    assert forecasts["latency"].as_json() == {
         "trend": "decreasing",
         "changePercent": -50.0,
         "firstHalf": 50.0,
         "secondHalf": 25.0,
     }
-    assert (found["errors"].first, found["errors"].second) == (1, 0)
+    assert (forecasts["errors"].first, forecasts["errors"].second) == (1, 0)
 
 
 def test_a_half_that_is_a_second_longer_makes_no_trend():
@@ -65,8 +65,8 @@ def test_a_half_that_is_a_second_longer_makes_no_trend():
 
 def test_the_costs_of_a_sample():
     half = Measures(requests=7710, errors=170, bytes=62_500_000)
-    found = costs(half.plus(half), halves(half, half), SEED_PRICES, cacheable=8500)
-    assert found == {
+    answer = costs(half.plus(half), halves(half, half), SEED_PRICES, cacheable=8500)
+    assert answer == {
         "prices": {"perRequest": 0.001, "perByte": 0.000001},
         "current": {"requests": 15.42, "data": 125.0, "total": 140.42},
         "projected": {
@@ -84,8 +84,8 @@ def test_the_costs_of_a_sample():
     [(1, 1500, 50.0), (60, 1500, 50.0), (120, 4000, 100.0), (120, 2250, 50.0), (1, 9000, 100.0), (1, 0, -100.0)],
 )
 def test_growth_between_halves_is_a_months_unless_they_are_longer(days, second, percent):
-    found = costs(Measures(1000 + second), halves(Measures(1000), Measures(second), days * DAY), SEED_PRICES, 0)
-    projected = found["projected"]
+    answer = costs(Measures(1000 + second), halves(Measures(1000), Measures(second), days * DAY), SEED_PRICES, 0)
+    projected = answer["projected"]
     assert projected["monthlyGrowthPercent"] == percent
     monthly = (1000 + second) * 0.001 * 30 / days
     growth = 1 + percent / 100
@@ -99,8 +99,8 @@ def test_what_is_shown_adds_up():
 
 
 def test_nothing_costs_nothing_and_needs_nothing():
-    found = costs(Measures(), halves(Measures(), Measures(), 0), SEED_PRICES, 0)
-    assert set(found["current"].values()) | set(found["projected"].values()) == {0}
+    answer = costs(Measures(), halves(Measures(), Measures(), 0), SEED_PRICES, 0)
+    assert set(answer["current"].values()) | set(answer["projected"].values()) == {0}
     assert capacity(Measures(), trends(halves(Measures(), Measures())))["projected"] == {
         "requests": 0,
         "latency": 0,
@@ -110,13 +110,13 @@ def test_nothing_costs_nothing_and_needs_nothing():
 
 def test_capacity_is_the_next_window_if_the_trends_go_on():
     first, second = Measures(1000, 10, 500 * 100_000, timed=500), Measures(1500, 10, 750 * 105_000, timed=750)
-    found = trends(halves(first, second))
-    assert capacity(first.plus(second), found) == {
+    forecasts = trends(halves(first, second))
+    assert capacity(first.plus(second), forecasts) == {
         "current": {"requests": 2500, "latency": 103.0, "errors": 20},
         "projected": {"requests": 3750, "latency": 103.0, "errors": 20},
     }
     used = {"requestsPerMinute": None, "requestsPerHour": 64.25, "requestsPerDay": 154.2}
-    assert projected_utilization(used, found["requests"]) == {
+    assert projected_utilization(used, forecasts["requests"]) == {
         "requestsPerMinute": None,
         "requestsPerHour": 96.38,
         "requestsPerDay": 231.3,
@@ -127,6 +127,6 @@ def test_capacity_is_the_next_window_if_the_trends_go_on():
 def test_any_two_halves_have_finite_figures(first, second, first_bytes, second_bytes, span_s):
     pair = halves(Measures(first, bytes=first_bytes), Measures(second, bytes=second_bytes), span_s)
     total = pair.first.plus(pair.second)
-    found = costs(total, pair, SEED_PRICES, first)
-    assert all(each >= 0 for each in (*found["current"].values(), found["projected"]["nextYear"]))
+    answer = costs(total, pair, SEED_PRICES, first)
+    assert all(cost >= 0 for cost in (*answer["current"].values(), answer["projected"]["nextYear"]))
     assert capacity(total, trends(pair))["projected"]["requests"] >= 0

@@ -115,7 +115,7 @@ async def test_the_last_lasting_admin_key_cannot_be_revoked(embedded_service):
 async def test_two_admin_keys_revoked_at_once_leave_one(service):
     second = await made(service, "/api/keys", kind="admin")
     ids = [k.id for k in service.accounts.keys(service.organization_id) if k.application_id is None]
-    answers = await asyncio.gather(*(service.request("DELETE", f"/api/keys/{each}") for each in ids))
+    answers = await asyncio.gather(*(service.request("DELETE", f"/api/keys/{key_id}") for key_id in ids))
     statuses = sorted(answer.status for answer in answers)
     assert statuses in ([204, 401], [204, 409])
     assert second["secret"]
@@ -291,7 +291,7 @@ async def test_no_cache_keeps_an_answer(embedded_service, path):
 
 
 @pytest.mark.parametrize(
-    "header", [{"Content-Encoding": each} for each in ("gzip", "zstd", "br", "deflate", "x", "identity, gzip")]
+    "header", [{"Content-Encoding": coding} for coding in ("gzip", "zstd", "br", "deflate", "x", "identity, gzip")]
 )
 async def test_encoded_body_is_refused_unread_whoever_sends_it(embedded_service, header):
     for key in ("admin", None):

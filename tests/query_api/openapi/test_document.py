@@ -84,7 +84,7 @@ def test_the_collectors_paths_have_its_own_address(document):
 def test_an_event_has_the_fields_that_the_collector_reads_and_needs_the_same(document):
     event = document["components"]["schemas"]["Event"]
     assert set(event["properties"]) == set(JSONEvent.__struct_fields__)
-    required = [each.name for each in msgspec.structs.fields(JSONEvent) if each.required]
+    required = [field.name for field in msgspec.structs.fields(JSONEvent) if field.required]
     assert sorted(event["required"]) == sorted(required)
 
 
@@ -99,14 +99,14 @@ def test_every_example_is_of_its_schema(document):
     checked = 0
     for _, _, operation, shared in operations(document):
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
-        for body in (resolved(document, each) for each in bodies):
+        for body in (resolved(document, reference) for reference in bodies):
             for content in body.get("content", {}).values():
-                examples = [each["value"] for each in content.get("examples", {}).values()]
+                examples = [example["value"] for example in content.get("examples", {}).values()]
                 examples += [content["example"]] if "example" in content else []
                 for example in examples:
                     validator(document, content["schema"]).validate(example)
                     checked += 1
-        for parameter in (resolved(document, each) for each in (*shared, *operation.get("parameters", []))):
+        for parameter in (resolved(document, reference) for reference in (*shared, *operation.get("parameters", []))):
             validator(document, parameter["schema"]).validate(parameter["example"])
             checked += 1
     assert checked > 50
@@ -114,14 +114,14 @@ def test_every_example_is_of_its_schema(document):
 
 def test_the_parser_knows_the_documented_parameters_and_no_others(document):
     described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
-    names = {resolved(document, each)["name"] for each in described}
+    names = {resolved(document, parameter)["name"] for parameter in described}
     assert names == {*PARAMETERS, "application"}
 
 
 def documented_values(document):
     """Every value that the document says each parameter may have, and every bound."""
     described = document["paths"]["/1/timeseries/{start}/{end}/"]["get"]["parameters"]
-    for parameter in (resolved(document, each) for each in described):
+    for parameter in (resolved(document, reference) for reference in described):
         for schema in parameter["schema"].get("oneOf", [parameter["schema"]]):
             bounds = [schema[name] for name in ("minimum", "maximum") if name in schema]
             values = schema.get("enum") or bounds or parameter["example"]
@@ -142,22 +142,26 @@ async def test_every_documented_value_is_accepted_and_its_answer_of_its_schema(d
 def requests_of(document, ids):
     """Every documented operation with its example body: first what deletes nothing, the application last."""
 
-    def order(each):
-        return each[1] == "delete", "applications" in each[0], each[0] == "/api/applications/{id}"
+    def order(operation):
+        return operation[1] == "delete", "applications" in operation[0], operation[0] == "/api/applications/{id}"
 
-    own = (each for each in operations(document) if each[0] not in COLLECTOR_PATHS)
+    own = (operation for operation in operations(document) if operation[0] not in COLLECTOR_PATHS)
     for path, method, operation, _ in sorted(own, key=order):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
         if path == "/api/applications" and body:
             body = {**body, "id": "another"}
-        kind = next((each for each in ids if f"/{each}s/" in path), "application")
+        kind = next((name for name in ids if f"/{name}s/" in path), "application")
         yield method.upper(), path.format(start=0, end=10, consumer="acme", id=ids[kind]), operation, body
 
 
 def needed(document, operation):
     """The query parameters that an operation cannot do without."""
-    described = [resolved(document, each) for each in operation.get("parameters", [])]
-    return {each["name"]: each["example"] for each in described if each["in"] == "query" and each.get("required")}
+    described = [resolved(document, parameter) for parameter in operation.get("parameters", [])]
+    return {
+        parameter["name"]: parameter["example"]
+        for parameter in described
+        if parameter["in"] == "query" and parameter.get("required")
+    }
 
 
 async def test_every_operation_answers_as_documented(document, embedded_service):
@@ -206,19 +210,23 @@ async def test_analytics_endpoints_take_what_is_documented_and_answer_as_documen
     ]
     insert_events(embedded_service.accounts.store, events)
     operation = document["paths"][path]["get"]
-    described = [resolved(document, each) for each in operation["parameters"]]
-    assert {each["name"] for each in described} == {*names, "application"}
+    described = [resolved(document, parameter) for parameter in operation["parameters"]]
+    assert {parameter["name"] for parameter in described} == {*names, "application"}
     schema = validator(document, operation["responses"]["200"]["content"]["application/json"]["schema"])
     always = needed(document, operation)
-    asked = [{}]
-    for each in described:
-        if each["name"] not in ("application", "end"):
-            shape, example = each["schema"], each["example"]
-            bounds = [shape[name] for name in ("minimum", "maximum") if name in shape and each["name"] != "start"]
+    queries = [{}]
+    for parameter in described:
+        if parameter["name"] not in ("application", "end"):
+            shape, example = parameter["schema"], parameter["example"]
+            bounds = [
+                shape[name] for name in ("minimum", "maximum") if name in shape and parameter["name"] != "start"
+            ]
             values = shape.get("enum") or bounds or (example if isinstance(example, list) else [example])
-            asked += [{each["name"]: value, **COMPANIONS.get((path, each["name"]), {})} for value in values]
-    asked.append({"start": now - 99, "end": now + 1})
-    for params in asked:
+            queries += [
+                {parameter["name"]: value, **COMPANIONS.get((path, parameter["name"]), {})} for value in values
+            ]
+    queries.append({"start": now - 99, "end": now + 1})
+    for params in queries:
         texts = {name: str(value) for name, value in {**always, **params}.items()}
         response = await embedded_service.get(path, params=texts)
         assert response.status == 200, (params, await response.text())

@@ -162,9 +162,9 @@ def meant(case, services):
 def whole(value):
     """Write whole numbers without a fraction: JSON Schema takes 5.0 for one, and the services do not."""
     if isinstance(value, dict):
-        return {name: whole(each) for name, each in value.items()}
+        return {name: whole(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [whole(each) for each in value]
+        return [whole(member) for member in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

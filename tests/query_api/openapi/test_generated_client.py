@@ -74,13 +74,13 @@ def test_rejected_events_are_read_one_by_one(generated):
         "details": [{"index": 0, "field": "url", "message": "this field is required"}],
     }
     error = models.Error.from_dict(body)
-    assert [(each.index, each.field) for each in error.details] == [(0, "url")]
+    assert [(detail.index, detail.field) for detail in error.details] == [(0, "url")]
     assert error.to_dict() == body
 
 
 def test_every_module_of_the_client_can_be_imported(generated):
     module, _ = generated
-    names = [each.name for each in pkgutil.walk_packages(module.__path__, f"{PACKAGE}.")]
+    names = [module_info.name for module_info in pkgutil.walk_packages(module.__path__, f"{PACKAGE}.")]
     assert len(names) > 100
     for name in names:
         importlib.import_module(name)

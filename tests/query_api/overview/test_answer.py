@@ -69,10 +69,10 @@ async def test_every_documented_field_is_there_with_its_type(march):
     plan = {"name": "Pro", "maxBuckets": 25, "maxRetentionDays": 365, "maxApiCalls": 1_000_000}
     await patched(march, plan=plan)
     answer = await march.answer(OVERVIEW, "admin")
-    found = shape(answer)
+    shapes = shape(answer)
     # No alert was triggered yet.
-    assert found.pop(".overview.recentActivity.lastAlertTriggered") == "null"
-    assert found == {p: kind for p, kind in shape(SEED).items() if not p.endswith("lastAlertTriggered")}
+    assert shapes.pop(".overview.recentActivity.lastAlertTriggered") == "null"
+    assert shapes == {p: kind for p, kind in shape(SEED).items() if not p.endswith("lastAlertTriggered")}
     assert answer["overview"]["plan"] == plan
     assert re.fullmatch("[0-9a-f]{24}", answer["overview"]["organization"]["_id"])
 
@@ -111,14 +111,14 @@ async def test_everything_counts_weights_and_no_other_organization(march_both_wa
         ],
     )
     await patched(march_both_ways, plan={"name": "Tiny", "maxApiCalls": 1000})
-    found = await overview(march_both_ways)
-    assert found["totals"] == {"buckets": 1, "dataSources": 3, "dataPoints": 31, "alertRules": 0, "apiKeys": 3}
-    usage = found["usage"]
+    answer = await overview(march_both_ways)
+    assert answer["totals"] == {"buckets": 1, "dataSources": 3, "dataPoints": 31, "alertRules": 0, "apiKeys": 3}
+    usage = answer["usage"]
     assert (usage["apiCallsThisMonth"], usage["apiCallsLimit"], usage["apiCallsPercentage"]) == (24, 1000, 2.4)
-    assert found["recentActivity"]["lastDataIngestion"] == iso(NOW - 1)
-    assert found["recentActivity"]["dataPointsLast24h"] == 3
+    assert answer["recentActivity"]["lastDataIngestion"] == iso(NOW - 1)
+    assert answer["recentActivity"]["dataPointsLast24h"] == 3
     everything = await march_both_ways.answer("/1/timeseries/0/9999999999/")
-    assert everything["groups"] == {"shop": [[0, found["totals"]["dataPoints"]]]}
+    assert everything["groups"] == {"shop": [[0, answer["totals"]["dataPoints"]]]}
 
 
 async def test_what_is_stored_and_the_last_day_are_what_counting_finds_at_any_second(embedded_store):
@@ -127,12 +127,12 @@ async def test_what_is_stored_and_the_last_day_are_what_counting_finds_at_any_se
     insert_events(embedded_store, events)
     ours = [event for event in events if event.application == "shop"]
     async with running_query_service(embedded_store, clock=lambda: now) as service:
-        found = await overview(service)
+        answer = await overview(service)
         listed = await service.answer("/api/buckets", "admin")
         everything = await service.answer("/1/timeseries/0/9999999999/")
-    assert found["totals"]["dataPoints"] == listed["buckets"][0]["dataPoints"] == weight(ours)
+    assert answer["totals"]["dataPoints"] == listed["buckets"][0]["dataPoints"] == weight(ours)
     assert everything["groups"]["shop"] == [[0, weight(ours)]]
-    assert found["recentActivity"]["dataPointsLast24h"] == weight(chosen_events(ours, "shop", now - DAY, now))
+    assert answer["recentActivity"]["dataPointsLast24h"] == weight(chosen_events(ours, "shop", now - DAY, now))
 
 
 async def test_the_month_and_the_sources_survive_retention_deletion_and_the_bucket(march):

@@ -100,7 +100,7 @@ def test_the_grain_is_the_coarsest_that_no_bucket_cuts(zone, grain):
     start = int(datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp())
     calendar = Calendar("day", zone)
     assert calendar.grain(start, start + 365 * DAY) == grain
-    assert all(each % grain.seconds == 0 for each in calendar.starts(start, start + 365 * DAY))
+    assert all(bucket % grain.seconds == 0 for bucket in calendar.starts(start, start + 365 * DAY))
 
 
 def test_lateness_of_moved_buckets_shows_in_the_grain():
@@ -129,12 +129,12 @@ def test_the_engine_finds_the_buckets_that_the_calendar_has(store):
             calendar = Calendar(unit, zone).moved(rng.choice([0, 0, 604_800, 12_345]))
             edges = [change + d for change in calendar.offsets(start, end).changes for d in (-3601, -1, 0, 1, 3599)]
             drawn = [rng.randrange(start, end) for _ in range(50)]
-            asked = [t for t in (start, end - 1, *drawn, *(e - calendar.shift_s for e in edges)) if start <= t < end]
+            times = [t for t in (start, end - 1, *drawn, *(e - calendar.shift_s for e in edges)) if start <= t < end]
             column = bucket_of_rows(calendar, Plan(start, end)).of_events
             times_sql = "SELECT fromUnixTimestamp64Micro(arrayJoin({times:Array(Int64)})) AS timestamp"
             ((got,),) = store.query(
                 f"SELECT groupArray({column}) FROM ({times_sql})",
-                {"times": [t * 1_000_000 + 999_999 for t in asked], **bucket_parameters(calendar, start, end)},
+                {"times": [t * 1_000_000 + 999_999 for t in times], **bucket_parameters(calendar, start, end)},
             )
-            assert got == [calendar.index(t) for t in asked], (zone, unit)
-            assert list(map(time_of_bucket(calendar), got)) == [calendar.floor(t) for t in asked]
+            assert got == [calendar.index(t) for t in times], (zone, unit)
+            assert list(map(time_of_bucket(calendar), got)) == [calendar.floor(t) for t in times]

@@ -165,11 +165,11 @@ def test_ranges_of_many_senders_add_up_to_what_happened(reports):
         sender.capture(1)
         reports.add(start + 99 * MINUTE, *sender.send(sender.queue))
     for first, last in [(0, 99), (0, 50), (50, 99), (10, 11), (33, 78)]:
-        found = reports.ask(start + first * MINUTE, start + last * MINUTE)
-        expected = {key: sum(each[key] for each in truth[first:last]) for key in ("stored", "lost")}
-        assert found["stored"] == expected["stored"]
-        assert sum(found["lost"].values()) == expected["lost"]
-        assert found["captured"] == found["stored"] + expected["lost"]
+        answer = reports.ask(start + first * MINUTE, start + last * MINUTE)
+        expected = {key: sum(minute_truth[key] for minute_truth in truth[first:last]) for key in ("stored", "lost")}
+        assert answer["stored"] == expected["stored"]
+        assert sum(answer["lost"].values()) == expected["lost"]
+        assert answer["captured"] == answer["stored"] + expected["lost"]
 
 
 async def test_timeseries_says_it_when_asked(embedded_service):
@@ -181,8 +181,8 @@ async def test_timeseries_says_it_when_asked(embedded_service):
     path = f"/1/timeseries/{NOW - 3600}/{NOW}/"
     assert "completeness" not in await embedded_service.answer(path)
     assert "completeness" not in await embedded_service.answer(f"{path}?completeness=0")
-    asked = await embedded_service.answer(f"{path}?completeness=1&group=url&include=status_code:200")
-    assert asked["completeness"] == {
+    answer = await embedded_service.answer(f"{path}?completeness=1&group=url&include=status_code:200")
+    assert answer["completeness"] == {
         "captured": 12, "stored": 10, "pending": 0, "lost": {"buffer_full": 2}, "share": 0.833333, "senders": 1,
     }  # fmt: skip
 
@@ -194,5 +194,5 @@ async def test_usage_says_it_when_asked(embedded_service):
     Reports(embedded_service.accounts.store).add(NOW - 60, *sender.send(10))
     path = f"/v1/developer/usage?start={NOW - 3600}&end={NOW}"
     assert "completeness" not in await embedded_service.answer(path)
-    asked = await embedded_service.answer(f"{path}&completeness=1&method=GET")
-    assert (asked["completeness"]["captured"], asked["completeness"]["stored"]) == (12, 10)
+    answer = await embedded_service.answer(f"{path}&completeness=1&method=GET")
+    assert (answer["completeness"]["captured"], answer["completeness"]["stored"]) == (12, 10)

@@ -38,8 +38,8 @@ def test_rounding(numerator, denominator, digits, expected):
 @given(st.integers(-(10**18), 10**18), st.integers(1, 10**12), st.integers(0, 3))
 def test_a_half_goes_up_and_nothing_else_moves_by_more_than_a_half(numerator, denominator, digits):
     exact = Fraction(numerator, denominator) * 10**digits
-    found = scaled(numerator, denominator, 10**digits)
-    assert -Fraction(1, 2) <= exact - found < Fraction(1, 2)
+    value = scaled(numerator, denominator, 10**digits)
+    assert -Fraction(1, 2) <= exact - value < Fraction(1, 2)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**12), st.integers(0, 3))
@@ -99,4 +99,4 @@ def test_every_status_from_400_on_has_one_documented_type():
     for status in range(400, 1000):
         assert error_type(status).name == type_of(status)
         assert error_type(status) in ERROR_TYPES
-    assert len({each.name for each in ERROR_TYPES}) == len(ERROR_TYPES)
+    assert len({error_type.name for error_type in ERROR_TYPES}) == len(ERROR_TYPES)

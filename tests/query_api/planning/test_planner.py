@@ -17,7 +17,7 @@ ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
 START, END = 20_000 * DAY, 20_030 * DAY
 
 
-def asked(start=START, end=END, aggregation="count", value="response_us", now=None, group=None, **rest):
+def plan_of(start=START, end=END, aggregation="count", value="response_us", now=None, group=None, **rest):
     groups = (group,) if group else ()
     return plan(timeseries_needs(TimeseriesQuery(start, end, (aggregation,), value, groups=groups, **rest), now))
 
@@ -72,7 +72,7 @@ def only(field, *values):
     ],
 )
 def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, rollup):
-    assert asked(**question) == (Plan(START, END, rollup, (START, END)) if rollup else Plan(START, END))
+    assert plan_of(**question) == (Plan(START, END, rollup, (START, END)) if rollup else Plan(START, END))
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, 
     ],
 )
 def test_minutes_are_kept_for_counts_by_route_method_or_status(question, rollup):
-    plan_ = asked(**question)
-    assert (plan_.rollup, plan_.by_minute) == (rollup, rollup is not None)
+    chosen = plan_of(**question)
+    assert (chosen.rollup, chosen.by_minute) == (rollup, rollup is not None)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_minutes_are_kept_for_counts_by_route_method_or_status(question, rollup)
     ],
 )
 def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, middle, reads_events):
-    found = asked(start, end, "max")
-    assert (found.start, found.end) == (start, end)
-    assert (found.middle if found.rollup else None, found.reads_events) == (middle, reads_events)
+    chosen = plan_of(start, end, "max")
+    assert (chosen.start, chosen.end) == (start, end)
+    assert (chosen.middle if chosen.rollup else None, chosen.reads_events) == (middle, reads_events)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_whole_hours_come_from_the_rollup_and_the_rest_from_events(start, end, m
 def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_events(
     start, end, middle, reads_events
 ):
-    found = asked(start, end, granularity=Granularity(60))
-    assert (found.middle if found.by_minute else None, found.reads_events) == (middle, reads_events)
-    assert asked(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
+    chosen = plan_of(start, end, granularity=Granularity(60))
+    assert (chosen.middle if chosen.by_minute else None, chosen.reads_events) == (middle, reads_events)
+    assert plan_of(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_ev
 )
 @pytest.mark.parametrize("aggregation", ["count", "sum", "mean"])
 def test_what_adds_up_takes_the_side_of_an_edge_that_has_less_time_in_it(aggregation, start, end, now, middle):
-    found = asked(start, end, aggregation, now=now)
-    assert (found.start, found.end, found.middle) == (start, end, middle)
-    assert found.subtracts == (middle[0] < start or middle[1] > end)
+    chosen = plan_of(start, end, aggregation, now=now)
+    assert (chosen.start, chosen.end, chosen.middle) == (start, end, middle)
+    assert chosen.subtracts == (middle[0] < start or middle[1] > end)
 
 
 @pytest.mark.parametrize("aggregation", ["min", "max", "percentile_95"])
 def test_what_does_not_add_up_takes_no_hour_that_is_not_whole(aggregation):
-    found = asked(1, DAY - 1, aggregation, now=DAY - 1)
-    assert (found.middle, found.subtracts) == ((HOUR, DAY - HOUR), False)
+    chosen = plan_of(1, DAY - 1, aggregation, now=DAY - 1)
+    assert (chosen.middle, chosen.subtracts) == ((HOUR, DAY - HOUR), False)
 
 
 def test_an_hour_without_events_after_the_end_counts_as_whole():
@@ -172,10 +172,10 @@ def test_an_hour_without_events_after_the_end_counts_as_whole():
 
 def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():
     by_url = {"aggregation": "percentile_95", "group": "url"}
-    assert not asked(START, START + DAY, **by_url).estimates
-    assert asked(START, START + DAY + 1, **by_url).estimates
-    assert asked(START, START + DAY, "percentile_95").estimates
-    assert not asked(START, START + 2 * HOUR, "percentile_95").estimates
+    assert not plan_of(START, START + DAY, **by_url).estimates
+    assert plan_of(START, START + DAY + 1, **by_url).estimates
+    assert plan_of(START, START + DAY, "percentile_95").estimates
+    assert not plan_of(START, START + 2 * HOUR, "percentile_95").estimates
 
 
 def test_rollups_are_sorted_by_their_rows_and_the_first_that_can_answers():

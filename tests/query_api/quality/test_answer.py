@@ -69,7 +69,7 @@ async def test_what_is_stored_lost_and_waits_is_said_by_sender_and_over_time(bot
     )
     minute = [NOW - 600 - (NOW - 600) % MINUTE, NOW - 30 - (NOW - 30) % MINUTE]
     answer = await both_ways.answer(f"{PATH}?granularity=minute")
-    senders = {each["instance"]: each for each in answer.pop("senders")}
+    senders = {sender["instance"]: sender for sender in answer.pop("senders")}
     assert answer == {
         "total": {
             "captured": 120,
@@ -126,10 +126,10 @@ def simulate(reports, seed):
 def added(counts):
     """The sums of several counts."""
     total = {"captured": 0, "stored": 0, "lost": {}}
-    for each in counts:
-        total["captured"] += each["captured"]
-        total["stored"] += each["stored"]
-        for reason, count in each["lost"].items():
+    for counters in counts:
+        total["captured"] += counters["captured"]
+        total["stored"] += counters["stored"]
+        for reason, count in counters["lost"].items():
             total["lost"][reason] = total["lost"].get(reason, 0) + count
     return total
 

@@ -34,9 +34,9 @@ class Requests:
 
     async def send(self, name, asker, count=1):
         names = [name] if count == 1 else [f"{name}{number}" for number in range(count)]
-        for each in names:
-            self.ends[each] = asyncio.Event()
-            self.tasks[each] = asyncio.create_task(self._hold(each, asker))
+        for name in names:
+            self.ends[name] = asyncio.Event()
+            self.tasks[name] = asyncio.create_task(self._hold(name, asker))
         await self.settle()
 
     async def _hold(self, name, asker):

@@ -133,8 +133,8 @@ def test_counts_and_percentiles_are_those_of_the_timeseries(store):
             query = parse_timeseries(
                 str(START), str(START + 2 * DAY), [*parameters, ("aggregation", aggregation)], max_groups=10
             )
-            found = answer_timeseries(query, "shop", ask=store.ask, limits=Limits(10, 10))
-            return found["groups"]["shop"][0][1]
+            answer = answer_timeseries(query, "shop", ask=store.ask, limits=Limits(10, 10))
+            return answer["groups"]["shop"][0][1]
 
         assert answer["requests"] == series("count")
         assert answer["maxMs"] == half_up(Fraction(series("max"), 1000))

@@ -133,8 +133,8 @@ def test_every_percentile_is_exact_also_where_floating_point_is_not(embedded_sto
     numbers = [Fraction(tenths, 10) for tenths in range(1, 1000)]
     for first in range(0, len(numbers), 5):
         some = numbers[first : first + 5]
-        asked = [("aggregation", f"percentile_{float(number):g}") for number in some]
-        answer = answered(embedded_store, parsed(*asked, end=START + 60))
+        aggregations = [("aggregation", f"percentile_{float(number):g}") for number in some]
+        answer = answered(embedded_store, parsed(*aggregations, end=START + 60))
         assert answer["groups"] == {"shop": [(START, *(percentile(weighted, number) for number in some))]}, some
 
 
@@ -235,8 +235,8 @@ def test_limit_keeps_the_largest_groups_by_weight_over_the_whole_range(embedded_
     weights = {"a": [1, 1, 1, 1], "b": [100], "c": [3], "d": [2, 2]}
     events = [
         Event(timestamp=(START + 3600 * i) * 1_000_000, consumer_id=name, sample_weight=weight)
-        for name, each in weights.items()
-        for i, weight in enumerate(each)
+        for name, hourly_weights in weights.items()
+        for i, weight in enumerate(hourly_weights)
     ]
     insert_events(embedded_store, events)
     answer = answered(embedded_store, parsed(("group", "consumer_id"), ("limit", "3"), ("granularity", "hour")))
@@ -248,21 +248,21 @@ def test_limit_keeps_the_largest_groups_by_weight_over_the_whole_range(embedded_
 
 def test_several_aggregations_are_read_in_one_scan(embedded_store):
     insert_events(embedded_store, random_events(5, 200, START, END))
-    asked = []
+    statements = []
 
     def ask(statement):
-        asked.append(statement)
+        statements.append(statement)
         return embedded_store.ask(statement)
 
     names = ["count", "mean", "max", "percentile_50", "percentile_99.9"]
     query = parsed(*(("aggregation", name) for name in names), ("granularity", "hour"))
     answer = answer_timeseries(query, "shop", ask=ask, limits=LIMITS)
-    assert len(asked) == 1
+    assert len(statements) == 1
     assert answer["aggregations"] == names
     alone = [answered(embedded_store, parsed(("aggregation", name), ("granularity", "hour"))) for name in names]
-    for place, each in enumerate(alone, start=1):
-        assert "aggregations" not in each
-        known = {time: value for time, value in each["groups"]["shop"] if value is not None}
+    for place, answer_alone in enumerate(alone, start=1):
+        assert "aggregations" not in answer_alone
+        known = {time: value for time, value in answer_alone["groups"]["shop"] if value is not None}
         assert {p[0]: p[place] for p in answer["groups"]["shop"] if p[place] is not None} == known
 
 
@@ -318,11 +318,11 @@ def test_the_rest_of_an_earlier_period_is_of_its_other_groups(store):
     events = random_events(8, 1_000, START - 86_400, START + 86_400)
     insert_events(store, events)
     for groups in (("method",), ("route", "status_code")):
-        asked = [*(("group", group) for group in groups), ("limit", "2"), ("rest", "1"), ("granularity", "hour")]
-        query = parsed(*asked, ("compare", "previous"), end=START + 86_400)
+        parameters = [*(("group", group) for group in groups), ("limit", "2"), ("rest", "1"), ("granularity", "hour")]
+        query = parsed(*parameters, ("compare", "previous"), end=START + 86_400)
         previous = answered(store, query)["previous"]
         shown = answered(store, query)["groups"]
-        whole = answered(store, parsed(*asked[:-3], ("granularity", "hour"), start=START - 86_400, end=START))[
+        whole = answered(store, parsed(*parameters[:-3], ("granularity", "hour"), start=START - 86_400, end=START))[
             "groups"
         ]
         rest = {}

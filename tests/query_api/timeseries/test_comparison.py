@@ -18,7 +18,7 @@ from tests.support.services.query_service import assert_error
 
 START = 1_413_295_200
 SPAN = 40_000
-EVENTS = [each for each in random_events(11, 3000, START - SPAN, START + SPAN) if each.application == "shop"]
+EVENTS = [event for event in random_events(11, 3000, START - SPAN, START + SPAN) if event.application == "shop"]
 
 
 def counted(events, query, shift_s=0, key=lambda event: "shop"):
@@ -59,8 +59,8 @@ async def test_each_point_of_the_period_before_lies_under_its_counterpart(embedd
     # A span that is no whole number of any bucket.
     start, end = START + 17, START + SPAN - 100
     query = TimeseriesQuery(start, end, granularity=sizes)
-    asked = f"&granularity={granularity}" if granularity else ""
-    answer = await embedded_service.answer(f"/1/timeseries/{start}/{end}/?compare=previous{asked}")
+    parameter = f"&granularity={granularity}" if granularity else ""
+    answer = await embedded_service.answer(f"/1/timeseries/{start}/{end}/?compare=previous{parameter}")
     assert answer["groups"] == counted(EVENTS, query)
     assert answer["previous"] == {
         "groups": counted(EVENTS, query, end - start),

@@ -190,10 +190,10 @@ def test_a_sample_has_its_figures(embedded_store):
 def shape(value, path=""):
     """Every path of keys with the kind of value at its end; a list is what its first row is."""
     if isinstance(value, dict):
-        found = {path: "object"}
+        shapes = {path: "object"}
         for name, member in value.items():
-            found |= shape(member, f"{path}.{name}")
-        return found
+            shapes |= shape(member, f"{path}.{name}")
+        return shapes
     if isinstance(value, list):
         return {path: "array"} | (shape(value[0], f"{path}[]") if value else {})
     kinds = {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}
@@ -202,9 +202,9 @@ def shape(value, path=""):
 
 def test_every_documented_field_is_there_with_its_type(embedded_store):
     insert_events(embedded_store, sample_events())
-    found = shape(usage(embedded_store, application=SHOP))
-    assert {path: found.get(path) for path in shape(SEED)} == shape(SEED)
-    assert set(found) - set(shape(SEED)) == {
+    shapes = shape(usage(embedded_store, application=SHOP))
+    assert {path: shapes.get(path) for path in shape(SEED)} == shape(SEED)
+    assert set(shapes) - set(shape(SEED)) == {
         ".granularity",
         *(f".breakdown.byEndpoint[].{name}" for name in ("errors", "p50", "p95", "p99")),
     }
@@ -300,27 +300,27 @@ def test_any_question_is_answered_as_counting_answers_it(store, seed):
     insert_events(store, events)
     for question in QUESTIONS:
         start, end = question.get("start", NOW - 45 * DAY), question.get("end", NOW)
-        asked = {"start": start, "end": end, "limit": 1000, "granularity": "day", **question}
+        parameters = {"start": start, "end": end, "limit": 1000, "granularity": "day", **question}
         pairs = [
-            (name, str(each))
-            for name, value in asked.items()
-            for each in (value if isinstance(value, list) else [value])
-            if each != ""
+            (name, str(member))
+            for name, value in parameters.items()
+            for member in (value if isinstance(value, list) else [value])
+            if member != ""
         ]
-        only = {name: value for name, value in asked.items() if isinstance(value, list) and value != [""]}
+        only = {name: value for name, value in parameters.items() if isinstance(value, list) and value != [""]}
         chosen = chosen_events(events, "shop", start, end, **only)
         answer = usage(store, *pairs)
         assert answer["usage"] == expected_totals(chosen, end - start)
-        descending = asked.get("order") != "asc"
-        sort = asked.get("sortBy", "requests")
+        descending = parameters.get("order") != "asc"
+        sort = parameters.get("sortBy", "requests")
         lists = ("requests", True) if sort == "timestamp" else (sort, descending)
         assert answer["breakdown"] == within_bounds(expected_breakdown(chosen, *lists))
         for row in answer["errors"]["byType"]:
             assert row.pop("description")
         assert answer["errors"] == expected_errors(chosen, *lists)
-        series = expected_series(chosen, asked["granularity"], start, end)
+        series = expected_series(chosen, parameters["granularity"], start, end)
         assert sorted(answer["timeSeries"], key=lambda point: point["timestamp"]) == series
-        if "sortBy" not in asked:
+        if "sortBy" not in parameters:
             assert answer["timeSeries"] == series
 
 
@@ -380,15 +380,15 @@ def test_whatever_was_sent_counting_agrees(store):
         name = f"app-{next(examples)}"
         events = [replace(event, application=name) for event in events]
         insert_events(store, events, token=name)
-        asked = [("start", str(NOW - 40 * DAY)), ("end", str(NOW)), ("granularity", granularity)]
-        answer = usage(store, *asked, application=replace(UNLIMITED, id=name))
+        parameters = [("start", str(NOW - 40 * DAY)), ("end", str(NOW)), ("granularity", granularity)]
+        answer = usage(store, *parameters, application=replace(UNLIMITED, id=name))
         figures = answer["usage"]
         assert figures == expected_totals(events, 40 * DAY)
         for aggregation, shown in (("count", "totalRequests"), ("mean", "averageLatency"), ("max", "peakLatency")):
             query = TimeseriesQuery(NOW - 40 * DAY, NOW, (aggregation,))
-            ((_, found),) = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)["groups"][name]
+            ((_, timeseries_value),) = answer_timeseries(query, name, ask=store.ask, limits=LIMITS)["groups"][name]
             # Milliseconds with one decimal, against microseconds.
-            bounds = (found, 0) if aggregation == "count" else (found / 1000, 0.0501)
+            bounds = (timeseries_value, 0) if aggregation == "count" else (timeseries_value / 1000, 0.0501)
             assert figures[shown] == pytest.approx(bounds[0], rel=0, abs=bounds[1])
         overview = overview_sql.stored_by_application([name])
         assert store.ask(overview) == [(name, figures["totalRequests"])]
@@ -447,17 +447,17 @@ def test_the_hour_under_way_counts_up_to_the_end_of_the_range(embedded_store, la
 def test_pages_make_up_the_whole_series(embedded_store):
     insert_events(embedded_store, random_events(3, 60, START, NOW))
     for sort, order in itertools.product([None, "timestamp", "requests", "errors", "latency"], ["asc", "desc"]):
-        asked = [("order", order), *([("sortBy", sort)] if sort else [])]
-        whole = usage(embedded_store, *asked)["timeSeries"]
+        parameters = [("order", order), *([("sortBy", sort)] if sort else [])]
+        whole = usage(embedded_store, *parameters)["timeSeries"]
         assert len(whole) == 25
         pages = []
         for offset in range(0, 28, 7):
-            answer = usage(embedded_store, *asked, ("limit", "7"), ("offset", str(offset)))
+            answer = usage(embedded_store, *parameters, ("limit", "7"), ("offset", str(offset)))
             assert answer["pagination"] == {"total": 25, "limit": 7, "offset": offset, "hasMore": offset < 21}
             assert answer["usage"]["totalRequests"] == sum(point["requests"] for point in whole)
             pages += answer["timeSeries"]
         assert pages == whole
-        assert usage(embedded_store, *asked, ("offset", "9999999999"))["timeSeries"] == []
+        assert usage(embedded_store, *parameters, ("offset", "9999999999"))["timeSeries"] == []
         name = {"requests": "requests", "errors": "failedRequests", "latency": "averageLatency"}.get(
             sort, "timestamp"
         )
@@ -476,15 +476,15 @@ def test_lists_have_a_hundred_rows_and_errors_by_type_still_add_up(embedded_stor
 
 def test_a_million_minutes_come_in_pages_and_more_are_not_sorted(embedded_store):
     insert_events(embedded_store, [at(NOW - 700 * DAY), at(NOW - 1)])
-    asked = [("timeframe", "all"), ("granularity", "minute"), ("limit", "2")]
-    answer = usage(embedded_store, *asked)
+    parameters = [("timeframe", "all"), ("granularity", "minute"), ("limit", "2")]
+    answer = usage(embedded_store, *parameters)
     total = answer["pagination"]["total"]
     assert total == 700 * 24 * 60
     assert [point["requests"] for point in answer["timeSeries"]] == [1, 0]
-    last = usage(embedded_store, *asked, ("offset", str(total - 1)))["timeSeries"]
+    last = usage(embedded_store, *parameters, ("offset", str(total - 1)))["timeSeries"]
     assert [(point["timestamp"], point["requests"]) for point in last] == [(iso(NOW - 60), 1)]
     with pytest.raises(BadRequest, match=f"{total} buckets; at most {MAX_SORTED_BUCKETS}"):
-        usage(embedded_store, *asked, ("sortBy", "requests"))
+        usage(embedded_store, *parameters, ("sortBy", "requests"))
     year = usage(embedded_store, ("timeframe", "1y"), ("granularity", "minute"), ("sortBy", "requests"))
     assert year["timeSeries"][0]["requests"] == 1
 

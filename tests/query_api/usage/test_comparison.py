@@ -100,8 +100,8 @@ def test_every_figure_of_the_period_before_is_what_counting_finds(embedded_store
     start = NOW - span
     events = random_events(5, 900, start - span, NOW) + random_events(6, 300, NOW - 4 * 3600, NOW)
     insert_events(embedded_store, events)
-    asked = [("start", str(start)), ("end", str(NOW)), ("granularity", granularity), ("limit", "1000")]
-    answer = usage(embedded_store, *asked, ("compare", "previous"), *([("sortBy", sort)] if sort else []))
+    parameters = [("start", str(start)), ("end", str(NOW)), ("granularity", granularity), ("limit", "1000")]
+    answer = usage(embedded_store, *parameters, ("compare", "previous"), *([("sortBy", sort)] if sort else []))
     previous, chosen = answer["previous"], chosen_events(events, "shop", start - span, start)
     assert previous["usage"] == expected_totals(chosen, span)
     assert previous["breakdown"] == within_bounds(expected_breakdown(chosen, sort or "requests", True))
@@ -164,14 +164,14 @@ def test_the_parts_of_an_answer_agree_whichever_statements_an_insert_comes_betwe
     statements = 0
 
     def ask_interrupted(after):
-        asked = itertools.count(1)
+        statement_numbers = itertools.count(1)
 
         def ask(statement):
             nonlocal statements
             rows = embedded_store.ask(statement)
-            asked_so_far = next(asked)
-            statements = max(statements, asked_so_far)
-            if asked_so_far == after:
+            number_of_statement = next(statement_numbers)
+            statements = max(statements, number_of_statement)
+            if number_of_statement == after:
                 number = next(numbers)
                 late = at(START + 50 * number, route=f"/new/{number}", status_code=503, consumer_id=f"c{number}")
                 insert_events(embedded_store, [late], token=f"late {number}")
@@ -189,8 +189,10 @@ def test_the_parts_of_an_answer_agree_whichever_statements_an_insert_comes_betwe
 def reading(series, total):
     row = ("GET", Measures(total))
     lists = Groups((row,), total)
-    found = Breakdowns(Measures(total), (0, 0), ((200, Measures(total)),), lists, {"GET": ()}, lists, lists, Groups())
-    return Reading(found, ((0, Measures(series)),), is_whole=True)
+    breakdowns = Breakdowns(
+        Measures(total), (0, 0), ((200, Measures(total)),), lists, {"GET": ()}, lists, lists, Groups()
+    )
+    return Reading(breakdowns, ((0, Measures(series)),), is_whole=True)
 
 
 def test_reading_ends_with_the_first_that_agrees_or_that_is_as_before_or_after_some_times():

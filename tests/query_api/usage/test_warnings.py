@@ -48,9 +48,9 @@ def of(errors=0, mean_ms=0):
     ],
 )
 def test_alerts(total, utilization, expected):
-    found = alerts(total, {**NONE, **utilization})
-    assert [f"{alert['priority']}: {alert['message']}" for alert in found] == expected
-    assert all(alert["recommendation"] for alert in found)
+    warnings = alerts(total, {**NONE, **utilization})
+    assert [f"{alert['priority']}: {alert['message']}" for alert in warnings] == expected
+    assert all(alert["recommendation"] for alert in warnings)
 
 
 def test_utilization_is_of_the_rounded_average_and_null_without_a_limit():

@@ -110,8 +110,8 @@ def test_the_value_that_equals_the_search_comes_first(shared_store, application,
         Event(timestamp=START * 10**6, sample_weight=weight, **{field: value}) for value, weight in values.items()
     ]
     insert(shared_store, application, events)
-    found = answered(shared_store, application, field, ("search", "/a"))
-    assert names(found) == ["/a", "/A", "/ab", "/b/a"]
+    answer = answered(shared_store, application, field, ("search", "/a"))
+    assert names(answer) == ["/a", "/A", "/ab", "/b/a"]
     assert names(answered(shared_store, application, field, ("search", "/A"), ("limit", "1"))) == ["/A"]
     assert names(answered(shared_store, application, field)) == ["/c", "/ab", "/b/a", "/A", "/a"]
 
