@@ -46,7 +46,7 @@ def main() -> None:
         store.command(f"INSERT INTO events ({columns}) FROM INFILE '{path}' SETTINGS {settings} FORMAT JSONEachRow")
     else:
         sent = batches(events, batch, "msgpack")
-        blocks = [decode_msgpack(each, target, max_events=batch).row_bytes for each in sent]
+        blocks = [decode_msgpack(body, target, max_events=batch).row_bytes for body in sent]
         body = b"".join(blocks if form == "native" else map(as_msgpack, blocks))
         began_s, cpu_s = time.perf_counter(), time.process_time()
         if form == "native":

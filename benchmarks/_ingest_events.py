@@ -48,7 +48,7 @@ def batches(events: int, batch: int, form: str, *, first: int = 0) -> list[bytes
     kinds = [rows(batch, seed) for seed in range(min(100, events // batch))]
     if form == "json":
         objects = [[_object(row) for row in kind] for kind in kinds]
-        texts = [json.dumps(each).encode() for each in objects]
+        texts = [json.dumps(event).encode() for event in objects]
         return [texts[number % len(texts)] for number in range(events // batch)]
     return [
         wire.encode_batch((first + number).to_bytes(16, "big"), _SENDER, kinds[number % len(kinds)])

@@ -51,13 +51,18 @@ class Measured:
     def memory_mib(self, line: str = "VmRSS") -> float:
         """Resident memory now, or at most (`VmHWM`)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(each.split()[1]) for each in status.splitlines() if each.startswith(line)) / 1024
+        return (
+            next(int(status_line.split()[1]) for status_line in status.splitlines() if status_line.startswith(line))
+            / 1024
+        )
 
     def metric(self, name: str) -> float:
         """One of the collector's figures."""
         with urllib.request.urlopen(f"{self.url}/metrics") as response:
             text = response.read().decode()
-        return sum(float(each.rpartition(" ")[2]) for each in text.splitlines() if each.partition(" ")[0] == name)
+        return sum(
+            float(sample.rpartition(" ")[2]) for sample in text.splitlines() if sample.partition(" ")[0] == name
+        )
 
     @property
     def stored(self) -> float:
@@ -270,10 +275,10 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
-    asked = set(options.only)
+    chosen = set(options.only)
     ready = (0.0, 0.0)
     rates = {}
-    if asked & {"limits", "msgpack", "json"}:
+    if chosen & {"limits", "msgpack", "json"}:
         ready, native, text = (alone(form, options) for form in ("msgpack", "native", "json"))
         print(f"the engine alone, {options.events:,} events in one insert")
         print(f"  MsgPack     {ready[0]:>9,.0f}/s, CPU {ready[1]:.2f} us/event")
@@ -281,28 +286,28 @@ def main() -> None:
         print(f"  JSONEachRow {text[0]:>9,.0f}/s, CPU {text[1]:.2f} us/event", flush=True)
     print(f"through a collector, batches of {options.batch}, {options.clients} clients", flush=True)
     for form in ("msgpack", "json"):
-        if form in asked:
+        if form in chosen:
             rates[form] = through(form, "embedded", options)
             rate, cpu = rates[form]
             print(
                 f"             {rate / ready[0]:.2f} of one ready MsgPack body; {cpu / ready[1]:.2f} times its CPU",
                 flush=True,
             )
-    if "rollups" in asked:
+    if "rollups" in chosen:
         rollups(options)
-    if "collector" in asked:
+    if "collector" in chosen:
         print("without a store: the collector's own share")
         through("msgpack", "none", options)
-    if "paced" in asked:
+    if "paced" in chosen:
         print("at half of that rate", flush=True)
         paced(rates.get("msgpack", (80_000.0, 0.0))[0], options)
-    if "server" in asked:
+    if "server" in chosen:
         print("over ClickHouse's HTTP interface (the test server, its CPU not counted)", flush=True)
         over_a_server(options)
-    if "outage" in asked:
+    if "outage" in chosen:
         print("while the store is away", flush=True)
         outage(options)
-    if "others" in asked:
+    if "others" in chosen:
         print("others", flush=True)
         others(options)
 

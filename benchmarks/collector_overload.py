@@ -91,7 +91,10 @@ def p99_ms(seconds: list[float]) -> float:
 
 def resident_mib(service: Service, line: str = "VmRSS") -> float:
     status = Path(f"/proc/{service.process.pid}/status").read_text()
-    return next(int(each.split()[1]) for each in status.splitlines() if each.startswith(line)) / 1024
+    return (
+        next(int(status_line.split()[1]) for status_line in status.splitlines() if status_line.startswith(line))
+        / 1024
+    )
 
 
 @contextmanager
@@ -124,7 +127,7 @@ async def spool_events(url: str) -> float:
     async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
         lines = (await response.text()).splitlines()
     return next(
-        float(each.rpartition(" ")[2]) for each in lines if each.startswith("apimetry_collector_spool_events")
+        float(sample.rpartition(" ")[2]) for sample in lines if sample.startswith("apimetry_collector_spool_events")
     )
 
 

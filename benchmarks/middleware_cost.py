@@ -60,11 +60,11 @@ def measure_processor(rounds: int) -> dict[str, float]:
             asyncio.run(send_burst(applications[who], number * BURST))
             flush(applications[who])
             spent_us[who].append((time.process_time() - began) / BURST * 1e6)
-    found = {"bare": statistics.median(spent_us["bare"])}
+    figures = {"bare": statistics.median(spent_us["bare"])}
     for who in ("floor", "apimetry"):
         pairs = zip(spent_us[who][WARM_UP:], spent_us["bare"][WARM_UP:], strict=True)
-        found[who] = statistics.median(ours - bare for ours, bare in pairs)
-    return found
+        figures[who] = statistics.median(ours - bare for ours, bare in pairs)
+    return figures
 
 
 def measure_memory(who: str, requests: int) -> dict[str, float]:
@@ -82,8 +82,8 @@ def measure_memory(who: str, requests: int) -> dict[str, float]:
 
 def run(*arguments: str, environment: dict[str, str]) -> dict[str, float]:
     done = subprocess.run([sys.executable, __file__, *arguments], env=environment, stdout=subprocess.PIPE, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def time_import(module: str, environment: dict[str, str]) -> float:
@@ -103,8 +103,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         what, number = arguments.one
-        found = measure_processor(int(number)) if what == "processor" else measure_memory(what, int(number))
-        print(json.dumps(found))
+        figure = measure_processor(int(number)) if what == "processor" else measure_memory(what, int(number))
+        print(json.dumps(figure))
         return
     with tempfile.TemporaryDirectory() as compiled:
         environment = {
@@ -117,9 +117,12 @@ def main() -> None:
 
 
 def report(requests: int, rounds: int, environment: dict[str, str]) -> None:
-    found = run("--one", "processor", str(rounds), environment=environment)
-    print(f"processor time of all threads: + {found['apimetry']:.1f} µs a request (target {TARGET_CPU_US})")
-    print(f"  in the same run: floor + {found['floor']:.2f} (1.1 where the target was set), bare {found['bare']:.1f}")
+    figures = run("--one", "processor", str(rounds), environment=environment)
+    print(f"processor time of all threads: + {figures['apimetry']:.1f} µs a request (target {TARGET_CPU_US})")
+    print(
+        f"  in the same run: floor + {figures['floor']:.2f} (1.1 where the target was set),"
+        f" bare {figures['bare']:.1f}"
+    )
     memory = [
         # The second run of each: the first compiles.
         [run("--one", who, str(requests), environment=environment) for _ in range(2)][-1]

@@ -89,15 +89,15 @@ def main() -> None:
         for framework in arguments.frameworks.split(","):
             if framework not in peers.FRAMEWORKS_OF.get(who, hosts.FRAMEWORKS):
                 continue
-            found = measure_apart(framework, who, arguments.rounds, url)
+            figures = measure_apart(framework, who, arguments.rounds, url)
             name = f"{who} {framework}"
-            if isinstance(found, str):
-                print(f"{name:<34} not measured: {found}")
+            if isinstance(figures, str):
+                print(f"{name:<34} not measured: {figures}")
                 continue
             target = f"target {TARGETS_US[framework]}" if who == "apimetry" else ""
             print(
-                f"{name:<34} {found['bare']:8.1f} {found['added']:8.1f}   "
-                f"{found['low']:.1f} to {found['high']:.1f}   {target}",
+                f"{name:<34} {figures['bare']:8.1f} {figures['added']:8.1f}   "
+                f"{figures['low']:.1f} to {figures['high']:.1f}   {target}",
                 flush=True,
             )
 

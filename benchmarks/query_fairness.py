@@ -169,8 +169,8 @@ async def exports(url: str, light: Side, heavy: Side, end_s: int, options: argpa
                 f"  beside two readers that take nothing, another organization's export: {response.status},"
                 f" {lines:,} events in {time.perf_counter() - began_s:.1f} s"
             )
-        for each in held:
-            each.close()
+        for connection in held:
+            connection.close()
 
 
 def p99_ms(seconds: list[float]) -> float:

@@ -211,10 +211,10 @@ def measured(question: Question, repeat: int) -> Times:
 
 def measure_questions(store: Store, repeat: int, raw_repeat: int) -> None:
     ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
-    asked = [*questions(store, end), ("counters of applications", lambda: store.query(COUNTERS), 50)]
+    cases = [*questions(store, end), ("counters of applications", lambda: store.query(COUNTERS), 50)]
     head = f"{'question':<40}{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}"
     print(f"{head}{'raw ms':>10}{'p95':>8}{'cpu':>8}{'times':>7}")
-    for name, question, limit_ms in asked:
+    for name, question, limit_ms in cases:
         ours = measured(question, repeat)
         raw = Times(0, 0, 0)
         if raw_repeat:
@@ -248,8 +248,8 @@ def print_sizes(store: Store) -> None:
 def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list[bytes]:
     """Segments of five seconds each, as the collector's spool holds them."""
     segments = []
-    types = {name: each.replace("'", "\\'") for name, each in ROW_COLUMNS.items()}
-    columns = ", ".join(f"CAST({name}, '{each}') AS {name}" for name, each in types.items())
+    types = {name: type_name.replace("'", "\\'") for name, type_name in ROW_COLUMNS.items()}
+    columns = ", ".join(f"CAST({name}, '{type_name}') AS {name}" for name, type_name in types.items())
     for number in range(count):
         file = directory / f"segment-{number}"
         values = event_rows(time.time() - 100, 5, rows * 1000, range(number * rows, (number + 1) * rows))
@@ -278,7 +278,7 @@ def measure_inserts(count: int, rows: int) -> None:
                 taken[with_rollups].append(time.perf_counter() - started)
         finally:
             store.close()
-    rates = {each: rows / statistics.median(times) for each, times in taken.items()}
+    rates = {rollup: rows / statistics.median(times) for rollup, times in taken.items()}
     print(
         f"insert, segments of {rows:,} rows: {rates[False]:,.0f} rows/s without rollups, {rates[True]:,.0f} with:"
         f" {100 * (1 - rates[True] / rates[False]):.0f} % less"

@@ -50,7 +50,7 @@ def main() -> None:
         waited = sorted(measure(host, arguments.rounds))
         print(
             f"{host:<22} median {statistics.median(waited):.2f} s, longest {waited[-1]:.2f} s,"
-            f" within {PROMISED_S:.0f} s: {sum(each <= PROMISED_S for each in waited)} of {len(waited)}"
+            f" within {PROMISED_S:.0f} s: {sum(seconds <= PROMISED_S for seconds in waited)} of {len(waited)}"
         )
 
 

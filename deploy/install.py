@@ -40,9 +40,9 @@ class ProgressLine:
     def take(self, line: str) -> None:
         """Read a line of pip."""
         for pattern, text in _STEPS:
-            found = pattern.match(line)
-            if found and text.format(*found.groups()) != self._step:
-                self._step = text.format(*found.groups())
+            match = pattern.match(line)
+            if match and text.format(*match.groups()) != self._step:
+                self._step = text.format(*match.groups())
                 self._show()
                 return
 

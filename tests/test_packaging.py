@@ -28,8 +28,8 @@ def test_a_room_holds_one_portion_of_the_namespace_package_and_nothing_else(room
 
 
 def test_the_rooms_of_the_test_are_the_rooms_of_the_house():
-    found = sorted(path.parent.name for path in ROOT.glob("*/apimetry"))
-    assert found == sorted(ROOMS)
+    rooms = sorted(path.parent.name for path in ROOT.glob("*/apimetry"))
+    assert rooms == sorted(ROOMS)
 
 
 def test_the_installed_package_adds_no_name_but_its_own_to_the_environment(tmp_path):

@@ -83,9 +83,9 @@ async def settle(directory, sender, start):
     assert not sender.open
     assert await asyncio.to_thread(collector.stop) == 0
     rows, repeated = stored_rows(directory)
-    found = sorted((row["url"], row["response_us"]) for row in rows)
+    stored = sorted((row["url"], row["response_us"]) for row in rows)
     expected = sorted((f"/{n}/{i}", n * 100 + i) for n in sender.acknowledged for i in range(ROWS))
-    assert found == expected  # missing = duplicates = unknown = changed = 0
+    assert stored == expected  # missing = duplicates = unknown = changed = 0
     segments = directory / "spool" / "segments"
     assert not list(segments.iterdir())
     return repeated

@@ -105,7 +105,7 @@ async def test_what_waits_in_the_spool_is_received_again_by_the_next_process(tmp
         assert report["oldest_segment_s"] >= 0
         store.hold.set()
         await collector.drained()
-    assert len({each["collector"] for each in store.collector_reports}) == 1
+    assert len({report["collector"] for report in store.collector_reports}) == 1
 
 
 def test_a_collectors_name_is_its_hosts_and_stays(tmp_path):

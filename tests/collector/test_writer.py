@@ -316,8 +316,8 @@ def former_entry(batch, urls):
     """As a version wrote it whose table had no `version` yet, and whose times were never null."""
     made = entry(batch, urls)
     columns = [column for column in decode_block(made.row_bytes) if column.name != "version"]
-    types = {each.name: each.type for each in columns}
-    block = encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns])
+    types = {column.name: column.type for column in columns}
+    block = encode_block({**types, "response_us": "UInt64"}, [column.values for column in columns])
     return Entry(made.meta, made.rows, block)
 
 

@@ -91,8 +91,8 @@ def visit(service, chromium):
         return visits[-1]
 
     yield start
-    for each in visits:
-        each.close()
+    for visit in visits:
+        visit.close()
 
 
 @pytest.fixture

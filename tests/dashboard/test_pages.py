@@ -60,7 +60,7 @@ def test_pages_fit_their_screens_without_sideways_scrolling(visit, size, scheme)
 def test_axe_finds_nothing_serious_on_any_page(visit, scheme):
     # The checker is a script of its own, which the page's policy rightly refuses.
     looked = visit(color_scheme=scheme, bypass_csp=True)
-    found = {}
+    violations = {}
     for path in (*PAGES, *DETAILS):
         page = looked.open(path)
         settled(page)
@@ -73,8 +73,8 @@ def test_axe_finds_nothing_serious_on_any_page(visit, scheme):
             for node in violation["nodes"]
         ]
         if serious:
-            found[path] = serious
-    assert found == {}
+            violations[path] = serious
+    assert violations == {}
 
 
 def test_stored_texts_stay_texts_on_every_page(visit):

@@ -77,13 +77,13 @@ def unpack(suite: str, folder: Path, python: Path) -> Path:
     """Unpack a framework's source distribution, of the installed version; its folder."""
     code = f"import importlib.metadata as m; print(m.version({suite!r}))"
     version = subprocess.check_output([python, "-c", code], text=True).strip()
-    if not (found := sorted(folder.glob(f"{suite}-{version}*/"))):
+    if not (folders := sorted(folder.glob(f"{suite}-{version}*/"))):
         where = ("--no-deps", "--no-binary", ":all:", "-d", str(folder))
         run(str(python), "-m", "pip", "download", "--quiet", *where, f"{suite}=={version}")
         with tarfile.open(next(folder.glob(f"{suite}-{version}*.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")
-        found = sorted(folder.glob(f"{suite}-{version}*/"))
-    return found[0]
+        folders = sorted(folder.glob(f"{suite}-{version}*/"))
+    return folders[0]
 
 
 def run(*command: str) -> None:

@@ -29,8 +29,8 @@ LOGS = ("/var/log/nginx/", "/var/log/apache2/")
 
 def blocks():
     text = "\n".join((ROOT / f"{page}.md").read_text() for page in PAGES)
-    found = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [block for block in found if block not in STARTS]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if block not in STARTS]
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_no_answer_and_no_log_line_repeats_a_key_or_a_byte_of_what_cannot_be_rea
         before = service.output
         answered = 0
         for key in KEYS:
-            requests = [each for header in KEY_HEADERS for each in in_a_header(header, key)]
+            requests = [raw for header in KEY_HEADERS for raw in in_a_header(header, key)]
             for request in [*requests, *anywhere_else(key)]:
                 for url in urls:
                     answered += check(exchange(url, request), request) > 0

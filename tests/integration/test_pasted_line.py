@@ -120,8 +120,8 @@ def test_the_printed_lines_make_a_django_project_report_its_requests(served, tmp
 
 def test_the_printed_question_is_answered(served):
     question = served.output[served.output.index("  curl -H") :].split("\n\n")[0]
-    asked = subprocess.run(["bash", "-c", question], capture_output=True, text=True, check=True)
-    assert set(json.loads(asked.stdout)) == {"groups", "start", "end", "granularity"}
+    answer = subprocess.run(["bash", "-c", question], capture_output=True, text=True, check=True)
+    assert set(json.loads(answer.stdout)) == {"groups", "start", "end", "granularity"}
 
 
 def test_the_first_keys_are_left_in_a_file_for_its_owner_only(served):

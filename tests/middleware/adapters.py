@@ -454,8 +454,8 @@ def _django_flush(handler: Any) -> Callable[[float], bool]:
         cells = [cell.cell_contents for cell in getattr(item, "__closure__", None) or ()]
         wrapped = [getattr(item, "__wrapped__", None), getattr(item, "awaitable", None)]
         for inner in [*cells, *wrapped]:
-            if inner is not None and (found := find(inner, depth - 1)) is not None:
-                return found
+            if inner is not None and (middleware := find(inner, depth - 1)) is not None:
+                return middleware
         return None
 
     middleware = find(handler._middleware_chain, 6)

@@ -78,7 +78,7 @@ def main():
     session.save()
     asynchronous = AsyncClient()
     asynchronous.cookies = client.cookies
-    found = {}
+    by_request = {}
     for name in ("uses_user", "uses_nothing", "async_uses_user", "async_uses_nothing"):
         for kind in ("wsgi", "asgi"):
             with record_events() as events, CaptureQueriesContext(connection) as queries:
@@ -87,8 +87,8 @@ def main():
                 else:
                     asyncio.run(asynchronous.get(f"/{name}"))
                 (event,) = events
-            found[f"{kind} {name}"] = [event.consumer_id, event.data, len(queries)]
-    print(json.dumps({"user": str(user.pk), "found": found}))
+            by_request[f"{kind} {name}"] = [event.consumer_id, event.data, len(queries)]
+    print(json.dumps({"user": str(user.pk), "by_request": by_request}))
 
 
 main()

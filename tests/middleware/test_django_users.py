@@ -23,7 +23,7 @@ def recorded(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 @pytest.mark.parametrize("view", ["uses_user", "async_uses_user"])
 def test_consumer_is_the_user_that_the_view_has_asked_for(recorded, kind, view):
-    consumer, data, queries = recorded["found"][f"{kind} {view}"]
+    consumer, data, queries = recorded["by_request"][f"{kind} {view}"]
     assert (consumer, data) == (recorded["user"], {"cart": "full"})
     assert queries <= 2  # the view's own: the session and the user
 
@@ -31,4 +31,4 @@ def test_consumer_is_the_user_that_the_view_has_asked_for(recorded, kind, view):
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
 @pytest.mark.parametrize("view", ["uses_nothing", "async_uses_nothing"])
 def test_view_that_asks_for_no_user_costs_no_query_and_has_no_consumer(recorded, kind, view):
-    assert recorded["found"][f"{kind} {view}"] == ["", {"cart": "unknown"}, 0]
+    assert recorded["by_request"][f"{kind} {view}"] == ["", {"cart": "unknown"}, 0]

@@ -106,13 +106,13 @@ _PIECES = [
 
 def find_patterns():
     """Every compiled pattern of the middleware, by module and name."""
-    found = {}
+    patterns = {}
     for info in pkgutil.walk_packages(apimetry.middleware.__path__, "apimetry.middleware."):
         for name, value in vars(importlib.import_module(info.name)).items():
             kind = type(value)
             values = value.values() if kind is dict else value if kind in (tuple, list, frozenset) else [value]
-            found.update({f"{info.name}.{name}": v for v in values if type(v) is re.Pattern})
-    return found
+            patterns.update({f"{info.name}.{name}": v for v in values if type(v) is re.Pattern})
+    return patterns
 
 
 PATTERNS = find_patterns()

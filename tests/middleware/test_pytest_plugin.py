@@ -54,9 +54,9 @@ def test_after_the_test_everything_is_as_before(fake_collector):
         recorder.record(event("/in"))
         made_inside = Recorder(fake_collector.options, {})
         made_inside.record(event("/in"))
-    for each in (recorder, made_inside):
-        each.record(event("/after"))
-        assert each.flush(10)
+    for current in (recorder, made_inside):
+        current.record(event("/after"))
+        assert current.flush(10)
     assert [e.url for e in events] == ["/in", "/in"]
     assert [e["url"] for e in fake_collector.events] == ["/after", "/after"]
     assert not Recorder({}, {}).enabled

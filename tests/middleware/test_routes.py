@@ -245,8 +245,8 @@ def test_blueprints_classes_and_dispatchers_of_flask(method, path, route, functi
         app.wsgi_app = middleware = WSGIMiddleware(app.wsgi_app, **everything)
         outermost = app if where == "alone" else DispatcherMiddleware(Flask("root"), {"/sub": app})
         path = path if where == "alone" else f"/sub{path}"
-    found = names_of(middleware, call_wsgi, method, path, app=outermost)
-    assert (found[0], found[1].rpartition("<locals>.")[2]) == (route, function)
+    names = names_of(middleware, call_wsgi, method, path, app=outermost)
+    assert (names[0], names[1].rpartition("<locals>.")[2]) == (route, function)
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,8 @@ def test_methods_of_one_ninja_path_keep_their_own_functions(fake_collector):
         handler = WSGIHandler()
         for method in ("GET", "POST", "GET"):
             call_wsgi(handler, method, "/ninja/scores/7", b"", {})
-    found = [e["function"].rpartition(".")[2] for e in fake_collector.wait_for_events(3)]
-    assert found == ["ninja_score", "ninja_post", "ninja_score"]
+    functions = [e["function"].rpartition(".")[2] for e in fake_collector.wait_for_events(3)]
+    assert functions == ["ninja_score", "ninja_post", "ninja_score"]
 
 
 JSON_RENDERER = "rest_framework.renderers.JSONRenderer"

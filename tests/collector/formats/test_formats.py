@@ -42,9 +42,9 @@ def test_strict_and_lenient_events_differ_in_their_limits_only():
 def test_documented_string_limits_are_the_enforced_ones(kind):
     for field in msgspec.inspect.type_info(kind).fields:
         types = getattr(field.type, "types", [field.type])
-        for found in types:
-            if isinstance(found, msgspec.inspect.StrType):
-                assert found.max_length == event_structs.STRING_LIMITS[field.name]
+        for type_info in types:
+            if isinstance(type_info, msgspec.inspect.StrType):
+                assert type_info.max_length == event_structs.STRING_LIMITS[field.name]
 
 
 def test_json_event_becomes_a_row_with_defaults():
@@ -209,11 +209,11 @@ def test_response_time_may_be_unknown_in_both_formats():
     for sent in ([event(response_us=None)], [without], [without, absent], [event(response_us=0)]):
         batch = read_json(sent)
         assert (batch.accepted, batch.unknown_fields) == (len(sent), 0)
-        found = [row["response_us"] for row in unpack_rows(batch.row_bytes)]
-        assert found == [each.get("response_us") for each in sent]
+        stored_us = [row["response_us"] for row in unpack_rows(batch.row_bytes)]
+        assert stored_us == [row.get("response_us") for row in sent]
     rows_sent = [wire_row(), wire_row(response_us=None), wire_row()[:6], wire_row(response_us=None, url="x" * 3000)]
-    found = [row["response_us"] for row in unpack_rows(read_wire(*rows_sent).row_bytes)]
-    assert found == [wire_row()[6], None, None, None]
+    stored_us = [row["response_us"] for row in unpack_rows(read_wire(*rows_sent).row_bytes)]
+    assert stored_us == [wire_row()[6], None, None, None]
 
 
 def test_last_of_duplicate_keys_holds():

@@ -43,7 +43,7 @@ def test_bytes_across_two_keys_of_a_bucket_are_none():
     across = (first + second)[2:18]
     assert across not in ids
     ids.add(across, 0)
-    assert all(each in ids for each in (first, second, across))
+    assert all(batch_id in ids for batch_id in (first, second, across))
 
 
 def test_logs_on_the_disk_are_as_bounded_as_the_memory_and_hold_the_newest(tmp_path):

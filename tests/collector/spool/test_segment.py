@@ -174,7 +174,7 @@ def test_what_stands_behind_a_token_survives_the_power_even_after_a_failed_write
     files.lose_power(seed)
     recovered = make_journal(files)
     recovered.open()
-    assert [found.token for found in recovered.sealed()] == [sealed.token]
+    assert [segment.token for segment in recovered.sealed()] == [sealed.token]
     assert load(recovered, recovered.sealed()[0]).whole.body == inserted
 
 
@@ -279,10 +279,10 @@ def test_newer_spool_is_refused_untouched(tmp_path, change):
         header[9] = segment.VERSION + 1
         header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "big")
         path.write_bytes(bytes(header) + path.read_bytes()[segment.HEADER_BYTES :])
-    before = {found: found.read_bytes() for found in tmp_path.rglob("*") if found.is_file()}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(SpoolVersionError):
         make_journal(RealFiles(), tmp_path).open()
-    after = {found: found.read_bytes() for found in tmp_path.rglob("*") if found.is_file()}
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {k: v for k, v in before.items() if k.name != "lock"} == {
         k: v for k, v in after.items() if k.name != "lock"
     }

@@ -50,11 +50,11 @@ def stored_urls(store):
 
 async def test_status_says_what_waits(tmp_path):
     await left_behind(tmp_path / "spool")
-    found = json.loads(spool_command(tmp_path, "status", "--json").output)
+    status = json.loads(spool_command(tmp_path, "status", "--json").output)
     size = sum(path.stat().st_size for path in (tmp_path / "spool" / "segments").iterdir())
     expected = {"segments": 1, "bytes": size, "events": 6, "owner": None, "quarantine_pieces": 0}
-    assert {name: found[name] for name in expected} == expected
-    assert found["oldest"].startswith("20")
+    assert {name: status[name] for name in expected} == expected
+    assert status["oldest"].startswith("20")
     assert "events             6" in spool_command(tmp_path, "status").output
 
 
@@ -63,10 +63,10 @@ async def test_status_of_a_running_collector_names_it_and_does_not_disturb_it(tm
     store.away = True
     async with collecting(tmp_path, store, spool={"segment_age_s": 3600}) as collector:
         assert (await collector.post(envelope([wire_row()]), Content_Type=WIRE)).status == 200
-        found = status_of(tmp_path)
-        assert found.owner is not None
-        assert found.owner.startswith("process")
-        assert (found.segments, found.events) == (1, 1)
+        status = status_of(tmp_path)
+        assert status.owner is not None
+        assert status.owner.startswith("process")
+        assert (status.segments, status.events) == (1, 1)
         assert all(checked.whole for checked in verify(tmp_path))
         with pytest.raises(SpoolLockedError, match="Stop it first"):
             replay(tmp_path, RealFiles())
@@ -98,7 +98,7 @@ async def test_replayed_rows_are_stored_once_even_when_the_replay_is_repeated(tm
     assert len(stored_urls(store)) == 3
     kept = {path: path.read_bytes() for path in (directory / "quarantine").iterdir()}
     replayed = json.loads(spool_command(tmp_path, "replay", "--json").output)
-    assert [(each["rows"], each["kept"]) for each in replayed] == [(1, ""), (1, "")]
+    assert [(segment["rows"], segment["kept"]) for segment in replayed] == [(1, ""), (1, "")]
     assert not list((directory / "quarantine").iterdir())
     assert all(checked.whole for checked in verify(directory))
     async with collecting(directory, store) as collector:
@@ -172,13 +172,15 @@ async def test_quarantined_rows_of_an_earlier_version_get_todays_types(tmp_path)
     store = await quarantined(tmp_path)
     for piece in (tmp_path / "quarantine").glob("*.rows"):
         columns = decode_block(piece.read_bytes())
-        types = {each.name: each.type for each in columns}
-        piece.write_bytes(encode_block({**types, "response_us": "UInt64"}, [each.values for each in columns]))
+        types = {column.name: column.type for column in columns}
+        piece.write_bytes(encode_block({**types, "response_us": "UInt64"}, [column.values for column in columns]))
     replay(tmp_path, RealFiles())
     async with collecting(tmp_path, store) as collector:
         await collector.drained()
     assert len(store.rows) == 5
-    types = {each.type for body in store.bodies.values() for each in decode_blocks(body)[0] if "_us" in each.name}
+    types = {
+        column.type for body in store.bodies.values() for column in decode_blocks(body)[0] if "_us" in column.name
+    }
     assert types == {"Nullable(UInt64)"}
 
 

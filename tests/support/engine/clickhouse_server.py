@@ -186,9 +186,9 @@ class _Engine:
                 handle.query(f"SET {name} = '{quoted}'")
             return self._statement(handle, sql, values, body, parameters.get("default_format", "TabSeparated"))
         except RuntimeError as error:
-            found = _CODE.search(str(error))
-            code = int(found.group(1)) if found else 1000
-            text = str(error)[found.start() if found else 0 :]
+            match = _CODE.search(str(error))
+            code = int(match.group(1)) if match else 1000
+            text = str(error)[match.start() if match else 0 :]
             raise _ServerError(_STATUS_OF_CODE.get(code, 500), code, text) from error
         finally:
             handle.close()
@@ -204,8 +204,8 @@ class _Engine:
                     f"{insert.group(1).decode()} FROM INFILE '{file.name}' FORMAT {insert.group(2).decode()}"
                 )
             return b"", ""
-        asked = _FORMAT.search(statement)
-        output = asked.group(1).decode() if asked else default
+        match = _FORMAT.search(statement)
+        output = match.group(1).decode() if match else default
         return handle.query(statement, output, params=values).bytes() or b"", output
 
 

@@ -40,7 +40,7 @@ class Event:
     retention_days: int = 20_000
 
 
-assert tuple(each.name for each in fields(Event)) == tuple(ROW_COLUMNS)
+assert tuple(field.name for field in fields(Event)) == tuple(ROW_COLUMNS)
 
 
 def insert_events(store, events, token="token"):
@@ -144,14 +144,14 @@ def _value_of(event, field):
 
 
 def _points(buckets, query):
-    points = {bucket: [_aggregate(events, each, query.value) for each in query.aggregations]
+    points = {bucket: [_aggregate(events, aggregation, query.value) for aggregation in query.aggregations]
               for bucket, events in buckets.items()}  # fmt: skip
     if query.fill:
         empty = [0 if query.fill == "zero" else None] * len(query.aggregations)
         starts = query.granularity.starts(query.start, query.end) if query.granularity else [query.start]
         points = {start: points.get(start, empty) for start in starts}
     elif query.granularity is None and not points:
-        points = {query.start: [0 if each in ("count", "sum") else None for each in query.aggregations]}
+        points = {query.start: [0 if aggregation in ("count", "sum") else None for aggregation in query.aggregations]}
     return [[bucket, *points[bucket]] for bucket in sorted(points)]
 
 

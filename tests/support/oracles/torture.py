@@ -169,7 +169,7 @@ class Torture:
 
     def store_fault(self, kind=None):
         kind, options = next(
-            ((each, more) for each, more in STORE_FAULTS if each == kind), self.rng.choice(STORE_FAULTS)
+            ((fault, more) for fault, more in STORE_FAULTS if fault == kind), self.rng.choice(STORE_FAULTS)
         )
         self.server.fault(kind, count=self.rng.randint(1, 3), statement="INSERT INTO events", **options)
         time.sleep(self.rng.uniform(0.5, 2.0))

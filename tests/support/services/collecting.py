@@ -130,7 +130,7 @@ class MemoryAccounts:
         keys = [(key(KeyKind.admin, KEYS[KeyKind.admin], 1, None), KEYS[KeyKind.admin])]
         keys += [(key(k, KEYS[k], n, "shop"), KEYS[k]) for n, k in enumerate((KeyKind.write, KeyKind.read), 2)]
         keys.append((key(KeyKind.write, OTHER_WRITE_KEY, 9, "blog"), OTHER_WRITE_KEY))
-        return [(found, hash_key(secret)) for found, secret in keys]
+        return [(key, hash_key(secret)) for key, secret in keys]
 
     def record_use(self, uses):
         return None

@@ -99,10 +99,10 @@ class FakeCollector:
     def _wait(self, read: Any, count: int, timeout_s: float) -> Any:
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while len(found := read()) < count:
+            while len(events := read()) < count:
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"waited for {count}, got {len(found)}: {found}")
-        return found
+                    raise AssertionError(f"waited for {count}, got {len(events)}: {events}")
+        return events
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -52,8 +52,8 @@ def slack(body):
         if "text" in block:
             slack_plain(block["text"], 3000)
         assert len(block.get("fields", [])) <= 10
-        for each in block.get("fields", []):
-            slack_plain(each, 2000)
+        for field in block.get("fields", []):
+            slack_plain(field, 2000)
 
 
 def teams(body):
@@ -67,16 +67,24 @@ def teams(body):
     assert card["$schema"] == "http://adaptivecards.io/schemas/adaptive-card.json"
     assert re.fullmatch(r"1\.[0-5]", card["version"])
     assert set(card) == {"$schema", "type", "version", "body"}
-    for each in card["body"]:
-        if each["type"] == "FactSet":
-            only(each, type=str, facts=list)
-            for fact in each["facts"]:
+    for element in card["body"]:
+        if element["type"] == "FactSet":
+            only(element, type=str, facts=list)
+            for fact in element["facts"]:
                 only(fact, title=str, value=str)
             continue
-        assert each["type"] == "TextBlock"
-        only(each, type=str, text=str, size_=str, weight_=str, color_=str, wrap_=bool)
-        assert each.get("color", "Default") in ("Default", "Dark", "Light", "Accent", "Good", "Warning", "Attention")
-        assert not re.search(r"(?<!\\)[*_`\[<]", each["text"]), each["text"]
+        assert element["type"] == "TextBlock"
+        only(element, type=str, text=str, size_=str, weight_=str, color_=str, wrap_=bool)
+        assert element.get("color", "Default") in (
+            "Default",
+            "Dark",
+            "Light",
+            "Accent",
+            "Good",
+            "Warning",
+            "Attention",
+        )
+        assert not re.search(r"(?<!\\)[*_`\[<]", element["text"]), element["text"]
 
 
 def discord(body):
@@ -89,10 +97,10 @@ def discord(body):
     assert 0 <= embed["color"] <= 0xFFFFFF
     assert ISO.fullmatch(embed["timestamp"])
     assert len(embed["fields"]) <= 25
-    for each in embed["fields"]:
-        only(each, name=str, value=str, inline_=bool)
-        text_of(each["name"], 256)
-        text_of(each["value"], 1024)
+    for field in embed["fields"]:
+        only(field, name=str, value=str, inline_=bool)
+        text_of(field["name"], 256)
+        text_of(field["value"], 1024)
     assert not re.search(r"(?<!\\)[*_`\[<]", embed["title"]), embed["title"]
     total = len(embed["title"] + embed["description"]) + sum(len(f["name"] + f["value"]) for f in embed["fields"])
     assert total <= 6000
