@@ -59,8 +59,8 @@ def _run(command: Callable[..., None], settings: Settings, reload: Reload, comma
     try:
         command(settings, **command_options)
     except (StartError, SpoolError, StoreError) as error:
-        where = f"{banner.store_name(settings)}: " if isinstance(error, StoreError) and is_transient(error) else ""
-        raise click.ClickException(f"{where}{error}") from error
+        prefix = f"{banner.store_name(settings)}: " if isinstance(error, StoreError) and is_transient(error) else ""
+        raise click.ClickException(f"{prefix}{error}") from error
 
 
 @click.command()

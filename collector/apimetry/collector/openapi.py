@@ -83,8 +83,8 @@ def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
 
 
 def _operation(name: str, path: str, description: str) -> Json:
-    same = "" if path == PATHS[0] else f" (the same as `{PATHS[0]}`)"
-    alias: Json = {ALIAS_OF: PATHS[0]} if same else {}
+    suffix = "" if path == PATHS[0] else f" (the same as `{PATHS[0]}`)"
+    alias: Json = {ALIAS_OF: PATHS[0]} if suffix else {}
     accepted = json_content(Accepted, example={"accepted": 1, "rejected": 0})
     body = json_content("Events", example=[_EVENT])
     body[msgpack.CONTENT_TYPE] = {"schema": {"type": "string", "format": "binary"}}
@@ -101,7 +101,7 @@ def _operation(name: str, path: str, description: str) -> Json:
     )
     return operation(
         name,
-        f"Send events{same}",
+        f"Send events{suffix}",
         {"200": answer("On disk, and stored once.", accepted), **failures},
         description=description,
         tags=["Events"],

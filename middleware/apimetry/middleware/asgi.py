@@ -371,7 +371,7 @@ _RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
 
 
 def _may_have_body(scope: Scope, method: str) -> bool:
-    """Tell whether a request without a Content-Length may have a body. HTTP/2 and 3 need no header for a body."""
+    """Return whether a request without a Content-Length may have a body. HTTP/2 and 3 need no header for a body."""
     if _find_header(scope["headers"], b"transfer-encoding"):
         return True
     return str(scope.get("http_version", "")) in ("2", "3") and method not in BODILESS_METHODS

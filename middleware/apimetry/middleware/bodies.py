@@ -13,7 +13,7 @@ BODILESS_METHODS: Final = ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT")
 
 
 def has_unknown_length(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a WSGI request may have a body without a length in its headers.
+    """Return whether a WSGI request may have a body without a length in its headers.
 
     HTTP/1 needs a Transfer-Encoding for that (RFC 9112, 6.3); HTTP/2 and 3 need no header for a body.
     """
@@ -43,7 +43,7 @@ class CountedInput:
 
     @property
     def known_bytes(self) -> int | None:
-        """The bytes that were read; None if nothing was read and the body's end was not seen."""
+        """Return the bytes that were read; None if nothing was read and the body's end was not seen."""
         return self._count if self._count or (self._is_at_end and self._is_terminated) else None
 
     def read(self, *size: Any) -> bytes:

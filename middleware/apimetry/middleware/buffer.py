@@ -136,15 +136,15 @@ class Buffer:
 
     @property
     def has_batch(self) -> bool:
-        """Whether a full batch waits."""
+        """Return whether a full batch waits."""
         return len(self.queue) >= self._wake_at
 
     @property
     def full_total(self) -> int:
-        """Events dropped because the buffer was full."""
+        """Return the number of events that were dropped because the buffer was full."""
         return self._full_total
 
     @property
     def captured_total(self) -> int:
-        """Events that were added: taken, waiting or dropped."""
+        """Return the number of events that were added: taken, waiting or dropped."""
         return self._taken_total + len(self.queue) + self._full_total

@@ -38,12 +38,12 @@ class Outcome:
 
     @property
     def is_success(self) -> bool:
-        """The collector has the batch on disk."""
+        """Return whether the collector has the batch on disk."""
         return 200 <= self.status < 300
 
     @property
     def is_retryable(self) -> bool:
-        """Whether a retry makes sense: after a transport error, 408, 429 or 5xx, and after nothing else."""
+        """Return whether a retry makes sense: after a transport error, 408, 429 or 5xx, and after nothing else."""
         return self.status in (0, 408, 429) or self.status >= 500
 
 

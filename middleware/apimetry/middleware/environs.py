@@ -18,7 +18,7 @@ def as_text(path: str) -> str:
 
 
 def is_skipped(recorder: Recorder, environ: Mapping[str, Any]) -> bool:
-    """Tell whether a request is not recorded, by its path with and without SCRIPT_NAME."""
+    """Return whether a request is not recorded, by its path with and without SCRIPT_NAME."""
     path, prefix = as_text(environ.get("PATH_INFO", "")), environ.get("SCRIPT_NAME", "")
     return recorder.skips(path) or (bool(prefix) and recorder.skips(as_text(prefix) + path))
 

@@ -36,7 +36,7 @@ def error_name(error: BaseException) -> str:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell whether an exception cancels a task, of asyncio or of trio. Neither is imported."""
+    """Return whether an exception cancels a task, of asyncio or of trio. Neither is imported."""
     return not isinstance(error, Exception) and type(error).__name__ in ("CancelledError", "Cancelled")
 
 

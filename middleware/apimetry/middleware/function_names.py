@@ -35,7 +35,7 @@ def function_name(endpoint: Any, method: str = "") -> str:
 
 
 def is_by_method(endpoint: Any) -> bool:
-    """Tell whether a handler's name depends on the request's method."""
+    """Return whether a handler's name depends on the request's method."""
     return isinstance(unwrap(endpoint), type)
 
 

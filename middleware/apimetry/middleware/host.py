@@ -27,7 +27,7 @@ class Host:
 
 
 def lacks_threads() -> bool:
-    """Tell whether the server is uWSGI without ``--enable-threads``, which runs no threads of Python."""
+    """Return whether the server is uWSGI without ``--enable-threads``, which runs no threads of Python."""
     try:
         options = importlib.import_module("uwsgi").opt  # the module exists inside uWSGI alone
     except (ImportError, AttributeError):

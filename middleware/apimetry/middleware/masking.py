@@ -45,7 +45,7 @@ def mask_path(path: str) -> str:
 
 @lru_cache(maxsize=512)
 def _is_plain(folder: str) -> bool:
-    """Tell whether a path has no secret and no name that makes the next segment one."""
+    """Return whether a path has no secret and no name that makes the next segment one."""
     names = folder.split("/")
     if _SHORT.fullmatch(folder) is None and not all(map(_is_harmless, names)):
         return False
@@ -53,7 +53,7 @@ def _is_plain(folder: str) -> bool:
 
 
 def _is_harmless(name: str) -> bool:
-    """Tell whether a segment is certainly no secret by itself. A doubtful segment gets a closer check."""
+    """Return whether a segment is certainly no secret by itself. A doubtful segment gets a closer check."""
     if is_words(name) or is_uuid(name):
         return True
     return not (is_suspect(name) or _names_its_secret(name))
@@ -111,7 +111,7 @@ def _mask_segment(segment: str, doubt: Doubt) -> tuple[str, Doubt]:
 
 
 def _names_its_secret(segment: str) -> bool:
-    """Tell whether a segment is a telling name and a secret in one: ``token-x1y2z3``, ``otp_123456``."""
+    """Return whether a segment is a telling name and a secret in one: ``token-x1y2z3``, ``otp_123456``."""
     name, *rest = _SEPARATOR.split(segment, 1)
     if not rest or find_doubt(name) < Doubt.STRICT:
         return False

@@ -204,7 +204,7 @@ def _check_collector_url(url: object) -> None:
 
 
 def _is_plain_callable(value: object) -> bool:
-    """Tell whether a value is None or a callable that is not async."""
+    """Return whether a value is None or a callable that is not async."""
     while isinstance(value, functools.partial):
         value = value.func
     if value is None:

@@ -126,7 +126,7 @@ class Overflow:
         return None
 
     def is_expired(self, batch: StoredBatch) -> bool:
-        """Tell whether a batch is older than `max_age_s`."""
+        """Return whether a batch is older than `max_age_s`."""
         return time.time_ns() - batch.stored_at_ns > self._max_age_ns
 
     def discard(self, batch: StoredBatch) -> None:

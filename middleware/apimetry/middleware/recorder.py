@@ -95,7 +95,7 @@ class Recorder:
         return restore
 
     def skips_under(self, prefix: str, path: str) -> bool:
-        """Tell whether a path is skipped, with or without its prefix. The path may or may not include the prefix."""
+        """Return whether a path is skipped, with or without its prefix. The path may lack the prefix."""
         prefix = prefix.rstrip("/")
         if path == prefix or path.startswith(f"{prefix}/"):
             return self.skips(path[len(prefix) :] or "/")

@@ -172,7 +172,7 @@ def _find_end(pattern: str, start: int, pair: str) -> int:
 
 
 def fits(template: str, path: str, *, spans: bool = False) -> bool:
-    """Tell whether a template may match a path. With `spans` a parameter may contain slashes."""
+    """Return whether a template may match a path. With `spans` a parameter may contain slashes."""
     if spans:
         return _fits_piece(template, path)
     templates, segments = template.split("/"), path.split("/")

@@ -47,7 +47,7 @@ class RouteLookup(NamedTuple):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The path without the prefix; and the whole path, where it begins with the prefix. Frameworks differ."""
+        """Return the path without the prefix, and the whole path if it has the prefix. Frameworks differ."""
         prefix = self.prefix.rstrip("/")
         if prefix and (self.path == prefix or self.path.startswith(f"{prefix}/")):
             return self.path[len(prefix) :] or "/", self.path
@@ -91,7 +91,7 @@ def find_routers(app: Any) -> Routers:
 
 
 def is_falcon(owner: Any) -> bool:
-    """Tell whether an application is one of Falcon's."""
+    """Return whether an application is one of Falcon's."""
     return hasattr(owner, "add_route") and hasattr(getattr(owner, "_router", None), "find")
 
 

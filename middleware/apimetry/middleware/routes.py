@@ -79,7 +79,7 @@ class NameCache:
 
 
 def _is_short(key: object) -> bool:
-    """Tell whether all texts of a key are short: a client can send paths and methods of any length."""
+    """Return whether all texts of a key are short: a client can send paths and methods of any length."""
     if isinstance(key, str):
         return len(key) <= _MAX_KEY_CHARACTERS
     return all(map(_is_short, key)) if isinstance(key, tuple) else True

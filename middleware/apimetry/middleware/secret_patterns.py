@@ -64,27 +64,27 @@ _FILES: Final = frozenset(
 
 
 def is_suspect(text: str) -> bool:
-    """Tell whether a text may hold a secret: a quick check. Words, short names and UUIDs hold none."""
+    """Return whether a text may hold a secret: a quick check. Words, short names and UUIDs hold none."""
     return _SUSPECT.search(text) is not None and not is_words(text) and not is_uuid(text)
 
 
 def is_words(text: str) -> bool:
-    """Tell whether a text is one or more words in lower case: ``how-we-built-it``."""
+    """Return whether a text is one or more words in lower case: ``how-we-built-it``."""
     return _WORDS.fullmatch(text) is not None
 
 
 def is_uuid(text: str) -> bool:
-    """Tell whether a text is a UUID. A UUID names a resource far more often than it gives access."""
+    """Return whether a text is a UUID. A UUID names a resource far more often than it gives access."""
     return len(text) == 36 and _UUID.fullmatch(text) is not None
 
 
 def is_known_id(text: str) -> bool:
-    """Tell whether a text is a usual id of a record: a UUID, an ObjectId, a ULID, or a number of up to 19 digits."""
+    """Return whether a text is a usual id of a record: a UUID, an ObjectId, a ULID, a number of up to 19 digits."""
     return is_uuid(text) or _KNOWN_ID.fullmatch(text) is not None or (text.isdecimal() and len(text) <= 19)
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether a text, without percent-encoding, holds a text that looks like a secret.
+    """Return whether a text, without percent-encoding, holds a text that looks like a secret.
 
     E-mail addresses, JWTs and PASETOs, vendors' keys, long hex, random text of 24 characters or more, numbers of
     bank accounts, cards and telephones, and a user with a password.
@@ -101,7 +101,7 @@ def holds_secret(text: str) -> bool:
 
 
 def _has_address(text: str) -> bool:
-    """Tell whether an ``@`` stands between a name and a domain, or after a user's password.
+    """Return whether an ``@`` stands between a name and a domain, or after a user's password.
 
     ``logo@2x.png`` and ``pkg@1.2.3`` have no domain.
     """
@@ -127,7 +127,7 @@ def _is_domain(text: str) -> bool:
 
 
 def _is_card(number: str) -> bool:
-    """Tell whether a number is a card's, by its issuer, length and check digit (ISO/IEC 7812-1, annex B: Luhn)."""
+    """Return whether a number is a card's, by its issuer, length and check digit (ISO/IEC 7812-1, annex B: Luhn)."""
     digits = "".join(filter(str.isdecimal, number))
     if _CARDS.fullmatch(digits) is None:
         return False
@@ -136,7 +136,7 @@ def _is_card(number: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    """Tell whether a text is an IBAN: by its check digits (ISO 13616), or by its usual spelling."""
+    """Return whether a text is an IBAN: by its check digits (ISO 13616), or by its usual spelling."""
     if _IBAN_BY_LOOK.fullmatch(text):
         return True
     compact = "".join(filter(str.isalnum, text)).upper()
@@ -146,7 +146,7 @@ def _is_iban(text: str) -> bool:
 
 
 def _is_random(run: str) -> bool:
-    """Tell whether a text is generated: letters, digits and cases alternate faster than in words."""
+    """Return whether a text is generated: letters, digits and cases alternate faster than in words."""
     characters = turns = 0
     for part in _PART.findall(run):
         pieces = len(_LETTERS_OR_DIGITS.findall(part))

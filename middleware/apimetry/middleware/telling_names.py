@@ -92,7 +92,7 @@ _find_cached = lru_cache(maxsize=1024)(_find_doubt)
 
 
 def is_ordinary(text: str, doubt: Doubt) -> bool:
-    """Tell whether a text is a usual part of a route, and so no secret, for a doubt."""
+    """Return whether a text is a usual part of a route, and so no secret, for a doubt."""
     if text.isdecimal():
         return len(text) <= _LONGEST_NUMBER[doubt]
     if len(text) <= 3 or _FORM.fullmatch(text) is not None:
@@ -116,7 +116,7 @@ def _is_route_word(piece: str) -> bool:
 
 
 def _is_plain(piece: str, doubt: Doubt) -> bool:
-    """Tell whether a text is a word, a number, or both together, and not a generated text."""
+    """Return whether a text is a word, a number, or both together, and not a generated text."""
     if piece.isdecimal():
         return len(piece) <= _LONGEST_NUMBER[doubt]
     if len(piece) <= 3:

@@ -49,37 +49,37 @@ class RouteFigures:
 
     @property
     def count(self) -> int:
-        """The number of requests."""
+        """Return the number of requests."""
         return len(self.events)
 
     @property
     def statuses(self) -> list[int]:
-        """The statuses of the responses, in the order of the requests."""
+        """Return the statuses of the responses, in the order of the requests."""
         return [event.status_code for event in self.events]
 
     @property
     def error_rate(self) -> float:
-        """The share of responses with a 5xx status, 0 to 1."""
+        """Return the share of responses with a 5xx status, 0 to 1."""
         return sum(status >= 500 for status in self.statuses) / len(self.events)
 
     @property
     def p50_us(self) -> int:
-        """The median response time, microseconds."""
+        """Return the median response time, microseconds."""
         return self.percentile_us(50)
 
     @property
     def p95_us(self) -> int:
-        """The response time that 95 % of the requests did not exceed, microseconds."""
+        """Return the response time that 95 % of the requests did not exceed, microseconds."""
         return self.percentile_us(95)
 
     @property
     def p99_us(self) -> int:
-        """The response time that 99 % of the requests did not exceed, microseconds."""
+        """Return the response time that 99 % of the requests did not exceed, microseconds."""
         return self.percentile_us(99)
 
     @property
     def max_us(self) -> int:
-        """The longest response time, microseconds."""
+        """Return the longest response time, microseconds."""
         return self.percentile_us(100)
 
     def percentile_us(self, percent: float) -> int:

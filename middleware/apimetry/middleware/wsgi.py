@@ -298,7 +298,7 @@ class _Exchange:
         self._response_bytes += len(data)
 
     def _is_cut_off(self) -> bool:
-        """Tell whether the client left early. A server that read all announced bytes, or none, needs no more."""
+        """Return whether the client left early. A server that read all announced bytes, or none, needs no more."""
         if not self._chunks or self._environ.get("REQUEST_METHOD") == "HEAD":
             return False
         announced = self._content_length()

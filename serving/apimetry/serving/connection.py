@@ -141,7 +141,7 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """How many bytes of its response wait for the client."""
+        """Return how many bytes of its response wait for the client."""
         return self._wire.get_write_buffer_size() if self._wire is not None else 0
 
     def give_way(self) -> None:

@@ -31,7 +31,7 @@ class Yielding(Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """How many bytes of its response wait for the client."""
+        """Return how many bytes of its response wait for the client."""
 
 
 class _Stall(NamedTuple):
@@ -62,7 +62,7 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Whether a connection must end before another can be accepted."""
+        """Return whether a connection must end before another can be accepted."""
         return len(self._open) >= self.max_open
 
     def add(self, connection: Yielding) -> None:

@@ -1,4 +1,4 @@
-"""Tell whether events changed: a log with a version for every minute of an application's events.
+"""Return whether events changed: a log with a version for every minute of an application's events.
 
 Who remembers what was read from events or rollups reads the log in this order:
 

@@ -23,7 +23,7 @@ class ByteBudget:
 
     @property
     def held(self) -> int:
-        """Bytes in use."""
+        """Return the bytes in use."""
         return self._held
 
     def acquire(self, key: str, size: int) -> None:

@@ -26,18 +26,18 @@ class Decompressor(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the member was read."""
+        """Return whether the end of the member was read."""
 
     @property
     def unused_data(self) -> bytes:
-        """The input behind the end of the member."""
+        """Return the input behind the end of the member."""
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
         """Return at most `limit` bytes; call again with b"" for more."""
 
     @property
     def pending(self) -> bool:
-        """Whether `decompress` has more output without more input."""
+        """Return whether `decompress` has more output without more input."""
 
 
 class GzipMember:

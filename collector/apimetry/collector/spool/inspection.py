@@ -56,7 +56,7 @@ class Checked:
 
     @property
     def whole(self) -> bool:
-        """Whether all events of the segment can be stored."""
+        """Return whether all events of the segment can be stored."""
         return not (self.damaged_bytes or self.missing_events or self.problem)
 
 

@@ -94,24 +94,24 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all segments."""
+        """Return the size of all segments."""
         active = self._active
         return self._sealed_bytes + (active.end if active else 0)
 
     @property
     def rows(self) -> int:
-        """Acknowledged events that are not yet stored."""
+        """Return the number of acknowledged events that are not yet stored."""
         active = self._active
         return self._sealed_rows + (active.rows if active else 0)
 
     @property
     def segments(self) -> int:
-        """The number of segments, with the active one."""
+        """Return the number of segments, with the active one."""
         return len(self._sealed) + (self._active is not None)
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the oldest segment was begun, in nanoseconds since the epoch; None without a segment."""
+        """Return when the oldest segment was begun, in nanoseconds since the epoch; None without a segment."""
         active = self._active
         with self._lock:
             tokens = [*self._sealed, *([active.token] if active else [])]
@@ -119,12 +119,12 @@ class Journal:
 
     @property
     def broken(self) -> bool:
-        """Whether a segment waits for its seal after a fault of the disk."""
+        """Return whether a segment waits for its seal after a fault of the disk."""
         return self._active is not None and self._active.abandoned
 
     @property
     def waiting(self) -> bool:
-        """Whether a sealed segment waits for the store."""
+        """Return whether a sealed segment waits for the store."""
         return bool(self._sealed)
 
     def sealed(self) -> list[Sealed]:

@@ -79,12 +79,12 @@ class Quarantine:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all pieces and their notes."""
+        """Return the size of all pieces and their notes."""
         return self._size_bytes
 
     @property
     def dropped_pieces(self) -> int:
-        """Pieces that were dropped since the start."""
+        """Return the number of pieces that were dropped since the start."""
         return self._dropped_pieces
 
     def __len__(self) -> int:

@@ -59,7 +59,7 @@ class Report(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def text_bytes(self) -> int:
-        """The most bytes that the texts of its sender take beyond META_BYTES."""
+        """Return the most bytes that the texts of its sender take beyond META_BYTES."""
         return (len(self.source) + len(self.version)) * UTF8_BYTES + len(self.dropped) * REASON_BYTES
 
 
@@ -82,7 +82,7 @@ class Entry:
 
     @property
     def record_bytes(self) -> int:
-        """The most bytes that the record can take on the disk."""
+        """Return the most bytes that the record can take on the disk."""
         texts = self.meta.report.text_bytes if self.meta.report else 0
         return len(self.row_bytes) + RECORD_HEADER_BYTES + META_BYTES + texts
 
@@ -117,12 +117,12 @@ class Sealed:
 
     @property
     def name(self) -> str:
-        """The name of the segment's file."""
+        """Return the name of the segment's file."""
         return f"{self.token}.{self.length}.{self.rows}.seg"
 
     @property
     def created_ns(self) -> int:
-        """When the segment was begun."""
+        """Return when the segment was begun."""
         return created_ns(self.token)
 
 

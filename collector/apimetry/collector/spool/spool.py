@@ -71,7 +71,7 @@ class Spool:
 
     @property
     def has_room(self) -> bool:
-        """Whether a small batch would be accepted now."""
+        """Return whether a small batch would be accepted now."""
         return self.journal.size_bytes + self._pending_bytes + 64 * 1024 <= self.journal.settings.max_bytes
 
     async def append(self, entry: Entry) -> bool:
