@@ -1,9 +1,9 @@
-"""Which addresses a webhook may go to, decided on the address that is connected to.
+"""Decide which addresses a webhook may go to, by the address that is connected to.
 
-A name is resolved once for each connection, and the addresses that pass the check are the ones connected to: a name
-that answers differently the second time (DNS rebinding) gains nothing. An address written into the URL does not
-pass through a resolver, so it is checked before the call; one in a form that only the system's old functions know
-(0177.0.0.1, 127.1, 2130706433, 0x7f.1) is refused whatever it stands for.
+A name is resolved once for each connection, and the addresses that pass the check are connected to. So a name that
+resolves differently the second time (DNS rebinding) gains nothing. An address in the URL passes through no resolver:
+it is checked before the call. An address in a form that only old functions of the system know (0177.0.0.1, 127.1,
+2130706433, 0x7f.1) is always refused.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ class AddressRefused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the public internet, also where it wraps an IPv4 address."""
+    """Return whether an IP address is one of the public internet, also where it wraps an IPv4 address."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(found, ipaddress.IPv4Address):
-        return not any(found in network for network in _SPECIAL_V4)
-    inner = found.ipv4_mapped or (ipaddress.IPv4Address(int(found) & _LAST_32_BITS) if found in _NAT64 else None)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return not any(ip in network for network in _SPECIAL_V4)
+    inner = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & _LAST_32_BITS) if ip in _NAT64 else None)
     if inner is not None:
         return is_public(str(inner))
-    if found not in _GLOBAL_UNICAST or (int(found) >> 32) & _ISATAP_MASK == _ISATAP:
+    if ip not in _GLOBAL_UNICAST or (int(ip) >> 32) & _ISATAP_MASK == _ISATAP:
         return False
-    return not any(found in network for network in _SPECIAL_V6)
+    return not any(ip in network for network in _SPECIAL_V6)
 
 
 def check_host(host: str) -> None:
@@ -113,10 +113,10 @@ class PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of `host`; raises AddressRefused."""
-        found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(address["host"]) for address in found):
+        addresses = await self._resolver.resolve(host, port, family)
+        if not all(is_public(address["host"]) for address in addresses):
             raise AddressRefused("the webhook's name has a private address")
-        return found
+        return addresses
 
     async def close(self) -> None:
         """Close the other resolver."""

@@ -64,9 +64,9 @@ class AlertHandlers:
         access = await self._authorize(request)
         body = await read_body(request, AlertInput)
         rule, _ = await self._checks.new_rule(body, access)
-        made = await self._run(lambda: self._alerts.create(rule))
+        created = await self._run(lambda: self._alerts.create(rule))
         return json_response(
-            NewAlertRule(alert=rule_json(made, AlertState()), secret=made.webhook_secret), status=201
+            NewAlertRule(alert=rule_json(created, AlertState()), secret=created.webhook_secret), status=201
         )
 
     async def get_rule(self, request: web.Request) -> web.Response:

@@ -1,16 +1,15 @@
-"""Evaluates every alert rule every minute, once for all query services over one store.
+"""Evaluate every alert rule every minute, once for all query services over one store.
 
-1. The services take turns: `turns` gives each minute to one of them, the others rest.
-2. The winner measures each rule over whole minutes, 10 s after the minute has ended, so that what was acknowledged in
-   it has come out of the spool.
-3. A rule that fires or resolves gets its next event. Events are numbered, and each number is written once: should two
-   services evaluate a rule at the same time all the same (a slow one, a clock that is off), one of them writes it and
-   sends the webhook.
-4. A webhook that could not be sent is tried again with the following minutes, by whoever has the turn, for an hour;
-   also one whose sender was killed. A receiver may see an event twice, with the same `webhook-id`, never none.
+1. The services take turns: `turns` gives each minute to one service. The others rest.
+2. This service measures each rule over whole minutes, 10 s after the minute has ended. By then the minute's
+   acknowledged events have left the spool.
+3. A rule that fires or resolves gets its next event. Events are numbered, and each number is written once. If two
+   services evaluate a rule at the same time (a slow service, a wrong clock), one of them writes the event and sends
+   the webhook.
+4. A webhook that failed is sent again with the following minutes for an hour, by the service that has the turn. The
+   same happens after a kill of the sender. A receiver may see an event twice, with the same `webhook-id`, never none.
 
-A minute that nobody evaluates (all services down, the store away) is left out: the next one says where the rules
-stand.
+A minute that no service evaluates (all services are down, the store is away) is left out. The next minute continues.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""When a rule fires and when it resolves. Pure.
+"""Decide when a rule fires and when it resolves. Pure.
 
-- A rule fires when its condition holds, unless it fires already or last fired less than its cooldown ago: a value
+- A rule fires when its condition holds, unless it fires already or last fired less than its cooldown ago. So a value
   that swings around the threshold makes one alarm for each cooldown at most.
 - It resolves as soon as the condition does not hold any more.
-- Too few requests to judge (fewer than the minimum, or none for a rate or a latency) change nothing: they are no
-  evidence of either.
+- Too few requests (fewer than the minimum, or none for a rate or a latency) change nothing: they prove nothing.
 - A rule about no data is not judged before it is one window old.
-- An event from more than MAX_AHEAD in the future was written by a clock that has been set right since: it says what
-  the rule's state is, and delays nothing.
+- An event from more than MAX_AHEAD in the future was written by a clock that was wrong then. It still tells the
+  rule's state, and it delays nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sends alert events as e-mail, over the operator's SMTP server."""
+"""Send alert events as e-mail, over the operator's SMTP server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Mailer:
 
     @property
     def is_configured(self) -> bool:
-        """Whether there is a server to send by, and a sender."""
+        """Return whether there is a server to send by, and a sender."""
         return bool(self._settings.host and self._settings.sender)
 
     async def send(self, notice: Notice, recipients: list[str]) -> int | BaseException:

@@ -1,7 +1,7 @@
-"""What a rule measures, as one statement over rollups and events, and the value that its row makes. Pure.
+"""Measure a rule: the one statement over rollups and events, and the value that its row makes. Pure.
 
-The planner says which rollup answers for the whole hours, or minutes, of the window; events answer for the rest.
-Percentiles always come from events: no window is longer than a day, and so they are exact.
+The planner chooses the rollup for the whole hours, or minutes, of the window. Events answer for the rest. Percentiles
+always come from events: no window is longer than a day, and so they are exact.
 
 Invariants: values are bound by the server; field names come from the closed set of `planning.filters`. Every count is
 a sum of `sample_weight`. A percentile is the smallest measured value that at least p % of the requests do not exceed.

@@ -1,4 +1,4 @@
-"""Says in a few words why a message did not arrive. Pure: neither the address nor the receiver's text is in them."""
+"""Say in a few words why a message did not arrive. Pure: never with the address or the receiver's text."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What a rule would have measured at many times in the past, by one statement.
+"""Measure a rule at many times in the past, by one statement.
 
-A moment is a time at which a rule is evaluated; it measures the rule's window before it. The statement counts in
-slots: the longest pieces of time that both the windows and the steps between moments consist of. The slots of each
-window are then added up.
+A moment is a time at which a rule is evaluated; it measures the rule's window before it. A slot is the longest piece
+of time that divides both the windows and the steps between moments. The statement counts in slots, and the slots of
+each window are then added up.
 
-Percentiles come from latency buckets, so that windows that overlap need no event twice: they are within 2 % of what
-the evaluator measures (`planning.rows_sql`). All other values are the same.
+Percentiles come from latency buckets: windows overlap, and no event is read twice. They are within 2 % of what the
+evaluator measures (`planning.rows_sql`). All other values are the same.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Moments:
 
     @property
     def last(self) -> int:
-        """The last moment."""
+        """Return the last moment."""
         return self.first + (self.count - 1) * self.step_s
 
     def times(self) -> range:
@@ -180,12 +180,12 @@ def _percentiles(percentile: int, slots: _Slots, count: int, rows: Rows) -> Iter
     # A window's counts are those of the window before, plus the places that it gained, less those that it lost.
     places = {place: (latencies, requests, high) for place, latencies, requests, high in rows}
     counts = [0] * _LATENCIES
-    held = range(0)
+    counted = range(0)
     for first in range(0, count * slots.stride, slots.stride):
         window = range(first, first + slots.width)
-        _add(counts, places, range(max(first, held.stop), window.stop), 1)
-        _add(counts, places, range(held.start, min(first, held.stop)), -1)
-        held = window
+        _add(counts, places, range(max(first, counted.stop), window.stop), 1)
+        _add(counts, places, range(counted.start, min(first, counted.stop)), -1)
+        counted = window
         below = list(accumulate(counts))
         requests = below[-1]
         if not requests:

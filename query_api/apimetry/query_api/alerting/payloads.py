@@ -14,10 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from apimetry.query_api.alerting.notices import TEST, Notice, iso_utc
+from apimetry.query_api.http.json_values import Json
 from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import Transition
-
-Json = dict[str, object]
 
 FIRING, RESOLVED = Transition.firing.value, Transition.resolved.value
 
@@ -143,10 +142,10 @@ def _markdown_text(text: str) -> str:
 
 def _cut(text: str, most: int, escaped: Callable[[str], str] = str) -> str:
     """Return `text`, escaped, of `most` characters at most; never half an escape."""
-    whole = escaped(text)
-    if len(whole) <= most:
-        return whole
-    kept = text
-    while len(escaped(kept)) > most - 1:
-        kept = kept[:-1]
-    return f"{escaped(kept)}…"
+    escaped_text = escaped(text)
+    if len(escaped_text) <= most:
+        return escaped_text
+    prefix = text
+    while len(escaped(prefix)) > most - 1:
+        prefix = prefix[:-1]
+    return f"{escaped(prefix)}…"

@@ -1,4 +1,4 @@
-"""What a rule would have done over the last days, judged as the evaluator judges."""
+"""Tell what a rule would have done over the last days, judged as the evaluator judges."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def firings(rule: AlertRule, points: Iterable[MomentPoint]) -> list[PreviewedFir
     rule = replace(rule, created_at=datetime.fromtimestamp(0, timezone.utc))
     furthest = max if rule.direction is Direction.above and rule.metric is not Metric.no_data else min
     last: AlertEvent | None = None
-    found: list[PreviewedFiring] = []
+    shown_firings: list[PreviewedFiring] = []
     for moment, value in points:
         now = datetime.fromtimestamp(moment, timezone.utc)
         transition = decide(rule, last, holds=judge(rule, value, now), now=now)
         if transition is not None and value is not None:
             last = next_event(rule, last, transition, value, now)
             if transition is Transition.firing:
-                found.append({"at": iso_time(moment), "until": None, "peak": value})
+                shown_firings.append({"at": iso_time(moment), "until": None, "peak": value})
             else:
-                found[-1]["until"] = iso_time(moment)
-        if value is not None and found and found[-1]["until"] is None:
-            found[-1]["peak"] = furthest(found[-1]["peak"], value)
-    return found
+                shown_firings[-1]["until"] = iso_time(moment)
+        if value is not None and shown_firings and shown_firings[-1]["until"] is None:
+            shown_firings[-1]["peak"] = furthest(shown_firings[-1]["peak"], value)
+    return shown_firings

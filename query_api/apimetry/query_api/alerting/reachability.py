@@ -1,4 +1,4 @@
-"""What a rule can never do, said when it is made: measure limits that are not set, or reach where it must not."""
+"""Refuse a rule that could never work: its limits are not set, or its address is not allowed."""
 
 from __future__ import annotations
 

@@ -116,14 +116,14 @@ def _without_meaning(old: Metric, new: Metric) -> dict[str, Any]:
     """Return what a rule's change of metric takes away, unless the change says otherwise."""
     if new is old:
         return {}
-    taken: dict[str, Any] = {} if new is Metric.latency_percentile else {"percentile": None}
+    changes: dict[str, Any] = {} if new is Metric.latency_percentile else {"percentile": None}
     if new not in NEEDS_REQUESTS:
-        taken["minimum_requests"] = 0
+        changes["minimum_requests"] = 0
     if Metric.no_data in (old, new):
-        taken["threshold"] = None
+        changes["threshold"] = None
     if new is Metric.no_data:
-        taken["direction"] = None
-    return taken
+        changes["direction"] = None
+    return changes
 
 
 def _side(fields: dict[str, Any], metric: Metric) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Makes a rule of a body that was sent, after all checks; for those who make a rule and those who try one."""
+"""Make a rule of a request's body, after all checks: to store the rule, or to try it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class RuleChecks:
         """
         parse_filters(body.include, body.exclude)
         is_hidden = access.principal.application_id not in (None, body.application)
-        found = None if is_hidden else self.directory.application(body.application)
-        application = owned(found, access, "application", body.application)
+        visible = None if is_hidden else self.directory.application(body.application)
+        application = owned(visible, access, "application", body.application)
         rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
         with refusals_answered():
             checked_rule(rule)

@@ -1,4 +1,4 @@
-"""Runs the evaluator inside the query service, from its start to its end, and opens what sends messages."""
+"""Run the evaluator inside the query service, from its start to its end, and open what sends messages."""
 
 from __future__ import annotations
 

@@ -1,13 +1,15 @@
-"""Sends alert events where their rules say: in time, and never to a private address unless allowed.
+"""Send alert events where their rules say: in time, and never to a private address unless allowed.
 
-A rule's channel is the form of its messages: `payloads` for chats and PagerDuty, `mail` for e-mail, and our own JSON,
-signed, for everything else. The form of that is the Standard Webhooks specification
-(https://www.standardwebhooks.com), for which receivers find libraries in many languages: `webhook-id` names the
-event, the same on each attempt; `webhook-timestamp` is the time of the attempt; `webhook-signature` is `v1,` and the
-base64 of HMAC-SHA-256 over `id.timestamp.body`.
+A rule's channel is the form of its messages: `payloads` for chats and PagerDuty, `mail` for e-mail. All other rules
+send our own JSON, signed after the Standard Webhooks specification (https://www.standardwebhooks.com), for which
+receivers find libraries in many languages:
 
-Bounds: one attempt takes 10 s at most, five of them with their waits some 70 s. Of an answer only the status is read,
-never the body. Redirects are not followed: they count as a refusal.
+- `webhook-id` names the event, the same on each attempt;
+- `webhook-timestamp` is the time of the attempt;
+- `webhook-signature` is `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`.
+
+Bounds: one attempt takes 10 s at most; five attempts with their waits take some 70 s. Only the status of a response
+is read, never its body. A redirect is not followed and counts as a refusal.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ def causes_of(error: BaseException) -> tuple[object, ...]:
 
 
 def worth_another_try(outcome: int | BaseException) -> bool:
-    """Tell whether a webhook's status, or what went wrong instead of one, may be another the next time."""
+    """Return whether a webhook's status, or what went wrong instead of one, may be another the next time."""
     if isinstance(outcome, int):
         return outcome in (408, 429) or outcome >= 500
     return not any(isinstance(cause, (AddressRefused, aiohttp.InvalidURL)) for cause in causes_of(outcome))

@@ -59,7 +59,7 @@ class Groups:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The names of the columns beside the key, and what a group without events has in them.
+        """Return the names of the columns beside the key, and what a group without events has in them.
 
         They are PARTS, and an array for each value with percentiles.
         """
@@ -87,7 +87,7 @@ class Groups:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The values that `select` binds."""
+        """Return the values that `select` binds."""
         numbers = {number for of_value in self.reads.percentiles.values() for number in of_value}
         return {
             **self.scope.parameters,

@@ -156,19 +156,19 @@ class Reads:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The columns of rollups that it needs, beside dimensions."""
+        """Return the columns of rollups that it needs, beside dimensions."""
         of_parts = (column for name in self.parts if not _is_dimension(name) for column in PARTS[name].of_rollup)
         of_percentiles = (f"{value}_{name}" for value in self.percentiles for name in ("buckets", "max"))
         return frozenset((*of_parts, *of_percentiles))
 
     @property
     def dimensions(self) -> frozenset[str]:
-        """The dimensions that it needs, beside those of keys and filters."""
+        """Return the dimensions that it needs, beside those of keys and filters."""
         return frozenset(column for name in self.parts if _is_dimension(name) for column in PARTS[name].of_rollup)
 
     @property
     def adds_up(self) -> bool:
-        """Whether it reads nothing but sums."""
+        """Return whether it reads nothing but sums."""
         return not self.percentiles and all(PARTS[name].kind == "sum" for name in self.parts)
 
     def plus(self, other: Reads) -> Reads:

@@ -41,7 +41,7 @@ class Scope:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns of the dimensions in rows of this scope."""
+        """Return the columns of the dimensions in rows of this scope."""
         return tuple(f"key_{number}" for number in range(len(self.by)))
 
     def columns(self, source: Plan) -> list[Column]:
@@ -62,23 +62,23 @@ class Scope:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The conditions of the events, on rollups and events alike; they bind `parameters`."""
+        """Return the conditions of the events, on rollups and events alike; they bind `parameters`."""
         within = () if self.hashes is None else (f"{self.hash} IN {{hashes:Array(UInt64)}}",)
         return (*filter_conditions(self.filters), *self.searched, *within)
 
     @property
     def hash(self) -> str:
-        """The expression of a key's hash, in rows of rollups and events."""
+        """Return the expression of a key's hash, in rows of rollups and events."""
         return hash_of(_expression(field) for field in self.by)
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """The condition of the search."""
+        """Return the condition of the search."""
         return () if self.search is None else (containing(key_of(self.by[0]), "search"),)
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The values that `conditions` bind."""
+        """Return the values that `conditions` bind."""
         searched = {} if self.search is None else {"search": self.search}
         hashes = {} if self.hashes is None else {"hashes": list(self.hashes)}
         return {"application": self.application, **filter_parameters(self.filters), **searched, **hashes}

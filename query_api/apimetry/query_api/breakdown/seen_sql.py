@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def precision(self) -> str:
-        """How exact the times are."""
+        """Return how exact the times are."""
         return "microsecond" if self.source.rollup is None else "hour"
 
     def select(self, among: str = "") -> str:
@@ -55,5 +55,5 @@ class Seen:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The values that `select` binds."""
+        """Return the values that `select` binds."""
         return {**self.scope.parameters, **range_parameters(self.source, tag=_TAG)}

@@ -1,1 +1,1 @@
-"""Deletes stored events and changes their retention: HTTP adds jobs, and they run in the background."""
+"""Delete stored events and change their retention: HTTP adds jobs, and the jobs run in the background."""

@@ -1,4 +1,4 @@
-"""Adds jobs that delete stored events or change their retention, and waits for these jobs."""
+"""Add jobs that delete stored events or change their retention, and wait for these jobs."""
 
 from __future__ import annotations
 

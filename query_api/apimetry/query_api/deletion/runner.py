@@ -1,4 +1,4 @@
-"""Does the jobs, one after another, in one of all query services over a store.
+"""Do the jobs, one after another, in one of all query services over a store.
 
 The services take turns by the minute (`store.turns`). Before each step, the working service takes the turn of the
 next minute, so that the job stays with it. If the service dies, another service takes the first free minute, two

@@ -17,13 +17,13 @@ def answer_page(
     query: EventsQuery, application: str, *, ask: Ask, clock: Callable[[], float], bounds: Bounds
 ) -> EventsPage:
     """Return a page of events about `application`. Blocks while `ask` does."""
-    found = Search(query, application, ask, clock=clock, bounds=bounds).run()
-    start, end = found.searched
+    page = Search(query, application, ask, clock=clock, bounds=bounds).run()
+    start, end = page.searched
     return {
-        "events": [stored_event(position, query.fields, row) for position, row in found.events],
-        "next": cursor_text(Cursor(found.next, query.start, query.end)) if found.next else None,
+        "events": [stored_event(position, query.fields, row) for position, row in page.events],
+        "next": cursor_text(Cursor(page.next, query.start, query.end)) if page.next else None,
         "searched": {"start": start, "end": end},
-        "complete": found.complete,
+        "complete": page.complete,
     }
 
 

@@ -87,7 +87,7 @@ class Search:
 
     @property
     def _missing(self) -> int:
-        """The number of rows to read: one more than the page has tells whether another page follows."""
+        """Return the number of rows to read: one more than the page has tells whether another page follows."""
         return self._query.limit + 1 - len(self._rows)
 
     @property

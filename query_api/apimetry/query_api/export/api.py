@@ -1,9 +1,9 @@
 """`GET /v1/export/events`: every stored event of one application as a file, in constant memory.
 
 Before the first rows, an error is a usual error response. After that the file has begun, and an error resets the
-connection, so that no client takes the part for a whole file: for a client of HTTP/1.0, a closed connection ends the
-file. Each export has a thread of its own, which queries cannot use, and exports have their own queue. A reader that
-falls too far behind a smallest rate is cut off: it would keep its slot for ever.
+connection, so that no client takes the part for a whole file. (For a client of HTTP/1.0, a closed connection ends the
+file.) Each export has a thread of its own, which queries cannot use, and exports have their own queue. A reader that
+falls too far behind a smallest rate is cut off: otherwise it would keep its slot for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures how far a reader is behind a smallest rate. Pure."""
+"""Measure how far a reader is behind a smallest rate. Pure."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def refusal_of(error: msgspec.ValidationError, content: bytes, shape: type[msgsp
     return BadRequest(f"The body is not as it must be: {_in_words(str(error))}")
 
 
-def _allowed(what: str, names: list[str], shape: type[msgspec.Struct]) -> str | None:
-    if (expected := _EXPECTED.fullmatch(what)) is not None:
+def _allowed(constraint: str, names: list[str], shape: type[msgspec.Struct]) -> str | None:
+    if (expected := _EXPECTED.fullmatch(constraint)) is not None:
         return _in_words(expected["allowed"])
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
     enumeration = _enumeration_in(fields.get(names[0])) if len(names) == 1 else None

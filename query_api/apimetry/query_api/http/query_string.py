@@ -60,12 +60,12 @@ def single(values: dict[str, list[str]], name: str) -> str | None:
 
 def several(values: dict[str, list[str]], name: str, allowed: Sequence[str], most: int) -> tuple[str, ...]:
     """Return the distinct values of a repeatable parameter after checking that they are `most` of `allowed`."""
-    found = tuple(dict.fromkeys(values[name]))
-    for value in found:
+    distinct = tuple(dict.fromkeys(values[name]))
+    for value in distinct:
         one_of(name, value, allowed)
-    if len(found) > most:
-        raise refusal(name, ", ".join(found), f"up to {most} values")
-    return found
+    if len(distinct) > most:
+        raise refusal(name, ", ".join(distinct), f"up to {most} values")
+    return distinct
 
 
 def one_of(name: str, value: str | None, allowed: Sequence[str]) -> str | None:

@@ -45,14 +45,14 @@ class Trend:
 
     @property
     def change(self) -> Fraction | None:
-        """The change as a part of the first half's value; None where that is nothing."""
+        """Return the change as a part of the first half's value; None where that is nothing."""
         if not self.first or self.second is None:
             return None
         return (self.second - self.first) / self.first
 
     @property
     def name(self) -> response.Direction:
-        """`increasing`, `decreasing` or `stable`."""
+        """Return `increasing`, `decreasing` or `stable`."""
         if self.change is None:
             return "increasing" if self.first == 0 and self.second else "stable"
         if abs(self.change) <= _STABLE:
@@ -61,7 +61,7 @@ class Trend:
 
     @property
     def growth(self) -> Fraction:
-        """The change, where it is one that may go on: nothing while stable, nor from nothing."""
+        """Return the change, where it is one that may go on: nothing while stable, nor from nothing."""
         return self.change if self.change is not None and abs(self.change) > _STABLE else Fraction(0)
 
     def as_json(self) -> response.Trend:
@@ -149,9 +149,9 @@ def projected_utilization(utilization: Utilization, requests: Trend) -> Utilizat
     }
 
 
-def capacity(total: Measures, found: Mapping[str, Trend]) -> response.CapacityForecast:
+def capacity(total: Measures, trends_by_name: Mapping[str, Trend]) -> response.CapacityForecast:
     """Return the figures of the window and those of the next one of its length, should the trends go on."""
-    growth = {name: 1 + trend.growth for name, trend in found.items()}
+    growth = {name: 1 + trend.growth for name, trend in trends_by_name.items()}
     mean_ms = _per(total.latency_us, 1000 * total.timed) or Fraction(0)
     return {
         "current": {"requests": total.requests, "latency": total.mean_ms, "errors": total.errors},

@@ -38,12 +38,12 @@ class LatencyQuery:
 
     @property
     def width(self) -> int:
-        """How many latency buckets of the rollups make one of the response."""
+        """Return how many latency buckets of the rollups make one of the response."""
         return BUCKETS_PER_DOUBLING // self.resolution
 
     @property
     def earlier(self) -> LatencyQuery | None:
-        """The query about the earlier period, if there is one."""
+        """Return the query about the earlier period, if there is one."""
         if self.compared is None:
             return None
         start, end = self.compared

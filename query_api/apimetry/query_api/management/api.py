@@ -91,7 +91,7 @@ class ManagementHandlers:
         access = await self._authorize(request)
         body = await read_body(request, ApplicationInput)
         async with self._change():
-            made = await self._run(
+            created = await self._run(
                 lambda: self._accounts.create_application(
                     access.organization.id,
                     body.name,
@@ -101,7 +101,7 @@ class ManagementHandlers:
                     target_ms=body.target_ms or NO_TARGET,
                 )
             )
-        return json_response(OneApplication(application=application_json(made)), status=201)
+        return json_response(OneApplication(application=application_json(created)), status=201)
 
     async def get_application(self, request: web.Request) -> web.Response:
         """Return one application."""

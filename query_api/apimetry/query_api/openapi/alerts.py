@@ -200,14 +200,14 @@ def _rules() -> Json:
 
 
 def _rule() -> Json:
-    one = json_content(OneAlertRule, example={"alert": _RULE})
+    content = json_content(OneAlertRule, example={"alert": _RULE})
     return {
         "parameters": [ref("parameters", "AlertId")],
-        "get": _operation("getAlert", "One alert rule", {"200": answer("It.", one)}, _READ_ERRORS),
+        "get": _operation("getAlert", "One alert rule", {"200": answer("It.", content)}, _READ_ERRORS),
         "patch": _operation(
             "changeAlert",
             "Change, pause or resume an alert rule",
-            {"200": answer("As it is now.", one)},
+            {"200": answer("As it is now.", content)},
             _WRITE_ERRORS,
             description="What the body leaves out stays, unless it has no meaning for a changed metric."
             " A paused rule is not evaluated and stays where it stands.",

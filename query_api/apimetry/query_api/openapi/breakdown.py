@@ -145,5 +145,5 @@ def _parameters() -> list[Json]:
 
 
 def _listed(names: Iterable[str], most: int) -> Json:
-    one = f"({'|'.join(names)})"
-    return {"type": "string", "pattern": f"^{one}(,{one}){{0,{most - 1}}}$"}
+    pattern = f"({'|'.join(names)})"
+    return {"type": "string", "pattern": f"^{pattern}(,{pattern}){{0,{most - 1}}}$"}

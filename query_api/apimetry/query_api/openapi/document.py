@@ -163,13 +163,13 @@ def _security_schemes() -> Json:
 
 
 def _parameters() -> Json:
-    def parameter(name: str, where: str, description: str, shape: Json, example: object) -> Json:
+    def parameter(name: str, location: str, description: str, shape: Json, example: object) -> Json:
         return {
             "name": name,
-            "in": where,
-            "required": where == "path",
+            "in": location,
+            "required": location == "path",
             "description": description,
-            **({"allowEmptyValue": True} if where == "query" else {}),
+            **({"allowEmptyValue": True} if location == "query" else {}),
             "schema": shape,
             "example": example,
         }

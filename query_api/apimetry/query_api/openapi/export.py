@@ -31,15 +31,18 @@ def paths() -> Json:
     text: Json = {"type": "string"}
     file: Json = {"type": "string", "format": "binary"}
     shapes: Json = {CONTENT_TYPES[name]: {"schema": file if name == "parquet" else text} for name in FORMATS}
-    found = answer("The file.", shapes)
-    found["headers"] = {
+    file_answer = answer("The file.", shapes)
+    file_answer["headers"] = {
         "Content-Disposition": {"description": "Names the file.", "schema": text},
         RETENTION_HEADER: {
             "description": "Days after which the application's events are deleted; 20000 is for ever.",
             "schema": {"type": "integer", "minimum": 1},
         },
     }
-    responses: Json = {"200": found, **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable")}
+    responses: Json = {
+        "200": file_answer,
+        **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound", "Unavailable"),
+    }
     described = operation(
         "exportEvents",
         "Your events, as a file",

@@ -111,14 +111,14 @@ def _applications() -> Json:
 
 
 def _application() -> Json:
-    one = json_content(OneApplication, example={"application": _APPLICATION})
+    content = json_content(OneApplication, example={"application": _APPLICATION})
     return {
         "parameters": [ref("parameters", "ApplicationId")],
-        "get": _operation("getApplication", "One application", {"200": answer("It.", one)}, _READ_ERRORS),
+        "get": _operation("getApplication", "One application", {"200": answer("It.", content)}, _READ_ERRORS),
         "patch": _operation(
             "changeApplication",
             "Change an application",
-            {"200": answer("As it is now.", one)},
+            {"200": answer("As it is now.", content)},
             _WRITE_ERRORS,
             description="What the body leaves out stays. `limits` is replaced as a whole: a limit left out is none."
             " A `targetMs` of null takes the target away. A"
@@ -143,15 +143,15 @@ def _application() -> Json:
 
 
 def _organization() -> Json:
-    one = json_content(OneOrganization, example={"organization": _ORGANIZATION})
+    content = json_content(OneOrganization, example={"organization": _ORGANIZATION})
     return {
         "get": _operation(
-            "getOrganization", "The key's organization", {"200": answer("It, with its plan.", one)}, _READ_ERRORS
+            "getOrganization", "The key's organization", {"200": answer("It, with its plan.", content)}, _READ_ERRORS
         ),
         "patch": _operation(
             "changeOrganization",
             "Change the organization",
-            {"200": answer("As it is now.", one)},
+            {"200": answer("As it is now.", content)},
             _WRITE_ERRORS,
             description="What the body leaves out stays. `plan` is replaced as a whole: a limit left out is none, and"
             " what exists already and exceeds a smaller plan stays. A service that is run for others keeps plans to"

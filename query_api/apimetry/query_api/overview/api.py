@@ -68,8 +68,8 @@ class OverviewHandlers:
         access = await authorize(
             request, self._directory, KeyKind.read, KeyKind.admin, purpose="access bucket analytics"
         )
-        given = collect(request.query.items(), ("period",))
-        period = one_of("period", single(given, "period"), tuple(PERIODS)) or DEFAULT_PERIOD
+        values = collect(request.query.items(), ("period",))
+        period = one_of("period", single(values, "period"), tuple(PERIODS)) or DEFAULT_PERIOD
         name = request.match_info["id"]
         # A read key sees its own application alone.
         is_hidden = access.principal.application_id not in (None, name)

@@ -1,10 +1,10 @@
 """Figures of a whole organization as SQL. Pure; values are bound by the server.
 
-`counters` has what was ever sent, which neither retention nor deletion lowers, also of applications that were deleted
-since. What is stored now comes from the rollup that counts an application's hours, and for the last day from events
-at its edges: the same rows, chosen by the same planner, as those of a timeseries count, so that the two agree at any
-moment. An hour that reaches its retention leaves the rollup when the engine next merges it, after the last of its
-events expired; until then both count it.
+`counters` has what was ever sent, also of applications that were deleted since. Neither retention nor deletion lowers
+it. What is stored now comes from the rollup that counts an application's hours; at the edges of the last day it comes
+from events. The planner chooses these rows as it chooses those of a timeseries count, so the two numbers agree at any
+moment. An hour that reaches its retention leaves the rollup when the engine next merges it, after its last event
+expired. Until then both numbers have it.
 """
 
 from __future__ import annotations

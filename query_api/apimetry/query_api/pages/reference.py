@@ -53,8 +53,8 @@ def _also(document: Mapping[str, Any], path: str, method: str) -> str:
     servers = document["paths"][path].get("servers", ())
     hosts = [f"<code>{escape(_address(server))}</code>" for server in servers]
     aliases = [
-        f"<code>{escape(other)}</code>"
-        for other, item in document["paths"].items()
+        f"<code>{escape(alias)}</code>"
+        for alias, item in document["paths"].items()
         if item.get(method, {}).get(ALIAS_OF) == path
     ]
     at = f"At the collector, by default {' or '.join(hosts)}. " if hosts else ""
@@ -102,8 +102,8 @@ def _values(schema: Mapping[str, Any]) -> str:
 def _shortened(values: list[str]) -> list[str]:
     """Return the values, with all the percentiles as two."""
     percentiles = [value for value in values if value.startswith("percentile_")]
-    others = [value for value in values if value not in percentiles]
-    return [*others, f"{percentiles[0]} … {percentiles[-1]}"] if percentiles else others
+    other_values = [value for value in values if value not in percentiles]
+    return [*other_values, f"{percentiles[0]} … {percentiles[-1]}"] if percentiles else other_values
 
 
 def _request_body(operation: Mapping[str, Any]) -> str:
@@ -150,5 +150,5 @@ def _resolved(document: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[s
     if "$ref" not in part:
         return part
     _, kind, name = part["$ref"].removeprefix("#/").split("/")
-    found: Mapping[str, Any] = document["components"][kind][name]
-    return found
+    component: Mapping[str, Any] = document["components"][kind][name]
+    return component

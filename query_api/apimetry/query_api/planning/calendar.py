@@ -145,7 +145,7 @@ def _offsets(zone: str, start_s: int, end_s: int) -> Offsets:
 @lru_cache(maxsize=1024)
 def _changes(zone: str, chunk: int) -> tuple[int, ...]:
     """Return the times in a chunk of _CHUNK_S at which the offset changes. No zone changes twice within a day."""
-    found = []
+    changes = []
     for day in range(chunk * _CHUNK_S, (chunk + 1) * _CHUNK_S, DAY_S):
         before, after = day - 1, day + DAY_S - 1
         if _offset(zone, before) == _offset(zone, after):
@@ -153,8 +153,8 @@ def _changes(zone: str, chunk: int) -> tuple[int, ...]:
         while after - before > 1:
             middle = (before + after) // 2
             before, after = (middle, after) if _offset(zone, middle) == _offset(zone, before) else (before, middle)
-        found.append(after)
-    return tuple(found)
+        changes.append(after)
+    return tuple(changes)
 
 
 def _offset(zone: str, time_s: int) -> int:

@@ -59,27 +59,27 @@ class Measures(NamedTuple):
 
     @property
     def succeeded(self) -> int:
-        """Requests that did not fail."""
+        """Return the number of requests that did not fail."""
         return self.requests - self.errors
 
     @property
     def success_rate(self) -> float:
-        """Percent; of no requests, all succeeded."""
+        """Return the percentage; of no requests, all succeeded."""
         return percent(self.succeeded, self.requests) if self.requests else 100.0
 
     @property
     def error_rate(self) -> float:
-        """Percent; of no requests, none failed."""
+        """Return the percentage; of no requests, none failed."""
         return percent(self.errors, self.requests)
 
     @property
     def mean_ms(self) -> float:
-        """Mean latency of the timed requests, one decimal; 0 where there are none."""
+        """Return the mean latency of the timed requests, one decimal; 0 where there are none."""
         return rounded(self.latency_us, 1000 * self.timed, 1)
 
     @property
     def peak_ms(self) -> float:
-        """The longest latency, one decimal; 0 where none was measured."""
+        """Return the longest latency, one decimal; 0 where none was measured."""
         return rounded(self.peak_us, 1000, 1)
 
     def plus(self, other: Measures) -> Measures:

@@ -62,7 +62,7 @@ class Filter:
 
     @property
     def column(self) -> str:
-        """The column that a table needs for this filter."""
+        """Return the column that a table needs for this filter."""
         return "status_code" if self.field == STATUS_CLASS else self.field
 
 
@@ -75,7 +75,7 @@ class Contains:
 
     @property
     def column(self) -> str:
-        """The column that a table needs for this filter."""
+        """Return the column that a table needs for this filter."""
         return self.field
 
 
@@ -88,7 +88,7 @@ class Bound:
 
     @property
     def column(self) -> str:
-        """The column that a table needs for this filter. No rollup has it, so events answer."""
+        """Return the column that a table needs for this filter. No rollup has it, so events answer."""
         return "response_us"
 
 

@@ -72,17 +72,17 @@ class Plan:
 
     @property
     def reads_events(self) -> bool:
-        """Whether events answer for a part of the range."""
+        """Return whether events answer for a part of the range."""
         return self.rollup is None or self.middle != (self.start, self.end)
 
     @property
     def subtracts(self) -> bool:
-        """Whether events beyond the range are subtracted."""
+        """Return whether events beyond the range are subtracted."""
         return self.rollup is not None and (self.middle[0] < self.start or self.middle[1] > self.end)
 
     @property
     def estimates(self) -> bool:
-        """Whether percentiles come from latency buckets and not from measured values."""
+        """Return whether percentiles come from latency buckets and not from measured values."""
         return self.rollup is not None or self.end - self.start > EXACT_S
 
 
@@ -122,5 +122,5 @@ def _down(time_s: int, unit_s: int) -> int:
 
 
 def _are_whole(granularity: Granularity | None, unit_s: int) -> bool:
-    """Tell whether every bucket begins and ends with a whole `unit_s`."""
+    """Return whether every bucket begins and ends with a whole `unit_s`."""
     return granularity is None or (granularity.seconds % unit_s == 0 and granularity.origin_s % unit_s == 0)

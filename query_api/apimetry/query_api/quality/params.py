@@ -29,17 +29,17 @@ class QualityQuery:
 
     @property
     def origin(self) -> int:
-        """The start of the first bucket."""
+        """Return the start of the first bucket."""
         return self.start if self.granularity is None else self.granularity.floor(self.start)
 
     @property
     def bucket_s(self) -> int:
-        """The length of a bucket."""
+        """Return the length of a bucket."""
         return self.end - self.start if self.granularity is None else self.granularity.seconds
 
     @property
     def buckets(self) -> int:
-        """The number of buckets."""
+        """Return the number of buckets."""
         return -(-(self.end - self.origin) // self.bucket_s)
 
 

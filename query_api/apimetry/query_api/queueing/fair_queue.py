@@ -107,12 +107,12 @@ class _Share:
 
     @property
     def assumed(self) -> float:
-        """The load; for a newcomer at least _UNKNOWN_LOAD."""
+        """Return the load; for a newcomer at least _UNKNOWN_LOAD."""
         return self.load if self.at - self.made >= LOAD_S else max(self.load, _UNKNOWN_LOAD)
 
     @property
     def level(self) -> int:
-        """The assumed load in powers of two; 0 is less than a sixteenth of a slot."""
+        """Return the assumed load in powers of two; 0 is less than a sixteenth of a slot."""
         return int(self.assumed * 16).bit_length()
 
     def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
@@ -126,7 +126,7 @@ class _Share:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no request runs or waits."""
+        """Return whether no request runs or waits."""
         return not self.running and not self.aside and not self.waiting
 
 

@@ -26,13 +26,13 @@ class QueueMetrics(Collector):
         refused = CounterMetricFamily(
             "apimetry_query_queue_refused", "Requests answered 503 instead of a slot.", labels=["queue", "reason"]
         )
-        left = CounterMetricFamily(
+        abandoned = CounterMetricFamily(
             "apimetry_query_queue_left", "Requests whose client left before the answer.", labels=["queue"]
         )
         for name, queue in self._queues.items():
             waiting.add_metric([name], queue.waiting)
             running.add_metric([name], queue.running + queue.aside)
-            left.add_metric([name], queue.left)
+            abandoned.add_metric([name], queue.left)
             for reason in Refusal:
                 refused.add_metric([name, reason.value], queue.refused[reason])
-        yield from (waiting, running, refused, left)
+        yield from (waiting, running, refused, abandoned)

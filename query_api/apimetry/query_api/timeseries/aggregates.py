@@ -26,22 +26,22 @@ class Aggregates:
 
     @property
     def counts(self) -> bool:
-        """Whether events without the value count."""
+        """Return whether events without the value count."""
         return "count" in self.query.aggregations
 
     @property
     def is_mixed(self) -> bool:
-        """Whether some aggregations are of all events, and others of the events with the value."""
+        """Return whether some aggregations are of all events, and others of the events with the value."""
         return self.counts and len(self.query.aggregations) > 1
 
     @property
     def add_up(self) -> bool:
-        """Whether all aggregations are sums, or made of sums."""
+        """Return whether all aggregations are sums, or made of sums."""
         return set(self.query.aggregations) <= {"count", "sum", "mean"}
 
     @property
     def measures(self) -> frozenset[str]:
-        """The columns that a rollup needs."""
+        """Return the columns that a rollup needs."""
         value = self.query.value
         columns = (_COLUMNS.get(aggregation, _OF_PERCENTILES) for aggregation in self.query.aggregations)
         needed = {f"{value}_{name}" for names in columns for name in names}
@@ -50,7 +50,7 @@ class Aggregates:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The conditions of events."""
+        """Return the conditions of events."""
         return () if self.counts else (f"{self.query.value} IS NOT NULL",)
 
     def weight(self, plan: Plan) -> Column:

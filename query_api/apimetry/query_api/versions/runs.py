@@ -36,37 +36,37 @@ class Run:
 
     @property
     def version(self) -> str:
-        """The version."""
+        """Return the version."""
         return self.hours[0].version
 
     @property
     def begun(self) -> tuple[str, int]:
-        """The version and its first hour."""
+        """Return the version and its first hour."""
         return self.version, self.hours[0].hour
 
     @property
     def requests(self) -> int:
-        """The requests of all hours."""
+        """Return the requests of all hours."""
         return sum(hour.requests for hour in self.hours)
 
     @property
     def errors(self) -> int:
-        """The failed requests of all hours."""
+        """Return the failed requests of all hours."""
         return sum(hour.errors for hour in self.hours)
 
     @property
     def sources(self) -> list[str]:
-        """The sources of all hours, in the order of the alphabet."""
+        """Return the sources of all hours, in the order of the alphabet."""
         return sorted({source for hour in self.hours for source in hour.sources})
 
     @property
     def first_us(self) -> int:
-        """The time of the first request."""
+        """Return the time of the first request."""
         return self.hours[0].first_us
 
     @property
     def last_us(self) -> int:
-        """The time of the last request in the last hour."""
+        """Return the time of the last request in the last hour."""
         return self.hours[-1].last_us
 
     def exact_in(self, hour: int, first_us: int, last_us: int) -> Run:
