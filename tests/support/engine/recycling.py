@@ -19,10 +19,12 @@ from apimetry.store.changes import mark_changed
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
-# The tables with rows, and a number that is another one for any other schema.
+# The tables with rows, a number that is another one for any other schema, and the number of parts.
 _TABLES = """SELECT groupArrayIf(name, total_rows > 0 AND name != 'schema_migrations'),
-toString(groupBitXor(cityHash64(name, create_table_query)))
+toString(groupBitXor(cityHash64(name, create_table_query))), toUInt32(sum(active_parts))
 FROM system.tables WHERE database = '{database}'"""
+# To empty a partition takes as long as to fill it. A new database takes less time than this many.
+_MAX_PARTS = 200
 
 
 class Database(Protocol):
@@ -50,11 +52,13 @@ class EmbeddedDatabase:
         # The next store would undo an unfinished insert, which it may do only before the engine starts.
         if self._intent.exists() and self._intent.stat().st_size:
             return False
-        filled, tables = _tables(self._query, "apimetry")
+        filled, tables, parts = _tables(self._query, "apimetry")
+        if tables != self._tables or parts > _MAX_PARTS:
+            return False
         for name in filled:
             self._client.query(f"TRUNCATE TABLE apimetry.{name}")
         self._client.query("INSERT INTO apimetry.changes (application, time, version) SELECT '', 0, rand64()")
-        return tables == self._tables
+        return True
 
     def close(self) -> None:
         self._client.close()
@@ -75,13 +79,15 @@ class ServerDatabase:
 
     def clean(self) -> bool:
         try:
-            filled, tables = _tables(self._store.query, self._store.database)
+            filled, tables, parts = _tables(self._store.query, self._store.database)
+            if tables != self._tables or parts > _MAX_PARTS:
+                return False
             for name in filled:
                 self._store.command(f"TRUNCATE TABLE {name}")
             mark_changed(self._store)
         except StoreError:  # a test killed the server, or dropped tables
             return False
-        return tables == self._tables
+        return True
 
     def close(self) -> None:
         self._store.close()
@@ -112,6 +118,6 @@ class Recycled:
             database.close()
 
 
-def _tables(query: Callable[[str], list[Any]], database: str) -> tuple[list[str], str]:
-    ((filled, tables),) = query(_TABLES.format(database=database))
-    return list(filled), str(tables)
+def _tables(query: Callable[[str], list[Any]], database: str) -> tuple[list[str], str, int]:
+    ((filled, tables, parts),) = query(_TABLES.format(database=database))
+    return list(filled), str(tables), int(parts)
