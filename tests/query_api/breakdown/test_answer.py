@@ -365,13 +365,13 @@ def test_buckets_of_days_begin_at_midnight_of_the_zone(shared_store, application
     events = random_events(36, 1200, start, end)
     insert(shared_store, application, events)
     for series in (3, 4):
-        query = asked("method", start, end, series=series, tz=zone)
+        query = query_of("method", start, end, series=series, tz=zone)
         answer = check(shared_store, application, events, query)
         times = [datetime.fromtimestamp(time, ZoneInfo(zone)) for time in answer["seriesStarts"][1:]]
         assert {(time.hour, time.minute, time.second) for time in times} == {(0, 0, 0)}
-    hourly = asked("method", start, start + DAY, series=24, tz=zone)
+    hourly = query_of("method", start, start + DAY, series=24, tz=zone)
     assert answered(shared_store, hourly, application) == answered(
-        shared_store, asked("method", start, start + DAY, series=24), application
+        shared_store, query_of("method", start, start + DAY, series=24), application
     )
 
 
