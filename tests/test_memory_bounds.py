@@ -33,7 +33,7 @@ SHORT_LIVED = {
     "collector.formats.blocks.NO_DATA",
     "collector.formats.event_structs.Sender.dropped",
     "collector.formats.otlp.conventions.Rows._routes",
-    "collector.formats.otlp.decode._Events.ids",
+    "collector.formats.otlp.decode._Events.seen",
     "collector.formats.otlp.decode._Events.indexes",
     "collector.formats.otlp.decode._Events.rows",
     "collector.formats.otlp.decode._NO_RESOURCE",

@@ -99,12 +99,13 @@ SHAPES = {
     "python, Django with the old conventions": (
         span(
             {
-                "http.method": "GET", "http.server_name": "shop", "http.url": "http://shop.example/v1/scores/7/",
+                "http.method": "GET", "http.server_name": "shop", "http.target": "/v1/scores/7/",
+                "http.url": "http://shop.example/v1/scores/7/?page=2",
                 "http.route": "v1/scores/<int:identity>/", "http.status_code": 200, "http.flavor": "1.1",
             },
             name="GET v1/scores/<int:identity>/",
         ),
-        {"url": "/v1/scores/7/", "route": "/v1/scores/{identity}/", "status_code": 200},
+        {"url": "/v1/scores/7/?page=***", "route": "/v1/scores/{identity}/", "status_code": 200},
     ),
     ".net, ASP.NET Core": (
         span(

@@ -83,6 +83,11 @@ class Service(Struct, gc=False, frozen=True):
     client_ip: str
     user_agent: bool
 
+    @property
+    def is_private(self) -> bool:
+        """Whether events have the client's address or its software."""
+        return self.user_agent or self.client_ip != "off"
+
 
 def make_service(attributes: Attributes) -> Service:
     """Return the service of a resource's attributes. A word that is not known leaves the default."""
@@ -110,8 +115,7 @@ class Rows:
             return None
         status = _status(span)
         path, query = _target(attributes)
-        agent = _first(attributes, "user_agent.original", "http.user_agent") if service.user_agent else ""
-        address = _first(attributes, "client.address", "http.client_ip") if service.client_ip != "off" else ""
+        address, agent = _client(attributes, service) if service.is_private else ("", "")
         return (
             span.start_ns // NS_PER_US,
             method,
@@ -125,7 +129,7 @@ class Rows:
             _size(attributes, "http.response.body.size", "http.response_content_length"),
             _first(attributes, "enduser.id", "enduser.pseudo.id", "user.id"),
             _error_type(attributes, status),
-            public_address(address, service.client_ip),
+            address,
             agent,
             _weight(span.trace_state) if span.trace_state else 1,
             {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()},
@@ -193,13 +197,21 @@ def _target(attributes: Attributes) -> tuple[str, str]:
     path = attributes.get("url.path")
     if path is not None:
         return path, attributes.get("url.query") or ""
+    _, _, rest = _first(attributes, "url.full", "http.url").partition("://")
+    _, slash, rest = rest.partition("/")
+    path, _, query = f"{slash}{rest}".partition("#")[0].partition("?")
     target = attributes.get("http.target")
-    if target is None:
-        _, _, rest = _first(attributes, "url.full", "http.url").partition("://")
-        _, slash, rest = rest.partition("/")
-        target = f"{slash}{rest}"
-    path, _, query = target.partition("#")[0].partition("?")
+    if target:
+        # Some instrumentations keep the query in `http.url` alone.
+        path, _, own_query = target.partition("#")[0].partition("?")
+        query = own_query or query
     return path, query
+
+
+def _client(attributes: Attributes, service: Service) -> tuple[str, str]:
+    """Return the client's address and its software, as far as the service's events have them."""
+    address = public_address(_first(attributes, "client.address", "http.client_ip"), service.client_ip)
+    return address, _first(attributes, "user_agent.original", "http.user_agent") if service.user_agent else ""
 
 
 def _function(attributes: Attributes) -> str:

@@ -16,6 +16,7 @@ from apimetry.collector.formats.otlp.span import (
     NUMBERS,
     OTHER_NUMBERS,
     OTHER_TEXTS,
+    PRIVATE_TEXTS,
     SERVER,
     Attributes,
     Span,
@@ -102,12 +103,14 @@ class JSONSpans:
                 for span in scope_spans.spans or ():
                     yield attributes, bytes(span)
 
-    def read(self, body: bytes) -> Span | None:
+    def read(self, body: bytes, *, private: bool) -> Span | None:
         """Return the span of these bytes, or None if its kind is not SERVER; raises UNREADABLE."""
         span = _decode_span(body)
         if span.kind not in _KINDS:
             return None
         attributes = _attributes(span.attributes)
+        if not private:
+            attributes = {name: value for name, value in attributes.items() if name not in PRIVATE_TEXTS}
         if is_stable(attributes):
             attributes = {name: value for name, value in attributes.items() if name not in _OTHERS}
         for event in span.events or ():

@@ -22,6 +22,7 @@ from apimetry.collector.formats.otlp.span import (
     EXCEPTION_TYPE,
     OTHER_NUMBERS,
     OTHER_TEXTS,
+    PRIVATE_TEXTS,
     RESOURCE_TEXTS,
     SERVER,
     STABLE_NUMBERS,
@@ -40,6 +41,7 @@ _STRING, _BOOL, _INT, _DOUBLE = 1, 2, 3, 4
 MAX_KNOWN_VALUES: Final = 4096
 MAX_KNOWN_BYTES: Final = 128
 """Values of one body that are kept decoded: 2 MB at most."""
+_EXCEPTION_TYPE: Final = EXCEPTION_TYPE.encode()
 _UNREADABLE = "The protobuf body is truncated, or is no ExportTraceServiceRequest"
 
 Range = tuple[int, int]
@@ -66,7 +68,7 @@ class ProtobufSpans:
                 for start, end in _messages(body, scope_spans, 2):
                     yield resource, body[start:end]
 
-    def read(self, body: bytes) -> Span | None:
+    def read(self, body: bytes, *, private: bool) -> Span | None:
         """Return the span of these bytes, or None if its kind is not SERVER; raises DecodeError."""
         try:
             span = decode_span(body)
@@ -75,8 +77,10 @@ class ProtobufSpans:
         if span.kind != SERVER:
             return None
         attributes = self._attributes(span.attributes)
-        for event in span.events:
-            if EXCEPTION_TYPE.encode() in event:
+        if private:
+            self._add(attributes, span.attributes, PRIVATE_TEXTS, self._texts)
+        if _EXCEPTION_TYPE in body:
+            for event in span.events:
                 attributes.update(self._exception(event))
         return Span(
             attributes,
@@ -91,42 +95,46 @@ class ProtobufSpans:
 
     def _attributes(self, values: Mapping[str, bytes]) -> Attributes:
         """Return the known ones of a span's attributes; the value of one may be None."""
-        get, texts, numbers = values.get, self._texts, self._numbers
         known: Attributes = {}
-        for name in STABLE_TEXTS:
-            if (value := get(name)) is not None:
-                known[name] = texts[value]
-        for name in STABLE_NUMBERS:
-            if (value := get(name)) is not None:
-                known[name] = numbers[value]
+        self._add(known, values, STABLE_TEXTS, self._texts)
+        self._add(known, values, STABLE_NUMBERS, self._numbers)
         if not is_stable(known):
-            known |= {name: texts[value] for name in OTHER_TEXTS if (value := get(name)) is not None}
-            known |= {name: numbers[value] for name in OTHER_NUMBERS if (value := get(name)) is not None}
+            self._add(known, values, OTHER_TEXTS, self._texts)
+            self._add(known, values, OTHER_NUMBERS, self._numbers)
         return known
+
+    @staticmethod
+    def _add(known: Attributes, values: Mapping[str, bytes], names: tuple[str, ...], decoded: _Decoded) -> None:
+        get, find = values.get, decoded.get
+        for name in names:
+            value = get(name)
+            if value is not None:
+                known[name] = find(value) or decoded.decode(value)
 
     def _resource(self, body: bytes) -> Attributes:
         try:
             get = decode_resource(body).attributes.get
         except ProtobufError as error:
             raise DecodeError(_UNREADABLE) from error
-        return {name: self._texts[value] for name in RESOURCE_TEXTS if (value := get(name)) is not None}
+        return {name: self._texts.decode(value) for name in RESOURCE_TEXTS if (value := get(name)) is not None}
 
     def _exception(self, body: bytes) -> Attributes:
         try:
             value = decode_event(body).attributes.get(EXCEPTION_TYPE)
         except ProtobufError as error:
             raise DecodeError("an event of the span is not readable") from error
-        return {} if value is None else {EXCEPTION_TYPE: self._texts[value]}
+        return {} if value is None else {EXCEPTION_TYPE: self._texts.decode(value)}
 
 
 class _Decoded(dict[bytes, Any]):
-    """Decodes a value when it is first asked for; `convert` makes it a text or a number, or None."""
+    """Values by their bytes; `convert` makes a value a text or a number, or None."""
 
     def __init__(self, convert: Callable[[object], Any]) -> None:
         super().__init__()
         self._convert = convert
 
-    def __missing__(self, body: bytes) -> Any:  # noqa: ANN401 - a text or a number
+    def decode(self, body: bytes) -> Any:  # noqa: ANN401 - a text or a number
+        """Return a value, and keep it if there is room."""
         value = self._convert(_any_value(body))
         if len(self) < MAX_KNOWN_VALUES and len(body) <= MAX_KNOWN_BYTES:
             self[body] = value

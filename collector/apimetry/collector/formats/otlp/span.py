@@ -28,8 +28,6 @@ STABLE_TEXTS: Final = (
     "http.route",
     "url.path",
     "url.query",
-    "client.address",
-    "user_agent.original",
     "code.function.name",
     "error.type",
     "enduser.id",
@@ -38,6 +36,8 @@ STABLE_TEXTS: Final = (
     "code.namespace",
     "code.function",
 )
+PRIVATE_TEXTS: Final = ("client.address", "user_agent.original", "http.client_ip", "http.user_agent")
+"""They are read where the resource says so."""
 STABLE_NUMBERS: Final = (STABLE_STATUS, "http.request.body.size", "http.response.body.size")
 OTHER_TEXTS: Final = (
     "http.request.method_original",
@@ -45,8 +45,6 @@ OTHER_TEXTS: Final = (
     "http.method",
     "http.target",
     "http.url",
-    "http.client_ip",
-    "http.user_agent",
 )
 """The names before version 1.20 of the semantic conventions, and rare ones. A span that `is_stable` needs none."""
 OTHER_NUMBERS: Final = ("http.status_code", "http.request_content_length", "http.response_content_length")
