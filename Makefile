@@ -12,7 +12,7 @@ NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignor
 PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
 STATIC := query_api/apimetry/query_api/dashboard/static
 
-.PHONY: help run demo test coverage deploy-tools torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
+.PHONY: help run demo test coverage deploy-tools image torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ coverage: .venv/installed-dev ## run the suite and print the branches that no te
 # Some hundred MB that only tests/deploy needs: without them its checks are skipped by name.
 deploy-tools: .venv/installed-dev ## install what checks the files of deploy/
 	$(BIN)/pip install --quiet --group deploy
+
+# Debian's buildah and mmdebstrap: neither a daemon nor a registry of images. It takes some minutes and 5 GB.
+image: .venv/installed-dev dashboard ## build both images, state their sizes, run them as a user without rights
+	$(BIN)/python -m tests.deploy.image
 
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
 torture: .venv/installed-dev ## kill and deceive real services under load

@@ -1,0 +1,55 @@
+"""What an earlier version left, in its store and in its spool, is read by this version: each event once."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from apimetry.collector.app import create_app
+from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.store import backups, migrations
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.directory import Directory
+from apimetry.store.client import Store
+from tests.support.services.processes import WRITE_KEY
+
+FIXTURE = Path(__file__).parent / "previous_version" / "killed-after-insert.tar.xz"
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+async def test_events_of_an_earlier_version_s_store_and_spool_are_there_once_and_its_batches_known(data_dir):
+    store = Store(f"chdb://{data_dir}/store")
+    store.open()
+    try:
+        applied = migrations.migrate(store)
+        migrations.check(store)
+        assert "0009_alert_channels" in applied
+        directory = Directory(Accounts(store))
+        await directory.start()
+        try:
+            spool = SpoolSettings(directory=data_dir / "spool")
+            collector = create_app(store, directory, CollectorSettings(spool=spool, drain_timeout_s=60))
+            async with TestClient(TestServer(collector)) as client:
+                for batch in ("stored", "waits"):
+                    event = {"url": "/again", "method": "GET", "status_code": 200, "timestamp": time.time()}
+                    headers = {"X-API-Key": WRITE_KEY, "X-Batch-Id": batch}
+                    answer = await client.post("/1/event/", json=[event], headers=headers)
+                    assert (answer.status, (await answer.json()).get("duplicate")) == (200, True), await answer.text()
+        finally:
+            await directory.close()
+        held = backups.contents(store)
+        assert (held.events, held.requests, held.rolled_up, held.applications, held.keys) == (8, 8, 8, 1, 3)
+        routes = store.query("SELECT substring(url, 2, 5) AS kind, count() FROM events GROUP BY kind ORDER BY kind")
+        assert routes == [("store", 5), ("waits", 3)]
+    finally:
+        store.close()
