@@ -1,8 +1,8 @@
-/** Who looks: the key or token of this tab, where it is kept, and how it is forgotten. */
+/** Who looks: the session of this tab, where it is kept, and how it is forgotten. */
 
 import { computed, signal } from "@preact/signals";
 
-/** What a question is signed with; `kind` says what the page may show. */
+/** What a question is sent with, the token of a session; `kind` says what the page may show. */
 export interface Credential {
   secret: string;
   kind: "read" | "admin";

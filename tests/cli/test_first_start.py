@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
+from urllib.request import Request, urlopen
 
 import pytest
 
 from apimetry.cli.opening import first_keys
 from apimetry.cli.settings import Settings
 from apimetry.cli.start_error import StartError
-from tests.support.services.processes import APIMETRY, running
+from tests.support.services.processes import APIMETRY, get_json, running
 
 
 def apimetry(*arguments, cwd, **environment):
@@ -40,6 +42,12 @@ def test_a_taken_port_at_the_first_start_makes_no_keys_and_the_next_start_shows_
         assert second.query_url
         made = json.loads((tmp_path / "credentials.json").read_text())
         second.wait_until(lambda: f"read_key     {made['read_key']}" in second.output, "the keys")
+        code = re.search(r"^  sign-in code +([A-Z2-9]{8}) ", second.output, re.MULTILINE)
+        body, headers = json.dumps({"code": code[1]}).encode(), {"Content-Type": "application/json"}
+        with urlopen(Request(f"{second.query_url}/v1/sign-in", body, headers), timeout=30) as response:
+            assert get_json(f"{second.query_url}/v1/me", json.load(response)["token"])["kind"] == "admin"
+        second.stop()
+        assert code[1] not in second.output.replace(code[0], "")
 
 
 def test_one_port_for_both_is_refused_before_anything_is_made(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from urllib.error import HTTPError
 
 import pytest
 from playwright.sync_api import expect
@@ -11,7 +13,7 @@ from playwright.sync_api import expect
 from tests.dashboard.conftest import send
 from tests.dashboard.test_pages import PAGES, settled
 from tests.support import browser as browsers
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running, wait_for_total
+from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, get_json, running, wait_for_total
 
 GO = dict(
     zip(
@@ -22,7 +24,7 @@ GO = dict(
 )
 
 
-def test_a_key_opens_the_page_and_signing_out_forgets_it(visit):
+def test_a_key_opens_a_session_and_signing_out_ends_it(visit, service):
     looked = visit(key=None)
     page = looked.open()
     page.get_by_label("Read or admin key").fill(READ_KEY)
@@ -30,7 +32,17 @@ def test_a_key_opens_the_page_and_signing_out_forgets_it(visit):
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     settled(page)
     assert READ_KEY not in page.url
-    page.get_by_role("button", name="Sign out").click()
+    kept = page.evaluate("sessionStorage.getItem('apimetry.session')")
+    token = json.loads(kept)["secret"]
+    assert token.startswith("apimetry_t_")
+    assert READ_KEY not in kept
+    assert get_json(f"{service.query_url}/v1/me", token)["kind"] == "read"
+    assert page.context.cookies() == []
+    with page.expect_response(lambda response: response.request.method == "DELETE") as ended:
+        page.get_by_role("button", name="Sign out").click()
+    assert ended.value.status == 204
+    with pytest.raises(HTTPError, match="401"):
+        get_json(f"{service.query_url}/v1/me", token)
     expect(page.get_by_label("Read or admin key")).to_be_visible()
     assert (
         page.evaluate(
@@ -160,12 +172,15 @@ def test_settings_need_an_admin_key_and_make_a_key_that_is_shown_once(visit, adm
     expect(page.get_by_label("This needs an admin key")).to_be_visible()
 
 
-def test_before_the_first_event_the_page_waits_and_then_shows_it(tmp_path, chromium):
+def test_after_the_code_of_the_first_start_the_page_waits_for_an_event_and_then_shows_it(tmp_path, chromium):
     from tests.dashboard.conftest import send
 
     with running("serve", data_dir=tmp_path, **BOOTSTRAP) as serve:
-        looked = browsers.Visit(chromium, serve.query_url, READ_KEY)
+        looked = browsers.Visit(chromium, serve.query_url, None)
         page = looked.open()
+        code = serve.wait_until(lambda: re.search(r"^  sign-in code +(\w{8}) ", serve.output, re.MULTILINE), "a code")
+        page.get_by_label("sign-in code").fill(f"{code[1][:4]} {code[1][4:].lower()}")
+        page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_text("Waiting for the first event.")).to_be_visible()
         expect(page.locator("pre")).to_contain_text("ASGIMiddleware")
         page.get_by_role("tab", name="Flask").click()

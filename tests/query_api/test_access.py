@@ -11,6 +11,9 @@ from tests.support.services.query_service import HEADER_STYLES, assert_error
 ANYONE = frozenset({None, "admin", "write", "read"})
 QUERYING = frozenset({"admin", "read"})
 ADMIN = frozenset({"admin"})
+# Signing out takes a session, and signing in by a code takes no key. `sharing/test_sessions.py` has what they answer.
+SESSIONS: frozenset[str] = frozenset()
+BY_CODE = frozenset({None, "by code"})
 # The service of these tests has no dashboard: nobody finds its files.
 BUILT = ("/assets/{name}", "/licenses.txt")
 # A route that is missing here fails the test below.
@@ -45,6 +48,11 @@ MAY = {
     ("POST", "/api/keys"): ADMIN,
     ("DELETE", "/api/keys/{id}"): ADMIN,
     ("POST", "/api/keys/{id}/rotate"): ADMIN,
+    ("POST", "/v1/session"): QUERYING,
+    ("DELETE", "/v1/session"): SESSIONS,
+    ("POST", "/v1/sign-in"): BY_CODE,
+    ("GET", "/api/sessions"): ADMIN,
+    ("DELETE", "/api/sessions/{id}"): ADMIN,
     ("GET", "/api/alerts"): QUERYING,
     ("POST", "/api/alerts"): ADMIN,
     ("GET", "/api/alerts/{id}"): QUERYING,
@@ -90,7 +98,7 @@ async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(emb
     for (method, template), allowed in MAY.items():
         path = template.format(**NOBODY)
         for kind in ("admin", "write", "read"):
-            for style in HEADER_STYLES:
+            for style in HEADER_STYLES if allowed is not BY_CODE else ():
                 response = await embedded_service.request(method, path, kind, style)
                 if kind in allowed:
                     assert response.status not in (401, 403, 500), (method, path, kind, style)
@@ -102,12 +110,38 @@ async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(emb
 async def test_no_key_and_a_wrong_key_are_refused_everywhere(embedded_service, key):
     for (method, template), allowed in MAY.items():
         response = await embedded_service.request(method, template.format(**NOBODY), key)
-        if allowed is ANYONE:
+        if allowed is BY_CODE:
+            await assert_error(response, 415)
+        elif allowed is ANYONE:
             assert response.status == (404 if template in BUILT else 200)
         else:
             extra = extra_of(template)
             body = await assert_error(response, 401, **extra)
             assert body == {**extra, "error": "Unauthorized", "message": "Invalid or missing API key"}
+
+
+async def test_a_session_may_do_what_its_key_may_and_no_more(embedded_service):
+    tokens = {}
+    for kind in ("admin", "read"):
+        response = await embedded_service.request("POST", "/v1/session", kind)
+        tokens[kind] = (await response.json())["token"]
+    last = ("DELETE", "/v1/session")
+    for (method, template), allowed in sorted(MAY.items(), key=lambda row: row[0] == last):
+        for kind, token in tokens.items() if allowed is not BY_CODE else ():
+            response = await embedded_service.request(method, template.format(**NOBODY), token)
+            if template == "/v1/session":
+                assert response.status == (204 if method == "DELETE" else 403)
+            elif kind in allowed:
+                assert response.status not in (401, 403, 500), (method, template, kind)
+            else:
+                await assert_error(response, 403, "Only ", **extra_of(template))
+
+
+async def test_a_cookie_is_no_key(embedded_service):
+    key = embedded_service.keys["read"]
+    cookies = dict.fromkeys(("X-API-Key", "Authorization", "session", "token", "apimetry"), key)
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    await assert_error(await embedded_service.get("/v1/me", None, headers={"Cookie": cookie}), 401)
 
 
 async def test_a_body_is_read_after_its_sender_is_known(embedded_service):

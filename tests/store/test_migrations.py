@@ -28,6 +28,7 @@ NAMES = [
     "0009_alert_channels",
     "0011_changes",
     "0012_reports",
+    "0016_tokens",
 ]
 
 # Kills its own process before the command with the given number.

@@ -20,7 +20,12 @@ DEFAULT_COLLECTOR = "http://127.0.0.1:7998"
 
 
 def show(
-    settings: Settings, addresses: Mapping[str, str], credentials: Credentials | None, *, missing: str = ""
+    settings: Settings,
+    addresses: Mapping[str, str],
+    credentials: Credentials | None,
+    *,
+    missing: str = "",
+    sign_in_code: str | None = None,
 ) -> None:
     """Print the addresses, and at the first start the keys and the lines to paste.
 
@@ -29,6 +34,7 @@ def show(
         addresses: base URL by service, "collector" and "query".
         credentials: the keys that this start made; None at later starts, which print where the keys are.
         missing: what the service cannot do until it reaches the store; empty where the store is open.
+        sign_in_code: opens the dashboard on this machine; None: this start has none.
     """
     state = f", which does not answer yet: {missing}" if missing else ""
     print(f"apimetry {version('apimetry')} runs on {store_name(settings)}{state}")
@@ -36,6 +42,8 @@ def show(
         print("  listening on every interface of this machine; from here:")
     if "query" in addresses:
         print(f"  query service  {addresses['query']}/")
+        if sign_in_code is not None:
+            print(f"  sign-in code   {sign_in_code}   (once, within ten minutes)")
     if "collector" in addresses:
         print(f"  collector      {addresses['collector']}/1/event/")
     path = credentials_in(settings.data_dir)

@@ -27,11 +27,13 @@ from apimetry.collector.openapi import describe as describe_collector
 from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSettings
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
+from apimetry.query_api.sharing.codes import SignInCode
 from apimetry.serving.descriptors import MAX_CONNECTIONS, connections_within, raise_descriptor_limit
 from apimetry.serving.listening import Listener, listen
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import Credentials
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.tokens import Tokens
 from apimetry.store.client import Store
 from apimetry.store.private_files import keep_private
 
@@ -61,6 +63,9 @@ class Services:
     listeners: list[Listener] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
     collector: web.Application | None = None
+    sign_in_code: SignInCode | None = None
+    """Opens the first session; None: this start has no code."""
+
     max_connections: int = MAX_CONNECTIONS
     """The limit of every listener."""
 
@@ -173,7 +178,8 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await _first_of(opening, asyncio.create_task(stopping.wait()), *_wait_limits(away, snapshot_path))
         if stopping.is_set():
             return
-        directory = Directory(Accounts(store), snapshot_path=snapshot_path)
+        tokens = Tokens(store) if query else None
+        directory = Directory(Accounts(store), tokens=tokens, snapshot_path=snapshot_path)
         await directory.start()
         try:
             await _start(services, store, directory, collector=collector, query=query)
@@ -219,6 +225,9 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
         services.collector = create_collector(store, directory, collector_settings(settings))
         await services.start("collector", services.collector, settings.collector_port)
     if query:
+        # Beyond the loopback, and behind a proxy, a code would be a password that is in a log.
+        if collector and settings.host in LOOPBACK:
+            services.sign_in_code = SignInCode()
         # The document shows the default port where the system chooses the port. The banner shows the chosen one.
         collector_document = describe_collector(collector_settings(settings), settings.collector_port or DEFAULT_PORT)
         app = create_query_service(
@@ -226,6 +235,7 @@ async def _start(services: Services, store: Store, directory: Directory, *, coll
             directory,
             query_settings(settings, services.addresses.get("collector")),
             collector=collector_document,
+            sign_in_code=services.sign_in_code,
         )
         await services.start("query", app, settings.query_port)
 
@@ -241,7 +251,13 @@ async def _serve(
         logger.warning("the addresses cannot be kept for other commands: %s", error)
     credentials = opening.result() if opening.done() else None
     missing = "events wait in the spool" if directory.loaded else "nothing is taken, since the keys are in it"
-    banner.show(settings, services.addresses, credentials, missing="" if opening.done() else missing)
+    banner.show(
+        settings,
+        services.addresses,
+        credentials,
+        missing="" if opening.done() else missing,
+        sign_in_code=services.sign_in_code.text if services.sign_in_code else None,
+    )
     if not opening.done():
         await _first_of(opening, asyncio.create_task(stopping.wait()))
         credentials = opening.result() if opening.done() else None

@@ -5,6 +5,7 @@ import type { components } from "./schema.d.ts";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["Me"];
+export type NewSession = Schemas["NewSession"];
 export type Application = Schemas["Application"];
 export type Summary = Schemas["Summary"];
 export type Breakdown = Schemas["Breakdown"];

@@ -702,6 +702,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a session
+         * @description With a read or admin key. The session's token has the key's rights, is sent like the key, and ends with it. A session makes no sessions. A key has at most 100 sessions: another one ends the oldest.
+         */
+        post: operations["createSession"];
+        /**
+         * Sign out
+         * @description With the session's token.
+         */
+        delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a session by a sign-in code
+         * @description `apimetry serve` prints a code at its start. It is good for ten minutes, once, with five tries, from the machine itself. The session is one of the oldest admin key.
+         */
+        post: operations["signIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Live sessions of the organization */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id (not its token).
+                 * @example 507f1f77bcf86cd799439015
+                 */
+                id: components["parameters"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session of the organization */
+        delete: operations["revokeSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/collectors": {
         parameters: {
             query?: never;
@@ -2009,6 +2093,16 @@ export interface components {
             /** @description The key itself. It is shown this once and stored nowhere. */
             secret: string;
         };
+        /** @description A session that was just made. */
+        NewSession: {
+            /** @description Sent like a key. It is shown this once and stored nowhere. */
+            token: string;
+            id: string;
+            /** @enum {string} */
+            kind: "read" | "admin";
+            /** Format: date-time */
+            expiresAt: string;
+        };
         /** @description One alert rule. */
         OneAlertRule: {
             alert: components["schemas"]["AlertRule"];
@@ -2183,6 +2277,30 @@ export interface components {
         Readiness: {
             ready: boolean;
             reasons: string[];
+        };
+        /** @description One page of the organization's sessions. */
+        SessionList: {
+            sessions: components["schemas"]["Session"][];
+            pagination: components["schemas"]["Pagination"];
+        };
+        /** @description A session, without its token. */
+        Session: {
+            id: string;
+            /** @enum {string} */
+            kind: "read" | "admin";
+            /** @description The key that made it, and with which it ends. */
+            keyId: string;
+            /** @description Its id; null: of an admin key. */
+            application: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description A few minutes behind: it is written now and then.
+             */
+            lastUsedAt: string | null;
         };
         /** @description Totals of a range of time, and of an earlier one. */
         Summary: {
@@ -2568,6 +2686,17 @@ export interface components {
              */
             overlapS: number;
         };
+        SessionInput: {
+            /**
+             * @description How long the session lasts; 12 at most for an admin key.
+             * @default 12
+             */
+            hours: number;
+        };
+        SignIn: {
+            /** @description Small letters count as capitals; spaces and dashes are ignored. */
+            code: string;
+        };
         AlertRuleInput: {
             application: string;
             name: string;
@@ -2882,6 +3011,11 @@ export interface components {
          * @example 507f1f77bcf86cd799439011
          */
         KeyId: string;
+        /**
+         * @description The session's id (not its token).
+         * @example 507f1f77bcf86cd799439015
+         */
+        TokenId: string;
         /**
          * @description The alert rule's id.
          * @example 507f1f77bcf86cd799439012
@@ -5782,6 +5916,204 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "hours": 12
+                 *     }
+                 */
+                "application/json": components["schemas"]["SessionInput"];
+            };
+        };
+        responses: {
+            /** @description Made. Its token is shown this once. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "token": "apimetry_t_Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl",
+                     *       "id": "507f1f77bcf86cd799439015",
+                     *       "kind": "read",
+                     *       "expiresAt": "2026-11-27T10:43:58Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NewSession"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session has ended; its token stops working everywhere within 30 s. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "K7QM4T2P"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Made. Its token is shown this once. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "token": "apimetry_t_Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl",
+                     *       "id": "507f1f77bcf86cd799439015",
+                     *       "kind": "read",
+                     *       "expiresAt": "2026-11-27T10:43:58Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NewSession"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Rows in the page.
+                 * @example 100
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Rows before the page.
+                 * @example 0
+                 */
+                offset?: components["parameters"]["Offset"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of them, the oldest first; never a token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sessions": [
+                     *         {
+                     *           "id": "507f1f77bcf86cd799439015",
+                     *           "kind": "read",
+                     *           "keyId": "507f1f77bcf86cd799439011",
+                     *           "application": "shop",
+                     *           "createdAt": "2026-11-26T10:43:58Z",
+                     *           "expiresAt": "2026-11-26T22:43:58Z",
+                     *           "lastUsedAt": null
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "total": 1,
+                     *         "limit": 100,
+                     *         "offset": 0,
+                     *         "hasMore": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The session's id (not its token).
+                 * @example 507f1f77bcf86cd799439015
+                 */
+                id: components["parameters"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended; its token stops working everywhere within 30 s. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -2,33 +2,45 @@
 
 import { signal } from "@preact/signals";
 import { credential, forget, signIn } from "../session.ts";
-import type { Me } from "./answers.ts";
-import { ApiError, forgetAnswers, headersFor, ROOT } from "./client.ts";
+import type { Me, NewSession } from "./answers.ts";
+import { ApiError, change, forgetAnswers, headersFor, ROOT } from "./client.ts";
 
 /** Why the login shows, as a sentence; empty at the first visit. */
 export const signInReason = signal("");
 
-/** Check a read or admin key, and keep it for this tab, or a read key for this browser where it `stays`.
+/** How long a session lasts: of an admin key, of a read key in this tab, and of one in this browser. */
+const SESSION_HOURS = 12;
+const LONG_SESSION_HOURS = 720;
+
+/** Sign in with a read or admin key, or with the code that the service printed.
  *
- * @throws ApiError the key is not valid, or not one that may look
+ * A session's token is kept for this tab, or that of a read key for this browser where it `stays`. The key is forgotten.
+ *
+ * @throws ApiError the key or the code is not valid, or not one that may look
  */
-export async function signInWithKey(key: string, stays: boolean): Promise<void> {
-  const answer = await meWith(key);
+export async function signInWith(text: string, stays: boolean): Promise<void> {
+  const session = text.startsWith("apimetry_") ? await sessionOf(text, stays) : await sessionByCode(text);
   forgetAnswers();
   signInReason.value = "";
-  signIn(key, answer.kind === "admin" ? "admin" : "read", stays);
+  signIn(session.token, session.kind === "admin" ? "admin" : "read", stays);
 }
 
-/** Forget the key and all answers. */
+/** Forget the session and all answers, and end it at the service. */
 export function signOut(): void {
+  const headers = headersFor();
+  const isSession = credential.value?.secret.startsWith("apimetry_t_") ?? false;
   forget();
   forgetAnswers();
+  if (!isSession) return;
+  fetch(new URL("v1/session", ROOT), { method: "DELETE", headers, keepalive: true }).catch(() => {
+    // The service is away. This browser has forgotten the token, which ends by itself.
+  });
 }
 
 /** Show the login again, as the credential is not valid any more. */
 export function sessionEnded(): void {
   if (credential.value === null) return;
-  signInReason.value = "This key is not valid any more.";
+  signInReason.value = "This session has ended. Sign in again.";
   forget();
   forgetAnswers();
 }
@@ -45,17 +57,21 @@ export function dropKeyFromAddress(): void {
     "A key in an address is stored by browsers and proxies, so it was removed and not used. Paste it here.";
 }
 
-async function meWith(key: string): Promise<Me> {
-  const response = await fetch(new URL("v1/me", ROOT), { headers: headersFor(key), cache: "no-store" }).catch(() => {
-    throw new ApiError(0, "The service does not answer.");
-  });
-  const answer: unknown = await response.json();
-  if (!response.ok) {
-    const message =
-      response.status === 401
-        ? "This key is not valid."
-        : "A write key sends events. Sign in with a read or admin key.";
-    throw new ApiError(response.status, message);
+async function sessionOf(key: string, stays: boolean): Promise<NewSession> {
+  try {
+    const { kind } = await change<Me>("GET", "v1/me", undefined, key);
+    const hours = stays && kind === "read" ? LONG_SESSION_HOURS : SESSION_HOURS;
+    return await change<NewSession>("POST", "v1/session", { hours }, key);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) throw new ApiError(401, "This key is not valid.");
+    if (error.status === 403 && key.startsWith("apimetry_w_")) {
+      throw new ApiError(403, "A write key sends events. Sign in with a read or admin key.");
+    }
+    throw error;
   }
-  return answer as Me;
+}
+
+async function sessionByCode(code: string): Promise<NewSession> {
+  return change<NewSession>("POST", "v1/sign-in", { code });
 }

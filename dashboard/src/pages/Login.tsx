@@ -1,8 +1,8 @@
-/** The login: a read or admin key. */
+/** The login: a read or admin key, or the code of a start. */
 
 import { useSignal } from "@preact/signals";
 import { ApiError } from "../api/client.ts";
-import { signInReason, signInWithKey } from "../api/sign_in.ts";
+import { signInReason, signInWith } from "../api/sign_in.ts";
 
 /** Show the login. */
 export function Login() {
@@ -14,7 +14,7 @@ export function Login() {
     isAsking.value = true;
     problem.value = "";
     try {
-      await signInWithKey(secret.value.trim(), stays.value);
+      await signInWith(secret.value.trim(), stays.value);
       secret.value = "";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -38,7 +38,7 @@ export function Login() {
         }}
       >
         <label>
-          Read or admin key
+          Read or admin key, or sign-in code
           <input
             type="password"
             autocomplete="off"
@@ -70,8 +70,8 @@ export function Login() {
         )}
       </form>
       <p class="soft">
-        <code>apimetry keys show</code> prints the keys of a local start. The API is described at{" "}
-        <a href="docs">/docs</a>.
+        <code>apimetry serve</code> prints a sign-in code, and <code>apimetry keys show</code> the keys of a local
+        start. The API is described at <a href="docs">/docs</a>.
       </p>
     </main>
   );

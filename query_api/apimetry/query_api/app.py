@@ -44,6 +44,9 @@ from apimetry.query_api.quality.api import QualityHandlers
 from apimetry.query_api.queueing.askers import client_left_middleware
 from apimetry.query_api.queueing.metrics import QueueMetrics
 from apimetry.query_api.settings import QuerySettings
+from apimetry.query_api.sharing.api import SessionHandlers
+from apimetry.query_api.sharing.codes import SignInCode
+from apimetry.query_api.sharing.keeping import Keeping
 from apimetry.query_api.summary.api import SummaryHandlers
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
@@ -55,6 +58,7 @@ from apimetry.serving.request_ids import request_id_marker, request_id_middlewar
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.tokens import Tokens
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.client import Store
 from apimetry.store.jobs import Jobs
@@ -68,12 +72,14 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     collector: Fragment | None = None,
     clock: Callable[[], float] = time.time,
     dashboard: Files | None = None,
+    sign_in_code: SignInCode | None = None,
 ) -> web.Application:
     """Return the query service. The caller opens and closes `store` and `directory`.
 
     `collector` is the collector's part of the OpenAPI document.
     `clock` returns seconds since the epoch: the end of queries about the time until now.
     `dashboard` holds the built page; by default the one of this installation.
+    `sign_in_code` opens the first session of a service that was just started.
     """
     registry = new_registry()
     app = web.Application(
@@ -100,6 +106,8 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     answering = Answering(engine, directory, clock)
     _add_questions(app, store, answering, directory, settings, registry, clock)
     _add_management(app, store, answering, directory, settings, clock)
+    keeping = Keeping(Tokens(store), directory)
+    app.add_routes(SessionHandlers(keeping, sign_in_code).routes())
     pages = Pages(build_document(settings, collector or Fragment()))
     app.add_routes(pages.routes())
     app.add_routes(DashboardHandlers(pages.start, dashboard).routes())

@@ -1,7 +1,8 @@
 """Who sends a request: the key in one of three headers, the key's kind, and the request's application.
 
 The rules come from docs/api.md, "Keys". A key is accepted as ``X-API-Key: KEY`` or ``Api-Key: KEY``, as
-``Authorization: Bearer KEY``, or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``.
+``Authorization: Bearer KEY``, or as ``X-Auth-Key: KEY`` with ``X-Auth-User: APPLICATION_ID``. The token of a
+session or a link is sent alike.
 This module reads headers and the query string only, so that a handler authorizes before it reads a body.
 """
 
@@ -47,7 +48,11 @@ def key_in(headers: Mapping[str, str]) -> str | None:
 
 
 async def authorize(
-    request: web.Request, directory: Directory, *kinds: KeyKind, purpose: str = "use this endpoint"
+    request: web.Request,
+    directory: Directory,
+    *kinds: KeyKind,
+    purpose: str = "use this endpoint",
+    takes_links: bool = False,
 ) -> Access:
     """Return what the request may act on.
 
@@ -56,10 +61,13 @@ async def authorize(
         directory: finds the key's principal.
         kinds: the kinds of keys that are allowed.
         purpose: the end of the sentence "Only ... keys can ..." of a refusal.
+        takes_links: whether a link is allowed where a read key is. Then the caller keeps within what the link binds
+            (`principal.fixed`).
 
     Raises:
         Unauthorized: no key, an unknown key, or ``X-Auth-User`` names an application that is not the key's.
-        Forbidden: a key of another kind, or a key of one application in a request about another application.
+        Forbidden: a key of another kind, a link where none is allowed, or a key of one application in a request
+            about another application.
         NotFound: an admin key and an application that its organization does not have.
         StoreUnavailable: no key was read from the store since the start.
     """
@@ -74,19 +82,25 @@ async def authorize(
     if principal.kind not in kinds:
         allowed = " and ".join(kind.value.capitalize() for kind in kinds)
         raise Forbidden(f"Only {allowed} keys can {purpose}")
+    if principal.fixed is not None and not takes_links:
+        raise Forbidden("Only keys and sessions can do this: a link shows no more than what it was made for")
     application = _application(request, directory, principal, claimed)
     return Access(principal, organization, application)
 
 
 async def authorize_application(
-    request: web.Request, directory: Directory, *kinds: KeyKind, purpose: str = "use this endpoint"
+    request: web.Request,
+    directory: Directory,
+    *kinds: KeyKind,
+    purpose: str = "use this endpoint",
+    takes_links: bool = False,
 ) -> ApplicationAccess:
     """Return what a request about one application may act on. Arguments and errors are those of `authorize`.
 
     Raises:
         BadRequest: an admin key, and a request that names no application.
     """
-    access = await authorize(request, directory, *kinds, purpose=purpose)
+    access = await authorize(request, directory, *kinds, purpose=purpose, takes_links=takes_links)
     if access.application is None:
         raise BadRequest("An admin key must name the application: add ?application=ID, or the header X-Auth-User: ID")
     return ApplicationAccess(access.principal, access.organization, access.application)

@@ -90,6 +90,7 @@ class Services:
         for name in ("rotateKey", "keys"):
             key = {"kind": "read", "application": APPLICATION}
             self._ids[name] = self._asked("POST", "api/keys", key)["key"]["id"]
+        self._ids["sessions"] = self._asked("POST", "v1/session", {})["id"]
         for name in ("deleteAlert", "alerts"):
             rule = {"application": APPLICATION, "name": "Silence", "metric": "no_data"}
             self._ids[name] = self._asked("POST", "api/alerts", rule)["alert"]["id"]

@@ -15,6 +15,7 @@ from apimetry.query_api.dashboard.files import Files
 from apimetry.query_api.settings import QuerySettings
 from apimetry.store.accounts.accounts import Accounts, KeyKind, Plan
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.tokens import Tokens
 from tests.support.services.front_door import ListeningServer
 
 COLLECTOR_API = describe(CollectorSettings(spool=SpoolSettings(directory=Path("spool"))))
@@ -80,7 +81,7 @@ async def running_query_service(store, settings=None, **options):
         "their admin": accounts.create_key(theirs.id, KeyKind.admin)[1],
         "their read": accounts.create_key(theirs.id, KeyKind.read, application_id="theirs")[1],
     }
-    directory = Directory(accounts)
+    directory = Directory(accounts, tokens=Tokens(store))
     await directory.start()
     # What happens by the clock happens in the tests that ask for it.
     settings = settings or QuerySettings(evaluate_alerts=False)
@@ -107,6 +108,6 @@ async def assert_error(response, status, *parts, **extra):
     assert body["error"] in PHRASES[status]
     for part in parts:
         assert str(part) in body["message"], body["message"]
-    for secret in ("SELECT", "Traceback", "apimetry_a_", "apimetry_r_", "apimetry_w_"):
+    for secret in ("SELECT", "Traceback", "apimetry_a_", "apimetry_r_", "apimetry_w_", "apimetry_t_"):
         assert secret not in text
     return body

@@ -18,6 +18,7 @@ from apimetry.query_api.openapi import (
     me,
     overview,
     quality,
+    sharing,
     summary,
     timeseries,
     usage,
@@ -97,6 +98,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
         **versions.paths(),
         **overview.paths(),
         **management.paths(),
+        **sharing.paths(),
         **collectors.paths(),
         **alerts.paths(),
         **jobs.paths(),
@@ -118,6 +120,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             {"name": "Events", "description": "What the collector takes; write keys."},
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
+            {"name": "Access", "description": "Sessions, which stand for a key while somebody looks."},
             {
                 "name": "Alerts",
                 "description": "Rules that are evaluated every minute; admin keys, and read keys to look.",
@@ -138,7 +141,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
 def _schemas(parts: object, of_collector: Json) -> Json:
     """Return every named schema: those of the answers that `parts` refer to, and those of requests."""
     answers = sorted(classes_in(parts), key=lambda shape: shape.__name__)
-    return joined(answer_schemas(*answers), management.schemas(), alerts.schemas(), of_collector)
+    return joined(answer_schemas(*answers), management.schemas(), sharing.schemas(), alerts.schemas(), of_collector)
 
 
 def _error(name: str) -> Json:
@@ -181,6 +184,7 @@ def _parameters() -> Json:
         ),
         "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
         "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
+        "TokenId": parameter("id", "path", "The session's id (not its token).", text, "507f1f77bcf86cd799439015"),
         "AlertId": parameter("id", "path", "The alert rule's id.", text, "507f1f77bcf86cd799439012"),
         "EventId": parameter("id", "path", "The event's `id`.", text, "AAYiD3PzEqEAfIEIBoA0ZwAAAAA"),
         "Consumer": parameter("consumer", "path", "The consumer's id, percent-encoded.", text, "acme"),

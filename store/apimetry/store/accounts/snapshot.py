@@ -1,7 +1,8 @@
 """Write the accounts to the disk of a collector, so that the collector can start while the store is away.
 
-The file holds organizations, applications and keys, and only the SHA-256 of a key. Only the file's owner can read it
-(0600). It is replaced as a whole. A file that cannot be read is ignored.
+The file holds organizations, applications and keys, and only the SHA-256 of a key. It holds no sessions and links,
+which a collector does not take. Only the file's owner can read it (0600). It is replaced as a whole. A file that
+cannot be read is ignored.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from apimetry.store.accounts.records import Application, Key, KeyKind, Organization, Plan, RequestLimits
+from apimetry.store.accounts.token_records import Token
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,11 @@ class Snapshot:
     organizations: dict[str, Organization] = field(default_factory=dict)
     applications: dict[str, Application] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    """Sessions and links by the SHA-256 of their token; none is in the file."""
+
+    links: dict[str, Token] = field(default_factory=dict)
+    """Links by id."""
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:

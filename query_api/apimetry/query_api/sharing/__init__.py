@@ -1,0 +1,1 @@
+"""Sessions, sign-in codes and links: what stands for a key while somebody looks."""

@@ -1,0 +1,93 @@
+"""Sessions over HTTP: the rights of their key, until they or it end."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from apimetry.query_api.sharing.codes import MAX_TRIES, SignInCode
+from tests.support.services.query_service import assert_error, running_query_service
+
+
+async def session(service, key="read", **body):
+    response = await service.request("POST", "/v1/session", key, **({"json": body} if body else {}))
+    assert response.status == 201, await response.text()
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in response.headers
+    made = await response.json()
+    assert set(made) == {"token", "id", "kind", "expiresAt"}
+    return made
+
+
+async def test_a_session_has_the_rights_of_its_key_until_it_signs_out(embedded_service, caplog):
+    caplog.set_level(logging.DEBUG)
+    made = await session(embedded_service, hours=720)
+    other = await session(embedded_service)
+    assert (made["kind"], other["kind"]) == ("read", "read")
+    assert made["token"] != other["token"]
+    me = await embedded_service.answer("/v1/me", made["token"])
+    assert (me["kind"], me["expiresAt"], me["fixed"]) == ("read", made["expiresAt"], None)
+    await assert_error(await embedded_service.get("/api/keys", made["token"]), 403, "Only Admin keys")
+    await assert_error(await embedded_service.request("POST", "/v1/session", made["token"]), 403, "not prolonged")
+    assert (await embedded_service.request("DELETE", "/v1/session", made["token"])).status == 204
+    for path in ("/v1/me", "/v1/summary"):
+        await assert_error(await embedded_service.get(path, made["token"]), 401)
+    await assert_error(await embedded_service.request("DELETE", "/v1/session", made["token"]), 401)
+    assert (await embedded_service.get("/v1/me", other["token"])).status == 200
+    assert made["token"] not in caplog.text
+
+
+async def test_an_admin_sees_and_ends_the_sessions_of_its_organization_alone(embedded_service):
+    ours, theirs = await session(embedded_service), await session(embedded_service, "their read")
+    admins = await session(embedded_service, "admin", hours=12)
+    listed = await (await embedded_service.get("/api/sessions", admins["token"])).json()
+    assert {row["id"]: row["kind"] for row in listed["sessions"]} == {ours["id"]: "read", admins["id"]: "admin"}
+    assert "apimetry_t_" not in repr(listed)
+    await assert_error(await embedded_service.request("DELETE", f"/api/sessions/{theirs['id']}"), 404)
+    await assert_error(await embedded_service.request("DELETE", "/api/sessions/nobody"), 404)
+    assert (await embedded_service.get("/v1/me", theirs["token"])).status == 200
+    assert (await embedded_service.request("DELETE", f"/api/sessions/{ours['id']}")).status == 204
+    await assert_error(await embedded_service.get("/v1/me", ours["token"]), 401)
+
+
+async def test_a_session_ends_with_its_key(embedded_service):
+    made = await session(embedded_service)
+    key_id = (await embedded_service.answer("/v1/me"))["keyId"]
+    assert (await embedded_service.answer("/v1/me", made["token"]))["keyId"] == key_id
+    assert (await embedded_service.request("DELETE", f"/api/keys/{key_id}")).status == 204
+    await assert_error(await embedded_service.get("/v1/me", made["token"]), 401)
+
+
+@pytest.mark.parametrize(
+    ("key", "hours"), [("admin", 13), ("read", 721), ("read", 0), ("read", "12"), ("read", None)]
+)
+async def test_hours_that_are_not_allowed_are_refused(embedded_service, key, hours):
+    await assert_error(await embedded_service.request("POST", "/v1/session", key, json={"hours": hours}), 400)
+
+
+async def test_the_code_of_a_start_opens_one_session_of_the_admin_key(embedded_store):
+    code = SignInCode()
+    async with running_query_service(embedded_store, sign_in_code=code) as service:
+
+        async def sign_in(text, **headers):
+            return await service.request("POST", "/v1/sign-in", None, json={"code": text}, headers=headers)
+
+        # These are not tries: another site's page must not use them up.
+        for _ in range(MAX_TRIES):
+            await assert_error(await sign_in("wrong", Origin="https://evil.example"), 403, "this machine")
+            await assert_error(await sign_in("wrong", Host="rebound.example"), 403)
+            await assert_error(await sign_in(code.text, **{"X-Forwarded-For": "10.0.0.7"}), 403)
+            response = await service.request("POST", "/v1/sign-in", None, data=b'{"code": "wrong"}')
+            await assert_error(response, 415)
+        await assert_error(await sign_in("wrong"), 401, "wrong, used or expired")
+        response = await sign_in(code.text.lower())
+        assert response.status == 201, await response.text()
+        made = await response.json()
+        me = await service.answer("/v1/me", made["token"])
+        assert (me["kind"], me["organization"]["name"]) == ("admin", "Ours")
+        await assert_error(await sign_in(code.text), 401)
+
+
+async def test_without_a_code_nobody_signs_in_by_one(embedded_service):
+    await assert_error(await embedded_service.request("POST", "/v1/sign-in", None, json={"code": "A"}), 401)
