@@ -6,7 +6,7 @@ import { render } from "preact";
 import type { Page } from "./address.ts";
 import type { Me } from "./api/answers.ts";
 import { ApiError, ask } from "./api/client.ts";
-import { dropKeyFromAddress, sessionEnded } from "./api/sign_in.ts";
+import { dropKeyFromAddress, sessionEnded, signInReason, takeLink } from "./api/sign_in.ts";
 import { Alerts } from "./pages/Alerts.tsx";
 import { Consumers } from "./pages/Consumers.tsx";
 import { Errors } from "./pages/Errors.tsx";
@@ -22,7 +22,8 @@ import { Frame } from "./parts/Frame.tsx";
 import { Keys } from "./parts/Keys.tsx";
 import { Boundary } from "./parts/States.tsx";
 import { credential } from "./session.ts";
-import { application, clockAheadS, me, startState, view } from "./state.ts";
+import { isShared } from "./shared.ts";
+import { application, clockAheadS, isEmbedded, me, openShared, startState, view } from "./state.ts";
 
 const PAGE_COMPONENTS: Record<Page, ComponentType> = {
   overview: Overview,
@@ -37,11 +38,11 @@ const PAGE_COMPONENTS: Record<Page, ComponentType> = {
 };
 
 function App() {
-  if (credential.value === null) return <Login />;
+  if (credential.value === null) return isEmbedded ? <Ended /> : <Login />;
   if (me.value === null) return null;
   const { page } = view.value;
   const Shown = PAGE_COMPONENTS[page];
-  const isWaiting = application.value !== null && application.value.firstEventAt === null;
+  const isWaiting = application.value !== null && application.value.firstEventAt === null && !isShared.value;
   return (
     <>
       <Frame>
@@ -49,6 +50,17 @@ function App() {
       </Frame>
       <Keys />
     </>
+  );
+}
+
+/** What a frame shows without its link: no login, which pages of other sites must not frame. */
+function Ended() {
+  return (
+    <main class="login" id="main">
+      <p class="notice" role="status">
+        {signInReason.value || "This link is not complete."}
+      </p>
+    </main>
   );
 }
 
@@ -64,6 +76,7 @@ function followCredential(): void {
     ask<Me>("v1/me", giveUp.signal).then(
       (answer) => {
         clockAheadS.value = answer.now - Date.now() / 1000;
+        if (answer.fixed !== null) openShared(answer.fixed.range, answer.fixed.pages);
         me.value = answer;
       },
       (error: unknown) => {
@@ -79,6 +92,7 @@ function followAgain(): void {
 }
 
 applyAppearance();
+takeLink();
 dropKeyFromAddress();
 startState();
 followCredential();

@@ -1,6 +1,7 @@
 /** Who looks: the session of this tab, where it is kept, and how it is forgotten. */
 
 import { computed, signal } from "@preact/signals";
+import { browserStorage, tabStorage } from "./storage.ts";
 
 /** What a question is sent with, the token of a session; `kind` says what the page may show. */
 export interface Credential {
@@ -24,14 +25,20 @@ let forgetting: ReturnType<typeof setTimeout> | undefined;
 /** Keep a credential in this tab, or in this browser where `stays` (read keys only). */
 export function signIn(secret: string, kind: Credential["kind"], stays: boolean): void {
   const text = JSON.stringify({ secret, kind });
-  (stays && kind === "read" ? localStorage : sessionStorage).setItem(STORED, text);
+  (stays && kind === "read" ? browserStorage : tabStorage).setItem(STORED, text);
   credential.value = { secret, kind };
+}
+
+/** Keep a link's token in this tab, whoever is signed in to the browser. */
+export function lookByLink(token: string): void {
+  tabStorage.setItem(STORED, JSON.stringify({ secret: token, kind: "read" }));
+  credential.value = { secret: token, kind: "read" };
 }
 
 /** Forget every credential in this tab and this browser. */
 export function forget(): void {
-  sessionStorage.removeItem(STORED);
-  localStorage.removeItem(STORED);
+  tabStorage.removeItem(STORED);
+  browserStorage.removeItem(STORED);
   lockSettings();
   credential.value = null;
 }
@@ -50,7 +57,7 @@ export function lockSettings(): void {
 }
 
 function stored(): Credential | null {
-  const text = sessionStorage.getItem(STORED) ?? localStorage.getItem(STORED);
+  const text = tabStorage.getItem(STORED) ?? browserStorage.getItem(STORED);
   if (text === null) return null;
   try {
     const kept: unknown = JSON.parse(text);

@@ -1,10 +1,11 @@
 /** The state of the page: the view in the address, the time it looks at, and who looks. */
 
 import { computed, effect, signal } from "@preact/signals";
-import { addressOf, parseAddress, type View } from "./address.ts";
+import { addressOf, defaultComparison, PAGES, parseAddress, type View } from "./address.ts";
 import type { Me } from "./api/answers.ts";
 import { forgetAnswers, ROOT } from "./api/client.ts";
 import { type NamedRange, rangeNamed, roundedEnd, type Step, stepsFor } from "./ranges.ts";
+import { browserStorage } from "./storage.ts";
 import { browserZone } from "./zones.ts";
 
 const KEPT_ZONE = "apimetry.zone";
@@ -26,7 +27,7 @@ export const announcement = signal("");
 /** Seconds by which the service's clock is ahead of this one. */
 export const clockAheadS = signal(0);
 
-const keptZone = signal(localStorage.getItem(KEPT_ZONE));
+const keptZone = signal(browserStorage.getItem(KEPT_ZONE));
 const shownAtS = signal(Date.now() / 1000);
 
 /** The application that is asked about; null for an admin key before an application is known. */
@@ -71,8 +72,17 @@ export const frame = computed<Frame>(() => {
   };
 });
 
+/** Whether another site's page frames this one. Then the address stays that of the link, which alone may be framed. */
+export const isEmbedded = pathHere().startsWith("embed/");
+
 /** Show another view: a change that a person made, so *Back* returns. */
 export function show(next: View): void {
+  if (isEmbedded) {
+    badParts.value = [];
+    shownAtS.value = Date.now() / 1000;
+    view.value = next;
+    return;
+  }
   const address = new URL(addressOf(next), ROOT).href;
   if (address === location.href) return;
   history.pushState(null, "", address);
@@ -99,7 +109,7 @@ export function pinnedLink(): string {
 
 /** Keep a time zone for this browser, and name it in the address. */
 export function chooseZone(name: string): void {
-  localStorage.setItem(KEPT_ZONE, name);
+  browserStorage.setItem(KEPT_ZONE, name);
   keptZone.value = name;
   showWith({ zone: name });
 }
@@ -128,7 +138,21 @@ export function startState(): void {
   });
 }
 
+/** Open the view that a link binds, where the address names no other. */
+export function openShared(range: string, pages: readonly string[]): void {
+  const named = new URLSearchParams(location.search);
+  const isNamed = named.has("range") || named.has("start");
+  const page = PAGES.find((known) => pages.includes(known)) ?? "overview";
+  const next = pages.includes(view.value.page) ? view.value : { ...view.value, page, own: {} };
+  view.value = isNamed ? next : { ...next, range, span: null, compare: defaultComparison(range) };
+  if (!isEmbedded) history.replaceState(null, "", new URL(addressOf(view.value), ROOT));
+}
+
+/** Return the path below the root of the dashboard, without its first slash. */
+export function pathHere(): string {
+  return decodeURI(location.pathname.slice(ROOT.pathname.length));
+}
+
 function read(): { view: View; bad: string[] } {
-  const path = decodeURI(location.pathname.slice(ROOT.pathname.length));
-  return parseAddress(path, new URLSearchParams(location.search));
+  return parseAddress(pathHere(), new URLSearchParams(location.search));
 }

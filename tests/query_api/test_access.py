@@ -11,11 +11,24 @@ from tests.support.services.query_service import HEADER_STYLES, assert_error
 ANYONE = frozenset({None, "admin", "write", "read"})
 QUERYING = frozenset({"admin", "read"})
 ADMIN = frozenset({"admin"})
+# What a link is answered, within what it binds: `sharing/test_links.py` shows that it is no more.
+LINKED = {
+    ("GET", "/1/timeseries/{start}/{end}"),
+    ("GET", "/1/timeseries/{start}/{end}/"),
+    ("GET", "/v1/me"),
+    ("GET", "/v1/events"),
+    ("GET", "/v1/events/{id}"),
+    ("GET", "/v1/summary"),
+    ("GET", "/v1/latency"),
+    ("GET", "/v1/breakdown"),
+    ("GET", "/v1/values"),
+    ("GET", "/v1/versions"),
+}
 # Signing out takes a session, and signing in by a code takes no key. `sharing/test_sessions.py` has what they answer.
 SESSIONS: frozenset[str] = frozenset()
 BY_CODE = frozenset({None, "by code"})
 # The service of these tests has no dashboard: nobody finds its files.
-BUILT = ("/assets/{name}", "/licenses.txt")
+BUILT = ("/assets/{name}", "/licenses.txt", "/s/{id}", "/embed/{id}")
 # A route that is missing here fails the test below.
 MAY = {
     ("GET", "/1/timeseries/{start}/{end}"): QUERYING,
@@ -52,6 +65,9 @@ MAY = {
     ("DELETE", "/v1/session"): SESSIONS,
     ("POST", "/v1/sign-in"): BY_CODE,
     ("GET", "/api/sessions"): ADMIN,
+    ("POST", "/api/shares"): ADMIN,
+    ("GET", "/api/shares"): ADMIN,
+    ("DELETE", "/api/shares/{id}"): ADMIN,
     ("DELETE", "/api/sessions/{id}"): ADMIN,
     ("GET", "/api/alerts"): QUERYING,
     ("POST", "/api/alerts"): ADMIN,
@@ -135,6 +151,21 @@ async def test_a_session_may_do_what_its_key_may_and_no_more(embedded_service):
                 assert response.status not in (401, 403, 500), (method, template, kind)
             else:
                 await assert_error(response, 403, "Only ", **extra_of(template))
+
+
+async def test_a_link_may_ask_what_it_shows_and_nothing_else_of_all_paths(embedded_service):
+    for body in ({"hides": [], "pages": ["requests"]}, {"include": ["consumer_id:acme"], "pages": ["requests"]}):
+        response = await embedded_service.request("POST", "/api/shares", json={"application": "shop", **body})
+        token = (await response.json())["path"].partition("#")[2]
+        for (method, template), allowed in MAY.items():
+            for style in HEADER_STYLES if allowed not in (ANYONE, BY_CODE) else ():
+                response = await embedded_service.request(method, template.format(**NOBODY), token, style)
+                if (method, template) in LINKED:
+                    assert response.status not in (401, 403, 500), (method, template, style)
+                else:
+                    await assert_error(response, 403, "Only ", **extra_of(template))
+        for path in ("/v1/summary?application=theirs", "/v1/me?application=theirs"):
+            await assert_error(await embedded_service.get(path, token), 403)
 
 
 async def test_a_cookie_is_no_key(embedded_service):

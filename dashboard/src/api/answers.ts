@@ -5,6 +5,8 @@ import type { components } from "./schema.d.ts";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["Me"];
+export type NewShare = Schemas["NewShare"];
+export type ShareList = Schemas["ShareList"];
 export type NewSession = Schemas["NewSession"];
 export type Application = Schemas["Application"];
 export type Summary = Schemas["Summary"];

@@ -2,7 +2,10 @@
 
 import { addFilters, type Filter, type Slowness } from "../filters.ts";
 import type { Step } from "../ranges.ts";
+import { binding, mayAsk } from "../shared.ts";
 import { application, frame, me, view, zone } from "../state.ts";
+
+type Parameters = Readonly<Record<string, string | number | readonly string[]>>;
 
 export interface QuestionOptions {
   /** Filters beside those of the page. */
@@ -16,12 +19,8 @@ export interface QuestionOptions {
 }
 
 /** Return the address of a `/v1/…` endpoint that takes start, end and filters; null before somebody signed in. */
-export function question(
-  path: string,
-  parameters: Readonly<Record<string, string | number | readonly string[]>> = {},
-  options: QuestionOptions = {},
-): string | null {
-  if (application.value === null) return null;
+export function question(path: string, parameters: Parameters = {}, options: QuestionOptions = {}): string | null {
+  if (application.value === null || !mayAsk(path, fieldsIn(parameters, options))) return null;
   const query = new URLSearchParams();
   const { startS, endS } = options.span ?? frame.value;
   query.set("start", String(startS));
@@ -31,15 +30,19 @@ export function question(
 }
 
 /** Return the address of a timeseries. */
-export function timeseries(
-  parameters: Readonly<Record<string, string | number | readonly string[]>>,
-  options: QuestionOptions = {},
-): string | null {
-  if (application.value === null) return null;
+export function timeseries(parameters: Parameters, options: QuestionOptions = {}): string | null {
+  if (application.value === null || !mayAsk("1/timeseries", fieldsIn(parameters, options))) return null;
   const { startS, endS } = options.span ?? frame.value;
   const query = new URLSearchParams();
   addCommon(query, parameters, options);
   return `1/timeseries/${startS}/${endS}/?${query}`;
+}
+
+/** Return the fields of events that a question names: to group by, to show, or to filter. */
+function fieldsIn(parameters: Parameters, { also = [], isUnfiltered = false }: QuestionOptions): string[] {
+  const texts = ["by", "group", "field"].flatMap((name) => parameters[name] ?? []);
+  const filters = [...(isUnfiltered ? [] : view.value.filters), ...also];
+  return [...texts.flatMap((text) => String(text).split(",")), ...filters.map(({ field }) => field)];
 }
 
 /** Return the parameters of a granularity: a step of the calendar is cut in the page's zone. */
@@ -52,11 +55,7 @@ export function addApplication(query: URLSearchParams): void {
   if (me.value?.kind === "admin" && application.value !== null) query.set("application", application.value.id);
 }
 
-function addCommon(
-  query: URLSearchParams,
-  parameters: Readonly<Record<string, string | number | readonly string[]>>,
-  options: QuestionOptions,
-): void {
+function addCommon(query: URLSearchParams, parameters: Parameters, options: QuestionOptions): void {
   addApplication(query);
   for (const [name, value] of Object.entries(parameters)) {
     if (typeof value === "string" || typeof value === "number") query.set(name, String(value));
@@ -72,6 +71,7 @@ function addCommon(
 export function comparesNow(): boolean {
   const { startS, endS } = frame.value;
   if (view.value.compare === "none") return false;
-  if (startS - (endS - startS) < 0) return false;
+  const earliestS = view.value.compare === "week" ? startS - 604_800 : startS - (endS - startS);
+  if (earliestS < (binding.value?.notBefore ?? 0)) return false;
   return view.value.compare === "previous" || endS - startS <= 604_800;
 }

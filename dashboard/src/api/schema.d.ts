@@ -769,7 +769,7 @@ export interface paths {
             header?: never;
             path: {
                 /**
-                 * @description The session's id (not its token).
+                 * @description The id of the session or link.
                  * @example 507f1f77bcf86cd799439015
                  */
                 id: components["parameters"]["TokenId"];
@@ -781,6 +781,50 @@ export interface paths {
         post?: never;
         /** End a session of the organization */
         delete: operations["revokeSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Live links of the organization */
+        get: operations["listShares"];
+        put?: never;
+        /**
+         * Make a link
+         * @description Who has the link's token may ask what a read key may, within the link's filters and from `notBefore` on, and sees no field that it hides. Single requests are shown where `pages` has `requests`. A link ends with the key that made it. More links, or longer filters, than an organization may have are a 403.
+         */
+        post: operations["createShare"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/shares/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the session or link.
+                 * @example 507f1f77bcf86cd799439015
+                 */
+                id: components["parameters"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a link */
+        delete: operations["revokeShare"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2033,8 +2077,8 @@ export interface components {
             expiresAt: string | null;
             organization: components["schemas"]["OrganizationReference"];
             applications: components["schemas"]["KnownApplication"][];
-            /** @description What the key is bound to; null: nothing narrows what it asks. */
-            fixed: null;
+            /** @description What a link binds; null: a key or a session. */
+            fixed: components["schemas"]["Binding"] | null;
             /** @description Where applications send events; null: not known here. */
             collectorUrl: string | null;
             version: string;
@@ -2076,6 +2120,23 @@ export interface components {
             errorTypes: boolean;
             urls: boolean;
         };
+        /** @description What a link binds. Filters on fields that it hides are not shown. */
+        Binding: {
+            include: string[];
+            exclude: string[];
+            /** @description Seconds since the epoch: nothing older is shown. */
+            notBefore: number | null;
+            /**
+             * Format: date-time
+             * @description When the link ends.
+             */
+            until: string;
+            hides: string[];
+            pages: string[];
+            range: string;
+            /** @description Whether the link is about one consumer. */
+            oneConsumer: boolean;
+        };
         /** @description An organization by its id and its name. */
         OrganizationReference: {
             id: string;
@@ -2102,6 +2163,39 @@ export interface components {
             kind: "read" | "admin";
             /** Format: date-time */
             expiresAt: string;
+        };
+        /** @description A link that was just made. */
+        NewShare: {
+            share: components["schemas"]["Share"];
+            /** @description The link, below the root of the service. It is shown this once. */
+            path: string;
+            /** @description What a frame shows; null: no origin may frame it. */
+            embedPath: string | null;
+        };
+        /** @description A link, without its token. */
+        Share: {
+            id: string;
+            name: string;
+            application: string;
+            /** @description The key that made it, and with which it ends. */
+            keyId: string;
+            include: string[];
+            exclude: string[];
+            notBefore: number | null;
+            /** @enum {string} */
+            range: "15m" | "1h" | "6h" | "24h" | "7d" | "30d" | "90d" | "1y";
+            pages: string[];
+            hides: string[];
+            embedOrigins: string[];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description A few minutes behind: it is written now and then.
+             */
+            lastUsedAt: string | null;
         };
         /** @description One alert rule. */
         OneAlertRule: {
@@ -2301,6 +2395,11 @@ export interface components {
              * @description A few minutes behind: it is written now and then.
              */
             lastUsedAt: string | null;
+        };
+        /** @description One page of the organization's links. */
+        ShareList: {
+            shares: components["schemas"]["Share"][];
+            pagination: components["schemas"]["Pagination"];
         };
         /** @description Totals of a range of time, and of an earlier one. */
         Summary: {
@@ -2697,6 +2796,58 @@ export interface components {
             /** @description Small letters count as capitals; spaces and dashes are ignored. */
             code: string;
         };
+        ShareInput: {
+            /** @description Its id. */
+            application: string;
+            /** @default  */
+            name: string;
+            /**
+             * @description `field:value`, as in a query string.
+             * @default []
+             */
+            include: string[];
+            /**
+             * @description `field:value`, as in a query string.
+             * @default []
+             */
+            exclude: string[];
+            /**
+             * @description Seconds since the epoch: nothing older is shown. Null: all is.
+             * @default null
+             */
+            notBefore: number | null;
+            /**
+             * @default 7d
+             * @enum {string}
+             */
+            range: "15m" | "1h" | "1y" | "24h" | "30d" | "6h" | "7d" | "90d";
+            /**
+             * @default [
+             *       "overview"
+             *     ]
+             */
+            pages: ("consumers" | "errors" | "latency" | "overview" | "requests" | "routes")[];
+            /**
+             * @default [
+             *       "consumer_id",
+             *       "url",
+             *       "client_ip",
+             *       "user_agent",
+             *       "data"
+             *     ]
+             */
+            hides: ("client_ip" | "consumer_id" | "data" | "error_type" | "function" | "route" | "source" | "url" | "user_agent" | "version")[];
+            /**
+             * @description In seconds from now.
+             * @default 604800
+             */
+            expiresS: number;
+            /**
+             * @description The origins whose pages may frame the shared page.
+             * @default []
+             */
+            embedOrigins: string[];
+        };
         AlertRuleInput: {
             application: string;
             name: string;
@@ -3012,7 +3163,7 @@ export interface components {
          */
         KeyId: string;
         /**
-         * @description The session's id (not its token).
+         * @description The id of the session or link.
          * @example 507f1f77bcf86cd799439015
          */
         TokenId: string;
@@ -6094,7 +6245,188 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The session's id (not its token).
+                 * @description The id of the session or link.
+                 * @example 507f1f77bcf86cd799439015
+                 */
+                id: components["parameters"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended; its token stops working everywhere within 30 s. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listShares: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Rows in the page.
+                 * @example 100
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Rows before the page.
+                 * @example 0
+                 */
+                offset?: components["parameters"]["Offset"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of them, the oldest first; never a token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "shares": [
+                     *         {
+                     *           "id": "507f1f77bcf86cd799439016",
+                     *           "name": "For Acme",
+                     *           "application": "shop",
+                     *           "keyId": "507f1f77bcf86cd799439010",
+                     *           "include": [
+                     *             "consumer_id:acme"
+                     *           ],
+                     *           "exclude": [],
+                     *           "notBefore": null,
+                     *           "range": "7d",
+                     *           "pages": [
+                     *             "overview"
+                     *           ],
+                     *           "hides": [
+                     *             "consumer_id",
+                     *             "url",
+                     *             "client_ip",
+                     *             "user_agent",
+                     *             "data"
+                     *           ],
+                     *           "embedOrigins": [
+                     *             "https://portal.example.com"
+                     *           ],
+                     *           "createdAt": "2026-11-26T10:43:58Z",
+                     *           "expiresAt": "2026-12-03T10:43:58Z",
+                     *           "lastUsedAt": null
+                     *         }
+                     *       ],
+                     *       "pagination": {
+                     *         "total": 1,
+                     *         "limit": 100,
+                     *         "offset": 0,
+                     *         "hasMore": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ShareList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createShare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "application": "shop",
+                 *       "name": "For Acme",
+                 *       "include": [
+                 *         "consumer_id:acme"
+                 *       ],
+                 *       "expiresS": 604800
+                 *     }
+                 */
+                "application/json": components["schemas"]["ShareInput"];
+            };
+        };
+        responses: {
+            /** @description Made. Its token is shown this once. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "share": {
+                     *         "id": "507f1f77bcf86cd799439016",
+                     *         "name": "For Acme",
+                     *         "application": "shop",
+                     *         "keyId": "507f1f77bcf86cd799439010",
+                     *         "include": [
+                     *           "consumer_id:acme"
+                     *         ],
+                     *         "exclude": [],
+                     *         "notBefore": null,
+                     *         "range": "7d",
+                     *         "pages": [
+                     *           "overview"
+                     *         ],
+                     *         "hides": [
+                     *           "consumer_id",
+                     *           "url",
+                     *           "client_ip",
+                     *           "user_agent",
+                     *           "data"
+                     *         ],
+                     *         "embedOrigins": [
+                     *           "https://portal.example.com"
+                     *         ],
+                     *         "createdAt": "2026-11-26T10:43:58Z",
+                     *         "expiresAt": "2026-12-03T10:43:58Z",
+                     *         "lastUsedAt": null
+                     *       },
+                     *       "path": "/s/507f1f77bcf86cd799439016#apimetry_t_Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl",
+                     *       "embedPath": "/embed/507f1f77bcf86cd799439016#apimetry_t_Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NewShare"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeShare: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the session or link.
                  * @example 507f1f77bcf86cd799439015
                  */
                 id: components["parameters"]["TokenId"];

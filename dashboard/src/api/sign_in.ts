@@ -1,7 +1,9 @@
 /** Sign in and out; a key in the address is removed unread. */
 
 import { signal } from "@preact/signals";
-import { credential, forget, signIn } from "../session.ts";
+import { credential, forget, lookByLink, signIn } from "../session.ts";
+import { isShared } from "../shared.ts";
+import { isEmbedded, pathHere } from "../state.ts";
 import type { Me, NewSession } from "./answers.ts";
 import { ApiError, change, forgetAnswers, headersFor, ROOT } from "./client.ts";
 
@@ -40,9 +42,24 @@ export function signOut(): void {
 /** Show the login again, as the credential is not valid any more. */
 export function sessionEnded(): void {
   if (credential.value === null) return;
-  signInReason.value = "This session has ended. Sign in again.";
+  const isByLink = isShared.value || isEmbedded;
+  signInReason.value = isByLink ? "This link has ended." : "This session has ended. Sign in again.";
   forget();
   forgetAnswers();
+}
+
+/** Keep the token of the link that the page was opened by, and remove it from the address. */
+export function takeLink(): void {
+  const isLink = /^(s|embed)\/\w+$/.test(pathHere());
+  if (!isLink) return;
+  const token = location.hash.slice(1);
+  if (isEmbedded) {
+    // The frame keeps its address: after a reload it needs the token again.
+    if (token !== "") credential.value = { secret: token, kind: "read" };
+    return;
+  }
+  history.replaceState(null, "", ROOT);
+  if (token !== "") lookByLink(token);
 }
 
 /** Remove a key that was pasted into the address, and say why it was not used. */

@@ -27,6 +27,7 @@ import { Spark } from "../parts/Spark.tsx";
 import { Table } from "../parts/Table.tsx";
 import { ChangeText, Tile } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { binding } from "../shared.ts";
 import { frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
@@ -98,12 +99,14 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
               value={formatRate(summary.requestsPerMinute)}
               note={`peak ${formatCount(summary.peakRequestsPerMinute)}`}
             />
-            <Tile
-              label="Consumers"
-              value={formatCount(summary.consumers)}
-              change={compare ? changeOf(summary.consumers, before.consumers, requestsBefore, "none") : null}
-              to={onPage(here, "consumers")}
-            />
+            {!binding.value?.oneConsumer && (
+              <Tile
+                label="Consumers"
+                value={formatCount(summary.consumers)}
+                change={compare ? changeOf(summary.consumers, before.consumers, requestsBefore, "none") : null}
+                to={onPage(here, "consumers")}
+              />
+            )}
           </dl>
         );
       }}

@@ -15,6 +15,7 @@ import { Chart } from "../parts/Chart.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { isShared } from "../shared.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { EVENT_COLUMNS } from "./event_columns.tsx";
@@ -26,22 +27,24 @@ const EXPORTED = 10_000;
 
 /** Show the requests of the range, newest first, or those that arrive now. */
 export function Requests() {
-  const isLive = view.value.own.live === "1";
+  const isLive = view.value.own.live === "1" && !isShared.value;
   return (
     <>
       <OverTime />
       <div class="actions">
-        <button
-          type="button"
-          aria-pressed={isLive}
-          onClick={() => {
-            const { live, ...own } = view.value.own;
-            showWith({ own: live === undefined ? { ...own, live: "1" } : own });
-          }}
-        >
-          ● Live
-        </button>
-        <Exports />
+        {!isShared.value && (
+          <button
+            type="button"
+            aria-pressed={isLive}
+            onClick={() => {
+              const { live, ...own } = view.value.own;
+              showWith({ own: live === undefined ? { ...own, live: "1" } : own });
+            }}
+          >
+            ● Live
+          </button>
+        )}
+        {!isShared.value && <Exports />}
       </div>
       {isLive ? <Live /> : <Past />}
     </>

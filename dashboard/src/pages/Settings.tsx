@@ -13,13 +13,16 @@ import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential, lockSettings } from "../session.ts";
 import { application, showWith, view } from "../state.ts";
+import { browserStorage } from "../storage.ts";
 import { seenText } from "./figures.tsx";
+import { Links } from "./Links.tsx";
 import { Unlock } from "./Unlock.tsx";
 
 const TABS = {
   applications: "Applications",
   keys: "Keys",
   organization: "Organization",
+  links: "Links",
   delete: "Delete data",
   browser: "This browser",
 } as const;
@@ -62,6 +65,7 @@ function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
     applications: Applications,
     keys: Keys,
     organization: Organization,
+    links: Links,
     delete: Deletion,
   };
   const Shown = parts[tab];
@@ -371,15 +375,15 @@ const DENSITY = "apimetry.density";
 /** Show the page in the colours and the density that this browser keeps. */
 export function applyAppearance(): void {
   const { dataset } = document.documentElement;
-  dataset.scheme = localStorage.getItem(SCHEME) ?? "auto";
-  dataset.density = localStorage.getItem(DENSITY) ?? "compact";
+  dataset.scheme = browserStorage.getItem(SCHEME) ?? "auto";
+  dataset.density = browserStorage.getItem(DENSITY) ?? "compact";
 }
 
 function Browser() {
-  const scheme = useSignal(localStorage.getItem(SCHEME) ?? "auto");
-  const density = useSignal(localStorage.getItem(DENSITY) ?? "compact");
+  const scheme = useSignal(browserStorage.getItem(SCHEME) ?? "auto");
+  const density = useSignal(browserStorage.getItem(DENSITY) ?? "compact");
   const keep = (name: string, value: string) => {
-    localStorage.setItem(name, value);
+    browserStorage.setItem(name, value);
     applyAppearance();
     schemeChanged();
   };

@@ -7,11 +7,13 @@ import { signOut } from "../api/sign_in.ts";
 import { filterWords, slownessText } from "../filters.ts";
 import { visibleText } from "../format.ts";
 import { RANGES } from "../ranges.ts";
+import { binding, isShared } from "../shared.ts";
 import { chooseZone, frame, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone, formatTime } from "../zones.ts";
 import { openDialog } from "./dialogs.ts";
 import { FilterDialog } from "./FilterDialog.tsx";
 import { RangeDialog } from "./RangeDialog.tsx";
+import { ShareDialog } from "./ShareDialog.tsx";
 
 const COMPARISON_WORDS: Record<Comparison, string> = {
   previous: "period before",
@@ -110,11 +112,29 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
             Copy link
           </button>
           <ZonePicker />
-          <button type="button" class="quiet" onClick={signOut}>
-            Sign out
-          </button>
+          {!isShared.value && (
+            <>
+              <button
+                type="button"
+                class="quiet"
+                onClick={() => {
+                  openDialog.value = "share";
+                }}
+              >
+                Share
+              </button>
+              <button type="button" class="quiet" onClick={signOut}>
+                Sign out
+              </button>
+            </>
+          )}
         </div>
       </div>
+      {binding.value !== null && (
+        <p class="bar-line soft">
+          Shared view until {formatTime(Date.parse(binding.value.until) / 1000, zone.value)}. Its filters are fixed.
+        </p>
+      )}
       {(filterCount > 0 || span !== null) && (
         <div class="bar-line chips">
           {span !== null && (
@@ -140,6 +160,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
       )}
       {dialog === "filter" && <FilterDialog />}
       {dialog === "range" && <RangeDialog />}
+      {dialog === "share" && <ShareDialog />}
     </div>
   );
 }

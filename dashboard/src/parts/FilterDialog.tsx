@@ -15,6 +15,7 @@ import {
   withFilter,
 } from "../filters.ts";
 import { formatCount } from "../format.ts";
+import { sees } from "../shared.ts";
 import { showWith, view } from "../state.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog } from "./dialogs.ts";
@@ -75,7 +76,7 @@ export function FilterDialog() {
                 text.value = "";
               }}
             >
-              {FIELDS.map((name) => (
+              {FIELDS.filter(sees).map((name) => (
                 <option key={name} value={name}>
                   {FIELD_LABELS[name]}
                 </option>

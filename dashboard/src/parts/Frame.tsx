@@ -3,7 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { addressOf, onPage, PAGES, type Page } from "../address.ts";
-import { announcement, application, badParts, me, show, showWith, view } from "../state.ts";
+import { seesPage } from "../shared.ts";
+import { announcement, application, badParts, isEmbedded, me, show, showWith, view } from "../state.ts";
 import { Badge } from "./Badge.tsx";
 import { Bar } from "./Bar.tsx";
 import { useFiringCount } from "./firing.ts";
@@ -48,11 +49,11 @@ export function Frame({ children }: { children: ComponentChildren }) {
     firstPlace.current = place;
   }, [place, title]);
   return (
-    <div class="frame">
+    <div class={`frame ${isEmbedded ? "embedded" : ""}`}>
       <a class="skip" href="#main">
         Skip to the figures
       </a>
-      <Rail />
+      {!isEmbedded && <Rail />}
       <div class="column">
         <Bar heading={heading} title={title} />
         {badParts.value.length > 0 && (
@@ -78,7 +79,7 @@ function Rail() {
     <nav class="rail" aria-label="Pages">
       <p class="brand">apimetry</p>
       <ul>
-        {PAGES.map((page) => (
+        {PAGES.filter(seesPage).map((page) => (
           <li key={page} class={page}>
             <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
               <span>{PAGE_TITLES[page]}</span>
@@ -125,5 +126,6 @@ function titleOf(page: Page, own: Readonly<Record<string, string>>): string {
 
 /** Show a page, with the range and filters of now. */
 export function go(page: Page, own: Record<string, string> = {}): void {
+  if (!seesPage(page)) return;
   if (addressOf(onPage(view.value, page, own)) !== addressOf(view.value)) show(onPage(view.value, page, own));
 }

@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import type { View } from "../address.ts";
 import { EMPTY_LABELS, type Field, withFilter } from "../filters.ts";
 import { visibleText } from "../format.ts";
+import { seesPage } from "../shared.ts";
 import { linkTo, show, showWith, view } from "../state.ts";
 
 interface LinkProps {
@@ -16,6 +17,7 @@ interface LinkProps {
 
 /** A link to a view: a plain click stays in the page, any other does what links do. */
 export function Link({ to, children, title, isCurrent, ...rest }: LinkProps) {
+  if (!seesPage(to.page)) return <span class={rest.class ?? ""}>{children}</span>;
   const onClick = (event: MouseEvent) => {
     if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();

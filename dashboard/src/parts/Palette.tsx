@@ -7,6 +7,7 @@ import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { signOut } from "../api/sign_in.ts";
 import { RANGES } from "../ranges.ts";
+import { isShared, seesPage } from "../shared.ts";
 import { refresh, show, showWith, view } from "../state.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog, openDialog } from "./dialogs.ts";
@@ -104,7 +105,11 @@ export function Palette() {
 
 function fixedEntries(): Entry[] {
   return [
-    ...PAGES.map((page) => ({ kind: "Page", text: PAGE_TITLES[page], run: () => show(onPage(view.value, page)) })),
+    ...PAGES.filter(seesPage).map((page) => ({
+      kind: "Page",
+      text: PAGE_TITLES[page],
+      run: () => show(onPage(view.value, page)),
+    })),
     ...RANGES.map(({ name, label }) => ({
       kind: "Range",
       text: name === "all" ? label : `Last ${label}`,
@@ -119,6 +124,6 @@ function fixedEntries(): Entry[] {
     },
     { kind: "Action", text: "Remove all filters", run: () => showWith({ filters: [], slowness: null }) },
     { kind: "Action", text: "Refresh", run: refresh },
-    { kind: "Action", text: "Sign out", run: signOut },
+    ...(isShared.value ? [] : [{ kind: "Action", text: "Sign out", run: signOut }]),
   ];
 }

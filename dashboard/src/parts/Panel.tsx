@@ -5,6 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type { Resource } from "../api/resource.ts";
 import { csvOf } from "../csv.ts";
+import { isShared } from "../shared.ts";
 import { showTables } from "./panel_keys.ts";
 import { Boundary, Nothing, Refusal, Slow } from "./States.tsx";
 
@@ -47,6 +48,8 @@ export function Panel<T>(props: PanelProps<T>) {
       }),
     [],
   );
+  // What a link does not show leaves no gap.
+  if (isShared.value && data === null && !isAsking && error === null) return null;
   const isBusy = isAsking && !isCurrent;
   const body = () => {
     if (data === null) return error === null ? null : <Refusal error={error} answeredAtS={answeredAtS} />;

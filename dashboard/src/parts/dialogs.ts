@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-export const openDialog = signal<"filter" | "range" | "palette" | "keys" | null>(null);
+export const openDialog = signal<"filter" | "range" | "palette" | "keys" | "share" | null>(null);
 
 /** Close the open dialog. */
 export function closeDialog(): void {

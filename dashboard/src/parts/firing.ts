@@ -4,13 +4,14 @@ import type { Signal } from "@preact/signals";
 import type { Rule, RuleList } from "../api/answers.ts";
 import { addApplication } from "../api/questions.ts";
 import { type Resource, useQuestion } from "../api/resource.ts";
+import { isShared } from "../shared.ts";
 import { application } from "../state.ts";
 
 /** Return the rules. */
 export function useRules(): Signal<Resource<RuleList>> {
   const query = new URLSearchParams({ limit: "1000" });
   addApplication(query);
-  return useQuestion<RuleList>(application.value === null ? null : `api/alerts?${query}`);
+  return useQuestion<RuleList>(application.value === null || isShared.value ? null : `api/alerts?${query}`);
 }
 
 /** Return how many rules fire now. */

@@ -25,10 +25,18 @@ class Answering:
         self._directory = directory
         self._clock = clock
 
-    async def authorize(self, request: web.Request) -> ApplicationAccess:
-        """Return the access of the request's key to its application; for read and admin keys."""
+    async def authorize(self, request: web.Request, *, takes_links: bool = False) -> ApplicationAccess:
+        """Return the access of the request's key to its application; for read and admin keys.
+
+        With `takes_links` also for a link. Then the handler passes its question through `planning.narrowing`.
+        """
         return await authorize_application(
-            request, self._directory, KeyKind.read, KeyKind.admin, purpose="query events"
+            request,
+            self._directory,
+            KeyKind.read,
+            KeyKind.admin,
+            purpose="query events",
+            takes_links=takes_links,
         )
 
     def now(self) -> int:

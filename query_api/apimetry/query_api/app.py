@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -47,6 +47,7 @@ from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.sharing.api import SessionHandlers
 from apimetry.query_api.sharing.codes import SignInCode
 from apimetry.query_api.sharing.keeping import Keeping
+from apimetry.query_api.sharing.links import LinkHandlers
 from apimetry.query_api.summary.api import SummaryHandlers
 from apimetry.query_api.timeseries.api import TimeseriesHandlers
 from apimetry.query_api.usage.api import UsageHandlers
@@ -108,11 +109,22 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     _add_management(app, store, answering, directory, settings, clock)
     keeping = Keeping(Tokens(store), directory)
     app.add_routes(SessionHandlers(keeping, sign_in_code).routes())
+    app.add_routes(LinkHandlers(keeping).routes())
     pages = Pages(build_document(settings, collector or Fragment()))
     app.add_routes(pages.routes())
-    app.add_routes(DashboardHandlers(pages.start, dashboard).routes())
+    app.add_routes(DashboardHandlers(pages.start, dashboard, _framing(directory)).routes())
     add_service_routes(app, registry, engine.unready_reasons, service="query")
     return app
+
+
+def _framing(directory: Directory) -> Callable[[str], Sequence[str]]:
+    """Return a function that returns the origins whose pages may frame a link's page."""
+
+    def origins(link_id: str) -> Sequence[str]:
+        link = directory.link(link_id) if directory.loaded else None
+        return link.fixed.embed_origins if link is not None and link.fixed is not None else ()
+
+    return origins
 
 
 def _add_questions(  # noqa: PLR0913, PLR0917 - what their handlers need

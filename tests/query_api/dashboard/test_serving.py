@@ -116,3 +116,27 @@ async def test_without_a_dashboard_the_root_says_so_and_shows_the_first_question
 
 async def test_the_licences_of_what_the_page_is_made_of_are_there(built):
     assert "uplot" in await (await built.client.get("/licenses.txt")).text()
+
+
+async def test_only_the_page_of_a_link_may_be_framed_and_by_the_origins_that_it_names(built):
+    async def headers_of(path):
+        response = await built.client.get(path)
+        assert (response.status, response.content_type) == (200, "text/html")
+        assert 'src="../assets/app-1.js"' in await response.text()
+        return response.headers
+
+    origins = ["https://portal.example.com", "http://localhost:8080"]
+    ids = []
+    for named in (origins, []):
+        body = {"application": "shop", "embedOrigins": named}
+        response = await built.request("POST", "/api/shares", json=body)
+        ids.append((await response.json())["share"]["id"])
+    framed = await headers_of(f"/embed/{ids[0]}")
+    assert "frame-ancestors https://portal.example.com http://localhost:8080;" in framed["Content-Security-Policy"]
+    assert "X-Frame-Options" not in framed
+    assert framed["Referrer-Policy"] == "no-referrer"
+    await built.request("DELETE", f"/api/shares/{ids[0]}")
+    for path in (f"/embed/{ids[0]}", f"/embed/{ids[1]}", "/embed/nobody", f"/s/{ids[1]}"):
+        closed = await headers_of(path)
+        assert "frame-ancestors 'none';" in closed["Content-Security-Policy"], path
+        assert closed["X-Frame-Options"] == "DENY"

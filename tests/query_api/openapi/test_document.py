@@ -27,7 +27,7 @@ from tests.support.services.query_service import COLLECTOR_API
 
 COLLECTOR_PATHS = (*PATHS, SPANS_PATH)
 
-OF_THE_DASHBOARD = {"/s/{id}", "/assets/{name}", "/licenses.txt", *(f"/{page}" for page in PAGES)}
+OF_THE_DASHBOARD = {"/s/{id}", "/embed/{id}", "/assets/{name}", "/licenses.txt", *(f"/{page}" for page in PAGES)}
 # What a parameter needs beside it.
 COMPANIONS = {
     ("/v1/breakdown", "sort"): {"compare": "previous"},
@@ -178,7 +178,18 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
     insert_events(embedded_service.accounts.store, [Event(timestamp=START * 1_000_000)])
     event = (await embedded_service.answer(f"/v1/events?start={START}&end={START + 1}"))["events"][0]["id"]
     session = (await (await embedded_service.request("POST", "/v1/session")).json())["id"]
-    ids = {"application": "shop", "key": key, "alert": alert, "job": job, "event": event, "session": session}
+    share = (await (await embedded_service.request("POST", "/api/shares", json={"application": "shop"})).json())[
+        "share"
+    ]
+    ids = {
+        "application": "shop",
+        "key": key,
+        "alert": alert,
+        "job": job,
+        "event": event,
+        "session": session,
+        "share": share["id"],
+    }
     for method, path, operation, body in requests_of(document, ids):
         if operation["operationId"] in WITHOUT_A_KEY:
             continue

@@ -91,6 +91,7 @@ class Services:
             key = {"kind": "read", "application": APPLICATION}
             self._ids[name] = self._asked("POST", "api/keys", key)["key"]["id"]
         self._ids["sessions"] = self._asked("POST", "v1/session", {})["id"]
+        self._ids["shares"] = self._asked("POST", "api/shares", {"application": APPLICATION})["share"]["id"]
         for name in ("deleteAlert", "alerts"):
             rule = {"application": APPLICATION, "name": "Silence", "metric": "no_data"}
             self._ids[name] = self._asked("POST", "api/alerts", rule)["alert"]["id"]

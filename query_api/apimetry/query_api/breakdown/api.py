@@ -8,6 +8,7 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.breakdown.answer import answer_breakdown, answer_breakdown_rows
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
+from apimetry.query_api.planning.narrowing import narrowed
 from apimetry.store.statement import Ask
 
 
@@ -23,8 +24,10 @@ class BreakdownHandlers:
 
     async def breakdown(self, request: web.Request) -> web.Response:
         """Answer a table."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_breakdown(request.query.items(), self._answering.now())
+        fixed = access.principal.fixed
+        query = narrowed(query, fixed, names=query.by, compared=query.compared, looks_back=query.having is not None)
         ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
         return await self._answering.respond(
             request,

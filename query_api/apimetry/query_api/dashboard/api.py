@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from aiohttp import web
 
 from apimetry.query_api.dashboard.files import Files, Site
-from apimetry.query_api.dashboard.headers import ASSET_HEADERS, PAGE_HEADERS
+from apimetry.query_api.dashboard.headers import ASSET_HEADERS, PAGE_HEADERS, headers_framed_by
 from apimetry.serving.errors import Handler, NotFound
 
 PAGES = ("routes", "consumers", "errors", "latency", "requests", "alerts", "quality", "settings")
@@ -13,10 +15,17 @@ PAGES = ("routes", "consumers", "errors", "latency", "requests", "alerts", "qual
 
 
 class DashboardHandlers:
-    """Answer the page and its assets; `fallback` answers the root where the installation has no dashboard."""
+    """Answer the page and its assets.
 
-    def __init__(self, fallback: Handler, files: Files | None = None) -> None:
+    `fallback` answers the root where the installation has no dashboard. `framing` returns the origins whose pages may
+    frame the page of a link, by the link's id.
+    """
+
+    def __init__(
+        self, fallback: Handler, files: Files | None = None, framing: Callable[[str], Sequence[str]] = lambda _: ()
+    ) -> None:
         self._fallback = fallback
+        self._framing = framing
         self._files = files or Files()
 
     def routes(self) -> list[web.RouteDef]:
@@ -24,6 +33,8 @@ class DashboardHandlers:
         return [
             web.get("/", self.page),
             *(web.get(f"/{name}", self.page) for name in PAGES),
+            web.get("/s/{id}", self.shared_page),
+            web.get("/embed/{id}", self.framed_page),
             web.get("/assets/{name}", self.asset),
             web.get("/licenses.txt", self.licenses),
         ]
@@ -34,6 +45,22 @@ class DashboardHandlers:
         if site is None:
             return await self._fallback(request)
         return _page(request, site)
+
+    async def shared_page(self, _: web.Request) -> web.Response:
+        """Answer the page of a link, whose token is in the fragment, which browsers send to nobody."""
+        return self._page_below(PAGE_HEADERS)
+
+    async def framed_page(self, request: web.Request) -> web.Response:
+        """Answer the page of a link to pages of other origins, as far as the link names them."""
+        return self._page_below(headers_framed_by(self._framing(request.match_info["id"])))
+
+    def _page_below(self, headers: Mapping[str, str]) -> web.Response:
+        site = self._files.site()
+        if site is None:
+            raise NotFound("This installation has no dashboard")
+        # The page is one folder below the root, and so are the addresses of its files.
+        body = site.page.replace(b'"assets/', b'"../assets/')
+        return web.Response(body=body, headers={**headers, "Content-Type": "text/html; charset=utf-8"})
 
     async def asset(self, request: web.Request) -> web.Response:
         """Answer an asset in the smallest encoding that the client accepts."""

@@ -6,11 +6,12 @@ other host, no frame around it, no string that becomes a script.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-    " manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors};"
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _COMMON: Final = {
@@ -23,7 +24,7 @@ _COMMON: Final = {
 
 PAGE_HEADERS: Final = {
     **_COMMON,
-    "Content-Security-Policy": _POLICY,
+    "Content-Security-Policy": _POLICY.format(ancestors="'none'"),
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",
 }
@@ -31,3 +32,15 @@ PAGE_HEADERS: Final = {
 
 ASSET_HEADERS: Final = {**_COMMON, "Cache-Control": "public, max-age=31536000, immutable"}
 """An asset's name has the hash of its content, so a browser may keep it for ever."""
+
+
+def headers_framed_by(origins: Sequence[str]) -> Mapping[str, str]:
+    """Return the headers of a page that pages of these origins may frame; without origins nobody may.
+
+    A frame's page is no resource of the page around it, and an old browser would take X-Frame-Options for no origin.
+    """
+    if not origins:
+        return PAGE_HEADERS
+    left_out = ("X-Frame-Options", "Cross-Origin-Resource-Policy")
+    headers = {name: value for name, value in PAGE_HEADERS.items() if name not in left_out}
+    return {**headers, "Content-Security-Policy": _POLICY.format(ancestors=" ".join(origins))}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.events.answer import answer_event, answer_page
-from apimetry.query_api.events.params import EventsQuery, parse_events, parse_one_event
+from apimetry.query_api.events.params import FIELDS, EventsQuery, parse_events, parse_one_event
 from apimetry.query_api.events.positions import Position, position_of_id
-from apimetry.query_api.events.search import Bounds
+from apimetry.query_api.events.search import SECOND_US, Bounds
+from apimetry.query_api.planning.narrowing import narrowed, shown_fields
+from apimetry.serving.credentials import ApplicationAccess
 from apimetry.serving.errors import NotFound
 from apimetry.store.statement import Ask
 
@@ -30,20 +33,26 @@ class EventsHandlers:
 
     async def page(self, request: web.Request) -> web.Response:
         """Answer with a page of events."""
-        access = await self._answering.authorize(request)
-        query = parse_events(request.query.items(), self._answering.now())
+        access = await self._answering.authorize(request, takes_links=True)
+        query = _within(parse_events(request.query.items(), self._answering.now()), access)
         return await self._answering.respond(request, access, _encoded_page, query, access.application.id)
 
     async def event(self, request: web.Request) -> web.Response:
         """Answer with one event."""
-        access = await self._answering.authorize(request)
-        query = parse_one_event(request.query.items())
+        access = await self._answering.authorize(request, takes_links=True)
+        query = _within(parse_one_event(request.query.items()), access)
         event_id = request.match_info["id"]
         position = position_of_id(event_id)
-        if position is None:
+        if position is None or position.timestamp_us < query.start * SECOND_US:
             raise _not_found(event_id)
         application = access.application.id
         return await self._answering.respond(request, access, _encoded_event, position, event_id, query, application)
+
+
+def _within(query: EventsQuery, access: ApplicationAccess) -> EventsQuery:
+    """Return the query within what a link binds."""
+    fixed = access.principal.fixed
+    return narrowed(replace(query, fields=shown_fields(query.fields, FIELDS, fixed)), fixed)
 
 
 def _encoded_page(ask: Ask, query: EventsQuery, application: str) -> bytes:

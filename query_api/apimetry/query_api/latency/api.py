@@ -8,6 +8,7 @@ from msgspec.json import encode
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.latency.answer import answer_latency
 from apimetry.query_api.latency.params import LatencyQuery, parse_latency
+from apimetry.query_api.planning.narrowing import narrowed
 from apimetry.store.statement import Ask
 
 
@@ -23,8 +24,9 @@ class LatencyHandlers:
 
     async def latency(self, request: web.Request) -> web.Response:
         """Answer how a value is distributed."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_latency(request.query.items(), self._answering.now())
+        query = narrowed(query, access.principal.fixed, compared=query.compared)
         ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
         return await self._answering.respond(
             request, access, self._encoded, query, access.application.id, ranges=ranges

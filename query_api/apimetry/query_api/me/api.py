@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 from aiohttp import web
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.http.json_values import iso_or_none, iso_time
+from apimetry.query_api.http.json_values import iso_datetime, iso_or_none, iso_time
 from apimetry.query_api.http.query_string import collect
 from apimetry.query_api.me.figures import Figures, KeptFigures, read_figures
-from apimetry.query_api.me.response import KnownApplication, Me
+from apimetry.query_api.me.response import Binding, KnownApplication, Me
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.service import json_response
-from apimetry.store.accounts.accounts import Application, KeyKind
-from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.accounts import Application, KeyKind, RequestLimits
+from apimetry.store.accounts.directory import Directory, Principal
 from apimetry.store.accounts.records import days_or_none
+from apimetry.store.accounts.token_records import Fixed
 
 
 class MeHandlers:
@@ -37,7 +39,7 @@ class MeHandlers:
     async def me(self, request: web.Request) -> web.Response:
         """Answer who the key is, and what is stored of its applications."""
         access = await authorize(
-            request, self._directory, KeyKind.read, KeyKind.admin, purpose="ask about themselves"
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="ask about themselves", takes_links=True
         )
         collect(request.query.items(), ())
         applications = self._applications(access)
@@ -71,15 +73,43 @@ class MeHandlers:
             "keyId": access.principal.key_id,
             "expiresAt": iso_or_none(access.principal.expires_at),
             "organization": {"id": access.organization.id, "name": access.organization.name},
-            "applications": [_application(application, figures[application.id], now) for application in applications],
-            "fixed": None,
+            "applications": [
+                _application(application, figures[application.id], now, access.principal.fixed)
+                for application in applications
+            ],
+            "fixed": _binding(access.principal),
             "collectorUrl": self._collector_url,
             "version": version("apimetry"),
             "now": now,
         }
 
 
-def _application(application: Application, figures: Figures, now: int) -> KnownApplication:
+def _binding(principal: Principal) -> Binding | None:
+    fixed = principal.fixed
+    if fixed is None or principal.expires_at is None:
+        return None
+
+    def shown(texts: Sequence[str]) -> list[str]:
+        return [text for text in texts if text.partition(":")[0] not in fixed.hides]
+
+    consumers = [text for text in fixed.include if text.startswith("consumer_id:")]
+    return {
+        "include": shown(fixed.include),
+        "exclude": shown(fixed.exclude),
+        "notBefore": fixed.not_before,
+        "until": iso_datetime(principal.expires_at),
+        "hides": list(fixed.hides),
+        "pages": list(fixed.pages),
+        "range": fixed.range,
+        "oneConsumer": len(consumers) == 1,
+    }
+
+
+def _application(application: Application, figures: Figures, now: int, fixed: Fixed | None) -> KnownApplication:
+    """Return the JSON of an application. What is stored of it is no business of a link, which may show a part."""
+    if fixed is not None:
+        figures = replace(figures, first_us=fixed.not_before and fixed.not_before * 1_000_000, last_us=None)
+        application = replace(application, limits=RequestLimits())
     return {
         "id": application.id,
         "name": application.name,

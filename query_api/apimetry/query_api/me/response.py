@@ -48,6 +48,19 @@ class KnownApplication(TypedDict):
     recorded: Recorded
 
 
+class Binding(TypedDict):
+    """What a link binds. Filters on fields that it hides are not shown."""
+
+    include: list[str]
+    exclude: list[str]
+    notBefore: Annotated[int | None, Meta(description="Seconds since the epoch: nothing older is shown.")]
+    until: Annotated[Time, Meta(description="When the link ends.")]
+    hides: list[str]
+    pages: list[str]
+    range: str
+    oneConsumer: Annotated[bool, Meta(description="Whether the link is about one consumer.")]
+
+
 class Me(TypedDict):
     """Who asks."""
 
@@ -56,7 +69,7 @@ class Me(TypedDict):
     expiresAt: Time | None
     organization: OrganizationReference
     applications: list[KnownApplication]
-    fixed: Annotated[None, Meta(description="What the key is bound to; null: nothing narrows what it asks.")]
+    fixed: Annotated[Binding | None, Meta(description="What a link binds; null: a key or a session.")]
     collectorUrl: Annotated[str | None, Meta(description="Where applications send events; null: not known here.")]
     version: str
     now: Annotated[int, Meta(description="The service's clock, in seconds since the epoch.")]

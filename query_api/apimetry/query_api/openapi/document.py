@@ -120,7 +120,7 @@ def build_document(settings: QuerySettings, collector: Fragment) -> Json:
             {"name": "Events", "description": "What the collector takes; write keys."},
             {"name": "Analytics", "description": "Questions about recorded events."},
             {"name": "Management", "description": "The organization, its applications and keys; admin keys only."},
-            {"name": "Access", "description": "Sessions, which stand for a key while somebody looks."},
+            {"name": "Access", "description": "Sessions and links: what stands for a key while somebody looks."},
             {
                 "name": "Alerts",
                 "description": "Rules that are evaluated every minute; admin keys, and read keys to look.",
@@ -184,7 +184,7 @@ def _parameters() -> Json:
         ),
         "ApplicationId": parameter("id", "path", "The application's id.", text, "shop"),
         "KeyId": parameter("id", "path", "The key's id (not the key).", text, "507f1f77bcf86cd799439011"),
-        "TokenId": parameter("id", "path", "The session's id (not its token).", text, "507f1f77bcf86cd799439015"),
+        "TokenId": parameter("id", "path", "The id of the session or link.", text, "507f1f77bcf86cd799439015"),
         "AlertId": parameter("id", "path", "The alert rule's id.", text, "507f1f77bcf86cd799439012"),
         "EventId": parameter("id", "path", "The event's `id`.", text, "AAYiD3PzEqEAfIEIBoA0ZwAAAAA"),
         "Consumer": parameter("consumer", "path", "The consumer's id, percent-encoded.", text, "acme"),

@@ -1,8 +1,9 @@
-"""Sessions and sign-in codes in the OpenAPI document."""
+"""Sessions, sign-in codes and links in the OpenAPI document."""
 
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.sharing.link_bodies import NewShare, ShareInput, ShareList
 from apimetry.query_api.sharing.response import NewSession, SessionInput, SessionList, SignIn
 from apimetry.serving.openapi import PUBLIC, answer, errors, json_content, operation, ref, struct_schema
 
@@ -25,6 +26,23 @@ _SESSION = {
     "expiresAt": "2026-11-26T22:43:58Z",
     "lastUsedAt": None,
 }
+_SHARE = {
+    "id": "507f1f77bcf86cd799439016",
+    "name": "For Acme",
+    "application": "shop",
+    "keyId": "507f1f77bcf86cd799439010",
+    "include": ["consumer_id:acme"],
+    "exclude": [],
+    "notBefore": None,
+    "range": "7d",
+    "pages": ["overview"],
+    "hides": ["consumer_id", "url", "client_ip", "user_agent", "data"],
+    "embedOrigins": ["https://portal.example.com"],
+    "createdAt": "2026-11-26T10:43:58Z",
+    "expiresAt": "2026-12-03T10:43:58Z",
+    "lastUsedAt": None,
+}
+_TOKEN_PART = "507f1f77bcf86cd799439016#apimetry_t_Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl"  # noqa: S105 - an example
 _PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
 
 
@@ -45,7 +63,47 @@ def paths() -> Json:
                 tags=_TAGS,
             ),
         },
+        "/api/shares": {"get": _list_links(), "post": _create_link()},
+        "/api/shares/{id}": {
+            "parameters": [ref("parameters", "TokenId")],
+            "delete": operation(
+                "revokeShare",
+                "End a link",
+                {"204": answer("Ended; its token stops working everywhere within 30 s."), **errors(*_READ_ERRORS)},
+                tags=_TAGS,
+            ),
+        },
     }
+
+
+def _list_links() -> Json:
+    listed = json_content(ShareList, example={"shares": [_SHARE], "pagination": _PAGE})
+    return operation(
+        "listShares",
+        "Live links of the organization",
+        {"200": answer("One page of them, the oldest first; never a token.", listed), **errors(*_READ_ERRORS)},
+        tags=_TAGS,
+        parameters=[ref("parameters", "Limit"), ref("parameters", "Offset")],
+    )
+
+
+def _create_link() -> Json:
+    example = {"share": _SHARE, "path": f"/s/{_TOKEN_PART}", "embedPath": f"/embed/{_TOKEN_PART}"}
+    body = {"application": "shop", "name": "For Acme", "include": ["consumer_id:acme"], "expiresS": 604800}
+    return operation(
+        "createShare",
+        "Make a link",
+        {
+            "201": answer("Made. Its token is shown this once.", json_content(NewShare, example=example)),
+            **errors(*_BODY_ERRORS, "NotFound", "Unavailable"),
+        },
+        description="Who has the link's token may ask what a read key may, within the link's filters and from"
+        " `notBefore` on, and sees no field that it hides. Single requests are shown where `pages` has `requests`."
+        " A link ends with the key that made it. More links, or longer filters, than an organization may have are a"
+        " 403.",
+        tags=_TAGS,
+        requestBody={"required": True, "content": json_content("ShareInput", example=body)},
+    )
 
 
 def _create(made: Json) -> Json:
@@ -99,4 +157,8 @@ def _list() -> Json:
 
 def schemas() -> Json:
     """Return the schemas of requests."""
-    return {"SessionInput": struct_schema(SessionInput), "SignIn": struct_schema(SignIn)}
+    return {
+        "SessionInput": struct_schema(SessionInput),
+        "SignIn": struct_schema(SignIn),
+        "ShareInput": struct_schema(ShareInput),
+    }

@@ -40,7 +40,8 @@ def client_of(request: web.Request, principal: Principal) -> Client:
     def has_left() -> bool:
         return request.transport is None or request.transport.is_closing()
 
-    return Client(Asker(principal.organization_id, principal.key_id), has_left)
+    # All links of an organization count as one key: who looks by a link takes no place of those with keys.
+    return Client(Asker(principal.organization_id, "links" if principal.fixed else principal.key_id), has_left)
 
 
 async def until_left(client: Client, work: asyncio.Future[T]) -> T:

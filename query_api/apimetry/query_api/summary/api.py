@@ -6,6 +6,7 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
+from apimetry.query_api.planning.narrowing import narrowed
 from apimetry.query_api.summary.answer import answer_summary
 from apimetry.query_api.summary.params import SummaryQuery, parse_summary
 from apimetry.store.accounts.accounts import Application
@@ -24,8 +25,10 @@ class SummaryHandlers:
 
     async def summary(self, request: web.Request) -> web.Response:
         """Answer with totals."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_summary(request.query.items(), self._answering.now())
+        fixed = access.principal.fixed
+        query = narrowed(query, fixed, compared=query.compared, completeness=query.completeness)
         ranges = ((query.start, query.end), *([query.compared] if query.compared else []))
         return await self._answering.respond(request, access, self._encoded, query, access.application, ranges=ranges)
 

@@ -6,7 +6,8 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.planning.period import ranges_of
+from apimetry.query_api.planning.narrowing import narrowed
+from apimetry.query_api.planning.period import compared_period, ranges_of
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.answer import answer_rows, answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery, parse_timeseries
@@ -30,12 +31,19 @@ class TimeseriesHandlers:
 
     async def timeseries(self, request: web.Request) -> web.Response:
         """Answer a timeseries query."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_timeseries(
             request.match_info["start"],
             request.match_info["end"],
             request.query.items(),
             max_groups=self._limits.max_groups,
+        )
+        query = narrowed(
+            query,
+            access.principal.fixed,
+            names=query.groups,
+            compared=compared_period(query.compare, query.start, query.end) if query.compare else None,
+            completeness=query.completeness,
         )
         ranges = ranges_of(query.start, query.end, query.compare)
         return await self._answering.respond(

@@ -7,6 +7,7 @@ from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.kept_answers import KeptAnswers
+from apimetry.query_api.planning.narrowing import narrowed
 from apimetry.query_api.values.answer import answer_values
 from apimetry.query_api.values.params import KEPT_S, ValuesQuery, parse_values
 from apimetry.store.statement import Ask
@@ -25,8 +26,9 @@ class ValuesHandlers:
 
     async def values(self, request: web.Request) -> web.Response:
         """Answer the values of a field."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_values(request.query.items(), self._answering.now())
+        query = narrowed(query, access.principal.fixed, names=[query.field])
         return await self._answering.respond_kept(
             request, access, self._kept, self._encoded, query, access.application.id
         )

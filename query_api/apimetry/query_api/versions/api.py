@@ -7,6 +7,7 @@ from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
 from apimetry.query_api.kept_answers import KeptAnswers
+from apimetry.query_api.planning.narrowing import narrowed
 from apimetry.query_api.versions.answer import answer_versions
 from apimetry.query_api.versions.params import KEPT_S, VersionsQuery, parse_versions
 from apimetry.store.statement import Ask
@@ -25,8 +26,9 @@ class VersionsHandlers:
 
     async def versions(self, request: web.Request) -> web.Response:
         """Answer when versions began to serve."""
-        access = await self._answering.authorize(request)
+        access = await self._answering.authorize(request, takes_links=True)
         query = parse_versions(request.query.items(), self._answering.now())
+        query = narrowed(query, access.principal.fixed, names=["version", "source"], looks_back=True)
         return await self._answering.respond_kept(
             request, access, self._kept, self._encoded, query, access.application.id
         )
