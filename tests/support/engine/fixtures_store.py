@@ -33,9 +33,9 @@ def _session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickH
 
 @pytest.fixture
 def clickhouse_server(request: pytest.FixtureRequest) -> Iterator[ClickHouseServer]:
-    """The server with its faults; skipped where a real ClickHouse is tested, which has none to inject."""
+    """The server with its faults; skipped where another ClickHouse is tested, which has none to inject."""
     if os.environ.get(REAL_CLICKHOUSE):
-        pytest.skip(f"faults cannot be injected into the real ClickHouse of {REAL_CLICKHOUSE}")
+        pytest.skip(f"faults cannot be injected into the ClickHouse of {REAL_CLICKHOUSE}")
     server: ClickHouseServer = request.getfixturevalue("_session_server")
     if not server.alive:
         server.restart()

@@ -1,0 +1,93 @@
+"""The process of a ClickHouse server for tests: the engine, and the proxy with the faults in front of it.
+
+    python -m tests.support.engine.clickhouse_process LIBRARY DIRECTORY [--port N] [--proxy-port N] [--password P]
+
+It prints the ports of the engine, of the proxy and of its control once the engine answers, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.support.engine.fault_proxy import start_proxy
+from tests.support.services.ports import free_port
+
+# The engine's listeners live as long as its last statement.
+_STATEMENTS = """SYSTEM START LISTEN HTTP;
+SELECT sleepEachRow(1) FROM numbers(864000)
+SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null;
+"""
+_CONFIGURATION = """<clickhouse>
+  <logger><level>none</level></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <http_port>{port}</http_port>
+  <users_config>{directory}/users.xml</users_config>
+  <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
+</clickhouse>
+"""
+_USERS = """<clickhouse>
+  <profiles><default><fsync_metadata>0</fsync_metadata></default></profiles>
+  <quotas><default/></quotas>
+  <users><default>
+    <password>{password}</password><profile>default</profile><quota>default</quota>
+    <networks><ip>127.0.0.1</ip></networks>
+  </default></users>
+</clickhouse>
+"""
+
+
+def run_engine(library: str, directory: Path, *, port: int, password: str) -> None:
+    """Run the engine in this thread until its statements end, which they do not in a test run."""
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration, statements = directory / "config.xml", directory / "statements.sql"
+    configuration.write_text(_CONFIGURATION.format(port=port, directory=directory))
+    (directory / "users.xml").write_text(_USERS.format(password=password))
+    statements.write_text(_STATEMENTS)
+    run = ctypes.CDLL(library).chdb_query_cmdline
+    run.restype = ctypes.c_void_p
+    arguments = [
+        *("clickhouse", f"--config-file={configuration}", f"--path={directory}/data"),
+        f"--queries-file={statements}",
+    ]
+    run(len(arguments), (ctypes.c_char_p * (len(arguments) + 1))(*map(str.encode, arguments), None))
+
+
+def main() -> None:
+    """Serve until killed, or until the parent is gone."""
+    options = argparse.ArgumentParser()
+    options.add_argument("library")
+    options.add_argument("directory", type=Path)
+    options.add_argument("--port", type=int, default=0)
+    options.add_argument("--proxy-port", type=int, default=0)
+    options.add_argument("--password", default="")
+    given = options.parse_args()
+    port = given.port or free_port()
+    threading.Thread(target=_watch, args=(port, given.proxy_port, os.getppid()), daemon=True).start()
+    run_engine(given.library, given.directory, port=port, password=given.password)
+
+
+def _watch(port: int, proxy_port: int, parent: int) -> None:
+    while not _answers(port):
+        time.sleep(0.02)
+    print(port, *start_proxy(port, proxy_port), flush=True)
+    while os.getppid() == parent:  # a killed test run leaves no server behind
+        time.sleep(1)
+    os._exit(0)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()
