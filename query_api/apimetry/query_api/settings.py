@@ -101,8 +101,8 @@ class QuerySettings:
     """Queries that wait for a thread of the store: at most half of them of one organization, a quarter of one key.
     The next query gets a 503."""
 
-    max_queue_time_s: float = 60.0
-    """Time that a query may wait for a thread of the store before it gets a 503."""
+    max_queue_time_s: float = 15.0
+    """Time that a query may wait for a thread of the store. A query that waited as long, or would, gets a 503."""
 
     remembered_bytes: int = 64 * 1024**2
     """Memory for rows of answered queries, which are used again while no event of their range changes."""

@@ -221,6 +221,33 @@ async def test_who_waited_the_longest_allowed_time_is_refused_and_told_when_to_c
         assert sent.queue.waiting == 0
 
 
+async def test_who_would_wait_too_long_is_refused_at_once():
+    async with requests(4, max_wait_s=15.0) as sent:
+        await sent.send("heavy", HEAVY, 12)
+        for number in range(5):
+            sent.clock.now += 2
+            await sent.end(f"heavy{number}")
+        # Five before the first one that waits began in ten seconds. Five are before the next one.
+        assert sent.begun[-1] == "heavy6"
+        await sent.send("patient", HEAVY)
+        sent.clock.now += 20
+        await sent.send("late", HEAVY)
+        refusal = await sent.refusal("late")
+        assert sent.queue.refused == {Refusal.time: 1}
+        assert refusal.headers["Retry-After"] == "30"
+        # The measure is the key's own.
+        await sent.send("other", OTHER_KEY)
+        assert sent.begun[-1] == "other"
+
+
+async def test_a_few_before_it_do_not_tell_how_long_a_request_would_wait():
+    async with requests(4, max_wait_s=15.0) as sent:
+        await sent.send("heavy", HEAVY, 4)
+        sent.clock.now += 40
+        await sent.send("next", HEAVY)
+        assert sent.queue.waiting == 3
+
+
 async def test_retry_after_is_as_long_as_the_key_s_first_has_waited_within_a_minute():
     async with requests(1, max_waiting=4) as sent:
         await sent.send("heavy", HEAVY, 2)

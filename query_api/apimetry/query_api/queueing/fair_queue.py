@@ -8,6 +8,8 @@ Invariants:
   to the request that waits the longest.
 - At most `max_waiting` requests wait: half of them of one organization, a quarter of one key. In a full queue,
   a request of an organization with few waiting requests replaces the newest of the organization with the most.
+- A request that would wait longer than `max_wait_s` is refused at once, instead of after that time. The first
+  waiting request of its key tells: so long for so many before it.
 - A request that has held its slot for LONG_S gives the slot to the next, and runs on *aside*. So short requests do
   not wait behind long ones. At most `aside` requests run aside: all but one of one organization, half of one key.
   What is long beyond these maximums keeps its slot.
@@ -43,6 +45,8 @@ SHARE_BYTES = 3_000
 PLACE_BYTES = 4_000
 _NO_LOAD = 0.01
 _UNKNOWN_LOAD = 1.0
+# Fewer requests before another one do not tell how long one takes.
+_LEAST_AHEAD = 4
 _LEAST_RETRY_S = 2
 _MOST_RETRY_S = 60
 
@@ -82,6 +86,9 @@ class _Place:
     asker: Asker
     since: float
     granted: asyncio.Future[Standing]
+    ahead: int
+    """The waiting requests of its key when it came."""
+
     began: float | None = None
     is_aside: bool = False
 
@@ -197,7 +204,7 @@ class FairQueue:
         self._set_long_aside()
         organization, key = self._shares(asker, now)
         organization.seen = key.seen = now
-        place = _Place(asker, now, asyncio.get_running_loop().create_future())
+        place = _Place(asker, now, asyncio.get_running_loop().create_future(), len(key.waiting))
         # A request that may begin at once needs no room in the queue.
         if not self._may_begin(organization, key):
             self._check_room(asker, organization, key)
@@ -281,6 +288,8 @@ class FairQueue:
 
     def _check_room(self, asker: Asker, organization: _Share, key: _Share) -> None:
         """Raise Unavailable if the queue has no room for the asker. May remove a request of another organization."""
+        if self._expected_wait_s(key) > self._max_wait_s:
+            raise self._refusal(Refusal.time, asker)
         if len(key.waiting) >= max(1, self._max_waiting // 4):
             raise self._refusal(Refusal.key, asker)
         if len(organization.waiting) >= max(1, self._max_waiting // 2):
@@ -295,6 +304,13 @@ class FairQueue:
         # Its exception is read here: the task that waits for it may have been cancelled in this moment.
         newest.granted.exception()
         self._take(newest, fullest, fullest.keys[newest.asker.key])
+
+    def _expected_wait_s(self, key: _Share) -> float:
+        """Return how long one more request of a key would wait; 0 if that is not known."""
+        if not key.waiting or key.waiting[0].ahead < _LEAST_AHEAD:
+            return 0.0
+        first = key.waiting[0]
+        return (self._clock() - first.since) / first.ahead * len(key.waiting)
 
     def _take(self, place: _Place, organization: _Share, key: _Share) -> None:
         organization.waiting.remove(place)
@@ -314,7 +330,7 @@ class FairQueue:
             Refusal.key: f"{len(key.waiting)} requests of this key are waiting already, as many as are allowed",
             Refusal.organization: "As many requests of this organization are waiting already as are allowed",
             Refusal.total: f"{self.waiting} requests are waiting already, as many as are allowed",
-            Refusal.time: f"No slot was free for this request within {self._max_wait_s:g} s",
+            Refusal.time: f"No slot was free for this request within {self._max_wait_s:g} s, or none would be",
         }
         return Unavailable(messages[reason], retry_after_s=retry_s)
 
