@@ -15,6 +15,7 @@ from aiohttp import web
 
 from apimetry.cli import banner, logs
 from apimetry.cli.data_dir import store_addresses
+from apimetry.cli.disk_room import keep_room
 from apimetry.cli.opening import credentials_path, make_data_dir, open_store, store_of
 from apimetry.cli.origins import origins_in, unmatchable
 from apimetry.cli.ports import cannot_listen, check_ports
@@ -28,6 +29,7 @@ from apimetry.collector.settings import CollectorSettings, FsyncPolicy, SpoolSet
 from apimetry.query_api.app import create_app as create_query_service
 from apimetry.query_api.settings import QuerySettings, SmtpSettings
 from apimetry.query_api.sharing.codes import SignInCode
+from apimetry.serving.background import in_background
 from apimetry.serving.descriptors import MAX_CONNECTIONS, connections_within, raise_descriptor_limit
 from apimetry.serving.listening import Listener, listen
 from apimetry.store.accounts.accounts import Accounts
@@ -163,6 +165,11 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
             "an embedded store belongs to one process: run `apimetry serve`, "
             "or set APIMETRY_STORE to a ClickHouse server"
         )
+    if settings.drop_oldest_below_bytes and not store_of(settings).embedded:
+        raise StartError(
+            "--drop-oldest-below-bytes (APIMETRY_DROP_OLDEST_BELOW_BYTES) is for an embedded store:"
+            " the disk of a ClickHouse server is not this machine's"
+        )
     # This is the first step, because the first keys are shown once: the start that makes them must be able to listen.
     await check_ports(settings, *(["collector"] if collector else []), *(["query"] if query else []))
     store, away = store_of(settings), asyncio.Event()
@@ -183,7 +190,8 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         await directory.start()
         try:
             await _start(services, store, directory, collector=collector, query=query)
-            await _serve(services, directory, opening, stopping)
+            async with in_background("apimetry-room", keep_room(store, settings.drop_oldest_below_bytes)):
+                await _serve(services, directory, opening, stopping)
         finally:
             await services.close()
             await directory.close()

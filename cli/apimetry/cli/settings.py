@@ -81,6 +81,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(description="disk space for batches that wait for the store; beyond it 503", ge=2**26, le=2**50),
     ] = 4 * 2**30
+    drop_oldest_below_bytes: Annotated[
+        int,
+        Meta(
+            description="below so much free disk the oldest week of all events goes, with an embedded store; "
+            "0: nothing goes",
+            ge=0,
+            le=2**50,
+        ),
+    ] = 0
     fsync: Annotated[
         Literal["always", "interval"],
         Meta(description="always: batches are safe from a power loss before their 200; interval: a second later"),
