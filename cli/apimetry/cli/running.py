@@ -49,6 +49,9 @@ CLOSE_GRACE_S = 1.5
 # has no stored accounts: without accounts it can only say that it is not ready.
 PATIENCE_S = 3.0
 PATIENCE_WITHOUT_ACCOUNTS_S = 30.0
+# How often the accounts are read again. Nobody else changes those of an embedded store.
+REFRESH_S = 5.0
+EMBEDDED_REFRESH_S = 30.0
 # The settings that SIGHUP changes in a running process. All other settings need a restart.
 RELOADABLE = frozenset({"log_level", "spool_max_bytes", "events_per_s_per_key"})
 # Where only programs on this machine reach a service.
@@ -186,7 +189,9 @@ async def run(settings: Settings, *, collector: bool, query: bool, reload: Reloa
         if stopping.is_set():
             return
         tokens = Tokens(store) if query else None
-        directory = Directory(Accounts(store), tokens=tokens, snapshot_path=snapshot_path)
+        refresh_s = EMBEDDED_REFRESH_S if store.embedded else REFRESH_S
+        accounts = Accounts(store)
+        directory = Directory(accounts, tokens=tokens, snapshot_path=snapshot_path, refresh_interval_s=refresh_s)
         await directory.start()
         try:
             await _start(services, store, directory, collector=collector, query=query)
