@@ -43,7 +43,7 @@ export interface View {
 
 /** The parameters that a page has for itself. */
 export const OWN_PARAMETERS: Record<Page, readonly string[]> = {
-  overview: [],
+  overview: ["explain"],
   routes: ["route", "show"],
   consumers: ["consumer", "tab"],
   errors: ["class", "kind"],

@@ -6,6 +6,7 @@ import { changeInPoints, changeOf } from "../src/compare.ts";
 import { csvOf } from "../src/csv.ts";
 import { addFilters, parseFilter, parseSlowness, slownessText, withFilter } from "../src/filters.ts";
 import { attentionRows } from "../src/pages/attention.ts";
+import { requestsOf, sliceText } from "../src/pages/causes.ts";
 import { clockTime, offsetS, startOfDay } from "../src/zones.ts";
 
 test("groups are aligned on one axis", () => {
@@ -139,4 +140,18 @@ test("a route whose share of the errors grew comes first, with the reason", () =
   const [first] = attentionRows(breakdown);
   assert.equal(first?.row.key[0], "/broken");
   assert.equal(first?.reason.text, "errors ×14.0");
+});
+
+test("a cause leads to its requests, those that failed where errors changed", () => {
+  const figures = { now: 9, before: 0, requests: 9, contribution: 1, byRate: null, byMix: null, since: null };
+  const route = { slice: { version: "", route: "/v1/checkout" }, ...figures };
+  assert.equal(sliceText(route), "route /v1/checkout, (no version)");
+  const own = requestsOf([{ field: "method", value: "GET", kind: "is" }], route, "errors");
+  assert.deepEqual(
+    own.map(({ field, value }) => `${field}:${value}`),
+    ["method:GET", "route:/v1/checkout", "version:", "status_class:4xx", "status_class:5xx"],
+  );
+  const status = { slice: { status_code: "502" }, ...figures };
+  assert.deepEqual(requestsOf([], status, "errorRate"), [{ field: "status_code", value: "502", kind: "is" }]);
+  assert.deepEqual(requestsOf([], route, "requests").length, 2);
 });

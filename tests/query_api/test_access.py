@@ -45,6 +45,7 @@ MAY = {
     ("GET", "/v1/breakdown"): QUERYING,
     ("GET", "/v1/values"): QUERYING,
     ("GET", "/v1/versions"): QUERYING,
+    ("GET", "/v1/explain"): QUERYING,
     ("GET", "/v1/export/events"): QUERYING,
     ("GET", "/v1/developer/insights"): QUERYING,
     ("GET", "/api/analytics/overview"): ADMIN,

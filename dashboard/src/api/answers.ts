@@ -31,6 +31,8 @@ export type OneOrganization = Schemas["OneOrganization"];
 export type Collectors = Schemas["CollectorList"];
 export type Latency = Schemas["Latency"];
 export type Versions = Schemas["Versions"];
+export type Explanation = Schemas["Explanation"];
+export type Cause = Explanation["causes"][number];
 export type Values = Schemas["Values"];
 
 /** `[t, v]` with one aggregation, `[t, v1, v2, …]` with several. */

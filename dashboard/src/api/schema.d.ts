@@ -485,6 +485,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What changed
+         * @description Which requests a change is made of: slices by route, method, status, version, source and
+         *     error type, and consumers, with their parts of the change.
+         *
+         *     The range has up to 31 days, and is compared with another one of the same length. The first causes make much
+         *     of the change with few of the requests; no part of the change is told twice.
+         */
+        get: operations["explainChange"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/analytics/overview": {
         parameters: {
             query?: never;
@@ -1762,6 +1786,49 @@ export interface components {
         SearchedRange: {
             start: number;
             end: number;
+        };
+        /** @description What a change is made of. */
+        Explanation: {
+            /** @enum {string} */
+            metric: "errors" | "requests" | "errorRate" | "meanMs";
+            start: number;
+            end: number;
+            beforeStart: number;
+            beforeEnd: number;
+            /** @description A count, a percentage or milliseconds, as the metric is; null: no requests. */
+            now: number | null;
+            /** @description A count, a percentage or milliseconds, as the metric is; null: no requests. */
+            before: number | null;
+            /** @description The part of the change that the causes make together; null: no change. */
+            explained: number | null;
+            /** @description The most telling first. */
+            causes: components["schemas"]["Cause"][];
+            /** @description The consumers with the largest parts, counted in the causes, too. */
+            consumers: components["schemas"]["Cause"][];
+        };
+        /** @description Some of the requests, and their part of the change. */
+        Cause: {
+            /** @description Fields of a filter and their values; all hold for these requests. */
+            slice: {
+                [key: string]: string;
+            };
+            /** @description A count, a percentage or milliseconds, as the metric is; null: no requests. */
+            now: number | null;
+            /** @description A count, a percentage or milliseconds, as the metric is; null: no requests. */
+            before: number | null;
+            /** @description Requests of the slice in the range. */
+            requests: number;
+            /** @description A part of the whole change, 1 is all of it. */
+            contribution: number;
+            /** @description Of a rate: the part that is another rate within the slice. */
+            byRate: number | null;
+            /** @description Of a rate: the part that is another share of the requests. */
+            byMix: number | null;
+            /**
+             * Format: date-time
+             * @description Where there was nothing before: when it began, exact to the hour.
+             */
+            since: string | null;
         };
         /** @description Which service serves here. */
         Health: {
@@ -5215,6 +5282,122 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Versions"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    explainChange: {
+        parameters: {
+            query?: {
+                /**
+                 * @description First second, since the epoch, UTC; absent: 24 hours before `end`.
+                 * @example 1795670091
+                 */
+                start?: number;
+                /**
+                 * @description The second after the last one; absent: now.
+                 * @example 1795691691
+                 */
+                end?: number;
+                /**
+                 * @description What changed.
+                 * @example errors
+                 */
+                metric?: "errors" | "requests" | "errorRate" | "meanMs";
+                /**
+                 * @description The other range: `previous`, `week` (a week earlier), or its start in seconds.
+                 * @example previous
+                 */
+                against?: string;
+                /**
+                 * @description How many causes.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "method:GET"
+                 *     ]
+                 */
+                include?: string[];
+                /**
+                 * @description No events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
+                 * @example [
+                 *       "status_code:404"
+                 *     ]
+                 */
+                exclude?: string[];
+                /**
+                 * @description Only events whose field contains the text, in small or capital letters. Repeatable; all must hold.
+                 * @example [
+                 *       "url:/v1/scores"
+                 *     ]
+                 */
+                has?: string[];
+                /**
+                 * @description Only events that took at least so many microseconds.
+                 * @example 500000
+                 */
+                min_response_us?: number;
+                /**
+                 * @description Only events that took at most so many microseconds.
+                 * @example 60000000
+                 */
+                max_response_us?: number;
+                /**
+                 * @description The application. A read key implies its own.
+                 * @example shop
+                 */
+                application?: components["parameters"]["Application"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The causes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "metric": "errors",
+                     *       "start": 1795688091,
+                     *       "end": 1795691691,
+                     *       "beforeStart": 1795684491,
+                     *       "beforeEnd": 1795688091,
+                     *       "now": 1607,
+                     *       "before": 210,
+                     *       "explained": 0.93,
+                     *       "causes": [
+                     *         {
+                     *           "slice": {
+                     *             "route": "/v1/checkout",
+                     *             "status_code": "502",
+                     *             "version": "2.5.0"
+                     *           },
+                     *           "now": 391,
+                     *           "before": 0,
+                     *           "requests": 391,
+                     *           "contribution": 0.28,
+                     *           "byRate": null,
+                     *           "byMix": null,
+                     *           "since": "2026-11-26T10:26:04Z"
+                     *         }
+                     *       ],
+                     *       "consumers": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Explanation"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -31,6 +31,7 @@ import { binding } from "../shared.ts";
 import { frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
+import { Explain } from "./Explain.tsx";
 
 /** What a panel takes to show a part of the requests: one route, one consumer. */
 export interface Narrowed {
@@ -46,6 +47,7 @@ export function Overview() {
   return (
     <>
       <Tiles />
+      <Explain />
       <div class="grid two">
         <RequestsPanel />
         <LatencyPanel />

@@ -25,6 +25,7 @@ from apimetry.query_api.deletion.deletions import Deletions
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.events.api import EventsHandlers
 from apimetry.query_api.events.live import LiveHandlers
+from apimetry.query_api.explain.api import ExplainHandlers
 from apimetry.query_api.export.api import ExportHandlers
 from apimetry.query_api.http.cors import cors_marker, cors_middleware
 from apimetry.query_api.http.middlewares import (
@@ -146,6 +147,7 @@ def _add_questions(  # noqa: PLR0913, PLR0917 - what their handlers need
         BreakdownHandlers(answering).routes(),
         ValuesHandlers(answering).routes(),
         VersionsHandlers(answering).routes(),
+        ExplainHandlers(answering).routes(),
         SummaryHandlers(answering).routes(),
         LatencyHandlers(answering).routes(),
         InsightsHandlers(answering, settings).routes(),
