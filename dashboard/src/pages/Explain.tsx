@@ -8,6 +8,7 @@ import { formatPercent } from "../format.ts";
 import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
+import { binding } from "../shared.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { formatMetric, METRIC_LABELS, METRICS, type Metric, requestsOf, sliceText } from "./causes.ts";
@@ -17,7 +18,8 @@ const MAX_S = 31 * 86_400;
 /** A link that opens the explanation, or the explanation. */
 export function Explain() {
   const { startS, endS } = frame.value;
-  if (endS - startS > MAX_S) return null;
+  // A link shows no more than its maker chose, and the explanation would compare with a time before it.
+  if (binding.value !== null || endS - startS > MAX_S) return null;
   const metric = METRICS.find((name) => name === view.value.own.explain);
   if (metric !== undefined) return <ExplainPanel metric={metric} />;
   return (
