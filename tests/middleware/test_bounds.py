@@ -51,13 +51,14 @@ def test_cutting_what_is_kept_changes_nothing_of_what_is_sent(method, path, quer
         agent,
         1,
         None,
+        "",
     )
     assert make_row(clip_event(event), OPTIONS, 0)[:11] == make_row(event, OPTIONS, 0)[:11]
 
 
-@given(st.integers(1, 15).filter(lambda index: index in {1, 2, 3, 8, 10, 11, 12, 13, 15}))
+@given(st.integers(1, 16).filter(lambda index: index in {1, 2, 3, 8, 10, 11, 12, 13, 15, 16}))
 def test_every_text_of_an_event_counts_against_the_buffer(index):
-    event = [0, "GET", "/a", b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, None]
+    event = [0, "GET", "/a", b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, None, ""]
     assert count_slots(tuple(event)) == 1
     for text in ("a" * 10_000, "中" * 10_000):
         event[index] = {"k": text} if index == 15 else ("", text, "") if index == 12 else text

@@ -10,7 +10,7 @@ from apimetry.middleware.event import SLOT_BYTES
 
 
 def event(path="/a", data=None):
-    return (0, "GET", path, b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, data)
+    return (0, "GET", path, b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, data, "")
 
 
 def test_full_buffer_drops_newest_and_counts_it():

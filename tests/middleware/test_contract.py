@@ -269,6 +269,18 @@ def test_health_checks_and_static_files_are_left_out_unless_exclude_is_replaced(
     ]
 
 
+def test_ids_of_a_traceparent_are_kept_with_the_event(record):
+    header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    _, event = record("GET", "/v1/scores/17", headers={"traceparent": header})
+    assert event["data"] == {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
+
+
+def test_traceparent_that_is_not_valid_is_left_out(record):
+    header = "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    _, event = record("GET", "/v1/scores/17", headers={"traceparent": header})
+    assert event["data"] is None
+
+
 def test_user_agent_is_recorded_when_asked_for(record):
     _, event = record("GET", "/v1/scores/17", headers={"User-Agent": "tests/1"}, user_agent=True)
     assert event["user_agent"] == "tests/1"

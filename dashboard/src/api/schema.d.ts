@@ -3648,6 +3648,11 @@ export interface operations {
                  */
                 cursor?: string;
                 /**
+                 * @description The events of this trace alone.
+                 * @example 0af7651916cd43dd8448eb211c80319c
+                 */
+                trace_id?: string;
+                /**
                  * @description Only these fields, in this order, separated by commas, and the `id`.
                  * @example [
                  *       "timestamp",

@@ -207,6 +207,7 @@ class _Exchange:
                 headers.get("User-Agent", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
                 1,
                 recorder.data(request, extra),
+                headers.get("traceparent", ""),
             )
         )
 

@@ -272,6 +272,7 @@ class _Exchange:
                     user_agent,
                     1,
                     extra,
+                    _find_header(scope.get("headers") or (), b"traceparent"),
                 )
             )
         except Exception as error:  # noqa: BLE001 - a malformed scope never hurts the host

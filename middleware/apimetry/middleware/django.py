@@ -254,6 +254,7 @@ class _Exchange:
                     user_agent,
                     1,
                     extra,
+                    meta.get("HTTP_TRACEPARENT", ""),
                 )
             )
         except Exception as error:  # noqa: BLE001 - an unusual request never hurts the host

@@ -29,6 +29,7 @@ RawEvent: TypeAlias = tuple[
     str,  # user_agent
     int,  # sample_weight
     "dict[str, str] | None",  # data
+    "str | bytes",  # traceparent: the header of W3C's trace context
 ]
 
 # Positions in a `RawEvent`.
@@ -38,6 +39,8 @@ SAMPLE_WEIGHT: Final = 14
 DATA: Final = 15
 
 MAX_STRING_CHARACTERS: Final = 512
+MAX_TRACEPARENT_CHARACTERS: Final = 128
+"""Version 00 of a traceparent has 55. A later version may append to them; a longer value is not read."""
 MAX_URL_CHARACTERS: Final = 2048
 MAX_METHOD_CHARACTERS: Final = 512
 MAX_CONSUMER_CHARACTERS: Final = 4096
@@ -66,8 +69,27 @@ def count_slots(event: RawEvent) -> int:
 
     The names of a route are not counted: all its events share them.
     """
-    _, method, path, query, _, _, _, _, request_bytes, _, consumer, error_type, client, user_agent, _, data = event
-    size = _EMPTY_BYTES + sum(map(getsizeof, (method, path, query, request_bytes, consumer, error_type, user_agent)))
+    (
+        _,
+        method,
+        path,
+        query,
+        _,
+        _,
+        _,
+        _,
+        request_bytes,
+        _,
+        consumer,
+        error_type,
+        client,
+        user_agent,
+        _,
+        data,
+        parent,
+    ) = event
+    texts = (method, path, query, request_bytes, consumer, error_type, user_agent, parent)
+    size = _EMPTY_BYTES + sum(map(getsizeof, texts))
     size += sum(map(getsizeof, client)) if isinstance(client, tuple) else getsizeof(client)
     if data:
         size += getsizeof(data) + sum(getsizeof(key) + getsizeof(value) for key, value in data.items())
@@ -93,6 +115,7 @@ def clip_event(event: RawEvent) -> RawEvent:
         user_agent,
         sample_weight,
         data,
+        traceparent,
     ) = event
     return (
         started_ns,
@@ -111,6 +134,7 @@ def clip_event(event: RawEvent) -> RawEvent:
         user_agent[:MAX_STRING_CHARACTERS],
         sample_weight,
         data,
+        traceparent if len(traceparent) <= MAX_TRACEPARENT_CHARACTERS else "",
     )
 
 

@@ -65,8 +65,8 @@ class Exporter:
             or event[11]  # error_type
             or event[12]  # client_ip
             or event[13]  # user_agent
-            # method, path, query, consumer
-            or len(event[1]) + len(event[2]) + len(event[3]) + len(event[10]) > SLOT_CHARACTERS
+            # method, path, query, consumer, traceparent
+            or len(event[1]) + len(event[2]) + len(event[3]) + len(event[10]) + len(event[16]) > SLOT_CHARACTERS
             or not event[2].isascii()
         ):
             self._submit_carefully(event)

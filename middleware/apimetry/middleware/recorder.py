@@ -147,7 +147,7 @@ class Recorder:
     def _sample(self, event: RawEvent) -> None:
         weight = self._weight(event)
         if weight:
-            self._submit((*event[:SAMPLE_WEIGHT], weight, event[DATA]))
+            self._submit((*event[:SAMPLE_WEIGHT], weight, *event[DATA:]))
 
     def _weight(self, event: RawEvent) -> int:
         """Decide how many requests an event stands for; 0: the event is left out.

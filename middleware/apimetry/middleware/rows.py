@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
+from apimetry.middleware.trace_context import read_traceparent
 from apimetry.middleware.wire import METHODS, bound_method
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         user_agent,
         weight,
         data,
+        traceparent,
     ) = event
     if isinstance(query, bytes):
         query = query.decode("ascii", "replace") if query else ""
@@ -67,6 +69,8 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
     if method not in METHODS:
         method, text = bound_method(method)
         data = {"method": text, **(data or {})} if text else data
+    if traceparent:
+        data = {**read_traceparent(traceparent), **(data or {})} or None
     response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
         (epoch_ns + started_ns) // 1000,

@@ -361,6 +361,7 @@ class _Exchange:
                     user_agent,
                     1,
                     extra,
+                    environ.get("HTTP_TRACEPARENT", ""),
                 )
             )
         except Exception as error:  # noqa: BLE001 - a malformed environ never hurts the host

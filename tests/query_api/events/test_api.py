@@ -60,6 +60,20 @@ async def test_fields_and_filters_narrow_a_page(service):
     assert [list(event) for event in page["events"]] == [["id", "status_code", "timestamp"]]
 
 
+async def test_trace_id_narrows_a_page_to_the_events_of_a_trace(service):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    traced = {"trace_id": trace, "span_id": "b7ad6b7169203331"}
+    at = EVENT.timestamp
+    others = [Event(timestamp=at + n, data={"trace_id": f"{n:032x}"} if n % 2 else {}) for n in range(1, 20)]
+    insert_events(
+        service.accounts.store, [Event(timestamp=at, data=traced), *others, Event("theirs", at, data=traced)]
+    )
+    page = await service.answer(f"{PATH}&trace_id={trace.upper()}")
+    assert [event["data"] for event in page["events"]] == [traced]
+    assert (page["next"], page["complete"]) == (None, True)
+    assert (await service.answer(f"{PATH}&trace_id={trace}&include=status_code:599"))["events"] == []
+
+
 async def test_pages_follow_each_other_by_their_cursor(service):
     events = [event for event in random_events(3, 90, START, START + 10) if event.application == "shop"]
     insert_events(service.accounts.store, events)

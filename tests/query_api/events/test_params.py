@@ -25,13 +25,14 @@ def test_all_parameters_are_read():
     query = parse_events(
         [
             *(("start", "10"), ("end", "20"), ("order", "asc"), ("limit", "500"), ("fields", "url,timestamp")),
-            ("include", "method:GET"),
+            *(("include", "method:GET"), ("trace_id", "0AF7651916CD43DD8448EB211C80319C")),
         ],
         NOW,
     )
     assert query == EventsQuery(
-        10, 20, (Filter("method", ("GET",)),), newest_first=False, limit=500, fields=("url", "timestamp")
-    )
+        10, 20, (Filter("method", ("GET",)),), newest_first=False, limit=500, fields=("url", "timestamp"),
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+    )  # fmt: skip
 
 
 def test_a_page_after_the_first_keeps_the_first_ones_range_unless_it_names_another():
@@ -55,6 +56,8 @@ def test_a_page_after_the_first_keeps_the_first_ones_range_unless_it_names_anoth
         ("cursor", cursor_text(Cursor(Position(1, 1, 1), 9, 9)), "allowed: the text"),
         ("cursor", cursor_text(Cursor(Position(1, 1, 1), 9, 2**60)), "allowed: the text"),
         ("fields", "id", "fields is 'id'"),
+        ("trace_id", "0af76519", "32 hexadecimal digits"),
+        ("trace_id", "g" * 32, "32 hexadecimal digits"),
         ("offset", "5", "a parameter's name is 'offset'"),
     ],
 )

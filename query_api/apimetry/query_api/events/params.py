@@ -5,6 +5,7 @@ Source of the rules: docs/api.md, "Single events".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,10 +16,11 @@ from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, fi
 from apimetry.serving.errors import BadRequest
 
 ORDERS = ("desc", "asc")
+_TRACE_ID = re.compile("[0-9a-fA-F]{32}")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 DEFAULT_SPAN_S = 86_400
-PARAMETERS = ("start", "end", "order", "limit", "cursor", "fields", *FILTER_PARAMETERS)
+PARAMETERS = ("start", "end", "order", "limit", "cursor", "fields", "trace_id", *FILTER_PARAMETERS)
 FIELDS = (
     "timestamp",
     "method",
@@ -53,6 +55,13 @@ class EventsQuery:
     limit: int = DEFAULT_LIMIT
     after: Position | None = None
     fields: tuple[str, ...] = FIELDS
+    trace_id: str | None = None
+    """The events of one trace alone."""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some events of the range are left out."""
+        return bool(self.filters or self.trace_id)
 
 
 def parse_events(parameters: Iterable[tuple[str, str]], now: int) -> EventsQuery:
@@ -72,7 +81,14 @@ def parse_events(parameters: Iterable[tuple[str, str]], now: int) -> EventsQuery
         limit=number_in("limit", single(values, "limit") or str(DEFAULT_LIMIT), range(1, MAX_LIMIT + 1)),
         after=cursor.position if cursor else None,
         fields=parse_fields(values["fields"], FIELDS),
+        trace_id=_trace_id(single(values, "trace_id")),
     )
+
+
+def _trace_id(text: str | None) -> str | None:
+    if text is not None and _TRACE_ID.fullmatch(text) is None:
+        raise refusal("trace_id", text, "32 hexadecimal digits")
+    return text.lower() if text else None
 
 
 def parse_one_event(parameters: Iterable[tuple[str, str]]) -> EventsQuery:

@@ -107,7 +107,7 @@ class Search:
         return low_us, min(high_us, -(-(low_us + size_us) // SECOND_US) * SECOND_US)
 
     def _read_rest(self) -> None:
-        if not self._query.filters:
+        if not self._query.is_filtered:
             # The engine stops when it has the rows of a page.
             self._read(self._left, max_time_s=self._time_left_s)
             return

@@ -12,7 +12,6 @@ from apimetry.query_api.events.params import EventsQuery
 from apimetry.query_api.events.positions import Position
 from apimetry.query_api.planning.event_fields import NULLABLE_NUMBERS
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
-from apimetry.query_api.planning.filters import AnyFilter
 from apimetry.store.statement import Statement
 
 TIMESTAMP_US = "toUnixTimestamp64Micro(timestamp)"
@@ -60,6 +59,7 @@ _SAME_TIME = Template("""SELECT * FROM (
   LIMIT {limit:UInt64})
 ORDER BY row_hash$direction
 LIMIT {limit:UInt64}""")
+_TRACE = "data['trace_id'] = {trace_id:String}"
 _COUNT = f"""SELECT count()
 FROM events
 WHERE {_SPAN}"""  # noqa: S608 - our own text
@@ -74,12 +74,12 @@ def next_events(
     faster where few events pass the filters.
     """
     sql = _NEXT.substitute(
-        columns=_columns(query.fields), span=_SPAN, conditions=_and(query.filters), direction=_direction(query)
+        columns=_columns(query.fields), span=_SPAN, conditions=_and(query), direction=_direction(query)
     )
     settings: dict[str, int | float] = {}
     if max_time_s is not None:
         settings["max_execution_time"] = max_time_s
-        settings["optimize_read_in_order"] = 0 if query.filters else 1
+        settings["optimize_read_in_order"] = 0 if query.is_filtered else 1
     parameters = _parameters(query, application)
     return Statement(sql, {**parameters, "low_us": span_us[0], "high_us": span_us[1], "limit": limit}, settings)
 
@@ -90,7 +90,7 @@ def events_at(query: EventsQuery, application: str, position: Position, *, limit
         copies=_copies(query),
         columns=_columns(query.fields),
         at=_AT,
-        conditions=_and(query.filters),
+        conditions=_and(query),
         than="<" if query.newest_first else ">",
         direction=_direction(query),
     )
@@ -115,7 +115,7 @@ def _columns(fields: tuple[str, ...]) -> str:
 
 
 def _copies(query: EventsQuery) -> str:
-    return _COPIES.substitute(columns=_columns(query.fields), at=_AT, conditions=_and(query.filters))
+    return _COPIES.substitute(columns=_columns(query.fields), at=_AT, conditions=_and(query))
 
 
 def _place(position: Position) -> dict[str, object]:
@@ -127,8 +127,10 @@ def _direction(query: EventsQuery) -> str:
 
 
 def _parameters(query: EventsQuery, application: str) -> dict[str, object]:
-    return {"application": application, **filter_parameters(query.filters)}
+    trace = {"trace_id": query.trace_id} if query.trace_id else {}
+    return {"application": application, **filter_parameters(query.filters), **trace}
 
 
-def _and(filters: tuple[AnyFilter, ...]) -> str:
-    return "".join(f"\n    AND {condition}" for condition in filter_conditions(filters))
+def _and(query: EventsQuery) -> str:
+    conditions = [*filter_conditions(query.filters), *([_TRACE] if query.trace_id else ())]
+    return "".join(f"\n    AND {condition}" for condition in conditions)

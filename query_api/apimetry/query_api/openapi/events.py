@@ -133,6 +133,12 @@ def _paging() -> list[Json]:
             {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
             "AAYiD3PzEqEAfIEIBoA0ZwAAAAEAAAAAZuq8gAAAAABm6sqQ",
         ),
+        query_parameter(
+            "trace_id",
+            "The events of this trace alone.",
+            {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
+            "0af7651916cd43dd8448eb211c80319c",
+        ),
     ]
 
 
