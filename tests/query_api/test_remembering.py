@@ -192,6 +192,9 @@ def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event
     late = requests(noon + 30)
     assert late[0] == counts[-1][0] + 1
     assert late[1] == [False, True]
+    created_at = datetime(2014, 11, 1, tzinfo=timezone.utc)
+    carry_out(embedded, Job("j", "o", "shop", JobKind.change_retention, created_at, retention_days=1), lambda _: None)
+    assert requests(noon + 30) == (0, [False, True])
 
 
 def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):
