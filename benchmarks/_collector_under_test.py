@@ -23,9 +23,9 @@ from apimetry.store.accounts.bootstrap import bootstrap
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreUnavailable
+from tests.support.services.keys import WRITE_KEY
 
 APPLICATION = "bench"
-WRITE_KEY = "apimetry_w_" + "W" * 37
 
 
 class NoStore(Store):

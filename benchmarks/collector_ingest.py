@@ -33,9 +33,9 @@ sys.path.insert(0, str(ROOT))
 import aiohttp
 
 from apimetry.middleware import wire
-from benchmarks._collector_under_test import WRITE_KEY
 from benchmarks._ingest_events import batches, line_protocol, rows
 from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.services.keys import WRITE_KEY
 
 PARTS = ("limits", "msgpack", "json", "rollups", "paced", "collector", "server", "outage", "others")
 TYPES = {"json": "application/json", "msgpack": wire.CONTENT_TYPE}

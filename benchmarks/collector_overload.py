@@ -31,7 +31,8 @@ import aiohttp
 from apimetry.middleware import wire
 from benchmarks._ingest_events import batches
 from tests.support.engine.clickhouse_server import ClickHouseServer
-from tests.support.services.processes import ADMIN_KEY, APPLICATION, BOOTSTRAP, WRITE_KEY, Service, running
+from tests.support.services.keys import ADMIN_KEY, WRITE_KEY
+from tests.support.services.processes import APPLICATION, BOOTSTRAP, Service, running
 
 PARTS = ("memory", "fairness", "slow")
 BATCH = 500

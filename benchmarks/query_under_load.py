@@ -32,7 +32,8 @@ import aiohttp
 
 from benchmarks._ingest_events import live_batches
 from benchmarks.query_scale import opened_with_events
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.services.keys import READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, running
 
 HOUR_S, DAY_S = 3_600, 86_400
 BATCH = 500

@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.support.hosts.fixtures_hosts import HOSTS, start_host
-from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, running, total
+from tests.support.services.keys import WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, running, total
 
 PROMISED_S = 2.0
 

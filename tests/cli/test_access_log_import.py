@@ -13,18 +13,8 @@ import urllib.request
 import pytest
 
 from apimetry.cli.access_logs.command import import_
-from tests.support.services.processes import (
-    ADMIN_KEY,
-    APIMETRY,
-    APPLICATION,
-    BOOTSTRAP,
-    READ_KEY,
-    WRITE_KEY,
-    count_by,
-    running,
-    timeseries,
-    total,
-)
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+from tests.support.services.processes import APIMETRY, APPLICATION, BOOTSTRAP, count_by, running, timeseries, total
 
 DAY_S = 86_400
 

@@ -16,7 +16,8 @@ from tests.support.oracles.access_log_lines import (
     WITHOUT_SIZE,
     make_requests,
 )
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, count_by, running, timeseries
+from tests.support.services.keys import READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, count_by, running, timeseries
 
 REQUESTS = make_requests(300, seed=7, start_s=int(time.time()) // 3600 * 3600 - 86_400)
 

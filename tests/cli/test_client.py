@@ -11,7 +11,7 @@ import pytest
 from apimetry.cli.client import COLLECTOR, QUERY, Client
 from apimetry.cli.opener import is_this_machine
 from tests.support.services.http_server import answering
-from tests.support.services.processes import READ_KEY
+from tests.support.services.keys import READ_KEY
 
 
 def health_of(service):

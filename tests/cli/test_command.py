@@ -10,17 +10,8 @@ import subprocess
 
 import pytest
 
-from tests.support.services.processes import (
-    ADMIN_KEY,
-    APIMETRY,
-    APPLICATION,
-    BOOTSTRAP,
-    READ_KEY,
-    get_json,
-    post_events,
-    running,
-    total,
-)
+from tests.support.services.keys import ADMIN_KEY, READ_KEY
+from tests.support.services.processes import APIMETRY, APPLICATION, BOOTSTRAP, get_json, post_events, running, total
 
 
 def apimetry(*arguments, **environment):

@@ -11,17 +11,8 @@ import time
 import pytest
 
 from tests.support.services.http_server import answering
-from tests.support.services.processes import (
-    ADMIN_KEY,
-    APIMETRY,
-    BOOTSTRAP,
-    READ_KEY,
-    WRITE_KEY,
-    post_events,
-    running,
-    total,
-    wait_for_total,
-)
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+from tests.support.services.processes import APIMETRY, BOOTSTRAP, post_events, running, total, wait_for_total
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from apimetry.cli.opening import first_keys
 from apimetry.cli.settings import Settings
 from apimetry.cli.start_error import StartError
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
 from tests.support.services.processes import APIMETRY, get_json, running
 
 
@@ -102,14 +103,14 @@ def test_the_next_start_makes_keys_that_a_killed_start_only_wrote_to_the_file(st
         json.dumps(
             {
                 "application": "shop",
-                "admin_key": "apimetry_a_" + "A" * 37,
-                "write_key": "apimetry_w_" + "W" * 37,
-                "read_key": "apimetry_r_" + "R" * 37,
+                "admin_key": ADMIN_KEY,
+                "write_key": WRITE_KEY,
+                "read_key": READ_KEY,
             }
         )
     )
     made = first_keys(store, settings, generate=True)
-    assert (made.application_id, made.read_key) == ("shop", "apimetry_r_" + "R" * 37)
+    assert (made.application_id, made.read_key) == ("shop", READ_KEY)
     assert first_keys(store, settings, generate=True) is None
 
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tests.support.services.processes import APIMETRY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
+from tests.support.services.keys import READ_KEY
+from tests.support.services.processes import APIMETRY, BOOTSTRAP, post_events, running, wait_for_total
 
 
 def event(url, **more):

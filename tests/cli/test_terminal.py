@@ -10,15 +10,8 @@ import time
 import pytest
 
 from tests.support.services.http_server import answering
-from tests.support.services.processes import (
-    APIMETRY,
-    BOOTSTRAP,
-    READ_KEY,
-    WRITE_KEY,
-    post_events,
-    running,
-    wait_for_total,
-)
+from tests.support.services.keys import READ_KEY, WRITE_KEY
+from tests.support.services.processes import APIMETRY, BOOTSTRAP, post_events, running, wait_for_total
 
 HOSTILE = "a\x1b[2J\x1b]0;t\x07b"
 

@@ -12,7 +12,8 @@ from http import HTTPStatus
 import pytest
 
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
+from tests.support.services.collecting import KEYS, collecting, envelope, event, wire_row, zstd
+from tests.support.services.keys import OTHER_WRITE_KEY
 
 JSON = "application/json"
 WIRE = "application/msgpack"

@@ -13,8 +13,9 @@ from pathlib import Path
 import aiohttp
 
 from apimetry.store.accounts.accounts import KeyKind
-from tests.support.services.collecting import KEYS, OTHER_WRITE_KEY, collecting, envelope, event, wire_row, zstd
+from tests.support.services.collecting import KEYS, collecting, envelope, event, wire_row, zstd
 from tests.support.services.collector_process import CollectorProcess
+from tests.support.services.keys import OTHER_WRITE_KEY
 
 MIB = 1024 * 1024
 

@@ -11,7 +11,8 @@ import pytest
 from apimetry.cli.demo.history import past_events
 from apimetry.cli.demo.traffic import Schedule, Traffic
 from tests.support import browser as browsers
-from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running, wait_for_total
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, running, wait_for_total
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 from tests.dashboard.conftest import send
 from tests.dashboard.test_pages import PAGES, settled
 from tests.support import browser as browsers
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, get_json, running, wait_for_total
+from tests.support.services.keys import READ_KEY, UNKNOWN_READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, get_json, running, wait_for_total
 
 GO = dict(
     zip(
@@ -52,7 +53,7 @@ def test_a_key_opens_a_session_and_signing_out_ends_it(visit, service):
     )
 
 
-@pytest.mark.parametrize(("key", "words"), [("apimetry_r_" + "x" * 37, "not valid"), (WRITE_KEY, "write key")])
+@pytest.mark.parametrize(("key", "words"), [(UNKNOWN_READ_KEY, "not valid"), (WRITE_KEY, "write key")])
 def test_a_key_that_may_not_look_is_refused_with_the_reason(visit, key, words):
     looked = visit(key=None)
     page = looked.open()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.services.keys import READ_KEY, WRITE_KEY
 from tests.support.services.ports import free_port
-from tests.support.services.processes import READ_KEY, WRITE_KEY
 from tests.support.tools import accepted, program
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "proxy"

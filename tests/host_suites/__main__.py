@@ -19,7 +19,8 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from tests.support.services.fake_collector import WRITE_KEY, FakeCollector
+from tests.support.services.fake_collector import FakeCollector
+from tests.support.services.keys import WRITE_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = {

@@ -6,7 +6,8 @@ import json
 import time
 import urllib.request
 
-from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, post_events, running
+from tests.support.services.keys import ADMIN_KEY
+from tests.support.services.processes import BOOTSTRAP, post_events, running
 
 
 def set_limit(service, calls):

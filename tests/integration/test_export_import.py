@@ -6,7 +6,8 @@ import json
 import time
 import urllib.request
 
-from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, post_events, running, wait_for_total
+from tests.support.services.keys import ADMIN_KEY, READ_KEY
+from tests.support.services.processes import BOOTSTRAP, post_events, running, wait_for_total
 
 NASTY = "a\"b'c\\d,\n\r\t\0ü😀</script>{x:Int}"
 

@@ -9,15 +9,8 @@ import pytest
 from apimetry.cli.client import QUERY, Client
 from tests.support.hosts.fixtures_hosts import start_host
 from tests.support.oracles.load import send_concurrently
-from tests.support.services.processes import (
-    ADMIN_KEY,
-    BOOTSTRAP,
-    count_by,
-    running,
-    timeseries,
-    total,
-    wait_for_total,
-)
+from tests.support.services.keys import ADMIN_KEY
+from tests.support.services.processes import BOOTSTRAP, count_by, running, timeseries, total, wait_for_total
 
 HOSTS = [
     "fastapi-uvicorn",

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.services.processes import ADMIN_KEY, BOOTSTRAP, READ_KEY, WRITE_KEY, running
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, running
 
 KEYS = (ADMIN_KEY, WRITE_KEY, READ_KEY)
 KEY_HEADERS = ("X-API-Key: ", "Authorization: Bearer ", "X-Auth-Key: ")

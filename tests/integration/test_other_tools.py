@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, post_events, running, wait_for_total
+from tests.support.services.keys import READ_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, post_events, running, wait_for_total
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "other-tools.md").read_text()
 TYPES = {"timestamp_epoch": int, "string": str, "number": (int, float)}

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.hosts.fixtures_hosts import start_host
 from tests.support.oracles.load import send_concurrently
+from tests.support.services.keys import WRITE_KEY
 from tests.support.services.ports import free_port
-from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, post_events, running, wait_for_total
+from tests.support.services.processes import BOOTSTRAP, post_events, running, wait_for_total
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

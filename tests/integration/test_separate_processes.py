@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.hosts.fixtures_hosts import start_host
 from tests.support.oracles.load import send_concurrently
-from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, count_by, running, wait_for_total
+from tests.support.services.keys import WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, count_by, running, wait_for_total
 
 
 def test_two_processes_over_a_server_count_every_request_once(clickhouse_url, tmp_path):

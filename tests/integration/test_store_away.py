@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 from apimetry.store.accounts.accounts import Accounts, KeyKind
 from apimetry.store.client import Store
-from tests.support.services.processes import BOOTSTRAP, WRITE_KEY, post_events, running
+from tests.support.services.keys import UNKNOWN_WRITE_KEY, WRITE_KEY
+from tests.support.services.processes import BOOTSTRAP, post_events, running
 
 
 def events(count, prefix):
@@ -59,7 +60,7 @@ def test_a_collector_restarted_without_its_store_takes_events_and_stores_them_la
         url = collector.collector_url
         assert (status_of(f"{url}/health"), status_of(f"{url}/ready")) == (200, 200)
         assert post_events(url, during) == (200, {"accepted": 10, "rejected": 0})
-        unknown = post_events(url, during, key="apimetry_w_" + "U" * 37)
+        unknown = post_events(url, during, key=UNKNOWN_WRITE_KEY)
         assert unknown[0] == 503, "a key that is newer than the snapshot must come back later"
     with running("collector", data_dir=tmp_path, **settings) as collector:
         assert "holds 10 events in 1 segments" in (collector.collector_url and collector.output)
@@ -68,7 +69,7 @@ def test_a_collector_restarted_without_its_store_takes_events_and_stores_them_la
         with opened(clickhouse_url) as store:
             expected = sorted(event["url"] for event in before + during)
             collector.wait_until(lambda: stored_urls(store) == expected, "events of before and during")
-        assert post_events(collector.collector_url, during, key="apimetry_w_" + "U" * 37)[0] == 401
+        assert post_events(collector.collector_url, during, key=UNKNOWN_WRITE_KEY)[0] == 401
 
 
 def test_a_key_revoked_while_the_collector_was_down_is_dead_with_the_stores_first_answer(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.hosts.fixtures_hosts import HOSTS, require_host, start_host
-from tests.support.services.fake_collector import WRITE_KEY
+from tests.support.services.keys import WRITE_KEY
 
 
 def fetch(url: str, body: dict[str, int] | None = None) -> int:

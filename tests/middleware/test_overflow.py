@@ -15,7 +15,8 @@ import pytest
 from apimetry.middleware.overflow import Overflow
 from apimetry.middleware.recorder import Recorder
 from tests.middleware.test_exporter import event, in_child
-from tests.support.services.fake_collector import WRITE_KEY, FakeCollector, Reply
+from tests.support.services.fake_collector import FakeCollector, Reply
+from tests.support.services.keys import WRITE_KEY
 
 NOBODY = "http://127.0.0.1:9"
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.middleware.adapters import call_asgi, call_wsgi, configure_django, refuse_asgi
-from tests.support.services.fake_collector import WRITE_KEY, FakeCollector
+from tests.support.services.fake_collector import FakeCollector
+from tests.support.services.keys import WRITE_KEY
 
 
 @pytest.mark.parametrize(

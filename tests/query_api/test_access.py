@@ -6,6 +6,7 @@ import pytest
 
 from apimetry.query_api.dashboard.api import PAGES
 from tests.support.oracles.query_events import Event, insert_events
+from tests.support.services.keys import UNKNOWN_READ_KEY
 from tests.support.services.query_service import HEADER_STYLES, assert_error
 
 ANYONE = frozenset({None, "admin", "write", "read"})
@@ -123,7 +124,7 @@ async def test_each_kind_of_key_may_do_what_it_may_in_each_style_and_no_more(emb
                     await assert_error(response, 403, "Only ", **extra_of(path))
 
 
-@pytest.mark.parametrize("key", [None, "apimetry_r_" + "x" * 37, "", "ü", "x" * 5000])
+@pytest.mark.parametrize("key", [None, UNKNOWN_READ_KEY, "", "ü", "x" * 5000])
 async def test_no_key_and_a_wrong_key_are_refused_everywhere(embedded_service, key):
     for (method, template), allowed in MAY.items():
         response = await embedded_service.request(method, template.format(**NOBODY), key)

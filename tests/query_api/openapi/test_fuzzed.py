@@ -26,15 +26,8 @@ from schemathesis.specs.openapi.checks import (
 
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
-from tests.support.services.processes import (
-    ADMIN_KEY,
-    APPLICATION,
-    BOOTSTRAP,
-    READ_KEY,
-    WRITE_KEY,
-    post_events,
-    running,
-)
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+from tests.support.services.processes import APPLICATION, BOOTSTRAP, post_events, running
 from tests.support.services.query_service import COLLECTOR_API
 
 CHECKS = [

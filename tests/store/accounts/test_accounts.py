@@ -23,6 +23,7 @@ from apimetry.store.accounts.records import (
 )
 from apimetry.store.client import Store
 from apimetry.store.errors import AccountConflict, AccountInvalid, PlanLimitExceeded, RecordNotFound
+from tests.support.services.keys import READ_KEY
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=timezone.utc)
 
@@ -61,7 +62,7 @@ def test_generated_keys_have_their_form(kind: KeyKind):
     ("secret", "message"),
     [
         ("", "start with apimetry_w_"),
-        ("apimetry_r_" + "x" * 37, "start with apimetry_w_"),
+        (READ_KEY, "start with apimetry_w_"),
         ("apimetry_w_" + "x" * 36, "48 or 52 characters in all, not 47"),
         ("apimetry_w_" + "x" * 36 + "!", "letters"),
         ("apimetry_w_" + "x" * 36 + "\n", "letters"),

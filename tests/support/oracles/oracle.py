@@ -18,7 +18,8 @@ from collections import Counter
 import aiohttp
 
 from apimetry.middleware import wire
-from tests.support.services.processes import APPLICATION, WRITE_KEY
+from tests.support.services.keys import WRITE_KEY
+from tests.support.services.processes import APPLICATION
 
 METHODS = ("GET", "POST", "PUT")
 STATUSES = (200, 201, 404, 500)

@@ -20,6 +20,7 @@ from apimetry.store.accounts.records import hash_key
 from apimetry.store.errors import StoreRejected, StoreUnavailable
 from apimetry.store.native import decode_blocks
 from tests.support.services.front_door import ListeningServer
+from tests.support.services.keys import ADMIN_KEY, OTHER_WRITE_KEY, READ_KEY, WRITE_KEY
 
 if sys.version_info >= (3, 14):
     from compression import zstd as zstd  # noqa: PLC0414 - exported
@@ -27,12 +28,7 @@ else:
     from backports import zstd as zstd  # noqa: PLC0414 - exported
 
 ORGANIZATION = "0" * 24
-KEYS = {
-    KeyKind.admin: "apimetry_a_" + "A" * 37,
-    KeyKind.write: "apimetry_w_" + "W" * 37,
-    KeyKind.read: "apimetry_r_" + "R" * 37,
-}
-OTHER_WRITE_KEY = "apimetry_w_" + "V" * 37
+KEYS = {KeyKind.admin: ADMIN_KEY, KeyKind.write: WRITE_KEY, KeyKind.read: READ_KEY}
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 

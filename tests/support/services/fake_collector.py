@@ -14,8 +14,7 @@ from typing import Any
 import msgpack
 
 from apimetry.middleware.wire import EVENT_DEFAULTS, EVENT_FIELDS
-
-WRITE_KEY = "apimetry_w_" + "k" * 37
+from tests.support.services.keys import WRITE_KEY
 
 
 @dataclass(frozen=True)

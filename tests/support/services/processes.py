@@ -16,14 +16,13 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
+
 APIMETRY = Path(sys.executable).with_name("apimetry")
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 
 APPLICATION = "shop"
-ADMIN_KEY = "apimetry_a_" + "A" * 37
-WRITE_KEY = "apimetry_w_" + "W" * 37
-READ_KEY = "apimetry_r_" + "R" * 37
 BOOTSTRAP = {
     "APIMETRY_BOOTSTRAP_APPLICATION": APPLICATION,
     "APIMETRY_BOOTSTRAP_ADMIN_KEY": ADMIN_KEY,
