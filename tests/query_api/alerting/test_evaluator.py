@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from apimetry.query_api.alerting.evaluator import MAX_DELIVERIES, Evaluator
+from apimetry.query_api.alerting.evaluator import Evaluator
 from apimetry.query_api.alerting.judging import decide, judge
 from apimetry.store.alerts.alerts import Alerts
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Direction, Metric, Transition
@@ -62,8 +62,8 @@ class Minutes:
         self.evaluator = self.another(service, owner)
         self.minute = int(T0.timestamp())
 
-    def another(self, service, owner):
-        return Evaluator(self.alerts, service.directory, self.outbox, ask=self.store.ask, owner=owner)
+    def another(self, service, owner, **limits):
+        return Evaluator(self.alerts, service.directory, self.outbox, ask=self.store.ask, owner=owner, **limits)
 
     def pass_by(self, errors, others):
         """One minute in which requests come."""
@@ -296,15 +296,15 @@ class Stuck(Outbox):
 
 async def test_deliveries_under_way_have_a_limit_and_the_rest_is_sent_later(minutes, embedded_service):
     outbox = minutes.outbox = Stuck()
-    minutes.evaluator = minutes.another(embedded_service, "one")
+    minutes.evaluator = minutes.another(embedded_service, "one", max_deliveries=20)
     rule = minutes.alerts.create(rule_of(embedded_service.organization_id, webhook_url="https://hooks.example.com/x"))
     event = AlertEvent("e", rule.id, rule.organization_id, "shop", 1, Transition.firing, T0, T0, 1.0, 1.0)
     application = embedded_service.directory.application("shop")
-    for _ in range(MAX_DELIVERIES):
+    for _ in range(20):
         minutes.evaluator._send(rule, event, application)
     minutes.pass_by(*BAD)
     (fired,) = await minutes.evaluator.evaluate(minutes.minute)
-    assert len(minutes.evaluator._deliveries) == MAX_DELIVERIES
+    assert len(minutes.evaluator._deliveries) == 20
     outbox.released.set()
     await minutes.evaluator.finish_deliveries()
     assert fired not in outbox.events

@@ -40,23 +40,33 @@ DELAY_S = 10
 # Longer than all attempts of one delivery: what was last tried before that, nobody is trying now.
 RETRY_AFTER = timedelta(minutes=3)
 GIVE_UP_AFTER = timedelta(hours=1)
-# Deliveries under way at once. Further events stay pending, and are sent with the following minutes.
 MAX_DELIVERIES = 1000
 
 
 class Evaluator:
     """One service's evaluator. `owner` tells it apart from the others; `ask` runs a statement within limits.
 
+    At most `max_deliveries` are under way at once. Further events stay pending until a following minute.
     Mutable state: the deliveries under way, touched on the event loop alone.
     """
 
-    def __init__(self, alerts: Alerts, directory: Directory, webhooks: Webhooks, *, ask: Ask, owner: str) -> None:
+    def __init__(  # noqa: PLR0913 - what it works with, by keyword
+        self,
+        alerts: Alerts,
+        directory: Directory,
+        webhooks: Webhooks,
+        *,
+        ask: Ask,
+        owner: str,
+        max_deliveries: int = MAX_DELIVERIES,
+    ) -> None:
         self._alerts = alerts
         self._store = alerts.store
         self._directory = directory
         self._webhooks = webhooks
         self._ask = ask
         self._owner = owner
+        self._max_deliveries = max_deliveries
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def run(self, clock: Callable[[], float]) -> None:
@@ -144,7 +154,7 @@ class Evaluator:
                 self._send(rule, event, application, is_last=now - event.at > GIVE_UP_AFTER - 2 * RETRY_AFTER)
 
     def _send(self, rule: AlertRule, event: AlertEvent, application: Application, *, is_last: bool = False) -> None:
-        if rule.sends_by is None or len(self._deliveries) >= MAX_DELIVERIES:
+        if rule.sends_by is None or len(self._deliveries) >= self._max_deliveries:
             return
         task = asyncio.create_task(self._deliver(rule, event, application, is_last=is_last))
         self._deliveries.add(task)
