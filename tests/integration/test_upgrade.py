@@ -15,7 +15,7 @@ from apimetry.store import backups, migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.client import Store
-from tests.support.services.processes import WRITE_KEY
+from tests.support.services.keys import WRITE_KEY
 
 FIXTURE = Path(__file__).parent / "previous_version" / "killed-after-insert.tar.xz"
 
