@@ -1,6 +1,9 @@
-"""One service for the tests that need a real one."""
+"""One service for the tests that need a real one, and what it tells its service manager."""
 
 from __future__ import annotations
+
+import contextlib
+import socket
 
 import pytest
 
@@ -8,7 +11,32 @@ from tests.support.services.processes import BOOTSTRAP, running
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory):
+def manager(tmp_path_factory):
+    """Return the socket of a service manager."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(tmp_path_factory.mktemp("manager") / "notify"))
+        bound.setblocking(False)
+        yield bound
+
+
+@pytest.fixture(scope="session")
+def notifications(manager):
+    """Return a function that returns all that the service manager was told."""
+    told = []
+
+    def received():
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                told.append(manager.recv(4096).decode())
+        return told
+
+    return received
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory, manager, notifications):
     """Run collector and query service with the test keys."""
-    with running("serve", data_dir=tmp_path_factory.mktemp("data"), **BOOTSTRAP) as service:
+    data_dir = tmp_path_factory.mktemp("data")
+    with running("serve", data_dir=data_dir, NOTIFY_SOCKET=manager.getsockname(), **BOOTSTRAP) as service:
         yield service
+    assert notifications() == ["READY=1", "STOPPING=1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from pathlib import Path
 
 from tests.support.tools import accepted, program
@@ -38,3 +39,10 @@ def test_rules_ask_figures_that_are_documented():
 def test_every_rule_has_a_case():
     alerts = set(re.findall(r"alert: (\w+)", (FOLDER / "alerts.yml").read_text()))
     assert alerts == set(re.findall(r'alertname="(\w+)"', CASES.read_text()))
+
+
+@with_promtool
+def test_metrics_of_both_services_keep_to_the_conventions(service):
+    for address in (service.collector_url, service.query_url):
+        with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
+            accepted(PROMTOOL, "check", "metrics", input=answer.read().decode())

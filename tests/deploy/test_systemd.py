@@ -57,9 +57,15 @@ def test_the_unit_starts_a_command_that_exists(unit):
 
 
 @every_unit
-def test_the_unit_promises_no_notification_that_the_services_do_not_send(unit):
-    assert value(unit, "Type") == ["exec"]
+def test_the_unit_waits_for_the_notification_that_the_service_sends(unit):
+    assert value(unit, "Type") == ["notify"]
+    assert value(unit, "TimeoutStartSec") == ["infinity"]
     assert value(unit, "WatchdogSec") == []
+
+
+def test_serve_notifies_when_it_answers(service, notifications):
+    assert service.query_url
+    service.wait_until(lambda: "READY=1" in notifications(), "notification")
 
 
 @every_unit

@@ -16,6 +16,7 @@ from aiohttp import web
 from apimetry.cli import banner, logs
 from apimetry.cli.data_dir import store_addresses
 from apimetry.cli.disk_room import keep_room
+from apimetry.cli.notifying import READY, STOPPING, notify
 from apimetry.cli.opening import credentials_path, make_data_dir, open_store, store_of
 from apimetry.cli.origins import origins_in, unmatchable
 from apimetry.cli.ports import cannot_listen, check_ports
@@ -271,6 +272,7 @@ async def _serve(
         missing="" if opening.done() else missing,
         sign_in_code=services.sign_in_code.text if services.sign_in_code else None,
     )
+    notify(READY)
     if not opening.done():
         await _first_of(opening, asyncio.create_task(stopping.wait()))
         credentials = opening.result() if opening.done() else None
@@ -279,6 +281,7 @@ async def _serve(
         if credentials is not None:
             banner.show_keys(credentials, credentials_path(settings))
     await stopping.wait()
+    notify(STOPPING)
     logger.info("stopping")
 
 
