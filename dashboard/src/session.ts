@@ -7,6 +7,8 @@ import { browserStorage, tabStorage } from "./storage.ts";
 export interface Credential {
   secret: string;
   kind: "read" | "admin";
+  /** Whether it is the token of a link: nobody signed in. */
+  isLink: boolean;
 }
 
 const STORED = "apimetry.session";
@@ -26,13 +28,14 @@ let forgetting: ReturnType<typeof setTimeout> | undefined;
 export function signIn(secret: string, kind: Credential["kind"], stays: boolean): void {
   const text = JSON.stringify({ secret, kind });
   (stays && kind === "read" ? browserStorage : tabStorage).setItem(STORED, text);
-  credential.value = { secret, kind };
+  credential.value = { secret, kind, isLink: false };
 }
 
 /** Keep a link's token in this tab, whoever is signed in to the browser. */
 export function lookByLink(token: string): void {
-  tabStorage.setItem(STORED, JSON.stringify({ secret: token, kind: "read" }));
-  credential.value = { secret: token, kind: "read" };
+  const kept: Credential = { secret: token, kind: "read", isLink: true };
+  tabStorage.setItem(STORED, JSON.stringify(kept));
+  credential.value = kept;
 }
 
 /** Forget every credential in this tab and this browser. */
@@ -64,7 +67,7 @@ function stored(): Credential | null {
     if (typeof kept !== "object" || kept === null || !("secret" in kept) || !("kind" in kept)) return null;
     const { secret, kind } = kept;
     if (typeof secret !== "string" || (kind !== "read" && kind !== "admin")) return null;
-    return { secret, kind };
+    return { secret, kind, isLink: "isLink" in kept && kept.isLink === true };
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

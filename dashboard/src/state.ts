@@ -77,6 +77,8 @@ export const isEmbedded = pathHere().startsWith("embed/");
 
 /** Show another view: a change that a person made, so *Back* returns. */
 export function show(next: View): void {
+  // A link shows some pages alone.
+  if (me.value?.fixed?.pages.includes(next.page) === false) return;
   if (isEmbedded) {
     badParts.value = [];
     shownAtS.value = Date.now() / 1000;

@@ -2,7 +2,6 @@
 
 import { signal } from "@preact/signals";
 import { credential, forget, lookByLink, signIn } from "../session.ts";
-import { isShared } from "../shared.ts";
 import { isEmbedded, pathHere } from "../state.ts";
 import type { Me, NewSession } from "./answers.ts";
 import { ApiError, change, forgetAnswers, headersFor, ROOT } from "./client.ts";
@@ -42,8 +41,7 @@ export function signOut(): void {
 /** Show the login again, as the credential is not valid any more. */
 export function sessionEnded(): void {
   if (credential.value === null) return;
-  const isByLink = isShared.value || isEmbedded;
-  signInReason.value = isByLink ? "This link has ended." : "This session has ended. Sign in again.";
+  signInReason.value = credential.value.isLink ? "This link has ended." : "This session has ended. Sign in again.";
   forget();
   forgetAnswers();
 }
@@ -55,9 +53,12 @@ export function takeLink(): void {
   const token = location.hash.slice(1);
   if (isEmbedded) {
     // The frame keeps its address: after a reload it needs the token again.
-    if (token !== "") credential.value = { secret: token, kind: "read" };
+    if (token !== "") credential.value = { secret: token, kind: "read", isLink: true };
     return;
   }
+  // The icon's address is relative to that of the page, which changes now.
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+  if (icon !== null) icon.href = new URL(icon.href).href;
   history.replaceState(null, "", ROOT);
   if (token !== "") lookByLink(token);
 }

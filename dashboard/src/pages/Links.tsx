@@ -7,6 +7,8 @@ import { change } from "../api/client.ts";
 import { Problem, useRefusal } from "../parts/Form.tsx";
 import { Table } from "../parts/Table.tsx";
 import { adminKey } from "../session.ts";
+import { zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
 import { seenText } from "./figures.tsx";
 
 /** Show the live links, each with a button that ends it. */
@@ -46,7 +48,7 @@ export function Links() {
           },
           { title: "Pages", isMinor: true, cell: (row) => row.pages.join(", ") },
           { title: "In frames of", isMinor: true, cell: (row) => row.embedOrigins.join(", ") || "nobody" },
-          { title: "Ends", cell: (row) => seenText(row.expiresAt) },
+          { title: "Ends", cell: (row) => formatTime(Date.parse(row.expiresAt) / 1000, zone.value) },
           { title: "Last used", cell: (row) => (row.lastUsedAt === null ? "never" : seenText(row.lastUsedAt)) },
           {
             title: "",

@@ -108,9 +108,11 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
             <span aria-hidden="true">⟳</span>
             <span class="hidden">Refresh</span> {frame.value.refreshS === null ? "" : `${frame.value.refreshS} s`}
           </button>
-          <button type="button" class="quiet" onClick={() => navigator.clipboard.writeText(pinnedLink())}>
-            Copy link
-          </button>
+          {!isShared.value && (
+            <button type="button" class="quiet" onClick={() => navigator.clipboard.writeText(pinnedLink())}>
+              Copy link
+            </button>
+          )}
           <ZonePicker />
           {!isShared.value && (
             <>

@@ -55,6 +55,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
       </a>
       {!isEmbedded && <Rail />}
       <div class="column">
+        {isEmbedded && <EmbeddedPages />}
         <Bar heading={heading} title={title} />
         {badParts.value.length > 0 && (
           <p class="notice" role="alert">
@@ -69,6 +70,21 @@ export function Frame({ children }: { children: ComponentChildren }) {
         {announcement.value}
       </p>
     </div>
+  );
+}
+
+/** The pages of a link in a frame, where it shows several. */
+function EmbeddedPages() {
+  const pages = PAGES.filter(seesPage);
+  if (pages.length < 2) return null;
+  return (
+    <nav class="embedded-pages" aria-label="Pages">
+      {pages.map((page) => (
+        <Link key={page} to={onPage(view.value, page)} isCurrent={view.value.page === page}>
+          {PAGE_TITLES[page]}
+        </Link>
+      ))}
+    </nav>
   );
 }
 

@@ -12,6 +12,7 @@ import { application, view } from "../state.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog } from "./dialogs.ts";
 import { Problem, Text, useRefusal } from "./Form.tsx";
+import { PAGE_TITLES } from "./Frame.tsx";
 
 const DURATIONS: readonly [label: string, seconds: number][] = [
   ["1 hour", 3600],
@@ -116,7 +117,7 @@ function ShareForm() {
                 pages.value = SHAREABLE.filter((known) => pages.value.includes(known) !== (known === page));
               }}
             />
-            {page}
+            {PAGE_TITLES[page]}
           </label>
         ))}
       </fieldset>

@@ -1,0 +1,167 @@
+"""Links on the dashboard: made by a person, seen by another, in a frame of another site, and gone when they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.test_pages import settled
+from tests.support import browser as browsers
+from tests.support.services.http_server import answering
+from tests.support.services.ports import free_port
+from tests.support.services.processes import ADMIN_KEY, APPLICATION
+
+NGINX = Path("/usr/sbin/nginx")
+
+
+def share(service, **body):
+    """A link, made over HTTP."""
+    headers = {"X-API-Key": ADMIN_KEY, "Content-Type": "application/json"}
+    content = json.dumps({"application": APPLICATION, **body}).encode()
+    request = urllib.request.Request(f"{service.query_url}/api/shares", content, headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def revoke(service, made):
+    path = f"{service.query_url}/api/shares/{made['share']['id']}"
+    request = urllib.request.Request(path, headers={"X-API-Key": ADMIN_KEY}, method="DELETE")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.status == 204
+
+
+@contextmanager
+def site(page):
+    """Another site with one page, under a name of its own; yields its origin."""
+    with answering(lambda _: (200, {"Content-Type": "text/html"}, page["text"].encode())) as server:
+        yield server.url.replace("127.0.0.1", "localhost")
+
+
+def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
+    sharing = visit(admin_key, "admin")
+    page = sharing.open("?range=7d&is=consumer_id:globex-prod")
+    settled(page)
+    page.get_by_role("button", name="Share").click()
+    dialog = page.get_by_role("dialog", name="Share a part of this")
+    expect(dialog).to_contain_text("consumer is globex-prod")
+    dialog.get_by_label("Name, for your list").fill("For Globex")
+    dialog.get_by_label("Latency").check()
+    dialog.get_by_label("Sites that may embed it").fill("https://portal.example.com")
+    sharing.keep_screen("share-dialog")
+    dialog.get_by_role("button", name="Make the link").click()
+    link = dialog.get_by_label("Link", exact=True).input_value()
+    assert f"{sharing.base_url}/embed/" in dialog.get_by_label("Code to embed it").input_value()
+    sharing.keep_screen("share-made")
+    page.keyboard.press("Escape")
+
+    looking = visit(key=None)
+    shared = looking.open(link.removeprefix(f"{looking.base_url}/"))
+    expect(shared.get_by_text(re.compile("Shared view until .* Its filters are fixed"))).to_be_visible()
+    settled(shared)
+    assert "#" not in shared.url
+    assert shared.url == f"{looking.base_url}/?range=7d"
+    expect(shared.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(2)
+    expect(shared.get_by_role("link", name="Routes")).to_have_count(0)
+    expect(shared.get_by_role("heading", name="Consumers", exact=True)).to_have_count(0)
+    expect(shared.get_by_role("button", name="Sign out")).to_have_count(0)
+    assert "globex" not in shared.content()
+    looking.keep_screen("shared-overview")
+    shared.get_by_role("cell", name="/v1/search").click()
+    shared.keyboard.press("g")
+    shared.keyboard.press("s")
+    expect(shared.locator("h1")).to_have_text("Overview")
+    shared.get_by_role("link", name="Latency").click()
+    settled(shared)
+    looking.keep_screen("shared-latency")
+
+    page = sharing.open("settings?tab=links")
+    row = page.get_by_role("row", name=re.compile("For Globex"))
+    expect(row).to_contain_text("consumer_id:globex-prod")
+    sharing.keep_screen("settings-links")
+    row.get_by_role("button", name="End").click()
+    expect(row).to_have_count(0)
+    shared.reload()
+    expect(shared.get_by_text("This link has ended.")).to_be_visible()
+    looking.problems = [text for text in looking.problems if "Failed to load resource" not in text]
+
+
+def test_a_frame_of_a_named_site_shows_the_link_and_of_another_site_nothing(service, chromium):
+    page = {"text": ""}
+    with site(page) as named, site(page) as other:
+        made = share(service, include=["consumer_id:globex-prod"], embedOrigins=[named], range="7d")
+        page["text"] = f'<iframe src="{service.query_url}{made["embedPath"]}" width="1200" height="800"></iframe>'
+        context = chromium.new_context(viewport={"width": 1300, "height": 900})
+        try:
+            shown = context.new_page()
+            reports = []
+            shown.on("console", lambda message: reports.append(message.text))
+            shown.goto(named)
+            frame = shown.frame_locator("iframe")
+            expect(frame.get_by_text("Shared view until")).to_be_visible(timeout=30_000)
+            expect(frame.locator(".tile", has_text="Requests").first).to_contain_text(re.compile(r"\d"))
+            expect(frame.get_by_role("navigation")).to_have_count(0)
+            frame.get_by_role("button", name="24h").click()
+            expect(frame.get_by_role("button", name="24h")).to_have_attribute("aria-pressed", "true")
+            assert [text for text in reports if "frame-ancestors" in text or "policy" in text] == []
+            if browsers.SCREENS:
+                shown.screenshot(path=f"{browsers.SCREENS}/embedded.png")
+            shown.goto(other)
+            expect(shown.frame_locator("iframe").get_by_text("Shared view until")).to_have_count(0)
+            assert any("frame-ancestors" in text for text in reports)
+            revoke(service, made)
+            shown.goto(named)
+            expect(shown.frame_locator("iframe").locator("body")).not_to_contain_text("Shared view")
+        finally:
+            context.close()
+
+
+@contextmanager
+def behind_prefix(folder, service):
+    """The service at `/apimetry/` of nginx; yields the address of the prefix."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(
+        f"""daemon off; pid {folder}/pid; error_log stderr; worker_processes 1; events {{}}
+        http {{ access_log {folder}/access.log; client_body_temp_path {folder}; proxy_temp_path {folder};
+          fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+          server {{ listen 127.0.0.1:{port};
+            location = /apimetry {{ return 301 /apimetry/; }}
+            location /apimetry/ {{ proxy_pass {service.query_url}/; }} }} }}"""
+    )
+    with subprocess.Popen(
+        [str(NGINX), "-e", "stderr", "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+    ) as process:
+        try:
+            yield f"http://127.0.0.1:{port}/apimetry"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.skipif(not NGINX.exists(), reason=f"{NGINX} is not installed")
+def test_behind_a_prefix_a_session_and_a_link_work_and_no_log_of_the_proxy_has_a_token(service, chromium, tmp_path):
+    made = share(service, pages=["overview", "routes"])
+    with behind_prefix(tmp_path, service) as root:
+        looked = browsers.Visit(chromium, root, None)
+        page = looked.open()
+        page.get_by_label("Read or admin key").fill(ADMIN_KEY)
+        page.get_by_role("button", name="Sign in").click()
+        settled(page)
+        looked.close()
+        looked = browsers.Visit(chromium, root, None)
+        page = looked.open(made["path"][1:])
+        expect(page.get_by_text("Shared view until")).to_be_visible()
+        settled(page)
+        page.get_by_role("link", name="Routes").click()
+        expect(page.locator("h1")).to_have_text("Routes")
+        settled(page)
+        assert page.url.startswith(f"{root}/routes")
+        looked.close()
+        log = (tmp_path / "access.log").read_text()
+        assert "GET /apimetry/s/" in log
+        assert "apimetry_t_" not in log
