@@ -336,6 +336,15 @@ def test_the_rest_of_an_earlier_period_is_of_its_other_groups(store):
         assert dict(previous["rest"]) == rest
 
 
+def test_only_rollups_are_read_in_one_step():
+    queries = {span_s: TimeseriesQuery(0, span_s, ("count",)) for span_s in (60, 30 * 86_400)}
+    settings = {
+        span_s: statements(query, plan(timeseries_needs(query)), application="shop", row_limit=1).points.settings
+        for span_s, query in queries.items()
+    }
+    assert settings == {60: {}, 30 * 86_400: {"optimize_move_to_prewhere": 0}}
+
+
 def question_of(field, values, excludes):
     return TimeseriesQuery(0, 1, ("max",), "ttfb_us", groups=("url",), filters=(Filter(field, values, excludes),))
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
+from typing import Final
 
 from apimetry.query_api.planning.planner import Plan
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING, Rollup
@@ -41,6 +42,11 @@ _WITHOUT = Template("""(time < toDateTime({without_start_s$tag:UInt32}, 'UTC')
       OR time >= toDateTime({without_end_s$tag:UInt32}, 'UTC'))""")
 _WITHIN_MINUTES = Template("$seconds BETWEEN {middle_start_s$tag:UInt32} AND {middle_end_s$tag:UInt32} - 1")
 _BY_MINUTE = Template("$table ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS minute_requests")
+
+# By default the engine reads a part in two steps: the columns of the conditions, and then the others. The rows of a
+# rollup are few, and one step takes some ten percent less of a statement's time.
+OF_ROLLUP: Final = {"optimize_move_to_prewhere": 0}
+"""The engine's settings for a statement that mostly reads a rollup."""
 
 # The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
 # next value. With a level that is four units in the last place lower, no product of up to 10^13 requests does.

@@ -20,6 +20,7 @@ from apimetry.query_api.planning.filter_sql import filter_conditions, filter_par
 from apimetry.query_api.planning.planner import Needs, Plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
+    OF_ROLLUP,
     Column,
     Conditions,
     group_key,
@@ -119,7 +120,10 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     if is_top:
         points = _TOP.substitute(parts, rows=partial_rows(plan, columns, conditions))
     parameters = {**_parameters(query, plan, application), "row_limit": row_limit}
-    return Statements(Statement(points, parameters), Statement(_SIZE.substitute(parts, rows=rows), parameters))
+    settings = OF_ROLLUP if plan.rollup else {}
+    return Statements(
+        Statement(points, parameters, settings), Statement(_SIZE.substitute(parts, rows=rows), parameters)
+    )
 
 
 def _keys(query: TimeseriesQuery, plan: Plan) -> list[Column]:
