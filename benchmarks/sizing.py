@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from query_scale import DAY_S, ROWS, event_rows
+from query_scale import APPLICATION, DAY_S, ROWS, event_rows
 
 from apimetry.store import backups, migrations
 from apimetry.store.client import Store
@@ -27,7 +27,8 @@ WHERE active AND database = {database:String} AND table = 'events' = {events:Boo
 # Of every column of every row; a sum does not depend on their order.
 _EVERY_COLUMN = (
     f"SELECT toString(sum(cityHash64({', '.join(ROW_COLUMNS)}))) FROM events"
-    " WHERE cityHash64(url) % 8 = {rest:UInt8}"
+    " WHERE application = {application:String} AND timestamp >= toDateTime64({first:UInt32}, 6, 'UTC')"
+    " AND timestamp < toDateTime64({first:UInt32} + 3600, 6, 'UTC')"
 )
 
 
@@ -41,8 +42,10 @@ def fill(store: Store, events: int) -> None:
 
 
 def digests(store: Store) -> list[str]:
-    """Return digests of all columns of all events, in eight parts, since a statement has a limit of time."""
-    return [digest for rest in range(8) for (digest,) in store.query(_EVERY_COLUMN, {"rest": rest})]
+    """Return a digest of all columns of all events for each hour, since a statement has a limit of time."""
+    ((first,),) = store.query("SELECT toUnixTimestamp(toStartOfHour(toDateTime(min(timestamp), 'UTC'))) FROM events")
+    hours = range(first, first + DAY_S + 3600, 3600)
+    return [store.query(_EVERY_COLUMN, {"application": APPLICATION, "first": hour})[0][0] for hour in hours]
 
 
 def measure(folder: Path, events: int) -> None:

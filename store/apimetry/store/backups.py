@@ -26,10 +26,13 @@ FORMAT: Final = 1
 # What ClickHouse's BACKUP takes after TO, of its engines for backups.
 _DESTINATION: Final = re.compile(r"(File|Disk|S3|AzureBlobStorage)\('[^;]*'\)")
 _POLL_S: Final = 0.1
-# Of cheap columns, which tell events apart; an addition does not depend on the order of rows.
+_WEEKS: Final = """SELECT DISTINCT toDate(partition) FROM system.parts
+WHERE active AND rows > 0 AND database = {d:String} AND table = 'events'"""
+# Of cheap columns, which tell events apart; an addition does not depend on the order of rows. A statement has a limit
+# of time, so it is of one week.
 _EVENTS: Final = """SELECT count(), sum(sample_weight),
-  toString(sum(cityHash64(application, timestamp, status_code, ifNull(response_us, 0), sample_weight)))
-FROM events"""
+  sum(cityHash64(application, timestamp, status_code, ifNull(response_us, 0), sample_weight))
+FROM events WHERE toMonday(timestamp) = {week:Date}"""
 _COUNTS: Final = """SELECT
   (SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'),
   (SELECT count() FROM applications FINAL), (SELECT count() FROM keys FINAL)"""
@@ -52,9 +55,12 @@ class Contents(msgspec.Struct, frozen=True):
 
 def contents(store: Store) -> Contents:
     """Return the number of rows, the sums and the digest of a migrated store."""
-    (events,) = store.query(_EVENTS)
+    events = requests = digest = 0
+    for (week,) in store.query(_WEEKS, {"d": store.database}):
+        ((rows, weights, hashes),) = store.query(_EVENTS, {"week": week})
+        events, requests, digest = events + rows, requests + weights, (digest + hashes) % 2**64
     (counts,) = store.query(_COUNTS)
-    return Contents(*events, *counts)
+    return Contents(events, requests, str(digest), *counts)
 
 
 def folder(path: Path) -> str:
