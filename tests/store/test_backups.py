@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from apimetry.store import backups, migrations
@@ -10,6 +12,7 @@ from apimetry.store.accounts.bootstrap import bootstrap
 from apimetry.store.client import Store
 from apimetry.store.layout import Layout
 from apimetry.store.pausing import inserts_paused
+from tests.support.engine.fixtures_store import REAL_CLICKHOUSE
 from tests.support.oracles.event_rows import encode_rows
 
 
@@ -44,6 +47,27 @@ def test_restored_store_holds_the_same_events_rollups_and_accounts_and_takes_mor
         assert more.digest != held.digest
     finally:
         second.close()
+
+
+def test_a_server_backs_up_where_its_configuration_allows_and_inserts_go_on(http_store: Store):
+    if os.environ.get(REAL_CLICKHOUSE):
+        pytest.skip(f"the ClickHouse of {REAL_CLICKHOUSE} may allow no place for backups")
+    place = f"File('{http_store.database}')"
+    http_store.insert_rows("before", encode_rows(9))
+    held = backups.backup(http_store, place)
+    http_store.insert_rows("after", encode_rows(1))
+    address = http_store.address
+    url = f"http://{address.username}:{address.password}@{address.host}:{address.port}/{address.database}_restored"
+    restored = Store(url)
+    restored.open()
+    try:
+        backups.restore(restored, place, database=http_store.database)
+        assert backups.contents(restored) == held
+        migrations.check(restored)
+    finally:
+        restored.command(f"DROP DATABASE {restored.database}")
+        restored.close()
+    assert backups.contents(http_store).events == 10
 
 
 def test_a_backup_that_cannot_be_made_says_why_and_inserts_go_on(tmp_path, embedded_store_url):

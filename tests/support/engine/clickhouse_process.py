@@ -28,6 +28,7 @@ _CONFIGURATION = """<clickhouse>
   <listen_host>127.0.0.1</listen_host>
   <http_port>{port}</http_port>
   <users_config>{directory}/users.xml</users_config>
+  <backups><allowed_path>{directory}/backups</allowed_path></backups>
   <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
 </clickhouse>
 """
