@@ -20,6 +20,7 @@ pytestmark = [
     package("kubernetes_validate", "make deploy-tools"),
 ]
 EVERYTHING = {
+    "query": {"settings": {"APIMETRY_MAX_QUERY_MEMORY_BYTES": 1073741824, "APIMETRY_PRICE_PER_BYTE": 0.0000002}},
     "secret": {"others": ["smtp-password", "bootstrap-admin-key"]},
     "settings": {"APIMETRY_CLUSTER": "main", "APIMETRY_LOG_LEVEL": "debug"},
     "collector": {
