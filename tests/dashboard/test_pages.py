@@ -22,7 +22,7 @@ PAGES = {
     "quality": "Data quality",
     "settings?tab=browser": "Settings",
 }
-DETAILS = ("routes?route=%2Fv1%2Fcheckout", "consumers?consumer=acme-prod")
+DETAILS = ("routes?route=%2Fv1%2Fcheckout", "consumers?consumer=acme-prod", "?explain=errors&range=7d")
 AXE = (ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js").read_text()
 SIZES = {"desktop": (1440, 1000), "tablet": (820, 1100), "phone": (390, 844)}
 

@@ -1,0 +1,145 @@
+"""What pages say while answers are slow or fail; days of 23 and 25 hours; from an alert to its requests."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from datetime import datetime, timezone
+
+import pytest
+from playwright.sync_api import expect
+
+from apimetry.query_api.alerting.links import link_of
+from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric, Transition
+from tests.dashboard.conftest import send
+from tests.dashboard.test_pages import PAGES, settled
+from tests.support.services.processes import ADMIN_KEY, get_json
+
+WITH_PANELS = [path for path in PAGES if not path.startswith("settings")]
+ANSWERS = re.compile(r"/(v1/(?!me\b)|1/timeseries/|api/alerts)")
+DAY, HOUR = 86_400, 3600
+
+
+def failing(route):
+    route.fulfill(status=500, json={"error": "Internal Server Error", "message": "The store is upside down"})
+
+
+class Gate:
+    """Holds requests while it is closed."""
+
+    def __init__(self):
+        self._is_closed, self._held = False, []
+
+    def pass_on(self, route):
+        if self._is_closed:
+            self._held.append(route)
+        else:
+            route.continue_()
+
+    def close(self):
+        self._is_closed = True
+
+    def open(self):
+        self._is_closed = False
+        while self._held:
+            self._held.pop().continue_()
+
+
+def test_every_page_says_that_its_answers_failed_and_shows_them_when_they_come(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    for path in WITH_PANELS:
+        page.route(ANSWERS, failing)
+        looked.open(path)
+        expect(page.get_by_text("The store is upside down").first).to_be_visible()
+        expect(page.get_by_text("This panel failed")).to_have_count(0)
+        page.unroute(ANSWERS)
+        page.get_by_role("button", name="Now", exact=True).first.click()
+        expect(page.get_by_text("The store is upside down")).to_have_count(0)
+        settled(page)
+    # Chromium itself names each request that fails.
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_every_page_says_that_it_still_asks_and_shows_the_answers_when_they_come(visit):
+    looked, gate = visit(), Gate()
+    page = looked.open("settings?tab=browser")
+    page.clock.install()
+    page.route(ANSWERS, gate.pass_on)
+    for path in WITH_PANELS:
+        gate.close()
+        looked.open(path)
+        expect(page.locator("[aria-busy=true]").first).to_be_visible()
+        page.clock.fast_forward(6000)
+        expect(page.get_by_text("Still asking.").first).to_be_visible()
+        expect(page.locator("h1")).to_be_visible()
+        gate.open()
+        expect(page.get_by_text("Still asking.")).to_have_count(0)
+        settled(page)
+
+
+def test_an_alert_leads_to_its_requests_in_two_clicks(visit, service):
+    (application,) = get_json(f"{service.query_url}/v1/me")["applications"]
+    fired = datetime.fromtimestamp(int(time.time()) - 6300, timezone.utc)
+    include = ("route:/v1/alerted",)
+    rule = AlertRule("r", "o", application["id"], "Checkout", Metric.error_rate, fired, "whsec", include=include)
+    event = AlertEvent("e", "r", "o", application["id"], 1, Transition.firing, fired, fired, 30.0, 5.0)
+    link = link_of(service.query_url, rule, event)
+    at = [fired.timestamp() - 600 - number for number in range(100)]
+    request = {"method": "POST", "url": "/v1/alerted", "route": "/v1/alerted", "response_us": 1}
+    failed = {**request, "status_code": 502, "error_type": "UpstreamError"}
+    send(service.collector_url, [{**failed, "timestamp": time_s} for time_s in at])
+    send(service.collector_url, [{**request, "status_code": 200, "timestamp": time_s - 1800} for time_s in at])
+    count = f"{service.query_url}/v1/summary?start=0&include=route:/v1/alerted"
+    service.wait_until(lambda: get_json(count)["requests"] == 200, "events")
+    page = visit().open(link.removeprefix(f"{service.query_url}/"))
+    page.get_by_role("link", name="Explain this change").click()
+    causes = page.locator(".panel", has_text="What changed")
+    first = causes.locator("tr[data-row] a").first
+    expect(first).to_contain_text("status 502")
+    first.click()
+    expect(page.locator("h1")).to_have_text("Requests")
+    settled(page)
+    assert "is=route%3A%2Fv1%2Falerted" in page.url
+    expect(page.locator("tr[data-row]").first).to_contain_text("502")
+
+
+def asked(service, method, path, body, key=ADMIN_KEY):
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{service}{path}", json.dumps(body).encode(), headers, method=method)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+@pytest.fixture(scope="module")
+def long_kept(service):
+    """An application with a request in every hour of two turns of the clocks of Berlin."""
+    made = asked(service.query_url, "POST", "/api/applications", {"name": "Long", "retentionDays": 3650})
+    application = made["application"]["id"]
+    made = asked(service.query_url, "POST", "/api/keys", {"kind": "write", "application": application})
+    times = [
+        start + hour * HOUR + 60 for start in (seconds("2025-03-29"), seconds("2025-10-25")) for hour in range(72)
+    ]
+    events = [{"timestamp": at, "method": "GET", "url": "/", "status_code": 200, "response_us": 1} for at in times]
+    answer = asked(service.collector_url, "POST", "/1/event/", events, made["secret"])
+    assert answer["rejected"] == 0
+    return application
+
+
+def seconds(day):
+    return int(datetime.fromisoformat(day).replace(tzinfo=timezone.utc).timestamp())
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2025-03-30", 23), ("2025-10-26", 25)])
+def test_a_day_on_which_the_clocks_change_has_all_of_its_hours(visit, admin_key, long_kept, day, hours):
+    start = seconds(day) - 45 * DAY
+    looked = visit(admin_key, "admin")
+    page = looked.open(f"?app={long_kept}&start={start}&end={start + 90 * DAY}&tz=Europe%2FBerlin")
+    panel = page.locator(".panel", has_text="Requests by status")
+    panel.get_by_role("button", name="Table").click()
+    row = panel.locator("tr", has_text=day)
+    expect(row).to_have_count(1)
+    expect(row.locator("td").last).to_have_text(str(hours))
+    settled(page)
