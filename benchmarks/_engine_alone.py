@@ -18,6 +18,7 @@ import msgspec
 
 from apimetry.collector.formats.blocks import make_target
 from apimetry.collector.formats.msgpack import decode_msgpack
+from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.store.events import ROW_COLUMNS, insert_settings
 from apimetry.store.native import decode_block
 from benchmarks._collector_under_test import APPLICATION, store_of
@@ -27,7 +28,8 @@ from benchmarks._ingest_events import batches, rows
 def main() -> None:
     form, directory, events, batch = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     store = store_of("embedded", directory)
-    target = make_target(APPLICATION, 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400)
+    agents = UserAgents()
+    target = make_target(APPLICATION, 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400, user_agents=agents)
     warm = decode_msgpack(batches(batch, batch, "msgpack")[0], target, max_events=batch).row_bytes
     store.insert_rows("warm", warm)
     with store._borrowed(inserting=True) as client:  # noqa: SLF001 - the same settings as the collector's insert
@@ -68,9 +70,8 @@ def as_msgpack(block: bytes) -> bytes:
     return b"".join(map(msgspec.msgpack.encode, chain.from_iterable(zip(*columns, strict=True))))
 
 
-JSON_FIELDS = tuple(
-    name for name in ROW_COLUMNS if name not in ("application", "data", "source", "version", "retention_days")
-)
+_MADE_BY_US = {"application", "data", "source", "version", "retention_days", "user_agent_family"}
+JSON_FIELDS = tuple(name for name in ROW_COLUMNS if name not in _MADE_BY_US)
 
 if __name__ == "__main__":
     main()

@@ -33,7 +33,7 @@ FILL = """INSERT INTO events SELECT 'shop', fromUnixTimestamp64Micro(toInt64({st
   ['GET', 'POST', 'PUT'][1 + number % 3], concat('/items/', toString(number % 5000), '?q=&page='), '/items/{id}',
   'list_items', [200, 200, 404, 500][1 + number % 4], rand() % 2000000, rand() % 1000,
   if(number % 3 = 0, NULL, rand() % 1000), rand() % 100000, concat('consumer-', toString(number % 900)), '', '',
-  'Mozilla/5.0 (X11; Linux x86_64)', 1, map('tenant', toString(number % 50)), 'web-1', '1.4.2', 20000
+  'Mozilla/5.0 (X11; Linux x86_64)', 1, map('tenant', toString(number % 50)), 'web-1', '1.4.2', 20000, 'Other'
   FROM numbers({first:UInt64}, {rows:UInt64})"""
 
 

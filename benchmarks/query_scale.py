@@ -76,7 +76,8 @@ SELECT {application:String} AS application,
   map() AS data,
   concat('web-', toString(sipHash64(number, 9) % 4)) AS source,
   concat('1.', toString(intDiv(number * 5, {events:UInt64}))) AS version,
-  90 AS retention_days
+  90 AS retention_days,
+  concat('Agent ', toString(consumer % 50)) AS user_agent_family
 FROM numbers({first:UInt64}, {rows:UInt64})"""
 
 

@@ -40,7 +40,7 @@ def make_rows(rows: int, rng: random.Random) -> list[tuple[object, ...]]:
             *(route.replace("{id}", str(rng.randrange(100_000))), route, "shop.views.show"),
             *(rng.choice((200, 200, 200, 200, 201, 404, 500)), latency, latency // 2, rng.randrange(2_000)),
             *(rng.randrange(20_000), f"consumer-{rng.randrange(5_000)}", "", "", rng.choice(AGENTS), 1, {}),
-            *("web-1", "1.4.2", 90),
+            *("web-1", "1.4.2", 90, "Firefox"),
         )
         made.append(values)
     return made

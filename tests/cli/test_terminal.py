@@ -81,7 +81,7 @@ def test_the_name_and_the_lines_of_a_log(serve, tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("keys", "list"), ("tail", "--once"), ("doctor",), ("import", "access-log", "/dev/null")]
+    "arguments", [("keys", "list"), ("tail",), ("doctor",), ("import", "access-log", "/dev/null")]
 )
 def test_what_a_service_answers(arguments):
     body = f'{{"error": "x", "message": "{HOSTILE}"}}'.encode()

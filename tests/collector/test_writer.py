@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from apimetry.collector.formats.blocks import encode_json_events, make_target
 from apimetry.collector.formats.event_structs import JSONEvent
+from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
 from apimetry.collector.spool import segment
@@ -26,7 +27,7 @@ from tests.support.services.collecting import MemoryStore, eventually
 
 DICTIONARY_FLAGS = (1 << 9 | 1 << 10).to_bytes(8, "little")
 NOW_US = 1_790_000_000_000_000
-TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+TARGET = make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400, user_agents=UserAgents())
 
 
 def clock_ns():
@@ -313,9 +314,10 @@ async def test_block_that_nobody_can_read_goes_to_the_quarantine_as_a_whole(tmp_
 
 
 def former_entry(batch, urls):
-    """As a version wrote it whose table had no `version` yet, and whose times were never null."""
+    """As a version wrote it whose table had neither `version` nor families, and whose times were never null."""
     made = entry(batch, urls)
-    columns = [column for column in decode_block(made.row_bytes) if column.name != "version"]
+    later = {"version", "user_agent_family"}
+    columns = [column for column in decode_block(made.row_bytes) if column.name not in later]
     types = {column.name: column.type for column in columns}
     block = encode_block({**types, "response_us": "UInt64"}, [column.values for column in columns])
     return Entry(made.meta, made.rows, block)
@@ -352,8 +354,9 @@ async def test_spool_of_an_earlier_version_is_stored_under_its_own_columns(tmp_p
         rig.insert_now = insert
         await rig.spool.append(entry("new", ["/new"]))
         await rig.drained()
-    rows = await store.run(store.query, "SELECT url, function, version, response_us FROM events ORDER BY url")
-    assert rows == [("/new", "unknown", "", 5), ("/old/1", "unknown", "", 5), ("/old/2", "unknown", "", 5)]
+    columns = "url, function, version, user_agent_family, response_us"
+    rows = await store.run(store.query, f"SELECT {columns} FROM events ORDER BY url")
+    assert rows == [(url, "unknown", "", "", 5) for url in ("/new", "/old/1", "/old/2")]
 
 
 async def test_unreadable_block_of_an_earlier_version_goes_to_the_quarantine_and_the_rest_is_stored(tmp_path, store):

@@ -28,6 +28,7 @@ NAMES = [
     "0009_alert_channels",
     "0011_changes",
     "0012_reports",
+    "0013_user_agent_family",
     "0016_tokens",
 ]
 

@@ -16,6 +16,7 @@ from apimetry.collector.formats.batch import Batch
 from apimetry.collector.formats.blocks import make_target
 from apimetry.collector.formats.event_structs import Sender
 from apimetry.collector.formats.known import Format
+from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.collector.limits import RateLimiter
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.outcome import Outcome
@@ -54,6 +55,7 @@ class Intake:
         self._metrics = metrics
         self._clock_us = clock_us
         self._senders = Senders()
+        self._user_agents = UserAgents()
         self._bodies = BodyReader(settings)
         self._limiter = RateLimiter(settings.events_per_s_per_key)
         self._decoding = asyncio.Semaphore(CONCURRENT_DECODES)
@@ -112,6 +114,7 @@ class Intake:
             application.retention_days,
             now_us=self._clock_us(),
             max_ahead_s=self._settings.max_ahead_s,
+            user_agents=self._user_agents,
         )
         decode = partial(format_.decode, body, target, max_events=self._settings.max_batch_events)
         try:

@@ -46,6 +46,7 @@ ROW_COLUMNS: Final[Mapping[str, str]] = {
     "source": "LowCardinality(String)",
     "version": "LowCardinality(String)",
     "retention_days": "UInt16",
+    "user_agent_family": "LowCardinality(String)",
 }
 """The columns that the collector writes, in the collector's order, and their types in the table."""
 

@@ -13,11 +13,12 @@ from apimetry.collector.errors import DecodeError, TooManyEventsError
 from apimetry.collector.formats import blocks, event_structs
 from apimetry.collector.formats.json import decode_json
 from apimetry.collector.formats.msgpack import decode_msgpack
+from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.middleware import wire
 from tests.support.services.collecting import envelope, event, unpack_rows, wire_row
 
 NOW_US = int(time.time() * 1e6)
-TARGET = blocks.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400)
+TARGET = blocks.make_target("shop", 90, now_us=NOW_US, max_ahead_s=86_400, user_agents=UserAgents())
 
 
 def read_json(sent, **options):
@@ -57,7 +58,7 @@ def test_json_event_becomes_a_row_with_defaults():
             "url": "/v1/scores/1", "route": "", "function": "unknown", "status_code": 200, "response_us": 1200,
             "ttfb_us": None, "request_bytes": None, "response_bytes": None, "consumer_id": "", "error_type": "",
             "client_ip": "", "user_agent": "", "sample_weight": 1, "data": {}, "source": "", "version": "",
-            "retention_days": 90,
+            "retention_days": 90, "user_agent_family": "",
         }
     ]  # fmt: skip
 
@@ -214,6 +215,15 @@ def test_response_time_may_be_unknown_in_both_formats():
     rows_sent = [wire_row(), wire_row(response_us=None), wire_row()[:6], wire_row(response_us=None, url="x" * 3000)]
     stored_us = [row["response_us"] for row in unpack_rows(read_wire(*rows_sent).row_bytes)]
     assert stored_us == [wire_row()[6], None, None, None]
+
+
+def test_the_software_of_a_user_agent_is_named_in_both_formats():
+    rows = unpack_rows(read_json([event(user_agent="curl/8.4.0"), event(), event(user_agent=None)]).row_bytes)
+    rows += unpack_rows(read_wire(wire_row(user_agent="curl/8.4.0"), wire_row()).row_bytes)
+    assert [(row["user_agent"], row["user_agent_family"]) for row in rows] == [
+        *(("curl/8.4.0", "curl"), ("", ""), ("", "")),
+        *(("curl/8.4.0", "curl"), ("", "")),
+    ]
 
 
 def test_last_of_duplicate_keys_holds():

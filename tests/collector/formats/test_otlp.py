@@ -13,10 +13,11 @@ from apimetry.collector.errors import DecodeError, TooManyEventsError
 from apimetry.collector.formats.blocks import make_target
 from apimetry.collector.formats.otlp.conventions import spell_route
 from apimetry.collector.formats.otlp.decode import decode_json, decode_protobuf
+from apimetry.collector.formats.user_agents import UserAgents
 from tests.support.services.collecting import unpack_rows
 from tests.support.services.spans import NOW_NS, STABLE, as_json, as_protobuf, request, span
 
-TARGET = make_target("shop", 90, now_us=int(time.time() * 1e6), max_ahead_s=86_400)
+TARGET = make_target("shop", 90, now_us=int(time.time() * 1e6), max_ahead_s=86_400, user_agents=UserAgents())
 ENCODINGS = {"json": (as_json, decode_json), "protobuf": (as_protobuf, decode_protobuf)}
 OLD = {
     "http.method": "POST",

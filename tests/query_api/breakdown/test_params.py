@@ -92,7 +92,7 @@ def test_consumers_beside_other_dimensions_are_counted_over_seven_days(parameter
         ("by", "route,route", "one to three"),
         ("by", "route,method,source,version", "one to three"),
         ("by", "route,", "one to three"),
-        ("by", "client_ip", "one to three"),
+        ("by", "data", "one to three"),
         ("measures", "p95", "each once, of requests, errors, errorRate"),
         ("measures", "requests,requests", "each once"),
         ("measures", "requests, errors", "each once"),

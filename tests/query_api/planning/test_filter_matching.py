@@ -6,14 +6,15 @@ import random
 from dataclasses import replace
 
 from apimetry.query_api.events.answer import answer_page
-from apimetry.query_api.events.params import FIELDS, EventsQuery
+from apimetry.query_api.events.news import COLUMNS
+from apimetry.query_api.events.params import EventsQuery
 from apimetry.query_api.events.search import Bounds
 from apimetry.query_api.planning.filter_matching import matcher
 from apimetry.query_api.planning.filters import DIMENSIONS, FILTER_PARAMETERS, TEXT_FIELDS, filters_of
 from tests.support.oracles.query_events import insert_events, random_events
 
 START = 1_413_295_200
-PLACES = {name: place for place, name in enumerate(FIELDS)}
+PLACES = {name: place for place, name in enumerate(COLUMNS)}
 TEXTS = ["/ΑΣ", "/ας", "/İx", "/ẞ?", "/ß", "/A%_\\", "/a%_\\", "ALICE", "/Ünï", "0"]
 
 
@@ -49,7 +50,7 @@ def test_random_filters_pass_what_the_engine_finds(embedded_store):
         clock, bounds = (lambda: 0.0), Bounds()
         page = answer_page(query, "shop", ask=embedded_store.ask, clock=clock, bounds=bounds)
         passes = matcher(filters, PLACES)
-        chosen = [event for event in events if passes([getattr(event, name) for name in FIELDS])]
+        chosen = [event for event in events if passes([getattr(event, name) for name in COLUMNS])]
         assert [event["timestamp"] for event in page["events"]] == [
             event.timestamp / 1_000_000 for event in reversed(chosen)
         ], filters

@@ -111,7 +111,7 @@ def test_the_cache_buster_of_jquery_and_the_application_are_passed_over():
         ("granularity", "٣", "week"),
         ("granularity", "year", "month"),
         ("granularity", "99999999999", "week"),
-        ("group", "client_ip", "consumer_id"),
+        ("group", "data", "consumer_id"),
         ("group", "method)", "consumer_id"),
         ("include", "method", "field:value"),
         ("include", ":GET", "field:value"),

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from apimetry.query_api.planning.filters import DIMENSIONS
+from apimetry.query_api.planning.filters import DIMENSIONS, EVENT_FIELDS, column_of
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.values.answer import answer_values
 from apimetry.query_api.values.params import parse_values
+from apimetry.store.rollups import ROLLUPS
 from tests.support.oracles.query_breakdown import iso, passes
 from tests.support.oracles.query_events import Event, insert_events, random_events
 
@@ -81,7 +82,7 @@ def test_values_agree_with_counting(shared_store, application):
         query = parse_values(parameters, END)
         answer = answer_values(query, application, ask=shared_store.ask, now=END)
         ranked, weights, last_us = expected_values(events, query)
-        if field == "url":  # equally frequent ones are in the order of their hashes
+        if field in EVENT_FIELDS:  # equally frequent ones are in the order of their hashes
             assert [weights[name] for name in names(answer)] == [weights[name] for name in ranked[: query.limit]]
         else:
             assert names(answer) == ranked[: query.limit], query
@@ -123,13 +124,21 @@ def test_a_search_finds_the_text_itself(shared_store, application, text):
     assert names(answered(shared_store, application, "route", ("search", text.lower()))) == [f"/x{text}"]
 
 
-def test_urls_are_those_of_the_newest_events(shared_store, application):
+def test_the_fields_that_no_rollup_has_are_those_that_are_read_from_events():
+    of_rollups = frozenset().union(*(rollup.dimensions for rollup in ROLLUPS))
+    assert frozenset(map(column_of, DIMENSIONS)) - of_rollups == frozenset(map(column_of, EVENT_FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("field", "column"), [("url", "url"), ("client_ip", "client_ip"), ("user_agent", "user_agent_family")]
+)
+def test_values_of_events_are_those_of_the_newest_events(shared_store, application, field, column):
     minutes = [minute for minute in range(300) for _ in range(4)]
-    events = [Event(timestamp=(START + 60 * minute) * 10**6, url=f"/{minute}") for minute in minutes]
+    events = [Event(timestamp=(START + 60 * minute) * 10**6, **{column: f"/{minute}"}) for minute in minutes]
     insert(shared_store, application, events)
 
     def newest(start):
-        query = parse_values([("field", "url"), ("start", str(start)), ("end", str(START + 300 * 60))], END)
+        query = parse_values([("field", field), ("start", str(start)), ("end", str(START + 300 * 60))], END)
         return answer_values(query, application, ask=shared_store.ask, newest_events=10)
 
     assert newest(START)["searched"] == {"start": START + 297 * 60}

@@ -53,7 +53,7 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(parameter, value, allowed
         parse((parameter, value))
 
 
-@pytest.mark.parametrize("field", ["routes", "status_class", "client_ip", ""])
+@pytest.mark.parametrize("field", ["routes", "status_class", "data", ""])
 def test_a_field_is_one_of_the_dimensions(field):
     with pytest.raises(BadRequest, match=r"field is .*allowed: consumer_id, method, url"):
         parse(field=field)

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, object] = {
     "source": "",
     "version": "",
     "retention_days": 90,
+    "user_agent_family": "",
 }
 
 

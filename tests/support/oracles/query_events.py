@@ -38,6 +38,7 @@ class Event:
     version: str = ""
     # The examples of the timeseries API ask about 2014: kept until 2069, within what a DateTime holds.
     retention_days: int = 20_000
+    user_agent_family: str = ""
 
 
 assert tuple(field.name for field in fields(Event)) == tuple(ROW_COLUMNS)
@@ -50,6 +51,8 @@ def insert_events(store, events, token="token"):
 def random_events(seed, count, start_s, end_s):
     """Events of two applications, on few seconds and many, with nulls, weights and equal values."""
     rng = random.Random(seed)
+    # Of its own, so that the other values stay what they were.
+    of_clients = random.Random(seed + 1)
 
     def maybe(value):
         return value if rng.random() < 0.7 else None
@@ -57,6 +60,8 @@ def random_events(seed, count, start_s, end_s):
     def event():
         # Nobody ever measured the times of one route and of one consumer.
         route, consumer_id = rng.choice(["/items/{id}", "/", ""]), rng.choice(["", "alice", "bob", "3f2a"])
+        # Nobody but the collector knows the family of a text: here both are the same.
+        agent = of_clients.choice(["", "", "curl", "Chrome"])
         response_us = maybe(rng.choice([rng.randrange(50), rng.randrange(2_000_000)]))
         return Event(
             application=rng.choice(["shop", "shop", "shop", "other"]),
@@ -75,6 +80,9 @@ def random_events(seed, count, start_s, end_s):
             sample_weight=rng.choice([1, 1, 1, 2, 10, 1000]),
             source=rng.choice(["api", "worker"]),
             version=rng.choice(["1.0", "1.1"]),
+            user_agent=agent,
+            user_agent_family=agent,
+            client_ip=of_clients.choice(["", "192.0.2.0", "2001:db8::"]),
         )
 
     return [event() for _ in range(count)]

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
+from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.middleware.wire import METHODS, bound_method
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import Values, encode_block
@@ -29,18 +30,21 @@ WIRE_COLUMNS = ("timestamp", *WireEvent.__struct_fields__[1:])
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The application of a batch, and the range of accepted timestamps, in µs since the epoch."""
+    """A batch's application, the range of accepted timestamps in µs since the epoch, and what names user agents."""
 
     application: str
     retention_days: int
     earliest_us: int
     latest_us: int
+    user_agents: UserAgents
 
 
-def make_target(application: str, retention_days: int, *, now_us: int, max_ahead_s: int) -> Target:
+def make_target(
+    application: str, retention_days: int, *, now_us: int, max_ahead_s: int, user_agents: UserAgents
+) -> Target:
     """Return the target of a batch that arrives at `now_us`."""
     earliest_us = max(0, now_us - retention_days * US_PER_DAY)
-    return Target(application, retention_days, earliest_us, now_us + max_ahead_s * US_PER_S)
+    return Target(application, retention_days, earliest_us, now_us + max_ahead_s * US_PER_S, user_agents)
 
 
 @dataclass(slots=True)
@@ -105,6 +109,7 @@ def _encode(rows: Block, columns: Columns, target: Target) -> None:
     columns["data"] = _filled(columns["data"], NO_DATA)
     if not METHODS.issuperset(columns["method"]):
         _bound_methods(columns)
+    columns["user_agent_family"] = target.user_agents.families(columns["user_agent"])
     columns["application"] = (target.application,) * rows.count
     columns["retention_days"] = (target.retention_days,) * rows.count
     rows.row_bytes = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])

@@ -29,9 +29,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-VERSION = 3
-READABLE_VERSIONS = (2, VERSION)
-"""In version 2 no response time was null. Version 1 had rows of MsgPack; no release wrote version 1."""
+VERSION = 4
+READABLE_VERSIONS = (2, 3, VERSION)
+"""In version 3 there was no family of user agents, and in version 2 no response time was null. Version 1 had rows of
+MsgPack; no release wrote version 1."""
 MAGIC = b"APIMSPOL"
 RECORD_MAGIC = b"\xa5REC"
 _HEADER = struct.Struct(">8sH6xI")

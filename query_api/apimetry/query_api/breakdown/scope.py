@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from apimetry.query_api.planning.filter_sql import containing, filter_conditions, filter_parameters, key_of
-from apimetry.query_api.planning.filters import STATUS_CLASS, AnyFilter, columns_of
+from apimetry.query_api.planning.filters import STATUS_CLASS, AnyFilter, column_of, columns_of
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import Column, group_key
@@ -57,7 +57,7 @@ class Scope:
         subtracts: bool = False,
     ) -> Plan:
         """Return what answers for these `measures`, which are columns of rollups, and for more `dimensions`."""
-        needed = columns_of(self.filters) | {_column(field) for field in self.by} | dimensions
+        needed = columns_of(self.filters) | {column_of(field) for field in self.by} | dimensions
         return plan(Needs(needed, measures, self.start, self.end, granularity, subtracts=subtracts, now=self.now))
 
     @property
@@ -94,9 +94,5 @@ def texts_of(by: tuple[str, ...], key: Key) -> list[str]:
     return [f"{value}xx" if field == STATUS_CLASS else str(value) for field, value in zip(by, key, strict=True)]
 
 
-def _column(field: str) -> str:
-    return "status_code" if field == STATUS_CLASS else field
-
-
 def _expression(field: str) -> str:
-    return _CLASS_OF_STATUS if field == STATUS_CLASS else field
+    return _CLASS_OF_STATUS if field == STATUS_CLASS else column_of(field)

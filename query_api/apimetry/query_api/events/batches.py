@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from apimetry.query_api.events.params import FIELDS
+from apimetry.query_api.events.news import COLUMNS
 from apimetry.query_api.events.positions import Position
 from apimetry.query_api.events.search import Row
 from apimetry.query_api.planning.filter_matching import Test
@@ -20,8 +20,8 @@ _WIDEST_BYTES = 4
 
 Event = tuple[Position, Row]
 
-PLACES = {name: place for place, name in enumerate(name for name in FIELDS if name != "timestamp")}
-"""The places of the fields in the row of an event."""
+PLACES = {name: place for place, name in enumerate(name for name in COLUMNS if name != "timestamp")}
+"""The places of the columns in the row of an event."""
 
 
 @dataclass(frozen=True)

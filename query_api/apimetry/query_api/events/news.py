@@ -26,6 +26,9 @@ from apimetry.store.statement import Ask, Rows
 KNOWN_BYTES: Final = 250
 """What a known event takes in memory. A feed knows three times the events of a poll at most."""
 
+COLUMNS = (*FIELDS, "user_agent_family")
+"""What is read of each event: what may be shown, and what filters need."""
+
 Known = Mapping[tuple[int, int], int]
 """How many events with a time in microseconds and a hash are known."""
 
@@ -44,7 +47,7 @@ class News:
     """The events that one poll found."""
 
     events: list[tuple[Position, Row]]
-    """The place behind each new event, and its FIELDS except the time; the oldest first."""
+    """The place behind each new event, and its COLUMNS except the time; the oldest first."""
 
     total: int
     """The number of new events, also of those that were skipped."""
@@ -78,7 +81,7 @@ def read_news(ask: Ask, application: str, span_us: tuple[int, int], memory: Memo
 
 def _read_rows(ask: Ask, application: str, span_us: tuple[int, int], limits: LiveLimits) -> tuple[Rows, bool]:
     """Return the newest events of a span, and whether those are all: as many as `result_bytes` allows."""
-    query, limit = EventsQuery(0, 0, fields=FIELDS), limits.rows
+    query, limit = EventsQuery(0, 0, fields=COLUMNS), limits.rows
     while True:
         statement = next_events(query, application, span_us, limit=limit)
         try:

@@ -14,9 +14,9 @@ from apimetry.serving.openapi import answer, errors, json_content, operation, qu
 
 _DESCRIPTION = f"""The values that a field of the filters has, for a field that completes what is typed.
 
-The value that equals `search` comes first, then the others with the most requests first. URLs are those of the newest
-{NEWEST_EVENTS:,} events of the range, to the whole minute; `searched` says how far back that is. An answer may be
-{KEPT_S} s old."""
+The value that equals `search` comes first, then the others with the most requests first. URLs, user agents and
+addresses are those of the newest {NEWEST_EVENTS:,} events of the range, to the whole minute; `searched` says how far
+back that is. An answer may be {KEPT_S} s old."""
 _EXAMPLE: Json = {
     "field": "route",
     "values": [{"value": "/v1/checkout", "requests": 2117, "lastSeen": "2026-11-26T10:00:00Z"}],

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apimetry.query_api.planning.filters import NUMERIC_DIMENSIONS, STATUS_CLASS, AnyFilter, Bound, Contains
+from apimetry.query_api.planning.filters import (
+    NUMERIC_DIMENSIONS,
+    STATUS_CLASS,
+    AnyFilter,
+    Bound,
+    Contains,
+    column_of,
+)
 
 _CLASS_OF_STATUS = "intDiv(status_code, 100)"
 
@@ -27,7 +34,8 @@ def key_of(field: str) -> str:
     """Return the expression of a field of GROUPS as text: 404 as "404", and its class as "4xx"."""
     if field == STATUS_CLASS:
         return f"concat(toString({_CLASS_OF_STATUS}), 'xx')"
-    return f"toString({field})" if field in NUMERIC_DIMENSIONS else field
+    column = column_of(field)
+    return f"toString({column})" if field in NUMERIC_DIMENSIONS else column
 
 
 def containing(text: str, parameter: str) -> str:
@@ -42,7 +50,7 @@ def _condition(filter_: AnyFilter, name: str) -> str:
     if isinstance(filter_, Contains):
         return containing(filter_.field, name)
     is_class = filter_.field == STATUS_CLASS
-    field = _CLASS_OF_STATUS if is_class else filter_.field
+    field = _CLASS_OF_STATUS if is_class else filter_.column
     element = "UInt16" if is_class or field in NUMERIC_DIMENSIONS else "String"
     return f"{field} {'NOT IN' if filter_.excludes else 'IN'} {{{name}:Array({element})}}"
 

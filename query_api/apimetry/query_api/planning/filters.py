@@ -27,11 +27,18 @@ DIMENSIONS = (
     "source",
     "version",
     "error_type",
+    "user_agent",
+    "client_ip",
 )
 NUMERIC_DIMENSIONS = frozenset({"status_code"})
 STATUS_CLASS = "status_class"
+# Groups and filters are about the software, not about the whole text with its versions.
+_COLUMNS = {STATUS_CLASS: "status_code", "user_agent": "user_agent_family"}
 GROUPS = (*DIMENSIONS, STATUS_CLASS)
 """What events can be grouped by."""
+
+EVENT_FIELDS = frozenset({"url", "user_agent", "client_ip"})
+"""The fields that events have and no rollup has."""
 
 FILTER_FIELDS = GROUPS
 """The fields of `include` and `exclude`."""
@@ -63,7 +70,7 @@ class Filter:
     @property
     def column(self) -> str:
         """Return the column that a table needs for this filter."""
-        return "status_code" if self.field == STATUS_CLASS else self.field
+        return column_of(self.field)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,11 @@ class Bound:
 
 
 AnyFilter: TypeAlias = Filter | Contains | Bound
+
+
+def column_of(field: str) -> str:
+    """Return the column that a table needs for a field of GROUPS."""
+    return _COLUMNS.get(field, field)
 
 
 def filters_of(values: dict[str, list[str]], own: Sequence[str] = ()) -> tuple[AnyFilter, ...]:

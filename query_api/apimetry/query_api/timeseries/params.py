@@ -26,8 +26,8 @@ from apimetry.query_api.planning.calendar import CALENDAR_UNITS, MONTH, UTC, Cal
 from apimetry.query_api.planning.filters import (
     FILTER_PARAMETERS,
     GROUPS,
-    STATUS_CLASS,
     AnyFilter,
+    column_of,
     columns_of,
     filters_of,
 )
@@ -115,7 +115,7 @@ class TimeseriesQuery:
     def dimensions(self) -> frozenset[str]:
         """The dimensions that a table needs for this query."""
         fields = (*self.groups, *(self.keys.fields if self.keys else ()))
-        return columns_of(self.filters) | {"status_code" if field == STATUS_CLASS else field for field in fields}
+        return columns_of(self.filters) | {column_of(field) for field in fields}
 
     @property
     def granularity_ms(self) -> int:

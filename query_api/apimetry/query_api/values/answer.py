@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from apimetry.query_api.http.json_values import iso_time
+from apimetry.query_api.planning.filters import EVENT_FIELDS
 from apimetry.query_api.values import sql
 from apimetry.query_api.values.params import ValuesQuery
 from apimetry.query_api.values.response import Values
@@ -26,9 +27,9 @@ def answer_values(
         application: the application's id.
         ask: runs a statement.
         now: the time of the query in seconds, if it is known.
-        newest_events: events whose URLs are searched.
+        newest_events: events whose values are searched, of a field that no rollup has.
     """
-    is_narrowed = query.field == "url"
+    is_narrowed = query.field in EVENT_FIELDS
     if is_narrowed:
         ((minute_s,),) = ask(sql.newest(query, application, newest_events, now))
         query = replace(query, start=max(query.start, minute_s))

@@ -20,7 +20,7 @@ class KnownValue(TypedDict):
 
 
 class SearchedSince(TypedDict):
-    """The range whose URLs were searched: it ends where the asked one ends."""
+    """The range whose events were searched: it ends where the asked one ends."""
 
     start: Annotated[int, Meta(description="Seconds since the epoch.")]
 

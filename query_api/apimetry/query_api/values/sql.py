@@ -2,8 +2,9 @@
 
 Invariants: the server binds values; text for `$name` comes from closed sets. Counts are sums of `sample_weight`.
 
-No rollup has URLs, and nearly every event may have its own. So URLs are those of a part of the range, which the
-minutes of a rollup determine. URLs are ranked by their hashes, because a table of hashes is small.
+No rollup has the fields of EVENT_FIELDS, and nearly every event may have its own URL. So their values are those of a
+part of the range, which the minutes of a rollup determine. They are ranked by their hashes, because a table of hashes
+is small.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from string import Template
 from typing import Final
 
 from apimetry.query_api.planning.filter_sql import containing, filter_conditions, filter_parameters, key_of
-from apimetry.query_api.planning.filters import columns_of
+from apimetry.query_api.planning.filters import EVENT_FIELDS, column_of, columns_of
 from apimetry.query_api.planning.granularity import named_granularity
 from apimetry.query_api.planning.planner import Needs, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -29,7 +30,7 @@ from apimetry.store.rollups import MINUTE_S
 from apimetry.store.statement import Statement
 
 NEWEST_EVENTS: Final = 5_000_000
-"""Events whose URLs are searched, at most; with those of the minute in which they begin."""
+"""Events whose values are searched, at most; with those of the minute in which they begin."""
 
 _VALUES = Template("""SELECT part.value AS value, sum(part.weight) AS requests, max(part.seen_us) AS seen_us
 FROM ($rows) AS part
@@ -37,7 +38,7 @@ GROUP BY value
 HAVING requests > 0
 ORDER BY $likeness DESC, requests DESC, value
 LIMIT {row_limit:UInt64}""")
-_AMONG_LARGEST = Template("""cityHash64(url) IN (
+_AMONG_LARGEST = Template("""cityHash64($key) IN (
       SELECT hash
       FROM (
         SELECT cityHash64(part.value) AS hash, sum(part.weight) AS requests, max($likeness) AS likeness
@@ -61,7 +62,7 @@ _EVENT_MINUTE: Final = _MINUTE.substitute(time_s="intDiv(toUnixTimestamp64Micro(
 
 def values(query: ValuesQuery, application: str, now: int | None = None) -> Statement:
     """Select rows of (value, requests, microseconds of the last request or of its hour), one more than the limit."""
-    dimensions = columns_of(query.filters) | {query.field}
+    dimensions = columns_of(query.filters) | {column_of(query.field)}
     hour = named_granularity("hour")
     source = plan(Needs(dimensions, frozenset({"requests"}), query.start, query.end, hour, now=now))
     searched = () if query.search is None else (containing(key_of(query.field), "search"),)
@@ -71,9 +72,11 @@ def values(query: ValuesQuery, application: str, now: int | None = None) -> Stat
         weight(source),
         Column("seen_us", "toUnixTimestamp64Micro(timestamp)", f"{seconds(source)} * 1000000"),
     )
-    if query.field == "url":
+    if query.field in EVENT_FIELDS:
         rows = partial_rows(source, columns, Conditions(conditions))
-        conditions = (*conditions, _AMONG_LARGEST.substitute(likeness=_likeness(query, "part.value"), rows=rows))
+        likeness = _likeness(query, "part.value")
+        among_largest = _AMONG_LARGEST.substitute(key=key_of(query.field), likeness=likeness, rows=rows)
+        conditions = (*conditions, among_largest)
     sql = _VALUES.substitute(
         rows=partial_rows(source, columns, Conditions(conditions)), likeness=_likeness(query, "value")
     )

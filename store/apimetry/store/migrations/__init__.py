@@ -30,6 +30,7 @@ from apimetry.store.migrations import (
     m0009_alert_channels,
     m0011_changes,
     m0012_reports,
+    m0013_user_agent_family,
     m0016_tokens,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
@@ -51,6 +52,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0009_alert_channels", m0009_alert_channels.statements),
     ("0011_changes", m0011_changes.statements),
     ("0012_reports", m0012_reports.statements),
+    ("0013_user_agent_family", m0013_user_agent_family.statements),
     ("0016_tokens", m0016_tokens.statements),
 )
 _RECORD: Final = "schema_migrations"
