@@ -448,9 +448,9 @@ export interface paths {
          * The values of a field
          * @description The values that a field of the filters has, for a field that completes what is typed.
          *
-         *     The value that equals `search` comes first, then the others with the most requests first. URLs are those of the newest
-         *     5,000,000 events of the range, to the whole minute; `searched` says how far back that is. An answer may be
-         *     30 s old.
+         *     The value that equals `search` comes first, then the others with the most requests first. URLs, user agents and
+         *     addresses are those of the newest 5,000,000 events of the range, to the whole minute; `searched` says how far
+         *     back that is. An answer may be 30 s old.
          */
         get: operations["getValues"];
         put?: never;
@@ -1471,7 +1471,7 @@ export interface components {
         };
         /** @description One page of a table. */
         Breakdown: {
-            by: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class")[];
+            by: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip" | "status_class")[];
             start: number;
             end: number;
             total: components["schemas"]["BreakdownTotal"];
@@ -2758,14 +2758,14 @@ export interface components {
         /** @description The values of a field. */
         Values: {
             /** @enum {string} */
-            field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type";
+            field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip";
             /** @description The most requests first. */
             values: components["schemas"]["KnownValue"][];
             /** @description Whether there are more values than `limit`. */
             more: boolean;
             searched?: components["schemas"]["SearchedSince"];
         };
-        /** @description The range whose URLs were searched: it ends where the asked one ends. */
+        /** @description The range whose events were searched: it ends where the asked one ends. */
         SearchedSince: {
             /** @description Seconds since the epoch. */
             start: number;
@@ -3367,7 +3367,7 @@ export interface operations {
                  *       "method"
                  *     ]
                  */
-                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class")[];
+                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip" | "status_class")[];
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -3511,7 +3511,7 @@ export interface operations {
                  *       "method"
                  *     ]
                  */
-                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "status_class")[];
+                group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip" | "status_class")[];
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -5108,7 +5108,7 @@ export interface operations {
                  * @description Whose values.
                  * @example route
                  */
-                field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type";
+                field: "consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip";
                 /**
                  * @description Only values that contain this text, in small or capital letters.
                  * @example check
