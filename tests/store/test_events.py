@@ -108,6 +108,7 @@ def test_every_column_round_trips(store: Store):
         "source": "web-1",
         "version": "1.0+é",
         "retention_days": 3650,
+        "user_agent_family": "🦊/",
     }
     store.insert_rows("t", encode_row(**values))
     ((*stored,),) = store.query(f"SELECT {', '.join(ROW_COLUMNS)} FROM events")
