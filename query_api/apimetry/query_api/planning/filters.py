@@ -141,6 +141,11 @@ def columns_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
     return frozenset(filter_.column for filter_ in filters)
 
 
+def fields_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
+    """Return the fields that `filters` are about, as a question names them; bounds are about `response_us`."""
+    return frozenset(filter_.column if isinstance(filter_, Bound) else filter_.field for filter_ in filters)
+
+
 def _parse(
     parameter: str, texts: Iterable[str], own: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> list[Filter]:

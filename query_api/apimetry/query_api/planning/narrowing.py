@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from apimetry.query_api.planning.filters import AnyFilter, columns_of, parse_filters
+from apimetry.query_api.planning.filters import AnyFilter, fields_of, parse_filters
 from apimetry.serving.errors import Forbidden
 from apimetry.store.accounts.token_records import Fixed
 
@@ -57,7 +57,7 @@ def narrowed(  # noqa: PLR0913 - what a question is about
     """
     if fixed is None:
         return query
-    for name in (*names, *columns_of(query.filters)):
+    for name in (*names, *fields_of(query.filters)):
         if name in fixed.hides:
             raise Forbidden(f"This link does not show {name}")
     if completeness:
