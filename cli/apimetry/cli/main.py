@@ -39,6 +39,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "doctor": ("doctor:doctor", "Walk app, collector, spool, store and query; say which hop fails and what to do."),
     "tail": ("tail:tail", "Print events as they arrive, until interrupted."),
+    "top": (
+        "top:top",
+        "Print the routes, consumers, versions and so on with the most requests, errors or time spent.",
+    ),
+    "usage": ("usage:usage", "Print an application's totals, routes, consumers, errors and warnings."),
     "import": ("access_logs.command:import_", "Add history from elsewhere."),
     "applications": ("manage:applications", "List, create and delete the organization's applications."),
     "keys": ("manage:keys", "Show the first keys; list, create, rotate and delete the organization's keys."),

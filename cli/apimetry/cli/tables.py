@@ -1,0 +1,29 @@
+"""Tables for people, on a terminal or in a pipe. Foreign text cannot control the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from apimetry.cli.output import one_line
+
+Cell = str | int | float | None
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, texts: int = 1) -> Table:
+    """Return a table whose first `texts` columns are texts, and the others numbers; nothing is shown as "-"."""
+    made = Table(title=_text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        made.add_column(_text(column), justify="left" if place < texts else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*map(_text, row))
+    return made
+
+
+def _text(cell: Cell) -> Text:
+    if cell is None or cell == "":
+        return Text("-")
+    return Text(one_line(cell)) if isinstance(cell, str) else Text(f"{cell:,}")
