@@ -46,6 +46,10 @@ image: .venv/installed-dev dashboard ## build both images, state their sizes, ru
 torture: .venv/installed-dev $(ENGINE)/node_modules ## kill and deceive real services under load
 	$(BIN)/python -m tests.torture --seconds $(or $(SECONDS),600) --soak $(or $(SOAK),0) $(SEED:%=--seed %)
 
+# The tests of a cluster against a real one, whose replicas and statements ON CLUSTER the suite's own lacks.
+cluster-check: .venv/installed-dev ## check a cluster: APIMETRY_TEST_CLUSTER=name@http://user:password@host:8123,…
+	$(BIN)/pytest -v tests/store/test_cluster.py
+
 # The frameworks' own test suites, bare and with the middleware around every application; they come from the index.
 host-suites: .venv/installed-dev ## run the frameworks' own suites under the middleware
 	$(BIN)/python -m tests.host_suites

@@ -234,7 +234,7 @@ class Store:
 
     def _insert(self, token: str, body: bytes | memoryview, table: str) -> None:
         with self._intent_of(table), self._borrowed(inserting=True) as client:
-            insert_into(client, table, token, body, directory=self.address.path)
+            insert_into(client, table, token, body, directory=self.address.path, on_cluster=self.cluster is not None)
 
     def _intent_of(self, table: str) -> contextlib.AbstractContextManager[None]:
         if self._intents is None:

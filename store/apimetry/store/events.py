@@ -81,17 +81,31 @@ INSERT_SETTINGS: Final[Mapping[str, int]] = {
 _NEWER_SETTINGS: Final[Mapping[str, str]] = {"deduplicate_insert": "enable"}
 
 
-def insert_settings(client: Client, token: str) -> dict[str, object]:
+# On a cluster an insert is acknowledged when most replicas of each shard have its rows. A shard without enough live
+# replicas refuses the insert, and the segment waits in the spool. Tables without replicas ignore the settings.
+_CLUSTER_SETTINGS: Final[Mapping[str, str | int]] = {"insert_quorum": "auto", "insert_quorum_timeout": 30_000}
+
+
+def insert_settings(client: Client, token: str, *, on_cluster: bool = False) -> dict[str, object]:
     """Return all settings of one insert; every attempt with the same token gets the same settings."""
     newer = {name: value for name, value in _NEWER_SETTINGS.items() if name in client.server_settings}
-    return {**INSERT_SETTINGS, **newer, "insert_deduplication_token": token}
+    quorum = _CLUSTER_SETTINGS if on_cluster else {}
+    return {**INSERT_SETTINGS, **newer, **quorum, "insert_deduplication_token": token}
 
 
-def insert_into(client: Client, table: str, token: str, body: bytes | memoryview, *, directory: Path | None) -> None:
+def insert_into(  # noqa: PLR0913 - an insert, and where it goes, by keyword
+    client: Client,
+    table: str,
+    token: str,
+    body: bytes | memoryview,
+    *,
+    directory: Path | None,
+    on_cluster: bool = False,
+) -> None:
     """Insert Native blocks into a table, once per token; `directory` is an embedded store's, None for a server."""
     if not token:
         raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
-    settings = insert_settings(client, token)
+    settings = insert_settings(client, token, on_cluster=on_cluster)
     if directory is None:
         # clickhouse-connect sends a memoryview without a copy, with the statement in the URL. After a reset it does
         # not resend a memoryview; it would resend bytes.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from apimetry.store.cluster import everywhere
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.layout import Layout
 
@@ -70,7 +71,7 @@ def mutate(store: Store, changes: Mapping[str, str], parameters: Mapping[str, ob
 
 
 def _await_marked(store: Store, tables: list[str], mark: str, wait: Wait) -> None:
-    sql = _MARKED.format(mutations=_everywhere(store, "mutations"), tables=_everywhere(store, "tables"))
+    sql = _MARKED.format(mutations=everywhere("mutations", store.cluster), tables=everywhere("tables", store.cluster))
     wait_s, missing_s = _FIRST_WAIT_S, 0.0
     while True:
         ((unfinished, listed, expected),) = store.query(
@@ -88,12 +89,10 @@ def _await_marked(store: Store, tables: list[str], mark: str, wait: Wait) -> Non
 
 def unfinished_mutations(store: Store) -> list[Unfinished]:
     """Return the unfinished mutations by table; blocks."""
-    rows = store.query(_UNFINISHED.format(mutations=_everywhere(store, "mutations")), {"database": store.database})
+    rows = store.query(
+        _UNFINISHED.format(mutations=everywhere("mutations", store.cluster)), {"database": store.database}
+    )
     return [Unfinished(table, since, parts, _error_in(reason)) for table, since, reason, parts in rows]
-
-
-def _everywhere(store: Store, table: str) -> str:
-    return f"clusterAllReplicas('{store.cluster}', system.{table})" if store.cluster else f"system.{table}"
 
 
 def _error_in(reason: str) -> str | None:

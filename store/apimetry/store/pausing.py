@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from apimetry.store.cluster import everywhere
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.layout import Layout
 
@@ -26,11 +27,8 @@ def pause_inserts(store: Store, layout: Layout, *, patience_s: float = 120) -> N
     Raises StoreUnavailable when inserts still run after `patience_s`. Inserts then stay paused for the next attempt.
     """
     store.command(layout.alter_stored("events", f"MODIFY SETTING {_LIMIT} = 0"))
-    processes = "system.processes"
-    if layout.cluster is not None:
-        processes = f"clusterAllReplicas('{layout.cluster}', system.processes)"
     running = (
-        f"SELECT count() FROM {processes}"  # noqa: S608 - our own table's name
+        f"SELECT count() FROM {everywhere('processes', layout.cluster)}"  # noqa: S608 - our own table's name
         " WHERE current_database = {d:String} AND match(query, {insert:String})"
     )
     deadline = time.monotonic() + patience_s

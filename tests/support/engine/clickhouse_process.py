@@ -1,6 +1,6 @@
 """The process of a ClickHouse server for tests: the engine, and the proxy with the faults in front of it.
 
-    python -m tests.support.engine.clickhouse_process LIBRARY DIRECTORY [--port N] [--proxy-port N] [--password P]
+    python -m tests.support.engine.clickhouse_process LIBRARY DIRECTORY [--port N] [--proxy-port N] …
 
 It prints the ports of the engine, of the proxy and of its control once the engine answers, and ends with its parent.
 """
@@ -19,6 +19,7 @@ from tests.support.engine.fault_proxy import start_proxy
 from tests.support.services.ports import free_port
 
 # The engine's listeners live as long as its last statement.
+_LISTEN_TCP = "SYSTEM START LISTEN TCP;\n"
 _STATEMENTS = """SYSTEM START LISTEN HTTP;
 SELECT sleepEachRow(1) FROM numbers(864000)
 SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null;
@@ -27,13 +28,19 @@ _CONFIGURATION = """<clickhouse>
   <logger><level>none</level></logger>
   <listen_host>127.0.0.1</listen_host>
   <http_port>{port}</http_port>
+  <tcp_port>{tcp_port}</tcp_port>
   <users_config>{directory}/users.xml</users_config>
   <backups><allowed_path>{directory}/backups</allowed_path></backups>
   <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
+  {more}
 </clickhouse>
 """
 _USERS = """<clickhouse>
-  <profiles><default><fsync_metadata>0</fsync_metadata></default></profiles>
+  <profiles><default>
+    <fsync_metadata>0</fsync_metadata>
+    <distributed_product_mode>global</distributed_product_mode>
+    <distributed_foreground_insert>1</distributed_foreground_insert>
+  </default></profiles>
   <quotas><default/></quotas>
   <users><default>
     <password>{password}</password><profile>default</profile><quota>default</quota>
@@ -43,14 +50,17 @@ _USERS = """<clickhouse>
 """
 
 
-def run_engine(library: str, directory: Path, *, port: int, password: str) -> None:
+def run_engine(given: argparse.Namespace, port: int) -> None:
     """Run the engine in this thread until its statements end, which they do not in a test run."""
+    directory = given.directory
     directory.mkdir(parents=True, exist_ok=True)
     configuration, statements = directory / "config.xml", directory / "statements.sql"
-    configuration.write_text(_CONFIGURATION.format(port=port, directory=directory))
-    (directory / "users.xml").write_text(_USERS.format(password=password))
-    statements.write_text(_STATEMENTS)
-    run = ctypes.CDLL(library).chdb_query_cmdline
+    configuration.write_text(
+        _CONFIGURATION.format(port=port, tcp_port=given.tcp_port, directory=directory, more=given.configuration)
+    )
+    (directory / "users.xml").write_text(_USERS.format(password=given.password))
+    statements.write_text((_LISTEN_TCP if given.tcp_port else "") + _STATEMENTS)
+    run = ctypes.CDLL(given.library).chdb_query_cmdline
     run.restype = ctypes.c_void_p
     arguments = [
         *("clickhouse", f"--config-file={configuration}", f"--path={directory}/data"),
@@ -66,17 +76,20 @@ def main() -> None:
     options.add_argument("directory", type=Path)
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--proxy-port", type=int, default=0)
+    options.add_argument("--tcp-port", type=int, default=0, help="for the other nodes of a cluster")
+    options.add_argument("--peers", type=int, nargs="*", default=[], help="HTTP ports of all nodes of the cluster")
+    options.add_argument("--configuration", default="", help="more of ClickHouse's XML")
     options.add_argument("--password", default="")
     given = options.parse_args()
     port = given.port or free_port()
-    threading.Thread(target=_watch, args=(port, given.proxy_port, os.getppid()), daemon=True).start()
-    run_engine(given.library, given.directory, port=port, password=given.password)
+    threading.Thread(target=_watch, args=(port, given, os.getppid()), daemon=True).start()
+    run_engine(given, port)
 
 
-def _watch(port: int, proxy_port: int, parent: int) -> None:
+def _watch(port: int, given: argparse.Namespace, parent: int) -> None:
     while not _answers(port):
         time.sleep(0.02)
-    print(port, *start_proxy(port, proxy_port), flush=True)
+    print(port, *start_proxy(port, given.proxy_port, given.peers), flush=True)
     while os.getppid() == parent:  # a killed test run leaves no server behind
         time.sleep(1)
     os._exit(0)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,14 +34,31 @@ def require_library() -> None:
     pytest.skip(reason)
 
 
+@dataclass(frozen=True)
+class Node:
+    """What a server needs to be a node of a cluster: its ports, every node's HTTP port, and the cluster's XML."""
+
+    port: int
+    tcp_port: int
+    peers: tuple[int, ...]
+    configuration: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Return the options of the server's process."""
+        peers = map(str, self.peers)
+        return ("--tcp-port", str(self.tcp_port), "--configuration", self.configuration, "--peers", *peers)
+
+
 class ClickHouseServer:
     """A server that runs: `url(database)` for stores, and the ways to hurt it."""
 
-    def __init__(self, directory: Path, *, password: str = "") -> None:
+    def __init__(self, directory: Path, *, password: str = "", node: Node | None = None) -> None:
         self._directory = directory
         self._password = password
+        self._node = node
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._port = node.port if node else 0
         self._proxy_port = 0
         self._control_port = 0
 
@@ -57,6 +75,7 @@ class ClickHouseServer:
                     str(self._directory),
                 ),
                 *("--port", str(self._port), "--proxy-port", str(self._proxy_port), "--password", self._password),
+                *(self._node.arguments if self._node else ()),
             ],
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[3],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import socket
 import struct
 import sys
@@ -13,6 +14,8 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.support.engine.on_cluster import for_nodes
 
 FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow", "cut", "broken")
 
@@ -56,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     engine_port: int
+    peers: list[int]
     faults: _Faults
 
     def log_message(self, *args: object) -> None:
@@ -81,10 +85,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if kind == "delay":
             time.sleep(fault["seconds"])
+        if self.peers and b" ON CLUSTER '" in body:
+            # Several statements take the place of one, and an id is for one.
+            self.path = re.sub(r"query_id=[^&]*&?", "", self.path)
+            try:
+                body = self._run_on_nodes(body.decode())
+            except ConnectionError:  # a node is away
+                self._reset()
+                return
         engine = http.client.HTTPConnection("127.0.0.1", self.engine_port)
         try:
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}
-            engine.request(self.command, self.path, body, headers)
+            engine.request(self.command, self.path, body, self._own_headers())
             response = engine.getresponse()
             if kind in ("", "delay"):
                 self._pass_on(response)
@@ -94,6 +105,22 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         finally:
             engine.close()
+
+    def _own_headers(self) -> dict[str, str]:
+        return {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}
+
+    def _run_on_nodes(self, statement: str) -> bytes:
+        """Run the statement on every node, and return what is left to run: nothing, or what failed."""
+        for port, statements in zip(self.peers, for_nodes(statement, len(self.peers)), strict=True):
+            for piece in map(str.encode, statements):
+                node = http.client.HTTPConnection("127.0.0.1", port)
+                node.request(self.command, self.path, piece, self._own_headers())
+                response = node.getresponse()
+                response.read()
+                node.close()
+                if response.status != 200:
+                    return piece
+        return b"SELECT 1 WHERE 0"
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -204,10 +231,13 @@ class _Server(ThreadingHTTPServer):
             super().shutdown_request(request)
 
 
-def start_proxy(engine_port: int, port: int = 0) -> tuple[int, int]:
-    """Start the proxy in threads of this process, and return its port and its control's."""
+def start_proxy(engine_port: int, port: int, peers: list[int]) -> tuple[int, int]:
+    """Start the proxy in threads of this process, and return its port and its control's.
+
+    Statements ON CLUSTER go to the engines of all `peers`.
+    """
     faults = _Faults()
-    handler = type("Handler", (_Handler,), {"engine_port": engine_port, "faults": faults})
+    handler = type("Handler", (_Handler,), {"engine_port": engine_port, "peers": peers, "faults": faults})
     control = type("Control", (_Control,), {"faults": faults})
     servers = [_Server(("127.0.0.1", port), handler), _Server(("127.0.0.1", 0), control)]
     for server in servers:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.changes import mark_changed
+from apimetry.store.cluster import check_nodes, check_tables, everywhere
 from apimetry.store.errors import SchemaError, StoreRejected
 from apimetry.store.layout import DEDUPLICATION_WINDOW, Layout
 from apimetry.store.migrations import (
@@ -83,9 +84,11 @@ def pending(store: Store) -> list[Migration]:
 def migrate(store: Store) -> list[str]:
     """Bring the schema up to date and return the names of the applied migrations.
 
-    Raises SchemaError when the schema is newer than this code.
+    Raises SchemaError when the schema is newer than this code, or the cluster is not safe.
     """
     layout = _layout(store)
+    if store.cluster is not None:
+        check_nodes(store, store.cluster)
     for statement in _record_table(layout):
         store.command(statement)
     done = _applied(store)
@@ -105,6 +108,8 @@ def migrate(store: Store) -> list[str]:
 
 def check(store: Store) -> None:
     """Raise SchemaError, whose message says what to do, unless the schema fits this version and exactly once."""
+    if store.cluster is not None:
+        check_tables(store, store.cluster)
     done = _applied(store)
     _refuse_newer(done)
     missing = [migration.name for migration in migrations(_layout(store)) if migration.name not in done]
@@ -132,8 +137,14 @@ def _record_table(layout: Layout) -> list[str]:
 
 
 def _applied(store: Store) -> set[str]:
+    # What one replica has recorded, another may not have yet: all of them are read, those that can be reached.
+    table, settings = _RECORD, None
+    if store.cluster is not None:
+        table = f"clusterAllReplicas('{store.cluster}', '{store.database}', '{_RECORD}')"
+        settings = {"skip_unavailable_shards": 1}
+    sql = f"SELECT DISTINCT name FROM {table}"  # noqa: S608 - our own table's name
     try:
-        return {str(name) for (name,) in store.query("SELECT DISTINCT name FROM schema_migrations")}
+        return {str(name) for (name,) in store.query(sql, settings=settings)}
     except StoreRejected as error:
         if error.code == _UNKNOWN_TABLE:
             return set()
@@ -151,8 +162,8 @@ def _refuse_newer(done: set[str]) -> None:
 
 def _check_windows(store: Store) -> None:
     tables = store.query(
-        "SELECT name, engine, engine_full FROM system.tables WHERE database = {database:String}"
-        " AND engine LIKE '%MergeTree' ORDER BY name",
+        f"SELECT name, engine, engine_full FROM {everywhere('tables', store.cluster)}"  # noqa: S608 - the engine's
+        " WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name",
         {"database": store.database},
     )
     for name, engine, definition in tables:

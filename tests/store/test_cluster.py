@@ -1,0 +1,219 @@
+"""Two shards are one store: whatever node is asked, whatever is repeated, and whichever is gone."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import pytest
+
+from apimetry.store import migrations
+from apimetry.store.accounts.accounts import Accounts
+from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.changes import versions, versions_in
+from apimetry.store.client import Store
+from apimetry.store.erasure import carry_out
+from apimetry.store.errors import SchemaError, StoreUnavailable
+from apimetry.store.jobs import Job, JobKind
+from apimetry.store.mutations import unfinished_mutations
+from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
+from apimetry.store.storage import StorageLocation, disk_usage
+from tests.store.test_rollups import ROLLUPS, requests
+from tests.support.engine.cluster import Cluster
+from tests.support.oracles.event_rows import encode_rows, now_us
+from tests.support.oracles.query_events import insert_events, random_events
+
+TABLES = ("events", *ROLLUPS)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster.start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def migrated(cluster: Cluster) -> list[list[str]]:
+    """What each of four services applied that started at once, two through each node."""
+    applied: list[list[str]] = []
+
+    def start(url: str) -> None:
+        store = Store(url, cluster=cluster.name)
+        store.open()
+        try:
+            names = migrations.migrate(store)
+            migrations.check(store)
+            applied.append(names)
+        finally:
+            store.close()
+
+    services = [threading.Thread(target=start, args=(url,)) for url in cluster.urls * 2]
+    for service in services:
+        service.start()
+    for service in services:
+        service.join()
+    return applied
+
+
+@pytest.fixture
+def stores(cluster: Cluster, migrated: list[list[str]]) -> Iterator[list[Store]]:
+    """One store through each node; the tables are empty."""
+    stores = [Store(url, cluster=cluster.name, receive_timeout_s=10) for url in cluster.urls]
+    for store in stores:
+        store.open()
+    for table in (*TABLES, "changes"):
+        stores[0].command(f"TRUNCATE TABLE {table}_local ON CLUSTER '{cluster.name}'")
+    yield stores
+    for store in stores:
+        store.close()
+
+
+def on_shards(store: Store, table: str, count: str) -> list[int]:
+    """Return a figure of the rows that each shard holds, without shards that hold none."""
+    rows = store.query(f"SELECT {count} FROM {table} GROUP BY _shard_num ORDER BY _shard_num")
+    return [figure for (figure,) in rows]
+
+
+def no_wait(_: float) -> None:
+    """Ask again at once."""
+
+
+def job_of(kind: JobKind, **details: object) -> Job:
+    return Job("job", "org", "shop", kind, datetime.now(timezone.utc), **details)  # type: ignore[arg-type]
+
+
+def test_services_that_start_at_once_agree_and_each_is_ready(migrated: list[list[str]], stores: list[Store]):
+    assert len(migrated) >= 4
+    for store in stores:
+        assert migrations.pending(store) == []
+        migrations.check(store)
+
+
+def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_shard(stores: list[Store]):
+    now_s = now_us() // 1_000_000
+    events = random_events(5, 1_000, now_s - 8 * 86_400, now_s)
+    for attempt in range(4):
+        insert_events(stores[attempt % 2], events, token="segment")
+    insert_events(stores[1], events, token="another segment")
+    weight = 2 * sum(event.sample_weight for event in events)
+    for store in stores:
+        assert requests(store) == dict.fromkeys(TABLES, weight)
+    shards = on_shards(stores[0], "events", "sum(sample_weight)")
+    assert len(shards) == 2
+    # A rollup's rows are on the shard of their events.
+    assert on_shards(stores[1], "hourly_consumers", "sum(requests)") == shards
+    assert on_shards(stores[1], "hourly_totals", "sumIf(requests, dimension = 'all')") == shards
+
+
+def test_an_insert_whose_answer_was_lost_is_repeated_through_another_node(cluster: Cluster, stores: list[Store]):
+    rows = encode_rows(500, consumer_id="a")
+    cluster.nodes[0].fault("reset_after_commit", statement="INSERT INTO events")
+    with pytest.raises(StoreUnavailable):
+        stores[0].insert_rows("lost", rows)
+    stores[1].insert_rows("lost", rows)
+    assert requests(stores[0]) == dict.fromkeys(TABLES, 500)
+
+
+def test_a_shard_that_was_gone_during_an_insert_gets_its_rows_once_from_the_retry(
+    cluster: Cluster, stores: list[Store]
+):
+    rows = encode_rows(500)
+    cluster.nodes[1].kill()
+    try:
+        with pytest.raises(StoreUnavailable):
+            stores[0].insert_rows("segment", rows)
+        # An answer never leaves a shard out in silence.
+        with pytest.raises(StoreUnavailable):
+            stores[0].query("SELECT count() FROM events")
+        migrations.pending(stores[0])
+    finally:
+        cluster.nodes[1].restart()
+    for _ in range(2):
+        stores[0].insert_rows("segment", rows)
+    assert requests(stores[0]) == dict.fromkeys(TABLES, 500)
+
+
+def test_accounts_are_the_same_through_every_node(stores: list[Store]):
+    credentials = bootstrap(Accounts(stores[0]), application="shop")
+    assert credentials is not None
+    one, other = (Accounts(store) for store in stores)
+    assert one.keys_with_hashes() == other.keys_with_hashes()
+    assert [application.name for application in other.applications()] == ["shop"]
+
+
+@pytest.mark.parametrize("kind", [JobKind.delete_consumer, JobKind.change_retention])
+def test_a_job_reaches_every_shard_and_rollups_agree(stores: list[Store], kind: JobKind):
+    for consumer in ("a", "b"):
+        stores[0].insert_rows(consumer, encode_rows(300, consumer_id=consumer))
+    carry_out(stores[1], job_of(kind, consumer_id="a", retention_days=30), no_wait)
+    left = 600 if kind is JobKind.change_retention else 300
+    assert requests(stores[0]) == dict.fromkeys(TABLES, left)
+    kept = stores[0].query("SELECT DISTINCT consumer_id, retention_days FROM events ORDER BY consumer_id")
+    expected = [("a", 30), ("b", 30)] if kind is JobKind.change_retention else [("b", 90)]
+    assert kept == expected
+    assert unfinished_mutations(stores[0]) == []
+
+
+def test_inserts_are_paused_and_resumed_on_every_shard(stores: list[Store]):
+    layout = migrations._layout(stores[0])
+    pause_inserts(stores[0], layout)
+    assert inserts_paused(stores[1], layout)
+    with pytest.raises(StoreUnavailable):
+        stores[1].insert_rows("paused", encode_rows(100))
+    resume_inserts(stores[1], layout)
+    stores[0].insert_rows("paused", encode_rows(100))
+    assert requests(stores[0]) == dict.fromkeys(TABLES, 100)
+
+
+def test_sizes_and_changes_are_those_of_all_nodes(cluster: Cluster, stores: list[Store]):
+    stores[0].insert_rows("segment", encode_rows(400))
+    location = StorageLocation(cluster.database, cluster.name)
+    sizes = [disk_usage("org", location, ask=store.ask) for store in stores]
+    assert sizes[0].rows == sizes[1].rows == 400
+    assert sizes[0].size_bytes > stores[0].query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active")[0][0]
+    now_s = now_us() // 1_000_000
+    seen = [versions_in(store.ask(versions("shop", [(0, now_s + 60)]))) for store in stores]
+    assert seen[0] == seen[1]
+
+
+def test_a_layout_that_doubles_or_splits_is_refused_by_its_name(cluster: Cluster, stores: list[Store]):
+    def refused(name: str) -> str:
+        store = Store(cluster.nodes[0].url(cluster.database), cluster=name)
+        store.open()
+        try:
+            with pytest.raises(SchemaError) as caught:
+                migrations.check(store)
+        finally:
+            store.close()
+        return str(caught.value)
+
+    assert "knows no cluster 'shard'" in refused("shard")
+    assert re.search(r"changes_local is a \w+MergeTree, and shard 1 of cluster doubled has", refused("doubled"))
+    assert "internal_replication" in refused("copied")
+    stores[0].command(
+        f"CREATE TABLE {cluster.database}.own ON CLUSTER '{cluster.name}' (a UInt8) ENGINE = MergeTree ORDER BY a"
+    )
+    try:
+        assert "accounts of its own" in refused(cluster.name)
+    finally:
+        stores[0].command(f"DROP TABLE {cluster.database}.own ON CLUSTER '{cluster.name}'")
+
+
+def test_the_same_token_behind_two_plain_replicas_is_stored_twice(cluster: Cluster, stores: list[Store]):
+    """What the refusal of plain tables is for."""
+    stores[0].command(
+        f"CREATE TABLE {cluster.database}.doubled ON CLUSTER '{cluster.name}' AS {cluster.database}.events_local"
+        f" ENGINE = Distributed('doubled', '{cluster.database}', 'events_local', rand())"
+    )
+    try:
+        for store in stores:
+            store.command(
+                f"INSERT INTO {cluster.database}.doubled (url) SETTINGS insert_deduplication_token = 't' VALUES ('/')"
+            )
+        assert sum(on_shards(stores[0], "events", "count()")) == 2
+    finally:
+        stores[0].command(f"DROP TABLE {cluster.database}.doubled ON CLUSTER '{cluster.name}'")
