@@ -7,6 +7,7 @@ import { csvOf } from "../src/csv.ts";
 import { addFilters, parseFilter, parseSlowness, slownessText, withFilter } from "../src/filters.ts";
 import { attentionRows } from "../src/pages/attention.ts";
 import { requestsOf, sliceText } from "../src/pages/causes.ts";
+import { traceAddress } from "../src/traces.ts";
 import { clockTime, offsetS, startOfDay } from "../src/zones.ts";
 
 test("groups are aligned on one axis", () => {
@@ -154,4 +155,12 @@ test("a cause leads to its requests, those that failed where errors changed", ()
   const status = { slice: { status_code: "502" }, ...figures };
   assert.deepEqual(requestsOf([], status, "errorRate"), [{ field: "status_code", value: "502", kind: "is" }]);
   assert.deepEqual(requestsOf([], route, "requests").length, 2);
+});
+
+test("a trace has an address where there is a template, and the id is one", () => {
+  const id = "0af7651916cd43dd8448eb211c80319c";
+  const template = "https://traces.example.com/{trace_id}?tab=all&of={trace_id}";
+  assert.equal(traceAddress(template, id), `https://traces.example.com/${id}?tab=all&of=${id}`);
+  assert.equal(traceAddress(null, id), null);
+  assert.equal(traceAddress(template, "../admin"), null);
 });

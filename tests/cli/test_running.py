@@ -53,6 +53,23 @@ def test_pages_show_the_public_address_of_the_collector_or_its_own_on_the_loopba
     assert query_settings(Settings(**settings), address).collector_url == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        ("https://traces.example.com/trace/{trace_id}?tab=all", True),
+        ("https://traces.example.com/trace/", False),
+        ("javascript:alert('{trace_id}')", False),
+        ("https://me:secret@traces.example.com/{trace_id}", False),
+    ],
+)
+def test_address_of_traces_is_a_web_address_with_a_place_for_the_id(text, is_taken):
+    if is_taken:
+        assert query_settings(load({}, {"APIMETRY_TRACE_URL": text}), None).trace_url == text
+    else:
+        with pytest.raises(SettingsError, match="TRACE_URL"):
+            load({}, {"APIMETRY_TRACE_URL": text})
+
+
 def test_what_a_statement_may_spend_is_the_operators_to_set_up_to_what_the_store_allows():
     settings = Settings(max_query_time_s=5.0, max_query_memory_bytes=2**30)
     limits = query_settings(settings, None)

@@ -136,6 +136,7 @@ def query_settings(settings: Settings, collector_address: str | None = None) -> 
         allowed_origins=origins_in(settings.allowed_origins),
         public_url=settings.public_url.rstrip("/") or None,
         collector_url=settings.public_collector_url.rstrip("/") or own_address,
+        trace_url=settings.trace_url or None,
         max_query_time_s=settings.max_query_time_s,
         max_query_memory_bytes=settings.max_query_memory_bytes,
         allow_private_webhooks=settings.allow_private_webhooks,

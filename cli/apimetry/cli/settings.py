@@ -29,6 +29,7 @@ CONFIG_FILE = "apimetry.toml"
 FILE_SUFFIX = "_FILE"
 MAX_SECRET_BYTES = 65_536
 SECRET = {"secret": True}
+TRACE_ADDRESS = r"^$|^https?://[^\s@]+\{trace_id\}\S*$"
 PUBLIC_ADDRESS = r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 
@@ -116,6 +117,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="address of the collector for applications: https://collect.example.com; pages show it",
             pattern=PUBLIC_ADDRESS,
+        ),
+    ] = ""
+    trace_url: Annotated[
+        str,
+        Meta(
+            description="address of a trace in another tool: https://traces.example.com/trace/{trace_id}; pages link"
+            " to it",
+            pattern=TRACE_ADDRESS,
         ),
     ] = ""
     # The most are those of the store (`apimetry.store.limits.QUERY_LIMITS`).

@@ -2148,6 +2148,8 @@ export interface components {
             fixed: components["schemas"]["Binding"] | null;
             /** @description Where applications send events; null: not known here. */
             collectorUrl: string | null;
+            /** @description Address of a trace in another tool, with `{trace_id}`; null: none, or a link asks. */
+            traceUrl: string | null;
             version: string;
             /** @description The service's clock, in seconds since the epoch. */
             now: number;
@@ -3317,6 +3319,7 @@ export interface operations {
                      *       ],
                      *       "fixed": null,
                      *       "collectorUrl": "http://127.0.0.1:7998",
+                     *       "traceUrl": "https://traces.example.com/trace/{trace_id}",
                      *       "version": "0.1.0",
                      *       "now": 1795691691
                      *     }

@@ -16,7 +16,8 @@ import { Panel, save } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { isShared } from "../shared.ts";
-import { frame, showWith, view, zone } from "../state.ts";
+import { frame, me, showWith, view, zone } from "../state.ts";
+import { traceAddress } from "../traces.ts";
 import { formatTime } from "../zones.ts";
 import { EVENT_COLUMNS } from "./event_columns.tsx";
 import { isEmpty, linesOf, tableOf } from "./Overview.tsx";
@@ -305,10 +306,20 @@ function DataMap({ data }: { data: Record<string, string> }) {
     <ul>
       {entries.map(([name, value]) => (
         <li key={name}>
-          {visibleText(name)}: {visibleText(value, 1000)}
+          {visibleText(name)}: <DataValue name={name} value={value} />
         </li>
       ))}
     </ul>
+  );
+}
+
+function DataValue({ name, value }: { name: string; value: string }) {
+  const address = name === "trace_id" ? traceAddress(me.value?.traceUrl, value) : null;
+  if (address === null) return <>{visibleText(value, 1000)}</>;
+  return (
+    <a href={address} target="_blank" rel="noreferrer">
+      {value}
+    </a>
   );
 }
 

@@ -79,6 +79,9 @@ class QuerySettings:
     collector_url: str | None = None
     """Address of the collector for host applications; pages show it. None: not known."""
 
+    trace_url: str | None = None
+    """Address of a trace in another tool, with `{trace_id}`; pages link to it. None: no links."""
+
     max_points: int = 100_000
     """Points in one timeseries response, over all its groups: about 2 MB of JSON."""
 

@@ -87,6 +87,7 @@ async def test_a_read_key_learns_its_application_and_that_nothing_is_stored(both
         ],
         "fixed": None,
         "collectorUrl": None,
+        "traceUrl": None,
         "version": (await service.answer("/health"))["version"],
         "now": NOW,
     }
@@ -173,10 +174,12 @@ async def test_the_first_event_shows_a_second_later_and_further_ones_after_ten(m
     assert (await application_of(me_service))["lastEventAt"] == iso((NOW - 8) * 1_000_000)
 
 
-async def test_the_collectors_address_is_that_of_the_settings(embedded_store):
-    settings = QuerySettings(evaluate_alerts=False, collector_url="https://collect.example.com")
+async def test_the_addresses_of_the_collector_and_of_traces_are_those_of_the_settings(embedded_store):
+    collector_url, trace_url = "https://collect.example.com", "https://traces.example.com/{trace_id}"
+    settings = QuerySettings(evaluate_alerts=False, collector_url=collector_url, trace_url=trace_url)
     async with running_query_service(embedded_store, settings) as service:
-        assert (await service.answer("/v1/me"))["collectorUrl"] == "https://collect.example.com"
+        answer = await service.answer("/v1/me")
+        assert (answer["collectorUrl"], answer["traceUrl"]) == (collector_url, trace_url)
 
 
 async def test_parameters_and_write_keys_are_refused(me_service):

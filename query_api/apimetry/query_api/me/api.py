@@ -30,6 +30,7 @@ class MeHandlers:
         self._answering = answering
         self._directory = directory
         self._collector_url = settings.collector_url
+        self._trace_url = settings.trace_url
         self._kept = KeptFigures()
 
     def routes(self) -> list[web.RouteDef]:
@@ -79,6 +80,7 @@ class MeHandlers:
             ],
             "fixed": _binding(access.principal),
             "collectorUrl": self._collector_url,
+            "traceUrl": self._trace_url if access.principal.fixed is None else None,
             "version": version("apimetry"),
             "now": now,
         }

@@ -71,5 +71,9 @@ class Me(TypedDict):
     applications: list[KnownApplication]
     fixed: Annotated[Binding | None, Meta(description="What a link binds; null: a key or a session.")]
     collectorUrl: Annotated[str | None, Meta(description="Where applications send events; null: not known here.")]
+    traceUrl: Annotated[
+        str | None,
+        Meta(description="Address of a trace in another tool, with `{trace_id}`; null: none, or a link asks."),
+    ]
     version: str
     now: Annotated[int, Meta(description="The service's clock, in seconds since the epoch.")]

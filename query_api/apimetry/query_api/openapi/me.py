@@ -29,6 +29,7 @@ _EXAMPLE: Json = {
     ],
     "fixed": None,
     "collectorUrl": "http://127.0.0.1:7998",
+    "traceUrl": "https://traces.example.com/trace/{trace_id}",
     "version": "0.1.0",
     "now": 1795691691,
 }
