@@ -76,6 +76,11 @@ function followCredential(): void {
     ask<Me>("v1/me", giveUp.signal).then(
       (answer) => {
         clockAheadS.value = answer.now - Date.now() / 1000;
+        // A key or a session in a link would sign its viewer in as somebody else.
+        if (credential.value?.isLink && answer.fixed === null) {
+          sessionEnded();
+          return;
+        }
         if (answer.fixed !== null) openShared(answer.fixed.range, answer.fixed.pages);
         me.value = answer;
       },

@@ -46,6 +46,12 @@ export function forget(): void {
   credential.value = null;
 }
 
+/** Forget the link of this tab or frame; whoever signed in to the browser stays signed in. */
+export function forgetLink(): void {
+  if (tabStorage.getItem(STORED)?.includes('"isLink":true')) tabStorage.removeItem(STORED);
+  credential.value = null;
+}
+
 /** Hold an admin key in memory for Settings. */
 export function unlockSettings(key: string): void {
   clearTimeout(forgetting);

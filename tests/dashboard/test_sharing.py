@@ -92,6 +92,16 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
     looking.problems = [text for text in looking.problems if "Failed to load resource" not in text]
 
 
+def sign_in_everywhere(context, service):
+    """Sign in to the browser, in a way that every frame would see."""
+    kept = json.dumps({"secret": ADMIN_KEY, "kind": "admin"})
+    context.add_init_script(f"localStorage.setItem('apimetry.session', {json.dumps(kept)})")
+    page = context.new_page()
+    page.goto(service.query_url)
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.close()
+
+
 def test_a_frame_of_a_named_site_shows_the_link_and_of_another_site_nothing(service, chromium):
     page = {"text": ""}
     with site(page) as named, site(page) as other:
@@ -118,6 +128,15 @@ def test_a_frame_of_a_named_site_shows_the_link_and_of_another_site_nothing(serv
             revoke(service, made)
             shown.goto(named)
             expect(shown.frame_locator("iframe").locator("body")).not_to_contain_text("Shared view")
+            sign_in_everywhere(context, service)
+            made = share(service, embedOrigins=[named])
+            for fragment in ("", f"#{ADMIN_KEY}"):
+                path = made["embedPath"].partition("#")[0]
+                page["text"] = (
+                    f'<iframe src="{service.query_url}{path}{fragment}" width="1200" height="800"></iframe>'
+                )
+                shown.goto(named)
+                expect(shown.frame_locator("iframe").get_by_role("status")).to_contain_text("This link")
         finally:
             context.close()
 

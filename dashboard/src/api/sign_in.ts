@@ -1,7 +1,7 @@
 /** Sign in and out; a key in the address is removed unread. */
 
 import { signal } from "@preact/signals";
-import { credential, forget, lookByLink, signIn } from "../session.ts";
+import { credential, forget, forgetLink, lookByLink, signIn } from "../session.ts";
 import { isEmbedded, pathHere } from "../state.ts";
 import type { Me, NewSession } from "./answers.ts";
 import { ApiError, change, forgetAnswers, headersFor, ROOT } from "./client.ts";
@@ -41,8 +41,10 @@ export function signOut(): void {
 /** Show the login again, as the credential is not valid any more. */
 export function sessionEnded(): void {
   if (credential.value === null) return;
-  signInReason.value = credential.value.isLink ? "This link has ended." : "This session has ended. Sign in again.";
-  forget();
+  const { isLink } = credential.value;
+  signInReason.value = isLink ? "This link has ended." : "This session has ended. Sign in again.";
+  if (isLink) forgetLink();
+  else forget();
   forgetAnswers();
 }
 
@@ -52,8 +54,9 @@ export function takeLink(): void {
   if (!isLink) return;
   const token = location.hash.slice(1);
   if (isEmbedded) {
-    // The frame keeps its address: after a reload it needs the token again.
-    if (token !== "") credential.value = { secret: token, kind: "read", isLink: true };
+    // The frame keeps its address: after a reload it needs the token again. The session of whoever is signed in to
+    // this browser is never shown in a page of another site.
+    credential.value = token === "" ? null : { secret: token, kind: "read", isLink: true };
     return;
   }
   // The icon's address is relative to that of the page, which changes now.
