@@ -29,6 +29,7 @@ NAMES = [
     "0011_changes",
     "0012_reports",
     "0013_user_agent_family",
+    "0015_alert_filters",
     "0016_tokens",
 ]
 

@@ -1390,6 +1390,11 @@ export interface components {
             direction: "above" | "below" | null;
             include: string[];
             exclude: string[];
+            has: string[];
+            /** @description Microseconds; null means no bound. */
+            minResponseUs: number | null;
+            /** @description Microseconds; null means no bound. */
+            maxResponseUs: number | null;
             windowS: number;
             /** @description For rates and latencies alone. */
             minimumRequests: number;
@@ -2942,6 +2947,18 @@ export interface components {
             include: string[];
             /** @default [] */
             exclude: string[];
+            /** @default [] */
+            has: string[];
+            /**
+             * @description Microseconds; null means no bound.
+             * @default null
+             */
+            minResponseUs: number | null;
+            /**
+             * @description Microseconds; null means no bound.
+             * @default null
+             */
+            maxResponseUs: number | null;
             /** @default 300 */
             windowS: number;
             /**
@@ -2995,6 +3012,18 @@ export interface components {
             include: string[];
             /** @default [] */
             exclude: string[];
+            /** @default [] */
+            has: string[];
+            /**
+             * @description Microseconds; null means no bound.
+             * @default null
+             */
+            minResponseUs: number | null;
+            /**
+             * @description Microseconds; null means no bound.
+             * @default null
+             */
+            maxResponseUs: number | null;
             /** @default 300 */
             windowS: number;
             /**
@@ -3043,6 +3072,11 @@ export interface components {
             percentile?: number | null;
             include?: string[];
             exclude?: string[];
+            has?: string[];
+            /** @description Microseconds; null means no bound. */
+            minResponseUs?: number | null;
+            /** @description Microseconds; null means no bound. */
+            maxResponseUs?: number | null;
             windowS?: number;
             /** @description For rates and latencies alone. */
             minimumRequests?: number;

@@ -28,7 +28,8 @@ async def made(service, key="admin", **changes):
 
 
 async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
-    answer = await made(service, webhookUrl="https://hooks.example.com/x", include=["route:/a"])
+    filters = {"include": ["route:/a"], "has": ["url:CART"], "minResponseUs": 0, "maxResponseUs": 2**63 - 1}
+    answer = await made(service, webhookUrl="https://hooks.example.com/x", **filters)
     rule, secret = answer["alert"], answer["secret"]
     assert secret.startswith("whsec_")
     assert rule == {
@@ -39,7 +40,7 @@ async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
         "percentile": None,
         "threshold": 5.0,
         "direction": "above",
-        "include": ["route:/a"],
+        **filters,
         "exclude": [],
         "windowS": 300,
         "minimumRequests": 0,
@@ -56,7 +57,7 @@ async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
     assert rule["id"] in listed
     assert secret not in listed
     change = {"paused": True, "metric": "latency_percentile", "percentile": 99, "threshold": 250.5, "include": []}
-    change["minimumRequests"] = 7
+    change |= {"minimumRequests": 7, "has": ["url:/b"], "minResponseUs": None, "maxResponseUs": 5}
     response = await service.request("PATCH", path, json=change)
     changed = {**rule, **change}
     assert await response.json() == {"alert": changed}
@@ -106,6 +107,9 @@ BAD_RULES = [
     ({"name": ""}, 400, "name"),
     ({"metric": "sadness"}, 400, 'metric is "sadness"; allowed: error_rate, latency_mean'),
     ({"threshold": None}, 400, "threshold"),
+    ({"has": ["method:G"]}, 400, "has is 'method:G'; allowed: field:text"),
+    ({"minResponseUs": -1}, 400, "minResponseUs"),
+    ({"minResponseUs": 2, "maxResponseUs": 1}, 400, "minResponseUs must not be above maxResponseUs"),
     ({"threshold": -1}, 400, "threshold is -1; allowed: a number >= 0"),
     ({"threshold": "5"}, 400, 'threshold is "5"; allowed: a number'),
     ({"threshold": 100.5}, 400, "of error_rate is percent, 100 at most, not 100.5"),

@@ -72,6 +72,17 @@ def test_a_filtered_value_is_that_of_the_filtered_events(embedded_store, metric)
     assert measured(embedded_store, alert_rule, LIMITS) == pytest.approx(expected(passing, alert_rule, LIMITS))
 
 
+def test_texts_and_bounds_are_filters_too(embedded_store):
+    events = [e for e in random_events(7, 600, END - DAY, END) if e.application == "shop"]
+    insert_events(embedded_store, events)
+    filters = {"has": ("route:ITEMS",), "min_response_us": 20, "max_response_us": 1_000_000}
+    passing = [e for e in events if "items" in e.route and e.response_us and 20 <= e.response_us <= 1_000_000]
+    assert passing
+    for metric in Metric:
+        alert_rule = rule(metric, DAY, **filters)
+        assert measured(embedded_store, alert_rule, LIMITS) == pytest.approx(expected(passing, alert_rule, LIMITS))
+
+
 @pytest.mark.parametrize("metric", ROLLUP_METRICS)
 def test_a_long_window_reads_the_events_of_its_edges_alone(metric):
     sql = measurement(rule(metric, DAY), END).sql

@@ -15,12 +15,12 @@ from apimetry.query_api.alerting.rule_bodies import (
     changes_of,
 )
 from apimetry.query_api.alerting.rule_checks import RuleChecks
+from apimetry.query_api.alerting.rule_filters import filters_of_rule
 from apimetry.query_api.alerting.rule_response import AlertRule as ShownRule
 from apimetry.query_api.alerting.rule_response import NewAlertRule, OneAlertRule, event_json, rule_json
 from apimetry.query_api.http.json_body import read_body
 from apimetry.query_api.http.listing import page_of
 from apimetry.query_api.http.store_refusals import owned, refusals_answered, run_answered
-from apimetry.query_api.planning.filters import parse_filters
 from apimetry.serving.credentials import Access, authorize
 from apimetry.serving.service import json_response
 from apimetry.store.accounts.accounts import KeyKind
@@ -82,7 +82,6 @@ class AlertHandlers:
 
         old = await self._run(lambda: self._rule(request, access))
         changes = changes_of(body, old)
-        parse_filters(changes.get("include", ()), changes.get("exclude", ()))
         await self._check_change(old, changes)
         changed = await self._run(lambda: self._one(self._alerts.update(old.id, changes)))
         return json_response(OneAlertRule(alert=changed))
@@ -91,6 +90,7 @@ class AlertHandlers:
         """Raise BadRequest where the changed rule could never fire, or never tell; what stays was checked before."""
         with refusals_answered():
             rule = checked_rule(replace(old, **changes))
+        filters_of_rule(rule)
         application = self._directory.application(old.application_id)
         if "metric" in changes and application is not None:
             check_limits(rule, application)

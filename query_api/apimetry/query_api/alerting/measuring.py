@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from string import Template
 
+from apimetry.query_api.alerting.rule_filters import filters_of_rule
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
-from apimetry.query_api.planning.filters import Filter, columns_of, parse_filters
+from apimetry.query_api.planning.filters import AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -46,14 +47,14 @@ _PERIODS_S = {"per_minute": 60, "per_hour": 3600, "per_day": 86400}
 
 
 def window_needs(
-    rule: AlertRule, filters: Sequence[Filter], start_s: int, end_s: int, granularity: Granularity | None = None
+    rule: AlertRule, filters: Sequence[AnyFilter], start_s: int, end_s: int, granularity: Granularity | None = None
 ) -> Needs:
     """Return what the rule's figures over `[start_s, end_s)` need of a table."""
     columns = _COLUMNS.get(rule.metric, frozenset({"requests"}))
     return Needs(columns_of(filters), columns, start_s, end_s, granularity, subtracts=True, now=end_s)
 
 
-def window_conditions(rule: AlertRule, filters: Sequence[Filter]) -> Conditions:
+def window_conditions(rule: AlertRule, filters: Sequence[AnyFilter]) -> Conditions:
     """Return which requests the rule is about."""
     timed = ("response_us IS NOT NULL",) if rule.metric in _OF_TIMED else ()
     return Conditions(filter_conditions(filters), timed)
@@ -66,7 +67,7 @@ def window_columns(metric: Metric, chosen: Plan) -> tuple[list[Column], str]:
 
 def measurement(rule: AlertRule, end_s: int) -> Statement:
     """Return what answers one row, (requests, measure), of `rule` over its window before `end_s`, epoch seconds."""
-    filters = parse_filters(rule.include, rule.exclude)
+    filters = filters_of_rule(rule)
     start_s = end_s - rule.window_s
     chosen = Plan(start_s, end_s)
     if rule.metric is not Metric.latency_percentile:

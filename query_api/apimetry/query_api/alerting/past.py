@@ -18,8 +18,8 @@ from math import ceil, gcd
 from string import Template
 
 from apimetry.query_api.alerting.measuring import value_of, window_columns, window_conditions, window_needs
+from apimetry.query_api.alerting.rule_filters import filters_of_rule
 from apimetry.query_api.planning.filter_sql import filter_parameters
-from apimetry.query_api.planning.filters import parse_filters
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.planning.rows_sql import Column, partial_rows, range_parameters, seconds
@@ -130,7 +130,7 @@ def _slots_of(rule: AlertRule, moments: Moments) -> _Slots:
 
 
 def _statement(rule: AlertRule, moments: Moments, slots: _Slots) -> Statement:
-    filters = parse_filters(rule.include, rule.exclude)
+    filters = filters_of_rule(rule)
     start, end = moments.first - rule.window_s, moments.last
     chosen = Plan(start, end)
     if rule.metric is not Metric.latency_percentile:

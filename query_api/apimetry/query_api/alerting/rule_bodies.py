@@ -12,11 +12,13 @@ from msgspec import UNSET, Meta, UnsetType
 from apimetry.query_api.alerting.rule_response import (
     Address,
     ChannelName,
+    ContainedTexts,
     Direction,
     Filters,
     MinimumRequests,
     Name,
     Percentile,
+    ResponseTime,
     RoutingKey,
     Threshold,
 )
@@ -47,6 +49,9 @@ class AlertInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     percentile: Percentile = None
     include: Filters = ()
     exclude: Filters = ()
+    has: ContainedTexts = ()
+    min_response_us: ResponseTime = None
+    max_response_us: ResponseTime = None
     window_s: Seconds = DEFAULT_WINDOW_S
     minimum_requests: MinimumRequests = 0
     cooldown_s: Seconds = DEFAULT_COOLDOWN_S
@@ -72,6 +77,9 @@ class AlertChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     percentile: Percentile | UnsetType = UNSET
     include: Filters | UnsetType = UNSET
     exclude: Filters | UnsetType = UNSET
+    has: ContainedTexts | UnsetType = UNSET
+    min_response_us: ResponseTime | UnsetType = UNSET
+    max_response_us: ResponseTime | UnsetType = UNSET
     window_s: Seconds | UnsetType = UNSET
     minimum_requests: MinimumRequests | UnsetType = UNSET
     cooldown_s: Seconds | UnsetType = UNSET

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 
 from apimetry.query_api.alerting.reachability import Reachability, check_limits
 from apimetry.query_api.alerting.rule_bodies import AlertInput, new_rule
+from apimetry.query_api.alerting.rule_filters import filters_of_rule
 from apimetry.query_api.http.store_refusals import owned, refusals_answered
-from apimetry.query_api.planning.filters import parse_filters
 from apimetry.serving.credentials import Access
 from apimetry.store.accounts.accounts import Application, KeyKind
 from apimetry.store.accounts.directory import Directory
@@ -32,11 +32,11 @@ class RuleChecks:
             BadRequest: the rule could never fire, or never tell.
             NotFound: the key may not see the application.
         """
-        parse_filters(body.include, body.exclude)
         is_hidden = access.principal.application_id not in (None, body.application)
         visible = None if is_hidden else self.directory.application(body.application)
         application = owned(visible, access, "application", body.application)
         rule = new_rule(body, access.organization.id, datetime.fromtimestamp(self._clock(), timezone.utc))
+        filters_of_rule(rule)
         with refusals_answered():
             checked_rule(rule)
         check_limits(rule, application)

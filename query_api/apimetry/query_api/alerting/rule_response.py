@@ -12,6 +12,7 @@ from msgspec import Meta
 from apimetry.query_api.alerting.response import DELIVERIES
 from apimetry.query_api.http.json_values import iso_datetime, iso_or_none
 from apimetry.query_api.http.listing import Pagination
+from apimetry.query_api.planning.filters import MAX_RESPONSE_US
 from apimetry.serving.answer_types import Time, one_of
 from apimetry.store.accounts.records import MAX_NAME_CHARACTERS
 from apimetry.store.alerts import records
@@ -38,6 +39,14 @@ _Filter = Annotated[
     Meta(max_length=MAX_FILTER_CHARACTERS, description="field:value, as in a timeseries."),
 ]
 Filters = Annotated[tuple[_Filter, ...], Meta(max_length=MAX_FILTERS)]
+_ContainedText = Annotated[
+    str,
+    Meta(max_length=MAX_FILTER_CHARACTERS, description="field:text, as in a timeseries."),
+]
+ContainedTexts = Annotated[tuple[_ContainedText, ...], Meta(max_length=MAX_FILTERS)]
+ResponseTime = Annotated[
+    Annotated[int, Meta(ge=0, le=MAX_RESPONSE_US)] | None, Meta(description="Microseconds; null means no bound.")
+]
 # As the store checks them, with a message of its own. A request's body may have other numbers.
 Window = Annotated[int, Meta(ge=60, le=MAX_WINDOW_S, multiple_of=60)]
 Cooldown = Annotated[int, Meta(ge=0, le=MAX_COOLDOWN_S)]
@@ -79,6 +88,9 @@ class _VisibleRule(TypedDict):
     direction: Direction
     include: Filters
     exclude: Filters
+    has: ContainedTexts
+    minResponseUs: ResponseTime
+    maxResponseUs: ResponseTime
     windowS: Window
     minimumRequests: MinimumRequests
     cooldownS: Cooldown
@@ -147,6 +159,9 @@ def rule_json(rule: records.AlertRule, state: records.AlertState) -> AlertRule:
         "direction": rule.direction if has_side else None,
         "include": rule.include,
         "exclude": rule.exclude,
+        "has": rule.has,
+        "minResponseUs": rule.min_response_us,
+        "maxResponseUs": rule.max_response_us,
         "windowS": rule.window_s,
         "minimumRequests": rule.minimum_requests,
         "cooldownS": rule.cooldown_s,

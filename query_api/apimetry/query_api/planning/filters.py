@@ -116,14 +116,11 @@ def filters_of(values: dict[str, list[str]], own: Sequence[str] = ()) -> tuple[A
         BadRequest: names the parameter, its value and what is allowed.
     """
     least, most = (_bound(values, name) for name in ("min_response_us", "max_response_us"))
-    if least is not None and most is not None and least > most:
-        raise BadRequest(f"min_response_us must not be above max_response_us: they are {least} and {most}")
     return (
         *_parse("include", values["include"], {field: values[field] for field in own}),
         *_parse("exclude", values["exclude"]),
-        *_contained(values["has"]),
-        *([] if least is None else [Bound(least)]),
-        *([] if most is None else [Bound(most, is_upper=True)]),
+        *containing_filters(values["has"]),
+        *bounds(least, most),
     )
 
 
@@ -134,6 +131,35 @@ def parse_filters(include: Iterable[str], exclude: Iterable[str]) -> tuple[Filte
         BadRequest: names the text and what is allowed.
     """
     return (*_parse("include", include), *_parse("exclude", exclude))
+
+
+def containing_filters(texts: Iterable[str]) -> tuple[Contains, ...]:
+    """Return the filters of the `field:text` texts of `has`. Empty texts are ignored.
+
+    Raises:
+        BadRequest: names the text and what is allowed.
+    """
+    pairs = [_split("has", text, TEXT_FIELDS) for text in texts if text]
+    # An empty text is in every text.
+    return tuple(Contains(field, text) for field, text in dict.fromkeys(pairs) if text)
+
+
+def bounds(
+    least_us: int | None, most_us: int | None, names: tuple[str, str] = ("min_response_us", "max_response_us")
+) -> tuple[Bound, ...]:
+    """Return the filters of the two bounds of a response time, in microseconds; None means no bound.
+
+    A refusal calls the bounds by `names`.
+
+    Raises:
+        BadRequest: the first is above the second.
+    """
+    if least_us is not None and most_us is not None and least_us > most_us:
+        raise BadRequest(f"{names[0]} must not be above {names[1]}: they are {least_us} and {most_us}")
+    return (
+        *([] if least_us is None else [Bound(least_us)]),
+        *([] if most_us is None else [Bound(most_us, is_upper=True)]),
+    )
 
 
 def columns_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
@@ -180,12 +206,6 @@ def _values(name: str, field: str, text: str) -> Sequence[str | int]:
     if is_class:
         return range(100 * int(text[0]), 100 * int(text[0]) + 100)
     return [number_in(name, text, range(MAX_STATUS_CODE + 1), "1xx to 9xx, or a whole number")]
-
-
-def _contained(texts: Iterable[str]) -> list[Contains]:
-    pairs = [_split("has", text, TEXT_FIELDS) for text in texts if text]
-    # An empty text is in every text.
-    return [Contains(field, text) for field, text in dict.fromkeys(pairs) if text]
 
 
 def _bound(values: dict[str, list[str]], name: str) -> int | None:

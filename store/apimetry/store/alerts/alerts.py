@@ -49,6 +49,9 @@ _RULE_COLUMNS: Final = (
     "percentile",
     "include",
     "exclude",
+    "has",
+    "min_response_us",
+    "max_response_us",
     "window_s",
     "direction",
     "threshold",
@@ -59,6 +62,7 @@ _RULE_COLUMNS: Final = (
     "channel",
     "routing_key",
 )
+_FILTERS: Final = frozenset({"include", "exclude", "has"})
 _RULES: Final = select("alert_rules", _RULE_COLUMNS)
 _EVENT_COLUMNS: Final = (
     "id",
@@ -143,7 +147,7 @@ class Alerts:
         """Change the named fields; raises RecordNotFound, AccountInvalid and PlanLimitExceeded."""
         with self._lock:
             rule = checked_rule(replace(self.rule(rule_id), **changes))
-            if "include" in changes or "exclude" in changes:
+            if _FILTERS.intersection(changes):
                 _check_filters([rule, *(other for other in self.rules(rule.organization_id) if other.id != rule_id)])
             self._write(rule)
             return rule
@@ -222,7 +226,7 @@ class Alerts:
 
 
 def _check_filters(rules: Sequence[AlertRule]) -> None:
-    if sum(len(text) for rule in rules for text in (*rule.include, *rule.exclude)) > MAX_FILTER_CHARACTERS:
+    if sum(len(text) for rule in rules for text in (*rule.include, *rule.exclude, *rule.has)) > MAX_FILTER_CHARACTERS:
         raise PlanLimitExceeded(
             f"the filters of an organization's alert rules may have {MAX_FILTER_CHARACTERS} characters together"
         )
@@ -239,6 +243,9 @@ def _columns(rule: AlertRule, *, deleted: bool) -> Columns:
         "percentile": ("UInt8", rule.percentile or 0),
         "include": ("Array(String)", list(rule.include)),
         "exclude": ("Array(String)", list(rule.exclude)),
+        "has": ("Array(String)", list(rule.has)),
+        "min_response_us": ("Nullable(UInt64)", rule.min_response_us),
+        "max_response_us": ("Nullable(UInt64)", rule.max_response_us),
         "window_s": ("UInt32", rule.window_s),
         "direction": ("String", rule.direction.value),
         "threshold": ("Float64", rule.threshold),
@@ -263,6 +270,7 @@ def _rule(row: tuple[Any, ...]) -> AlertRule:
         "percentile": values["percentile"] or None,
         "include": tuple(values["include"]),
         "exclude": tuple(values["exclude"]),
+        "has": tuple(values["has"]),
         "webhook_url": values["webhook_url"] or None,
         "routing_key": values["routing_key"] or None,
         "channel": Channel(values["channel"]) if values["channel"] else None,

@@ -55,8 +55,8 @@ class AlertRule:
     """A condition on one application's requests, and the receiver of the messages when it holds.
 
     The threshold is in percent for the error rate and the utilization, in milliseconds for latencies, and 0 for
-    `no_data`. `include` and `exclude` hold `field:value`. `webhook_secret` signs the messages of the channel
-    `webhook`. `channel` is None where the address determines the channel.
+    `no_data`. `include` and `exclude` hold `field:value`, and `has` holds `field:text`. `webhook_secret`
+    signs the messages of the channel `webhook`. `channel` is None where the address determines the channel.
     """
 
     id: str
@@ -69,6 +69,9 @@ class AlertRule:
     percentile: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    has: tuple[str, ...] = ()
+    min_response_us: int | None = None
+    max_response_us: int | None = None
     window_s: int = DEFAULT_WINDOW_S
     direction: Direction = Direction.above
     threshold: float = 0.0
