@@ -296,6 +296,37 @@ def test_body_of_empty_spans_or_values_is_refused_before_it_becomes_objects():
         decode_json(b'{"resourceSpans":[' + b"{}," * 10_000 + b"{}]}", TARGET, max_events=10)
 
 
+def test_ids_of_another_length_are_not_kept(encoding):
+    (row,) = rows(encoding, span(traceId="ab" * 5000, spanId="cd" * 8))
+    assert row["data"] == {}
+
+
+@pytest.mark.parametrize("time", [-1, 2**64, "99999999999999999999", 10**30])
+def test_time_in_json_that_is_no_number_of_64_bits_is_rejected_alone(time):
+    sent = request(span(), span(number=2, startTimeUnixNano=time))
+    batch = decode_json(as_json(sent), TARGET, max_events=10)
+    assert (batch.accepted, dict(batch.rejected)) == (1, {"invalid": 1})
+
+
+def test_huge_numbers_in_json_are_no_values():
+    sent = span({**STABLE, "enduser.id": "a"})
+    for attribute in sent["attributes"]:
+        if attribute["key"] in ("enduser.id", "http.response.status_code"):
+            attribute["value"] = {"intValue": 10**400}
+    batch = decode_json(as_json(request(sent)), TARGET, max_events=10)
+    assert dict(batch.rejected) == {"invalid": 1}
+
+
+def test_empty_resources_without_end_are_refused():
+    with pytest.raises(DecodeError, match="resources and scopes"):
+        decode_protobuf(b"\x0a\x00" * 100_001, TARGET, max_events=10)
+
+
+def test_spelling_a_route_takes_time_in_proportion_to_its_length():
+    for sign in ("<", "<:", "{", "{a", "/:", "<" + ":" * 1000):
+        assert spell_route(sign * 1000).startswith("/")
+
+
 @given(body=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body):
     for decode in (decode_protobuf, decode_json):

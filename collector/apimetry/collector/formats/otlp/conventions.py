@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from apimetry.collector.formats.event_structs import STRING_LIMITS
 from apimetry.collector.formats.guessed_routes import guess_route
 from apimetry.collector.formats.otlp.span import (
     ERROR,
@@ -54,11 +55,13 @@ COLUMNS: Final = (
 Row = tuple[object, ...]
 
 NS_PER_US = 1000
+TRACE_ID_BYTES = 16
+SPAN_ID_BYTES = 8
 _MAX_BYTES = 2**53
 _MAX_US = 2**40 - 1
 _MAX_WEIGHT = 1_000_000
 _MAX_CACHED_ROUTES = 1024
-_ANGLES = re.compile(r"<(?:[^<>]*:)?\s*(\w+)\s*>")
+_ANGLES = re.compile(r"<([^<>]*)>")
 _SIGILS = re.compile(r"(?<=/)[:*](\w+)\??")
 _SIGNS = re.compile(r"{\*{0,2}(\w+)\??}")
 _THRESHOLD = re.compile(r"(?:^|,)\s*ot=(?:[^,]*;)?th:([0-9a-f]{1,14})(?=[;,\s]|$)")
@@ -132,7 +135,7 @@ class Rows:
             address,
             agent,
             _weight(span.trace_state) if span.trace_state else 1,
-            {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()},
+            _ids(span),
             service.source,
             service.version,
         )
@@ -140,6 +143,7 @@ class Rows:
     def _route(self, span: Span, path: str, status: int) -> str:
         route = span.attributes.get("http.route")
         if route:
+            route = route[: STRING_LIMITS["route"]]
             spelled = self._routes.get(route)
             return spelled if spelled is not None else self._spell(route)
         if status == 404:
@@ -164,9 +168,13 @@ def spell_route(route: str) -> str:
     _, slash, rest = route.partition(" /")
     if slash:
         route = f"/{rest}"
-    route = _SIGNS.sub(r"{\1}", brace_template(_ANGLES.sub(r"{\1}", route)))
+    route = _SIGNS.sub(r"{\1}", brace_template(_ANGLES.sub(_in_braces, route)))
     route = _SIGILS.sub(r"{\1}", route)
     return route if route.startswith("/") else f"/{route}"
+
+
+def _in_braces(converter: re.Match[str]) -> str:
+    return f"{{{converter[1].rpartition(':')[2].strip()}}}"
 
 
 def _first(attributes: Attributes, *names: str) -> str:
@@ -206,6 +214,12 @@ def _target(attributes: Attributes) -> tuple[str, str]:
         path, _, own_query = target.partition("#")[0].partition("?")
         query = own_query or query
     return path, query
+
+
+def _ids(span: Span) -> dict[str, str]:
+    if len(span.trace_id) != TRACE_ID_BYTES or len(span.span_id) != SPAN_ID_BYTES:
+        return {}
+    return {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()}
 
 
 def _client(attributes: Attributes, service: Service) -> tuple[str, str]:

@@ -150,5 +150,9 @@ def _number(value: int | str | None) -> int:
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and len(value) <= 20):
             raise DecodeError(f"{value[:40]!r} is not a time in nanoseconds")
-        return int(value)
-    return value or 0
+        value = int(value)
+    if value is None:
+        return 0
+    if not 0 <= value < 2**64:
+        raise DecodeError("a time is not a number of 64 bits")
+    return value

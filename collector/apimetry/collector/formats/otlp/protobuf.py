@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError as ProtobufError  # type: ignore[import-untyped]  # no stubs
 
 from apimetry.collector.errors import DecodeError
+from apimetry.collector.formats.decoding import MAX_EVENT_BYTES
 from apimetry.collector.formats.otlp.messages import decode_event, decode_resource, decode_span
 from apimetry.collector.formats.otlp.span import (
     EXCEPTION_TYPE,
@@ -38,6 +40,8 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _STRING, _BOOL, _INT, _DOUBLE = 1, 2, 3, 4
 """The numbers of an AnyValue's fields."""
+MAX_GROUPS: Final = 100_000
+"""An empty resource costs the sender two bytes, and the collector some microseconds."""
 MAX_KNOWN_VALUES: Final = 4096
 MAX_KNOWN_BYTES: Final = 128
 """Values of one body that are kept decoded: 2 MB at most."""
@@ -59,12 +63,14 @@ class ProtobufSpans:
 
     def __iter__(self) -> Iterator[tuple[Attributes, bytes]]:
         """Yield every span's bytes with the attributes of its resource; raises DecodeError."""
-        body = self._body
+        body, groups = self._body, count(1)
         for resource_spans in _messages(body, (0, len(body)), 1):
             resource: Attributes = {}
             for start, end in _messages(body, resource_spans, 1):
                 resource.update(self._resource(body[start:end]))
+            _check_groups(next(groups))
             for scope_spans in _messages(body, resource_spans, 2):
+                _check_groups(next(groups))
                 for start, end in _messages(body, scope_spans, 2):
                     yield resource, body[start:end]
 
@@ -112,6 +118,8 @@ class ProtobufSpans:
                 known[name] = find(value) or decoded.decode(value)
 
     def _resource(self, body: bytes) -> Attributes:
+        if len(body) > MAX_EVENT_BYTES:
+            raise DecodeError(f"A resource has {len(body)} bytes; at most {MAX_EVENT_BYTES} are allowed")
         try:
             get = decode_resource(body).attributes.get
         except ProtobufError as error:
@@ -124,6 +132,11 @@ class ProtobufSpans:
         except ProtobufError as error:
             raise DecodeError("an event of the span is not readable") from error
         return {} if value is None else {EXCEPTION_TYPE: self._texts.decode(value)}
+
+
+def _check_groups(number: int) -> None:
+    if number > MAX_GROUPS:
+        raise DecodeError(f"The body has more than {MAX_GROUPS} resources and scopes")
 
 
 class _Decoded(dict[bytes, Any]):

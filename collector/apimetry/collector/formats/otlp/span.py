@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+_LARGEST: Final = 2**63
 _WHOLE: Final = re.compile("-?[0-9]{1,19}")
 SERVER: Final = 2
 """SPAN_KIND_SERVER."""
@@ -86,6 +87,8 @@ def as_text(value: object) -> str | None:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        return None
     return str(value) if isinstance(value, (int, float)) else None
 
 
@@ -95,4 +98,6 @@ def as_number(value: object) -> int | None:
         return int(value) if value.is_integer() else None
     if isinstance(value, str):
         return int(value) if _WHOLE.fullmatch(value) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -_LARGEST <= value < _LARGEST else None
