@@ -46,8 +46,7 @@ def lines(ran):
 
 def test_top_has_a_row_for_each_route_or_pair(run):
     printed = lines(run("top", "--limit", "1"))
-    assert printed[0][:4] == ["4", "requests,", "1", "errors"]
-    assert printed[0][-5:] == ["1", "of", "2", "rows"] or printed[0][-4:] == ["1", "of", "2", "rows"]
+    assert printed[0] == ["4", "requests,", "1", "errors", "in", "3,600", "s;", "1", "of", "2", "rows"]
     assert ["/cart", "3", "75.0", "1", "33.3", "2.0", "2.0", "2.0", "75.0"] in printed
     printed = lines(run("top", "--by", "consumer_id,route", "--include", "status_code:2xx", "--sort", "requests"))
     assert sorted(line[:3] for line in printed if line and line[-1] == "33.3") == [
@@ -59,7 +58,7 @@ def test_top_has_a_row_for_each_route_or_pair(run):
 
 def test_usage_has_the_totals_and_their_parts(run):
     printed = lines(run("usage", "--timeframe", "1h", "--exclude", "route:/basket"))
-    assert ["3", "1", "66.7", "2.0", "2.0"] in [line[:5] for line in printed]
+    assert printed[4:7] == [["requests", "3"], ["errors", "1"], ["success", "%", "66.7"]]
     assert ["/cart", "3", "66.7", "2.0", "2.0"] in [line[:5] for line in printed]
     assert ["acme", "2", "66.7"] in printed
     assert ["server_error", "1", "100.0"] in printed

@@ -58,15 +58,15 @@ def top(  # noqa: PLR0913 - the options of a command
         start = max(0, int(time.time()) - last_s)
         return query.call_json("GET", f"/v1/breakdown?{urllib.parse.urlencode([('start', str(start)), *asked])}")
 
-    show(ask, lambda answer: _render(answer, query), as_json=as_json, watch=watch)
+    show(ask, lambda answer: _render(answer, last_s, query), as_json=as_json, watch=watch)
 
 
-def _render(answer: Answer, query: Client) -> RenderableType:
+def _render(answer: Answer, last_s: int, query: Client) -> RenderableType:
     try:
         by, total, rows = answer["by"], answer["total"], answer["rows"]
         cells = [[*row["key"], *(row[name] for name in _HEADINGS)] for row in rows]
-        span_s, count = answer["end"] - answer["start"], answer["pagination"]["total"]
-        title = f"{total['requests']:,} requests, {total['errors']:,} errors in {span_s:,} s"
+        count = answer["pagination"]["total"]
+        title = f"{total['requests']:,} requests, {total['errors']:,} errors in {last_s:,} s"
     except (KeyError, TypeError):
         raise click.ClickException(query.foreign_message()) from None
     if count > len(rows):

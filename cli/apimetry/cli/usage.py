@@ -62,7 +62,7 @@ def usage(  # noqa: PLR0913 - the options of a command
 
 
 def _tables(answer: Answer, timeframe: str, limit: int) -> Iterator[RenderableType]:
-    yield table(f"Usage, {timeframe}", list(_TOTALS.values()), [[answer["usage"][name] for name in _TOTALS]], texts=0)
+    yield table("Usage", ["", timeframe], [[text, answer["usage"][name]] for name, text in _TOTALS.items()])
     lists = (
         ("Routes", _ENDPOINTS, answer["breakdown"]["byEndpoint"]),
         ("Consumers", _CONSUMERS, answer["breakdown"]["byKey"]),
