@@ -59,9 +59,11 @@ class Oracle:
             # Cumulative, as the middleware counts: batches are numbered in the order they were captured.
             counts = {"captured": number * self.rows_per_batch, "sent": (number - 1) * self.rows_per_batch}
             sender = {"source": "torture", "version": "1", "instance": f"{zlib.crc32(self.name.encode()):032x}"}
-            batch_id = zlib.crc32(self.name.encode()).to_bytes(8, "big") + number.to_bytes(8, "big")
-            self.bodies[number] = wire.encode_batch(batch_id, {**sender, **counts, "dropped": {}}, rows)
+            self.bodies[number] = wire.encode_batch(self.batch_id(number), {**sender, **counts, "dropped": {}}, rows)
         return self.bodies[number]
+
+    def batch_id(self, number):
+        return zlib.crc32(self.name.encode()).to_bytes(8, "big") + number.to_bytes(8, "big")
 
     def acknowledge(self, number):
         self.acknowledged.add(number)
@@ -187,6 +189,8 @@ class Load(threading.Thread):
 
     async def _send(self, session, number, headers):
         began_s = time.perf_counter()
+        # As the middleware sends it: a balancer reads no bodies.
+        headers = {**headers, "X-Batch-Id": self.oracle.batch_id(number).hex()}
         try:
             async with session.post(
                 f"{self._where()}/1/event/", data=self.oracle.body(number), headers=headers
@@ -195,7 +199,7 @@ class Load(threading.Thread):
                 if response.status == 200:
                     self.seconds.append(time.perf_counter() - began_s)
                     return True
-                assert response.status in (429, 503), (response.status, text)
+                assert response.status in (429, 502, 503, 504), (response.status, text)  # 502, 504: a balancer's
                 self.counts["refused"] += 1
         except (aiohttp.ClientError, asyncio.TimeoutError):
             self.counts["cut"] += 1
