@@ -1,0 +1,170 @@
+"""The dashboard in a real Chromium: bytes, first paint, a click to its numbers, many points, and memory over an hour.
+
+    python benchmarks/dashboard_page.py [--loads 9] [--refreshes 360]
+
+It runs `apimetry serve` with two days of generated events, and prints the budgets beside what was measured. The
+browser is that of the tests (`tests/support/browser.py`). An hour of a tab that refreshes every 10 seconds has
+360 refreshes; the page's clock is moved forward.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import CDPSession, Page, expect
+
+from apimetry.cli.demo.history import past_events
+from apimetry.cli.demo.traffic import Schedule, Traffic
+from tests.support.browser import Visit, running_chromium
+from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running, wait_for_total
+
+STATIC = Path(__file__).parents[1] / "query_api" / "apimetry" / "query_api" / "dashboard" / "static" / "assets"
+POINTS = 43_200
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+_TO_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
+
+def send(collector_url: str, events: list[dict[str, object]]) -> None:
+    """Send events in batches."""
+    for first in range(0, len(events), 2000):
+        body = json.dumps(events[first : first + 2000]).encode()
+        headers = {"Content-Type": "application/json", "X-API-Key": WRITE_KEY}
+        with urllib.request.urlopen(urllib.request.Request(f"{collector_url}/1/event/", body, headers)):
+            pass
+
+
+def asset_bytes() -> int:
+    """Return the bytes of scripts and styles, compressed with Brotli."""
+    return sum(path.stat().st_size for path in STATIC.glob("app-*.br"))
+
+
+def settled(page: Page) -> None:
+    """Wait until no panel asks."""
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
+def first_paints(visit: Visit, loads: int) -> list[float]:
+    """Return the first contentful paint of warm loads, in milliseconds."""
+    settled(visit.open())
+    paints = []
+    for _ in range(loads):
+        settled(visit.open())
+        paints.append(visit.page.evaluate(_PAINT))
+    return paints
+
+
+def filter_clicks(visit: Visit, clicks: int) -> list[float]:
+    """Return the milliseconds from a click that removes or adds a filter to the new totals."""
+    took = []
+    for number in range(clicks):
+        page = visit.open(f"?range=24h&is=route:%2Fv1%2Fcheckout&is=method:{'GET' if number % 2 else 'POST'}")
+        settled(page)
+        button = page.get_by_role("button", name="Remove: route is /v1/checkout")
+        with page.expect_response(lambda response: "/v1/summary" in response.url) as answered:
+            began = time.perf_counter()
+            button.click()
+        answered.value.finished()
+        page.evaluate(_TO_FRAME)
+        took.append(1000 * (time.perf_counter() - began))
+    return took
+
+
+def drawing(visit: Visit) -> float:
+    """Return the processor time of drawing a chart of lines with POINTS points again, in milliseconds."""
+    path = "**/1/timeseries/**aggregation=percentile_50**"
+    end = int(time.time()) // 60 * 60
+    times = [end - 60 * (POINTS - number) for number in range(POINTS)]
+    body = {"groups": {"shop": [[at, 900 + at % 97, None, None] for at in times]}, "start": times[0], "end": end}
+    few = redrawn(visit)
+    visit.page.route(path, lambda route: route.fulfill(json={**body, "granularity": 60}))
+    many = redrawn(visit)
+    visit.page.unroute(path)
+    return many - few
+
+
+def redrawn(visit: Visit) -> float:
+    """Return the processor time of the page's main thread for drawing all charts again, in milliseconds."""
+    page = visit.open("?range=30d")
+    settled(page)
+    client = visit.context.new_cdp_session(page)
+    client.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+    client.send("Performance.enable")
+    took = []
+    for width in (1400, 1440, 1400, 1440):
+        before = tasks_s(client)
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(1000)
+        took.append(1000 * (tasks_s(client) - before))
+    client.detach()
+    return min(took)
+
+
+def tasks_s(client: CDPSession) -> float:
+    """Return the processor time of the main thread so far, in seconds."""
+    return {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
+
+
+def heap_mb(visit: Visit) -> float:
+    """Return the size of the page's heap after a collection, in MB."""
+    client = visit.context.new_cdp_session(visit.page)
+    client.send("HeapProfiler.collectGarbage")
+    used: float = client.send("Runtime.getHeapUsage")["usedSize"] / 1e6
+    client.detach()
+    return used
+
+
+def refreshed(visit: Visit, refreshes: int) -> tuple[float, float]:
+    """Return the heap before and after so many refreshes, which the page makes every ten seconds of its own clock."""
+    visit.page.clock.install()
+    page = visit.open("?range=1h")
+    settled(page)
+    before = heap_mb(visit)
+    for _ in range(refreshes):
+        with page.expect_response(lambda response: "/v1/summary" in response.url):
+            page.clock.fast_forward(10_000)
+    settled(page)
+    return before, heap_mb(visit)
+
+
+def main() -> None:
+    """Run everything and print one line for each budget."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loads", type=int, default=9)
+    parser.add_argument("--refreshes", type=int, default=360)
+    options = parser.parse_args()
+    print(f"scripts and styles, Brotli       {asset_bytes() / 1024:8.1f} KiB   budget 80")
+    with tempfile.TemporaryDirectory() as folder, running("serve", data_dir=Path(folder), **BOOTSTRAP) as serve:
+        now = int(time.time())
+        schedule = Schedule("2.4.1", "2.5.0", now - 7200, now - 3600, now - 20_000, now - 19_000)
+        events = list(past_events(Traffic(schedule, 5), schedule, now - 2 * 86_400, now, 0.1))
+        send(serve.collector_url, events)
+        wait_for_total(serve, serve.query_url, len(events))
+        with running_chromium() as chromium:
+            measure(lambda **choices: Visit(chromium, serve.query_url, READ_KEY, **choices), options)
+
+
+def measure(visit_with, options: argparse.Namespace) -> None:  # noqa: ANN001 - a maker of visits
+    """Measure in the browser."""
+    desktop = visit_with()
+    phone = visit_with(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    for name, visit in (("desktop", desktop), ("phone", phone)):
+        paint = statistics.median(first_paints(visit, options.loads))
+        print(f"first paint, {name:20s}{paint:8.0f} ms    budget 200", flush=True)
+    clicks = filter_clicks(desktop, options.loads)
+    print(f"filter click to new totals       {statistics.median(clicks):8.0f} ms    budget 400", flush=True)
+    print(f"drawing {POINTS} points, processor {drawing(desktop):8.0f} ms    budget 60", flush=True)
+    before, after = refreshed(desktop, options.refreshes)
+    print(f"heap after {options.refreshes} refreshes         {after:8.1f} MB    budget 80 (before: {before:.1f})")
+    phone.context.close()
+    desktop.context.close()
+
+
+if __name__ == "__main__":
+    main()
