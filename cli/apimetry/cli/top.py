@@ -17,12 +17,10 @@ from apimetry.cli.watching import WATCH_OPTION, Answer, client, show
 
 _HEADINGS: Final = {
     "requests": "requests",
-    "share": "share %",
     "errors": "errors",
     "errorRate": "error %",
     "p50Ms": "p50 ms",
     "p95Ms": "p95 ms",
-    "maxMs": "max ms",
     "timeShare": "time %",
 }
 
