@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.time_buckets import GRANULARITIES, Buckets
 from apimetry.query_api.usage.params import PARAMETERS, Order, UsageQuery, Window, parse_usage, parse_window
 from apimetry.query_api.usage.reading import page_of
 from apimetry.serving.errors import BadRequest
@@ -25,7 +25,8 @@ def parse(*parameters):
 
 
 def test_nothing_asked_is_a_day_by_hour():
-    expected = UsageQuery(Window(NOW - DAY, NOW), None, None, descending=True, limit=None, offset=0)
+    window = Window(NOW - DAY, NOW)
+    expected = UsageQuery(window, granularity=None, sort=None, descending=True, limit=None, offset=0)
     assert parse() == expected
     assert parse(*((name, "") for name in PARAMETERS), ("application", "x"), ("_", "1")) == expected
 
