@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apimetry.query_api.overview import sql as overview_sql
-from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.filters import Filter
+from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits

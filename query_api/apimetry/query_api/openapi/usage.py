@@ -8,8 +8,8 @@ from apimetry.query_api.insights.response import Insights
 from apimetry.query_api.openapi.comparison import comparison_parameters, zone_parameter
 from apimetry.query_api.openapi.filters import described_filters
 from apimetry.query_api.openapi.usage_example import INSIGHTS, USAGE
-from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.filters import MAX_STATUS_CODE, STATUS_CLASS_PATTERN
+from apimetry.query_api.planning.time_buckets import GRANULARITIES
 from apimetry.query_api.usage.params import (
     DEFAULT_GRANULARITY,
     DEFAULT_TIMEFRAME,

@@ -19,8 +19,8 @@ from apimetry.query_api.overview.response import (
     OverviewUsage,
     RecentActivity,
 )
-from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
+from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles, series_rows, totals
 from apimetry.query_api.usage.shapes import endpoints_json, points_json, with_shares

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apimetry.query_api.http.json_values import iso_time
-from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.period import compared_period
+from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order, UsageQuery
 from apimetry.query_api.usage.reading import Reading, as_last, page_of, read_usage, read_usage_before, scope_of
 from apimetry.query_api.usage.response import PreviousUsage, Usage

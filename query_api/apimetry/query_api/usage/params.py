@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apimetry.query_api.http.query_string import collect, flag, number_in, one_of, refusal, single, time_s
-from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.calendar import UTC, checked_zone
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, AnyFilter, filters_of
 from apimetry.query_api.planning.period import checked_comparison
+from apimetry.query_api.planning.time_buckets import GRANULARITIES
 from apimetry.serving.errors import BadRequest
 
 Sort = Literal["requests", "errors", "latency", "timestamp"]

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
-from apimetry.query_api.planning.buckets import GRANULARITIES, Buckets
 from apimetry.query_api.planning.figures import Measures
+from apimetry.query_api.planning.time_buckets import GRANULARITIES, Buckets
 from apimetry.query_api.usage import sql
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
 from apimetry.query_api.usage.response import MAX_ROWS

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, TypedDict
 from msgspec import Meta
 
 from apimetry.query_api.http.listing import Pagination
-from apimetry.query_api.planning.buckets import GRANULARITIES
 from apimetry.query_api.planning.completeness import Completeness
 from apimetry.query_api.planning.figures import Bytes, Figure, Milliseconds, Percent
 from apimetry.query_api.planning.filters import MAX_STATUS_CODE
+from apimetry.query_api.planning.time_buckets import GRANULARITIES
 from apimetry.query_api.usage.error_types import ERROR_TYPES
 from apimetry.serving.answer_types import AlwaysTrue, Count, Time, one_of
 

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any, cast
 
 from apimetry.query_api.http.json_values import iso_time
-from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.figures import Measures, percent, rounded, scaled
 from apimetry.query_api.planning.period import change_percent
+from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.error_types import ErrorType, error_type
 from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.reading import Breakdowns, Group

@@ -17,7 +17,6 @@ from string import Template
 from typing import Literal
 
 from apimetry.query_api.planning.bucket_sql import bucket_of_rows, bucket_parameters
-from apimetry.query_api.planning.buckets import Buckets
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import Granularity
@@ -34,6 +33,7 @@ from apimetry.query_api.planning.rows_sql import (
     seconds,
     weight,
 )
+from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order, Sort
 from apimetry.store.rollups import HOUR_S, ROLLUPS, SINGLE_DIMENSIONS, Rollup
 from apimetry.store.statement import Statement
