@@ -45,7 +45,7 @@ _USERS = """<clickhouse>
   <users><default>
     <password>{password}</password><profile>default</profile><quota>default</quota>
     <networks><ip>127.0.0.1</ip></networks>
-  </default></users>
+  </default>{users}</users>
 </clickhouse>
 """
 
@@ -58,7 +58,7 @@ def run_engine(given: argparse.Namespace, port: int) -> None:
     configuration.write_text(
         _CONFIGURATION.format(port=port, tcp_port=given.tcp_port, directory=directory, more=given.configuration)
     )
-    (directory / "users.xml").write_text(_USERS.format(password=given.password))
+    (directory / "users.xml").write_text(_USERS.format(password=given.password, users=given.users))
     statements.write_text((_LISTEN_TCP if given.tcp_port else "") + _STATEMENTS)
     run = ctypes.CDLL(given.library).chdb_query_cmdline
     run.restype = ctypes.c_void_p
@@ -80,6 +80,7 @@ def main() -> None:
     options.add_argument("--peers", type=int, nargs="*", default=[], help="HTTP ports of all nodes of the cluster")
     options.add_argument("--configuration", default="", help="more of ClickHouse's XML")
     options.add_argument("--password", default="")
+    options.add_argument("--users", default="", help="more users, as ClickHouse's XML")
     given = options.parse_args()
     port = given.port or free_port()
     threading.Thread(target=_watch, args=(port, given, os.getppid()), daemon=True).start()

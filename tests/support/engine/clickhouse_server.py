@@ -53,8 +53,9 @@ class Node:
 class ClickHouseServer:
     """A server that runs: `url(database)` for stores, and the ways to hurt it."""
 
-    def __init__(self, directory: Path, *, password: str = "", node: Node | None = None) -> None:
+    def __init__(self, directory: Path, *, password: str = "", node: Node | None = None, users: str = "") -> None:
         self._directory = directory
+        self._users = users
         self._password = password
         self._node = node
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,6 +76,7 @@ class ClickHouseServer:
                     str(self._directory),
                 ),
                 *("--port", str(self._port), "--proxy-port", str(self._proxy_port), "--password", self._password),
+                *("--users", self._users),
                 *(self._node.arguments if self._node else ()),
             ],
             stdout=subprocess.PIPE,
