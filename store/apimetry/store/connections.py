@@ -42,6 +42,9 @@ def embedded_client(address: StoreAddress, database: str | None, backups: Path |
 def http_client(address: StoreAddress, database: str | None, receive_timeout_s: int) -> Client:
     """Return a client of a server; `receive_timeout_s` is the longest silence on its connections."""
     options: dict[str, Any] = {"compress": "false", **address.options}
+    if address.password:
+        # Otherwise a client's certificate would take the place of the password.
+        options["tls_mode"] = "strict"
     return clickhouse_connect.get_client(
         interface=address.interface,
         host=address.host,

@@ -43,7 +43,7 @@ _USERS = """<clickhouse>
   </default></profiles>
   <quotas><default/></quotas>
   <users><default>
-    <password>{password}</password><profile>default</profile><quota>default</quota>
+    <password/><profile>default</profile><quota>default</quota>
     <networks><ip>127.0.0.1</ip></networks>
   </default>{users}</users>
 </clickhouse>
@@ -58,7 +58,7 @@ def run_engine(given: argparse.Namespace, port: int) -> None:
     configuration.write_text(
         _CONFIGURATION.format(port=port, tcp_port=given.tcp_port, directory=directory, more=given.configuration)
     )
-    (directory / "users.xml").write_text(_USERS.format(password=given.password, users=given.users))
+    (directory / "users.xml").write_text(_USERS.format(users=given.users))
     statements.write_text((_LISTEN_TCP if given.tcp_port else "") + _STATEMENTS)
     run = ctypes.CDLL(given.library).chdb_query_cmdline
     run.restype = ctypes.c_void_p
@@ -79,7 +79,6 @@ def main() -> None:
     options.add_argument("--tcp-port", type=int, default=0, help="for the other nodes of a cluster")
     options.add_argument("--peers", type=int, nargs="*", default=[], help="HTTP ports of all nodes of the cluster")
     options.add_argument("--configuration", default="", help="more of ClickHouse's XML")
-    options.add_argument("--password", default="")
     options.add_argument("--users", default="", help="more users, as ClickHouse's XML")
     given = options.parse_args()
     port = given.port or free_port()

@@ -23,6 +23,11 @@ from tests.support.engine.fault_proxy import FAULTS
 LIBRARY = Path(__file__).with_name("server") / "node_modules" / "@chdb" / "lib-linux-x64-gnu" / "libchdb.so"
 IS_REQUIRED = os.environ.get("APIMETRY_TEST_REQUIRE_CLICKHOUSE") == "1"
 
+_TESTER = (
+    "<tester><password>{password}</password><profile>default</profile><quota>default</quota>"
+    "<networks><ip>127.0.0.1</ip></networks></tester>"
+)
+
 
 def require_library() -> None:
     """Skip the test by name where the engine was not fetched; with APIMETRY_TEST_REQUIRE_CLICKHOUSE=1 fail it."""
@@ -55,8 +60,9 @@ class ClickHouseServer:
 
     def __init__(self, directory: Path, *, password: str = "", node: Node | None = None, users: str = "") -> None:
         self._directory = directory
-        self._users = users
         self._password = password
+        # The engine's own statements run as `default`, which has no password.
+        self._users = users + (_TESTER.format(password=password) if password else "")
         self._node = node
         self._process: subprocess.Popen[bytes] | None = None
         self._port = node.port if node else 0
@@ -75,7 +81,7 @@ class ClickHouseServer:
                     str(LIBRARY),
                     str(self._directory),
                 ),
-                *("--port", str(self._port), "--proxy-port", str(self._proxy_port), "--password", self._password),
+                *("--port", str(self._port), "--proxy-port", str(self._proxy_port)),
                 *("--users", self._users),
                 *(self._node.arguments if self._node else ()),
             ],
@@ -109,7 +115,7 @@ class ClickHouseServer:
 
     def url(self, database: str) -> str:
         """Return a store's URL for one database of it; its statements meet the faults."""
-        user = f"default:{self._password}@" if self._password else ""
+        user = f"tester:{self._password}@" if self._password else ""
         return f"clickhouse://{user}127.0.0.1:{self._proxy_port}/{database}"
 
     def fault(
@@ -148,7 +154,6 @@ class ClickHouseServer:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}/?query={statement}",
             data=b"",
-            headers={"X-ClickHouse-User": "default", "X-ClickHouse-Key": self._password},
         )
         with urllib.request.urlopen(request, timeout=60) as response:
             response.read()
