@@ -19,9 +19,10 @@ from apimetry.store.changes import mark_changed
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
-# The tables with rows, a number that is another one for another schema or other migrations, and the number of parts.
+# The tables with rows; a number that other statements change (schema, migrations, mutations); the number of parts.
 _TABLES = """SELECT groupArrayIf(name, total_rows > 0 AND name != 'schema_migrations'),
-toString(groupBitXor(cityHash64(name, create_table_query, if(name = 'schema_migrations', total_rows, 0)))),
+toString(groupBitXor(cityHash64(name, create_table_query, if(name = 'schema_migrations', total_rows, 0))))
+  || toString((SELECT count() FROM system.mutations WHERE database = '{database}')),
 toUInt32(sum(active_parts))
 FROM system.tables WHERE database = '{database}'"""
 # To empty a partition takes as long as to fill it. A new database takes less time than this many.
