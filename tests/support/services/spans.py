@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 
 from google.protobuf.json_format import ParseDict
@@ -18,13 +19,17 @@ STABLE = {
 }
 
 
+# How protobuf's mapping to JSON spells the doubles that JSON has no number for.
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
 def value_of(value):
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
     if isinstance(value, float):
-        return {"doubleValue": value}
+        return {"doubleValue": value if math.isfinite(value) else _NOT_FINITE[str(value)]}
     if isinstance(value, list):
         return {"arrayValue": {"values": [value_of(element) for element in value]}}
     return {"stringValue": value}

@@ -135,10 +135,18 @@ def _attributes(attributes: list[_Attribute] | None) -> Attributes:
         key, value = attribute.key or "", attribute.value
         if value is None:
             continue
-        held = (value.string_value, value.bool_value, value.int_value, value.double_value)
+        held = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
         convert = as_number if key in NUMBERS else as_text
         known[key] = convert(next((each for each in held if each is not None), None))
     return known
+
+
+def _double(value: float | str | None) -> float | None:
+    """Return a double, which JSON may hold as a text ("Infinity", "1e3"); None where the text is of no number."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
 
 
 def _id(text: str | None) -> bytes:
