@@ -47,6 +47,7 @@ OPERATIONS = {
     # The same handlers under other paths, and a stream, which ends after 15 minutes.
     if not operation.definition.raw["operationId"].endswith(("WithoutSlash", "Plural", "streamEvents"))
 }
+COLLECTOR_PATHS = ("/1/event", "/v1/traces")
 # Each of them waits for the engine to rewrite what is stored.
 SLOW = {"deleteEvents", "deleteConsumer", "deleteApplication"}
 # They take a session and a code. `sharing/test_sessions.py` asks them.
@@ -92,11 +93,11 @@ class Services:
             self._ids[name] = self._asked("POST", "api/alerts", rule)["alert"]["id"]
 
     def url(self, operation):
-        return self.collector_url if operation.path.startswith("/1/event") else self.query_url
+        return self.collector_url if operation.path.startswith(COLLECTOR_PATHS) else self.query_url
 
     def key(self, operation):
         """A key that implies its application where one will do: then nothing is refused for want of one."""
-        if operation.path.startswith("/1/event"):
+        if operation.path.startswith(COLLECTOR_PATHS):
             return WRITE_KEY
         return READ_KEY if operation.path.startswith(("/1/", "/v1/")) else ADMIN_KEY
 
