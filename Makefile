@@ -14,7 +14,7 @@ STATIC := query_api/apimetry/query_api/dashboard/static
 # A ClickHouse server for the tests: no part of what is installed.
 ENGINE := tests/support/engine/server
 
-.PHONY: help run demo test coverage deploy-tools image torture host-suites check lock fmt bench build types dashboard dashboard-watch clean
+.PHONY: help run demo test coverage deploy-tools image torture cluster-check host-suites check lock fmt bench build types dashboard dashboard-watch clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -6769,6 +6769,9 @@ export interface operations {
                      *           "exclude": [
                      *             "status_code:404"
                      *           ],
+                     *           "has": [],
+                     *           "minResponseUs": null,
+                     *           "maxResponseUs": null,
                      *           "windowS": 300,
                      *           "minimumRequests": 20,
                      *           "cooldownS": 300,
@@ -6854,6 +6857,9 @@ export interface operations {
                      *         "exclude": [
                      *           "status_code:404"
                      *         ],
+                     *         "has": [],
+                     *         "minResponseUs": null,
+                     *         "maxResponseUs": null,
                      *         "windowS": 300,
                      *         "minimumRequests": 20,
                      *         "cooldownS": 300,
@@ -6921,6 +6927,9 @@ export interface operations {
                      *         "exclude": [
                      *           "status_code:404"
                      *         ],
+                     *         "has": [],
+                     *         "minResponseUs": null,
+                     *         "maxResponseUs": null,
                      *         "windowS": 300,
                      *         "minimumRequests": 20,
                      *         "cooldownS": 300,
@@ -7023,6 +7032,9 @@ export interface operations {
                      *         "exclude": [
                      *           "status_code:404"
                      *         ],
+                     *         "has": [],
+                     *         "minResponseUs": null,
+                     *         "maxResponseUs": null,
                      *         "windowS": 300,
                      *         "minimumRequests": 20,
                      *         "cooldownS": 300,
@@ -7089,6 +7101,9 @@ export interface operations {
                      *         "exclude": [
                      *           "status_code:404"
                      *         ],
+                     *         "has": [],
+                     *         "minResponseUs": null,
+                     *         "maxResponseUs": null,
                      *         "windowS": 300,
                      *         "minimumRequests": 20,
                      *         "cooldownS": 300,
