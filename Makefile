@@ -25,11 +25,12 @@ run: .venv/installed ## install, and start everything on this machine
 demo: .venv/installed-dev ## show the dashboard at work, with example applications under traffic
 	@$(BIN)/apimetry demo
 
-# The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported.
+# The whole suite with the newest host frameworks, then the middleware's with the oldest that are supported. Many tests
+# wait for services: three at a time keep two cores busy.
 test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json $(ENGINE)/node_modules ## run the whole suite
 	cd dashboard && $(NODE)/bin/node test.mjs
-	$(BIN)/pytest -n 2 --dist loadfile
-	$(OLDEST)/pytest -n 2 --dist loadfile tests/middleware
+	$(BIN)/pytest -n 3 --dist loadfile
+	$(OLDEST)/pytest -n 3 --dist loadfile tests/middleware
 
 coverage: .venv/installed-dev $(ENGINE)/node_modules ## run the suite and print the branches that no test takes
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-branch --cov-report=term
