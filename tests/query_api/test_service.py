@@ -248,6 +248,15 @@ async def test_a_question_that_takes_too_long_is_the_askers_to_change():
         await Engine(store, QuerySettings()).run(Client(Asker("o", "k"), lambda: False), slow)
 
 
+async def test_a_question_with_too_many_bytes_of_rows_is_the_askers_to_change(embedded_store):
+    insert_events(embedded_store, [at(START + i, route=f"/{i}") for i in range(500)])
+    settings = QuerySettings(evaluate_alerts=False, max_query_result_bytes=2000)
+    async with running_query_service(embedded_store, settings) as service:
+        await service.answer(BASE)
+        response = await service.get(f"{BASE}?group=route")
+        await assert_error(response, 400, "shorter range")
+
+
 async def test_the_reference_has_each_operation_once_with_its_other_paths_and_address(embedded_service):
     text = await (await embedded_service.client.get("/docs")).text()
     document = await (await embedded_service.client.get("/openapi.json")).json()
