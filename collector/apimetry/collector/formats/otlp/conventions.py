@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from apimetry.collector.formats.blocks import WIRE_COLUMNS
 from apimetry.collector.formats.event_structs import STRING_LIMITS
 from apimetry.collector.formats.guessed_routes import guess_route
 from apimetry.collector.formats.otlp.span import (
@@ -30,26 +31,7 @@ from apimetry.middleware.route_templates import brace_template
 from apimetry.middleware.routes import UNMATCHED
 from apimetry.middleware.wire import OTHER_METHOD
 
-COLUMNS: Final = (
-    "timestamp",
-    "method",
-    "url",
-    "route",
-    "function",
-    "status_code",
-    "response_us",
-    "ttfb_us",
-    "request_bytes",
-    "response_bytes",
-    "consumer_id",
-    "error_type",
-    "client_ip",
-    "user_agent",
-    "sample_weight",
-    "data",
-    "source",
-    "version",
-)
+COLUMNS: Final = (*WIRE_COLUMNS, "source", "version")
 """The table's names for the values of a row."""
 
 Row = tuple[object, ...]

@@ -1,9 +1,10 @@
-"""Protobuf messages with the fields of OTLP's Span, Resource and Event that an event is made of.
+"""OTLP's responses, and protobuf messages with the fields of Span, Resource and Event that an event is made of.
 
 They have OTLP's field numbers and other types. A map of texts to bytes is on the wire what a list of KeyValue is: so
 protobuf's C code finds an attribute by its key, and makes no Python object of any other. Unknown fields are skipped.
 
-Sources: opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto and resource/v1/resource.proto;
+Sources: opentelemetry/proto/trace/v1/trace.proto, common/v1/common.proto, resource/v1/resource.proto and
+collector/trace/v1/trace_service.proto; google/rpc/status.proto;
 https://protobuf.dev/programming-guides/proto3/#maps for maps on the wire.
 """
 
@@ -21,11 +22,10 @@ from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[impor
 from google.protobuf.message_factory import GetMessageClass  # type: ignore[import-untyped]  # likewise
 
 _PACKAGE: Final = "apimetry.otlp"
-_TEXT, _BYTES, _ENUM = (
-    FieldDescriptorProto.TYPE_STRING,
-    FieldDescriptorProto.TYPE_BYTES,
-    FieldDescriptorProto.TYPE_INT32,
-)
+_TEXT = FieldDescriptorProto.TYPE_STRING
+_BYTES = FieldDescriptorProto.TYPE_BYTES
+_ENUM = FieldDescriptorProto.TYPE_INT32
+_NUMBER = FieldDescriptorProto.TYPE_INT64
 _TIME = FieldDescriptorProto.TYPE_FIXED64
 
 
@@ -49,9 +49,28 @@ class SpanMessage(HasAttributes, Protocol):
     status: bytes
 
 
-def _message(message_name: str, attributes: int, **fields: tuple[int, int]) -> DescriptorProto:
-    """Return a message with attributes under a number, and single fields with their numbers and types."""
-    message = DescriptorProto(name=message_name)
+def encode_status(message: str) -> bytes:
+    """Return a Status with a message."""
+    return _status(message=message.encode(errors="replace")).SerializeToString()  # type: ignore[no-any-return]
+
+
+def encode_partial_success(rejected: int, message: str) -> bytes:
+    """Return an ExportTraceServiceResponse with the number of rejected spans and a message."""
+    partial = _partial_success(rejected_spans=rejected, error_message=message.encode(errors="replace"))
+    return _response(partial_success=partial.SerializeToString()).SerializeToString()  # type: ignore[no-any-return]
+
+
+def _message(name: str, fields: Mapping[str, tuple[int, int]]) -> DescriptorProto:
+    """Return a message with single fields, whose numbers and types are given."""
+    message = DescriptorProto(name=name)
+    for field, (number, type_) in fields.items():
+        message.field.add(name=field, number=number, type=type_)
+    return message
+
+
+def _with_attributes(message_name: str, attributes: int, **fields: tuple[int, int]) -> DescriptorProto:
+    """Return a message with attributes under a number, and with single fields."""
+    message = _message(message_name, fields)
     entry = message.nested_type.add(name="AttributesEntry")
     entry.options.map_entry = True
     entry.field.add(name="key", number=1, type=_TEXT)
@@ -63,13 +82,11 @@ def _message(message_name: str, attributes: int, **fields: tuple[int, int]) -> D
         label=FieldDescriptorProto.LABEL_REPEATED,
         type_name=f".{_PACKAGE}.{message_name}.AttributesEntry",
     )
-    for field, (number, type_) in fields.items():
-        message.field.add(name=field, number=number, type=type_)
     return message
 
 
-def _make_decoders() -> list[Any]:
-    span = _message(
+def _make_classes() -> list[Any]:
+    span = _with_attributes(
         "Span",
         9,
         trace_id=(1, _BYTES),
@@ -82,17 +99,23 @@ def _make_decoders() -> list[Any]:
         status=(15, _BYTES),
     )
     span.field.add(name="events", number=11, type=_BYTES, label=FieldDescriptorProto.LABEL_REPEATED)
-    messages = [span, _message("Resource", 1), _message("Event", 3)]
+    messages = [
+        *(span, _with_attributes("Resource", 1), _with_attributes("Event", 3)),
+        _message("Status", {"message": (2, _BYTES)}),
+        _message("PartialSuccess", {"rejected_spans": (1, _NUMBER), "error_message": (2, _BYTES)}),
+        # A message within another one is on the wire what bytes are.
+        _message("Response", {"partial_success": (1, _BYTES)}),
+    ]
     file = FileDescriptorProto(name="apimetry/otlp.proto", package=_PACKAGE, syntax="proto3", message_type=messages)
     # A pool of our own: the host's may have a file of the same name.
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     names = [f"{_PACKAGE}.{message.name}" for message in messages]
-    return [GetMessageClass(pool.FindMessageTypeByName(name)).FromString for name in names]
+    return [GetMessageClass(pool.FindMessageTypeByName(name)) for name in names]
 
 
-_span, _resource, _event = _make_decoders()
-decode_span: Callable[[bytes], SpanMessage] = _span
+_span, _resource, _event, _status, _partial_success, _response = _make_classes()
+decode_span: Callable[[bytes], SpanMessage] = _span.FromString
 """Raises google.protobuf.message.DecodeError, as the others do."""
-decode_resource: Callable[[bytes], HasAttributes] = _resource
-decode_event: Callable[[bytes], HasAttributes] = _event
+decode_resource: Callable[[bytes], HasAttributes] = _resource.FromString
+decode_event: Callable[[bytes], HasAttributes] = _event.FromString

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from apimetry.collector.formats.otlp.messages import encode_partial_success, encode_status
 from apimetry.collector.outcome import Outcome
 from apimetry.serving.service import json_response
 
@@ -17,11 +18,7 @@ _MAX_MESSAGE_CHARACTERS = 1000
 
 def respond_in_protobuf(outcome: Outcome) -> web.Response:
     """Return a 200: an empty response, or one with `partial_success`."""
-    body = b""
-    if outcome.rejected:
-        message = _text(2, _describe(outcome))
-        partial_success = b"\x08" + _varint(outcome.rejected) + message
-        body = b"\x0a" + _varint(len(partial_success)) + partial_success
+    body = encode_partial_success(outcome.rejected, _describe(outcome)) if outcome.rejected else b""
     return web.Response(body=body, content_type=PROTOBUF)
 
 
@@ -42,7 +39,7 @@ def as_status(response: web.Response, message: str, content_type: str) -> web.Re
     }
     if content_type == JSON:
         return json_response({"message": message}, response.status, headers)
-    return web.Response(status=response.status, body=_text(2, message), content_type=PROTOBUF, headers=headers)
+    return web.Response(status=response.status, body=encode_status(message), content_type=PROTOBUF, headers=headers)
 
 
 def _describe(outcome: Outcome) -> str:
@@ -54,17 +51,3 @@ def _describe(outcome: Outcome) -> str:
         field = f"{first.field}: " if first.field else ""
         text = f"{text}; the first is number {first.index + 1} of the request: {field}{first.message}"
     return text[:_MAX_MESSAGE_CHARACTERS]
-
-
-def _text(number: int, text: str) -> bytes:
-    value = text.encode(errors="replace")
-    return _varint(number << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
