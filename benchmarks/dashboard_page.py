@@ -12,12 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import CDPSession, Page, expect
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from apimetry.cli.demo.history import past_events
 from apimetry.cli.demo.traffic import Schedule, Traffic
