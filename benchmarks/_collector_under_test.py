@@ -50,7 +50,7 @@ class AwayStore(Store):
 
 
 def store_of(kind: str, directory: Path) -> Store:
-    """An open store with its schema, and the key that the benchmark sends with."""
+    """Yield an open store with its schema, and the key that the benchmark sends with."""
     url = kind if "://" in kind else f"chdb://{directory}/store"
     store = {"none": NoStore, "away": AwayStore}.get(kind, Store)(url)
     store.open()

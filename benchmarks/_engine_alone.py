@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def as_msgpack(block: bytes) -> bytes:
-    """The rows of a block as values of MsgPack one after another."""
+    """Return the rows of a block as values of MsgPack one after another."""
     columns = [column.values for column in decode_block(block)]
     return b"".join(map(msgspec.msgpack.encode, chain.from_iterable(zip(*columns, strict=True))))
 

@@ -11,7 +11,7 @@ from apimetry.middleware import wire
 
 
 def rows(count: int, seed: int) -> list[tuple[object, ...]]:
-    """Events of the last hour: 10,000 URLs, 30 routes, 500 consumers."""
+    """Make events of the last hour: 10,000 URLs, 30 routes, 500 consumers."""
     rng = random.Random(seed)
     now_us = int(time.time() * 1e6)
     return [
@@ -32,7 +32,7 @@ _SENDER = {"source": "bench", "version": "1", "instance": "b" * 32, "captured": 
 
 
 def live_batches(events: int, batch: int, began_s: float, rate: float) -> list[bytes]:
-    """Distinct batches of events that happen one after the other, `rate` a second; each goes out after its last."""
+    """Make distinct batches of events in order of time, `rate` a second; each goes out after its last event."""
     kinds = [rows(batch, seed) for seed in range(100)]
     bodies = []
     for number in range(events // batch):
@@ -44,7 +44,7 @@ def live_batches(events: int, batch: int, began_s: float, rate: float) -> list[b
 
 
 def batches(events: int, batch: int, form: str, *, first: int = 0) -> list[bytes]:
-    """Distinct batches; the events of a hundred of them repeat under other ids, to make them quickly."""
+    """Make distinct batches; the events of a hundred of them repeat under other ids, to make them quickly."""
     kinds = [rows(batch, seed) for seed in range(min(100, events // batch))]
     if form == "json":
         objects = [[_object(row) for row in kind] for kind in kinds]
@@ -63,7 +63,7 @@ def _object(row: tuple[object, ...]) -> dict[str, object]:
 
 
 def line_protocol(events: int, seed: int = 0) -> bytes:
-    """As many points for a time series database: tags of the dimensions, the response time as the value."""
+    """Write as many points for a time series database: tags of the dimensions, the response time as the value."""
     return b"\n".join(
         f"events,method={row[1]},route=r{hash(row[3]) % 30},status={row[5]},consumer={row[10]} response_us={row[6]} "
         f"{row[0]}000".encode()

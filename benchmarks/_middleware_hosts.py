@@ -204,7 +204,7 @@ class _Accepting(http.server.BaseHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that is gone is the end of its measurement."""
+        """Ignore a client that is gone: its measurement has ended."""
 
 
 def _serve(pipe) -> None:

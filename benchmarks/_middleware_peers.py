@@ -30,7 +30,7 @@ def apimetry(framework: str) -> Any:
 
 
 def floor(framework: str) -> Any:
-    """What no recording can go below: two clock reads, a wrapped `send` or `start_response`, an append."""
+    """Add the least that any recording does: two clock reads, a wrapped `send` or `start_response`, an append."""
     from collections import deque
     from time import perf_counter_ns
 

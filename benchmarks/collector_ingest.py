@@ -49,7 +49,7 @@ class Measured:
         self.url = url
 
     def memory_mib(self, line: str = "VmRSS") -> float:
-        """Resident memory now, or at most (`VmHWM`)."""
+        """Return the resident memory now, or at most (`VmHWM`)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return (
             next(int(status_line.split()[1]) for status_line in status.splitlines() if status_line.startswith(line))
@@ -57,7 +57,7 @@ class Measured:
         )
 
     def metric(self, name: str) -> float:
-        """One of the collector's figures."""
+        """Return one of the collector's figures."""
         with urllib.request.urlopen(f"{self.url}/metrics") as response:
             text = response.read().decode()
         return sum(
@@ -66,12 +66,12 @@ class Measured:
 
     @property
     def stored(self) -> float:
-        """Events in the store."""
+        """Return the number of events in the store."""
         return self.metric("apimetry_collector_stored_events_total")
 
     @property
     def cpu_s(self) -> float:
-        """CPU time of the process, the embedded engine's included."""
+        """Return the CPU time of the process, the embedded engine's included."""
         return self.metric("process_cpu_seconds_total")
 
 
@@ -116,7 +116,7 @@ def p99_ms(seconds: list[float]) -> float:
 
 
 def alone(form: str, options: argparse.Namespace) -> tuple[float, float]:
-    """Rate and CPU µs an event of one insert by the engine alone."""
+    """Return the rate and the CPU µs an event of one insert by the engine alone."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "benchmarks._engine_alone", form, directory]
         command += [str(options.events), str(options.batch)]
@@ -126,7 +126,7 @@ def alone(form: str, options: argparse.Namespace) -> tuple[float, float]:
 
 
 def through(form: str, kind: str, options: argparse.Namespace) -> tuple[float, float]:
-    """Rate until queryable, and CPU µs an event, through a collector at full speed."""
+    """Return the rate until events are queryable, and the CPU µs an event, through a collector at full speed."""
     bodies = batches(options.events, options.batch, form)
     with collector(kind) as measured:
         asyncio.run(send(measured.url, batches(20 * options.batch, options.batch, form, first=10**9), form, 4))
@@ -144,7 +144,7 @@ def through(form: str, kind: str, options: argparse.Namespace) -> tuple[float, f
 
 
 def rollups(options: argparse.Namespace) -> None:
-    """What all rollups cost of the rate: medians of three turns."""
+    """Measure what all rollups cost of the rate: medians of three turns."""
     turns = [(through("msgpack", "embedded", options)[0], through("msgpack", "bare", options)[0]) for _ in range(3)]
     rate, bare = (median(rates) for rates in zip(*turns, strict=True))
     print(f"  queryable {rate:,.0f}/s with rollups, {bare:,.0f}/s without: {100 * (1 - rate / bare):.0f} % less")
@@ -156,7 +156,7 @@ def wait_for(measured: Measured, events: int) -> None:
 
 
 def paced(rate: float, options: argparse.Namespace) -> None:
-    """Half of `rate`, and a probe each half second that is asked for until it is there."""
+    """Send half of `rate`, and a probe each half second that is asked for until it is there."""
     count = int(rate / 2 * 15)
     bodies = batches(count, options.batch, "msgpack")
     fresh: list[float] = []
@@ -228,7 +228,7 @@ def outage(options: argparse.Namespace) -> None:
 
 
 def others(options: argparse.Namespace) -> None:
-    """The same number of points into VictoriaMetrics, over HTTP."""
+    """Send the same number of points into VictoriaMetrics, over HTTP."""
     program = shutil.which("victoria-metrics") or shutil.which("victoria-metrics-prod")
     if program is None:
         print("  skipped: victoria-metrics is not installed (apt install victoria-metrics)")

@@ -100,7 +100,7 @@ def resident_mib(service: Service, line: str = "VmRSS") -> float:
 
 @contextmanager
 def collector(**settings: str) -> Iterator[tuple[Service, ClickHouseServer]]:
-    """`apimetry collector` over a server, each a process of its own."""
+    """Run `apimetry collector` over a server, each in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         server = ClickHouseServer(Path(name, "clickhouse"))
         Path(name, "clickhouse").mkdir()
@@ -115,7 +115,7 @@ def collector(**settings: str) -> Iterator[tuple[Service, ClickHouseServer]]:
 
 
 async def sampled(service: Service, work: asyncio.Future[None]) -> list[float]:
-    """Resident memory each second until the work is done."""
+    """Measure the resident memory each second until the work is done."""
     task, samples = asyncio.ensure_future(work), []
     while not task.done():
         samples.append(resident_mib(service))
@@ -182,7 +182,7 @@ async def fairness(options: argparse.Namespace) -> None:
 
 
 def be_greedy(url: str, seconds: float, times: int) -> dict[int, int]:
-    """In a process of its own, so that what it costs the sender does not slow the other one."""
+    """Send in a process of its own, so that what it costs the sender does not slow the other one."""
     sender = Sender(url, WRITE_KEY)
     asyncio.run(sender.run(time.perf_counter() + seconds, rate=times * LIMIT, clients=16))
     return dict(sender.statuses)
@@ -204,7 +204,7 @@ async def slow(options: argparse.Namespace) -> None:
 
 
 def be_slow(url: str) -> Counter[str]:
-    """All slow connections, in a process of their own."""
+    """Hold all slow connections, in a process of their own."""
     host, port = url.removeprefix("http://").split(":")
     ends: Counter[str] = Counter()
 

@@ -64,7 +64,7 @@ QUESTIONS = (
 
 
 def questions(store: Store, end: int) -> Iterator[tuple[str, Callable[[], bytes], int]]:
-    """Each question's text, the call that answers it down to JSON, and its limit in milliseconds."""
+    """Return each question's text, the call that answers it down to JSON, and its limit in milliseconds."""
     for endpoint, span_s, text, limit_ms in QUESTIONS:
         parse, answer = ENDPOINTS[endpoint]
         # The clock's hour is under way, as it nearly always is.

@@ -48,7 +48,7 @@ async def send_burst(app: object, first: int) -> None:
 
 
 def measure_processor(rounds: int) -> dict[str, float]:
-    """Microseconds of processor time a request: the bare application's, and what the others add."""
+    """Return the microseconds of processor time a request: the bare application's, and what the others add."""
     applications = {who: peers.add("starlette", who) for who in ("floor", "apimetry")}
     applications["bare"] = hosts.make_starlette()
     spent_us: dict[str, list[float]] = {who: [] for who in applications}
@@ -68,7 +68,7 @@ def measure_processor(rounds: int) -> dict[str, float]:
 
 
 def measure_memory(who: str, requests: int) -> dict[str, float]:
-    """Resident megabytes after 10,000 requests, and after so many more."""
+    """Return the resident megabytes after 10,000 requests, and after so many more."""
     app = hosts.make_starlette() if who == "bare" else peers.add("starlette", who)
     for number in range(10_000 // BURST):
         asyncio.run(send_burst(app, number * BURST))
@@ -87,7 +87,7 @@ def run(*arguments: str, environment: dict[str, str]) -> dict[str, float]:
 
 
 def time_import(module: str, environment: dict[str, str]) -> float:
-    """Milliseconds that importing a module takes in a fresh interpreter, without its start."""
+    """Return the milliseconds that importing a module takes in a fresh interpreter, without its start."""
     code = (
         "import time; b = time.perf_counter(); import apimetry.middleware."
         f"{module}; print((time.perf_counter() - b) * 1000)"

@@ -35,7 +35,7 @@ KINDS = 50
 
 
 def body_of(batch: int, seed: int) -> ExportTraceServiceRequest:
-    """One request of `batch` spans: 10,000 URLs, 30 routes."""
+    """Make one request of `batch` spans: 10,000 URLs, 30 routes."""
     rng = random.Random(seed)
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
@@ -74,7 +74,7 @@ def body_of(batch: int, seed: int) -> ExportTraceServiceRequest:
 
 
 def bodies_of(spans: int, batch: int) -> list[bytes]:
-    """Distinct requests in protobuf."""
+    """Make distinct requests in protobuf."""
     kinds = [body_of(batch, seed) for seed in range(KINDS)]
     bodies = []
     for number in range(spans // batch):
@@ -86,7 +86,7 @@ def bodies_of(spans: int, batch: int) -> list[bytes]:
 
 
 def read_alone(bodies: list[bytes], spans: int) -> float:
-    """CPU µs a span of protobuf's own classes, with one look at every attribute."""
+    """Return the CPU µs a span of protobuf's own classes, with one look at every attribute."""
     began_s = time.process_time()
     for body in bodies:
         for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -113,7 +113,7 @@ async def send(url: str, bodies: list[bytes], headers: dict[str, str], clients: 
 
 
 def through(name: str, path: str, bodies: list[bytes], options: argparse.Namespace, **headers: str) -> float:
-    """CPU µs an event of a collector without a store; prints it with the rate."""
+    """Return the CPU µs an event of a collector without a store; print it with the rate."""
     sent = {"X-API-Key": WRITE_KEY, **{key.replace("_", "-"): value for key, value in headers.items()}}
     with collector("none") as measured:
         cpu_s = measured.cpu_s

@@ -56,12 +56,12 @@ class Side:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What its requests carry."""
+        """Return the headers of its requests."""
         return {"X-API-Key": self.key}
 
 
 def prepare(directory: Path, events: int, end_s: int) -> tuple[Side, Side]:
-    """Two organizations with events of a day each: the light one has LIGHT_EVENTS, the heavy one `events`."""
+    """Create two organizations with events of a day each: the light one has LIGHT_EVENTS, the heavy one `events`."""
     store = Store(f"chdb://{directory}/store")
     store.open()
     try:
@@ -111,7 +111,7 @@ async def ask_lightly(url: str, side: Side, end_s: int, seconds: float) -> list[
 
 
 def ask_heavily(url: str, side: Side, end_s: int, seconds: float, clients: int) -> dict[int, int]:
-    """In a process of its own: `clients` that ask heavy questions; who is refused comes back when it was told to."""
+    """Ask heavy questions from `clients` in a process of its own; who is refused comes back when it was told to."""
     statuses: Counter[int] = Counter()
 
     async def client(session: aiohttp.ClientSession, number: int, until_s: float) -> None:

@@ -82,7 +82,7 @@ FROM numbers({first:UInt64}, {rows:UInt64})"""
 
 
 def event_rows(start_s: float, span_s: float, events: int, rows: range) -> dict[str, object]:
-    """What ROWS binds for some of the `events` that lie evenly in the span."""
+    """Return what ROWS binds for some of the `events` that lie evenly in the span."""
     step_us = span_s * 1_000_000 / events
     return {
         "application": APPLICATION,
@@ -106,7 +106,7 @@ def fill(store: Store, events: int, start_s: int) -> None:
 
 
 def opened_with_events(directory: Path, events: int) -> Store:
-    """The store in `directory` with its events: those of an earlier run, or new ones that end this hour."""
+    """Yield the store in `directory` with its events: those of an earlier run, or new ones that end this hour."""
     store = Store(f"chdb://{directory}/store")
     store.open()
     migrations.migrate(store)
@@ -151,7 +151,7 @@ Question = Callable[[], object]
 
 
 def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
-    """Each question's name, the call that answers it down to JSON, and its limit in milliseconds."""
+    """Return each question's name, the call that answers it down to JSON, and its limit in milliseconds."""
     for name, span_s, text, limit_ms in TIMESERIES:
         parameters = [tuple(pair.split("=", 1)) for pair in text.split("&")]
 
@@ -247,7 +247,7 @@ def print_sizes(store: Store) -> None:
 
 
 def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list[bytes]:
-    """Segments of five seconds each, as the collector's spool holds them."""
+    """Make segments of five seconds each, as the collector's spool holds them."""
     segments = []
     types = {name: type_name.replace("'", "\\'") for name, type_name in ROW_COLUMNS.items()}
     columns = ", ".join(f"CAST({name}, '{type_name}') AS {name}" for name, type_name in types.items())
@@ -261,7 +261,7 @@ def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list
 
 
 def measure_inserts(count: int, rows: int) -> None:
-    """Rates with and without the rollups' views, turn by turn: what else the machine does hits both."""
+    """Measure the rates with and without the rollups' views, turn by turn: what else the machine does hits both."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(f"chdb://{directory}/store")
         store.open()

@@ -23,7 +23,7 @@ AGENTS = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}
 
 
 def make_segment(rows: int, rng: random.Random) -> bytes:
-    """Realistic rows of the last hour in blocks of 500: few routes, many URLs and consumers, mostly successes."""
+    """Make rows of the last hour in blocks of 500: few routes, many URLs and consumers, mostly successes."""
     made = make_rows(rows, rng)
     batches = (made[first : first + 500] for first in range(0, rows, 500))
     return b"".join(encode_block(ROW_COLUMNS, zip(*batch, strict=True)) for batch in batches)

@@ -1,4 +1,4 @@
-"""Reads server-sent events from the query service (the HTML standard, section 9.2), and comes back after a break."""
+"""Read server-sent events from the query service (the HTML standard, section 9.2), and come back after a break."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports to the store what this collector did, for `GET /api/collectors`.
+"""Report to the store what this collector did, for `GET /api/collectors`.
 
 A report is written every 10 s while anything changes, and every minute while nothing does, so that an idle collector
 leaves the disk alone. It says what is true at its time: while the store is away no report waits, and the next one

@@ -149,7 +149,7 @@ class Exporter:
 
 
 def _at_fork_and_exit(exporter: Exporter) -> None:
-    """Hook an exporter into fork and exit without keeping it alive: only its workers, until their threads end."""
+    """Register an exporter for fork and exit without keeping it alive: only its workers, until their threads end."""
     reference, workers, timeout_s = weakref.ref(exporter), exporter.workers, exporter.exit_timeout_s
 
     def after_fork() -> None:

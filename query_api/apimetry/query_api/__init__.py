@@ -1,1 +1,1 @@
-"""Answers queries about events over HTTP."""
+"""Answer queries about events over HTTP."""

@@ -1,4 +1,4 @@
-"""Serves all analytics handlers: authorizes a request, tells the time, and runs a query for its response."""
+"""Serve all analytics handlers: authorize a request, tell the time, and run a query for its response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs queries in the store's threads: in a fair order, and within the limits of the settings.
+"""Run queries in the store's threads: in a fair order, and within the limits of the settings.
 
 A query runs as `query(ask, *arguments)` in a thread, and runs its statements with `ask`. If another asker has a much
 smaller load, the statements get half of the engine's threads, and a lower priority (ClickHouse's setting `priority`).

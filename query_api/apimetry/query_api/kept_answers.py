@@ -1,4 +1,4 @@
-"""Keeps answers for some seconds, for questions that pages ask again and again."""
+"""Keep answers for some seconds, for questions that pages ask again and again."""
 
 from __future__ import annotations
 

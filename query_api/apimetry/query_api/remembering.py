@@ -1,4 +1,4 @@
-"""Remembers the rows of a question's statements for as long as no event of the question's range changes.
+"""Remember the rows of a question's statements for as long as no event of the question's range changes.
 
 The second time that a question is asked, the rows of its statements are kept, with the version of the events in its
 ranges (`store.changes`). From the third time on, one cheap statement reads the version. If it is the same, the

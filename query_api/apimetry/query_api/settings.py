@@ -1,4 +1,4 @@
-"""Holds the settings of the query service."""
+"""Hold the settings of the query service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs work beside the requests, from the start of a service to its end."""
+"""Run work beside the requests, from the start of a service to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends the traffic of the demo to the example applications, as it comes."""
+"""Send the traffic of the demo to the example applications, as it comes."""
 
 from __future__ import annotations
 

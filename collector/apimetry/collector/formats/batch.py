@@ -34,5 +34,5 @@ class Batch:
 
     @property
     def rejected_total(self) -> int:
-        """Events that are not stored."""
+        """Return the number of events that are not stored."""
         return sum(self.rejected.values())

@@ -1,4 +1,4 @@
-"""Answers a breakdown (docs/api.md, "Breakdown"): asks the store, and makes JSON of its rows."""
+"""Answer a breakdown (docs/api.md, "Breakdown"): ask the store, and make JSON of its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a table from the store: a page of rows, and then what no rollup has of these rows, and their sparklines."""
+"""Read a table from the store: a page of rows, and then what no rollup has of these rows, and their sparklines."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Sparkline:
 
     @property
     def starts(self) -> list[int]:
-        """The first second of each bucket."""
+        """Return the first second of each bucket."""
         start, end = self._span
         edges = (start - -number * (end - start) // self.buckets for number in range(1, self.buckets))
         units = (-(-edge // self.unit_s) for edge in edges)
@@ -78,7 +78,7 @@ class Sparkline:
 
     @property
     def _span(self) -> tuple[int, int]:
-        """The range by the clock that shows the unit."""
+        """Return the range by the clock that shows the unit."""
         start, end = self.scope.start, self.scope.end
         return (self.days.local(start), self.days.local(end - 1) + 1) if self.days else (start, end)
 

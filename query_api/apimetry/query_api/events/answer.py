@@ -1,4 +1,4 @@
-"""Answers questions about single events: asks the store, and shapes its rows (docs/api.md, "Single events")."""
+"""Answer questions about single events: ask the store, and shape its rows (docs/api.md, "Single events")."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Batch:
 
     @cached_property
     def size(self) -> int:
-        """The bytes that the events take at most."""
+        """Return the bytes that the events take at most."""
         return sum(map(_size_of, self.events))
 
 

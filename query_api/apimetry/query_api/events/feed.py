@@ -1,4 +1,4 @@
-"""Polls the store for the new events of one application, for all its live streams together.
+"""Poll the store for the new events of one application, for all its live streams together.
 
 A feed polls while it has streams. After its last stream it keeps what it knows for `look_back_s`: a client that comes
 back gets the events of the time between.
@@ -36,7 +36,7 @@ class Reader(Protocol):
 
     @property
     def client(self) -> Client:
-        """The client of the stream."""
+        """Return the client of the stream."""
 
     def take(self, batch: Batch) -> None:
         """Take the events of a poll."""
@@ -67,12 +67,12 @@ class Feed:
 
     @property
     def is_read(self) -> bool:
-        """Whether at least one stream reads."""
+        """Return whether at least one stream reads."""
         return self._users > 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody reads, and what the feed knows is too old for a client that comes back."""
+        """Return whether nobody reads, and what the feed knows is too old for a client that comes back."""
         return not self._users and self._clock() - self._polled_s >= self._limits.look_back_s
 
     def hold_to(self, kept_bytes: int) -> None:

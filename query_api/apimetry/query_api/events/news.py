@@ -1,4 +1,4 @@
-"""Reads the events of an application that were not read before; in a thread of the store.
+"""Read the events of an application that were not read before; in a thread of the store.
 
 Events have no column for the time of their insert. So a poll reads the times and hashes of the newest events, which
 are small, and compares them with those that it read before. It reads all fields of the new events only.

@@ -60,7 +60,7 @@ class EventsQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether some events of the range are left out."""
+        """Return whether some events of the range are left out."""
         return bool(self.filters or self.trace_id)
 
 

@@ -1,4 +1,4 @@
-"""Searches a time range for the events of a page, span after span, within bounds of time and of rows read.
+"""Search a time range for the events of a page, span after span, within bounds of time and of rows read.
 
 The first span is a minute: it usually has a page of events if there is no filter. Where it has not, the search counts
 the events of the rest of the range, which the engine knows from its index. A small rest is one span. Otherwise the

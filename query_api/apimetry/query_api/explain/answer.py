@@ -1,4 +1,4 @@
-"""Answers what changed (docs/api.md, "Explain")."""
+"""Answer what changed (docs/api.md, "Explain")."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Part(NamedTuple):
 
     @property
     def whole(self) -> float:
-        """Both together."""
+        """Return the change of both parts together."""
         return self.by_rate + self.by_mix
 
 
@@ -88,7 +88,7 @@ class Slice:
 
     @property
     def items(self) -> frozenset[tuple[str, str]]:
-        """The dimensions and their values."""
+        """Return the dimensions and their values."""
         return frozenset(self.values.items())
 
 

@@ -1,4 +1,4 @@
-"""Says what is wrong with a JSON body, in the form for parameters: member, value, what is allowed. Pure."""
+"""Say what is wrong with a JSON body, in the form for parameters: member, value, what is allowed. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets pages of other origins send requests (the Fetch standard, section 3.2).
+"""Let pages of other origins send requests (the Fetch standard, section 3.2).
 
 A key is in a header, never in a cookie, so a page of another origin can use only a key that it knows. By default any
 origin may read. Only an origin that the operator named may change anything.

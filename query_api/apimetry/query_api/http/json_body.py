@@ -1,4 +1,4 @@
-"""Reads the JSON body of a request: bytes in, a checked struct out."""
+"""Read the JSON body of a request: bytes in, a checked struct out."""
 
 from __future__ import annotations
 

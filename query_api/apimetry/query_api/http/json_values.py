@@ -1,4 +1,4 @@
-"""Writes times as in JSON, and names the type of a JSON object. Pure."""
+"""Write times as in JSON, and name the type of a JSON object. Pure."""
 
 from __future__ import annotations
 

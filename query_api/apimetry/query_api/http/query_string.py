@@ -1,4 +1,4 @@
-"""Reads the parameters of a query string: text in, checked values out. Pure.
+"""Read the parameters of a query string: text in, checked values out. Pure.
 
 An empty parameter counts as absent, an unknown one is refused, and a refusal names the parameter,
 its value and what is allowed.

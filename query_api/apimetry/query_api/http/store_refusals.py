@@ -1,4 +1,4 @@
-"""Checks who owns a record of the store, and turns what the store refuses into HTTP errors."""
+"""Check who owns a record of the store, and turn what the store refuses into HTTP errors."""
 
 from __future__ import annotations
 

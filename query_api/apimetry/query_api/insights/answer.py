@@ -1,4 +1,4 @@
-"""Answers what the usage means: trends, bottlenecks, costs, capacity, and what to improve."""
+"""Answer what the usage means: trends, bottlenecks, costs, capacity, and what to improve."""
 
 from __future__ import annotations
 

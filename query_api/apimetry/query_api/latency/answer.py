@@ -1,4 +1,4 @@
-"""Answers a distribution (docs/api.md, "Latency")."""
+"""Answer a distribution (docs/api.md, "Latency")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what is stored of applications, and keeps it for some seconds: pages ask again and again."""
+"""Read what is stored of applications, and keep it for some seconds: pages ask again and again."""
 
 from __future__ import annotations
 

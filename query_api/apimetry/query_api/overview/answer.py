@@ -1,4 +1,4 @@
-"""Answers about an organization and its applications, which the organization API calls buckets."""
+"""Answer questions about an organization and its applications, which the organization API calls buckets."""
 
 from __future__ import annotations
 

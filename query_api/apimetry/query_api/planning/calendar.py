@@ -63,7 +63,7 @@ class Calendar:
 
     @property
     def nominal_s(self) -> int:
-        """The usual length of a bucket: 24 hours, seven days, or MONTH_S."""
+        """Return the usual length of a bucket: 24 hours, seven days, or MONTH_S."""
         return NAMED_GRANULARITIES.get(self.unit, MONTH_S)
 
     def moved(self, shift_s: int) -> Calendar:

@@ -1,4 +1,4 @@
-"""Rounds and writes figures: half up, from whole numbers, without binary fractions. Pure."""
+"""Round and write figures: half up, from whole numbers, without binary fractions. Pure."""
 
 from __future__ import annotations
 

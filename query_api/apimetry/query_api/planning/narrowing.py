@@ -1,4 +1,4 @@
-"""Keeps a question within what a link binds: its viewers may narrow a question further, and never widen it. Pure.
+"""Keep a question within what a link binds: its viewers may narrow a question further, and never widen it. Pure.
 
 The link's filters are filters of their own beside those of the question. Filters of one field in one list are
 alternatives, so joining the lists would widen the question.

@@ -26,7 +26,7 @@ class Buckets:
 
     @property
     def count(self) -> int:
-        """The number of buckets; 0 for an empty range."""
+        """Return the number of buckets; 0 for an empty range."""
         if self.start >= self.end:
             return 0
         if self.calendar:
@@ -35,18 +35,18 @@ class Buckets:
 
     @property
     def calendar(self) -> Calendar | None:
-        """The calendar of buckets whose lengths differ."""
+        """Return the calendar of buckets whose lengths differ."""
         differ = self.granularity == MONTH or (self.granularity in CALENDAR_UNITS and self.zone != UTC)
         return Calendar(self.granularity, self.zone) if differ else None
 
     @cached_property
     def first_index(self) -> int:
-        """The calendar's index of the first bucket; 0 without a calendar."""
+        """Return the calendar's index of the first bucket; 0 without a calendar."""
         return self.calendar.indexes(self.start, max(self.end, self.start + 1)).start if self.calendar else 0
 
     @property
     def size_s(self) -> int:
-        """Seconds of each bucket, where there is no calendar."""
+        """Return the seconds of each bucket, where there is no calendar."""
         return self._fixed.seconds
 
     def starts_at(self, index: int) -> int:

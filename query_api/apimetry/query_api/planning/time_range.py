@@ -1,4 +1,4 @@
-"""Reads the times of a query string, in seconds or, with `unit=ms`, in milliseconds. Pure."""
+"""Read the times of a query string, in seconds or, with `unit=ms`, in milliseconds. Pure."""
 
 from __future__ import annotations
 

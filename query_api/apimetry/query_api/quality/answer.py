@@ -1,4 +1,4 @@
-"""Answers a question about completeness: asks the store, and makes JSON of its rows."""
+"""Answer a question about completeness: ask the store, and make JSON of its rows."""
 
 from __future__ import annotations
 

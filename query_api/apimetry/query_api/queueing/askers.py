@@ -1,4 +1,4 @@
-"""Watches whether the client of a request still waits for its response."""
+"""Watch whether the client of a request still waits for its response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shares a few slots among askers: first among organizations, then among the keys of each.
+"""Share a few slots among askers: first among organizations, then among the keys of each.
 
 Invariants:
 
@@ -123,7 +123,7 @@ class _Share:
         return int(self.assumed * 16).bit_length()
 
     def is_heavier_than_one_of(self, shares: Mapping[str, _Share]) -> bool:
-        """Whether one of `shares` has less than half of this one's load."""
+        """Return whether one of `shares` has less than half of this one's load."""
         return any(2 * share.assumed < self.assumed for share in shares.values() if share is not self)
 
     @property

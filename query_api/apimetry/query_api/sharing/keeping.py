@@ -1,4 +1,4 @@
-"""Changes sessions and links: the accounts' snapshot has a change before its response is sent."""
+"""Change sessions and links: the accounts' snapshot has a change before its response is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells whether a request comes from this machine itself. Pure."""
+"""Tell whether a request comes from this machine itself. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers a summary (docs/api.md, "Summary")."""
+"""Answer a summary (docs/api.md, "Summary")."""
 
 from __future__ import annotations
 

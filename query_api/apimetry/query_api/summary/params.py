@@ -39,7 +39,7 @@ class SummaryQuery:
 
     @property
     def earlier(self) -> SummaryQuery | None:
-        """The query about the earlier period, if there is one."""
+        """Return the query about the earlier period, if there is one."""
         if self.compared is None:
             return None
         start, end = self.compared

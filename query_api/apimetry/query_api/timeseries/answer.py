@@ -1,4 +1,4 @@
-"""Answers a timeseries query: asks the store, and makes JSON of its series (docs/api.md, "Timeseries API")."""
+"""Answer a timeseries query: ask the store, and make JSON of its series (docs/api.md, "Timeseries API")."""
 
 from __future__ import annotations
 

@@ -102,24 +102,24 @@ class TimeseriesQuery:
 
     @property
     def omits(self) -> bool:
-        """Whether there may be groups beyond the limit."""
+        """Return whether there may be groups beyond the limit."""
         return bool(self.groups) and self.limit is not None
 
     @property
     def percentiles(self) -> tuple[Fraction, ...]:
-        """The numbers of the aggregations that are percentiles."""
+        """Return the numbers of the aggregations that are percentiles."""
         numbers = map(percentile_of, self.aggregations)
         return tuple(number for number in numbers if number is not None)
 
     @property
     def dimensions(self) -> frozenset[str]:
-        """The dimensions that a table needs for this query."""
+        """Return the dimensions that a table needs for this query."""
         fields = (*self.groups, *(self.keys.fields if self.keys else ()))
         return columns_of(self.filters) | {column_of(field) for field in fields}
 
     @property
     def granularity_ms(self) -> int:
-        """The usual size of a bucket in milliseconds; without a granularity, the whole span."""
+        """Return the usual size of a bucket in milliseconds; without a granularity, the whole span."""
         if isinstance(self.granularity, Calendar):
             return 1000 * self.granularity.nominal_s
         return 1000 * (self.granularity.seconds if self.granularity else self.end - self.start)

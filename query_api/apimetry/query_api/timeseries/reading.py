@@ -1,4 +1,4 @@
-"""Reads the series of a timeseries query from the store."""
+"""Read the series of a timeseries query from the store."""
 
 from __future__ import annotations
 

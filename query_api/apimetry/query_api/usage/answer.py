@@ -1,4 +1,4 @@
-"""Answers a usage query (docs/api.md, "Developer usage API")."""
+"""Answer a usage query (docs/api.md, "Developer usage API")."""
 
 from __future__ import annotations
 

@@ -101,14 +101,14 @@ class UsageQuery:
 
     @property
     def list_order(self) -> Order:
-        """How lists are sorted. Their rows have no time: with `timestamp`, the most requests come first."""
+        """Return how lists are sorted. Their rows have no time: with `timestamp`, the most requests come first."""
         if self.sort == "timestamp":
             return Order("requests", descending=True)
         return Order(self.sort or "requests", self.descending)
 
     @property
     def series_order(self) -> Order:
-        """How the series is sorted: ascending in time by default."""
+        """Return how the series is sorted: ascending in time by default."""
         return Order(self.sort, self.descending) if self.sort else Order("timestamp", descending=False)
 
 

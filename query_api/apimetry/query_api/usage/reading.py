@@ -1,4 +1,4 @@
-"""Reads the figures of a usage response from the store, so that its parts agree.
+"""Read the figures of a usage response from the store, so that its parts agree.
 
 A usage response takes several statements. Their figures differ if an insert comes between two of them, or if an
 insert has reached the events and not yet every rollup. There are two remedies:
@@ -98,7 +98,7 @@ class Breakdowns:
 
     @property
     def agree(self) -> bool:
-        """Whether every list adds up to the totals."""
+        """Return whether every list adds up to the totals."""
         added = reduce(Measures.plus, (measures for _, measures in self.statuses), Measures())
         lists = {self.routes.requests, self.methods.requests, self.consumers.requests}
         return (
@@ -122,7 +122,7 @@ class Reading:
 
     @property
     def agrees(self) -> bool:
-        """Whether the sums of its parts are equal."""
+        """Return whether the sums of its parts are equal."""
         in_series = sum(measures.requests for _, measures in self.series)
         total = self.breakdowns.total.requests
         return self.breakdowns.agree and (in_series == total if self.is_whole else in_series <= total)

@@ -1,4 +1,4 @@
-"""Makes the JSON of a usage response of a reading's figures. Pure."""
+"""Make the JSON of a usage response of a reading's figures. Pure."""
 
 from __future__ import annotations
 

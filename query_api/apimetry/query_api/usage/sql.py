@@ -181,7 +181,7 @@ class Scope:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The filters as expressions."""
+        """Return the filters as expressions."""
         return (*filter_conditions(self.filters), *([_FAILED] if self.failed else []))
 
     def plan(
@@ -197,7 +197,7 @@ class Scope:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The values that the scope's conditions bind."""
+        """Return the values that the scope's conditions bind."""
         return {
             "application": self.application,
             "start_us": self.start * 1_000_000,

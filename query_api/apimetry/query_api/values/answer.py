@@ -1,4 +1,4 @@
-"""Answers a question for values (docs/api.md, "Values")."""
+"""Answer a question for values (docs/api.md, "Values")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers a question for versions (docs/api.md, "Versions")."""
+"""Answer a question for versions (docs/api.md, "Versions")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joins the hours in which a version served to runs, which end with a pause in which other versions served. Pure."""
+"""Join the hours in which a version served to runs, which end with a pause in which other versions served. Pure."""
 
 from __future__ import annotations
 

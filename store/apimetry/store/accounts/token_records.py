@@ -80,7 +80,7 @@ class Fixed:
 
     @property
     def characters(self) -> int:
-        """The characters that a service holds for the link."""
+        """Return the characters that a service holds for the link."""
         return sum(map(len, (*self.include, *self.exclude, *self.hides, *self.pages, *self.embed_origins)))
 
 

@@ -34,7 +34,7 @@ _COLUMNS = """
 
 
 def statements(layout: Layout) -> list[str]:
-    """The events table."""
+    """Return the statement of the events table."""
     return layout.sharded_table(
         "events",
         _COLUMNS,

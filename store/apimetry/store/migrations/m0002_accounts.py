@@ -51,7 +51,7 @@ _KEY_USES = f"""
 
 
 def statements(layout: Layout) -> list[str]:
-    """The tables of the account records."""
+    """Return the statements of the tables of the account records."""
     return [
         *layout.shared_table("organizations", _ORGANIZATIONS, order_by="id", version="version"),
         *layout.shared_table("applications", _APPLICATIONS, order_by="id", version="version"),

@@ -70,7 +70,7 @@ class Service(Struct, gc=False, frozen=True):
 
     @property
     def is_private(self) -> bool:
-        """Whether events have the client's address or its software."""
+        """Return whether events have the client's address or its software."""
         return self.user_agent or self.client_ip != "off"
 
 
