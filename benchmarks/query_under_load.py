@@ -38,6 +38,7 @@ from tests.support.services.processes import BOOTSTRAP, running
 HOUR_S, DAY_S = 3_600, 86_400
 BATCH = 500
 ENCODED_PER_S = 200  # batches, at least
+SETTLED_S = 10  # until all events are counted, at most
 APPLICATION = "bench"
 REFUSED = "refused"
 PROBE = "events since the start (queryable)"
@@ -121,16 +122,18 @@ class Asker:
 
     async def probe(self, session: aiohttp.ClientSession, start: int) -> None:
         """Ask once a second how many events came since `start`, until cancelled."""
-        before = await self._count(session, start)
         while True:
             due_s = time.perf_counter()
-            if (count := await self._count(session, start)) is not None and before is not None:
-                self.counted.append((time.time(), count - before))
+            if (count := await self.count(session, start)) is not None:
+                self.counted.append((time.time(), count))
                 self.times[PROBE].append(time.perf_counter() - due_s)
             await asyncio.sleep(max(0, due_s + 1 - time.perf_counter()))
 
-    async def _count(self, session: aiohttp.ClientSession, start: int) -> int | None:
-        body = await self._get(session, f"/1/timeseries/{start}/{start + HOUR_S}/?include=method:GET,POST")
+    async def count(self, session: aiohttp.ClientSession, start: int) -> int | None:
+        """Return how many events happened since `start`; None where the question is refused."""
+        body = await self._get(
+            session, f"/1/timeseries/{start}/{start + HOUR_S}/?include=method:GET&include=method:POST"
+        )
         return None if body is None else body["groups"][APPLICATION][0][1]
 
     async def _get(self, session: aiohttp.ClientSession, path: str) -> dict | None:
@@ -157,6 +160,20 @@ async def ask_questions(url: str, per_s: float, seconds: float, start: float) ->
         await asyncio.gather(*tasks)
         probing.cancel()
     return asker
+
+
+async def check_counted(url: str, start: int, total: int) -> None:
+    """Wait until an answer counts the `total` events since `start`.
+
+    Raises:
+        SystemExit: none does within SETTLED_S.
+    """
+    asker, deadline_s = Asker(url), time.monotonic() + SETTLED_S
+    async with aiohttp.ClientSession() as session:
+        while (count := await asker.count(session, start)) != total:
+            if time.monotonic() > deadline_s:
+                raise SystemExit(f"{total:,} events were acknowledged, and answers count {count:,}")
+            await asyncio.sleep(0.1)
 
 
 def queryable_s(acknowledged: Acknowledged, counted: Sequence[tuple[float, int]]) -> list[float]:
@@ -217,6 +234,8 @@ def measure(directory: Path, rate: float, questions: float, seconds: float) -> N
         used, all_used = cpu_s(pid) - before, process_cpu_s(pid) - all_before
         acknowledged: Acknowledged = results.get() if rate else []
         memory = memory_mib(pid)
+        if rate:
+            asyncio.run(check_counted(serve.query_url, int(start), acknowledged[-1][1]))
     print(f"\n{rate:,.0f} events/s, {questions:g} questions/s; load of the machine {os.getloadavg()[0]:.1f}")
     print(f"{'':<36}{'times':>6}{'median':>8}{'p95':>8}{'p99':>8}{'most':>8}")
     refused = asker.times.pop(REFUSED, [])
