@@ -6,6 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apimetry.serving.errors import error_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry
+from apimetry.store.address import parse_address
+from apimetry.store.hosts import Hosts
 
 
 @pytest.fixture
@@ -38,6 +40,25 @@ async def test_ready_names_the_reasons_against_it(service):
     reasons.append("the spool is full")
     response = await client.get("/ready")
     assert (response.status, await response.json()) == (503, {"ready": False, "reasons": ["the spool is full"]})
+
+
+async def test_hosts_of_the_store_that_are_away_are_named(aiohttp_client_of):
+    addresses = parse_address("http://a,b:9000/d").each()
+    hosts, app = Hosts(addresses, lambda _: False), web.Application()
+
+    async def ready():
+        return []
+
+    add_service_routes(app, new_registry(), ready, service="query", hosts=hosts)
+    client = await aiohttp_client_of(app)
+    assert await (await client.get("/ready")).json() == {"ready": True, "reasons": []}
+    hosts.failed(addresses[1])
+    answer = await (await client.get("/ready")).json()
+    metrics = await (await client.get("/metrics")).text()
+    hosts.close()
+    assert answer == {"ready": True, "reasons": [], "away": ["b:9000"]}
+    assert 'apimetry_store_host_up{host="a:8123"} 1.0' in metrics
+    assert 'apimetry_store_host_up{host="b:9000"} 0.0' in metrics
 
 
 async def test_metrics_count_requests_by_route_template_and_status(service):

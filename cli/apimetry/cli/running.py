@@ -237,7 +237,7 @@ async def _first_of(opening: asyncio.Task[Credentials | None], *others: asyncio.
 async def _start(services: Services, store: Store, directory: Directory, *, collector: bool, query: bool) -> None:
     settings = services.settings
     if collector:
-        services.collector = create_collector(store, directory, collector_settings(settings))
+        services.collector = create_collector(store, directory, collector_settings(settings), hosts=store.hosts)
         await services.start("collector", services.collector, settings.collector_port)
     if query:
         # Beyond the loopback, and behind a proxy, a code would be a password that is in a log.

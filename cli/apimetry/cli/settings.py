@@ -43,8 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Annotated[
         str,
         Meta(
-            description="ClickHouse: clickhouse://user:password@host:8123/database or https://…; "
-            "without it the embedded store in the data directory",
+            description="ClickHouse: clickhouse://user:password@host:8123/database or https://…, "
+            "the nodes of a cluster separated by commas; without it the embedded store in the data directory",
             extra=SECRET,
         ),
     ] = ""

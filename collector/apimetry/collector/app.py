@@ -37,6 +37,7 @@ from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from apimetry.store.clock import utc_now
 from apimetry.store.collectors import CollectorIdentity, record_report
+from apimetry.store.hosts import Hosts
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,13 @@ class Control:
 CONTROL = web.AppKey("control", Control)
 
 
-def create_app(store: Store, directory: Directory, settings: CollectorSettings) -> web.Application:
+def create_app(
+    store: Store, directory: Directory, settings: CollectorSettings, *, hosts: Hosts | None = None
+) -> web.Application:
     """Return the application. It opens the spool when it starts, and drains the spool when it stops.
 
-    `drain_timeout_s` bounds the time of the drain. The caller opens and closes the store and the directory.
+    `drain_timeout_s` bounds the time of the drain. The caller opens and closes the store and the directory. Of the
+    store's `hosts`, `/ready` and `/metrics` say which are away.
     """
     registry = new_registry()
     metrics = Metrics(registry)
@@ -109,7 +113,7 @@ def create_app(store: Store, directory: Directory, settings: CollectorSettings) 
         finally:
             await _stop(spool, writer, task, settings.drain_timeout_s)
 
-    add_service_routes(app, registry, ready, service="collector")
+    add_service_routes(app, registry, ready, service="collector", hosts=hosts)
     app.cleanup_ctx.append(lifetime)
     app[CONTROL] = Control(journal, intake)
     return app

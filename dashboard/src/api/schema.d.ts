@@ -2445,6 +2445,8 @@ export interface components {
         Readiness: {
             ready: boolean;
             reasons: string[];
+            /** @description Of several hosts of the store, those that do not answer; the others are used. */
+            away?: string[];
         };
         /** @description One page of the organization's sessions. */
         SessionList: {

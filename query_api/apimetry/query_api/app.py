@@ -114,7 +114,7 @@ def create_app(  # noqa: PLR0913 - what the service is made of
     pages = Pages(build_document(settings, collector or Fragment()))
     app.add_routes(pages.routes())
     app.add_routes(DashboardHandlers(pages.start, dashboard, _framing(directory)).routes())
-    add_service_routes(app, registry, engine.unready_reasons, service="query")
+    add_service_routes(app, registry, engine.unready_reasons, service="query", hosts=store.hosts)
     return app
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import version
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from apimetry.serving.errors import Handler
+from apimetry.store.hosts import Hosts
 
 UnreadyReasons = Callable[[], Awaitable[list[str]]]
 """Returns the reasons why the service is not ready; an empty list if it is ready."""
@@ -34,11 +37,18 @@ class Health(TypedDict):
     version: str
 
 
-class Readiness(TypedDict):
-    """Whether the service can answer now, and why not."""
-
+class _Ready(TypedDict):
     ready: bool
     reasons: list[str]
+
+
+class Readiness(_Ready, total=False):
+    """Whether the service can answer now, and why not."""
+
+    away: Annotated[
+        list[str],
+        msgspec.Meta(description="Of several hosts of the store, those that do not answer; the others are used."),
+    ]
 
 
 def json_response(payload: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -92,15 +102,36 @@ def metrics_middleware(registry: CollectorRegistry, service: str) -> Middleware:
     return middleware
 
 
+class _StoreHosts(Collector):
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            "apimetry_store_host_up", "Whether a host of the store answered last: 1 or 0.", labels=["host"]
+        )
+        for place, is_up in self._hosts.are_up().items():
+            up.add_metric([place], is_up)
+        yield up
+
+
 def add_service_routes(
-    app: web.Application, registry: CollectorRegistry, ready: UnreadyReasons, *, service: ServiceName
+    app: web.Application,
+    registry: CollectorRegistry,
+    ready: UnreadyReasons,
+    *,
+    service: ServiceName,
+    hosts: Hosts | None = None,
 ) -> None:
     """Add the three endpoints for an orchestrator and a monitor.
 
     ``/health`` responds with 200 while the process serves, and names the service, so that a wrong address shows.
     ``/ready`` responds with 200, or with 503 and the reasons why the service is not ready.
+    Of several `hosts` of the store it names those that are away.
     ``/metrics`` responds in the Prometheus text format.
     """
+    if hosts is not None:
+        registry.register(_StoreHosts(hosts))
 
     async def health(_: web.Request) -> web.Response:
         return json_response(Health(status="ok", service=service, version=version("apimetry")))
@@ -113,7 +144,11 @@ def add_service_routes(
         if checking is None or checking.done():
             checking = asyncio.ensure_future(ready())
         reasons = await asyncio.shield(checking)
-        return json_response(Readiness(ready=not reasons, reasons=reasons), status=503 if reasons else 200)
+        answer = Readiness(ready=not reasons, reasons=reasons)
+        up = hosts.are_up() if hosts is not None else {}
+        if len(up) > 1 and not all(up.values()):
+            answer["away"] = [place for place, is_up in up.items() if not is_up]
+        return json_response(answer, status=503 if reasons else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

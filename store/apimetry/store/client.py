@@ -3,12 +3,17 @@
 A clickhouse-connect client serializes its calls. So every call borrows a client for itself: there are as many clients
 as concurrent calls, and idle clients are reused. Clients have no session, so a balancer may send every call to
 another replica.
+
+The URL may name several nodes of a cluster. A call goes to the first that answers (`hosts`). Where a host fails, a
+SELECT, an insert with a token and a KILL go on to the next. Any other statement does only where it certainly did not
+reach the failed host: it may have run there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +22,15 @@ from typing import Any, Final, TypeVar
 
 from clickhouse_connect.driver.client import Client
 
-from apimetry.store.address import StoreAddress, checked_cluster, parse_address
+from apimetry.store.address import StoreAddress, StoreAddressError, checked_cluster, parse_address
 from apimetry.store.changes import mark_changed
 from apimetry.store.connections import embedded_client, http_client
 from apimetry.store.embedded.intent import Intents, fed_tables
 from apimetry.store.embedded.opening import prepare_directory
 from apimetry.store.embedded.ownership import Ownership
-from apimetry.store.errors import StoreError, StoreUnavailable, map_error
+from apimetry.store.errors import StoreError, StoreUnavailable, map_error, may_go_on
 from apimetry.store.events import EVENTS, insert_into
+from apimetry.store.hosts import Hosts
 from apimetry.store.limits import query_settings, statement_settings
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.statement import Statement
@@ -32,9 +38,13 @@ from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_fr
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 # The longest silence on a connection, and so the longest time that a hanging server can delay `close`. A long query
 # is not silent: ClickHouse sends progress headers every 55 s.
 RECEIVE_TIMEOUT_S: Final = 60
+# The longest silence of a host that is asked whether it is back.
+_ASK_AGAIN_TIMEOUT_S: Final = 5
 # Threads for calls that must not wait behind queries: inserts, and reads of the accounts for authentication.
 RESERVED_THREADS: Final = 2
 # Threads of `run` in addition to `threads`: alert rules are evaluated while clients' queries occupy all `threads`.
@@ -67,6 +77,12 @@ class Store:
         self.address: Final[StoreAddress] = parse_address(url)
         self.cluster: Final = checked_cluster(cluster)
         self.threads: Final = threads
+        if self.address.more_hosts and self.cluster is None:
+            raise StoreAddressError(
+                "the store's URL names several hosts and there is no cluster: each server would hold a part of the"
+                " events. Name the hosts' cluster with --cluster (APIMETRY_CLUSTER)"
+            )
+        self.hosts: Final = Hosts(self.address.each(), self._answers)
         self._receive_timeout_s = receive_timeout_s
         # An embedded engine may write and read backups in this folder alone.
         self._backups = backups
@@ -105,7 +121,7 @@ class Store:
                 self._ownership = prepare_directory(self.address.path)
                 self._intents = Intents(self.address.path)
             # This client stays open: chDB's engine stops with its last client.
-            self._idle.append(self._first_client())
+            self._open_first_client()
         except BaseException:
             self._release()
             raise
@@ -138,9 +154,12 @@ class Store:
         QUERY_LIMITS; `settings` may lower them.
         """
         limits = query_settings(settings)
-        with self._borrowed(inserting=False) as client:
+
+        def rows(client: Client) -> list[tuple[Any, ...]]:
             result = client.query(sql, parameters=dict(parameters or {}), settings=limits)
             return [tuple(row) for row in result.result_rows]
+
+        return self._call(rows, repeats=True)
 
     def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of one statement, like `query`, with the statement's own settings as well."""
@@ -157,7 +176,7 @@ class Store:
             if not self._opened:
                 raise StoreUnavailable(self._why_not_open)
             return stream_from_engine(self.address.path, self.database, statement, form)
-        return stream_from_server(self._connect(self.database), statement, form)
+        return self._stream_from_hosts(statement, form)
 
     def command(
         self,
@@ -167,15 +186,34 @@ class Store:
         settings: Mapping[str, object] | None = None,
     ) -> None:
         """Run one statement that returns no rows. The statement is sent once: the caller handles a lost response."""
-        with self._borrowed(inserting=False) as client:
-            client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {}))
+        self._call(
+            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {})),
+            repeats=False,
+        )
         self._fed = {}  # the statement may have created a table or a view
 
     def end_queries(self, comment: str) -> None:
         """End the running statements whose setting `log_comment` is `comment`; their calls raise StoreUnavailable."""
         on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
-        with self._borrowed(inserting=False) as client:
-            client.command(_END_QUERIES.format(on_cluster=on_cluster), parameters={"comment": comment})
+        sql = _END_QUERIES.format(on_cluster=on_cluster)
+        self._call(lambda client: client.command(sql, parameters={"comment": comment}), repeats=True)
+
+    def query_each_host(self, sql: str, parameters: Mapping[str, object]) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the rows of one SELECT from every host of the URL that answers, by host and port.
+
+        The statement names the database of its tables.
+        """
+        rows = {}
+        for host in self.address.each():
+            with contextlib.suppress(StoreUnavailable):
+                client = self._connect(host, None)
+                try:
+                    rows[host.place] = [tuple(row) for row in client.query(sql, dict(parameters)).result_rows]
+                except Exception as error:
+                    raise self._mapped(error, host) from error
+                finally:
+                    client.close()
+        return rows
 
     @contextlib.contextmanager
     def inserts_held(self) -> Iterator[None]:
@@ -206,8 +244,8 @@ class Store:
         """
         failed = self._failed_inserts
         try:
-            self._insert(token, body, EVENTS)
-            if self._marked_failures < failed:
+            attempts = self._insert(token, body, EVENTS)
+            if attempts > 1 or self._marked_failures < failed:
                 # An attempt that failed may have stored the events, and this one their rollups.
                 mark_changed(self)
                 self._marked_failures = failed
@@ -232,9 +270,19 @@ class Store:
             raise StoreUnavailable(self._why_not_open)
         return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
 
-    def _insert(self, token: str, body: bytes | memoryview, table: str) -> None:
-        with self._intent_of(table), self._borrowed(inserting=True) as client:
+    def _insert(self, token: str, body: bytes | memoryview, table: str) -> int:
+        """Insert the rows, and return how many hosts were asked to."""
+        attempts = 0
+
+        def insert(client: Client) -> None:
+            nonlocal attempts
+            attempts += 1
             insert_into(client, table, token, body, directory=self.address.path, on_cluster=self.cluster is not None)
+
+        with self._intent_of(table):
+            # The token makes a repetition safe: through any node of the cluster it reaches the same shards.
+            self._call(insert, repeats=True, inserting=True)
+        return attempts
 
     def _intent_of(self, table: str) -> contextlib.AbstractContextManager[None]:
         if self._intents is None:
@@ -245,20 +293,47 @@ class Store:
             fed[table] = fed_tables([(name, views, paths) for name, views, paths in rows], table)
         return self._intents.insert(fed[table])
 
-    @contextlib.contextmanager
-    def _borrowed(self, *, inserting: bool) -> Iterator[Client]:
+    def _call(self, function: Callable[[Client], T], *, repeats: bool, inserting: bool = False) -> T:
+        """Return what `function` returns with a client of the first host that answers.
+
+        `repeats` says whether a call that may have run at one host may run at the next.
+        """
+        *others, last = self.hosts.in_order()
+        for host in others:
+            try:
+                return self._at(host, function, inserting=inserting)
+            except StoreUnavailable as error:
+                if not may_go_on(error, repeats=repeats):
+                    raise
+        return self._at(last, function, inserting=inserting)
+
+    def _at(self, host: StoreAddress, function: Callable[[Client], T], *, inserting: bool = False) -> T:
+        client = self._client_of(host)
+        try:
+            result = function(client)
+        except Exception as error:
+            raise self._mapped(error, host, inserting=inserting) from error
+        finally:
+            self._give_back(client)
+        self.hosts.answered(host)
+        return result
+
+    def _mapped(self, error: Exception, host: StoreAddress, *, inserting: bool = False) -> StoreError:
+        """Return the store's exception, after the host was left out where its connection failed."""
+        mapped = map_error(error, inserting=inserting)
+        if isinstance(mapped, StoreUnavailable) and mapped.code is None:
+            self.hosts.failed(host)
+        return mapped
+
+    def _client_of(self, host: StoreAddress) -> Client:
         with self._lock:
             if not self._opened:
                 raise StoreUnavailable(self._why_not_open)
-            client = self._idle.pop() if self._idle else None
-        if client is None:
-            client = self._connect(self.database)
-        try:
-            yield client
-        except Exception as error:
-            raise map_error(error, inserting=inserting) from error
-        finally:
-            self._give_back(client)
+            for client in reversed(self._idle):
+                if self.embedded or client.uri == host.uri:
+                    self._idle.remove(client)
+                    return client
+        return self._connect(host, self.database)
 
     def _give_back(self, client: Client) -> None:
         with self._lock:
@@ -267,9 +342,36 @@ class Store:
                 return
         client.close()
 
-    def _first_client(self) -> Client:
+    def _stream_from_hosts(self, statement: Statement, form: StreamFormat) -> Generator[bytes, None, None]:
+        """Yield the file of the first host that answers; a file that has begun is not begun again."""
+        *others, last = self.hosts.in_order()
+        for host in (*others, last):
+            has_begun = False
+            try:
+                for piece in stream_from_server(self._connect(host, self.database), statement, form):
+                    has_begun = True
+                    yield piece
+            except StoreUnavailable as error:
+                if has_begun or host is last or not may_go_on(error, repeats=True):
+                    raise
+            else:
+                return
+
+    def _open_first_client(self) -> None:
+        """Keep a client of the first host that answers, and create the database if it is missing."""
+        *others, last = self.hosts.in_order()
+        for host in (*others, last):
+            try:
+                self._idle.append(self._first_client(host))
+            except StoreUnavailable:
+                if host is last:
+                    raise
+            else:
+                return
+
+    def _first_client(self, host: StoreAddress) -> Client:
         """Return a client of the database, and create the database if it is missing."""
-        client = self._connect(None)
+        client = self._connect(host, None)
         try:
             ((databases,),) = client.query(
                 "SELECT count() FROM system.databases WHERE name = {database:String}",
@@ -280,19 +382,32 @@ class Store:
                 client.command(f"CREATE DATABASE IF NOT EXISTS `{self.database}`{on_cluster}")
         except Exception as error:
             client.close()
-            raise map_error(error, inserting=False) from error
+            raise self._mapped(error, host) from error
         client.database = self.database
         return client
 
-    def _connect(self, database: str | None) -> Client:
+    def _connect(self, host: StoreAddress, database: str | None) -> Client:
         try:
             if self.embedded:
-                return embedded_client(self.address, database, self._backups)
-            return http_client(self.address, database, self._receive_timeout_s)
+                return embedded_client(host, database, self._backups)
+            return http_client(host, database, self._receive_timeout_s)
         except Exception as error:
-            raise map_error(error, inserting=False) from error
+            mapped = self._mapped(error, host)
+            if isinstance(mapped, StoreUnavailable):
+                mapped.was_sent = False
+            raise mapped from error
+
+    def _answers(self, host: StoreAddress) -> bool:
+        """Return whether a host that was away takes statements again."""
+        try:
+            http_client(host, self.database, _ASK_AGAIN_TIMEOUT_S).close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host is not used
+            logger.debug("the store's host %s is still away: %s", host.place, map_error(error, inserting=False))
+            return False
+        return True
 
     def _release(self) -> None:
+        self.hosts.close()
         with self._lock:
             clients, self._idle = self._idle, []
         for client in clients:

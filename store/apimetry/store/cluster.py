@@ -43,8 +43,21 @@ def check_nodes(store: Store, cluster: str) -> list[int]:
     return replicated
 
 
+def check_hosts(store: Store, cluster: str) -> None:
+    """Raise SchemaError where hosts of the store's URL are not of one cluster; those that are away are not asked."""
+    shards = store.query_each_host(_SHARDS.format(internal="0"), {"cluster": cluster})
+    first = next(iter(shards), "")
+    for host, theirs in shards.items():
+        if theirs != shards[first]:
+            raise SchemaError(
+                f"the store's hosts {first} and {host} know different shards of cluster {cluster}: events would be"
+                " split between two clusters. Every host must be a node of the same cluster"
+            )
+
+
 def check_tables(store: Store, cluster: str) -> None:
     """Raise SchemaError, whose message says what to do, where the cluster or its tables are not safe."""
+    check_hosts(store, cluster)
     replicated = check_nodes(store, cluster)
     plain = store.query(_PLAIN.format(tables=everywhere("tables", cluster)), {"database": store.database})
     for name, engine, nodes in plain:

@@ -22,7 +22,7 @@ import re
 from typing import Final
 
 from clickhouse_connect.driver import exceptions as foreign
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 
 class StoreError(Exception):
@@ -34,7 +34,12 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError, ConnectionError):
-    """The store is away, overloaded, read-only or full; the same call may succeed later."""
+    """The store is away, overloaded, read-only or full; the same call may succeed later.
+
+    `was_sent` is False where the statement certainly did not reach the store.
+    """
+
+    was_sent: bool = True
 
 
 class StoreRejected(StoreError, ValueError):
@@ -99,6 +104,8 @@ _DATA_CODES: Final = frozenset(
         469,  # VIOLATED_CONSTRAINT: a check that an operator added to the table
     }
 )
+_QUERY_WAS_CANCELLED: Final = 394
+_CLUSTER_DOESNT_EXIST: Final = 701
 _LIMIT_CODES: Final = frozenset(
     {
         158,  # TOO_MANY_ROWS
@@ -143,7 +150,7 @@ _TRANSIENT_CODES: Final = frozenset(
         289,  # REPLICA_IS_NOT_IN_QUORUM
         319,  # UNKNOWN_STATUS_OF_INSERT
         369,  # ALL_REPLICAS_ARE_STALE
-        394,  # QUERY_WAS_CANCELLED
+        _QUERY_WAS_CANCELLED,
         410,  # CANNOT_CREATE_IO_BUFFER
         415,  # ALL_REPLICAS_LOST
         439,  # CANNOT_SCHEDULE_TASK
@@ -159,6 +166,14 @@ _HTTP_STATUS = re.compile(r"HTTP status (\d{3})")
 def is_transient(error: BaseException) -> bool:
     """Return whether the same call may succeed later; no other function decides on retries."""
     return isinstance(error, StoreUnavailable)
+
+
+def may_go_on(error: StoreUnavailable, *, repeats: bool) -> bool:
+    """Return whether a call that failed at one host may be made at the next.
+
+    `repeats` says that the statement may run twice. A query that was ended is not begun again.
+    """
+    return error.code != _QUERY_WAS_CANCELLED and (repeats or not error.was_sent)
 
 
 def map_error(error: Exception, *, inserting: bool) -> StoreError:
@@ -183,6 +198,11 @@ def _map_driver_error(error: foreign.Error, *, inserting: bool) -> StoreError:
     if code is None:
         return _map_without_code(error)
     message = f"ClickHouse answered {error.name or 'an error'} (code {code})"
+    if code == _CLUSTER_DOESNT_EXIST:
+        return SchemaError(
+            "ClickHouse knows no cluster of this name: name one of system.clusters with --cluster (APIMETRY_CLUSTER)",
+            code=code,
+        )
     if inserting:
         kind: type[StoreError] = StoreRejected if code in _DATA_CODES else StoreUnavailable
     elif code in _LIMIT_CODES:
@@ -200,5 +220,9 @@ def _map_without_code(error: foreign.Error) -> StoreError:
         kind: type[StoreError] = StoreUnavailable if transient else StoreRejected
         return kind(f"ClickHouse's address answered HTTP status {number} without an error of ClickHouse")
     if isinstance(error, foreign.OperationalError):
-        return StoreUnavailable("ClickHouse cannot be reached, or the connection broke")
+        unavailable = StoreUnavailable("ClickHouse cannot be reached, or the connection broke")
+        # clickhouse-connect and urllib3 wrap the error of the connection.
+        reason = getattr(error.__cause__, "reason", error.__cause__)
+        unavailable.was_sent = not isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+        return unavailable
     return StoreRejected(f"clickhouse-connect refused the call ({type(error).__name__})")

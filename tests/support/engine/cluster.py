@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -50,6 +51,11 @@ class Cluster:
         local = [node.url(self.database) for node in self._nodes]
         return local or [f"{address}/{self.database}" for address in self._addresses]
 
+    @property
+    def url(self) -> str:
+        """Return a store's URL with all of these nodes as its hosts."""
+        return with_hosts(*self.urls)
+
     def close(self) -> None:
         """Kill every node of this machine; drop the database of another cluster."""
         for node in self._nodes:
@@ -59,6 +65,12 @@ class Cluster:
             store.open()
             store.command(f"DROP DATABASE IF EXISTS `{self.database}` ON CLUSTER '{self.name}' SYNC")
             store.close()
+
+
+def with_hosts(first: str, *others: str) -> str:
+    """Return the first URL with the hosts of the others behind its own."""
+    hosts = [urlsplit(other).netloc.rpartition("@")[2] for other in others]
+    return urlsplit(first)._replace(netloc=",".join([urlsplit(first).netloc, *hosts])).geturl()
 
 
 def _local_nodes(directory: Path) -> list[ClickHouseServer]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.changes import mark_changed
-from apimetry.store.cluster import check_nodes, check_tables, everywhere
+from apimetry.store.cluster import check_hosts, check_nodes, check_tables, everywhere
 from apimetry.store.errors import SchemaError, StoreRejected
 from apimetry.store.layout import DEDUPLICATION_WINDOW, Layout
 from apimetry.store.migrations import (
@@ -90,6 +90,7 @@ def migrate(store: Store) -> list[str]:
     """
     layout = _layout(store)
     if store.cluster is not None:
+        check_hosts(store, store.cluster)
         check_nodes(store, store.cluster)
     for statement in _record_table(layout):
         store.command(statement)
