@@ -202,6 +202,10 @@ class Engine:
         """Return a context that holds back inserts into an embedded store for a moment (`Store.between_inserts`)."""
         return self._store.between_inserts()
 
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what `read` returns, so that all of its statements see the same events (`Store.at_one_moment`)."""
+        return self._store.at_one_moment(read)
+
     async def unready_reasons(self) -> list[str]:
         """Return why the service cannot answer queries now; empty if it can.
 

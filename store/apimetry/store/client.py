@@ -50,6 +50,9 @@ RESERVED_THREADS: Final = 2
 # Threads of `run` in addition to `threads`: alert rules are evaluated while clients' queries occupy all `threads`.
 SERVICE_THREADS: Final = 1
 
+# Readings at most, until one is of one moment.
+MOST_READS: Final = 3
+
 # A statement is identified by its comment: an id would have to be new for every statement.
 _END_QUERIES: Final = "KILL QUERY{on_cluster} WHERE Settings['log_comment'] = {{comment:String}} ASYNC"
 _TABLES: Final = (
@@ -225,6 +228,13 @@ class Store:
         with self._intents.hold() if self._intents is not None else contextlib.nullcontext():
             yield
 
+    def moment(self) -> int | None:
+        """Return a number, another one after each change of the events in an embedded store.
+
+        None while an insert shows its rows, and with a server.
+        """
+        return self._intents.moment() if self._intents is not None else None
+
     @contextlib.contextmanager
     def between_inserts(self) -> Iterator[None]:
         """Let all queries of the block see the same events: inserts into an embedded store wait until it ends.
@@ -234,6 +244,23 @@ class Store:
         """
         with self._intents.reading() if self._intents is not None else contextlib.nullcontext():
             yield
+
+    def at_one_moment(self, read: Callable[[], T]) -> T:
+        """Return what `read` returns. In an embedded store, all of its queries see the same events.
+
+        At first no insert waits, and `read` waits for none. If an insert showed rows meanwhile, `read` is called
+        again between inserts. It is called MOST_READS times at most: inserts and readings may take longer than
+        `between_inserts` waits.
+        """
+        before = self.moment()
+        result = read()
+        for _ in range(MOST_READS - 1):
+            if self._intents is None or (before is not None and before == self.moment()):
+                break
+            with self.between_inserts():
+                before = self.moment()
+                result = read()
+        return result
 
     def insert_rows(self, token: str, body: bytes | memoryview) -> None:
         """Insert rows into `events`, exactly once per token: repeated calls with the same bytes change nothing.

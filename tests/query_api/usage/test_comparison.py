@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 
 import pytest
 
@@ -196,9 +197,19 @@ def reading(series, total):
 
 
 def test_reading_ends_with_the_first_that_agrees_or_that_is_as_before_or_after_some_times():
+    again = []
+
+    @contextmanager
+    def counted():
+        again.append(True)
+        yield
+
     def read_of(readings):
         taken = iter(readings)
-        return until_agreed(lambda: next(taken)), list(taken)
+        again.clear()
+        result, left = until_agreed(lambda: next(taken), counted), list(taken)
+        assert len(again) == len(readings) - len(left) - 1
+        return result, left
 
     agreed, off, further_off = reading(5, 5), reading(4, 5), reading(4, 6)
     assert read_of([agreed, off]) == (agreed, [off])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from apimetry.store.client import Store
-from apimetry.store.embedded.intent import NAME, Intents, encode_intent, fed_tables, read_intent, undo
+from apimetry.store.embedded.intent import NAME, READING_S, Intents, encode_intent, fed_tables, read_intent, undo
 from apimetry.store.embedded.repair import LOGS, parts_of
 from apimetry.store.errors import StoreUnavailable
 from tests.store.embedded.test_repair import with_store
@@ -214,12 +214,17 @@ def test_insert_that_cannot_be_noted_has_not_begun_and_may_be_tried_again(tmp_pa
     intents.close()
 
 
-def test_an_insert_waits_for_readers_and_later_readers_for_the_insert(tmp_path: Path, table: Path):
+def test_an_insert_waits_for_readers_and_a_reader_for_the_insert_under_way(tmp_path: Path, table: Path):
     intents, order = Intents(tmp_path), []
 
     def insert():
         with intents.insert([table]):
             order.append("insert")
+            reading = threads.submit(read_later)
+            while not intents._readers:
+                time.sleep(0.001)
+            order.append("insert ends")
+        reading.result()
 
     def read_later():
         with intents.reading():
@@ -230,12 +235,59 @@ def test_an_insert_waits_for_readers_and_later_readers_for_the_insert(tmp_path: 
             inserting = threads.submit(insert)
             while not intents._lock.locked():
                 time.sleep(0.001)
-            reading = threads.submit(read_later)
             order.append("reader")
         inserting.result()
-        reading.result()
-    assert order == ["reader", "insert", "later reader"]
+    assert order == ["reader", "insert", "insert ends", "later reader"]
     intents.close()
+
+
+def test_the_moment_lasts_until_an_insert_names_its_first_part_and_each_end_is_another_moment(
+    tmp_path: Path, table: Path
+):
+    intents = Intents(tmp_path)
+    add(table, "all_1_5_1", "all_7_7_0")
+    before = intents.moment()
+    with intents.insert([table]):
+        add(table, "tmp_insert_all_8_8_0", "all_1_7_2")
+        assert intents.moment() == before is not None
+        add(table, "all_8_8_0")
+        assert intents.moment() is None
+    after = intents.moment()
+    with pytest.raises(StoreUnavailable), intents.insert([table]):
+        raise StoreUnavailable("the engine's answer")
+    failed = intents.moment()
+    with intents.hold():
+        assert intents.moment() is None
+    assert len({before, after, failed, intents.moment()}) == 4
+    intents.close()
+
+
+SUMS = (
+    "SELECT sum(sample_weight) FROM events",
+    "SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'",
+    "SELECT sum(requests) FROM hourly_consumers",
+)
+
+
+def test_what_is_read_at_one_moment_agrees_while_inserts_run(embedded_store: Store):
+    calls = readings = 0
+
+    def read() -> set[int]:
+        nonlocal calls
+        calls += 1
+        return {total for sql in SUMS for ((total,),) in [embedded_store.query(sql)]}
+
+    with ThreadPoolExecutor(1) as threads:
+        inserting = threads.submit(
+            lambda: [embedded_store.insert_rows(f"agreed {number}", encode_rows(10)) for number in range(20)]
+        )
+        while not inserting.done():
+            readings += 1
+            began_s = time.monotonic()
+            totals = embedded_store.at_one_moment(read)
+            assert len(totals) == 1 or time.monotonic() - began_s >= READING_S
+    assert embedded_store.at_one_moment(read) == {200}
+    assert calls > readings + 1, "no insert came between the queries of a reading: the run proves nothing"
 
 
 def test_neither_an_insert_nor_a_reader_waits_for_the_other_for_long(tmp_path: Path, table: Path):

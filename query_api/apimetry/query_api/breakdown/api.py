@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from msgspec.json import encode
 
@@ -40,7 +42,6 @@ class BreakdownHandlers:
         )
 
     def _encoded(self, ask: Ask, query: BreakdownQuery, application: str) -> bytes:
-        with self._answering.engine.between_inserts():
-            answer = answer_breakdown_rows if query.shown.in_rows else answer_breakdown
-            shown = answer(query, application, ask=ask, now=self._answering.now())
-        return encode(shown)
+        shape = answer_breakdown_rows if query.shown.in_rows else answer_breakdown
+        answer = partial(shape, query, application, ask=ask, now=self._answering.now())
+        return encode(self._answering.engine.at_one_moment(answer))

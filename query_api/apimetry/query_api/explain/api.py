@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from msgspec.json import encode
 
@@ -31,6 +33,5 @@ class ExplainHandlers:
         )
 
     def _encoded(self, ask: Ask, query: ExplainQuery, application: str) -> bytes:
-        with self._answering.engine.between_inserts():
-            answer = answer_explain(query, application, ask=ask, now=self._answering.now())
-        return encode(answer)
+        answer = partial(answer_explain, query, application, ask=ask, now=self._answering.now())
+        return encode(self._answering.engine.at_one_moment(answer))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from msgspec.json import encode
 
@@ -34,6 +36,5 @@ class LatencyHandlers:
 
     def _encoded(self, ask: Ask, query: LatencyQuery, application: str) -> bytes:
         now = self._answering.now()
-        with self._answering.engine.between_inserts():
-            answer = answer_latency(query, application, ask=ask, now=now)
-        return encode(answer)
+        answer = partial(answer_latency, query, application, ask=ask, now=now)
+        return encode(self._answering.engine.at_one_moment(answer))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from msgspec.json import encode
 
@@ -34,6 +36,5 @@ class SummaryHandlers:
 
     def _encoded(self, ask: Ask, query: SummaryQuery, application: Application) -> bytes:
         now = self._answering.now()
-        with self._answering.engine.between_inserts():
-            answer = answer_summary(query, application, ask=ask, now=now)
-        return encode(answer)
+        answer = partial(answer_summary, query, application, ask=ask, now=now)
+        return encode(self._answering.engine.at_one_moment(answer))

@@ -35,6 +35,5 @@ class UsageHandlers:
 
     def _encoded(self, ask: Ask, query: UsageQuery, application: Application) -> bytes:
         now = self._answering.now()
-        with self._answering.engine.between_inserts():
-            answer = answer_usage(query, application, ask=ask, now=now)
-        return encode(answer)
+        between_inserts = self._answering.engine.between_inserts
+        return encode(answer_usage(query, application, ask=ask, now=now, again=between_inserts))

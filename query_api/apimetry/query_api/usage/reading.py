@@ -1,12 +1,10 @@
 """Read the figures of a usage response from the store, so that its parts agree.
 
 A usage response takes several statements. Their figures differ if an insert comes between two of them, or if an
-insert has reached the events and not yet every rollup. There are two remedies:
-
-- Inserts into an embedded store wait while the statements run, for half a second at most (`Store.between_inserts`).
-- The parts are compared (docs/api.md, "What agrees"). If they do not agree, everything is read again, MOST_READS
-  times in all. If inserts never pause for as long as a reading takes, the response has the last reading: events that
-  came meanwhile may be in some of its parts and not in others.
+insert has reached the events and not yet every rollup. So the parts are compared (docs/api.md, "What agrees"). If
+they do not agree, everything is read again, MOST_READS times in all. Meanwhile inserts into an embedded store wait,
+for half a second at most (`Store.between_inserts`). If inserts never pause for as long as a reading takes, the
+response has the last reading: events that came meanwhile may be in some of its parts and not in others.
 
 The statements of one reading run side by side. Most of a short statement's time is its analysis, for which the engine
 uses one thread.
@@ -16,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
@@ -38,6 +37,9 @@ MAX_SORTED_BUCKETS = 1_000_000
 
 MOST_READS = 3
 """Readings at most, until one agrees."""
+
+Again = Callable[[], AbstractContextManager[None]]
+"""Returns a context within which a reading is repeated."""
 
 _AT_ONCE = 3
 """Statements of one reading that run at the same time."""
@@ -160,7 +162,7 @@ def page_of(query: UsageQuery, start: int, end: int) -> Page:
     return Page(buckets, range(query.offset, query.offset + limit), query.series_order)
 
 
-def read_usage(scope: Scope, page: Page, order: Order, ask: Ask) -> Reading:
+def read_usage(scope: Scope, page: Page, order: Order, ask: Ask, *, again: Again) -> Reading:
     """Return the figures of `scope` with lists in `order`. Its parts agree unless inserts never paused.
 
     Raises:
@@ -171,26 +173,32 @@ def read_usage(scope: Scope, page: Page, order: Order, ask: Ask) -> Reading:
         figures, series = breakdowns(scope, order, ask, lambda: series_rows(scope, page, ask))
         return Reading(figures, tuple(series), len(series) == page.buckets.count)
 
-    return until_agreed(read)
+    return until_agreed(read, again)
 
 
-def read_usage_before(scope: Scope, buckets: Buckets, indexes: Sequence[int], order: Order, ask: Ask) -> Reading:
+def read_usage_before(  # noqa: PLR0913 - what it reads, and how
+    scope: Scope, buckets: Buckets, indexes: Sequence[int], order: Order, ask: Ask, *, again: Again
+) -> Reading:
     """Return the figures of `scope`, an earlier period, in the buckets `indexes` of the later period, moved to it."""
 
     def read() -> Reading:
         figures, series = breakdowns(scope, order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
         return Reading(figures, tuple(series), len(series) == buckets.count)
 
-    return until_agreed(read)
+    return until_agreed(read, again)
 
 
-def until_agreed(read: Callable[[], Reading]) -> Reading:
-    """Return the first reading that agrees, or equals the one before; otherwise the last of MOST_READS."""
+def until_agreed(read: Callable[[], Reading], again: Again) -> Reading:
+    """Return the first reading that agrees, or equals the one before; otherwise the last of MOST_READS.
+
+    All readings but the first are done within `again`.
+    """
     reading = read()
     for _ in range(MOST_READS - 1):
         if reading.agrees:
             break
-        reading, before = read(), reading
+        with again():
+            reading, before = read(), reading
         if reading == before:
             break
     return reading

@@ -17,6 +17,9 @@ again. Other statements that make parts in these tables hold inserts while they 
 
 The file has two lines: JSON, `{table's directory: block number}`, and the CRC-32 of the JSON in hex. A torn file
 belongs to an insert that had not begun.
+
+Who reads several tables compares the `moment` before with the one after. At the end of an insert the engine shows the
+new rows, table by table. Before it shows a part's rows, it gives the part its final name.
 """
 
 from __future__ import annotations
@@ -27,12 +30,13 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from apimetry.store.embedded.repair import LOGS, Part, parts_of
+from apimetry.store.embedded.repair import LOGS, Part, last_block, parts_of
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.private_files import FILE_MODE
 
@@ -45,6 +49,9 @@ PATIENCE_S: Final = 1.0
 READING_S: Final = 0.5
 """How long an insert waits for readers, and a reader for an insert."""
 
+Blocks = Mapping[Path, int]
+"""The highest block number on disk, by a table's directory."""
+
 TableRow = tuple[str, Sequence[str], Sequence[str]]
 """A row of `system.tables`: name, views that read from the table, data paths. A view has its target's paths."""
 
@@ -52,7 +59,8 @@ TableRow = tuple[str, Sequence[str], Sequence[str]]
 class Intents:
     """The intents of one data directory, which this process owns; safe from several threads.
 
-    Mutable state: the file and `_failed` under `_lock`, the number of readers under `_reading`.
+    Mutable state: the file and `_failed` under `_lock`; the number of readers, and `_state`, under `_reading`. As
+    `_state` is replaced as a whole, `moment` needs no lock.
     """
 
     def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
@@ -63,30 +71,41 @@ class Intents:
         self._failed = False
         self._reading = threading.Condition()
         self._readers = 0
+        # How many inserts and holds have ended, and whether the one under way may have shown a change; None: none is.
+        self._state: tuple[int, Callable[[], bool] | None] = (0, None)
 
     def close(self) -> None:
         """Close the file; an intent in the file stays."""
         os.close(self._handle)
 
+    def moment(self) -> int | None:
+        """Return a number, another one after each insert and each hold; None while one of them may show changes.
+
+        If it is the same number later, no insert and no hold has shown any change in between.
+        """
+        number, may_show = self._state
+        return None if may_show is not None and may_show() else number
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Hold all inserts until the block ends. The block begins when the insert under way has ended."""
         with self._lock:
-            yield
+            with self._reading:
+                self._state = (self._state[0], lambda: True)
+            try:
+                yield
+            finally:
+                self._end()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Make inserts wait until the block ends, for READING_S at most.
 
-        The block begins when the insert under way has ended. If that takes longer than READING_S, the block begins
-        anyway, and no insert waits for it.
+        The block begins when the insert under way has ended, or after READING_S.
         """
-        if not self._lock.acquire(timeout=READING_S):
-            yield
-            return
         with self._reading:
             self._readers += 1
-        self._lock.release()
+            self._reading.wait_for(lambda: self._state[1] is None, READING_S)
         try:
             yield
         finally:
@@ -106,21 +125,32 @@ class Intents:
         try:
             if self._failed:
                 raise StoreUnavailable("the store's disk refused an fsync: inserts go on after a restart")
+            blocks = self._note(tables)
             with self._reading:
                 self._reading.wait_for(lambda: not self._readers, READING_S)
-            self._begin(tables)
+                self._state = (self._state[0], partial(_has_parts_above, blocks))
             try:
                 yield
             finally:
-                self._settle(tables)
+                try:
+                    self._settle(tables)
+                finally:
+                    self._end()
         finally:
             self._lock.release()
 
-    def _begin(self, tables: Sequence[Path]) -> None:
+    def _end(self) -> None:
+        with self._reading:
+            self._state = (self._state[0] + 1, None)
+            self._reading.notify_all()
+
+    def _note(self, tables: Sequence[Path]) -> Blocks:
         try:
-            self._write(encode_intent(self._directory, tables))
+            blocks = _blocks_of(tables)
+            self._write(_encode(self._directory, blocks))
         except OSError as error:
             raise StoreUnavailable(f"an insert cannot be noted: {error.strerror}") from error
+        return blocks
 
     def _settle(self, tables: Sequence[Path]) -> None:
         try:
@@ -153,10 +183,19 @@ def fed_tables(rows: Iterable[TableRow], table: str) -> list[Path]:
 
 def encode_intent(directory: Path, tables: Sequence[Path]) -> bytes:
     """Return the bytes of the intent of an insert into `tables`."""
-    blocks = {
-        os.path.relpath(table, directory): max((part.last for part in parts_of(table)), default=0) for table in tables
-    }
-    line = json.dumps(blocks).encode()
+    return _encode(directory, _blocks_of(tables))
+
+
+def _blocks_of(tables: Sequence[Path]) -> Blocks:
+    return {table: last_block(table) for table in tables}
+
+
+def _has_parts_above(blocks: Blocks) -> bool:
+    return any(last_block(table) > block for table, block in blocks.items())
+
+
+def _encode(directory: Path, blocks: Blocks) -> bytes:
+    line = json.dumps({os.path.relpath(table, directory): block for table, block in blocks.items()}).encode()
     return b"%s\n%08x\n" % (line, zlib.crc32(line))
 
 
