@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from datetime import datetime, timezone
 
@@ -64,6 +65,11 @@ class Counted:
         return self._store.ask(statement)
 
 
+def memory_of(store):
+    """The memory of a service over this kind of store."""
+    return Memory(10**6, store.moment if store.embedded else None)
+
+
 def outcomes(memory):
     _, statements = memory.collect()
     return {sample.labels["outcome"]: sample.value for sample in statements.samples}
@@ -80,7 +86,7 @@ def count(memory, ask, query=COUNT, about=WHOLE):
 
 
 def test_from_the_third_time_on_a_question_runs_no_statement_of_its_own(filled):
-    memory, ask = Memory(10**6), Counted(filled)
+    memory, ask = memory_of(filled), Counted(filled)
     answers = [count(memory, ask) for _ in range(5)]
     assert answers == [answers[0]] * 5
     assert ask.number == 2
@@ -122,7 +128,7 @@ def change(rng, store, events, number):
 
 def test_answers_are_those_from_the_events_whatever_changes_between_them(filled):
     rng, events = random.Random(filled.embedded), EVENTS
-    services = [Memory(10**6) for _ in range(2)]
+    services = [memory_of(filled), Memory(10**6)]
     questions = [random_question(rng) for _ in range(4)]
     for number in range(8):
         for _ in range(2):
@@ -146,7 +152,7 @@ def moving_question(kind, end):
 
 
 def test_of_a_question_whose_end_moves_the_past_is_remembered_and_agrees_with_the_events_after_any_change(embedded):
-    rng, events, memory = random.Random(5), EVENTS, Memory(10**6)
+    rng, events, memory = random.Random(5), EVENTS, memory_of(embedded)
     kinds = [("count", "consumer_id", 3_600), ("percentile_95", "", 3_600), ("percentile_50", "method", DAY_S)]
     for number in range(6):
         kind = kinds[number % 3]
@@ -170,7 +176,7 @@ def test_of_a_question_whose_end_moves_the_past_is_remembered_and_agrees_with_th
 
 
 def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event(embedded):
-    memory, asked = Memory(10**6), []
+    memory, asked = memory_of(embedded), []
 
     def ask(statement):
         asked.append(statement)
@@ -198,7 +204,7 @@ def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event
 
 
 def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):
-    memory, ask, now = Memory(10**6), Counted(filled), NOW
+    memory, ask, now = memory_of(filled), Counted(filled), NOW
     query = UsageQuery(Window(START, START + SPAN_S), compare="previous", completeness=True)
     about = About("shop", ranges_of(START, START + SPAN_S, "previous"), DAYS)
 
@@ -241,8 +247,62 @@ def test_nothing_is_remembered_while_an_insert_runs(embedded):
     assert outcomes(memory) == {"used": 0, "read": 0, "unfit": 4}
 
 
+def test_in_an_embedded_store_nothing_is_remembered_that_an_insert_came_between(embedded):
+    memory, numbers = memory_of(embedded), itertools.count()
+
+    def ask(statement):
+        rows = embedded.ask(statement)
+        insert_events(embedded, [Event(application="other")], token=f"between {next(numbers)}")
+        return rows
+
+    for _ in range(4):
+        count(memory, ask)
+    assert outcomes(memory) == {"used": 0, "read": 0, "unfit": 4}
+
+
+def test_as_long_as_an_embedded_store_has_not_changed_no_statement_runs_at_all(embedded):
+    memory, asked = memory_of(embedded), []
+
+    def ask(statement):
+        asked.append(statement.sql)
+        return embedded.ask(statement)
+
+    for _ in range(2):
+        count(memory, ask)
+    asked.clear()
+    assert count(memory, ask) == count(memory, embedded.ask)
+    assert asked == []
+    insert_events(embedded, [Event(application="other")], token="of another")
+    assert count(memory, ask) == count(memory, embedded.ask)
+    assert ["FROM changes" in sql for sql in asked] == [True]
+
+
+def test_the_version_of_what_changes_all_the_time_is_read_less_and_less_often(filled):
+    memory, versions_read = memory_of(filled), []
+
+    def ask(statement):
+        versions_read[-1] += "FROM changes" in statement.sql
+        return filled.ask(statement)
+
+    def asked(number, *, changes=True):
+        before = len(versions_read)
+        for index in range(number):
+            versions_read.append(0)
+            count(memory, ask)
+            if changes:
+                event = Event(timestamp=(START + index) * 1_000_000)
+                insert_events(filled, [event], token=f"{len(versions_read)}")
+        return versions_read[before:]
+
+    assert asked(11) == [0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0]
+    assert outcomes(memory)["used"] == 0
+    assert count(memory, filled.ask) == count(Memory(1), filled.ask)
+    assert asked(30, changes=False)[-1] == (not filled.embedded)
+    assert outcomes(memory)["used"] > 0
+
+
 def test_nothing_is_remembered_of_a_range_that_begins_before_the_retention(embedded):
-    memory, ask = Memory(10**6), Counted(embedded)
+    memory, ask = memory_of(embedded), Counted(embedded)
     short = About("shop", WHOLE.ranges, (NOW - START) // DAY_S - 1)
     for _ in range(4):
         count(memory, ask, about=short)
@@ -250,7 +310,7 @@ def test_nothing_is_remembered_of_a_range_that_begins_before_the_retention(embed
 
 
 def test_nothing_is_remembered_with_events_that_may_have_expired(embedded):
-    memory, ask = Memory(10**6), Counted(embedded)
+    memory, ask = memory_of(embedded), Counted(embedded)
     expires_s = START + 7 + 15_000 * DAY_S
     insert_events(embedded, [Event(timestamp=(START + 7) * 1_000_000, retention_days=15_000)], token="expires")
     for now, expected in ((expires_s - SKEW_S - 1, 1), (expires_s - SKEW_S, 2), (expires_s, 3)):
@@ -261,7 +321,7 @@ def test_nothing_is_remembered_with_events_that_may_have_expired(embedded):
 
 
 def test_a_question_about_a_range_is_not_forgotten_for_events_beside_it(embedded):
-    memory, ask = Memory(10**6), Counted(embedded)
+    memory, ask = memory_of(embedded), Counted(embedded)
     for _ in range(2):
         count(memory, ask)
     insert_events(embedded, [Event(timestamp=(START + SPAN_S) * 1_000_000)], token="beside")
@@ -310,7 +370,7 @@ def test_the_oldest_use_is_forgotten_first_and_the_bound_holds(embedded):
 
 
 def test_a_mark_in_the_log_forgets_what_was_remembered(embedded):
-    memory, ask = Memory(10**6), Counted(embedded)
+    memory, ask = memory_of(embedded), Counted(embedded)
     for _ in range(2):
         count(memory, ask)
     mark_changed(embedded, "shop")

@@ -5,6 +5,13 @@ ranges (`store.changes`). From the third time on, one cheap statement reads the 
 statements are not run: their rows are those that the engine would return. So what is remembered shows every insert,
 late or not, every deletion and every change of retention at once, also with several services on one server.
 
+The process of an embedded store makes all of its changes, and counts them (`Store.moment`). As long as the moment is
+that at which the version was read, rows are true without any statement.
+
+While events of a question's range come in all the time, the version says nothing but that, and reading it takes as
+long as a short statement. So it is read less and less often: after two changes in a row the next asking of the
+question runs its statements alone, after three changes the next three, and so on, up to LONGEST_PAUSE.
+
 A question whose end moves with the time is never asked again. Some of its statements have parts (`Statement.parts`).
 The rows about the past are then a question of their own, with the version of their own range. The first time, the
 statement is run as a whole.
@@ -20,7 +27,7 @@ from __future__ import annotations
 import marshal
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import blake2b
@@ -40,6 +47,9 @@ SKEW_S = 300
 STATEMENT_BYTES = 500
 """What a statement takes beside its text, its values and its rows."""
 
+LONGEST_PAUSE = 15
+"""The most askings of a question in a row for which the version is not read."""
+
 _LARGEST_PART = 8
 """One statement's rows take at most this part of the memory."""
 
@@ -56,7 +66,7 @@ class Outcome(str, Enum):
     """From the engine, and they are remembered."""
 
     unfit = "unfit"
-    """From the engine: asked for the first time, too large, or read beside an insert."""
+    """From the engine: asked for the first time, too large, read beside an insert, or not remembered for now."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,22 @@ class _Remembered:
     question_bytes: int
     version: Versions | None = None
     rows: dict[_Key, bytes] = field(default_factory=dict)
+    moment: int | None = None
+    """The moment of an embedded store at which the version was read."""
+
+    changes: int = 0
+    """How many times in a row the version was another one."""
+
+    pause: int = 0
+    """For how many askings the version is not read."""
+
+    def at(self, version: Versions, moment: int | None) -> _Remembered:
+        """Return what is known once `version` was read at `moment`."""
+        if self.version is None or self.version == version:
+            return replace(self, version=version, moment=moment, changes=0)
+        changes = self.changes + 1
+        pause = min(2 ** (changes - 1) - 1, LONGEST_PAUSE)
+        return _Remembered(self.question_bytes, version, {}, moment, changes, pause)
 
     @property
     def size(self) -> int:
@@ -96,11 +122,14 @@ class _Remembered:
 class Memory(Collector):
     """The remembered rows of one service; any thread may use it.
 
+    `moment` returns that of an embedded store; None with a server.
+
     Mutable state, under `_lock`: the questions, their size, and the counts of statements.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, moment: Callable[[], int | None] | None = None) -> None:
         self._max_bytes = max_bytes
+        self._moment = moment
         self._lock = threading.Lock()
         self._questions: OrderedDict[Hashable, _Remembered] = OrderedDict()
         self._bytes = 0
@@ -118,11 +147,19 @@ class Memory(Collector):
                 self._keep(question, _Remembered(question_bytes(question)))
         if known is None or _reaches_back(about, now_s):
             return self._counting(ask)
-        version = versions_in(ask(versions(about.application, about.ranges)))
-        if version.expires_s is not None and version.expires_s <= now_s + SKEW_S:
+        moment = self.moment()
+        if moment is None or moment != known.moment:
+            with self._lock:
+                pauses, known.pause = known.pause > 0, max(0, known.pause - 1)
+            if pauses:
+                return self._counting(ask)
+            known = known.at(versions_in(ask(versions(about.application, about.ranges))), moment)
+            with self._lock:
+                self._keep(question, known)
+        expires_s = known.version.expires_s if known.version is not None else None
+        if expires_s is not None and expires_s <= now_s + SKEW_S:
             return self._counting(ask)
-        rows = known.rows if known.version == version else {}
-        return _Recalling(self, question, about, _Remembered(known.question_bytes, version, rows), ask).ask
+        return _Recalling(self, question, about, known, ask).ask
 
     def _counting(self, ask: Ask) -> Ask:
         def counted(statement: Statement) -> Rows:
@@ -154,6 +191,15 @@ class Memory(Collector):
                 return None
         return self.recall(question, about_past, ask, now_s)(parts.past)
 
+    @property
+    def knows_moments(self) -> bool:
+        """Return whether the store is embedded."""
+        return self._moment is not None
+
+    def moment(self) -> int | None:
+        """Return the moment of an embedded store; None while an insert shows rows, and with a server."""
+        return self._moment() if self._moment is not None else None
+
     def inserting(self, ask: Ask) -> bool:
         """Return whether inserts run now. Blocks while `ask` does."""
         ((running,),) = ask(inserting())
@@ -174,9 +220,9 @@ class Memory(Collector):
             return Outcome.unfit
         with self._lock:
             known = self._questions.get(question)
-            kept = known.rows if known is not None and known.version == version else {}
-            size = known.question_bytes if known is not None else question_bytes(question)
-            self._keep(question, _Remembered(size, version, {**kept, key: packed}))
+            if known is None or known.version != version:
+                known = _Remembered(question_bytes(question), version)
+            self._keep(question, replace(known, rows={**known.rows, key: packed}))
         return Outcome.read
 
     def _keep(self, question: Hashable, remembered: _Remembered) -> None:
@@ -220,7 +266,8 @@ def _key_of(statement: Statement) -> _Key:
 class _Recalling:
     """One asking of a question. Its statements may run in several threads.
 
-    Mutable state, under `_lock`: `_asked`, and `_is_settled`, which is None until the first statement must be run.
+    Mutable state, under `_lock`: `_asked`, and `_is_settled`, which is None until the first statement must be run,
+    and always in an embedded store.
     """
 
     def __init__(self, memory: Memory, question: Hashable, about: About, known: _Remembered, ask: Ask) -> None:
@@ -244,17 +291,22 @@ class _Recalling:
             self._memory.used(self._question)
             remembered: Rows = marshal.loads(packed)  # noqa: S302 - bytes of this process
             return remembered
-        is_settled = not statement.is_live and self._about.covers(statement) and self._settled()
+        is_fit = not statement.is_live and self._about.covers(statement) and self._settled()
         rows = self._ask(statement)
-        version = self._known.version
-        outcome = Outcome.unfit
-        if is_settled and version is not None:
+        outcome, version = Outcome.unfit, self._known.version
+        if is_fit and version is not None and self._settled():
             outcome = self._memory.remember(self._question, version, key, rows)
         self._memory.count(outcome)
         return rows
 
     def _settled(self) -> bool:
-        """Return whether no insert ran after the version was read: then all tables have what the log has."""
+        """Return whether all tables had what the log had, and have it still.
+
+        In an embedded store it is so until an insert shows rows. With a server it is so if no insert ran after the
+        version was read: an insert that begins later makes another version.
+        """
+        if self._memory.knows_moments:
+            return self._known.moment is not None and self._known.moment == self._memory.moment()
         with self._lock:
             if self._is_settled is None:
                 self._is_settled = not self._memory.inserting(self._ask)
