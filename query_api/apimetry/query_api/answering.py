@@ -9,6 +9,7 @@ from aiohttp import web
 
 from apimetry.query_api.engine import Engine
 from apimetry.query_api.kept_answers import KeptAnswers
+from apimetry.query_api.lost_shards import WithoutLostShards, wants_partial
 from apimetry.query_api.planning.period import Ranges
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.remembering import About
@@ -58,7 +59,10 @@ class Answering:
         """
         application = access.application
         about = None if ranges is None else About(application.id, ranges, application.retention_days)
-        return _json(await self.engine.run_shared(client_of(request, access.principal), query, *args, about=about))
+        client = client_of(request, access.principal)
+        if wants_partial(request):
+            query = WithoutLostShards(query, self.engine.lost_shards)
+        return _json(await self.engine.run_shared(client, query, *args, about=about))
 
     async def respond_kept(
         self,

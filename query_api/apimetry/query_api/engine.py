@@ -17,13 +17,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from apimetry.query_api.lost_shards import refusal_without
 from apimetry.query_api.queueing.askers import Client, ClientLeft, until_left
 from apimetry.query_api.queueing.fair_queue import Asker, FairQueue, Standing
 from apimetry.query_api.remembering import About, Memory
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.errors import BadRequest
 from apimetry.store.client import Store
-from apimetry.store.errors import QueryLimitExceeded, StoreError
+from apimetry.store.cluster import lost_shards
+from apimetry.store.errors import QueryLimitExceeded, StoreError, StoreUnavailable
 from apimetry.store.statement import Ask, Rows, Statement
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Engine:
         """Run `query(ask, ...)` in a thread of the store, in its turn, and return its result.
 
         Raises:
-            Unavailable: too many queries wait, or this query waited too long.
+            Unavailable: too many queries wait, this query waited too long, or shards of a cluster are lost.
             BadRequest: the engine stopped a statement at a limit.
             ClientLeft: the client left before the result.
         """
@@ -162,8 +164,20 @@ class Engine:
                 f" {self._settings.max_query_result_bytes // 1024**2} MiB: ask for a shorter range,"
                 " a coarser granularity, or fewer groups"
             ) from error
+        except StoreUnavailable as error:
+            raise await self._naming_shards(error) from error
         finally:
             self._forget(key, query)
+
+    async def _naming_shards(self, error: StoreUnavailable) -> Exception:
+        """Return an error that names the shards of a cluster that are lost; `error` where none is."""
+        if self._store.cluster is None:
+            return error
+        try:
+            missing = await self._store.run_reserved(self.lost_shards)
+        except StoreError:
+            return error
+        return refusal_without(missing) if missing else error
 
     def _forget(self, key: Hashable, query: _Query) -> None:
         joinable = self._joinable.get(key)
@@ -197,6 +211,10 @@ class Engine:
             StoreUnavailable: the store is away.
         """
         return self._store.ask(statement, settings=self._limits)
+
+    def lost_shards(self) -> list[int]:
+        """Return the numbers of the cluster's shards that cannot be reached; blocks."""
+        return lost_shards(self._store)
 
     def between_inserts(self) -> AbstractContextManager[None]:
         """Return a context that holds back inserts into an embedded store for a moment (`Store.between_inserts`)."""

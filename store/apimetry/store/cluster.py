@@ -13,6 +13,7 @@ _HAS_INTERNAL: Final = """SELECT count() FROM system.columns
 WHERE database = 'system' AND table = 'clusters' AND name = 'internal_replication'"""
 _SHARDS: Final = """SELECT shard_num, count(), {internal}
 FROM system.clusters WHERE cluster = {{cluster:String}} GROUP BY shard_num ORDER BY shard_num"""
+_REACHED: Final = "SELECT DISTINCT _shard_num FROM cluster('{cluster}', system.one)"
 _PLAIN: Final = """SELECT name, any(engine), count()
 FROM {tables}
 WHERE database = {{database:String}} AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%'
@@ -22,6 +23,15 @@ GROUP BY name ORDER BY name"""
 def everywhere(system_table: str, cluster: str | None) -> str:
     """Return the SQL of a table of `system`: of all nodes of the cluster, or of the one server."""
     return f"clusterAllReplicas('{cluster}', system.{system_table})" if cluster else f"system.{system_table}"
+
+
+def lost_shards(store: Store) -> list[int]:
+    """Return the numbers of the cluster's shards that no replica answers for; none where there is no cluster."""
+    if store.cluster is None:
+        return []
+    known = store.query(_SHARDS.format(internal="0"), {"cluster": store.cluster})
+    reached = store.query(_REACHED.format(cluster=store.cluster), settings={"skip_unavailable_shards": 1})
+    return sorted({shard for shard, *_ in known} - {shard for (shard,) in reached})
 
 
 def check_nodes(store: Store, cluster: str) -> list[int]:

@@ -16,8 +16,9 @@ MAX_TIME_S = 9_999_999_999
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 MAX_SEARCH_CHARACTERS = 200
 FLAGS = ("0", "1")
-# The check of the key reads `application`. jQuery adds `_` so that no cache answers.
-_READ_ELSEWHERE = frozenset({"application", "_"})
+PARTIAL = "partial"
+# The check of the key reads `application`, `lost_shards` reads `partial`. jQuery adds `_` so that no cache answers.
+_READ_ELSEWHERE = frozenset({"application", PARTIAL, "_"})
 # Long enough to recognize the value, short enough for a log line or a terminal.
 _SHOWN_CHARACTERS = 80
 # A signed number of 64 bits has 19 digits at most. int() is slow for very long texts.

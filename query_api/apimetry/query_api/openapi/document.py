@@ -47,6 +47,9 @@ A key may be sent in three ways, on every endpoint: `X-API-Key: KEY`, `Authoriza
 `X-Auth-User: APPLICATION_ID` with `X-Auth-Key: KEY`. Read keys query one application; admin keys may do everything in
 their organization, and name the application with `?application=ID` where an endpoint is about one.
 
+While a shard of a ClickHouse cluster cannot be reached, questions are answered 503, with the shard's number. With
+`?partial=1` questions about an application are answered from the other shards; the answer then has `missing_shards`.
+
 Whole numbers are written without a fraction (5, not 5.0), names are of printable characters, and an empty parameter
 counts as absent."""
 
