@@ -9,7 +9,7 @@ export const binding = computed(() => me.value?.fixed ?? null);
 export const isShared = computed(() => binding.value !== null);
 
 /** What the service answers to no link. */
-const NO_LINK_ASKS = ["api/", "v1/quality", "v1/alert-events", "v1/events/live", "v1/export"];
+const NO_LINK_ASKS = ["api/", "v1/quality", "v1/alert-events"];
 
 /** Return whether the page may be shown. */
 export function seesPage(page: Page): boolean {
@@ -26,7 +26,7 @@ export function mayAsk(path: string, fields: readonly string[]): boolean {
   const bound = binding.value;
   if (bound === null) return true;
   if (NO_LINK_ASKS.some((start) => path.startsWith(start))) return false;
-  if (path.startsWith("v1/events") && !seesPage("requests")) return false;
+  if (/^v1\/(events|export)/.test(path) && !seesPage("requests")) return false;
   if (path === "v1/versions" && (bound.notBefore !== null || !sees("version") || !sees("source"))) return false;
   return fields.every(sees);
 }

@@ -11,7 +11,16 @@ import subprocess
 import pytest
 
 from tests.support.services.keys import ADMIN_KEY, READ_KEY
-from tests.support.services.processes import APIMETRY, APPLICATION, BOOTSTRAP, get_json, post_events, running, total
+from tests.support.services.processes import (
+    APIMETRY,
+    APPLICATION,
+    BOOTSTRAP,
+    get_json,
+    post_events,
+    post_json,
+    running,
+    total,
+)
 
 
 def apimetry(*arguments, **environment):
@@ -82,6 +91,43 @@ def test_a_new_key_works_at_once_and_a_deleted_one_stops(manage, serve):
     assert made["secret"] not in json.dumps(manage("keys", "list"))
     assert manage("keys", "delete", made["id"]) == {"revoked": made["id"]}
     serve.wait_until(lambda: refused(serve, made["secret"]), "refusal of the revoked key")
+
+
+def test_a_link_is_made_listed_and_revoked(manage, serve):
+    made = manage(
+        *("links", "create", "--application", APPLICATION, "--name", "For Acme", "--include", "consumer_id:acme"),
+        *("--page", "overview", "--page", "requests", "--hide", "url", "--hide", "data"),
+        *("--not-before", "1600000000"),
+        *("--range", "30d", "--expires-s", "3600", "--embed-origin", "https://portal.example.com"),
+    )
+    shown = ("name", "include", "pages", "hides", "notBefore", "range", "embedOrigins")
+    assert [made[name] for name in shown] == [
+        *("For Acme", ["consumer_id:acme"], ["overview", "requests"], ["url", "data"], 1_600_000_000, "30d"),
+        ["https://portal.example.com"],
+    ]
+    address, _, token = made["link"].partition("#")
+    assert address == f"{serve.query_url}/s/{made['id']}"
+    assert made["embed"] == f"{serve.query_url}/embed/{made['id']}#{token}"
+    assert get_json(f"{serve.query_url}/v1/me", token)["fixed"]["pages"] == ["overview", "requests"]
+    everything = manage("links", "create", "--application", APPLICATION, "--hide", "nothing")
+    assert (everything["hides"], "embed" in everything) == ([], False)
+    listed = manage("links", "list")
+    assert [row["id"] for row in listed] == [made["id"], everything["id"]]
+    assert token not in json.dumps(listed)
+    assert manage("links", "revoke", made["id"]) == {"revoked": made["id"]}
+    serve.wait_until(lambda: refused(serve, token), "refusal of the link")
+    assert "'settings' is not one of" in manage("links", "create", "--page", "settings", status=2)
+
+
+def test_sessions_are_listed_and_revoked(manage, serve):
+    made = post_json(f"{serve.query_url}/v1/session", {"hours": 1}, READ_KEY)
+    assert total(serve.query_url, made["token"]) == total(serve.query_url)
+    (row,) = manage("sessions", "list")
+    assert (row["id"], row["kind"], row["application"]) == (made["id"], "read", APPLICATION)
+    assert manage("sessions", "revoke", made["id"]) == {"revoked": made["id"]}
+    serve.wait_until(lambda: refused(serve, made["token"]), "refusal of the session")
+    assert manage("sessions", "list") == []
+    assert "Not Found" in manage("sessions", "revoke", "nobody", status=1)
 
 
 def refused(serve, key):

@@ -10,8 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from apimetry.cli import alerts, manage
+from apimetry.cli import access, alerts, manage
 from apimetry.cli.main import COMMANDS, main
+from apimetry.query_api.sharing.link_bodies import Hidden, SharedPage, SharedRange
 from apimetry.store.accounts.records import KeyKind
 from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import Direction, Metric
@@ -51,6 +52,9 @@ def test_the_help_lists_every_command_with_its_sentence():
 def test_choices_are_the_same_as_in_the_store():
     assert list(manage.KINDS) == [kind.value for kind in KeyKind]
     assert list(alerts.METRICS) == [metric.value for metric in Metric]
+    assert list(access.PAGES) == [page.value for page in SharedPage]
+    assert list(access.RANGES) == [shared.value for shared in SharedRange]
+    assert set(access.FIELDS) == {field.value for field in Hidden}
     assert list(alerts.CHANNELS) == [channel.value for channel in Channel]
     assert list(alerts.DIRECTIONS) == [direction.value for direction in Direction]
 

@@ -8,6 +8,7 @@ import subprocess
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from playwright.sync_api import expect
@@ -16,18 +17,14 @@ from tests.dashboard.test_pages import settled
 from tests.support import browser as browsers
 from tests.support.services.http_server import answering
 from tests.support.services.ports import free_port
-from tests.support.services.processes import ADMIN_KEY, APPLICATION
+from tests.support.services.processes import ADMIN_KEY, APPLICATION, READ_KEY, get_json, post_json
 
 NGINX = Path("/usr/sbin/nginx")
 
 
 def share(service, **body):
     """A link, made over HTTP."""
-    headers = {"X-API-Key": ADMIN_KEY, "Content-Type": "application/json"}
-    content = json.dumps({"application": APPLICATION, **body}).encode()
-    request = urllib.request.Request(f"{service.query_url}/api/shares", content, headers)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
+    return post_json(f"{service.query_url}/api/shares", {"application": APPLICATION, **body}, ADMIN_KEY)
 
 
 def revoke(service, made):
@@ -53,6 +50,8 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
     expect(dialog).to_contain_text("consumer is globex-prod")
     dialog.get_by_label("Name, for your list").fill("For Globex")
     dialog.get_by_label("Latency").check()
+    dialog.get_by_label("Requests").check()
+    dialog.get_by_label("Nothing before").check()
     dialog.get_by_label("Sites that may embed it").fill("https://portal.example.com")
     sharing.keep_screen("share-dialog")
     dialog.get_by_role("button", name="Make the link").click()
@@ -67,7 +66,7 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
     settled(shared)
     assert "#" not in shared.url
     assert shared.url == f"{looking.base_url}/?range=7d"
-    expect(shared.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(2)
+    expect(shared.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(3)
     expect(shared.get_by_role("link", name="Routes")).to_have_count(0)
     expect(shared.get_by_role("heading", name="Consumers", exact=True)).to_have_count(0)
     expect(shared.get_by_role("button", name="Sign out")).to_have_count(0)
@@ -80,6 +79,16 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
     shared.get_by_role("link", name="Latency").click()
     settled(shared)
     looking.keep_screen("shared-latency")
+    shared.get_by_role("navigation", name="Pages").get_by_role("link", name="Requests").click()
+    settled(shared)
+    with shared.expect_download() as saved:
+        shared.get_by_role("button", name="NDJSON").click()
+    rows = [json.loads(line) for line in Path(saved.value.path()).read_text().splitlines()]
+    assert rows
+    assert not {"consumer_id", "url", "data", "user_agent", "client_ip"} & set().union(*rows)
+    shared.get_by_role("button", name="● Live").click()
+    expect(shared.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    shared.get_by_role("button", name="● Live").click()
 
     page = sharing.open("settings?tab=links")
     row = page.get_by_role("row", name=re.compile("For Globex"))
@@ -87,6 +96,16 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
     sharing.keep_screen("settings-links")
     row.get_by_role("button", name="End").click()
     expect(row).to_have_count(0)
+    page = sharing.open("settings?tab=sessions")
+    made = post_json(f"{sharing.base_url}/v1/session", {"hours": 1}, READ_KEY)
+    page.reload()
+    row = page.get_by_role("row", name=re.compile("read"))
+    expect(row).to_have_count(1)
+    sharing.keep_screen("settings-sessions")
+    row.get_by_role("button", name="End").click()
+    expect(row).to_have_count(0)
+    with pytest.raises(HTTPError, match="401"):
+        get_json(f"{sharing.base_url}/v1/me", made["token"])
     shared.reload()
     expect(shared.get_by_text("This link has ended.")).to_be_visible()
     looking.problems = [text for text in looking.problems if "Failed to load resource" not in text]

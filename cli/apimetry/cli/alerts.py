@@ -8,7 +8,7 @@ import click
 
 from apimetry.cli.client import Client
 from apimetry.cli.connection import first_line_of
-from apimetry.cli.manage import with_admin
+from apimetry.cli.manage import member_of, with_admin
 from apimetry.cli.output import print_record, print_rows
 
 # A copy of the store's names: a command that only calls a service does not import the store. A test compares them.
@@ -70,7 +70,7 @@ def create_alert(query: Client, *, routing_key_file: str | None, as_json: bool, 
         if options["routing_key"] is not None:
             raise click.UsageError("--routing-key and --routing-key-file are both given; one of them is enough")
         options["routing_key"] = first_line_of(routing_key_file)
-    body = {_member(name): value for name, value in options.items() if value not in (None, ())}
+    body = {member_of(name): value for name, value in options.items() if value not in (None, ())}
     response = query.call_json("POST", "/api/alerts", body)
     print_record({"secret": response["secret"], **response["alert"]}, as_json=as_json)
 
@@ -82,11 +82,6 @@ def delete_alert(query: Client, *, alert_id: str, as_json: bool) -> None:
     """Delete an alert rule."""
     query.call_json("DELETE", f"/api/alerts/{urllib.parse.quote(alert_id, safe='')}")
     print_record({"deleted": alert_id}, as_json=as_json)
-
-
-def _member(option: str) -> str:
-    first, *others = option.split("_")
-    return first + "".join(word.capitalize() for word in others)
 
 
 def _standing(state: object) -> dict[str, object]:

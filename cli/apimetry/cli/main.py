@@ -47,6 +47,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "import": ("access_logs.command:import_", "Add history from elsewhere."),
     "applications": ("manage:applications", "List, create and delete the organization's applications."),
     "keys": ("manage:keys", "Show the first keys; list, create, rotate and delete the organization's keys."),
+    "links": ("access:links", "List, create and revoke links, which show a part of an application without a key."),
+    "sessions": ("access:sessions", "List and revoke the sessions of people who are signed in to the dashboard."),
     "alerts": ("alerts:alerts", "List, create and delete alert rules."),
     "spool": ("spool:spool", "Look at the collector's spool, check it, and put quarantined events back."),
 }

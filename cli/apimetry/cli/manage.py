@@ -45,6 +45,12 @@ def with_admin(command: Callable[..., None]) -> Callable[..., None]:
     return with_connection("query_url", "admin_key")(JSON_OPTION(wrapper))
 
 
+def member_of(option: str) -> str:
+    """Return the member of a JSON body that an option sets: `windowS` of `window_s`."""
+    first, *others = option.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
 def _days(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == FOREVER:
         return value

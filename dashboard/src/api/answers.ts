@@ -7,6 +7,7 @@ type Schemas = components["schemas"];
 export type Me = Schemas["Me"];
 export type NewShare = Schemas["NewShare"];
 export type ShareList = Schemas["ShareList"];
+export type SessionList = Schemas["SessionList"];
 export type NewSession = Schemas["NewSession"];
 export type Application = Schemas["Application"];
 export type Summary = Schemas["Summary"];

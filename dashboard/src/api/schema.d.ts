@@ -817,12 +817,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Live links of the organization */
+        /** Live links of the organization, or those that a read key made */
         get: operations["listShares"];
         put?: never;
         /**
          * Make a link
-         * @description Who has the link's token may ask what a read key may, within the link's filters and from `notBefore` on, and sees no field that it hides. Single requests are shown where `pages` has `requests`. A link ends with the key that made it. More links, or longer filters, than an organization may have are a 403.
+         * @description Who has the link's token may ask what a read key may, within the link's filters and from `notBefore` on, and sees no field that it hides. Single requests are shown where `pages` has `requests`. A read key makes links to its own application. A link ends with the key that made it. More links, or longer filters, than an organization or a read key may have are a 403.
          */
         post: operations["createShare"];
         delete?: never;

@@ -18,8 +18,8 @@ const MAX_S = 31 * 86_400;
 /** A link that opens the explanation, or the explanation. */
 export function Explain() {
   const { startS, endS } = frame.value;
-  // A link shows no more than its maker chose, and the explanation would compare with a time before it.
-  if (binding.value !== null || endS - startS > MAX_S) return null;
+  // The explanation compares with the period before, which a link may not show.
+  if (2 * startS - endS < (binding.value?.notBefore ?? 0) || endS - startS > MAX_S) return null;
   const metric = METRICS.find((name) => name === view.value.own.explain);
   if (metric !== undefined) return <ExplainPanel metric={metric} />;
   return (

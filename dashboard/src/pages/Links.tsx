@@ -1,43 +1,29 @@
 /** The links of the organization: who may see what without a key, and until when. */
 
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import type { ShareList } from "../api/answers.ts";
-import { change } from "../api/client.ts";
-import { Problem, useRefusal } from "../parts/Form.tsx";
+import { Problem } from "../parts/Form.tsx";
 import { Table } from "../parts/Table.tsx";
-import { adminKey } from "../session.ts";
+import { adminKey, credential } from "../session.ts";
 import { zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { seenText } from "./figures.tsx";
+import { useManaged } from "./managed.ts";
 
 /** Show the live links, each with a button that ends it. */
 export function Links() {
-  const shares = useSignal<ShareList["shares"]>([]);
-  const { problem, run } = useRefusal();
-  const load = () =>
-    run(async () => {
-      const page = await change<ShareList>("GET", "api/shares?limit=1000", undefined, adminKey.value ?? undefined);
-      shares.value = page.shares;
-    });
-  const end = (id: string) =>
-    run(async () => {
-      await change("DELETE", `api/shares/${id}`, undefined, adminKey.value ?? undefined);
-      await load();
-    });
-  useEffect(() => {
-    load();
-  }, []);
+  const isAll = adminKey.value !== null || credential.value?.kind === "admin";
+  const { data, problem, act } = useManaged<ShareList>("api/shares?limit=1000");
   return (
     <section class="panel form" aria-label="Links">
       <h2>Links</h2>
       <p class="soft">
         <em>Share</em>, above every page, makes a link to what the page shows.
+        {isAll ? "" : " These are the links of your own key; an admin key shows all."}
       </p>
       <Problem text={problem.value} />
       <Table
         caption="Links"
-        rows={shares.value}
+        rows={data.value?.shares ?? []}
         keyOf={({ id }) => id}
         columns={[
           { title: "Name", cell: (row) => row.name || <code>{row.id}</code> },
@@ -48,12 +34,17 @@ export function Links() {
           },
           { title: "Pages", isMinor: true, cell: (row) => row.pages.join(", ") },
           { title: "In frames of", isMinor: true, cell: (row) => row.embedOrigins.join(", ") || "nobody" },
+          {
+            title: "Nothing before",
+            isMinor: true,
+            cell: (row) => (row.notBefore === null ? "–" : formatTime(row.notBefore, zone.value)),
+          },
           { title: "Ends", cell: (row) => formatTime(Date.parse(row.expiresAt) / 1000, zone.value) },
           { title: "Last used", cell: (row) => (row.lastUsedAt === null ? "never" : seenText(row.lastUsedAt)) },
           {
             title: "",
             cell: (row) => (
-              <button type="button" onClick={() => end(row.id)}>
+              <button type="button" onClick={() => act("DELETE", `api/shares/${row.id}`)}>
                 End
               </button>
             ),

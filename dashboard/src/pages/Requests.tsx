@@ -15,7 +15,6 @@ import { Chart } from "../parts/Chart.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
-import { isShared } from "../shared.ts";
 import { frame, me, showWith, view, zone } from "../state.ts";
 import { traceAddress } from "../traces.ts";
 import { formatTime } from "../zones.ts";
@@ -28,24 +27,22 @@ const EXPORTED = 10_000;
 
 /** Show the requests of the range, newest first, or those that arrive now. */
 export function Requests() {
-  const isLive = view.value.own.live === "1" && !isShared.value;
+  const isLive = view.value.own.live === "1";
   return (
     <>
       <OverTime />
       <div class="actions">
-        {!isShared.value && (
-          <button
-            type="button"
-            aria-pressed={isLive}
-            onClick={() => {
-              const { live, ...own } = view.value.own;
-              showWith({ own: live === undefined ? { ...own, live: "1" } : own });
-            }}
-          >
-            ● Live
-          </button>
-        )}
-        {!isShared.value && <Exports />}
+        <button
+          type="button"
+          aria-pressed={isLive}
+          onClick={() => {
+            const { live, ...own } = view.value.own;
+            showWith({ own: live === undefined ? { ...own, live: "1" } : own });
+          }}
+        >
+          ● Live
+        </button>
+        <Exports />
       </div>
       {isLive ? <Live /> : <Past />}
     </>

@@ -2,13 +2,12 @@
 
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
 import type { ApplicationList, KeyList, NewKey, OneOrganization } from "../api/answers.ts";
 import { ApiError, change } from "../api/client.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
 import { formatCount, formatExact } from "../format.ts";
-import { Problem, Text, useRefusal } from "../parts/Form.tsx";
+import { Problem, Text } from "../parts/Form.tsx";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential, lockSettings } from "../session.ts";
@@ -16,6 +15,8 @@ import { application, showWith, view } from "../state.ts";
 import { browserStorage } from "../storage.ts";
 import { seenText } from "./figures.tsx";
 import { Links } from "./Links.tsx";
+import { useManaged } from "./managed.ts";
+import { Sessions } from "./Sessions.tsx";
 import { Unlock } from "./Unlock.tsx";
 
 const TABS = {
@@ -23,6 +24,7 @@ const TABS = {
   keys: "Keys",
   organization: "Organization",
   links: "Links",
+  sessions: "Sessions",
   delete: "Delete data",
   browser: "This browser",
 } as const;
@@ -55,7 +57,7 @@ export function Settings() {
           </button>
         )}
       </div>
-      {tab === "browser" ? <Browser /> : isUnlocked ? <Locked tab={tab} /> : <Unlock />}
+      {tab === "browser" ? <Browser /> : isUnlocked || tab === "links" ? <Locked tab={tab} /> : <Unlock />}
     </>
   );
 }
@@ -66,30 +68,11 @@ function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
     keys: Keys,
     organization: Organization,
     links: Links,
+    sessions: Sessions,
     delete: Deletion,
   };
   const Shown = parts[tab];
   return <Shown />;
-}
-
-/** The answer of a call of management, loaded again after each change. */
-function useManaged<T>(address: string) {
-  const data = useSignal<T | null>(null);
-  const { problem, run } = useRefusal();
-  const load = async () => {
-    await run(async () => {
-      data.value = await change<T>("GET", address, undefined, adminKey.value ?? undefined);
-    });
-  };
-  const act = (method: string, path: string, body?: unknown) =>
-    run(async () => {
-      await change(method, path, body, adminKey.value ?? undefined);
-      await load();
-    });
-  useEffect(() => {
-    load();
-  }, [address]);
-  return { data, problem, act, run, load };
 }
 
 function Section({ title, children }: { title: string; children: ComponentChildren }) {

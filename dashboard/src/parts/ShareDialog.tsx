@@ -6,9 +6,9 @@ import type { NewShare } from "../api/answers.ts";
 import { change, ROOT } from "../api/client.ts";
 import { filterWords } from "../filters.ts";
 import { visibleText } from "../format.ts";
-import { Unlock } from "../pages/Unlock.tsx";
-import { adminKey, credential } from "../session.ts";
-import { application, view } from "../state.ts";
+import { adminKey } from "../session.ts";
+import { application, frame, view, zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog } from "./dialogs.ts";
 import { Problem, Text, useRefusal } from "./Form.tsx";
@@ -30,12 +30,11 @@ const HIDDEN: readonly [label: string, fields: readonly string[]][] = [
 ];
 const RANGES_SHARED = ["15m", "1h", "6h", "24h", "7d", "30d", "90d", "1y"];
 
-/** Show the dialog; an admin key makes links. */
+/** Show the dialog. */
 export function ShareDialog() {
-  const isUnlocked = adminKey.value !== null || credential.value?.kind === "admin";
   return (
     <Dialog title="Share a part of this" onClose={closeDialog} class="share">
-      {isUnlocked ? <ShareForm /> : <Unlock />}
+      <ShareForm />
     </Dialog>
   );
 }
@@ -46,6 +45,8 @@ function ShareForm() {
   const pages = useSignal<readonly Page[]>(["overview"]);
   const hidden = useSignal<readonly boolean[]>([true, true, false]);
   const origins = useSignal("");
+  const startsHere = useSignal(view.value.span !== null);
+  const { startS } = frame.value;
   const made = useSignal<NewShare | null>(null);
   const { problem, run } = useRefusal();
   const bound = view.value.filters.filter(({ kind }) => kind !== "has");
@@ -59,6 +60,7 @@ function ShareForm() {
         name: name.value,
         include: texts("is"),
         exclude: texts("not"),
+        notBefore: startsHere.value ? startS : null,
         range: RANGES_SHARED.find((range) => range === view.value.range) ?? "7d",
         pages: pages.value,
         hides: HIDDEN.flatMap(([, fields], index) => (hidden.value[index] ? fields : [])),
@@ -136,6 +138,16 @@ function ShareForm() {
           </label>
         ))}
       </fieldset>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={startsHere.value}
+          onChange={(event) => {
+            startsHere.value = event.currentTarget.checked;
+          }}
+        />
+        Nothing before {formatTime(startS, zone.value)}, where this page begins
+      </label>
       <Text
         label="Sites that may embed it, as https://portal.example.com"
         value={origins.value}

@@ -119,9 +119,14 @@ async def test_one_stream_more_than_allowed_is_refused_until_one_has_left(embedd
         assert response.status == 200
 
 
-async def test_an_organization_leaves_a_quarter_of_the_streams_to_the_others(embedded_store):
+async def test_an_organization_leaves_a_quarter_of_the_streams_to_others_and_its_links_half_of_its_own(
+    embedded_store,
+):
     async with running_query_service(embedded_store, settings(streams=4)) as service:
-        ours = [await opened(service) for _ in range(3)]
+        token = await link_token(service)
+        ours = [EventStream(await service.get(PATH, token))]
+        await assert_error(await service.get(PATH, token), 503, "1 of this organization's links' live streams")
+        ours += [await opened(service) for _ in range(2)]
         await assert_error(await service.get(PATH), 503, "3 of this organization's live streams")
         theirs = EventStream(await service.get(PATH, "their read"))
         await assert_error(await service.get(PATH, "their read"), 503, "4 live streams are open already")
@@ -165,6 +170,33 @@ async def test_a_revoked_key_ends_its_stream(live):
     assert await stream.next() is None
     await insert(live, [Event(timestamp=now_us())], "one")
     await admin.requests(1)
+
+
+async def link_token(service, **body):
+    response = await service.request(
+        "POST", "/api/shares", json={"application": "shop", "pages": ["requests"], **body}
+    )
+    return (await response.json())["path"].partition("#")[2]
+
+
+async def test_a_link_streams_what_it_shows_until_it_ends(live):
+    token = await link_token(live, include=["consumer_id:acme"], hides=["url", "data"])
+    stream = EventStream(await live.get(f"{PATH}?has=route:a", token))
+    assert stream.response.status == 200
+    events = [
+        Event(timestamp=now_us() + number, consumer_id=consumer, route=route, url=f"/{number}")
+        for number, (consumer, route) in enumerate([("globex", "/a"), ("acme", "/b"), ("acme", "/a")])
+    ]
+    await insert(live, events, "one")
+    (message,) = await stream.requests(1)
+    assert (message.data["consumer_id"], message.data["route"]) == ("acme", "/a")
+    assert not {"url", "data"} & set(message.data)
+    await assert_error(await live.get(f"{PATH}?include=url:/1", token), 403, "This link does not show url")
+    (shared,) = (await live.answer("/api/shares", "admin"))["shares"]
+    assert (await live.request("DELETE", f"/api/shares/{shared['id']}")).status == 204
+    assert (await stream.next()).kind == "end"
+    late = await link_token(live, notBefore=int(time.time()))
+    await assert_error(await live.get(PATH, late), 403, "nothing before")
 
 
 async def test_streams_end_when_the_service_stops(embedded_store):

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from apimetry.query_api.explain.answer import answer_explain
-from apimetry.query_api.explain.params import parse_explain
-from apimetry.query_api.explain.sql import DIMENSIONS
+from apimetry.query_api.explain.params import DIMENSIONS, parse_explain
 from tests.support.oracles.query_breakdown import iso
 from tests.support.oracles.query_events import Event, insert_events, random_events
 

@@ -33,6 +33,7 @@ QUESTIONS = {
     "/v1/latency": [RANGE, f"{RANGE}&granularity=hour"],
     "/v1/values": [f"{RANGE}&field=consumer_id", f"{RANGE}&field=url", f"{RANGE}&field=consumer_id&search=glob"],
     "/v1/versions": [RANGE],
+    "/v1/explain": [f"start={START + 3600}&end={END}&metric={metric}" for metric in ("requests", "errorRate")],
     "/v1/events": [f"{RANGE}&limit=500", f"{RANGE}&order=asc&fields=consumer_id,url,data"],
 }
 NARROWER = ["include=status_code:5xx", "exclude=route:/b", "has=url:a", "min_response_us=500"]
@@ -101,6 +102,13 @@ async def test_an_event_of_another_consumer_or_of_before_is_not_found(embedded_s
     await assert_error(await embedded_service.get(f"/v1/events/{ids['acme']}?fields=url", token), 403, "url")
     late, _ = await link(embedded_service, notBefore=END, pages=["requests"])
     await assert_error(await embedded_service.get(f"/v1/events/{ids['acme']}", late), 404)
+    exported = await (await embedded_service.get("/v1/export/events?limit=500", token)).text()
+    rows = [msgspec.json.decode(line) for line in exported.splitlines()]
+    assert len(rows) == len([row for row in page if row["consumer_id"] == "acme"])
+    assert {row["consumer_id"] for row in rows} == {"acme"}
+    assert not {"url", "data"} & set().union(*rows)
+    for bad in ("?limit=10001", "", "?limit=5&fields=url", "?limit=5&include=url:/acme/1"):
+        await assert_error(await embedded_service.get(f"/v1/export/events{bad}", token), 403, "This link")
     # A cursor of a wider question is no way around: it is a place, and the link's filters hold behind it.
     wide = (await embedded_service.answer(f"/v1/events?{RANGE}&limit=5"))["next"]
     rest = await embedded_service.answer(f"/v1/events?cursor={wide}&limit=500&fields=consumer_id", token)
@@ -125,9 +133,21 @@ async def test_hidden_fields_and_times_before_are_refused_in_every_place(embedde
         f"/1/timeseries/{START}/{END}/?completeness=1",
         f"/v1/events?{RANGE}",
         "/v1/events/x",
+        "/v1/events/live",
+        "/v1/export/events?limit=5",
+        f"/v1/explain?{RANGE}&include=consumer_id:acme",
     ]
     for path in refused:
         await assert_error(await embedded_service.get(path, token), 403, "This link")
+    later = f"/v1/explain?start={START + 3600}&end={END}&metric=requests"
+    everything = await embedded_service.answer(later)
+    assert {cause["slice"]["consumer_id"] for cause in everything["consumers"]} <= {"acme", "globex"}
+    assert {name for cause in everything["causes"] for name in cause["slice"]} & {"route", "source", "version"}
+    few, _ = await link(embedded_service, hides=["consumer_id", "route", "source", "version", "error_type"])
+    shown = await embedded_service.answer(later, few)
+    assert (shown["now"], shown["before"]) == (everything["now"], everything["before"])
+    assert shown["consumers"] == []
+    assert {name for cause in shown["causes"] for name in cause["slice"]} <= {"method", "status_code"}
     middle = START + 3600
     token, _ = await link(embedded_service, notBefore=middle, hides=[])
     for path in (f"/v1/summary?{RANGE}", f"/v1/breakdown?{RANGE}&by=route", f"/v1/latency?{RANGE}"):
@@ -143,6 +163,7 @@ async def test_hidden_fields_and_times_before_are_refused_in_every_place(embedde
         f"/v1/breakdown?start={middle}&end={END}&by=consumer_id&having=new",
         f"/v1/latency?start={middle}&end={END}&compare=week",
         f"/v1/versions?start={middle}&end={END}",
+        f"/v1/explain?start={middle}&end={END}",
         f"/1/timeseries/{middle}/{END}/?compare=previous",
     ):
         await assert_error(await embedded_service.get(path, token), 403, "nothing before")
@@ -177,6 +198,25 @@ async def test_a_link_knows_what_it_binds_and_not_what_it_hides(embedded_service
     assert token not in repr(listed)
     assert made["embedPath"] == f"/embed/{made['share']['id']}#{token}"
     assert token not in caplog.text
+
+
+async def test_a_read_key_makes_links_to_its_application_and_sees_its_own_alone(embedded_service):
+    made = await (await embedded_service.request("POST", "/api/shares", "read", json={"application": "shop"})).json()
+    _, admins = await link(embedded_service)
+    token = made["path"].partition("#")[2]
+    assert (await embedded_service.get("/v1/summary", token)).status == 200
+    other = await embedded_service.request("POST", "/api/shares", "read", json={"application": "second"})
+    await assert_error(other, 403, "another application")
+    listed = {
+        key: [row["id"] for row in (await embedded_service.answer("/api/shares", key))["shares"]]
+        for key in ("read", "admin")
+    }
+    own, foreign = made["share"]["id"], admins["share"]["id"]
+    assert listed == {"read": [own], "admin": [own, foreign]}
+    await assert_error(await embedded_service.request("DELETE", f"/api/shares/{foreign}", "read"), 404)
+    session = (await (await embedded_service.request("POST", "/v1/session", "read")).json())["token"]
+    assert (await embedded_service.request("DELETE", f"/api/shares/{own}", session)).status == 204
+    await assert_error(await embedded_service.get("/v1/summary", token), 401)
 
 
 async def test_a_revoked_link_shows_nothing_and_others_cannot_revoke_it(embedded_service):

@@ -16,8 +16,9 @@ from apimetry.store.accounts.token_records import (
     MAX_LINK_CHARACTERS,
     MAX_LINKS,
     MAX_SESSIONS,
-    MAX_SESSIONS_AN_HOUR,
     MAX_SESSIONS_OF_KEY,
+    MAX_TOKENS_AN_HOUR,
+    READ_KEY_SHARE,
     TOKEN_PREFIX,
     Fixed,
     TokenKind,
@@ -151,6 +152,12 @@ def test_an_organization_has_as_many_tokens_as_fit_in_memory(embedded_store: Sto
     long = replace(FIXED, include=("x" * MAX_LINK_CHARACTERS,))
     with pytest.raises(PlanLimitExceeded, match="characters together"):
         tokens.create_link(admin, "shop", "", long, 3600)
+    own, _ = tokens.create_link(read, "shop", "", FIXED, 3600)
+    with pytest.raises(PlanLimitExceeded, match="links of a read key may have 100000 characters"):
+        tokens.create_link(read, "shop", "", replace(FIXED, include=("x" * 100_000,)), 3600)
+    copy(embedded_store, own.id, MAX_LINKS // READ_KEY_SHARE - 1)
+    with pytest.raises(PlanLimitExceeded, match="a read key may have 100 links"):
+        tokens.create_link(read, "shop", "", FIXED, 3600)
     copy(embedded_store, link.id, MAX_LINKS - 1)
     with pytest.raises(PlanLimitExceeded, match="1000 links"):
         tokens.create_link(admin, "shop", "", FIXED, 3600)
@@ -159,17 +166,23 @@ def test_an_organization_has_as_many_tokens_as_fit_in_memory(embedded_store: Sto
         tokens.create_session(admin, 1)
 
 
-def test_a_key_makes_so_many_sessions_an_hour_even_if_they_end_at_once(embedded_store: Store):
+def test_a_key_makes_so_many_sessions_or_links_an_hour_even_if_they_end_at_once(embedded_store: Store):
     clock = Clock()
     tokens = Tokens(embedded_store, now=clock)
     _, read = keys_of(Accounts(embedded_store))
     first, _ = tokens.create_session(read, 1)
     tokens.revoke(first.id)
-    copy(embedded_store, first.id, MAX_SESSIONS_AN_HOUR - 1)
+    copy(embedded_store, first.id, MAX_TOKENS_AN_HOUR - 1)
     with pytest.raises(PlanLimitExceeded, match="200 sessions an hour"):
         tokens.create_session(read, 1)
+    link, _ = tokens.create_link(read, "shop", "", FIXED, 3600)
+    tokens.revoke(link.id)
+    copy(embedded_store, link.id, MAX_TOKENS_AN_HOUR - 1)
+    with pytest.raises(PlanLimitExceeded, match="200 links an hour"):
+        tokens.create_link(read, "shop", "", FIXED, 3600)
     clock.now += timedelta(seconds=3700)
     assert tokens.create_session(read, 1)
+    assert tokens.create_link(read, "shop", "", FIXED, 3600)
 
 
 def copy(store: Store, token_id: str, count: int) -> None:

@@ -111,6 +111,14 @@ def get_json(url, key=READ_KEY):
         return json.load(response)
 
 
+def post_json(url, body, key):
+    """Post a body to the query service and return its answer."""
+    headers = {"X-API-Key": key, "Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
 def timeseries(query_url, key=READ_KEY, start=0, end=4102444800, **parameters):
     """Return the groups of a timeseries answer, over all time unless told otherwise."""
     query = urllib.parse.urlencode(parameters, doseq=True)

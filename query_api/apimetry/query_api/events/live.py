@@ -21,9 +21,11 @@ from apimetry.query_api.http.query_string import collect
 from apimetry.query_api.http.transports import keep_little_unsent, reset
 from apimetry.query_api.planning.event_fields import parse_fields
 from apimetry.query_api.planning.filters import FILTER_PARAMETERS, filters_of
+from apimetry.query_api.planning.narrowing import narrowed_filters, shown_fields
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.query_api.settings import LiveLimits
-from apimetry.serving.errors import Unavailable
+from apimetry.serving.errors import Forbidden, Unavailable
+from apimetry.store.accounts.token_records import Fixed
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,19 @@ def parse_live(parameters: Iterable[tuple[str, str]]) -> LiveQuery:
     return LiveQuery(filters_of(values), parse_fields(values["fields"], FIELDS))
 
 
+def _within(query: LiveQuery, fixed: Fixed | None, oldest_s: float) -> LiveQuery:
+    """Return the query within what a link binds; a stream may begin with events from `oldest_s` on.
+
+    Raises:
+        Forbidden: the link shows no single requests, not a field that is asked for, or not the last minute.
+    """
+    if fixed is None:
+        return query
+    if fixed.not_before is not None and fixed.not_before > oldest_s:
+        raise Forbidden(f"This link shows nothing before {fixed.not_before}, in seconds since the epoch")
+    return LiveQuery(narrowed_filters(query.filters, fixed), shown_fields(query.fields, FIELDS, fixed))
+
+
 class LiveHandlers:
     """Handles live streams. Its mutable state is the streams and the feeds, used on the event loop alone.
 
@@ -57,6 +72,7 @@ class LiveHandlers:
         self._limits = limits
         self._streams: set[Stream] = set()
         self._places: Counter[str] = Counter()
+        self._places_of_links: Counter[str] = Counter()
         self._feeds: dict[str, Feed] = {}
         self._is_closing = False
         open_streams = prometheus_client.Gauge("apimetry_query_live_streams", "Open live streams.", registry=registry)
@@ -79,16 +95,17 @@ class LiveHandlers:
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Answer with a live stream."""
-        access = await self._answering.authorize(request)
-        query = parse_live(request.query.items())
+        access = await self._answering.authorize(request, takes_links=True)
+        fixed = access.principal.fixed
+        query = _within(parse_live(request.query.items()), fixed, self._clock() - self._limits.look_back_s)
         stream = Stream(
             query,
             client_of(request, access.principal),
-            lambda: self._answering.authorize(request),
+            lambda: self._answering.authorize(request, takes_links=True),
             clock=self._clock,
             limits=self._limits,
         )
-        with self._place(access.organization.id):
+        with self._place(access.organization.id, of_link=fixed is not None):
             feed = self._feed(access.application.id)
             async with feed.read_by(stream, _last_place(request)):
                 return await self._send(request, stream)
@@ -114,24 +131,36 @@ class LiveHandlers:
         return response
 
     @contextlib.contextmanager
-    def _place(self, organization: str) -> Iterator[None]:
+    def _place(self, organization: str, *, of_link: bool) -> Iterator[None]:
         """Hold one of the places for streams within the block. An organization leaves some places to the others.
 
+        Viewers of its links have half of its places, so that they cannot keep its own people out.
+
         Raises:
-            Unavailable: all places are taken, or all that the organization may have.
+            Unavailable: all places are taken, or all that the organization or its links may have.
         """
         own, taken = self._places[organization], self._places.total()
+        by_links = self._places_of_links[organization]
+        most_by_links = max(1, self._limits.streams_of_one // 2)
         if taken >= self._limits.streams or own >= self._limits.streams_of_one:
             open_ones = f"{own} of this organization's" if taken < self._limits.streams else str(taken)
+        elif of_link and by_links >= most_by_links:
+            open_ones = f"{by_links} of this organization's links'"
+        else:
+            open_ones = None
+        if open_ones is not None:
             message = f"{open_ones} live streams are open already, as many as are allowed"
             raise Unavailable(message, retry_after_s=RETRY_AFTER_S)
-        self._places[organization] += 1
+        held = [self._places, self._places_of_links] if of_link else [self._places]
+        for places in held:
+            places[organization] += 1
         try:
             yield
         finally:
-            self._places[organization] -= 1
-            if not self._places[organization]:
-                del self._places[organization]
+            for places in held:
+                places[organization] -= 1
+                if not places[organization]:
+                    del places[organization]
 
     def _feed(self, application: str) -> Feed:
         feed = self._feeds.get(application)

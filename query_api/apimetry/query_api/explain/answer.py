@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from apimetry.query_api.explain import response, sql
-from apimetry.query_api.explain.params import ExplainQuery
+from apimetry.query_api.explain.params import CONSUMER, ExplainQuery
 from apimetry.query_api.explain.slices import METRICS, Cause, Counts, Metric, Slice, parts, telling
 from apimetry.query_api.http.json_values import iso_time_us
 from apimetry.query_api.planning.group_limit import ask_for_groups
@@ -27,14 +27,14 @@ def answer_explain(
     """
     metric = METRICS[query.metric]
     rows = ask_for_groups(sql.slices(query, application, now), ask, advice=_ADVICE)
-    known = _slices(rows, sql.DIMENSIONS)
+    known = _slices(rows, query.dimensions)
     whole = next((own for own in known if not own.values), _EMPTY)
     of_slices = parts([own for own in known if own.values], whole, metric)
     causes = telling(of_slices, whole, query.limit)
     by_consumer: list[Cause] = []
-    if of_slices:
+    if of_slices and query.names_consumers:
         rows = ask_for_groups(sql.consumers(query, application, now), ask, advice=_ADVICE)
-        named = [own for own in _slices(rows, (sql.CONSUMER,)) if own.values[sql.CONSUMER]]
+        named = [own for own in _slices(rows, (CONSUMER,)) if own.values[CONSUMER]]
         by_consumer = sorted(parts(named, whole, metric), key=lambda cause: -cause.part.whole)
     return {
         "metric": query.metric,

@@ -19,6 +19,8 @@ METRICS: Final = ("errors", "requests", "errorRate", "meanMs")
 DEFAULT_METRIC: Final = "errors"
 MAX_DAYS: Final = 31
 MAX_CAUSES: Final = 50
+DIMENSIONS: Final = ("route", "method", "status_code", "version", "source", "error_type")
+CONSUMER: Final = "consumer_id"
 DEFAULT_CAUSES: Final = 10
 PARAMETERS: Final = (*RANGE_PARAMETERS, "metric", "against", "limit", *FILTER_PARAMETERS)
 
@@ -36,6 +38,11 @@ class ExplainQuery:
     metric: str = DEFAULT_METRIC
     limit: int = DEFAULT_CAUSES
     filters: tuple[AnyFilter, ...] = ()
+    dimensions: tuple[str, ...] = DIMENSIONS
+    """The fields whose values make slices."""
+
+    names_consumers: bool = True
+    """Whether the response has slices of single consumers."""
 
 
 def parse_explain(parameters: Iterable[tuple[str, str]], now: int) -> ExplainQuery:

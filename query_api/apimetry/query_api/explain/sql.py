@@ -14,7 +14,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from apimetry.query_api.explain.params import ExplainQuery
+from apimetry.query_api.explain.params import CONSUMER, ExplainQuery
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.query_api.planning.filters import columns_of
 from apimetry.query_api.planning.planner import Needs, Plan, plan
@@ -28,8 +28,6 @@ from apimetry.query_api.planning.rows_sql import (
 )
 from apimetry.store.statement import Statement
 
-DIMENSIONS: Final = ("route", "method", "status_code", "version", "source", "error_type")
-CONSUMER: Final = "consumer_id"
 LEAST_REQUESTS: Final = 20
 """A slice with fewer requests in both ranges says nothing."""
 
@@ -39,7 +37,6 @@ MAX_SLICES: Final = 2_000
 COUNTS: Final = ("requests", "errors", "latency_us", "timed")
 
 _MAX_DIMENSIONS: Final = 3
-_SETS: Final = tuple(chosen for size in range(1, _MAX_DIMENSIONS + 1) for chosen in combinations(DIMENSIONS, size))
 _SLICES = Template("""SELECT $absent AS absent, $keys, $merged, minIf(part.first_us, part.first_us > 0) AS since_us
 FROM ($combinations) AS part
 GROUP BY $grouping
@@ -78,19 +75,21 @@ class _Sets(NamedTuple):
 
 
 def slices(query: ExplainQuery, application: str, now: int | None = None) -> Statement:
-    """Select rows of (absent, *DIMENSIONS, *COUNTS in the range, *COUNTS before, first time), the whole first.
+    """Select rows of (absent, *dimensions, *COUNTS in the range, *COUNTS before, first time), the whole first.
 
-    `absent` has a bit for each of DIMENSIONS, the last one the lowest; it is 1 where the slice has no value. The
-    first time is that of the first request, or of the first error where errors are asked about; in microseconds, or 0
-    without one.
+    `absent` has a bit for each of the query's dimensions, the last one the lowest; it is 1 where the slice has no
+    value. The first time is that of the first request, or of the first error where errors are asked about; in
+    microseconds, or 0 without one.
     """
-    sets = ", ".join(f"({', '.join(chosen)})" for chosen in ((), *_SETS))
+    dimensions = query.dimensions
+    chosen = [names for size in range(_MAX_DIMENSIONS + 1) for names in combinations(dimensions, size)]
+    sets = ", ".join(f"({', '.join(names)})" for names in chosen)
     return _statement(
         query,
         application,
         now,
-        DIMENSIONS,
-        _Sets(f"toUInt64(grouping({', '.join(DIMENSIONS)}))", f"GROUPING SETS ({sets})", 2 ** len(DIMENSIONS) - 1),
+        dimensions,
+        _Sets(f"toUInt64(grouping({', '.join(dimensions)}))", f"GROUPING SETS ({sets})", 2 ** len(dimensions) - 1),
     )
 
 

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from aiohttp import web
@@ -25,12 +26,16 @@ from apimetry.query_api.export.params import ExportQuery, parse_export
 from apimetry.query_api.export.sql import make_export
 from apimetry.query_api.http.query_string import MAX_TIME_S
 from apimetry.query_api.http.transports import keep_little_unsent, reset
+from apimetry.query_api.planning.event_fields import FIELDS
+from apimetry.query_api.planning.narrowing import narrowed, shown_fields
 from apimetry.query_api.queueing.askers import ClientLeft, client_of, until_left
 from apimetry.query_api.queueing.fair_queue import Asker, FairQueue
 from apimetry.query_api.settings import QuerySettings
 from apimetry.serving.credentials import authorize_application
+from apimetry.serving.errors import Forbidden
 from apimetry.store.accounts.accounts import Application, KeyKind
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.accounts.token_records import Fixed
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
@@ -46,6 +51,9 @@ CONTENT_TYPES = {
 RETENTION_HEADER = "X-Apimetry-Retention-Days"
 # Parquet is compressed inside.
 _COMPRESSED = ("ndjson", "csv")
+MAX_LINK_EVENTS = 10_000
+"""Events that a viewer of a link exports at once: nobody knows how many people have the link."""
+
 _PIECE_BYTES = 64 * 1024
 _GZIP_WBITS = 31
 
@@ -73,9 +81,9 @@ class ExportHandlers:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Return a file of events (docs/api.md, "Data out, data gone")."""
         access = await authorize_application(
-            request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events"
+            request, self._directory, KeyKind.read, KeyKind.admin, purpose="export events", takes_links=True
         )
-        query = parse_export(request.query.items())
+        query = _within(parse_export(request.query.items()), access.principal.fixed)
         client = client_of(request, access.principal)
         task = asyncio.ensure_future(self._in_turn(request, query, client.asker, access.application))
         try:
@@ -175,6 +183,20 @@ class _Ahead:
 
     def _read(self) -> asyncio.Future[bytes | None]:
         return asyncio.get_running_loop().run_in_executor(self._thread, next, self._chunks, None)
+
+
+def _within(query: ExportQuery, fixed: Fixed | None) -> ExportQuery:
+    """Return the query within what a link binds.
+
+    Raises:
+        Forbidden: the link shows no single requests, not a field that is asked for, or fewer events.
+    """
+    if fixed is None:
+        return query
+    fields = shown_fields(query.fields, FIELDS, fixed)
+    if query.limit is None or query.limit > MAX_LINK_EVENTS:
+        raise Forbidden(f"This link exports {MAX_LINK_EVENTS} events at once: add limit={MAX_LINK_EVENTS}")
+    return narrowed(replace(query, fields=fields), fixed)
 
 
 def _headers(query: ExportQuery, application: Application) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _list_links() -> Json:
     listed = json_content(ShareList, example={"shares": [_SHARE], "pagination": _PAGE})
     return operation(
         "listShares",
-        "Live links of the organization",
+        "Live links of the organization, or those that a read key made",
         {"200": answer("One page of them, the oldest first; never a token.", listed), **errors(*_READ_ERRORS)},
         tags=_TAGS,
         parameters=[ref("parameters", "Limit"), ref("parameters", "Offset")],
@@ -99,8 +99,8 @@ def _create_link() -> Json:
         },
         description="Who has the link's token may ask what a read key may, within the link's filters and from"
         " `notBefore` on, and sees no field that it hides. Single requests are shown where `pages` has `requests`."
-        " A link ends with the key that made it. More links, or longer filters, than an organization may have are a"
-        " 403.",
+        " A read key makes links to its own application. A link ends with the key that made it. More links, or longer"
+        " filters, than an organization or a read key may have are a 403.",
         tags=_TAGS,
         requestBody={"required": True, "content": json_content("ShareInput", example=body)},
     )

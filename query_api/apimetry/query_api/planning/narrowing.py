@@ -57,9 +57,7 @@ def narrowed(  # noqa: PLR0913 - what a question is about
     """
     if fixed is None:
         return query
-    for name in (*names, *fields_of(query.filters)):
-        if name in fixed.hides:
-            raise Forbidden(f"This link does not show {name}")
+    filters = narrowed_filters(query.filters, fixed, names=names)
     if completeness:
         raise Forbidden("This link does not show what senders captured")
     start = query.start
@@ -68,7 +66,23 @@ def narrowed(  # noqa: PLR0913 - what a question is about
         earliest = query.start if compared is None else min(query.start, compared[0])
         if start >= query.end or looks_back or (compared is not None and earliest < fixed.not_before):
             raise Forbidden(f"This link shows nothing before {fixed.not_before}, in seconds since the epoch")
-    return replace(query, start=start, filters=(*filters_fixed(fixed), *query.filters))
+    return replace(query, start=start, filters=filters)
+
+
+def narrowed_filters(
+    filters: tuple[AnyFilter, ...], fixed: Fixed | None, *, names: Iterable[str] = ()
+) -> tuple[AnyFilter, ...]:
+    """Return the filters of a question with those that a link binds.
+
+    Raises:
+        Forbidden: a filter, or one of the `names` that the question shows, is a field that the link hides.
+    """
+    if fixed is None:
+        return filters
+    for name in (*names, *fields_of(filters)):
+        if name in fixed.hides:
+            raise Forbidden(f"This link does not show {name}")
+    return (*filters_fixed(fixed), *filters)
 
 
 def filters_fixed(fixed: Fixed) -> tuple[AnyFilter, ...]:

@@ -38,16 +38,22 @@ class Keeping:
         """Return the live tokens of the key's organization."""
         return await run_answered(self.tokens.store, lambda: self.tokens.live(access.organization.id, kind))
 
-    async def revoke(self, access: Access, kind: TokenKind, token_id: str) -> None:
+    async def revoke(
+        self,
+        access: Access,
+        kind: TokenKind,
+        token_id: str,
+        may_end: Callable[[Token], bool] = lambda _: True,
+    ) -> None:
         """End a token of the key's organization.
 
         Raises:
-            NotFound: the organization has no token of this kind with the id.
+            NotFound: the organization has no token of this kind with the id, or the key may not end it.
         """
 
         def call() -> None:
             token = self.tokens.token(token_id)
-            known = token if token.kind is kind else None
+            known = token if token.kind is kind and may_end(token) else None
             self.tokens.revoke(owned(known, access, f"{kind.value} with the id", token_id).id)
 
         await self.change(call)

@@ -29,8 +29,8 @@ DEFAULT_LINK_S: Final = 7 * 86_400
 MAX_SESSIONS_OF_KEY: Final = 100
 """Live sessions of one key. Another one ends the oldest."""
 
-MAX_SESSIONS_AN_HOUR: Final = 200
-"""New sessions of one key in an hour: each leaves a row for weeks."""
+MAX_TOKENS_AN_HOUR: Final = 200
+"""New sessions of one key in an hour, and new links of one read key: each leaves a row for weeks."""
 
 MAX_SESSIONS: Final = 5_000
 """Live sessions of one organization."""
@@ -43,6 +43,9 @@ MAX_LINKS: Final = 1_000
 
 MAX_LINK_CHARACTERS: Final = 1_000_000
 """Characters in what an organization's live links bind, together."""
+
+READ_KEY_SHARE: Final = 10
+"""Of MAX_LINKS and MAX_LINK_CHARACTERS, one read key may use one part of so many."""
 
 LINKS_BYTES: Final = 16_000_000
 """What an organization's live links take in a `Directory` at most."""

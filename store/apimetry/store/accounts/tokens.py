@@ -16,8 +16,9 @@ from apimetry.store.accounts.token_records import (
     MAX_LINK_CHARACTERS,
     MAX_LINKS,
     MAX_SESSIONS,
-    MAX_SESSIONS_AN_HOUR,
     MAX_SESSIONS_OF_KEY,
+    MAX_TOKENS_AN_HOUR,
+    READ_KEY_SHARE,
     Fixed,
     Token,
     TokenKind,
@@ -77,14 +78,14 @@ class Tokens:
         """Create a session of `key`, and return it with its secret, which is not stored.
 
         It has the key's rights. Where the key has MAX_SESSIONS_OF_KEY of them, the oldest one ends.
-        Raises AccountInvalid, and PlanLimitExceeded above MAX_SESSIONS or MAX_SESSIONS_AN_HOUR.
+        Raises AccountInvalid, and PlanLimitExceeded above MAX_SESSIONS or MAX_TOKENS_AN_HOUR.
         """
         duration = timedelta(hours=checked_hours(key.kind, hours))
         with self._lock:
             others = self.live(key.organization_id, TokenKind.session)
             if len(others) >= MAX_SESSIONS:
                 raise PlanLimitExceeded(f"an organization may have {MAX_SESSIONS} sessions: revoke one first")
-            self._check_pace(key)
+            self._check_pace(key, TokenKind.session)
             of_key = [token for token in others if token.key_id == key.id]
             for token in of_key[: max(0, len(of_key) + 1 - MAX_SESSIONS_OF_KEY)]:
                 self.revoke(token.id)
@@ -95,18 +96,17 @@ class Tokens:
     ) -> tuple[Token, str]:
         """Create a link to an application of the key's organization, and return it with its secret.
 
-        Raises AccountInvalid, and PlanLimitExceeded above MAX_LINKS or MAX_LINK_CHARACTERS.
+        Raises AccountInvalid, and PlanLimitExceeded above MAX_LINKS or MAX_LINK_CHARACTERS. A read key has a
+        READ_KEY_SHARE of both, and makes MAX_TOKENS_AN_HOUR links.
         """
         duration = timedelta(seconds=checked_duration(expires_s))
         with self._lock:
             others = self.live(key.organization_id, TokenKind.link)
-            if len(others) >= MAX_LINKS:
-                raise PlanLimitExceeded(f"an organization may have {MAX_LINKS} links: revoke one first")
-            held = fixed.characters + sum(token.fixed.characters for token in others if token.fixed)
-            if held > MAX_LINK_CHARACTERS:
-                raise PlanLimitExceeded(
-                    f"the filters of an organization's links may have {MAX_LINK_CHARACTERS} characters together"
-                )
+            _check_links("an organization", others, fixed, share=1)
+            if key.kind is KeyKind.read:
+                self._check_pace(key, TokenKind.link)
+                of_key = [token for token in others if token.key_id == key.id]
+                _check_links("a read key", of_key, fixed, share=READ_KEY_SHARE)
             name = checked_name(name, empty=True)
             return self._create(TokenKind.link, key, KeyKind.read, application_id, name, duration, fixed)
 
@@ -137,14 +137,14 @@ class Tokens:
             if token.revoked_at is None:
                 self._write(replace(token, revoked_at=self._stamp()), sha256)
 
-    def _check_pace(self, key: Key) -> None:
+    def _check_pace(self, key: Key, kind: TokenKind) -> None:
         ((count,),) = self._store.query(
-            "SELECT count() FROM tokens FINAL WHERE key_id = {key:String} AND kind = 'session'"
+            "SELECT count() FROM tokens FINAL WHERE key_id = {key:String} AND kind = {kind:String}"
             " AND created_at > {since:DateTime64(3, 'UTC')}",
-            {"key": key.id, "since": self._now() - timedelta(hours=1)},
+            {"key": key.id, "kind": kind.value, "since": self._now() - timedelta(hours=1)},
         )
-        if count >= MAX_SESSIONS_AN_HOUR:
-            raise PlanLimitExceeded(f"a key may make {MAX_SESSIONS_AN_HOUR} sessions an hour")
+        if count >= MAX_TOKENS_AN_HOUR:
+            raise PlanLimitExceeded(f"a key may make {MAX_TOKENS_AN_HOUR} {kind.value}s an hour")
 
     def _create(  # noqa: PLR0913, PLR0917 - a token's properties
         self,
@@ -185,6 +185,16 @@ class Tokens:
 
     def _write(self, token: Token, sha256: str) -> None:
         self._versions.write("tokens", _columns(token, sha256))
+
+
+def _check_links(whose: str, others: Sequence[Token], fixed: Fixed, *, share: int) -> None:
+    """Raise PlanLimitExceeded where another link is more than one part of `share` parts of what is allowed."""
+    most, characters = MAX_LINKS // share, MAX_LINK_CHARACTERS // share
+    if len(others) >= most:
+        raise PlanLimitExceeded(f"{whose} may have {most} links: revoke one first")
+    held = fixed.characters + sum(token.fixed.characters for token in others if token.fixed)
+    if held > characters:
+        raise PlanLimitExceeded(f"the filters of the links of {whose} may have {characters} characters together")
 
 
 def _columns(token: Token, sha256: str) -> Columns:
