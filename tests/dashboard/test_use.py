@@ -14,8 +14,26 @@ from tests.dashboard.conftest import send
 from tests.dashboard.test_pages import PAGES, settled
 from tests.support import browser as browsers
 from tests.support.services.keys import READ_KEY, UNKNOWN_READ_KEY, WRITE_KEY
-from tests.support.services.processes import BOOTSTRAP, get_json, running, wait_for_total
+from tests.support.services.processes import APPLICATION, BOOTSTRAP, get_json, running, wait_for_total
 
+MONTH_MINUTES = 43_200
+# How many pixels of a chart have nearly a token's colour, in its left half and in its right one.
+PAINTED = """(plot, token) => {
+  const canvas = plot.querySelector("canvas");
+  const probe = document.createElement("i");
+  probe.style.color = `var(${token})`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+  probe.remove();
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const counts = [0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    // Thin lines are blended with what is below them.
+    const apart = [0, 1, 2].reduce((sum, part) => sum + Math.abs(data[at + part] - colour[part]), 0);
+    if (data[at + 3] > 0 && apart < 90) counts[(at / 4) % width < width / 2 ? 0 : 1] += 1;
+  }
+  return counts;
+}"""
 GO = dict(
     zip(
         ("Overview", "Routes", "Consumers", "Errors", "Latency", "Requests", "Alerts", "Data quality", "Settings"),
@@ -132,6 +150,33 @@ def test_arrows_walk_a_chart_and_enter_zooms(visit):
     page.keyboard.press("Enter")
     assert re.search(r"start=\d+&end=\d+", page.url)
     settled(page)
+
+
+def test_charts_of_a_month_by_the_minute_are_drawn_and_walked(visit):
+    looked = visit()
+    end = int(time.time()) // 60 * 60
+    times = [end - 60 * (MONTH_MINUTES - number) for number in range(MONTH_MINUTES)]
+    answers = {
+        "status_class": {"2xx": [[at, 50] for at in times], "5xx": [[at, 7] for at in times]},
+        "percentile_50": {APPLICATION: [[at, 1000, 2000, 3000] for at in times]},
+    }
+
+    def answer(route):
+        (groups,) = [groups for name, groups in answers.items() if name in route.request.url]
+        route.fulfill(json={"groups": groups, "start": times[0], "end": end, "granularity": 60})
+
+    looked.page.route("**/1/timeseries/**", answer)
+    page = looked.open("?range=30d")
+    settled(page)
+    for name, colour, words in (
+        ("Requests by status", "--status-2xx", "5xx 7, 2xx 50"),
+        ("Response time", "--p95", "p50 1 ms, p95 2 ms, p99 3 ms"),
+    ):
+        plot = page.get_by_role("img", name=re.compile(name))
+        plot.focus()
+        page.keyboard.press("Home")
+        expect(page.locator("[aria-live=polite]")).to_contain_text(words)
+        assert min(plot.evaluate(PAINTED, colour)) > 0
 
 
 def test_an_address_that_cannot_be_read_shows_the_rest_and_says_which_part(visit):

@@ -6,6 +6,9 @@ import { colourOf } from "./colours.ts";
 import type { Line } from "./lines.ts";
 import { type PlotOptions, plotOptions } from "./plot.ts";
 
+/** More bars than this touch each other on any screen: their outline looks the same, and is one path. */
+const MAX_BARS = 2000;
+
 /** Draw stacked bars, the first series at the bottom, and return the plot, which the caller destroys. */
 export function drawBars(
   element: HTMLElement,
@@ -23,7 +26,7 @@ export function drawBars(
   const base = plotOptions(options);
   const series: uPlot.Series[] = [
     {},
-    ...layers.map(({ line }) => bar(line)),
+    ...layers.map(({ line }) => bar(line, times.length > MAX_BARS)),
     ...others.map((line) => ({
       label: line.name,
       stroke: () => colourOf("--soft"),
@@ -52,8 +55,8 @@ export function drawBars(
   );
 }
 
-function bar(line: Line): uPlot.Series {
-  const paths = uPlot.paths.bars?.({ size: [0.86, 60], align: 1 });
+function bar(line: Line, isDense: boolean): uPlot.Series {
+  const paths = isDense ? uPlot.paths.stepped?.({ align: 1 }) : uPlot.paths.bars?.({ size: [0.86, 60], align: 1 });
   return {
     label: line.name,
     fill: () => colourOf(line.token),
