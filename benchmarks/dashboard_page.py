@@ -2,33 +2,63 @@
 
     python benchmarks/dashboard_page.py [--loads 9] [--refreshes 360]
 
-It runs `apimetry serve` with two days of generated events, and prints the budgets beside what was measured. The
-browser is that of the tests (`tests/support/browser.py`). An hour of a tab that refreshes every 10 seconds has
-360 refreshes; the page's clock is moved forward.
+It runs `apimetry serve` with two days of generated events and two hours of 1,000 events a second, and prints the
+budgets beside what was measured. The browser is that of the tests (`tests/support/browser.py`). An hour of a tab that
+refreshes every 10 seconds has 360 refreshes: the page looks at an earlier hour, and its clock is moved forward until
+that hour is over, so that every refresh has other numbers. Before that it shows live requests.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
 import tempfile
 import time
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
-from playwright.sync_api import CDPSession, Page, expect
+from playwright.sync_api import CDPSession, Page, Route, expect
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from apimetry.cli.demo.history import past_events
 from apimetry.cli.demo.traffic import Schedule, Traffic
+from apimetry.store import migrations
+from apimetry.store.client import Store
 from tests.support.browser import Visit, running_chromium
-from tests.support.services.processes import BOOTSTRAP, READ_KEY, WRITE_KEY, running, wait_for_total
+from tests.support.services.processes import (
+    APPLICATION,
+    BOOTSTRAP,
+    READ_KEY,
+    WRITE_KEY,
+    Service,
+    running,
+    wait_for_total,
+)
 
 STATIC = Path(__file__).parents[1] / "query_api" / "apimetry" / "query_api" / "dashboard" / "static" / "assets"
 POINTS = 43_200
+EVENTS_PER_S = 1000
+DENSE_S = 7200
+LIVE_S = 30
+# A dense history, as `benchmarks/export.py` makes one.
+FILL = """INSERT INTO events (application, timestamp, method, url, route, function, status_code, response_us, ttfb_us,
+  request_bytes, response_bytes, consumer_id, error_type, client_ip, user_agent, sample_weight, data, source, version,
+  retention_days, user_agent_family) SELECT {application:String},
+  fromUnixTimestamp64Micro(toInt64({start_us:Int64} + number * {every_us:UInt64}), 'UTC'),
+  ['GET', 'POST', 'PUT'][1 + number % 3], concat('/items/', toString(number % 5000)),
+  concat('/v1/', ['items', 'orders', 'carts', 'users', 'prices'][1 + number % 5], '/{id}'), 'endpoint',
+  [200, 200, 200, 200, 404, 500][1 + number % 6], rand() % 2000000, rand() % 1000, NULL, rand() % 100000,
+  concat('consumer-', toString(number % 900)), '', '', '', 1, map(), concat('web-', toString(number % 3)), '1.4.2',
+  20000, 'Other' FROM numbers({first:UInt64}, {rows:UInt64})"""
+CHARTS: tuple[tuple[str, str, dict[str, int]], ...] = (
+    ("lines", "percentile_50", {"shop": 3}),
+    ("bars", "status_class", {"2xx": 1, "4xx": 1, "5xx": 1}),
+)
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 _TO_FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 
@@ -40,6 +70,20 @@ def send(collector_url: str, events: list[dict[str, object]]) -> None:
         headers = {"Content-Type": "application/json", "X-API-Key": WRITE_KEY}
         with urllib.request.urlopen(urllib.request.Request(f"{collector_url}/1/event/", body, headers)):
             pass
+
+
+def fill(folder: Path, end_s: int) -> None:
+    """Store DENSE_S seconds of EVENTS_PER_S events before a time, in a new store."""
+    store = Store(f"chdb://{folder}/store")
+    store.open()
+    migrations.migrate(store)
+    start_us = (end_s - DENSE_S) * 1_000_000
+    for first in range(0, DENSE_S * EVENTS_PER_S, 1_000_000):
+        rows = min(1_000_000, DENSE_S * EVENTS_PER_S - first)
+        parameters = {"application": APPLICATION, "start_us": start_us, "every_us": 1_000_000 // EVENTS_PER_S}
+        settings = {"max_partitions_per_insert_block": 0, "max_execution_time": 0}
+        store.command(FILL, {**parameters, "first": first, "rows": rows}, settings=settings)
+    store.close()
 
 
 def asset_bytes() -> int:
@@ -79,14 +123,24 @@ def filter_clicks(visit: Visit, clicks: int) -> list[float]:
     return took
 
 
-def drawing(visit: Visit) -> float:
-    """Return the processor time of drawing a chart of lines with POINTS points again, in milliseconds."""
-    path = "**/1/timeseries/**aggregation=percentile_50**"
+def drawing(visit: Visit, name: str, groups: dict[str, int]) -> float:
+    """Return the processor time of drawing a chart with POINTS points again, in milliseconds.
+
+    The chart is that whose question has `name` in its address. Its answer has these groups, with so many values each.
+    """
+    path = f"**/1/timeseries/**{name}**"
     end = int(time.time()) // 60 * 60
     times = [end - 60 * (POINTS - number) for number in range(POINTS)]
-    body = {"groups": {"shop": [[at, 900 + at % 97, None, None] for at in times]}, "start": times[0], "end": end}
+    body = {
+        "groups": {
+            group: [[at, *[900 + at // 60 % 97] * values] for at in times] for group, values in groups.items()
+        },
+        "start": times[0],
+        "end": end,
+        "granularity": 60,
+    }
     few = redrawn(visit)
-    visit.page.route(path, lambda route: route.fulfill(json={**body, "granularity": 60}))
+    visit.page.route(path, lambda route: route.fulfill(json=body))
     many = redrawn(visit)
     visit.page.unroute(path)
     return many - few
@@ -125,15 +179,44 @@ def heap_mb(visit: Visit) -> float:
 
 def refreshed(visit: Visit, refreshes: int) -> tuple[float, float]:
     """Return the heap before and after so many refreshes, which the page makes every ten seconds of its own clock."""
+    behind_s = 10 * refreshes
+
+    def earlier(route: Route) -> None:
+        answer = route.fetch().json()
+        route.fulfill(json={**answer, "now": answer["now"] - behind_s})
+
+    visit.page.route("**/v1/me", earlier)
     visit.page.clock.install()
     page = visit.open("?range=1h")
     settled(page)
-    before = heap_mb(visit)
+    before, shown = heap_mb(visit), totals(page)
     for _ in range(refreshes):
-        with page.expect_response(lambda response: "/v1/summary" in response.url):
+        with page.expect_response(lambda response: "/v1/summary" in response.url) as answered:
             page.clock.fast_forward(10_000)
+        if answered.value.status != HTTPStatus.OK:
+            raise RuntimeError(answered.value.text())
     settled(page)
+    if totals(page) == shown:
+        raise RuntimeError("the page shows the same numbers after an hour")
     return before, heap_mb(visit)
+
+
+def totals(page: Page) -> str:
+    """Return what the tiles say."""
+    return page.locator(".tile-row").inner_text()
+
+
+def live_heap_mb(visit: Visit, collector_url: str) -> float:
+    """Return the heap of the page of requests after LIVE_S seconds of EVENTS_PER_S live ones."""
+    page = visit.open("requests?range=1h&live=1")
+    expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    ends_s = time.time() + LIVE_S
+    while time.time() < ends_s:
+        began_s = time.time()
+        event = {"method": "GET", "url": "/items/7", "route": "/items/{id}", "status_code": 200, "response_us": 1200}
+        send(collector_url, [{**event, "timestamp": began_s} for _ in range(EVENTS_PER_S)])
+        page.wait_for_timeout(max(0, 1000 * (1 - time.time() + began_s)))
+    return heap_mb(visit)
 
 
 def main() -> None:
@@ -143,17 +226,20 @@ def main() -> None:
     parser.add_argument("--refreshes", type=int, default=360)
     options = parser.parse_args()
     print(f"scripts and styles, Brotli       {asset_bytes() / 1024:8.1f} KiB   budget 80")
-    with tempfile.TemporaryDirectory() as folder, running("serve", data_dir=Path(folder), **BOOTSTRAP) as serve:
-        now = int(time.time())
+    now = int(time.time())
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        fill(folder, now)
+        serve = stack.enter_context(running("serve", data_dir=folder, **BOOTSTRAP))
         schedule = Schedule("2.4.1", "2.5.0", now - 7200, now - 3600, now - 20_000, now - 19_000)
         events = list(past_events(Traffic(schedule, 5), schedule, now - 2 * 86_400, now, 0.1))
         send(serve.collector_url, events)
-        wait_for_total(serve, serve.query_url, len(events))
+        wait_for_total(serve, serve.query_url, len(events) + DENSE_S * EVENTS_PER_S)
         with running_chromium() as chromium:
-            measure(lambda **choices: Visit(chromium, serve.query_url, READ_KEY, **choices), options)
+            measure(lambda **choices: Visit(chromium, serve.query_url, READ_KEY, **choices), serve, options)
 
 
-def measure(visit_with, options: argparse.Namespace) -> None:  # noqa: ANN001 - a maker of visits
+def measure(visit_with, serve: Service, options: argparse.Namespace) -> None:  # noqa: ANN001 - a maker of visits
     """Measure in the browser."""
     desktop = visit_with()
     phone = visit_with(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
@@ -162,7 +248,12 @@ def measure(visit_with, options: argparse.Namespace) -> None:  # noqa: ANN001 - 
         print(f"first paint, {name:20s}{paint:8.0f} ms    budget 200", flush=True)
     clicks = filter_clicks(desktop, options.loads)
     print(f"filter click to new totals       {statistics.median(clicks):8.0f} ms    budget 400", flush=True)
-    print(f"drawing {POINTS} points, processor {drawing(desktop):8.0f} ms    budget 60", flush=True)
+    for kind, name, groups in CHARTS:
+        print(
+            f"drawing {POINTS} points, {kind:5s} {drawing(desktop, name, groups):12.0f} ms    budget 60", flush=True
+        )
+    live = live_heap_mb(desktop, serve.collector_url)
+    print(f"heap after {LIVE_S} s of live requests   {live:8.1f} MB    budget 80", flush=True)
     before, after = refreshed(desktop, options.refreshes)
     print(f"heap after {options.refreshes} refreshes         {after:8.1f} MB    budget 80 (before: {before:.1f})")
     phone.context.close()

@@ -4,9 +4,8 @@ import { effect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { render } from "preact";
 import type { Page } from "./address.ts";
-import type { Me } from "./api/answers.ts";
-import { ApiError, ask } from "./api/client.ts";
-import { dropKeyFromAddress, sessionEnded, signInReason, takeLink } from "./api/sign_in.ts";
+import { dropKeyFromAddress, signInReason, takeLink } from "./api/sign_in.ts";
+import { askWho, showKnown } from "./api/who.ts";
 import { Alerts } from "./pages/Alerts.tsx";
 import { Consumers } from "./pages/Consumers.tsx";
 import { Errors } from "./pages/Errors.tsx";
@@ -23,7 +22,7 @@ import { Keys } from "./parts/Keys.tsx";
 import { Boundary } from "./parts/States.tsx";
 import { credential } from "./session.ts";
 import { isShared } from "./shared.ts";
-import { application, clockAheadS, isEmbedded, me, openShared, startState, view } from "./state.ts";
+import { application, isEmbedded, me, startState, view } from "./state.ts";
 
 const PAGE_COMPONENTS: Record<Page, ComponentType> = {
   overview: Overview,
@@ -73,36 +72,30 @@ function followCredential(): void {
       me.value = null;
       return;
     }
-    ask<Me>("v1/me", giveUp.signal).then(
-      (answer) => {
-        clockAheadS.value = answer.now - Date.now() / 1000;
-        // A key or a session in a link would sign its viewer in as somebody else.
-        if (credential.value?.isLink && answer.fixed === null) {
-          sessionEnded();
-          return;
-        }
-        if (answer.fixed !== null) openShared(answer.fixed.range, answer.fixed.pages);
-        me.value = answer;
-      },
-      (error: unknown) => {
-        if (error instanceof ApiError && (error.status === 401 || error.status === 403)) sessionEnded();
-        else if (error instanceof ApiError) setTimeout(followAgain, 2000);
-      },
-    );
+    showKnown();
+    askWho(giveUp.signal, followAgain);
   });
 }
 
 function followAgain(): void {
-  if (credential.value !== null && me.value === null) credential.value = { ...credential.value };
+  if (credential.value !== null) credential.value = { ...credential.value };
 }
 
+let started = false;
 applyAppearance();
 takeLink();
 dropKeyFromAddress();
 startState();
 followCredential();
-const root = document.getElementById("app");
-if (root !== null) {
-  root.replaceChildren();
-  render(<App />, root);
-}
+const stopWaiting = effect(() => {
+  // What the HTML shows stays until there is something to show instead.
+  if (credential.value !== null && me.value === null) return;
+  queueMicrotask(() => {
+    stopWaiting();
+    const root = document.getElementById("app");
+    if (root === null || started) return;
+    started = true;
+    root.replaceChildren();
+    render(<App />, root);
+  });
+});

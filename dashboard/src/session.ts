@@ -12,6 +12,7 @@ export interface Credential {
 }
 
 const STORED = "apimetry.session";
+const KNOWN = "apimetry.known";
 
 /** The credential of every question; null: the login shows. */
 export const credential = signal<Credential | null>(stored());
@@ -38,9 +39,25 @@ export function lookByLink(token: string): void {
   credential.value = kept;
 }
 
+/** Keep what the service said of the credential for the next load in this tab. Nothing is kept in a frame. */
+export function keepKnown(known: unknown): void {
+  const secret = credential.value?.secret;
+  // Another build of the page may expect another shape.
+  const kept = { secret, build: import.meta.url, known };
+  if (secret !== undefined && stored()?.secret === secret) tabStorage.setItem(KNOWN, JSON.stringify(kept));
+}
+
+/** Return what the service said of the credential at the last load in this tab, or null. */
+export function keptKnown(): unknown {
+  const kept = parsed(tabStorage.getItem(KNOWN));
+  if (kept === null || !("secret" in kept) || !("build" in kept) || !("known" in kept)) return null;
+  return kept.secret === credential.value?.secret && kept.build === import.meta.url ? kept.known : null;
+}
+
 /** Forget every credential in this tab and this browser. */
 export function forget(): void {
   tabStorage.removeItem(STORED);
+  tabStorage.removeItem(KNOWN);
   browserStorage.removeItem(STORED);
   lockSettings();
   credential.value = null;
@@ -48,7 +65,10 @@ export function forget(): void {
 
 /** Forget the link of this tab or frame; whoever signed in to the browser stays signed in. */
 export function forgetLink(): void {
-  if (tabStorage.getItem(STORED)?.includes('"isLink":true')) tabStorage.removeItem(STORED);
+  if (tabStorage.getItem(STORED)?.includes('"isLink":true')) {
+    tabStorage.removeItem(STORED);
+    tabStorage.removeItem(KNOWN);
+  }
   credential.value = null;
 }
 
@@ -66,14 +86,18 @@ export function lockSettings(): void {
 }
 
 function stored(): Credential | null {
-  const text = tabStorage.getItem(STORED) ?? browserStorage.getItem(STORED);
+  const kept = parsed(tabStorage.getItem(STORED) ?? browserStorage.getItem(STORED));
+  if (kept === null || !("secret" in kept) || !("kind" in kept)) return null;
+  const { secret, kind } = kept;
+  if (typeof secret !== "string" || (kind !== "read" && kind !== "admin")) return null;
+  return { secret, kind, isLink: "isLink" in kept && kept.isLink === true };
+}
+
+function parsed(text: string | null): object | null {
   if (text === null) return null;
   try {
     const kept: unknown = JSON.parse(text);
-    if (typeof kept !== "object" || kept === null || !("secret" in kept) || !("kind" in kept)) return null;
-    const { secret, kind } = kept;
-    if (typeof secret !== "string" || (kind !== "read" && kind !== "admin")) return null;
-    return { secret, kind, isLink: "isLink" in kept && kept.isLink === true };
+    return typeof kept === "object" ? kept : null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

@@ -1,4 +1,9 @@
-/** Questions to the service: four at once, each can be given up, answers are remembered for *Back*. */
+/** Questions to the service: four at once, each can be given up, answers are remembered for *Back*.
+ *
+ * The first figures of a page are asked first, with one other question beside them: the service has a few processors,
+ * and what is asked at once takes its time from the figures that are looked at first. A question that is asked already
+ * is not asked twice.
+ */
 
 import { credential } from "../session.ts";
 
@@ -6,6 +11,8 @@ import { credential } from "../session.ts";
 export const ROOT = new URL("../", import.meta.url);
 
 const AT_ONCE = 4;
+/** How many questions run while first ones do. */
+const WITH_FIRST = 2;
 const KEPT_ANSWERS = 50;
 const KEPT_MS = 5 * 60 * 1000;
 
@@ -28,22 +35,68 @@ interface Kept {
 }
 
 const kept = new Map<string, Kept>();
+const asked = new Map<string, Asked>();
 const waiting: (() => void)[] = [];
 let running = 0;
+let firstOnes = 0;
 
-/** Ask `path?query` and return its JSON.
+/** A question that is on its way, and how many panels wait for it. */
+interface Asked {
+  answer: Promise<unknown>;
+  giveUp: AbortController;
+  waiting: number;
+}
+
+/** Ask `path?query` and return its JSON. A question of the first figures comes before those that wait.
  *
  * @throws ApiError the service refused, or did not answer
  */
-export async function ask<T>(address: string, signal: AbortSignal): Promise<T> {
-  await turn(signal);
+export async function ask<T>(address: string, signal: AbortSignal, isFirst = false): Promise<T> {
+  signal.throwIfAborted();
+  const key = keyOf(address);
+  const known = asked.get(key) ?? begun(key, address, isFirst);
+  known.waiting += 1;
+  const leave = () => {
+    known.waiting -= 1;
+    if (known.waiting > 0) return;
+    known.giveUp.abort();
+    if (asked.get(key) === known) asked.delete(key);
+  };
+  signal.addEventListener("abort", leave, { once: true });
   try {
-    const answer = await send("GET", address, undefined, signal);
-    remember(address, answer);
+    const answer = await known.answer;
+    signal.throwIfAborted();
     return answer as T;
   } finally {
-    running -= 1;
-    waiting.shift()?.();
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+function begun(key: string, address: string, isFirst: boolean): Asked {
+  const giveUp = new AbortController();
+  const answer = answered(address, giveUp.signal, isFirst).finally(() => {
+    if (asked.get(key)?.giveUp === giveUp) asked.delete(key);
+  });
+  const question = { answer, giveUp, waiting: 0 };
+  asked.set(key, question);
+  return question;
+}
+
+async function answered(address: string, signal: AbortSignal, isFirst: boolean): Promise<unknown> {
+  firstOnes += isFirst ? 1 : 0;
+  try {
+    await turn(isFirst);
+    try {
+      signal.throwIfAborted();
+      const answer = await send("GET", address, undefined, signal);
+      remember(address, answer);
+      return answer;
+    } finally {
+      running -= 1;
+    }
+  } finally {
+    firstOnes -= isFirst ? 1 : 0;
+    next();
   }
 }
 
@@ -120,16 +173,22 @@ function retryAfter(response: Response): number | null {
   return Number.isFinite(seconds) ? seconds : null;
 }
 
-async function turn(signal: AbortSignal): Promise<void> {
-  while (running >= AT_ONCE) {
-    await new Promise<void>((resolve) => {
-      waiting.push(resolve);
-    });
+function turn(isFirst: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (isFirst) waiting.unshift(resolve);
+    else waiting.push(resolve);
+    // Panels ask one after the other within one task: the first figures may come last.
+    queueMicrotask(next);
+  });
+}
+
+function next(): void {
+  while (running < (firstOnes > 0 ? WITH_FIRST : AT_ONCE)) {
+    const begin = waiting.shift();
+    if (begin === undefined) return;
+    running += 1;
+    begin();
   }
-  // The slot goes to the next question where this one was given up meanwhile.
-  if (signal.aborted) waiting.shift()?.();
-  signal.throwIfAborted();
-  running += 1;
 }
 
 function remember(address: string, answer: unknown): void {

@@ -67,11 +67,17 @@ function addCommon(query: URLSearchParams, parameters: Parameters, options: Ques
   addFilters(query, [...own, ...(options.also ?? [])], slowness);
 }
 
-/** Whether another period is shown: the same span a week before exists up to 7 days alone. */
+/** Whether another period is shown. */
 export function comparesNow(): boolean {
+  return otherSpan() !== null;
+}
+
+/** Return the other period, or null where none is shown: the same span a week before exists up to 7 days alone. */
+export function otherSpan(): { startS: number; endS: number } | null {
   const { startS, endS } = frame.value;
-  if (view.value.compare === "none") return false;
-  const earliestS = view.value.compare === "week" ? startS - 604_800 : startS - (endS - startS);
-  if (earliestS < (binding.value?.notBefore ?? 0)) return false;
-  return view.value.compare === "previous" || endS - startS <= 604_800;
+  const { compare } = view.value;
+  if (compare === "none" || (compare === "week" && endS - startS > 604_800)) return null;
+  const earlierS = compare === "week" ? 604_800 : endS - startS;
+  if (startS - earlierS < (binding.value?.notBefore ?? 0)) return null;
+  return { startS: startS - earlierS, endS: endS - earlierS };
 }

@@ -25,8 +25,9 @@ const RETRIES_S = [1, 2, 4, 8, 15];
 /** Return the state of a question.
  *
  * @param address path and query below the root; null: nothing is asked, as where the panel is out of view
+ * @param isFirst whether it has the first figures of the page, which are asked before others
  */
-export function useQuestion<T>(address: string | null): Signal<Resource<T>> {
+export function useQuestion<T>(address: string | null, isFirst = false): Signal<Resource<T>> {
   const state = useSignal<Resource<T>>(initial(address));
   const retry = useSignal(0);
   const asked = useRef<string | null>(null);
@@ -46,7 +47,7 @@ export function useQuestion<T>(address: string | null): Signal<Resource<T>> {
       askedAtMs: performance.now(),
     };
     let again: ReturnType<typeof setTimeout> | undefined;
-    ask<T>(address, giveUp.signal).then(
+    ask<T>(address, giveUp.signal, isFirst).then(
       (data) => {
         retry.value = 0;
         state.value = {

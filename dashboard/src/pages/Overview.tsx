@@ -2,7 +2,7 @@
 
 import { onPage } from "../address.ts";
 import type { AlertEvents, Breakdown, Summary, Timeseries, Versions } from "../api/answers.ts";
-import { granularity, question, timeseries } from "../api/questions.ts";
+import { granularity, otherSpan, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { align, isUnfinished } from "../buckets.ts";
 import { STATUS_TOKENS } from "../charts/colours.ts";
@@ -64,11 +64,14 @@ export function Overview() {
 
 /** The tiles of the totals, for the whole page or under further filters. */
 export function Tiles({ also = NO_FILTERS }: Narrowed) {
-  const resource = useQuestion<Summary>(question("v1/summary", {}, { compares: true, also }));
+  const resource = useQuestion<Summary>(question("v1/summary", {}, { also }), true);
+  // The other period is a question of its own, so that the figures do not wait for it.
+  const span = otherSpan();
+  const other = useQuestion<Summary>(span === null ? null : question("v1/summary", {}, { also, span })).value;
   return (
     <Panel title="Totals" class="tiles" resource={resource} height={86}>
       {(summary) => {
-        const before = summary.previous;
+        const before = other.isCurrent && resource.value.isCurrent ? (other.data ?? undefined) : undefined;
         const requestsBefore = before?.requests ?? 0;
         const compare = before !== undefined;
         const here = { ...view.value, filters: [...view.value.filters, ...also] };

@@ -23,12 +23,9 @@ export function Badge() {
   const minuteS = 60;
   const { startS, endS } = frame.value;
   const span = { startS: Math.floor(startS / minuteS) * minuteS, endS: Math.ceil(endS / minuteS) * minuteS };
+  // The badge shows the total alone: one bucket is enough.
   const quality = useQuestion<Quality>(
-    question(
-      "v1/quality",
-      { granularity: Math.max(60, Math.ceil((endS - startS) / 100 / 60) * 60) },
-      { span, isUnfiltered: true },
-    ),
+    question("v1/quality", { granularity: span.endS - span.startS }, { span, isUnfiltered: true }),
   );
   const data = quality.value.data;
   if (data === null) return null;
