@@ -29,7 +29,7 @@ demo: .venv/installed-dev ## show the dashboard at work, with example applicatio
 # wait for services: three at a time keep two cores busy.
 test: .venv/installed-dev .venv-oldest/installed dashboard/node_modules/.package-lock.json $(ENGINE)/node_modules ## run the whole suite
 	cd dashboard && $(NODE)/bin/node test.mjs
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(OLDEST)/pytest -n 3 --dist loadfile tests/middleware
 
 coverage: .venv/installed-dev $(ENGINE)/node_modules ## run the suite and print the branches that no test takes

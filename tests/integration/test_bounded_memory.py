@@ -73,9 +73,10 @@ OF_TABLES = {
 }
 
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads resident memory where Linux tells it"
-)
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory where Linux tells it"),
+    pytest.mark.timeout(600),
+]
 
 
 def grown(script, *arguments):
@@ -85,7 +86,7 @@ def grown(script, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=500,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

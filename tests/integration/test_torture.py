@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.oracles.torture import Target, Torture
 
+# What hurts a service waits for much: a busy machine has its time.
+pytestmark = pytest.mark.timeout(900)
 SEED = int(os.environ.get("APIMETRY_TEST_SEED", "20261122"))
 
 
@@ -23,7 +25,6 @@ def tortured(command, data_dir, *, server=None, pause_s=0.005, **settings):
         target.close()
 
 
-@pytest.mark.timeout(180)
 def test_serve_on_the_embedded_store_survives_kills_and_power_cuts_anywhere(tmp_path):
     with tortured("serve", tmp_path) as torture:
         torture.begin()
@@ -42,7 +43,6 @@ def test_serve_on_the_embedded_store_survives_kills_and_power_cuts_anywhere(tmp_
     assert torture.load.counts["repeated"]
 
 
-@pytest.mark.timeout(180)
 def test_collector_over_a_server_that_lies_and_dies_stores_everything_once(
     clickhouse_server, clickhouse_url, tmp_path
 ):
@@ -74,7 +74,6 @@ def small_disk(directory, size):
         subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
-@pytest.mark.timeout(180)
 def test_full_disk_refuses_keeps_what_was_acknowledged_and_resumes(clickhouse_server, clickhouse_url, tmp_path):
     """The spool's disk is a real file system of 6 MiB, filled by the spool itself and by a stranger."""
     disk = tmp_path / "disk"
@@ -98,7 +97,7 @@ def test_full_disk_refuses_keeps_what_was_acknowledged_and_resumes(clickhouse_se
 
 
 def wait_until(condition, what):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)

@@ -78,7 +78,7 @@ class Target:
         if signals > 1:
             time.sleep(0.05)
             process.terminate()
-        code = process.wait(30)
+        code = process.wait(120)
         output = self._service.output
         self._service.close()
         # 143: the second one met the handler; -15: it came after the event loop had ended.
@@ -100,7 +100,7 @@ class Target:
                 totals[name.partition("{")[0].removeprefix("apimetry_collector_")] += float(value)
         return totals
 
-    def wait_until_drained(self, timeout_s=120):
+    def wait_until_drained(self, timeout_s=300):
         """Wait until the spool is empty; the counters add up then."""
         deadline = time.monotonic() + timeout_s
         while (metrics := self.metrics())["spool_events"]:
@@ -159,7 +159,7 @@ class Torture:
         name = name or self.rng.choice(sorted(NAMES))
         self.target.kill()
         self.target.start(f"{name}:{self.rng.randint(1, 4)}")
-        if self.target.wait_for_death(20):
+        if self.target.wait_for_death(120):
             self.points[name] += 1
         self.target.start()
 
@@ -188,7 +188,7 @@ class Torture:
         if self.rng.random() < 0.5:
             self.target.kill()
             self.target.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while len(self.oracle.acknowledged) == before:
             assert time.monotonic() < deadline, "nothing is acknowledged while the store is away"
             time.sleep(0.01)
