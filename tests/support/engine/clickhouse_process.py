@@ -40,7 +40,7 @@ _USERS = """<clickhouse>
     <fsync_metadata>0</fsync_metadata>
     <distributed_product_mode>global</distributed_product_mode>
     <distributed_foreground_insert>1</distributed_foreground_insert>
-  </default></profiles>
+  </default>{profiles}</profiles>
   <quotas><default/></quotas>
   <users><default>
     <password/><profile>default</profile><quota>default</quota>
@@ -58,7 +58,7 @@ def run_engine(given: argparse.Namespace, port: int) -> None:
     configuration.write_text(
         _CONFIGURATION.format(port=port, tcp_port=given.tcp_port, directory=directory, more=given.configuration)
     )
-    (directory / "users.xml").write_text(_USERS.format(users=given.users))
+    (directory / "users.xml").write_text(_USERS.format(users=given.users, profiles=given.profiles))
     statements.write_text((_LISTEN_TCP if given.tcp_port else "") + _STATEMENTS)
     run = ctypes.CDLL(given.library).chdb_query_cmdline
     run.restype = ctypes.c_void_p
@@ -79,6 +79,7 @@ def main() -> None:
     options.add_argument("--tcp-port", type=int, default=0, help="for the other nodes of a cluster")
     options.add_argument("--peers", type=int, nargs="*", default=[], help="HTTP ports of all nodes of the cluster")
     options.add_argument("--configuration", default="", help="more of ClickHouse's XML")
+    options.add_argument("--profiles", default="", help="more profiles of settings, as ClickHouse's XML")
     options.add_argument("--users", default="", help="more users, as ClickHouse's XML")
     given = options.parse_args()
     port = given.port or free_port()

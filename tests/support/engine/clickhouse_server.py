@@ -58,11 +58,14 @@ class Node:
 class ClickHouseServer:
     """A server that runs: `url(database)` for stores, and the ways to hurt it."""
 
-    def __init__(self, directory: Path, *, password: str = "", node: Node | None = None, users: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, password: str = "", node: Node | None = None, users: str = "", profiles: str = ""
+    ) -> None:
         self._directory = directory
         self._password = password
         # The engine's own statements run as `default`, which has no password.
         self._users = users + (_TESTER.format(password=password) if password else "")
+        self._profiles = profiles
         self._node = node
         self._process: subprocess.Popen[bytes] | None = None
         self._port = node.port if node else 0
@@ -82,7 +85,7 @@ class ClickHouseServer:
                     str(self._directory),
                 ),
                 *("--port", str(self._port), "--proxy-port", str(self._proxy_port)),
-                *("--users", self._users),
+                *("--users", self._users, "--profiles", self._profiles),
                 *(self._node.arguments if self._node else ()),
             ],
             stdout=subprocess.PIPE,
@@ -117,6 +120,17 @@ class ClickHouseServer:
         """Return a store's URL for one database of it; its statements meet the faults."""
         user = f"tester:{self._password}@" if self._password else ""
         return f"clickhouse://{user}127.0.0.1:{self._proxy_port}/{database}"
+
+    def engine_url(self, database: str) -> str:
+        """Return a store's URL of the engine itself: no faults, and no statements ON CLUSTER."""
+        return f"clickhouse://127.0.0.1:{self._port}/{database}"
+
+    @property
+    def cpu_s(self) -> float:
+        """Return the processor time that the server has used, with its proxy, in seconds."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def fault(
         self,
