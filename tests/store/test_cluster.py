@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,16 +18,18 @@ from apimetry.store.accounts.bootstrap import bootstrap
 from apimetry.store.changes import versions, versions_in
 from apimetry.store.client import Store
 from apimetry.store.erasure import carry_out
-from apimetry.store.errors import SchemaError, StoreUnavailable
+from apimetry.store.errors import SchemaError, StoreError, StoreUnavailable
+from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.jobs import Job, JobKind
 from apimetry.store.mutations import unfinished_mutations
+from apimetry.store.native import encode_block
 from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.statement import Statement
 from apimetry.store.storage import StorageLocation, disk_usage
 from tests.store.test_rollups import ROLLUPS, requests
 from tests.support.engine.cluster import Cluster, with_hosts
 from tests.support.oracles.event_rows import encode_rows, now_us
-from tests.support.oracles.query_events import insert_events, random_events
+from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.services.ports import free_port
 
 TABLES = ("events", *ROLLUPS)
@@ -122,6 +125,21 @@ def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_sha
     # A rollup's rows are on the shard of their events.
     assert on_shards(stores[1], "hourly_consumers", "sum(requests)") == shards
     assert on_shards(stores[1], "hourly_totals", "sumIf(requests, dimension = 'all')") == shards
+
+
+def test_blocks_of_an_older_version_are_stored_and_wrong_ones_refused(stores: list[Store]):
+    def block(columns: dict[str, str]) -> bytes:
+        return encode_block(columns, [[value] for value in (event[name] for name in columns)])
+
+    event = dict(zip(ROW_COLUMNS, astuple(Event(timestamp=now_us(), sample_weight=3)), strict=True))
+    older = {name: kind for name, kind in ROW_COLUMNS.items() if name != "user_agent_family"}
+    stores[0].insert_rows("older", block(older))
+    assert stores[1].query("SELECT user_agent_family, sample_weight FROM events") == [("", 3)]
+    for wrong in ({**ROW_COLUMNS, "status_code": "UInt8"}, {**older, "more": "String"}):
+        event["more"] = "x"
+        with pytest.raises(StoreError):
+            stores[0].insert_rows("wrong", block(wrong))
+    assert requests(stores[0]) == dict.fromkeys(TABLES, 3)
 
 
 def test_an_insert_whose_answer_was_lost_is_repeated_through_another_node(cluster: Cluster, stores: list[Store]):

@@ -83,7 +83,12 @@ _NEWER_SETTINGS: Final[Mapping[str, str]] = {"deduplicate_insert": "enable"}
 
 # On a cluster an insert is acknowledged when most replicas of each shard have its rows. A shard without enough live
 # replicas refuses the insert, and the segment waits in the spool. Tables without replicas ignore the settings.
-_CLUSTER_SETTINGS: Final[Mapping[str, str | int]] = {"insert_quorum": "auto", "insert_quorum_timeout": 30_000}
+_CLUSTER_SETTINGS: Final[Mapping[str, str | int]] = {
+    "insert_quorum": "auto",
+    "insert_quorum_timeout": 30_000,
+    # The rows stay in their order, so that a shard gets the same rows under the same token.
+    "max_threads": 1,
+}
 
 
 def insert_settings(client: Client, token: str, *, on_cluster: bool = False) -> dict[str, object]:
@@ -110,7 +115,7 @@ def insert_into(  # noqa: PLR0913 - an insert, and where it goes, by keyword
         # clickhouse-connect sends a memoryview without a copy, with the statement in the URL. After a reset it does
         # not resend a memoryview; it would resend bytes.
         client.raw_insert(
-            table,
+            _in_large_blocks(table) if on_cluster else table,
             None,
             memoryview(body),  # type: ignore[arg-type] # urllib3 takes any buffer; the hint does not say so
             {**settings, "wait_end_of_query": 1},
@@ -119,6 +124,20 @@ def insert_into(  # noqa: PLR0913 - an insert, and where it goes, by keyword
         return
     clause = ", ".join(f"{name} = {_quoted(str(value))}" for name, value in settings.items())
     _insert_from_file(client, table, clause, body, directory)
+
+
+def _in_large_blocks(table: str) -> str:
+    """Return the target of an insert into a Distributed table, for rows that come in many small blocks.
+
+    The table would split each of them and send the halves: with blocks of 500 rows, two shards stored less than one
+    server. `input` reads the same rows and gives larger blocks. A column that a block lacks takes its type's default,
+    as it does in the table.
+    """
+    if table != EVENTS:
+        return table
+    columns = ", ".join(ROW_COLUMNS)
+    structure = ", ".join(f"{name} {kind}" for name, kind in ROW_COLUMNS.items())
+    return f"{table} ({columns}) SELECT {columns} FROM input({_quoted(structure)})"
 
 
 def _insert_from_file(client: Client, table: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
