@@ -1,0 +1,86 @@
+"""Rows that one server stores for a second of its processor, and that the busier one of two shards stores.
+
+    python benchmarks/two_shards.py [--rows 200000] [--segments 8] [--rounds 3]
+
+The servers share the machine's cores, so their processor time is counted, with that of merges.
+Each round inserts the same segments into one server, and into a cluster of two, through its nodes in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from apimetry.store import migrations
+from apimetry.store.client import Store
+from benchmarks.store_insert import make_segment
+from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.engine.cluster import Cluster
+
+_NO_MERGES = "SELECT count() FROM system.merges"
+_POLL_S = 0.2
+
+
+def insert_all(
+    nodes: list[ClickHouseServer], database: str, cluster: str | None, segments: list[bytes]
+) -> list[float]:
+    """Insert the segments through the nodes in turn, and return each node's seconds of processor."""
+    stores = [Store(node.engine_url(database), cluster=cluster) for node in nodes]
+    for store in stores:
+        store.open()
+    before = [node.cpu_s for node in nodes]
+    for number, segment in enumerate(segments):
+        stores[number % len(stores)].insert_rows(uuid.uuid4().hex, segment)
+    for store in stores:
+        while store.query(_NO_MERGES) != [(0,)]:
+            time.sleep(_POLL_S)
+        store.close()
+    return [node.cpu_s - start for node, start in zip(nodes, before, strict=True)]
+
+
+def migrate(url: str, cluster: str | None) -> None:
+    store = Store(url, cluster=cluster)
+    store.open()
+    migrations.migrate(store)
+    store.close()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", type=int, default=200_000)
+    options.add_argument("--segments", type=int, default=8)
+    options.add_argument("--rounds", type=int, default=3)
+    given = options.parse_args()
+    segment = make_segment(given.rows, random.Random(7))
+    segments, rows = [segment] * given.segments, given.rows * given.segments
+    with tempfile.TemporaryDirectory(prefix="apimetry-bench-") as directory:
+        single, cluster = ClickHouseServer(Path(directory, "single")), Cluster(Path(directory, "cluster"))
+        single.start()
+        cluster.start()
+        try:
+            migrate(single.url("apimetry"), None)
+            migrate(cluster.urls[0], cluster.name)
+            print(f"{given.segments} segments of {given.rows:,} rows, load {os.getloadavg()[0]:.1f}")
+            for _ in range(given.rounds):
+                (alone,) = insert_all([single], "apimetry", None, segments)
+                shards = insert_all(cluster.nodes, cluster.database, cluster.name, segments)
+                print(
+                    f"one server: {rows / alone:,.0f} rows/s of processor; two shards: {rows / max(shards):,.0f}"
+                    f" ({' + '.join(f'{spent:.1f}' for spent in shards)} s for {alone:.1f} s):"
+                    f" {alone / max(shards):.2f} times"
+                )
+        finally:
+            single.kill()
+            cluster.close()
+
+
+if __name__ == "__main__":
+    main()
