@@ -137,7 +137,7 @@ def _in_large_blocks(table: str) -> str:
         return table
     columns = ", ".join(ROW_COLUMNS)
     structure = ", ".join(f"{name} {kind}" for name, kind in ROW_COLUMNS.items())
-    return f"{table} ({columns}) SELECT {columns} FROM input({_quoted(structure)})"
+    return f"{table} ({columns}) SELECT {columns} FROM input({_quoted(structure)})"  # noqa: S608 - our own names
 
 
 def _insert_from_file(client: Client, table: str, settings: str, body: bytes | memoryview, directory: Path) -> None:
