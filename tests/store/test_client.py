@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from apimetry.store.address import parse_address
 from apimetry.store.client import Store
+from apimetry.store.connections import CONNECT_TIMEOUT_S, http_client, sending_patiently
 from apimetry.store.errors import (
     QueryLimitExceeded,
     StoreLocked,
@@ -355,6 +357,16 @@ def test_no_session_is_used(clickhouse_url: str):
     sessions = [client.get_client_setting("session_id") for client in store._idle]
     store.close()
     assert sessions == [None]
+
+
+def test_a_server_may_pause_while_it_reads_a_body_as_long_as_before_an_answer(clickhouse_url: str):
+    client = http_client(parse_address(clickhouse_url), None, receive_timeout_s=60)
+    assert client.timeout.connect_timeout == CONNECT_TIMEOUT_S
+    with sending_patiently(client, 60):
+        # urllib3 bounds the sending of a body by this time.
+        assert client.timeout.connect_timeout == 60
+    assert client.timeout.connect_timeout == CONNECT_TIMEOUT_S
+    client.close()
 
 
 def test_the_pid_in_the_lock_is_ours(embedded_store_url: str):

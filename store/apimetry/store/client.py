@@ -24,7 +24,7 @@ from clickhouse_connect.driver.client import Client
 
 from apimetry.store.address import StoreAddress, StoreAddressError, checked_cluster, parse_address
 from apimetry.store.changes import mark_changed
-from apimetry.store.connections import embedded_client, http_client
+from apimetry.store.connections import embedded_client, http_client, sending_patiently
 from apimetry.store.embedded.intent import Intents, fed_tables
 from apimetry.store.embedded.opening import prepare_directory
 from apimetry.store.embedded.ownership import Ownership
@@ -304,7 +304,9 @@ class Store:
         def insert(client: Client) -> None:
             nonlocal attempts
             attempts += 1
-            insert_into(client, table, token, body, directory=self.address.path, on_cluster=self.cluster is not None)
+            on_cluster = self.cluster is not None
+            with sending_patiently(client, self._receive_timeout_s):
+                insert_into(client, table, token, body, directory=self.address.path, on_cluster=on_cluster)
 
         with self._intent_of(table):
             # The token makes a repetition safe: through any node of the cluster it reaches the same shards.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ProgrammingError
+from clickhouse_connect.driver.httpclient import HttpClient
+from urllib3 import Timeout
 
 from apimetry.store.address import StoreAddress
 from apimetry.store.errors import StoreError, StoreLocked
@@ -63,3 +67,19 @@ def http_client(address: StoreAddress, database: str | None, receive_timeout_s: 
         client_name="apimetry",
         **options,
     )
+
+
+@contextlib.contextmanager
+def sending_patiently(client: Client, silence_s: int) -> Iterator[None]:
+    """Let a server of a large body read nothing for `silence_s`: it stores a piece before it reads the next.
+
+    Otherwise urllib3 bounds the sending by the time to connect.
+    """
+    if not isinstance(client, HttpClient):
+        yield
+        return
+    usual, client.timeout = client.timeout, Timeout(connect=silence_s, read=silence_s)
+    try:
+        yield
+    finally:
+        client.timeout = usual
