@@ -124,8 +124,9 @@ $(ENGINE)/node_modules: $(ENGINE)/package-lock.json | .venv/installed-dev
 	cd $(ENGINE) && $(NPM_CI)
 	@mkdir -p $@ && touch $@
 
-.venv-oldest/installed: pyproject.toml
+# After the other environment, whose installation builds the page. What the tests import they compile.
+.venv-oldest/installed: pyproject.toml | .venv/installed-dev
 	$(PYTHON) -m venv .venv-oldest
 	$(OLDEST)/pip install --quiet --upgrade "pip>=25.1"
-	$(OLDEST)/pip install --quiet --editable '.[embedded]' --group test --group hosts-oldest
+	$(OLDEST)/pip install --quiet --no-compile --editable '.[embedded]' --group test --group hosts-oldest
 	@touch $@
