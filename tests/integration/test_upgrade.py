@@ -11,6 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from apimetry.collector.app import create_app
 from apimetry.collector.settings import CollectorSettings, SpoolSettings
+from apimetry.query_api.planning.planner import plan
+from apimetry.query_api.timeseries.answer import answer_timeseries
+from apimetry.query_api.timeseries.params import TimeseriesQuery
+from apimetry.query_api.timeseries.reading import Limits
+from apimetry.query_api.timeseries.sql import timeseries_needs
 from apimetry.store import backups, migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.directory import Directory
@@ -49,6 +54,12 @@ async def test_events_of_an_earlier_version_s_store_and_spool_are_there_once_and
             await directory.close()
         held = backups.contents(store)
         assert (held.events, held.requests, held.rolled_up, held.applications, held.keys) == (8, 8, 8, 1, 3)
+        month = TimeseriesQuery(int(time.time()) - 30 * 86400, int(time.time()) + 86400)
+        limits = Limits(max_points=1, max_groups=1)
+        ((application,),) = store.query("SELECT DISTINCT application FROM events")
+        answer = answer_timeseries(month, application, ask=store.ask, limits=limits)
+        assert plan(timeseries_needs(month)).days, "the question reads rows per day"
+        assert [value for series in answer["groups"].values() for _, value in series] == [8]
         routes = store.query("SELECT substring(url, 2, 5) AS kind, count() FROM events GROUP BY kind ORDER BY kind")
         assert routes == [("store", 5), ("waits", 3)]
     finally:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from apimetry.query_api.planning.calendar import Calendar
 from apimetry.query_api.planning.filters import DIMENSIONS, Filter
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Plan, plan
@@ -130,9 +131,51 @@ def test_rollups_agree_with_events_on_any_question(store):
     for query in queries:
         # As if asked at its end, though there are events after it.
         assert_alike(*from_both(store, query, rng.choice([None, query.end])), query)
-    planned = [plan(timeseries_needs(query)).rollup for query in queries]
-    assert {rollup.table for rollup in planned if rollup} == {rollup.table for rollup in ROLLUPS}
-    assert None in planned
+    planned = [plan(timeseries_needs(query)) for query in queries]
+    assert {chosen.rollup.table for chosen in planned if chosen.rollup} == {rollup.table for rollup in ROLLUPS}
+    assert {chosen.rollup.days for chosen in planned if chosen.days} == {*DAYS}
+    assert None in {chosen.rollup for chosen in planned}
+
+
+DAYS = ("daily_totals", "daily_routes", "daily_consumers")
+MIXED = (
+    TimeseriesQuery(START, START + 4 * DAY, ("count", "mean", "max", "percentile_90")),
+    TimeseriesQuery(START + 1, START + 4 * DAY, granularity=Granularity(DAY), groups=("consumer_id",)),
+    TimeseriesQuery(START + 5400, START + 4 * DAY + 9, ("count", "min"), granularity=Granularity(DAY)),
+    TimeseriesQuery(START - DAY, START + 3 * DAY, ("sum",), "ttfb_us", groups=("route", "method")),
+    TimeseriesQuery(START, START + 4 * DAY, ("count",), granularity=Calendar("month")),
+    TimeseriesQuery(START, START + 4 * DAY, ("count",), granularity=Calendar("day", "Europe/Berlin")),
+)
+
+
+def test_days_before_the_recorded_one_are_read_by_the_hour(embedded_store):
+    store, since = embedded_store, (START // DAY + 2) * DAY
+    events = random_events(17, 1_000, START - 3600, START + 4 * DAY)
+    insert_events(store, [event for event in events if event.timestamp < since * 1_000_000], token="before")
+    # What an upgrade leaves: the days of what was there before are not there, and later ones have late events alone.
+    for table in DAYS:
+        store.command(f"TRUNCATE TABLE {table}")
+    store.command(f"INSERT INTO whole_days VALUES ({since})")
+    insert_events(store, [event for event in events if event.timestamp >= since * 1_000_000], token="after")
+    insert_events(store, random_events(18, 300, START, START + 4 * DAY), token="late")
+    for query in MIXED:
+        assert_alike(*from_both(store, query), query)
+    assert [plan(timeseries_needs(query)).days is None for query in MIXED] == [False] * 5 + [True]
+
+
+def test_a_part_of_the_days_apart_leaves_the_rest(embedded_store):
+    events = random_events(19, 1_000, START - 3600, START + 9 * DAY)
+    insert_events(embedded_store, events)
+    for granularity in (Granularity(DAY), Granularity(2 * DAY, START), Granularity(3600)):
+        query = TimeseriesQuery(START + 7, START + 8 * DAY + 5000, granularity=granularity)
+        source = plan(timeseries_needs(query))
+        parts = source.apart((START + 2 * DAY, START + 6 * DAY))
+        rows = [
+            embedded_store.ask(statements(query, part, application="shop", row_limit=1000).points) for part in parts
+        ]
+        whole = embedded_store.ask(statements(query, source, application="shop", row_limit=1000).points)
+        assert sorted([*rows[0], *rows[1]]) == sorted(whole)
+        assert all(rows)
 
 
 def test_every_source_and_aggregation_agrees_with_counting(store):

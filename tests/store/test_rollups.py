@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,20 +13,22 @@ from apimetry.store.errors import SchemaError, StoreUnavailable
 from apimetry.store.layout import Layout
 from apimetry.store.pausing import pause_inserts
 from apimetry.store.rollup_filling import fill_statements
+from apimetry.store.rollups import SINCE_SQL, TABLES
 from tests.store.embedded.test_repair import remove_newest_part, with_store
 from tests.support.engine.clickhouse_server import ClickHouseServer
 from tests.support.oracles.event_rows import encode_row, encode_rows, now_us
 from tests.support.oracles.query_events import insert_events, random_events
 
-ROLLUPS = ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")
+ROLLUPS = TABLES
 HOUR_US = 3_600_000_000
+DAYS = "0014_days"
 
 
 def requests(store: Store) -> dict[str, int]:
     """Requests by table; the totals' are those of the whole application."""
     counted = {"events": store.query("SELECT sum(sample_weight) FROM events")[0][0]}
     for name in ROLLUPS:
-        where = "WHERE dimension = 'all'" if name == "hourly_totals" else ""
+        where = "WHERE dimension = 'all'" if name.endswith("totals") else ""
         ((counted[name],),) = store.query(f"SELECT sum(requests) FROM {name} {where}")
     return counted
 
@@ -134,7 +137,7 @@ def test_expired_hours_go_with_their_events(store: Store):
     for name in ROLLUPS:
         store.command(f"OPTIMIZE TABLE {name} FINAL")
     # One hour, kept for the longer of the two.
-    assert requests(store)["hourly_routes"] == 2
+    assert requests(store)["hourly_routes"] == requests(store)["daily_routes"] == 2
     store.insert_rows("u", encode_row(timestamp=old - 24 * HOUR_US, retention_days=30))
     for name in ROLLUPS:
         store.command(f"OPTIMIZE TABLE {name} FINAL")
@@ -153,13 +156,56 @@ def test_a_pause_that_was_left_is_refused_and_lifted_by_migrating(store: Store):
     assert_all_count(store, 1)
 
 
+def test_days_of_a_new_store_are_whole_from_the_beginning(store: Store):
+    assert store.query(SINCE_SQL) == [(0,)]
+
+
+def test_days_of_an_upgraded_store_are_whole_from_a_day_on_that_no_former_insert_reaches(store_url: str):
+    store = Store(store_url)
+    store.open()
+    try:
+        former = [migration for migration in migrations.migrations(Layout(store.database)) if migration.name < DAYS]
+        for statement in (statement for migration in former for statement in migration.statements):
+            store.command(statement)
+        segments = {
+            "old": encode_rows(7, timestamp=now_us() - 100 * HOUR_US),
+            "ahead": encode_rows(5, timestamp=now_us() + 24 * HOUR_US),
+        }
+        for token, rows in segments.items():
+            store.insert_rows(token, rows)
+        for _ in range(2):
+            migrations.migrate(store)
+        ((since,),) = store.query(SINCE_SQL)
+        for token, rows in segments.items():
+            store.insert_rows(token, rows)
+        store.insert_rows("late", encode_rows(3, timestamp=now_us() - 100 * HOUR_US))
+        store.insert_rows("new", encode_rows(2, timestamp=since * 1_000_000))
+        for table in TABLES:
+            # Three rows of dimensions beside the one of all.
+            where = "WHERE dimension = 'all'" if table.endswith("totals") else ""
+            ((before, after),) = store.query(
+                f"SELECT sumIf(requests, time < {since}), sumIf(requests, time >= {since}) FROM {table} {where}"
+            )
+            assert after == 2, table
+            assert before == 15 or table.startswith("daily"), table
+    finally:
+        store.close()
+
+
 def test_on_a_cluster_views_feed_the_nodes_own_rollups_and_the_pause_reaches_every_node():
     layout = Layout("d", cluster="c")
-    (migration,) = (candidate for candidate in migrations.migrations(layout) if candidate.name == "0003_rollups")
-    views = [statement for statement in migration.statements if statement.startswith("CREATE MATERIALIZED VIEW")]
-    assert [view.split()[11] for view in views] == [
-        f"d.{name}_local" for name in ("hourly_routes", "hourly_totals", "hourly_origins", "hourly_consumers")
+    fed = []
+    for migration in migrations.migrations(layout):
+        if migration.name in ("0003_rollups", "0014_days"):
+            views = [text for text in migration.statements if text.startswith("CREATE MATERIALIZED VIEW")]
+            fed += [(re.search(r" TO (\S+)", view)[1], re.search(r"FROM (d\.\S+)", view)[1]) for view in views]
+    assert fed == [
+        ("d.hourly_routes_local", "d.hourly_origins_local"),
+        ("d.hourly_totals_local", "d.events_local"),
+        ("d.hourly_origins_local", "d.events_local"),
+        ("d.hourly_consumers_local", "d.events_local"),
+        ("d.daily_totals_local", "d.hourly_totals_local"),
+        ("d.daily_routes_local", "d.hourly_routes_local"),
+        ("d.daily_consumers_local", "d.hourly_consumers_local"),
     ]
-    assert "FROM d.hourly_origins_local" in views[0]
-    assert all("FROM d.events_local" in view for view in views[1:])
     assert layout.alter_stored("events", "X") == "ALTER TABLE d.events_local ON CLUSTER 'c' X"

@@ -32,6 +32,7 @@ from apimetry.store.errors import StoreError, StoreUnavailable, map_error, may_g
 from apimetry.store.events import EVENTS, insert_into
 from apimetry.store.hosts import Hosts
 from apimetry.store.limits import query_settings, statement_settings
+from apimetry.store.rollups import LATEST_S, SINCE_SQL
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_from_server
@@ -65,7 +66,7 @@ class Store:
 
     The constructor parses the URL and does not connect. Mutable state: the idle clients, `_opened` and
     `_why_not_open`, under `_lock`; `_fed` (the directories that an insert into a table fills), replaced as a whole;
-    `_failed_inserts` and `_marked_failures`, which inserting threads write.
+    `_failed_inserts` and `_marked_failures`, which inserting threads write; `_days_since_s`, once it is read.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Store:
         self._fed: dict[str, list[Path]] = {}
         # The first insert of a process may repeat one that another process began.
         self._failed_inserts = 1
+        self._days_since_s: int | None = None
         self._marked_failures = 0
         self._executor: ThreadPoolExecutor | None = None
         self._reserved: ThreadPoolExecutor | None = None
@@ -165,8 +167,20 @@ class Store:
         return self._call(rows, repeats=True)
 
     def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """Return the rows of one statement, like `query`, with the statement's own settings as well."""
-        return self.query(statement.sql, statement.parameters, settings=statement_settings(settings, statement))
+        """Return the rows of one statement, like `query`, with the statement's own settings as well.
+
+        The statement may name the value `days_since_s:UInt32`, from which on the rollups' rows per day are whole.
+        """
+        parameters = statement.parameters
+        if "{days_since_s:UInt32}" in statement.sql:
+            parameters = {**parameters, "days_since_s": self._days_since()}
+        return self.query(statement.sql, parameters, settings=statement_settings(settings, statement))
+
+    def _days_since(self) -> int:
+        # Only a migration changes it, and services start after it. A replica without it yet has no whole day.
+        if self._days_since_s is None:
+            ((self._days_since_s,),) = self.query(SINCE_SQL)
+        return LATEST_S if self._days_since_s is None else self._days_since_s
 
     def stream(self, statement: Statement, *, form: StreamFormat) -> Generator[bytes, None, None]:
         """Yield a SELECT's rows as bytes of a file in the engine's `form`, in constant memory.

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.changes import mark_changed
-from apimetry.store.erasure import TABLES
+from apimetry.store.rollups import TABLES
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store

@@ -3,12 +3,13 @@
 1. A mutation deletes the events, or writes their new retention; the same mutation deletes expired events. After the
    mutation no active part holds deleted rows, not even hidden rows. The engine removes the old parts from the disk
    some minutes later (`old_parts_lifetime`: 8).
-2. A query compares the rollups with the events and returns the hours that differ. A job stores no state for this
-   step. So a deletion that was killed at any point and started again has the same result as an uninterrupted one.
-3. The differing hours are rebuilt, week by week. Inserts pause (`pausing`; the spool keeps new events). The rollups'
-   rows of the hours are deleted, and filled again from the stored events. The result is exact for every measure and
+2. Queries compare the rollups with the events, hour by hour and day by day, and return the days that differ. A job
+   stores no state for this step. So a deletion that was killed at any point and started again has the same result as
+   an uninterrupted one.
+3. The differing days are rebuilt, week by week. Inserts pause (`pausing`; the spool keeps new events). The rollups'
+   rows of the days are deleted, and filled again from the stored events. The result is exact for every measure and
    dimension, whatever is inserted before and after.
-4. Steps 2 and 3 repeat until no hour differs.
+4. Steps 2 and 3 repeat until no day differs.
 
 After the first step and after the last, the log of changes (`changes`) says that the application's events changed.
 
@@ -18,7 +19,7 @@ afterwards: they were not in the store when the deletion ran.
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.changes import mark_changed
@@ -28,17 +29,15 @@ from apimetry.store.layout import Layout
 from apimetry.store.mutations import Wait, mutate, unfinished_mutations
 from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.rollup_filling import fill_statements
-from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, ROLLUPS
+from apimetry.store.rollups import DAY_S, LAST_HOUR_S, ROLLUPS, SINCE_SQL, TABLES, Rollup
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
 
-TABLES: Final = tuple(sorted({rollup.table for rollup in ROLLUPS}))
 _MOST_ROUNDS: Final = 10
 _WAIT_S: Final = 0.1
-_MONDAY_S: Final = -3 * 86400
-_DAY_S: Final = 86400
-_WEEK_S: Final = 7 * _DAY_S
+_MONDAY_S: Final = -3 * DAY_S
+_WEEK_S: Final = 7 * DAY_S
 
 _CONDITIONS: Final = {
     JobKind.delete_range: (
@@ -49,34 +48,38 @@ _CONDITIONS: Final = {
     JobKind.delete_application: "application = {application:String}",
 }
 _RETENTION: Final = "application = {application:String} AND retention_days != {days:UInt16}"
-_OF_HOURS: Final = (
+_OF_DAYS: Final = (
     "application = {application:String} AND time >= toDateTime({first:UInt32}, 'UTC')"
-    " AND time <= toDateTime({last:UInt32}, 'UTC') AND toUnixTimestamp(time) IN {hours:Array(UInt32)}"
+    " AND toUnixTimestamp(toStartOfDay(time)) IN {days:Array(UInt32)}"
 )
-_EVENTS_OF_HOURS: Final = (
-    "application = {application:String} AND timestamp >= toDateTime64({first:UInt32}, 6, 'UTC')"
-    " AND timestamp < toDateTime64({last:UInt32} + 3600, 6, 'UTC')"
-    " AND toUnixTimestamp(toStartOfHour(toDateTime(timestamp, 'UTC'))) IN {hours:Array(UInt32)}"
+_EVENTS_OF_DAY: Final = (
+    "application = {application:String} AND timestamp >= toDateTime64({start:UInt32}, 6, 'UTC')"
+    " AND timestamp < toDateTime64({end:UInt32}, 6, 'UTC')"
 )
-_COUNTED_EVENTS: Final = """SELECT toStartOfHour(toDateTime(timestamp, 'UTC')) AS time, 0 AS part,
+_COUNTED_EVENTS: Final = """SELECT {start_of}(toDateTime(timestamp, 'UTC')) AS time, 0 AS part,
   sum(sample_weight) AS counted, max(retention_days) AS kept
 FROM events
-WHERE application = {application:String} AND timestamp >= toDateTime64({start:UInt32}, 6, 'UTC')
-  AND timestamp < toDateTime64({end:UInt32}, 6, 'UTC')
+WHERE application = {{application:String}} AND timestamp >= toDateTime64({{start:UInt32}}, 6, 'UTC')
+  AND timestamp < toDateTime64({{end:UInt32}}, 6, 'UTC')
 GROUP BY time"""
 _COUNTED_ROWS: Final = """SELECT time, {part} AS part, sum(requests) AS counted, max(retention_days) AS kept
 FROM {table}
 WHERE application = {{application:String}} AND time >= toDateTime({{start:UInt32}}, 'UTC')
   AND time < toDateTime({{end:UInt32}}, 'UTC'){condition}
 GROUP BY time"""
-# In an expired hour the engine may have removed rows already, and it would remove filled rows again.
-_DIFFERENT: Final = """SELECT toUnixTimestamp(time) AS hour
-FROM ({counted})
-GROUP BY time
-HAVING arrayUniq([{sums}]) > 1
-  AND NOT (greatest({sums}) = sumIf(counted, part = 0) AND time + 3600 + toIntervalDay(max(kept)) < now())
-ORDER BY hour"""
-# No deduplication: an hour may be filled with the same rows twice, and be emptied between the two fills.
+# In an expired day the engine may have removed rows already, and it would remove filled rows again.
+_DIFFERENT: Final = """SELECT DISTINCT toUnixTimestamp(toStartOfDay(time)) AS day
+FROM (
+  SELECT time
+  FROM ({counted})
+  GROUP BY time
+  HAVING arrayUniq([{sums}]) > 1
+    AND NOT (greatest({sums}) = sumIf(counted, part = 0)
+      AND toStartOfDay(time) + toIntervalDay(max(kept) + 1) < now())
+)"""
+_BY_HOUR: Final = {rollup.table: rollup for rollup in reversed(ROLLUPS)}
+_BY_DAY: Final = {rollup.days: rollup for rollup in reversed(ROLLUPS) if rollup.days}
+# No deduplication: a day may be filled with the same rows twice, and be emptied between the two fills.
 _FILL_SETTINGS: Final = {
     "async_insert": 0,
     "insert_deduplicate": 0,
@@ -97,46 +100,48 @@ def carry_out(store: Store, job: Job, wait: Wait) -> None:
     else:
         _delete(store, job, wait)
     mark_changed(store, job.application_id)
-    repair_rollups(store, job.application_id, _hours(job), wait)
+    repair_rollups(store, job.application_id, _times(job), wait)
     mark_changed(store, job.application_id)
     # A process that was killed during a pause has left inserts paused. Only jobs pause inserts.
     if inserts_paused(store, _layout(store)):
         resume_inserts(store, _layout(store))
 
 
-def repair_rollups(store: Store, application: str, hours: tuple[int, int], wait: Wait) -> None:
-    """Make the rollups of `hours` agree with the application's events.
+def repair_rollups(store: Store, application: str, times: tuple[int, int], wait: Wait) -> None:
+    """Make the rollups of all days that overlap `times` agree with the application's events.
 
-    `hours` is `[start, end)` in seconds since the epoch, both on a whole hour. Raises StoreUnavailable when the
-    rollups still differ after ten rounds.
+    `times` is `[start, end)` in seconds since the epoch. Raises StoreUnavailable when the rollups still differ after
+    ten rounds.
     """
+    days = times[0] // DAY_S * DAY_S, min(-(-times[1] // DAY_S) * DAY_S, LAST_HOUR_S)
     _finish_mutations(store, wait)
     for _ in range(_MOST_ROUNDS):
-        different = _different_hours(store, application, hours)
+        different = _different_days(store, application, days)
         if not different:
             return
-        for week in sorted({_monday(hour) for hour in different}):
-            _rebuild(store, application, (max(week, hours[0]), min(week + _WEEK_S, hours[1])), wait)
-    raise StoreUnavailable(f"rollups of {len(different)} hours still differ from their events")
+        for week in sorted({_monday(day) for day in different}):
+            _rebuild(store, application, (max(week, days[0]), min(week + _WEEK_S, days[1])), wait)
+    raise StoreUnavailable(f"rollups of {len(different)} days still differ from their events")
 
 
-def _rebuild(store: Store, application: str, hours: tuple[int, int], wait: Wait) -> None:
-    """Rebuild the differing hours of one week, while inserts are paused."""
+def _rebuild(store: Store, application: str, week: tuple[int, int], wait: Wait) -> None:
+    """Rebuild the differing days of one week, while inserts are paused."""
     layout = _layout(store)
     wait(0)
     try:
         pause_inserts(store, layout)
-        different = _different_hours(store, application, hours)
+        different = _different_days(store, application, week)
         if not different:
             return
-        mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_HOURS}"), _parameters(application, different), wait)
-        for _, hours_of_day in groupby(different, lambda hour: hour // _DAY_S):
+        days = {"application": application, "days": different, "first": different[0]}
+        mutate(store, dict.fromkeys(TABLES, f"DELETE WHERE {_OF_DAYS}"), days, wait)
+        for day in different:
             # A service that starts and migrates resumes inserts. Events may then count twice until the next round.
             if not inserts_paused(store, layout):
                 return
-            parameters = _parameters(application, list(hours_of_day))
+            parameters = {"application": application, "start": day, "end": min(day + DAY_S, LAST_HOUR_S)}
             with store.inserts_held():
-                for statement in fill_statements(store.database, _EVENTS_OF_HOURS).values():
+                for statement in fill_statements(store.database, _EVENTS_OF_DAY).values():
                     store.command(statement, parameters, settings=_FILL_SETTINGS)
     finally:
         resume_inserts(store, layout)
@@ -166,23 +171,34 @@ def _change_retention(store: Store, job: Job, wait: Wait) -> None:
     mutate(store, dict.fromkeys(("events", *TABLES), change), parameters, wait)
 
 
-def _hours(job: Job) -> tuple[int, int]:
-    """Return the whole hours that hold the job's events, as `[start, end)` in seconds since the epoch."""
+def _times(job: Job) -> tuple[int, int]:
+    """Return the time range that holds the job's events, as `[start, end)` in seconds since the epoch."""
     if job.kind is not JobKind.delete_range:
         return 0, LAST_HOUR_S
-    end = -(-job.end_us // 1_000_000 // HOUR_S) * HOUR_S
-    return job.start_us // 1_000_000 // HOUR_S * HOUR_S, min(end, LAST_HOUR_S)
+    return job.start_us // 1_000_000, -(-job.end_us // 1_000_000)
 
 
-def _different_hours(store: Store, application: str, hours: tuple[int, int]) -> list[int]:
-    parts = [_COUNTED_EVENTS]
-    rollup_by_table = {rollup.table: rollup for rollup in reversed(ROLLUPS)}
-    for part, rollup in enumerate(rollup_by_table.values(), 1):
+def _different_days(store: Store, application: str, days: tuple[int, int]) -> list[int]:
+    """Return the first seconds of the days that differ, ascending; `days` is `[start, end)`."""
+    ((since,),) = store.query(SINCE_SQL)
+    start, end = days
+    different = _different(store, application, "toStartOfHour", _BY_HOUR, days)
+    if since is not None and since < end:
+        different |= _different(store, application, "toStartOfDay", _BY_DAY, (max(start, since), end))
+    return sorted(different)
+
+
+def _different(
+    store: Store, application: str, start_of: str, rollup_by_table: Mapping[str, Rollup], times: tuple[int, int]
+) -> set[int]:
+    """Return the days in which the tables differ from the events, in some unit of time that `start_of` returns."""
+    parts = [_COUNTED_EVENTS.format(start_of=start_of)]
+    for part, (table, rollup) in enumerate(rollup_by_table.items(), 1):
         condition = f" AND {rollup.condition}" if rollup.condition else ""
-        parts.append(_COUNTED_ROWS.format(part=part, table=rollup.table, condition=condition))
+        parts.append(_COUNTED_ROWS.format(part=part, table=table, condition=condition))
     sums = ", ".join(f"sumIf(counted, part = {part})" for part in range(len(parts)))
     sql = _DIFFERENT.format(counted="\nUNION ALL\n".join(parts), sums=sums)
-    return [hour for (hour,) in store.query(sql, {"application": application, "start": hours[0], "end": hours[1]})]
+    return {day for (day,) in store.query(sql, {"application": application, "start": times[0], "end": times[1]})}
 
 
 def _finish_mutations(store: Store, wait: Wait) -> None:
@@ -192,12 +208,8 @@ def _finish_mutations(store: Store, wait: Wait) -> None:
         wait(_WAIT_S)
 
 
-def _parameters(application: str, hours: list[int]) -> dict[str, object]:
-    return {"application": application, "hours": hours, "first": hours[0], "last": hours[-1]}
-
-
-def _monday(hour: int) -> int:
-    return (hour - _MONDAY_S) // _WEEK_S * _WEEK_S + _MONDAY_S
+def _monday(day: int) -> int:
+    return (day - _MONDAY_S) // _WEEK_S * _WEEK_S + _MONDAY_S
 
 
 def _layout(store: Store) -> Layout:

@@ -1,7 +1,7 @@
 """Write the statements that fill rollups from stored events, for hours whose events changed after they were counted.
 
-The statements count like the views of `migrations`. No statement fills `hourly_routes`: its view reads the rows that
-are inserted into `hourly_origins`.
+The statements count like the views of `migrations`. No statement fills `hourly_routes`, or a table of days: their
+views read the rows that are inserted into other rollups.
 """
 
 from __future__ import annotations

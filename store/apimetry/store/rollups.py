@@ -1,13 +1,15 @@
-"""Describe the rollups: figures per hour, so that queries of long ranges do not read the events.
+"""Describe the rollups: figures per hour and per day, so that queries of long ranges do not read the events.
 
-The rollups are four tables of hours by some dimensions. `migrations` makes the tables, and the views that fill them
-from inserted events:
+The rollups are four tables of hours by some dimensions, and three tables of days (in UTC). `migrations` makes the
+tables, and the views that fill the hours from inserted events:
 
 - `hourly_totals`: the whole application, every route, every method and every status (`dimension` names the kind of
   row); all measures; some dozen rows an hour.
 - `hourly_origins`: route, method, status, function, source, version and error type; no buckets.
 - `hourly_routes`: the same by route, method and status, summed from the rows that enter `hourly_origins`.
 - `hourly_consumers`: consumer alone; requests, errors, latency and bytes.
+- `daily_totals`, `daily_routes`, `daily_consumers`: the rows of a day's hours in one row, without `minutes`. Views
+  sum them from the rows that enter the tables of hours, so no event is grouped once more.
 
 URLs and combinations with consumers have no rollup: nearly every event would be a row of its own. Percentiles of a
 combination of route, method and status have no rollup either: their buckets would take most of an insert's time.
@@ -21,7 +23,8 @@ Invariants:
   has its own bucket. The last bucket holds all values from 2^40 on: twelve days, or a terabyte.
 - `minutes` maps the minute of the hour, 0 to 59, to the requests of the minute.
 - The engine merges rows of one key some time later, so a query must sum them.
-- The engine removes a row after its hour and the longest retention of the row's events.
+- The engine removes a row after its day and the longest retention of the row's events: hours and days leave together.
+- The rows of a day are whole from the day in `whole_days` on (`m0014_days`); 0 for a database that began with them.
 
 The cost of an insert determined the tables. The engine groups every event once per table that is filled from events,
 and every group costs its columns. So buckets are counted in arrays, where an event costs one addition, and only for
@@ -34,13 +37,17 @@ from dataclasses import dataclass
 from typing import Final
 
 HOUR_S: Final = 3600
+DAY_S: Final = 24 * HOUR_S
 MINUTE_S: Final = 60
 
 BUCKETS_PER_DOUBLING: Final = 18
 """Bucket b holds the values x with floor(18 * log2(x + 1)) = b, so that its middle is within 2 % of all of them."""
 
-LAST_HOUR_S: Final = (2**32 - 1) // HOUR_S * HOUR_S
-"""The end of the last hour that a rollup can hold, in 2106: a DateTime holds 32 bits of seconds."""
+LATEST_S: Final = 2**32 - 1
+"""The last second that a DateTime holds, in 2106."""
+
+LAST_HOUR_S: Final = LATEST_S // HOUR_S * HOUR_S
+"""The end of the last hour that a rollup can hold."""
 
 _VALUES: Final = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
 _COUNTED: Final = frozenset(
@@ -57,12 +64,16 @@ _CONSUMED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Rollup:
-    """Rows of `table` under `condition`: one row or a few per hour and combination of `dimensions`."""
+    """Rows of `table` under `condition`: one row or a few per hour and combination of `dimensions`.
+
+    `days` is the table of the same rows per day; empty if there is none.
+    """
 
     table: str
     dimensions: frozenset[str]
     measures: frozenset[str]
     condition: str = ""
+    days: str = ""
 
     def column(self, measure: str) -> str:
         """Return the SQL of a measure in one row; a query aggregates it with sum, min or max."""
@@ -70,25 +81,38 @@ class Rollup:
             return "if(status_code >= 400, requests, 0)"
         return measure
 
+    def has_days(self, measures: frozenset[str]) -> bool:
+        """Return whether there are rows per day with these measures."""
+        return bool(self.days) and "minutes" not in measures
+
     def covers(self, dimensions: frozenset[str], measures: frozenset[str]) -> bool:
         """Return whether the rollup has these dimensions and measures."""
         own = self.measures | {"errors"} if "status_code" in self.dimensions else self.measures
         return dimensions <= self.dimensions and measures <= own
 
 
+TABLES: Final = (
+    *("daily_consumers", "daily_routes", "daily_totals"),
+    *("hourly_consumers", "hourly_origins", "hourly_routes", "hourly_totals"),
+)
+"""All tables of rollups."""
+
+SINCE_SQL: Final = "SELECT maxOrNull(since) FROM whole_days"
+"""The first second from which on the rows of days are whole."""
+
 _ROUTE: Final = frozenset({"route", "method", "status_code"})
 # In the order of their number of rows, the smallest first.
 ROLLUPS: Final[tuple[Rollup, ...]] = (
-    Rollup("hourly_totals", frozenset(), _TOTALLED, "dimension = 'all'"),
-    Rollup("hourly_totals", frozenset({"method"}), _TOTALLED, "dimension = 'method'"),
-    Rollup("hourly_totals", frozenset({"status_code"}), _TOTALLED, "dimension = 'status_code'"),
-    Rollup("hourly_totals", frozenset({"route"}), _TOTALLED, "dimension = 'route'"),
-    Rollup("hourly_routes", _ROUTE, _COUNTED),
+    Rollup("hourly_totals", frozenset(), _TOTALLED, "dimension = 'all'", "daily_totals"),
+    Rollup("hourly_totals", frozenset({"method"}), _TOTALLED, "dimension = 'method'", "daily_totals"),
+    Rollup("hourly_totals", frozenset({"status_code"}), _TOTALLED, "dimension = 'status_code'", "daily_totals"),
+    Rollup("hourly_totals", frozenset({"route"}), _TOTALLED, "dimension = 'route'", "daily_totals"),
+    Rollup("hourly_routes", _ROUTE, _COUNTED, days="daily_routes"),
     Rollup("hourly_origins", _ROUTE | {"function", "source", "version", "error_type"}, _COUNTED),
-    Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED),
+    Rollup("hourly_consumers", frozenset({"consumer_id"}), _CONSUMED, days="daily_consumers"),
 )
 
 SINGLE_DIMENSIONS: Final = Rollup(
-    "hourly_totals", frozenset({"method", "status_code", "route"}), _TOTALLED, "dimension != 'all'"
+    "hourly_totals", frozenset({"method", "status_code", "route"}), _TOTALLED, "dimension != 'all'", "daily_totals"
 )
 """The rows of every method, status and route in one query, which must read `dimension` to tell them apart."""

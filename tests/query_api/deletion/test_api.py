@@ -14,10 +14,10 @@ from yarl import URL
 from apimetry.query_api.deletion.runner import Interrupted, Runner
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import TimeseriesQuery
-from apimetry.store.erasure import TABLES, _different_hours, carry_out
+from apimetry.store.erasure import _different_days, carry_out
 from apimetry.store.errors import StoreUnavailable
 from apimetry.store.jobs import Job, JobKind, Jobs, JobState
-from apimetry.store.rollups import LAST_HOUR_S
+from apimetry.store.rollups import LAST_HOUR_S, TABLES
 from tests.query_api.test_rollup_answers import assert_alike, from_both, random_question
 from tests.support.oracles.query_events import Event, expected_answer, insert_events, random_events
 from tests.support.services.query_service import assert_error, running_query_service
@@ -52,18 +52,18 @@ async def ended(service, job, key="admin"):
 
 def agree(store, seed, questions=10):
     """Whether answers by way of rollups are those of events alone, for random questions."""
-    assert _different_hours(store, "shop", (0, LAST_HOUR_S)) == []
+    assert _different_days(store, "shop", (0, LAST_HOUR_S)) == []
     rng = random.Random(seed)
     for query in (random_question(rng) for _ in range(questions)):
         assert_alike(*from_both(store, query), query)
 
 
 def counted(store, application="shop"):
-    """The requests that events and each rollup of hours have."""
+    """The requests that events and each rollup have."""
     tables = ["sum(sample_weight)) FROM events"] + [
-        f"sum(requests)) FROM {table}" for table in TABLES if table != "hourly_totals"
+        f"sum(requests)) FROM {table}" for table in TABLES if not table.endswith("totals")
     ]
-    tables.append("sum(requests) / 4) FROM hourly_totals")
+    tables += [f"sum(requests) / 4) FROM {table}" for table in TABLES if table.endswith("totals")]
     where = "WHERE application = {a:String}"
     return {
         int(store.query(f"SELECT toUInt64({selection} {where}", {"a": application})[0][0]) for selection in tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apimetry.query_api.planning.calendar import Calendar
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
@@ -15,6 +16,7 @@ HOUR, DAY = 3600, 86400
 WEEK = Granularity(7 * DAY, -3 * DAY)
 ALL, METHODS, STATUSES, ROUTES, COMBINATIONS, ORIGINS, CONSUMERS = ROLLUPS
 START, END = 20_000 * DAY, 20_030 * DAY
+LAST_DAY = LAST_HOUR_S // DAY * DAY
 
 
 def plan_of(start=START, end=END, aggregation="count", value="response_us", now=None, group=None, **rest):
@@ -72,7 +74,11 @@ def only(field, *values):
     ],
 )
 def test_the_smallest_rollup_with_every_dimension_and_measure_answers(question, rollup):
-    assert plan_of(**question) == (Plan(START, END, rollup, (START, END)) if rollup else Plan(START, END))
+    middle = START, END
+    granularity = question.get("granularity")
+    has_days = rollup not in (None, ORIGINS) and (granularity is None or granularity is WEEK)
+    days = middle if has_days else None
+    assert plan_of(**question) == (Plan(*middle, rollup, middle, days=days) if rollup else Plan(*middle))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +140,45 @@ def test_counts_by_minute_take_whole_minutes_from_the_rollup_and_seconds_from_ev
     chosen = plan_of(start, end, granularity=Granularity(60))
     assert (chosen.middle if chosen.by_minute else None, chosen.reads_events) == (middle, reads_events)
     assert plan_of(start, end, granularity=Granularity(60), aggregation="mean") == Plan(start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "question", "days"),
+    [
+        (0, 3 * DAY, {}, (0, 3 * DAY)),
+        (HOUR, 3 * DAY + HOUR, {}, (DAY, 3 * DAY)),
+        (1, 3 * DAY + HOUR, {"aggregation": "max"}, (DAY, 3 * DAY)),
+        # Sums are those of whole hours less some seconds.
+        (1, 3 * DAY + HOUR, {}, (0, 3 * DAY)),
+        # One whole day.
+        (0, 2 * DAY - HOUR, {}, None),
+        (HOUR, 3 * DAY - HOUR, {}, None),
+        # Buckets that cut days.
+        (0, 9 * DAY, {"granularity": Granularity(HOUR)}, None),
+        (0, 9 * DAY, {"granularity": Granularity(DAY, HOUR)}, None),
+        (0, 9 * DAY, {"granularity": Granularity(36 * HOUR)}, None),
+        (0, 9 * DAY, {"granularity": Calendar("day", "Europe/Berlin")}, None),
+        (0, 9 * DAY, {"granularity": Calendar("month")}, (0, 9 * DAY)),
+        (0, 9 * DAY, {"granularity": WEEK}, (0, 9 * DAY)),
+        # Without rows per day.
+        (0, 9 * DAY, {"group": "source"}, None),
+        (0, 9 * DAY, {"granularity": Granularity(60)}, None),
+        (LAST_HOUR_S - 4 * DAY, 9_999_999_999, {}, (LAST_DAY - 3 * DAY, LAST_DAY)),
+    ],
+)
+def test_whole_days_come_from_rows_per_day(start, end, question, days):
+    assert plan_of(start, end, **question).days == days
+
+
+def test_minutes_of_hours_have_no_rows_per_day():
+    assert plan(Needs(frozenset(), frozenset({"requests", "minutes"}), 0, 9 * DAY)).days is None
+
+
+def test_a_part_of_the_days_is_a_plan_of_days_and_the_rest_leaves_it_out():
+    chosen = plan_of(0, 9 * DAY)
+    part, rest = chosen.apart((DAY, 5 * DAY))
+    assert part == Plan(DAY, 5 * DAY, ALL, (DAY, 5 * DAY), days=(DAY, 5 * DAY))
+    assert (rest.days, rest.without) == ((0, 9 * DAY), (DAY, 5 * DAY))
 
 
 @pytest.mark.parametrize(

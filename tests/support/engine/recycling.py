@@ -19,9 +19,11 @@ from apimetry.store.changes import mark_changed
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
+# Tables with rows that migrations write.
+_WRITTEN = "('schema_migrations', 'whole_days')"
 # The tables with rows; a number that other statements change (schema, migrations, mutations); the number of parts.
-_TABLES = """SELECT groupArrayIf(name, total_rows > 0 AND name != 'schema_migrations'),
-toString(groupBitXor(cityHash64(name, create_table_query, if(name = 'schema_migrations', total_rows, 0))))
+_TABLES = """SELECT groupArrayIf(name, total_rows > 0 AND name NOT IN {written}),
+toString(groupBitXor(cityHash64(name, create_table_query, if(name IN {written}, total_rows, 0))))
   || toString((SELECT count() FROM system.mutations WHERE database = '{database}')),
 toUInt32(sum(active_parts))
 FROM system.tables WHERE database = '{database}'"""
@@ -121,5 +123,5 @@ class Recycled:
 
 
 def _tables(query: Callable[[str], list[Any]], database: str) -> tuple[list[str], str, int]:
-    ((filled, tables, parts),) = query(_TABLES.format(database=database))
+    ((filled, tables, parts),) = query(_TABLES.format(database=database, written=_WRITTEN))
     return list(filled), str(tables), int(parts)

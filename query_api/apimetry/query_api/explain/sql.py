@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from apimetry.query_api.explain.params import CONSUMER, ExplainQuery
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.query_api.planning.filters import columns_of
+from apimetry.query_api.planning.granularity import named_granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     Column,
@@ -139,7 +140,9 @@ def _statement(
 
 def _plan(query: ExplainQuery, start: int, end: int, dimensions: tuple[str, ...], now: int | None) -> Plan:
     measures = frozenset({"requests", "errors", "response_us_sum", "response_us_weight"})
-    return plan(Needs(columns_of(query.filters) | frozenset(dimensions), measures, start, end, now=now))
+    # `seen_us` is exact to the hour.
+    hour = named_granularity("hour")
+    return plan(Needs(columns_of(query.filters) | frozenset(dimensions), measures, start, end, hour, now=now))
 
 
 def _columns(source: Plan, dimensions: tuple[str, ...], *, is_now: int) -> list[Column]:

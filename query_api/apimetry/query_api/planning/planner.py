@@ -4,6 +4,9 @@ A query reads the smallest rollup that has every dimension and measure it needs.
 lie wholly in the range, if the query's buckets of time are whole hours. Events answer for the rest of an hour at each
 edge, so that the answer is exact for any start and end.
 
+Most rollups have rows per day as well. If the buckets of time are whole days in UTC, or there are none, days take the
+place of the hours of whole days.
+
 Sums can also be subtracted. Of an hour that is nearly whole, or not over yet, the rollup's row is read, and only the
 events beyond the range: these are subtracted.
 
@@ -20,13 +23,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from apimetry.query_api.planning.granularity import Granularity
-from apimetry.store.rollups import HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
+from apimetry.store.rollups import DAY_S, HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
 
 SHORT_S = 2 * HOUR_S
 """Events answer ranges up to this: it is as fast, and percentiles are exact."""
 
 SHORT_MINUTES_S = 10 * MINUTE_S
 """Events answer ranges up to this where a rollup counts by minute."""
+
+LEAST_DAYS_S = 2 * DAY_S
+"""The shortest range of whole days that is read as days: one more SELECT takes as long as a day of hours."""
 
 EXACT_S = 24 * HOUR_S
 """Percentiles over longer ranges are estimated, also from events: exact ones need every value in memory."""
@@ -63,12 +69,16 @@ class Plan:
     rollup: Rollup | None = None
     middle: tuple[int, int] = (0, 0)
     by_minute: bool = False
-    without: tuple[int, int] | None = None
-    """Hours within `middle` that are left out: another plan answers for them."""
+    days: tuple[int, int] | None = None
+    """The whole days within `middle` for which the rollup's rows per day answer; None: hours answer for all."""
 
-    def apart(self, hours: tuple[int, int]) -> tuple[Plan, Plan]:
-        """Return the plan of some whole hours of `middle`, and the plan of everything else."""
-        return Plan(*hours, self.rollup, hours, self.by_minute), replace(self, without=hours)
+    without: tuple[int, int] | None = None
+    """What is left out of `middle`: another plan answers for it. It lies in `days` if there are days."""
+
+    def apart(self, times: tuple[int, int]) -> tuple[Plan, Plan]:
+        """Return the plan of a part of `middle`, in whole hours, or in whole days of `days`; and of all the rest."""
+        days = times if self.days else None
+        return Plan(*times, self.rollup, times, self.by_minute, days), replace(self, without=times)
 
     @property
     def reads_events(self) -> bool:
@@ -100,8 +110,19 @@ def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
         return raw
     for rollup in rollups:
         if rollup.covers(needs.dimensions, measures):
-            return Plan(needs.start, end, rollup, middle, by_minute)
+            return Plan(
+                needs.start, end, rollup, middle, by_minute, _days(needs.granularity, middle, rollup, measures)
+            )
     return raw
+
+
+def _days(
+    granularity: Granularity | None, middle: tuple[int, int], rollup: Rollup, measures: frozenset[str]
+) -> tuple[int, int] | None:
+    """Return the whole days in `middle`; None if the rollup has none, if buckets cut them, or if they are too few."""
+    start, end = _up(middle[0], DAY_S), _down(middle[1], DAY_S)
+    has_days = rollup.has_days(measures) and _are_whole(granularity, DAY_S) and end - start >= LEAST_DAYS_S
+    return (start, end) if has_days else None
 
 
 def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:

@@ -36,8 +36,14 @@ _SIGNED = Template("if($inside, $value, toUInt64(-toInt64($value)))")
 _ROLLUP = Template("""SELECT $columns
   FROM $table
   WHERE application = {application:String}
-    AND time >= toStartOfHour(toDateTime({middle_start_s$tag:UInt32}, 'UTC'))
-    AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC')$conditions""")
+    AND $range$conditions""")
+_MIDDLE = Template("""time >= toStartOfHour(toDateTime({middle_start_s$tag:UInt32}, 'UTC'))
+    AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC')""")
+# `Store.ask` binds the day from which on days are whole.
+_SINCE = Template("toDateTime(greatest({days_start_s$tag:UInt32}, {days_since_s:UInt32}), 'UTC')")
+_DAYS = Template("""time >= $since
+    AND time < toDateTime({days_end_s$tag:UInt32}, 'UTC')""")
+_WITHOUT_DAYS = Template("(time < $since OR time >= toDateTime({days_end_s$tag:UInt32}, 'UTC'))")
 _WITHOUT = Template("""(time < toDateTime({without_start_s$tag:UInt32}, 'UTC')
       OR time >= toDateTime({without_end_s$tag:UInt32}, 'UTC'))""")
 _WITHIN_MINUTES = Template("$seconds BETWEEN {middle_start_s$tag:UInt32} AND {middle_end_s$tag:UInt32} - 1")
@@ -81,6 +87,8 @@ def partial_rows(
     selects = []
     if plan.rollup is not None:
         selects.append(_rollup_rows(plan, plan.rollup, columns, conditions, tag))
+    if plan.rollup is not None and plan.days is not None:
+        selects.append(_day_rows(plan, plan.rollup, columns, conditions, tag))
     if plan.reads_events:
         rows = _EVENTS.substitute(
             columns=", ".join(f"{column.of_events} AS {column.name}" for column in columns),
@@ -93,17 +101,32 @@ def partial_rows(
 
 def _rollup_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
     within_minutes = _WITHIN_MINUTES.substitute(seconds=seconds(plan), tag=tag)
-    all_conditions = (
-        *conditions.shared,
-        *([rollup.condition] if rollup.condition else ()),
+    more = (
         *([within_minutes] if plan.by_minute else ()),
-        *([_WITHOUT.substitute(tag=tag)] if plan.without else ()),
+        *([_WITHOUT_DAYS.substitute(since=_SINCE.substitute(tag=tag), tag=tag)] if plan.days else ()),
     )
     return _ROLLUP.substitute(
         columns=", ".join(f"{column.of_rollup} AS {column.name}" for column in columns),
         table=_BY_MINUTE.substitute(table=rollup.table) if plan.by_minute else rollup.table,
-        conditions=_and(all_conditions),
-        tag=tag,
+        range=_MIDDLE.substitute(tag=tag),
+        conditions=_and((*_conditions(plan, rollup, conditions, tag), *more)),
+    )
+
+
+def _day_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
+    return _ROLLUP.substitute(
+        columns=", ".join(f"{column.of_rollup} AS {column.name}" for column in columns),
+        table=rollup.days,
+        range=_DAYS.substitute(since=_SINCE.substitute(tag=tag), tag=tag),
+        conditions=_and(_conditions(plan, rollup, conditions, tag)),
+    )
+
+
+def _conditions(plan: Plan, rollup: Rollup, conditions: Conditions, tag: str) -> tuple[str, ...]:
+    return (
+        *conditions.shared,
+        *([rollup.condition] if rollup.condition else ()),
+        *([_WITHOUT.substitute(tag=tag)] if plan.without else ()),
     )
 
 
@@ -116,6 +139,8 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
         for edge, times in (("first", (plan.start, start)), ("last", (plan.end, end))):
             parameters[f"{edge}_edge_start_us"] = min(times) * 1_000_000
             parameters[f"{edge}_edge_end_us"] = max(times) * 1_000_000
+    if plan.days is not None:
+        parameters["days_start_s"], parameters["days_end_s"] = plan.days
     if plan.without is not None:
         parameters["without_start_s"], parameters["without_end_s"] = plan.without
     return {f"{name}{tag}": value for name, value in parameters.items()}
@@ -147,7 +172,7 @@ def group_key(plan: Plan, field: str, name: str = "key") -> Column:
 
 
 def seconds(plan: Plan) -> str:
-    """Return the expression of a rollup's time in seconds since the epoch: of its hours or minutes."""
+    """Return the expression of a rollup's time in seconds since the epoch: of its hours, minutes or days."""
     return "toInt64(toUnixTimestamp(time))" + (" + 60 * minute" if plan.by_minute else "")
 
 

@@ -32,6 +32,7 @@ from apimetry.store.migrations import (
     m0011_changes,
     m0012_reports,
     m0013_user_agent_family,
+    m0014_days,
     m0015_alert_filters,
     m0016_tokens,
 )
@@ -55,6 +56,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0011_changes", m0011_changes.statements),
     ("0012_reports", m0012_reports.statements),
     ("0013_user_agent_family", m0013_user_agent_family.statements),
+    ("0014_days", m0014_days.statements),
     ("0015_alert_filters", m0015_alert_filters.statements),
     ("0016_tokens", m0016_tokens.statements),
 )
