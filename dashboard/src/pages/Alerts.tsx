@@ -11,6 +11,7 @@ import { formatExact, MISSING } from "../format.ts";
 import { isFiring, useRules } from "../parts/firing.ts";
 import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
+import { recordTable } from "../parts/records.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential } from "../session.ts";
 import { refresh, showWith, view, zone } from "../state.ts";
@@ -74,6 +75,9 @@ function Rules({ canWrite }: { canWrite: boolean }) {
     <Panel
       title="Rules"
       resource={resource}
+      table={(data) =>
+        recordTable(data.alerts, ["name", "metric", "direction", "threshold", "windowS", "paused", "include", "exclude"])
+      }
       isEmpty={(data) => data.alerts.length === 0}
       empty={<p class="state">No rule yet. A rule tells you when errors, latency or traffic leave their bounds.</p>}
     >
@@ -159,17 +163,7 @@ function History() {
       resource={resource}
       isEmpty={(data) => data.events.length === 0}
       empty={<p class="state">No alert fired in this range.</p>}
-      table={(data) => ({
-        header: ["At", "Rule", "Kind", "Value", "Threshold", "Delivery"],
-        rows: data.events.map(({ at, name, kind, value, threshold, delivery }) => [
-          at,
-          name,
-          kind,
-          value,
-          threshold,
-          delivery,
-        ]),
-      })}
+      table={(data) => recordTable(data.events, ["at", "name", "kind", "value", "threshold", "delivery"])}
     >
       {(data) => (
         <Table

@@ -18,12 +18,12 @@ import { application, frame, showWith, view } from "../state.ts";
 import {
   BYTES,
   CHANGE,
-  ERROR_RATE,
+  errorRate,
   FIRST_SEEN,
   LAST_SEEN,
   milliseconds,
   order,
-  REQUESTS,
+  requests,
   TREND,
 } from "./figures.tsx";
 import { isEmpty, LatencyPanel, linesOf, RequestsPanel, Tiles, tableOf } from "./Overview.tsx";
@@ -168,9 +168,9 @@ function ConsumerTable() {
                   </Link>
                 ),
               },
-              REQUESTS,
+              requests(["consumer_id"]),
               CHANGE,
-              ERROR_RATE,
+              errorRate(["consumer_id"]),
               milliseconds("p95", "p95Ms"),
               BYTES,
               FIRST_SEEN,
@@ -190,7 +190,20 @@ function Consumer({ consumer }: { consumer: string }) {
   return (
     <>
       <p class="actions">
-        <Link to={onPage(view.value, "settings", { tab: "delete" })}>Delete this consumer's data</Link>
+        {!isShared.value && (
+          <>
+            <button
+              type="button"
+              onClick={() => {
+                showWith({ filters: also.reduce(withFilter, view.value.filters) });
+                openDialog.value = "share";
+              }}
+            >
+              Share with this consumer
+            </button>
+            <Link to={onPage(view.value, "settings", { tab: "delete" })}>Delete this consumer's data</Link>
+          </>
+        )}
       </p>
       <Tiles also={also} />
       <div class="grid two">

@@ -162,15 +162,8 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
               { title: "Route", cell: (row) => <Value field="route" value={row.key[1] ?? ""} /> },
               { title: "Status", cell: (row) => <Value field="status_code" value={row.key[2] ?? ""} /> },
               {
-                ...REQUESTS,
+                ...requests(["error_type", "route", "status_code"]),
                 title: "Count",
-                cell: (row) => (
-                  <Link
-                    to={{ ...onPage(view.value, "requests"), filters: [...view.value.filters, ...filtersOf(row)] }}
-                  >
-                    {formatCount(row.requests)}
-                  </Link>
-                ),
               },
               CHANGE,
               FIRST_SEEN,

@@ -2,6 +2,7 @@
 
 import type { Latency } from "../api/answers.ts";
 import { formatBytes, formatDuration, formatExact } from "../format.ts";
+import type { PanelTable } from "../parts/Panel.tsx";
 
 const WIDTH = 600;
 const HEIGHT = 160;
@@ -9,6 +10,22 @@ const HEIGHT = 160;
 /** Return how values of a field are written: durations, or sizes. */
 export function formatOf(value: string): (amount: number | null | undefined) => string {
   return value.endsWith("_bytes") ? formatBytes : formatDuration;
+}
+
+/** Return a distribution as a table: the bounds of each bucket, and its requests now and in the period before. */
+export function distributionTable(latency: Latency): PanelTable {
+  const now = summed(latency.counts);
+  const before = summed(latency.previous?.counts ?? []);
+  const buckets = [...new Set([...now.keys(), ...before.keys()])].sort((a, b) => a - b);
+  return {
+    header: ["From", "To", "Requests", "Requests before"],
+    rows: buckets.map((bucket) => [
+      latency.bounds[bucket] ?? null,
+      latency.bounds[bucket + 1] ?? null,
+      now.get(bucket) ?? 0,
+      before.get(bucket) ?? 0,
+    ]),
+  };
 }
 
 /** Draw a distribution. */

@@ -53,14 +53,26 @@ export function Latency() {
       </div>
       <HeatmapPanel value={value} />
       <div class="grid two">
-        <Panel title="Distribution" resource={whole} isEmpty={(data) => data.total === 0}>
+        <Panel title="Distribution" resource={whole} isEmpty={(data) => data.total === 0} table={distributionTable}>
           {(data) => <Histogram latency={data} />}
         </Panel>
-        <Panel title="Percentiles" resource={whole} isEmpty={(data) => data.total === 0}>
+        <Panel
+          title="Percentiles"
+          resource={whole}
+          isEmpty={(data) => data.total === 0}
+          table={(data) => ({
+            header: ["Percentile", data.value],
+            rows: [
+              ...PERCENTILES.map((level) => [`p${level}`, data.percentiles[level] ?? null]),
+              ["longest", data.max],
+            ],
+          })}
+        >
           {(data) => <PercentileTable latency={data} />}
         </Panel>
       </div>
       <BeforeAndAfter />
+      <FirstByte />
     </>
   );
 }
@@ -169,6 +181,42 @@ function PercentileTable({ latency }: { latency: LatencyAnswer }) {
   );
 }
 
+/** The time to the first byte against the whole time, by route. */
+function FirstByte() {
+  const parameters = { by: "route", measures: "requests,p95Ms,ttfbP95Ms", sort: "requests", limit: 20 };
+  const resource = useQuestion<Breakdown>(question("v1/breakdown", parameters));
+  return (
+    <Panel
+      title="Time to the first byte, by route"
+      resource={resource}
+      isEmpty={(data) => data.rows.length === 0}
+      table={breakdownTable}
+    >
+      {(data) => (
+        <Table
+          caption="Time to the first byte against the whole time"
+          rows={data.rows}
+          keyOf={(row) => row.key[0] ?? ""}
+          open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
+          columns={[
+            {
+              title: "Route",
+              cell: (row) => (
+                <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
+                  {valueText("route", row.key[0] ?? "")}
+                </Link>
+              ),
+            },
+            withoutSort(requests(["route"])),
+            { title: "p95 to the first byte", isNumber: true, cell: (row) => formatMs(row.ttfbP95Ms) },
+            { title: "p95 of all", isNumber: true, cell: (row) => formatMs(row.p95Ms) },
+          ]}
+        />
+      )}
+    </Panel>
+  );
+}
+
 /** Return the last deploy: the one that somebody who looks at latency asks about. */
 function newest(markers: readonly Marker[]): Marker | undefined {
   return [...markers].sort((a, b) => b.timeS - a.timeS)[0];
@@ -221,7 +269,18 @@ function BeforeAndAfterPanel({ label, timeS }: { label: string; timeS: number })
     return <ChangeText change={changeOf(row.p95Ms, old?.p95Ms, old?.requests ?? 0, "lower", formatMs)} />;
   };
   return (
-    <Panel title={`Before and after ${label}, by route`} resource={after} isEmpty={(data) => data.rows.length === 0}>
+    <Panel
+      title={`Before and after ${label}, by route`}
+      resource={after}
+      isEmpty={(data) => data.rows.length === 0}
+      table={(data) => ({
+        header: ["Route", "p95 before, ms", "p95 after, ms", "Requests before", "Requests after"],
+        rows: data.rows.map((row) => {
+          const old = beforeRows.get(row.key[0] ?? "");
+          return [row.key[0] ?? "", old?.p95Ms ?? null, row.p95Ms ?? null, old?.requests ?? 0, row.requests ?? 0];
+        }),
+      })}
+    >
       {(data) => (
         <Table
           caption={`p95 before and after ${label}`}

@@ -9,7 +9,7 @@ import { STATUS_TOKENS } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
-import { type Filter, withFilter } from "../filters.ts";
+import type { Filter } from "../filters.ts";
 import {
   formatCount,
   formatDuration,
@@ -23,6 +23,7 @@ import { Chart } from "../parts/Chart.tsx";
 import { useInView } from "../parts/in_view.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
 import { Panel, type PanelTable } from "../parts/Panel.tsx";
+import { recordTable } from "../parts/records.ts";
 import { Spark } from "../parts/Spark.tsx";
 import { Table } from "../parts/Table.tsx";
 import { ChangeText, Tile } from "../parts/Tile.tsx";
@@ -32,6 +33,8 @@ import { frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
 import { Explain } from "./Explain.tsx";
+import { errorRate, requests } from "./figures.tsx";
+import { breakdownTable, withoutSort } from "./Routes.tsx";
 
 /** What a panel takes to show a part of the requests: one route, one consumer. */
 export interface Narrowed {
@@ -102,6 +105,7 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
             <Tile
               label="Requests per minute"
               value={formatRate(summary.requestsPerMinute)}
+              to={onPage(here, "requests")}
               note={`peak ${formatCount(summary.peakRequestsPerMinute)}`}
             />
             {!binding.value?.oneConsumer && (
@@ -203,6 +207,9 @@ function markersOf(versions: Versions["versions"]): readonly Marker[] {
   return markers;
 }
 
+const REQUESTS_OF_ROUTE = requests(["route"]);
+const ERRORS_OF_ROUTE = errorRate(["route"]);
+
 function AttentionPanel({ isSeen }: { isSeen: boolean }) {
   const measures = "requests,errors,errorRate,p95Ms,timeShare";
   const resource = useQuestion<Breakdown>(
@@ -215,7 +222,12 @@ function AttentionPanel({ isSeen }: { isSeen: boolean }) {
       : null,
   );
   return (
-    <Panel title="Routes that need attention" resource={resource} isEmpty={(data) => data.rows.length === 0}>
+    <Panel
+      title="Routes that need attention"
+      resource={resource}
+      isEmpty={(data) => data.rows.length === 0}
+      table={breakdownTable}
+    >
       {(data) => (
         <Table
           caption="Routes that need attention"
@@ -231,8 +243,8 @@ function AttentionPanel({ isSeen }: { isSeen: boolean }) {
                 </Link>
               ),
             },
-            { title: "Requests", isNumber: true, cell: ({ row }) => formatCount(row.requests) },
-            { title: "Err %", isNumber: true, cell: ({ row }) => formatPercent(row.errorRate) },
+            { title: "Requests", isNumber: true, cell: ({ row }) => REQUESTS_OF_ROUTE.cell(row) },
+            { title: "Err %", isNumber: true, cell: ({ row }) => ERRORS_OF_ROUTE.cell(row) },
             { title: "p95", isNumber: true, cell: ({ row }) => formatMs(row.p95Ms) },
             { title: "Why", isMinor: true, cell: ({ reason }) => <ChangeText change={reason} /> },
             {
@@ -264,6 +276,7 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
       resource={resource}
       isEmpty={(data) => data.rows.length === 0}
       empty={<p class="state">No request failed in this range.</p>}
+      table={breakdownTable}
     >
       {(data) => (
         <Table
@@ -277,19 +290,7 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
             {
               title: "Count",
               isNumber: true,
-              cell: (row) => (
-                <Link
-                  to={{
-                    ...onPage(view.value, "requests"),
-                    filters: withFilter(
-                      withFilter(view.value.filters, { field: "error_type", value: row.key[0] ?? "", kind: "is" }),
-                      { field: "status_code", value: row.key[1] ?? "", kind: "is" },
-                    ),
-                  }}
-                >
-                  {formatCount(row.requests)}
-                </Link>
-              ),
+              cell: (row) => requests(["error_type", "status_code"]).cell(row),
             },
           ]}
         />
@@ -309,7 +310,12 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
       : null,
   );
   return (
-    <Panel title="Consumers" resource={resource} isEmpty={(data) => data.rows.length === 0}>
+    <Panel
+      title="Consumers"
+      resource={resource}
+      isEmpty={(data) => data.rows.length === 0}
+      table={breakdownTable}
+    >
       {(data) => (
         <Table
           caption="Consumers with the most requests"
@@ -325,7 +331,7 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
                 </Link>
               ),
             },
-            { title: "Requests", isNumber: true, cell: (row) => formatCount(row.requests) },
+            withoutSort(requests(["consumer_id"])),
             {
               title: "Change",
               isNumber: true,
@@ -335,7 +341,7 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
                 />
               ),
             },
-            { title: "Err %", isNumber: true, cell: (row) => formatPercent(row.errorRate) },
+            withoutSort(errorRate(["consumer_id"])),
           ]}
         />
       )}
@@ -353,6 +359,7 @@ function AlertsPanel({ isSeen }: { isSeen: boolean }) {
       resource={resource}
       isEmpty={(data) => data.events.length === 0}
       empty={<p class="state">No alert fired in this range.</p>}
+      table={(data) => recordTable(data.events, ["at", "name", "kind", "value", "threshold"])}
     >
       {(data) => (
         <Table

@@ -9,6 +9,7 @@ import { formatBytes, formatCount, formatExact, visibleText } from "../format.ts
 import { badgeOf } from "../parts/Badge.tsx";
 import { Chart } from "../parts/Chart.tsx";
 import { Panel } from "../parts/Panel.tsx";
+import { recordTable } from "../parts/records.ts";
 import { Table } from "../parts/Table.tsx";
 import { Tile } from "../parts/Tile.tsx";
 import { application, frame, me, zone } from "../state.ts";
@@ -177,6 +178,10 @@ function CollectorsPanel() {
       resource={resource}
       isEmpty={(data) => data.collectors.length === 0}
       empty={<p class="state">No collector has reported yet.</p>}
+      table={(data) => {
+        const names = ["id", "version", "state", "spoolBytes", "received", "stored", "rejected", "quarantined"] as const;
+        return recordTable(data.collectors, [...names, "lastReport"]);
+      }}
     >
       {(data) => (
         <Table

@@ -9,7 +9,7 @@ import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { view } from "../state.ts";
-import { EVENT_COLUMNS } from "./event_columns.tsx";
+import { EVENT_COLUMNS, eventTable } from "./event_columns.tsx";
 
 /** Show the newest requests under further filters. */
 export function RequestList({ title, limit, also }: { title: string; limit: number; also: readonly Filter[] }) {
@@ -22,6 +22,7 @@ export function RequestList({ title, limit, also }: { title: string; limit: numb
       height={160}
       isEmpty={(data) => data.events.length === 0}
       empty={<p class="state">No such request in this range.</p>}
+      table={(data) => eventTable(data.events)}
       controls={<Link to={all}>All of them</Link>}
     >
       {(data) => (

@@ -18,7 +18,7 @@ import { stepSeconds } from "../ranges.ts";
 import { frame, me, showWith, view, zone } from "../state.ts";
 import { traceAddress } from "../traces.ts";
 import { formatTime } from "../zones.ts";
-import { EVENT_COLUMNS } from "./event_columns.tsx";
+import { EVENT_COLUMNS, eventTable } from "./event_columns.tsx";
 import { isEmpty, linesOf, tableOf } from "./Overview.tsx";
 
 const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
@@ -104,6 +104,7 @@ function Past() {
       title="Requests"
       resource={first}
       height={480}
+      table={(data) => eventTable([data, ...further.value].flatMap((page) => page.events).slice(0, MAX_KEPT))}
       isEmpty={(data) => data.events.length === 0 && data.complete && data.next === null}
     >
       {(data) => {

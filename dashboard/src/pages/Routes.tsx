@@ -12,8 +12,8 @@ import { Panel, type PanelTable } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { showWith, view } from "../state.ts";
-import { CHANGE, ERROR_RATE, LAST_SEEN, milliseconds, order, REQUESTS, TIME_SHARE, TREND } from "./figures.tsx";
-import { Histogram } from "./Histogram.tsx";
+import { CHANGE, errorRate, LAST_SEEN, milliseconds, order, requests, TIME_SHARE, TREND } from "./figures.tsx";
+import { distributionTable, Histogram } from "./Histogram.tsx";
 import { LatencyPanel, RequestsPanel, Tiles } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
 
@@ -87,9 +87,9 @@ function AllRoutes() {
                   </Link>
                 ),
               },
-              REQUESTS,
+              requests(["route", "method"]),
               CHANGE,
-              ERROR_RATE,
+              errorRate(["route", "method"]),
               milliseconds("p50", "p50Ms", true),
               milliseconds("p95", "p95Ms"),
               milliseconds("p99", "p99Ms", true),
@@ -130,6 +130,7 @@ function Route({ route }: { route: string }) {
         <Dimension title="Consumers" field="consumer_id" also={also} />
         <Dimension title="Errors" field="error_type" also={also} />
         <Dimension title="Versions" field="version" also={also} />
+        <Dimension title="Sources" field="source" also={also} />
       </div>
       <RequestList
         title="Last failed requests"
@@ -148,7 +149,12 @@ function Route({ route }: { route: string }) {
 export function HistogramPanel({ also }: { also: readonly Filter[] }) {
   const resource = useQuestion<Latency>(question("v1/latency", { resolution: 3 }, { compares: true, also }));
   return (
-    <Panel title="Distribution of the response time" resource={resource} isEmpty={(data) => data.total === 0}>
+    <Panel
+      title="Distribution of the response time"
+      resource={resource}
+      isEmpty={(data) => data.total === 0}
+      table={distributionTable}
+    >
       {(data) => <Histogram latency={data} />}
     </Panel>
   );
@@ -179,9 +185,9 @@ export function Dimension({ title, field, also }: { title: string; field: Field;
           exclude={(row) => exclude(field, row)}
           columns={[
             { title, cell: (row) => <Value field={field} value={row.key[0] ?? ""} /> },
-            { ...withoutSort(REQUESTS) },
+            withoutSort(requests([field], also)),
             withoutSort(CHANGE),
-            withoutSort(ERROR_RATE),
+            withoutSort(errorRate([field], also)),
           ]}
         />
       )}

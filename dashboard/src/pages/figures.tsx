@@ -1,20 +1,32 @@
 /** Columns of figures that several tables share. */
 
+import { onPage, type View } from "../address.ts";
 import type { BreakdownRow, Measure } from "../api/answers.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
+import { type Field, type Filter, withFilter } from "../filters.ts";
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.ts";
+import { Link } from "../parts/Link.tsx";
 import { Spark } from "../parts/Spark.tsx";
 import type { Column } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
 import { view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
-export const REQUESTS: Column<BreakdownRow> = {
-  title: "Requests",
-  sort: "requests",
-  isNumber: true,
-  cell: (row) => formatCount(row.requests),
-};
+/** Return the column of requests, each number a link to them; `by` are the fields of a row's key. */
+export function requests(by: readonly Field[], also: readonly Filter[] = []): Column<BreakdownRow> {
+  return {
+    title: "Requests",
+    sort: "requests",
+    isNumber: true,
+    cell: (row) => <Link to={requestsOf(row, by, also)}>{formatCount(row.requests)}</Link>,
+  };
+}
+
+/** Return the view of the requests behind a row. */
+export function requestsOf(row: BreakdownRow, by: readonly Field[], also: readonly Filter[]): View {
+  const own = by.map((field, index): Filter => ({ field, value: row.key[index] ?? "", kind: "is" }));
+  return { ...onPage(view.value, "requests"), filters: [...own, ...also].reduce(withFilter, view.value.filters) };
+}
 
 export const CHANGE: Column<BreakdownRow> = {
   title: "Change",
@@ -29,19 +41,27 @@ export const CHANGE: Column<BreakdownRow> = {
     ),
 };
 
-export const ERROR_RATE: Column<BreakdownRow> = {
-  title: "Err %",
-  sort: "errorRate",
-  isNumber: true,
-  cell: (row) => (
-    <>
-      {formatPercent(row.errorRate)}{" "}
-      <ChangeText
-        change={quiet(changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower"))}
-      />
-    </>
-  ),
-};
+const FAILED: readonly Filter[] = [
+  { field: "status_class", value: "4xx", kind: "is" },
+  { field: "status_class", value: "5xx", kind: "is" },
+];
+
+/** Return the column of the error rate, each number a link to the requests that failed. */
+export function errorRate(by: readonly Field[], also: readonly Filter[] = []): Column<BreakdownRow> {
+  return {
+    title: "Err %",
+    sort: "errorRate",
+    isNumber: true,
+    cell: (row) => (
+      <>
+        <Link to={requestsOf(row, by, [...also, ...FAILED])}>{formatPercent(row.errorRate)}</Link>{" "}
+        <ChangeText
+          change={quiet(changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower"))}
+        />
+      </>
+    ),
+  };
+}
 
 export const LAST_SEEN: Column<BreakdownRow> = {
   title: "Last seen",
