@@ -34,13 +34,16 @@ def settled(page):
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DETAILS])
-def test_every_panel_of_a_page_has_its_answer(visit, path):
+def test_every_panel_of_a_page_has_its_answer_and_its_table(visit, path):
     page = visit().open(path)
     settled(page)
     expect(page.locator("h1")).to_be_visible()
     expect(page.get_by_text("This panel failed")).to_have_count(0)
     expect(page.locator(".skeleton")).to_have_count(0)
     expect(page.locator(".panel .state button", has_text="Now")).to_have_count(0)
+    drawn = page.locator("main .panel:has(table.rows, .plot, .histogram)")
+    assert drawn.count() > 0 or path.startswith("settings")
+    expect(page.locator("main .panel:has(table.rows, .plot, .histogram):not(:has(.panel-tools))")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -89,13 +92,21 @@ def test_stored_texts_stay_texts_on_every_page(visit):
         expect(page.locator("main").get_by_text(text[:20]).first).to_be_visible()
 
 
-def test_the_overview_shows_the_numbers_of_the_api(visit, service):
+def test_the_overview_shows_the_numbers_of_the_api_and_names_the_worst_route(visit, service):
     looked = visit()
     with looked.page.expect_response(re.compile("/v1/summary")) as answered:
         page = looked.open("?range=7d")
     requests = answered.value.json()["requests"]
     settled(page)
     expect(page.locator(".tile", has_text="Requests").first).to_contain_text(f"{requests:,}")
+    page = looked.open("?range=6h&vs=previous")
+    settled(page)
+    notice = page.locator(".explain")
+    expect(notice).to_contain_text("/v1/checkout fails")
+    notice.get_by_role("link").first.click()
+    expect(page.locator("h1")).to_have_text("Requests")
+    assert "is=route%3A%2Fv1%2Fcheckout" in page.url
+    assert "is=status_class%3A5xx" in page.url
 
 
 def test_a_number_leads_to_its_requests(visit):
@@ -127,15 +138,21 @@ def test_a_click_on_a_value_filters_every_page_and_shift_leaves_it_out(visit):
     expect(page.locator(".chip")).to_contain_text("consumer is not acme-prod")
 
 
-def test_every_chart_has_a_table_and_every_table_a_csv(visit):
+def rows_of_csv(page, panel):
+    with page.expect_download() as downloading:
+        panel.get_by_role("button", name="CSV").click()
+    return Path(downloading.value.path()).read_bytes().decode("utf-8-sig").split("\r\n")
+
+
+def test_a_chart_has_a_table_a_csv_and_a_finer_step(visit):
     page = visit().open("?range=7d")
     settled(page)
     panel = page.locator(".panel", has_text="Requests by status")
     panel.get_by_role("button", name="Table").click()
     expect(panel.locator("table.plain tbody tr").first).to_be_visible()
-    with page.expect_download() as downloading:
-        panel.get_by_role("button", name="CSV").click()
-    text = Path(downloading.value.path()).read_bytes().decode("utf-8-sig")
-    header, *rows = text.split("\r\n")
+    header, *rows = rows_of_csv(page, panel)
     assert header.startswith('"Time (UTC)"')
     assert len(rows) > 24
+    panel.get_by_role("button", name="Finer").click()
+    settled(page)
+    assert len(rows_of_csv(page, panel)) > 2 * len(rows)

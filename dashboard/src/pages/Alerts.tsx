@@ -76,7 +76,16 @@ function Rules({ canWrite }: { canWrite: boolean }) {
       title="Rules"
       resource={resource}
       table={(data) =>
-        recordTable(data.alerts, ["name", "metric", "direction", "threshold", "windowS", "paused", "include", "exclude"])
+        recordTable(data.alerts, [
+          "name",
+          "metric",
+          "direction",
+          "threshold",
+          "windowS",
+          "paused",
+          "include",
+          "exclude",
+        ])
       }
       isEmpty={(data) => data.alerts.length === 0}
       empty={<p class="state">No rule yet. A rule tells you when errors, latency or traffic leave their bounds.</p>}

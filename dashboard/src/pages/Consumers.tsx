@@ -6,17 +6,20 @@ import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { isUnfinished } from "../buckets.ts";
 import { seriesToken } from "../charts/colours.ts";
-import type { Filter } from "../filters.ts";
+import { type Filter, withFilter } from "../filters.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { openDialog } from "../parts/dialogs.ts";
 import { Link, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { isShared } from "../shared.ts";
 import { application, frame, showWith, view } from "../state.ts";
 import {
   BYTES,
+  breakdownTable,
   CHANGE,
   errorRate,
   FIRST_SEEN,
@@ -28,7 +31,7 @@ import {
 } from "./figures.tsx";
 import { isEmpty, LatencyPanel, linesOf, RequestsPanel, Tiles, tableOf } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
-import { breakdownTable, Dimension, exclude } from "./Routes.tsx";
+import { Dimension, exclude } from "./Routes.tsx";
 
 const TABS = ["all", "new", "silent", "failing"] as const;
 const MEASURES = "requests,errors,errorRate,p95Ms,bytes,firstSeen,lastSeen";

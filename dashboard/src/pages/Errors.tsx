@@ -1,7 +1,6 @@
 /** Errors: which kinds of failure, since when, whom they hit. */
 
 import { useSignal } from "@preact/signals";
-import { onPage } from "../address.ts";
 import type { Breakdown, BreakdownRow, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
@@ -10,17 +9,17 @@ import { seriesToken } from "../charts/colours.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
-import { Link, Value, valueText } from "../parts/Link.tsx";
+import { Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, showWith, view } from "../state.ts";
 import { withRest } from "./Consumers.tsx";
-import { CHANGE, FIRST_SEEN, LAST_SEEN, order, REQUESTS } from "./figures.tsx";
+import { breakdownTable, CHANGE, FIRST_SEEN, LAST_SEEN, order, requests } from "./figures.tsx";
 import { isEmpty, linesOf, tableOf, useDeploys } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
-import { breakdownTable, Dimension } from "./Routes.tsx";
+import { Dimension } from "./Routes.tsx";
 
 const CLASSES = ["all", "4xx", "5xx"] as const;
 

@@ -4,14 +4,16 @@ import { onPage } from "../address.ts";
 import type { Cause, Explanation } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
-import { formatPercent } from "../format.ts";
-import { Link } from "../parts/Link.tsx";
+import { formatCount, formatMs, formatPercent } from "../format.ts";
+import { Link, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { binding } from "../shared.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
+import { attentionRows, useAttention } from "./attention.ts";
 import { formatMetric, METRIC_LABELS, METRICS, type Metric, requestsOf, sliceText } from "./causes.ts";
+import { FAILED, requestsBehind } from "./figures.tsx";
 
 const MAX_S = 31 * 86_400;
 
@@ -24,8 +26,27 @@ export function Explain() {
   if (metric !== undefined) return <ExplainPanel metric={metric} />;
   return (
     <p class="explain">
+      <Notice />
       <Link to={onPage(view.value, "overview", { explain: "errors" })}>Explain this change</Link>
     </p>
+  );
+}
+
+/** Which route needs attention most, in a sentence. */
+function Notice() {
+  const data = useAttention().value.data;
+  const worst = data === null ? undefined : attentionRows(data)[0];
+  if (worst === undefined || worst.reason.tone !== "bad") return null;
+  const { row } = worst;
+  const route = row.key[0] ?? "";
+  return (
+    <span class="change bad">
+      {valueText("route", route)} fails{" "}
+      <Link to={requestsBehind(row, ["route"], FAILED)}>
+        {formatPercent(row.errorRate)} of {formatCount(row.requests)}
+      </Link>{" "}
+      requests ({worst.reason.text}); p95 is {formatMs(row.p95Ms)}.{" "}
+    </span>
   );
 }
 

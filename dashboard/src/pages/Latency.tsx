@@ -18,7 +18,8 @@ import { ChangeText } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, show, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { formatOf, Histogram } from "./Histogram.tsx";
+import { breakdownTable, requests, withoutSort } from "./figures.tsx";
+import { distributionTable, formatOf, Histogram } from "./Histogram.tsx";
 import { useDeploys } from "./Overview.tsx";
 
 const VALUES: Record<string, string> = {

@@ -20,6 +20,7 @@ import {
   visibleText,
 } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { useChartMenu } from "../parts/chart_menu.tsx";
 import { useInView } from "../parts/in_view.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
 import { Panel, type PanelTable } from "../parts/Panel.tsx";
@@ -28,13 +29,12 @@ import { Spark } from "../parts/Spark.tsx";
 import { Table } from "../parts/Table.tsx";
 import { ChangeText, Tile } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
-import { binding } from "../shared.ts";
-import { frame, view, zone } from "../state.ts";
+import { binding, isShared } from "../shared.ts";
+import { application, frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { attentionRows } from "./attention.ts";
+import { attentionRows, useAttention } from "./attention.ts";
 import { Explain } from "./Explain.tsx";
-import { errorRate, requests } from "./figures.tsx";
-import { breakdownTable, withoutSort } from "./Routes.tsx";
+import { breakdownTable, errorRate, requests, withoutSort } from "./figures.tsx";
 
 /** What a panel takes to show a part of the requests: one route, one consumer. */
 export interface Narrowed {
@@ -56,7 +56,7 @@ export function Overview() {
         <LatencyPanel />
       </div>
       <div ref={below.element} class="grid two">
-        <AttentionPanel isSeen={below.isSeen} />
+        <AttentionPanel />
         <ErrorsPanel isSeen={below.isSeen} />
         <ConsumersPanel isSeen={below.isSeen} />
         <AlertsPanel isSeen={below.isSeen} />
@@ -125,13 +125,29 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
 
 /** Requests over time, by class of the status. */
 export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
-  const { countStep, endS } = frame.value;
+  const { endS } = frame.value;
+  const { step: countStep, menu } = useChartMenu(frame.value.countStep);
   const resource = useQuestion<Timeseries>(
     timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }, { also }),
   );
   const markers = useDeploys();
   return (
-    <Panel title="Requests by status" resource={resource} isEmpty={isEmpty} table={(data) => tableOf(data, CLASSES)}>
+    <Panel
+      title="Requests by status"
+      resource={resource}
+      isEmpty={isEmpty}
+      table={(data) => tableOf(data, CLASSES)}
+      controls={
+        <>
+          {menu}
+          {application.value?.recorded.versions === false && !isShared.value && (
+            <span class="soft">
+              Set <code>version=</code> to see deploys here.
+            </span>
+          )}
+        </>
+      }
+    >
       {(data) => {
         const { times, lines } = linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
         const sum = lines.reduce(
@@ -160,13 +176,14 @@ const PERCENTILE_NAMES = ["p50", "p95", "p99"];
 
 /** Percentiles of the response time over time, the other period's p95 dotted. */
 export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
-  const { percentileStep, endS } = frame.value;
+  const { endS } = frame.value;
+  const { step: percentileStep, isLog, menu } = useChartMenu(frame.value.percentileStep, { hasLog: true });
   const resource = useQuestion<Timeseries>(
     timeseries({ ...granularity(percentileStep), aggregation: PERCENTILES, fill: "null" }, { compares: true, also }),
   );
   const markers = useDeploys();
   return (
-    <Panel title="Latency" resource={resource} isEmpty={hasNoPoint} table={percentileTable}>
+    <Panel title="Latency" resource={resource} isEmpty={hasNoPoint} table={percentileTable} controls={menu}>
       {(data) => {
         const { times, lines } = percentileLines(data);
         return (
@@ -179,6 +196,7 @@ export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
             isUnfinished={isUnfinished(times, stepSeconds(percentileStep), endS, Date.now() / 1000)}
             format={formatDuration}
             markers={markers}
+            isLog={isLog}
           />
         );
       }}
@@ -210,17 +228,8 @@ function markersOf(versions: Versions["versions"]): readonly Marker[] {
 const REQUESTS_OF_ROUTE = requests(["route"]);
 const ERRORS_OF_ROUTE = errorRate(["route"]);
 
-function AttentionPanel({ isSeen }: { isSeen: boolean }) {
-  const measures = "requests,errors,errorRate,p95Ms,timeShare";
-  const resource = useQuestion<Breakdown>(
-    isSeen
-      ? question(
-          "v1/breakdown",
-          { by: "route", measures, sort: "requests", limit: 100, series: 24 },
-          { compares: true },
-        )
-      : null,
-  );
+function AttentionPanel() {
+  const resource = useAttention();
   return (
     <Panel
       title="Routes that need attention"
@@ -310,12 +319,7 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
       : null,
   );
   return (
-    <Panel
-      title="Consumers"
-      resource={resource}
-      isEmpty={(data) => data.rows.length === 0}
-      table={breakdownTable}
-    >
+    <Panel title="Consumers" resource={resource} isEmpty={(data) => data.rows.length === 0} table={breakdownTable}>
       {(data) => (
         <Table
           caption="Consumers with the most requests"

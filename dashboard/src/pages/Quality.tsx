@@ -179,7 +179,16 @@ function CollectorsPanel() {
       isEmpty={(data) => data.collectors.length === 0}
       empty={<p class="state">No collector has reported yet.</p>}
       table={(data) => {
-        const names = ["id", "version", "state", "spoolBytes", "received", "stored", "rejected", "quarantined"] as const;
+        const names = [
+          "id",
+          "version",
+          "state",
+          "spoolBytes",
+          "received",
+          "stored",
+          "rejected",
+          "quarantined",
+        ] as const;
         return recordTable(data.collectors, [...names, "lastReport"]);
       }}
     >

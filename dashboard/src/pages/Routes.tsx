@@ -8,11 +8,22 @@ import type { Field, Filter } from "../filters.ts";
 import { withFilter } from "../filters.ts";
 import { formatExact } from "../format.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
-import { Panel, type PanelTable } from "../parts/Panel.tsx";
+import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { showWith, view } from "../state.ts";
-import { CHANGE, errorRate, LAST_SEEN, milliseconds, order, requests, TIME_SHARE, TREND } from "./figures.tsx";
+import {
+  breakdownTable,
+  CHANGE,
+  errorRate,
+  LAST_SEEN,
+  milliseconds,
+  order,
+  requests,
+  TIME_SHARE,
+  TREND,
+  withoutSort,
+} from "./figures.tsx";
 import { distributionTable, Histogram } from "./Histogram.tsx";
 import { LatencyPanel, RequestsPanel, Tiles } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
@@ -195,31 +206,9 @@ export function Dimension({ title, field, also }: { title: string; field: Field;
   );
 }
 
-/** Return the rows of a breakdown as a table for CSV. */
-export function breakdownTable(data: Breakdown): PanelTable {
-  const first = data.rows[0];
-  const measures = Object.keys(first ?? {}).filter((name) => !["key", "previous", "series"].includes(name));
-  return {
-    header: [...data.by, ...measures],
-    rows: data.rows.map((row) => [
-      ...row.key,
-      ...measures.map((name) => {
-        const value: unknown = Object.entries(row).find(([key]) => key === name)?.[1];
-        return typeof value === "number" || typeof value === "string" ? value : null;
-      }),
-    ]),
-  };
-}
-
 /** Leave the value of a row out of the page. */
 export function exclude(field: Field, row: BreakdownRow): void {
   showWith({ filters: withFilter(view.value.filters, { field, value: row.key[0] ?? "", kind: "not" }) });
-}
-
-/** Return a column that does not sort. */
-export function withoutSort<T extends { sort?: string }>(column: T): Omit<T, "sort"> {
-  const { sort: _, ...rest } = column;
-  return rest;
 }
 
 function shown(rows: readonly BreakdownRow[], show: string): BreakdownRow[] {

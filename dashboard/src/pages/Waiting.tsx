@@ -90,6 +90,10 @@ export function Waiting() {
         <code>{code}</code>
       </pre>
       <p>
+        <code>apimetry keys show</code> prints the key, and <em>Settings, Keys</em> makes another one. The application
+        needs <code>pip install apimetry</code>, or the path of a checkout.
+      </p>
+      <p>
         Sent something and nothing shows? Run <code>apimetry doctor</code>.
       </p>
     </section>

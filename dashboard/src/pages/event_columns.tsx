@@ -3,6 +3,8 @@
 import type { StoredEvent } from "../api/answers.ts";
 import { formatDuration } from "../format.ts";
 import { Value } from "../parts/Link.tsx";
+import type { PanelTable } from "../parts/Panel.tsx";
+import { recordTable } from "../parts/records.ts";
 import type { Column } from "../parts/Table.tsx";
 import { zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
@@ -33,6 +35,12 @@ export const EVENT_COLUMNS: readonly Column<StoredEvent>[] = [
     cell: (event) => (event.error_type === "" ? "" : <Value field="error_type" value={event.error_type} />),
   },
 ];
+
+/** Return requests as a table with all their fields, for CSV. */
+export function eventTable(events: readonly StoredEvent[]): PanelTable {
+  const names = Object.keys(events[0] ?? {}) as (keyof StoredEvent)[];
+  return recordTable(events, names);
+}
 
 /** Return the time of a request to the millisecond, with the date where it is not today. */
 export function eventTime(timestamp: number): string {

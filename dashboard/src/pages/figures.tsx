@@ -1,11 +1,12 @@
 /** Columns of figures that several tables share. */
 
 import { onPage, type View } from "../address.ts";
-import type { BreakdownRow, Measure } from "../api/answers.ts";
+import type { Breakdown, BreakdownRow, Measure } from "../api/answers.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
 import { type Field, type Filter, withFilter } from "../filters.ts";
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.ts";
 import { Link } from "../parts/Link.tsx";
+import type { PanelTable } from "../parts/Panel.tsx";
 import { Spark } from "../parts/Spark.tsx";
 import type { Column } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
@@ -18,12 +19,12 @@ export function requests(by: readonly Field[], also: readonly Filter[] = []): Co
     title: "Requests",
     sort: "requests",
     isNumber: true,
-    cell: (row) => <Link to={requestsOf(row, by, also)}>{formatCount(row.requests)}</Link>,
+    cell: (row) => <Link to={requestsBehind(row, by, also)}>{formatCount(row.requests)}</Link>,
   };
 }
 
 /** Return the view of the requests behind a row. */
-export function requestsOf(row: BreakdownRow, by: readonly Field[], also: readonly Filter[]): View {
+export function requestsBehind(row: BreakdownRow, by: readonly Field[], also: readonly Filter[]): View {
   const own = by.map((field, index): Filter => ({ field, value: row.key[index] ?? "", kind: "is" }));
   return { ...onPage(view.value, "requests"), filters: [...own, ...also].reduce(withFilter, view.value.filters) };
 }
@@ -41,7 +42,8 @@ export const CHANGE: Column<BreakdownRow> = {
     ),
 };
 
-const FAILED: readonly Filter[] = [
+/** Filters that requests with an error pass. */
+export const FAILED: readonly Filter[] = [
   { field: "status_class", value: "4xx", kind: "is" },
   { field: "status_class", value: "5xx", kind: "is" },
 ];
@@ -54,7 +56,7 @@ export function errorRate(by: readonly Field[], also: readonly Filter[] = []): C
     isNumber: true,
     cell: (row) => (
       <>
-        <Link to={requestsOf(row, by, [...also, ...FAILED])}>{formatPercent(row.errorRate)}</Link>{" "}
+        <Link to={requestsBehind(row, by, [...also, ...FAILED])}>{formatPercent(row.errorRate)}</Link>{" "}
         <ChangeText
           change={quiet(changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower"))}
         />
@@ -146,4 +148,26 @@ export function seenText(text: string | null | undefined): string {
 /** In a table full of figures, only changes that are large stand beside them. */
 function quiet<T extends { tone: string; text: string }>(change: T): T {
   return change.tone === "neutral" ? { ...change, text: "" } : change;
+}
+
+/** Return the rows of a breakdown as a table for CSV. */
+export function breakdownTable(data: Breakdown): PanelTable {
+  const first = data.rows[0];
+  const measures = Object.keys(first ?? {}).filter((name) => !["key", "previous", "series"].includes(name));
+  return {
+    header: [...data.by, ...measures],
+    rows: data.rows.map((row) => [
+      ...row.key,
+      ...measures.map((name) => {
+        const value: unknown = Object.entries(row).find(([key]) => key === name)?.[1];
+        return typeof value === "number" || typeof value === "string" ? value : null;
+      }),
+    ]),
+  };
+}
+
+/** Return a column that does not sort. */
+export function withoutSort<T extends { sort?: string }>(column: T): Omit<T, "sort"> {
+  const { sort: _, ...rest } = column;
+  return rest;
 }

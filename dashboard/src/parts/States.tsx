@@ -52,16 +52,20 @@ export function Nothing() {
   const { filters, slowness } = view.value;
   const last = filters.at(-1);
   const without = useQuestion<Summary>(
-    last === undefined && slowness === null ? null : question("v1/summary", {}, { isUnfiltered: true }),
+    // With both, the count without one of them is another question than the one without both.
+    (last === undefined) === (slowness === null)
+      ? null
+      : question("v1/summary", {}, { isUnfiltered: true, also: filters.slice(0, -1) }),
   );
   if (last !== undefined || slowness !== null) {
     const requests = without.value.data?.requests;
     const words = last === undefined ? null : filterWords(last);
+    const filter = words === null ? "the response time" : `${words.field} ${words.verb} ${words.value}`;
     return (
       <div class="state" role="status">
         <p>
           No request passes these filters.
-          {requests !== undefined && ` Without any filter there are ${formatExact(requests)}.`}
+          {requests !== undefined && ` Without “${filter}” there are ${formatExact(requests)}.`}
         </p>
         <p class="actions">
           <button
@@ -70,7 +74,7 @@ export function Nothing() {
               last === undefined ? showWith({ slowness: null }) : showWith({ filters: filters.slice(0, -1) })
             }
           >
-            {words === null ? "Remove the response time" : `Remove ${words.field} ${words.verb} ${words.value}`}
+            Remove {filter}
           </button>
         </p>
       </div>
