@@ -76,8 +76,11 @@ function TopConsumers() {
     >
       {(data) => {
         const whole = withRest(data);
-        const { times, lines } = linesOf(whole, Object.keys(whole.groups), (name, index) =>
-          name === OTHERS ? "--other" : seriesToken(index),
+        const { times, lines } = linesOf(
+          whole,
+          Object.keys(whole.groups),
+          (name, index) => (name === OTHERS ? "--other" : seriesToken(index)),
+          (name) => valueText("consumer_id", name),
         );
         return (
           <Chart

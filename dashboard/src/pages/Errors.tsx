@@ -70,13 +70,18 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
     >
       {(data) => {
         const whole = withRest(data);
-        const { times, lines } = linesOf(whole, names(data), (_, index) => seriesToken(index));
+        const { times, lines } = linesOf(
+          whole,
+          names(data),
+          (_, index) => seriesToken(index),
+          (name) => valueText("error_type", name),
+        );
         return (
           <Chart
             kind="bars"
-            description={`Errors over time, by kind: ${lines.map(({ name }) => valueText("error_type", name)).join(", ")}`}
+            description={`Errors over time, by kind: ${lines.map(({ name }) => name).join(", ")}`}
             times={times}
-            lines={named(lines)}
+            lines={lines}
             stepS={stepSeconds(countStep)}
             isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
             format={formatCount}
@@ -86,16 +91,6 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
       }}
     </Panel>
   );
-}
-
-const namedLines = new WeakMap<object, ReturnType<typeof linesOf>["lines"]>();
-
-function named(lines: ReturnType<typeof linesOf>["lines"]): ReturnType<typeof linesOf>["lines"] {
-  const known = namedLines.get(lines);
-  if (known !== undefined) return known;
-  const result = lines.map((line) => ({ ...line, name: valueText("error_type", line.name) }));
-  namedLines.set(lines, result);
-  return result;
 }
 
 function ErrorTable({ also }: { also: readonly Filter[] }) {

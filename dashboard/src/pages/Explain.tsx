@@ -8,6 +8,7 @@ import { formatCount, formatMs, formatPercent } from "../format.ts";
 import { Link, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
+import { ChangeText } from "../parts/Tile.tsx";
 import { binding } from "../shared.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
@@ -45,7 +46,8 @@ function Notice() {
       <Link to={requestsBehind(row, ["route"], FAILED)}>
         {formatPercent(row.errorRate)} of {formatCount(row.requests)}
       </Link>{" "}
-      requests ({worst.reason.text}); p95 is {formatMs(row.p95Ms)}.{" "}
+      requests (<ChangeText change={worst.reason} />
+      ); p95 is {formatMs(row.p95Ms)}.{" "}
     </span>
   );
 }

@@ -389,6 +389,7 @@ export function linesOf(
   data: Timeseries,
   names: readonly string[],
   token: (name: string, index: number) => string,
+  label: (name: string) => string = (name) => name,
 ): { times: number[]; lines: Line[] } {
   const known = linesByAnswer.get(data);
   if (known !== undefined) return known;
@@ -398,7 +399,7 @@ export function linesOf(
     if (points !== undefined) groups[name] = points.map(([timeS, value]) => [timeS, value ?? null]);
   }
   const { times, series } = align(groups, 0);
-  const lines = series.map(({ name, values }, index) => ({ name, token: token(name, index), values }));
+  const lines = series.map(({ name, values }, index) => ({ name: label(name), token: token(name, index), values }));
   const result = { times, lines };
   linesByAnswer.set(data, result);
   return result;

@@ -19,7 +19,7 @@ export const EVENT_COLUMNS: readonly Column<StoredEvent>[] = [
       </span>
     ),
   },
-  { title: "Method", cell: (event) => event.method },
+  { title: "Method", isShort: true, cell: (event) => event.method },
   { title: "Route", cell: (event) => <Value field="route" value={event.route} /> },
   { title: "Duration", isNumber: true, cell: (event) => formatDuration(event.response_us) },
   {
@@ -28,7 +28,12 @@ export const EVENT_COLUMNS: readonly Column<StoredEvent>[] = [
     cell: (event) =>
       event.consumer_id === undefined ? "hidden" : <Value field="consumer_id" value={event.consumer_id} />,
   },
-  { title: "Version", isMinor: true, cell: (event) => <Value field="version" value={event.version} /> },
+  {
+    title: "Version",
+    isMinor: true,
+    isShort: true,
+    cell: (event) => <Value field="version" value={event.version} />,
+  },
   {
     title: "Error",
     isMinor: true,

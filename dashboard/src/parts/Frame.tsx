@@ -1,5 +1,6 @@
 /** The frame of every page: the rail with the pages, the bar with range and filters, and the page below. */
 
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { addressOf, onPage, PAGES, type Page } from "../address.ts";
@@ -91,8 +92,14 @@ function EmbeddedPages() {
 function Rail() {
   const applications = me.value?.applications ?? [];
   const firing = useFiringCount();
+  // A phone has room for five entries: the others are behind the last one.
+  const isOpen = useSignal(false);
+  const { page: here } = view.value;
+  useEffect(() => {
+    isOpen.value = false;
+  }, [here]);
   return (
-    <nav class="rail" aria-label="Pages">
+    <nav class={`rail ${isOpen.value ? "open" : ""}`} aria-label="Pages">
       <p class="brand">apimetry</p>
       <ul>
         {PAGES.filter(seesPage).map((page) => (
@@ -109,6 +116,18 @@ function Rail() {
             </Link>
           </li>
         ))}
+        <li class="more">
+          <button
+            type="button"
+            class="quiet"
+            aria-expanded={isOpen.value}
+            onClick={() => {
+              isOpen.value = !isOpen.value;
+            }}
+          >
+            More
+          </button>
+        </li>
       </ul>
       <div class="rail-foot">
         <Badge />

@@ -12,6 +12,8 @@ export interface Column<Row> {
   cell: (row: Row) => ComponentChildren;
   /** Hidden on a phone. */
   isMinor?: boolean;
+  /** Whether its words are not broken. */
+  isShort?: boolean;
 }
 
 interface TableProps<Row> {
@@ -91,7 +93,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 {columns.map((column) => (
                   <td
                     key={column.title}
-                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""}`}
+                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isShort ? "short" : ""}`}
                   >
                     {column.cell(row)}
                   </td>
