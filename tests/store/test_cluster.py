@@ -111,6 +111,46 @@ def test_services_that_start_at_once_agree_and_each_is_ready(migrated: list[list
         migrations.check(store)
 
 
+def test_a_migration_killed_between_two_nodes_is_finished_by_the_next_service(cluster: Cluster):
+    database = f"{cluster.database}_killed"
+    urls = [url.replace(cluster.database, database) for url in cluster.urls]
+
+    class Dying(Store):
+        """A service whose last statement reaches one node alone."""
+
+        def command(self, sql: str, *args: Any, **options: Any) -> None:
+            nonlocal lives
+            lives -= 1
+            if lives == 0:
+                cluster.nodes[attempt % 2].fault("first_node")
+            super().command(sql, *args, **options)
+
+    for attempt in range(1_000):
+        store, lives = Dying(urls[attempt % 2], cluster=cluster.name), 1 + 7 * attempt
+        store.open()
+        try:
+            migrations.migrate(store)
+        except StoreUnavailable:
+            continue
+        else:
+            break
+        finally:
+            store.close()
+    assert attempt > 3
+    tables = (
+        "SELECT name, create_table_query FROM system.tables WHERE database = {d:String} AND name NOT LIKE '%_whole'"
+    )
+    first, second = (Store(url, cluster=cluster.name) for url in urls)
+    for store in (first, second):
+        store.open()
+        migrations.check(store)
+    assert sorted(first.query(tables, {"d": database})) == sorted(second.query(tables, {"d": database}))
+    first.insert_rows("segment", encode_rows(50))
+    assert requests(second) == dict.fromkeys(TABLES, 50)
+    for store in (first, second):
+        store.close()
+
+
 def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_shard(stores: list[Store]):
     now_s = now_us() // 1_000_000
     events = random_events(5, 1_000, now_s - 8 * 86_400, now_s)

@@ -148,7 +148,7 @@ class ClickHouseServer:
         reset_after_commit: the statement runs, then the connection is reset. status: not run, answered with `status`
         and ClickHouse's error `code`. delay: run after `seconds`. slow: run, answered over `seconds`. cut: the answer
         ends in its middle with a reset. broken: the answer ends in its middle with the text of an error, as older
-        servers end it.
+        servers end it. first_node: a statement ON CLUSTER runs on the first node alone, then the connection is reset.
         """
         assert kind in FAULTS
         fault = {"kind": kind, "count": count, "statement": statement, "status": status, "code": code}

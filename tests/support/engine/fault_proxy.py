@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.engine.on_cluster import for_nodes
 
-FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow", "cut", "broken")
+FAULTS = ("refuse", "hang", "reset_after_commit", "status", "delay", "slow", "cut", "broken", "first_node")
 
 _OF_THE_CONNECTION = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 _PIECE_BYTES = 256 * 1024
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             # Several statements take the place of one, and an id is for one.
             self.path = re.sub(r"query_id=[^&]*&?", "", self.path)
             try:
-                body = self._run_on_nodes(body.decode())
+                body = self._run_on_nodes(body.decode(), self.peers[:1] if kind == "first_node" else self.peers)
             except ConnectionError:  # a node is away
                 self._reset()
                 return
@@ -109,9 +109,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _own_headers(self) -> dict[str, str]:
         return {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}
 
-    def _run_on_nodes(self, statement: str) -> bytes:
-        """Run the statement on every node, and return what is left to run: nothing, or what failed."""
-        for port, statements in zip(self.peers, for_nodes(statement, len(self.peers)), strict=True):
+    def _run_on_nodes(self, statement: str, ports: list[int]) -> bytes:
+        """Run the statement on the nodes of `ports`, and return what is left to run: nothing, or what failed."""
+        for port, statements in zip(ports, for_nodes(statement, len(self.peers)), strict=False):
             for piece in map(str.encode, statements):
                 node = http.client.HTTPConnection("127.0.0.1", port)
                 node.request(self.command, self.path, piece, self._own_headers())
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _spoil(self, response: http.client.HTTPResponse, answer: bytes, fault: dict[str, object]) -> None:
-        if fault["kind"] == "reset_after_commit":
+        if fault["kind"] in ("reset_after_commit", "first_node"):
             self._reset()
             return
         self._send_head(response)
