@@ -195,14 +195,53 @@ def test_unreadable_span_in_json_is_rejected_alone(spoilt):
     assert (batch.accepted, dict(batch.rejected)) == (1, {"invalid": 1})
 
 
+def body_of(*spans):
+    """A request in protobuf with these spans, whose bytes are given."""
+
+    def field(tag, value):
+        return tag + bytes((len(value) & 127 | 128, len(value) >> 7)) + value
+
+    return field(b"\x0a", field(b"\x12", b"".join(field(b"\x12", each) for each in spans)))
+
+
 def test_unreadable_span_in_protobuf_is_rejected_alone():
     sent = ExportTraceServiceRequest.FromString(as_protobuf(request(span())))
     whole = sent.resource_spans[0].scope_spans[0].spans[0].SerializeToString()
-    spans = b"".join(b"\x12" + bytes((len(part) & 127 | 128, len(part) >> 7)) + part for part in (whole, whole[:-3]))
-    inner = b"\x12" + bytes((len(spans) & 127 | 128, len(spans) >> 7)) + spans
-    body = b"\x0a" + bytes((len(inner) & 127 | 128, len(inner) >> 7)) + inner
-    batch = decode_protobuf(body, TARGET, max_events=10)
+    batch = decode_protobuf(body_of(whole, whole[:-3]), TARGET, max_events=10)
     assert (batch.accepted, dict(batch.rejected)) == (1, {"invalid": 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "damaged"),
+    [
+        (b"\x4a", b"\x0a\x7fhttp.route"),
+        (b"\x4a", b"\x0a\x08url.path\x12\x03\x0a\x7fa"),
+        (b"\x4a", b"\x0f"),
+        (b"\x7a", b"\x18"),
+        (b"\x5a", b"\x1a\x0eexception.type"),
+    ],
+)
+def test_span_with_a_damaged_attribute_status_or_event_is_rejected_alone(field, damaged):
+    sent = ExportTraceServiceRequest.FromString(as_protobuf(request(span(), span(number=2))))
+    whole, other = (each.SerializeToString() for each in sent.resource_spans[0].scope_spans[0].spans)
+    batch = decode_protobuf(body_of(whole + field + bytes((len(damaged),)) + damaged, other), TARGET, max_events=10)
+    assert (batch.accepted, dict(batch.rejected)) == (1, {"invalid": 1})
+
+
+def test_attribute_of_a_long_name_or_in_another_order_is_read():
+    sent = ExportTraceServiceRequest.FromString(as_protobuf(request(span())))
+    (whole,) = (each.SerializeToString() for each in sent.resource_spans[0].scope_spans[0].spans)
+    late = b"\x12\x06\x0a\x04acme\x0a\x0aenduser.id"
+    long = b"\x0a\xc8\x01" + b"x" * 200 + b"\x12\x03\x0a\x01y"
+    pairs = b"".join(b"\x4a" + bytes((len(pair) & 127 | 128, len(pair) >> 7)) + pair for pair in (late, long))
+    (row,) = unpack_rows(decode_protobuf(body_of(whole + pairs), TARGET, max_events=10).row_bytes)
+    assert row["consumer_id"] == "acme"
+
+
+def test_values_are_right_after_more_attributes_than_are_kept():
+    spans = [span({**STABLE, "url.path": f"/{n}", "url.query": f"n={n}", "x": n}, number=n) for n in range(1, 4001)]
+    batch = decode_protobuf(as_protobuf(request(*spans, service_name="s")), TARGET, max_events=5000)
+    assert [row["url"] for row in unpack_rows(batch.row_bytes)] == [f"/{n}?n=***" for n in range(1, 4001)]
 
 
 def test_same_spans_in_any_order_and_split_over_resources_are_the_same_batch(encoding):
