@@ -37,6 +37,7 @@ def notifications(manager):
 def service(tmp_path_factory, manager, notifications):
     """Run collector and query service with the test keys."""
     data_dir = tmp_path_factory.mktemp("data")
-    with running("serve", data_dir=data_dir, NOTIFY_SOCKET=manager.getsockname(), **BOOTSTRAP) as service:
+    settings = {"NOTIFY_SOCKET": manager.getsockname(), "APIMETRY_TRAFFIC_METRICS": "true", **BOOTSTRAP}
+    with running("serve", data_dir=data_dir, **settings) as service:
         yield service
     assert notifications() == ["READY=1", "STOPPING=1"]

@@ -34,13 +34,13 @@ def test_panels_do_not_overlap_and_ask_the_chosen_data_source():
         assert len(cells) == len(set(cells))
         assert max(x for x, _ in cells) < 24
         assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"${source}"}
-    assert len({dashboard["uid"] for dashboard in DASHBOARDS.values()}) == 3
+    assert len({dashboard["uid"] for dashboard in DASHBOARDS.values()}) == 4
 
 
 @with_promtool
 def test_prometheus_accepts_every_expression(tmp_path):
     lines = ["groups:", "- name: dashboard", "  rules:"]
-    for number, (_, target) in enumerate(targets("services")):
+    for number, (_, target) in enumerate([*targets("services"), *targets("traffic-prometheus")]):
         expression = target["expr"].replace("$__rate_interval", "5m")
         lines += [f"  - record: panel:{number}", f"    expr: {json.dumps(expression)}"]
     rules = tmp_path / "rules.yml"
@@ -50,8 +50,8 @@ def test_prometheus_accepts_every_expression(tmp_path):
 
 def test_expressions_ask_figures_that_are_documented():
     documented = (FOLDER.parents[1] / "docs" / "operations.md").read_text()
-    text = " ".join(target["expr"] for _, target in targets("services"))
-    names = {re.sub("_bucket$", "", name) for name in re.findall(r"apimetry_(?:collector|query)_\w+", text)}
+    text = " ".join(target["expr"] for _, target in [*targets("services"), *targets("traffic-prometheus")])
+    names = {re.sub("_(bucket|count)$", "", name) for name in re.findall(r"apimetry_\w+", text)}
     assert len(names) >= 12
     assert {name for name in names if f"`{name}`" not in documented} == set()
 

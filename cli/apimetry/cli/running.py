@@ -122,6 +122,7 @@ def collector_settings(settings: Settings) -> CollectorSettings:
         spool=spool,
         events_per_s_per_key=settings.events_per_s_per_key,
         hard_call_limit=settings.hard_call_limit,
+        traffic_metrics=settings.traffic_metrics,
     )
 
 

@@ -102,6 +102,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool,
         Meta(description="events beyond the calls per month of an organization's plan are refused (429)"),
     ] = False
+    traffic_metrics: Annotated[
+        bool,
+        Meta(description="count the collected requests for Prometheus, at /metrics/traffic of the collector"),
+    ] = False
     allowed_origins: Annotated[
         str, Meta(description="origins whose pages may read answers (CORS), separated by commas", min_length=1)
     ] = "*"

@@ -27,6 +27,8 @@ from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.identity import name_in
 from apimetry.collector.spool.journal import Journal
 from apimetry.collector.spool.spool import Spool
+from apimetry.collector.traffic.handler import TrafficHandler
+from apimetry.collector.traffic.table import Traffic
 from apimetry.collector.writer import Inserts, Writer
 from apimetry.serving.background import in_background
 from apimetry.serving.errors import error_middleware
@@ -76,7 +78,8 @@ def create_app(
     )
     calls = CallLimit(partial(store.run_reserved, calls_of_month, store)) if settings.hard_call_limit else None
     writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)
-    intake = Intake(directory, spool, settings, metrics, calls=calls)
+    traffic = Traffic()
+    intake = Intake(directory, spool, settings, metrics, traffic=traffic, calls=calls)
     app = web.Application(
         middlewares=[request_id_middleware, metrics_middleware(registry, "collector"), error_middleware],
         # The collector inflates bodies itself, within a limit; aiohttp would inflate them without a limit.
@@ -86,6 +89,8 @@ def create_app(
     app.on_response_prepare.append(request_id_marker)
     app.add_routes(EventsHandler(intake, metrics).routes())
     app.add_routes(OTLPHandler(intake, metrics).routes())
+    if settings.traffic_metrics:
+        app.add_routes(TrafficHandler(directory, traffic).routes())
 
     started_at = utc_now()
 

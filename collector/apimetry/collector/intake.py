@@ -26,6 +26,7 @@ from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.batch_ids import batch_key
 from apimetry.collector.spool.segment import Entry, Meta
 from apimetry.collector.spool.spool import Spool
+from apimetry.collector.traffic.table import Traffic
 from apimetry.serving.credentials import ApplicationAccess, authorize_application
 from apimetry.serving.errors import BadRequest, PayloadTooLarge, TooManyRequests, Unavailable
 from apimetry.store.accounts.accounts import Application, KeyKind
@@ -45,9 +46,11 @@ class Intake:
         settings: CollectorSettings,
         metrics: Metrics,
         *,
+        traffic: Traffic,
         calls: CallLimit | None = None,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
+        self._traffic = traffic
         self._calls = calls
         self._directory = directory
         self._spool = spool
@@ -89,7 +92,7 @@ class Intake:
                 batch = await self._decode(held.body, format_, access.application)
                 events = batch.accepted + batch.rejected_total
                 # Within the block: the budget is charged for rows that wait for a slow disk, too.
-                held.become(batch.row_bytes)
+                held.become(len(batch.row_bytes) + (batch.tally.size if batch.tally else 0))
                 return await self._store(batch, access, batch.batch_id or header_id)
         finally:
             self._limiter.settle(key, charged, events)
@@ -115,6 +118,7 @@ class Intake:
             now_us=self._clock_us(),
             max_ahead_s=self._settings.max_ahead_s,
             user_agents=self._user_agents,
+            counts_traffic=self._settings.traffic_metrics,
         )
         decode = partial(format_.decode, body, target, max_events=self._settings.max_batch_events)
         try:
@@ -137,6 +141,8 @@ class Intake:
             )
             is_new = await self._append(entry, access.organization.id)
         self._metrics.record_batch(batch, new=is_new)
+        if is_new and batch.tally is not None:
+            self._traffic.add(application, batch.tally)
         if batch.sender is not None:
             self._senders.record(application, batch.sender)
         return Outcome(batch.accepted, batch.rejected_total, batch.details, is_duplicate=not is_new)

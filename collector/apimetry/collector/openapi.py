@@ -15,6 +15,8 @@ from apimetry.collector.handler import PATHS
 from apimetry.collector.intake import MAX_BATCH_ID_CHARACTERS
 from apimetry.collector.otlp_handler import PATH as SPANS_PATH
 from apimetry.collector.settings import MIB, CollectorSettings
+from apimetry.collector.traffic.exposition import PROTOBUF_MEDIA_TYPE
+from apimetry.collector.traffic.handler import PATH as TRAFFIC_PATH
 from apimetry.serving.openapi import (
     ALIAS_OF,
     Fragment,
@@ -79,6 +81,7 @@ def describe(settings: CollectorSettings, port: int = DEFAULT_PORT) -> Fragment:
         for path, name in zip(PATHS, _NAMES, strict=True)
     }
     paths[SPANS_PATH] = {"servers": [server], "post": _spans_operation()}
+    paths[TRAFFIC_PATH] = {"servers": [server], "get": _traffic_operation()}
     return Fragment(paths, _schemas(settings.max_batch_events))
 
 
@@ -138,6 +141,26 @@ def _spans_operation() -> Json:
         parameters=[ref("parameters", "Application"), _ENCODING],
         requestBody={"required": True, "content": {PROTOBUF: binary, JSON: {**anything, "example": _SPANS}}},
     )
+
+
+def _traffic_operation() -> Json:
+    text: Json = {"type": "string"}
+    series: Json = {"text/plain": {"schema": text}, PROTOBUF_MEDIA_TYPE: {"schema": {**text, "format": "binary"}}}
+    return operation(
+        "getTraffic",
+        "Requests of your applications, for Prometheus",
+        {
+            "200": answer("Counters and histograms.", series),
+            **errors("BadRequest", "Unauthorized", "Forbidden", "NotFound"),
+        },
+        description=_TRAFFIC,
+        tags=["Events"],
+        parameters=[ref("parameters", "Application")],
+    )
+
+
+_TRAFFIC = """A read key, or an admin key: of one application, or of all. The collector counts only where the operator
+has set `--traffic-metrics`; elsewhere this is a 404. Prometheus chooses the format by its `Accept` header."""
 
 
 def _header(name: str, description: str, shape: Json, example: str) -> Json:

@@ -70,6 +70,8 @@ class CollectorSettings:
     hard_call_limit: bool = False
     """Whether batches of an organization over its plan's calls per month are refused; if not, the calls are only
     shown."""
+    traffic_metrics: bool = False
+    """Whether requests are counted for Prometheus."""
     retry_after_s: int = 5
     """The wait that a refused sender is told."""
     max_ahead_s: int = 24 * 3600

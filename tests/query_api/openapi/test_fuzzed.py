@@ -47,7 +47,7 @@ OPERATIONS = {
     # The same handlers under other paths, and a stream, which ends after 15 minutes.
     if not operation.definition.raw["operationId"].endswith(("WithoutSlash", "Plural", "streamEvents"))
 }
-COLLECTOR_PATHS = ("/1/event", "/v1/traces")
+COLLECTOR_PATHS = ("/1/event", "/v1/traces", "/metrics/traffic")
 # Each of them waits for the engine to rewrite what is stored.
 SLOW = {"deleteEvents", "deleteConsumer", "deleteApplication"}
 # They take a session and a code. `sharing/test_sessions.py` asks them.
@@ -98,7 +98,7 @@ class Services:
     def key(self, operation):
         """A key that implies its application where one will do: then nothing is refused for want of one."""
         if operation.path.startswith(COLLECTOR_PATHS):
-            return WRITE_KEY
+            return READ_KEY if operation.path == "/metrics/traffic" else WRITE_KEY
         return READ_KEY if operation.path.startswith(("/1/", "/v1/")) else ADMIN_KEY
 
     def id_for(self, operation):
@@ -127,7 +127,8 @@ class Services:
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory):
-    with running("serve", data_dir=tmp_path_factory.mktemp("services"), **BOOTSTRAP) as service:
+    settings = {"APIMETRY_TRAFFIC_METRICS": "true", **BOOTSTRAP}
+    with running("serve", data_dir=tmp_path_factory.mktemp("services"), **settings) as service:
         yield Services(service)
 
 

@@ -53,11 +53,14 @@ class HeldBody:
     body: bytes
     _hold: Hold
 
-    def become(self, rows: bytes) -> None:
-        """Let go of the body, and charge the budget for its rows; raises BudgetExceeded, which `read` maps."""
+    def become(self, size: int) -> None:
+        """Let go of the body, and charge the budget for its `size` in rows.
+
+        Raises BudgetExceeded, which `read` maps.
+        """
         self.body = b""
         self._hold.release()
-        self._hold.take(len(rows))
+        self._hold.take(size)
 
 
 def encoding_of(request: web.Request) -> str | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from apimetry.collector.formats.event_structs import Sender
+from apimetry.collector.traffic.tally import Tally
 from apimetry.serving.errors import Detail
 
 MAX_DETAILS = 100
@@ -19,6 +20,9 @@ class Batch:
     accepted: int = 0
     row_bytes: bytes = b""
     """The rows to store, as one block; empty without rows."""
+
+    tally: Tally | None = None
+    """The rows added up, where the collector counts them for Prometheus."""
 
     batch_id: bytes | None = None
     sender: Sender | None = None

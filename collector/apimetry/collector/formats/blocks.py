@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent, LenientWireEvent, Sender, WireEvent
 from apimetry.collector.formats.user_agents import UserAgents
+from apimetry.collector.traffic.tally import Tally, tally
 from apimetry.middleware.wire import METHODS, bound_method
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.native import Values, encode_block
@@ -37,14 +38,24 @@ class Target:
     earliest_us: int
     latest_us: int
     user_agents: UserAgents
+    counts_traffic: bool = False
+    """Whether a batch has a tally of its rows."""
 
 
-def make_target(
-    application: str, retention_days: int, *, now_us: int, max_ahead_s: int, user_agents: UserAgents
+def make_target(  # noqa: PLR0913 - what it holds
+    application: str,
+    retention_days: int,
+    *,
+    now_us: int,
+    max_ahead_s: int,
+    user_agents: UserAgents,
+    counts_traffic: bool = False,
 ) -> Target:
     """Return the target of a batch that arrives at `now_us`."""
     earliest_us = max(0, now_us - retention_days * US_PER_DAY)
-    return Target(application, retention_days, earliest_us, now_us + max_ahead_s * US_PER_S, user_agents)
+    return Target(
+        application, retention_days, earliest_us, now_us + max_ahead_s * US_PER_S, user_agents, counts_traffic
+    )
 
 
 @dataclass(slots=True)
@@ -53,6 +64,7 @@ class Block:
 
     row_bytes: bytes = b""
     count: int = 0
+    tally: Tally | None = None
     out_of_range: list[int] = field(default_factory=list)
 
 
@@ -112,6 +124,8 @@ def _encode(rows: Block, columns: Columns, target: Target) -> None:
     columns["user_agent_family"] = target.user_agents.families(columns["user_agent"])
     columns["application"] = (target.application,) * rows.count
     columns["retention_days"] = (target.retention_days,) * rows.count
+    if target.counts_traffic:
+        rows.tally = tally(columns)
     rows.row_bytes = encode_block(ROW_COLUMNS, [columns[name] for name in ROW_COLUMNS])
 
 

@@ -158,7 +158,7 @@ def finish(batch: Batch, block: Block, out_of_range: list[tuple[int, float]], ta
             batch.details.append(Detail(index, "timestamp", message))
     batch.details.sort(key=attrgetter("index"))
     del batch.details[MAX_DETAILS:]
-    batch.accepted, batch.row_bytes = block.count, block.row_bytes
+    batch.accepted, batch.row_bytes, batch.tally = block.count, block.row_bytes, block.tally
     return batch
 
 

@@ -1,0 +1,1 @@
+"""The collected traffic for Prometheus: requests and their times, by application, route, method and status."""
