@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import threading
 
 import pyarrow.parquet
@@ -23,6 +25,25 @@ ENDLESS = "SELECT concat('{', toString(number), '}\n') FROM system.numbers"
 
 def read(store, form, sql=ROWS, **parameters):
     return b"".join(store.stream(Statement(sql, {"text": NASTY, "rows": 3, **parameters}), form=form))
+
+
+WITHOUT_ARROW = """
+import sys
+from apimetry.store.client import Store
+from apimetry.store.statement import Statement
+
+store = Store(sys.argv[1])
+store.open()
+assert store.query("SELECT 1") == [(1,)]
+assert {"pyarrow", "numpy", "pandas"}.isdisjoint(sys.modules), "they take memory"
+written = b"".join(store.stream(Statement("SELECT number FROM numbers(3)", {}), form="Parquet"))
+assert (written[:4], written[-4:]) == (b"PAR1", b"PAR1")
+store.close()
+"""
+
+
+def test_engine_takes_no_memory_for_arrow_before_a_parquet_file_is_asked_for(tmp_path):
+    subprocess.run([sys.executable, "-c", WITHOUT_ARROW, f"chdb://{tmp_path}/store"], check=True, timeout=60)
 
 
 def test_lines_that_a_statement_makes_come_as_it_made_them(store):

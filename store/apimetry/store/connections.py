@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +23,38 @@ CONNECT_TIMEOUT_S: Final = 5
 _ENGINE_OPTIONS: Final = "memory_worker_period_ms=500"
 
 
+@contextlib.contextmanager
+def without_arrow() -> Iterator[None]:
+    """Keep chDB from importing pyarrow, which takes 35 MB, until `give_arrow`."""
+    # chDB is imported once, before any other thread uses the store.
+    is_hidden = not {"pyarrow", "chdb.state"} & sys.modules.keys()
+    if is_hidden:
+        # The import system takes None for a module that does not exist.
+        sys.modules["pyarrow"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if is_hidden:
+            del sys.modules["pyarrow"]
+
+
+def give_arrow() -> None:
+    """Let chDB make Arrow's objects from now on."""
+    from chdb.state import sqlitelike  # noqa: PLC0415 - only an embedded store has it
+
+    sqlitelike.pa = importlib.import_module("pyarrow")  # type: ignore[attr-defined] # chDB is untyped
+
+
 def embedded_client(address: StoreAddress, database: str | None, backups: Path | None = None) -> Client:
     """Return a client of the engine in this process; the engine may write and read backups in `backups`.
 
     Raises StoreLocked where another process owns the directory.
     """
+    with without_arrow():
+        return _embedded_client(address, database, backups)
+
+
+def _embedded_client(address: StoreAddress, database: str | None, backups: Path | None) -> Client:
     options = f"?{_ENGINE_OPTIONS}" + (f"&backups.allowed_path={backups}" if backups is not None else "")
     try:
         return clickhouse_connect.get_client(

@@ -24,6 +24,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
 from urllib3.exceptions import HTTPError
 
+from apimetry.store.connections import give_arrow
 from apimetry.store.errors import StoreUnavailable, map_error
 from apimetry.store.statement import Statement
 
@@ -143,6 +144,7 @@ def _blocks(handle: Any, sql: str | bytes, parameters: Mapping[str, str], form: 
 
 
 def _parquet(handle: Any, sql: str | bytes, parameters: Mapping[str, str]) -> Iterator[bytes]:  # noqa: ANN401 - chDB is untyped
+    give_arrow()
     result = handle.send_query(sql, "Arrow", params=parameters)
     try:
         reader = result.record_batch(rows_per_batch=_ROW_GROUP_ROWS)

@@ -24,7 +24,8 @@ from apimetry.store.turns import take_turn
 logger = logging.getLogger(__name__)
 
 PURPOSE = "jobs"
-POLL_S = 5.0
+# Who makes a job wakes the runner. The rest are jobs that failed, or whose service ended.
+POLL_S = 30.0
 REPORT_EVERY_S = 60.0
 
 
