@@ -216,6 +216,6 @@ def _serve(pipe) -> None:
 def start_collector() -> str:
     """Start a server in another process that answers 200 to whatever it gets; its URL. It ends with this process."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    context.Process(target=_serve, args=(theirs,), daemon=True).start()
-    return f"http://127.0.0.1:{ours.recv()}"
+    parent_end, child_end = context.Pipe()
+    context.Process(target=_serve, args=(child_end,), daemon=True).start()
+    return f"http://127.0.0.1:{parent_end.recv()}"

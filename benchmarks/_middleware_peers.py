@@ -50,15 +50,15 @@ def floor(framework: str) -> Any:
         events.append((scope["path"], status, perf_counter_ns() - start))
 
     def wsgi(environ, start_response):
-        start, seen = perf_counter_ns(), ""
+        start, status_line = perf_counter_ns(), ""
 
         def wrapped(status, headers, exc_info=None):
-            nonlocal seen
-            seen = status
+            nonlocal status_line
+            status_line = status
             return start_response(status, headers, exc_info)
 
         body = app(environ, wrapped)
-        events.append((environ["PATH_INFO"], seen, perf_counter_ns() - start))
+        events.append((environ["PATH_INFO"], status_line, perf_counter_ns() - start))
         return body
 
     return asgi if framework in ("starlette", "fastapi") else wsgi

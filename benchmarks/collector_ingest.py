@@ -217,10 +217,10 @@ def outage(options: argparse.Namespace) -> None:
             first += len(bodies)
             cpu_s, held = measured.cpu_s, measured.metric("apimetry_collector_spool_events")
             asyncio.run(send(measured.url, bodies, "msgpack", options.clients))
-            taken = measured.metric("apimetry_collector_spool_events") - held
-            if taken < len(bodies) * options.batch:
+            batch_events = measured.metric("apimetry_collector_spool_events") - held
+            if batch_events < len(bodies) * options.batch:
                 break
-            levels.append(((measured.cpu_s - cpu_s) / taken * 1e6, measured.memory_mib()))
+            levels.append(((measured.cpu_s - cpu_s) / batch_events * 1e6, measured.memory_mib()))
         size = measured.metric("apimetry_collector_spool_bytes") / 2**20
     (cost, memory), (last_cost, last_memory) = levels[0], levels[-1]
     print(f"  spool of {size:.0f} MiB: CPU {cost:.2f} us/event when empty, {last_cost:.2f} when full")

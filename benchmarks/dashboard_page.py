@@ -109,7 +109,7 @@ def first_paints(visit: Visit, loads: int) -> list[float]:
 
 def filter_clicks(visit: Visit, clicks: int) -> list[float]:
     """Return the milliseconds from a click that removes or adds a filter to the new totals."""
-    took = []
+    times_ms = []
     for number in range(clicks):
         page = visit.open(f"?range=24h&is=route:%2Fv1%2Fcheckout&is=method:{'GET' if number % 2 else 'POST'}")
         settled(page)
@@ -119,8 +119,8 @@ def filter_clicks(visit: Visit, clicks: int) -> list[float]:
             button.click()
         answered.value.finished()
         page.evaluate(_TO_FRAME)
-        took.append(1000 * (time.perf_counter() - began))
-    return took
+        times_ms.append(1000 * (time.perf_counter() - began))
+    return times_ms
 
 
 def drawing(visit: Visit, name: str, groups: dict[str, int]) -> float:
@@ -153,19 +153,21 @@ def redrawn(visit: Visit) -> float:
     client = visit.context.new_cdp_session(page)
     client.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
     client.send("Performance.enable")
-    took = []
+    times_ms = []
     for width in (1400, 1440, 1400, 1440):
         before = tasks_s(client)
         page.set_viewport_size({"width": width, "height": 1000})
         page.wait_for_timeout(1000)
-        took.append(1000 * (tasks_s(client) - before))
+        times_ms.append(1000 * (tasks_s(client) - before))
     client.detach()
-    return min(took)
+    return min(times_ms)
 
 
 def tasks_s(client: CDPSession) -> float:
     """Return the processor time of the main thread so far, in seconds."""
-    return {each["name"]: each["value"] for each in client.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
+    return {metric["name"]: metric["value"] for metric in client.send("Performance.getMetrics")["metrics"]}[
+        "TaskDuration"
+    ]
 
 
 def heap_mb(visit: Visit) -> float:

@@ -83,18 +83,18 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000_000)
     parser.add_argument("--directory", type=Path, help="keep the store here, and reuse it")
     parser.add_argument("--repeat", type=int, default=9)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        directory = given.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory = arguments.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.mkdir(parents=True, exist_ok=True)
-        store = query_scale.opened_with_events(directory, given.events)
+        store = query_scale.opened_with_events(directory, arguments.events)
         stack.callback(store.close)
         ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
-        bare = query_scale.measured(lambda: store.query("SELECT 1"), given.repeat)
+        bare = query_scale.measured(lambda: store.query("SELECT 1"), arguments.repeat)
         print(f"load of the machine: {os.getloadavg()}; SELECT 1: {bare.median:.1f} ms, p95 {bare.p95:.0f}")
         print(f"{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}{'kB':>7}  question")
         for name, question, limit_ms in questions(store, end):
-            times = query_scale.measured(question, given.repeat)
+            times = query_scale.measured(question, arguments.repeat)
             size = len(question()) / 1000
             print(
                 f"{times.median:>10.1f}{times.p95:>7.0f}{limit_ms or '-':>7}{times.cpu:>7.0f}{size:>7.0f}  {name}",

@@ -44,8 +44,8 @@ def serve(directory: str, events: int, pipe: multiprocessing.connection.Connecti
     store = Store(f"chdb://{directory}/store")
     store.open()
     migrations.migrate(store)
-    made = bootstrap(Accounts(store), application="shop", admin_key=None, write_key=None, read_key=None)
-    if made is None:
+    credentials = bootstrap(Accounts(store), application="shop", admin_key=None, write_key=None, read_key=None)
+    if credentials is None:
         raise RuntimeError("the store is not empty")
     for first in range(0, events, 1_000_000):
         parameters = {"start": START_S * 1_000_000, "first": first, "rows": min(1_000_000, events - first)}
@@ -57,7 +57,7 @@ def serve(directory: str, events: int, pipe: multiprocessing.connection.Connecti
         runner = web.AppRunner(create_app(store, directory_of_keys, QuerySettings()), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        pipe.send((runner.addresses[0][1], made.read_key))
+        pipe.send((runner.addresses[0][1], credentials.read_key))
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
         await runner.cleanup()
         await directory_of_keys.close()
@@ -92,19 +92,19 @@ def drain(url: str, key: str, path: str, watch: Callable[[], None], encoding: st
 def question_ms(url: str, key: str, times: int = 60) -> tuple[float, float]:
     """Return the median and the 95th percentile of a small question's time."""
     path = f"/1/timeseries/{START_S}/{START_S + 3600}/?granularity=minute&group=status_code"
-    taken = sorted(1000 * drain(url, key, path, lambda: None)[1] for _ in range(times))
-    return statistics.median(taken), taken[int(0.95 * times)]
+    times_ms = sorted(1000 * drain(url, key, path, lambda: None)[1] for _ in range(times))
+    return statistics.median(times_ms), times_ms[int(0.95 * times)]
 
 
 def main() -> None:
     """Print the figures."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 3_000_000
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
+    parent_end, child_end = context.Pipe()
     with tempfile.TemporaryDirectory() as directory:
-        service = context.Process(target=serve, args=(directory, events, theirs))
+        service = context.Process(target=serve, args=(directory, events, child_end))
         service.start()
-        port, key = ours.recv()
+        port, key = parent_end.recv()
         url, pid = f"http://127.0.0.1:{port}", service.pid or 0
         question_ms(url, key, 5)
         base = resident_mib(pid)
@@ -139,7 +139,7 @@ def main() -> None:
             export.join()
         print(f"  a question takes {alone[0]:.0f} ms (p95 {alone[1]:.0f}) alone, "
               f"{beside[0]:.0f} ms (p95 {beside[1]:.0f}) beside two exports")  # fmt: skip
-        ours.send("stop")
+        parent_end.send("stop")
         service.join(30)
 
 

@@ -37,8 +37,8 @@ def taken(process: Path) -> Taken:
     ticks = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:13]
     wakeups = 0
     for thread in (process / "task").iterdir():
-        found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (thread / "status").read_text(), re.MULTILINE)
-        wakeups += int(found[1]) if found else 0
+        match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (thread / "status").read_text(), re.MULTILINE)
+        wakeups += int(match[1]) if match else 0
     numbers = dict(line.split(": ") for line in (process / "io").read_text().splitlines())
     cpu_s = sum(map(int, ticks)) / TICKS_A_SECOND
     return Taken(cpu_s, wakeups, int(numbers["syscw"]), int(numbers["write_bytes"]))

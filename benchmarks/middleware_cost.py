@@ -63,7 +63,7 @@ def measure_processor(rounds: int) -> dict[str, float]:
     figures = {"bare": statistics.median(spent_us["bare"])}
     for who in ("floor", "apimetry"):
         pairs = zip(spent_us[who][WARM_UP:], spent_us["bare"][WARM_UP:], strict=True)
-        figures[who] = statistics.median(ours - bare for ours, bare in pairs)
+        figures[who] = statistics.median(recorded - bare for recorded, bare in pairs)
     return figures
 
 
@@ -128,9 +128,9 @@ def report(requests: int, rounds: int, environment: dict[str, str]) -> None:
         [run("--one", who, str(requests), environment=environment) for _ in range(2)][-1]
         for who in ("bare", "apimetry")
     ]
-    bare, ours = memory
-    print(f"resident after 10,000 requests: {ours['early']:.1f} MB, bare {bare['early']:.1f} (target: + 3)")
-    print(f"after {requests:,} more: {ours['late']:.1f} MB, bare {bare['late']:.1f}")
+    bare, recorded = memory
+    print(f"resident after 10,000 requests: {recorded['early']:.1f} MB, bare {bare['early']:.1f} (target: + 3)")
+    print(f"after {requests:,} more: {recorded['late']:.1f} MB, bare {bare['late']:.1f}")
     for module in IMPORTS:
         print(f"import apimetry.middleware.{module}: {time_import(module, environment):.0f} ms (target 50)")
 

@@ -66,9 +66,9 @@ def start(kind: str) -> str:
     if kind == "down":
         return "http://127.0.0.1:9"
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    context.Process(target=misbehave, args=(kind, theirs), daemon=True).start()
-    return f"http://127.0.0.1:{ours.recv()}"
+    parent_end, child_end = context.Pipe()
+    context.Process(target=misbehave, args=(kind, child_end), daemon=True).start()
+    return f"http://127.0.0.1:{parent_end.recv()}"
 
 
 def add_work(app):

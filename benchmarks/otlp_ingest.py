@@ -92,7 +92,10 @@ def read_alone(bodies: list[bytes], spans: int) -> float:
         for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
             for scope_spans in resource_spans.scope_spans:
                 for span in scope_spans.spans:
-                    values = {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+                    values = {
+                        attribute.key: attribute.value.string_value or attribute.value.int_value
+                        for attribute in span.attributes
+                    }
                     assert (span.kind, bool(values), len(span.trace_id)) == (2, True, 16)
     return (time.process_time() - began_s) / spans * 1e6
 

@@ -96,7 +96,7 @@ def heavy_path(end_s: int, number: int) -> str:
 
 async def ask_lightly(url: str, side: Side, end_s: int, seconds: float) -> list[float]:
     """Ask the light question for a while, and return how long each answer took."""
-    taken: list[float] = []
+    times_s: list[float] = []
     async with aiohttp.ClientSession(headers=side.headers) as session:
         until_s = time.perf_counter() + seconds
         while time.perf_counter() < until_s:
@@ -105,9 +105,9 @@ async def ask_lightly(url: str, side: Side, end_s: int, seconds: float) -> list[
                 await response.read()
                 if response.status != 200:
                     raise SystemExit(f"the light question was answered {response.status}")
-            taken.append(time.perf_counter() - began_s)
+            times_s.append(time.perf_counter() - began_s)
             await asyncio.sleep(PAUSE_S)
-    return taken
+    return times_s
 
 
 def ask_heavily(url: str, side: Side, end_s: int, seconds: float, clients: int) -> dict[int, int]:
@@ -188,10 +188,10 @@ def show(seconds: list[float]) -> str:
 def queue_figures(url: str) -> str:
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
-    kept = [
+    refusals = [
         line for line in lines if line.startswith("apimetry_query_queue_refused_total") and not line.endswith(" 0.0")
     ]
-    return json.dumps(kept)
+    return json.dumps(refusals)
 
 
 def main() -> None:

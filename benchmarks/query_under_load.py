@@ -260,11 +260,11 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[0, 20_000, 50_000])
     parser.add_argument("--questions", type=float, default=20)
     parser.add_argument("--seconds", type=float, default=60)
-    given = parser.parse_args()
-    if not (given.directory / "store").exists():
-        opened_with_events(given.directory, given.events).close()
-    for rate in given.rates:
-        measure(given.directory, rate, given.questions, given.seconds)
+    arguments = parser.parse_args()
+    if not (arguments.directory / "store").exists():
+        opened_with_events(arguments.directory, arguments.events).close()
+    for rate in arguments.rates:
+        measure(arguments.directory, rate, arguments.questions, arguments.seconds)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,14 @@ AGENTS = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}
 
 def make_segment(rows: int, rng: random.Random) -> bytes:
     """Make rows of the last hour in blocks of 500: few routes, many URLs and consumers, mostly successes."""
-    made = make_rows(rows, rng)
-    batches = (made[first : first + 500] for first in range(0, rows, 500))
+    values = make_rows(rows, rng)
+    batches = (values[first : first + 500] for first in range(0, rows, 500))
     return b"".join(encode_block(ROW_COLUMNS, zip(*batch, strict=True)) for batch in batches)
 
 
 def make_rows(rows: int, rng: random.Random) -> list[tuple[object, ...]]:
     now = time.time_ns() // 1000
-    made = []
+    generated = []
     for _ in range(rows):
         route = rng.choice(ROUTES)
         latency = int(rng.lognormvariate(9, 1))
@@ -42,8 +42,8 @@ def make_rows(rows: int, rng: random.Random) -> list[tuple[object, ...]]:
             *(rng.randrange(20_000), f"consumer-{rng.randrange(5_000)}", "", "", rng.choice(AGENTS), 1, {}),
             *("web-1", "1.4.2", 90, "Firefox"),
         )
-        made.append(values)
-    return made
+        generated.append(values)
+    return generated
 
 
 def measure(url: str, segments: list[bytes], rows: int, *, fsync: bool) -> float:
@@ -71,16 +71,18 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=200_000)
     options.add_argument("--segments", type=int, default=5)
     options.add_argument("--url")
-    given = options.parse_args()
+    arguments = options.parse_args()
     rng = random.Random(7)
-    segment = make_segment(given.rows, rng)
-    segments = [segment] * (given.segments + 1)
-    print(f"{given.segments} segments of {given.rows:,} rows, {len(segment) / given.rows:.0f} bytes a row")
+    segment = make_segment(arguments.rows, rng)
+    segments = [segment] * (arguments.segments + 1)
+    print(
+        f"{arguments.segments} segments of {arguments.rows:,} rows, {len(segment) / arguments.rows:.0f} bytes a row"
+    )
     for fsync in (False, True, False, True):
         with tempfile.TemporaryDirectory(prefix="apimetry-bench-") as directory:
-            url = f"{given.url}_{uuid.uuid4().hex[:8]}" if given.url else f"chdb://{directory}/store"
-            rate = measure(url, segments, given.rows, fsync=fsync)
-        print(f"fsync_after_insert={fsync:d}: {rate:,.0f} rows/s, {given.rows / rate * 1000:,.0f} ms a segment")
+            url = f"{arguments.url}_{uuid.uuid4().hex[:8]}" if arguments.url else f"chdb://{directory}/store"
+            rate = measure(url, segments, arguments.rows, fsync=fsync)
+        print(f"fsync_after_insert={fsync:d}: {rate:,.0f} rows/s, {arguments.rows / rate * 1000:,.0f} ms a segment")
 
 
 if __name__ == "__main__":

@@ -31,12 +31,12 @@ def measure(host_kind: str, rounds: int) -> list[float]:
         running("serve", data_dir=folder, **BOOTSTRAP) as serve,
         start_host(host_kind, collector_url=serve.collector_url, write_key=WRITE_KEY) as host,
     ):
-        for seen in range(rounds):
+        for previous in range(rounds):
             # Rounds must not fall into step with the flush interval of the host or the collector.
             time.sleep(random.uniform(0, 1))
             urllib.request.urlopen(f"{host.url}/v1/scores/7", timeout=10).read()
             answered = time.perf_counter()
-            while total(serve.query_url) <= seen:
+            while total(serve.query_url) <= previous:
                 time.sleep(0.01)
             waited.append(time.perf_counter() - answered)
     return waited

@@ -32,8 +32,8 @@ def lock() -> None:
 
 def without_addresses(bom: dict[str, Any]) -> dict[str, Any]:
     """Return a CycloneDX document with what was locked, and without where it was fetched."""
-    kept = ("name", "purl", "type", "version")
-    components = [{"bom-ref": part["purl"]} | {name: part[name] for name in kept} for part in bom["components"]]
+    members = ("name", "purl", "type", "version")
+    components = [{"bom-ref": part["purl"]} | {name: part[name] for name in members} for part in bom["components"]]
     return {
         "bomFormat": bom["bomFormat"],
         "specVersion": bom["specVersion"],

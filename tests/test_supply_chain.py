@@ -57,13 +57,13 @@ def test_neither_file_says_where_packages_are_fetched():
 
 
 @pytest.mark.parametrize(
-    ("packages", "code", "said"),
+    ("packages", "code", "verdict"),
     [
         ([{"name": "a", "version": "1", "vulns": []}], 0, "1 versions checked, 0 vulnerable"),
         ([{"name": "a", "skip_reason": "not found"}], 0, "1 of 1 versions NOT checked"),
         ([{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}], 1, "a 1 has known vulnerabilities: PYSEC-1"),
     ],
 )
-def test_an_audit_says_what_it_checked_and_fails_on_a_vulnerability_alone(packages, code, said, capsys):
+def test_an_audit_says_what_it_checked_and_fails_on_a_vulnerability_alone(packages, code, verdict, capsys):
     assert supply_chain.judge(packages) == code
-    assert said in capsys.readouterr().out
+    assert verdict in capsys.readouterr().out

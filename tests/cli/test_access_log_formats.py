@@ -294,8 +294,8 @@ CASES = [
 
 @pytest.mark.parametrize(("form", "lines", "expected"), CASES)
 def test_the_format_of_a_line_is_detected_and_the_line_is_parsed(form, lines, expected):
-    told, line = read(lines)
-    assert told == form
+    duration, line = read(lines)
+    assert duration == form
     assert {name: getattr(line, name) for name in expected} == expected
 
 

@@ -51,11 +51,11 @@ def manage(serve):
 
 
 def test_an_application_is_created_listed_and_deleted(manage):
-    kept = manage("applications", "create", "--name", "Kept", "--id", "kept", "--retention-days", "forever")
-    assert kept["retentionDays"] is None
+    unlimited = manage("applications", "create", "--name", "Kept", "--id", "kept", "--retention-days", "forever")
+    assert unlimited["retentionDays"] is None
     manage("applications", "delete", "kept")
-    made = manage("applications", "create", "--name", "Billing", "--id", "billing", "--retention-days", "7")
-    assert (made["id"], made["name"], made["retentionDays"]) == ("billing", "Billing", 7)
+    application = manage("applications", "create", "--name", "Billing", "--id", "billing", "--retention-days", "7")
+    assert (application["id"], application["name"], application["retentionDays"]) == ("billing", "Billing", 7)
     assert [row["id"] for row in manage("applications", "list")] == [APPLICATION, "billing"]
     assert manage("applications", "delete", "billing") == {"deleted": "billing"}
     assert [row["id"] for row in manage("applications", "list")] == [APPLICATION]
@@ -69,28 +69,28 @@ def test_an_application_is_deleted_with_its_events(manage, serve):
 
 
 def test_an_alert_rule_is_created_listed_and_deleted(manage):
-    made = manage(
+    rule = manage(
         *("alerts", "create", "--application", APPLICATION, "--name", "Slow", "--metric", "latency_percentile"),
         *("--percentile", "95", "--threshold", "250", "--include", "method:GET", "--window-s", "600"),
         *("--webhook-url", "https://hooks.example.com/"),
     )
     shown = ("name", "percentile", "threshold", "include", "windowS", "webhookUrl")
-    assert [made[name] for name in shown] == ["Slow", 95, 250.0, ["method:GET"], 600, "https://hooks.example.com/"]
-    assert made["secret"].startswith("whsec_")
-    assert [row["id"] for row in manage("alerts", "list")] == [made["id"]]
-    assert made["secret"] not in json.dumps(manage("alerts", "list"))
-    assert manage("alerts", "delete", made["id"]) == {"deleted": made["id"]}
+    assert [rule[name] for name in shown] == ["Slow", 95, 250.0, ["method:GET"], 600, "https://hooks.example.com/"]
+    assert rule["secret"].startswith("whsec_")
+    assert [row["id"] for row in manage("alerts", "list")] == [rule["id"]]
+    assert rule["secret"] not in json.dumps(manage("alerts", "list"))
+    assert manage("alerts", "delete", rule["id"]) == {"deleted": rule["id"]}
     assert manage("alerts", "list") == []
     wrong = ("alerts", "create", "--application", APPLICATION, "--name", "x", "--metric", "error_rate")
     assert "threshold is missing" in manage(*wrong, status=1)
 
 
 def test_a_new_key_works_at_once_and_a_deleted_one_stops(manage, serve):
-    made = manage("keys", "create", "--kind", "read", "--application", APPLICATION, "--name", "ci")
-    assert total(serve.query_url, made["secret"]) == total(serve.query_url)
-    assert made["secret"] not in json.dumps(manage("keys", "list"))
-    assert manage("keys", "delete", made["id"]) == {"revoked": made["id"]}
-    serve.wait_until(lambda: refused(serve, made["secret"]), "refusal of the revoked key")
+    key = manage("keys", "create", "--kind", "read", "--application", APPLICATION, "--name", "ci")
+    assert total(serve.query_url, key["secret"]) == total(serve.query_url)
+    assert key["secret"] not in json.dumps(manage("keys", "list"))
+    assert manage("keys", "delete", key["id"]) == {"revoked": key["id"]}
+    serve.wait_until(lambda: refused(serve, key["secret"]), "refusal of the revoked key")
 
 
 def test_a_link_is_made_listed_and_revoked(manage, serve):
@@ -140,10 +140,10 @@ def refused(serve, key):
 
 
 def test_a_rotated_key_works_beside_its_successor_for_the_overlap(manage, serve):
-    made = manage("keys", "create", "--kind", "read", "--application", APPLICATION)
-    rotated = manage("keys", "rotate", made["id"], "--overlap-s", "3600")
+    key = manage("keys", "create", "--kind", "read", "--application", APPLICATION)
+    rotated = manage("keys", "rotate", key["id"], "--overlap-s", "3600")
     assert rotated["kind"] == "read"
-    assert total(serve.query_url, made["secret"]) == total(serve.query_url, rotated["secret"])
+    assert total(serve.query_url, key["secret"]) == total(serve.query_url, rotated["secret"])
 
 
 def test_a_refusal_of_the_service_is_one_sentence_and_exit_code_1(manage):
@@ -214,10 +214,10 @@ def test_a_second_process_over_the_same_data_is_refused_by_name(tmp_path):
 
 
 def test_a_taken_port_is_named(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         with running("serve", data_dir=tmp_path, **{**BOOTSTRAP, "APIMETRY_QUERY_PORT": str(port)}) as service:
             assert service.process.wait(30) == 1
             assert f"cannot listen on 127.0.0.1:{port}: another program listens there" in service.output

@@ -32,9 +32,9 @@ def data_dir(tmp_path):
     return folder
 
 
-def connection(**given):
+def connection(**options):
     names = ("collector_url", "query_url", "write_key", "read_key", "admin_key")
-    return Connection({**dict.fromkeys([*names, "data_dir"]), **given})
+    return Connection({**dict.fromkeys([*names, "data_dir"]), **options})
 
 
 def test_an_argument_wins_over_the_environment_over_the_data_directory(data_dir, monkeypatch):

@@ -119,11 +119,11 @@ def test_keys_of_two_applications_are_recognized(serve):
 
 
 def test_a_revoked_key_is_recognized(serve):
-    made = manage(serve, "keys", "create", "--kind", "write", "--application", "shop")
-    assert doctor(serve, APIMETRY_WRITE_KEY=made["secret"])["write key"]["ok"]
-    manage(serve, "keys", "delete", made["id"])
-    serve.wait_until(lambda: post_events(serve.collector_url, [], made["secret"])[0] == 401, "the revocation")
-    finding = doctor(serve, APIMETRY_WRITE_KEY=made["secret"])["write key"]
+    key = manage(serve, "keys", "create", "--kind", "write", "--application", "shop")
+    assert doctor(serve, APIMETRY_WRITE_KEY=key["secret"])["write key"]["ok"]
+    manage(serve, "keys", "delete", key["id"])
+    serve.wait_until(lambda: post_events(serve.collector_url, [], key["secret"])[0] == 401, "the revocation")
+    finding = doctor(serve, APIMETRY_WRITE_KEY=key["secret"])["write key"]
     assert (finding["ok"], "revoked" in finding["advice"]) == (False, True)
 
 

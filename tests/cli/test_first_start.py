@@ -33,16 +33,16 @@ def apimetry(*arguments, cwd, **environment):
 
 @pytest.mark.parametrize("service", ["COLLECTOR", "QUERY"])
 def test_a_taken_port_at_the_first_start_makes_no_keys_and_the_next_start_shows_them(tmp_path, service):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = {f"APIMETRY_{service}_PORT": str(taken.getsockname()[1])}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = {f"APIMETRY_{service}_PORT": str(listener.getsockname()[1])}
         with running("serve", data_dir=tmp_path, **port) as refused:
             assert refused.process.wait(30) == 1
             assert "another program listens there" in refused.output
     assert not (tmp_path / "credentials.json").exists()
     with running("serve", data_dir=tmp_path) as second:
         assert second.query_url
-        made = json.loads((tmp_path / "credentials.json").read_text())
-        second.wait_until(lambda: f"read_key     {made['read_key']}" in second.output, "the keys")
+        credentials = json.loads((tmp_path / "credentials.json").read_text())
+        second.wait_until(lambda: f"read_key     {credentials['read_key']}" in second.output, "the keys")
         code = re.search(r"^  sign-in code +([A-Z2-9]{8}) ", second.output, re.MULTILINE)
         body, headers = json.dumps({"code": code[1]}).encode(), {"Content-Type": "application/json"}
         with urlopen(Request(f"{second.query_url}/v1/sign-in", body, headers), timeout=30) as response:
@@ -66,17 +66,17 @@ def test_keys_and_addresses_are_found_again_in_the_data_directory(tmp_path):
         assert service.query_url
         service.wait_until((data / "addresses.json").exists, "addresses")
         service.wait_until(lambda: "granularity" in service.output, "lines to paste")
-        kept = json.loads((data / "credentials.json").read_text())
-        assert json.loads(apimetry("keys", "show", "--json", cwd=tmp_path).stdout) == kept
+        credentials = json.loads((data / "credentials.json").read_text())
+        assert json.loads(apimetry("keys", "show", "--json", cwd=tmp_path).stdout) == credentials
         assert [row["id"] for row in json.loads(apimetry("applications", "list", "--json", cwd=tmp_path).stdout)] == [
-            kept["application"]
+            credentials["application"]
         ]
         findings = json.loads(apimetry("doctor", "--json", cwd=tmp_path).stdout)
         assert [finding["hop"] for finding in findings if not finding["ok"]] == ["app"]
     with running("serve", data_dir=data) as service:
         assert service.query_url
         service.wait_until(lambda: "apimetry keys show" in service.output, "where the keys are")
-        assert kept["admin_key"] not in service.output
+        assert credentials["admin_key"] not in service.output
 
 
 def test_the_exported_lines_set_what_every_command_reads(tmp_path):
@@ -109,8 +109,8 @@ def test_the_next_start_makes_keys_that_a_killed_start_only_wrote_to_the_file(st
             }
         )
     )
-    made = first_keys(store, settings, generate=True)
-    assert (made.application_id, made.read_key) == ("shop", READ_KEY)
+    credentials = first_keys(store, settings, generate=True)
+    assert (credentials.application_id, credentials.read_key) == ("shop", READ_KEY)
     assert first_keys(store, settings, generate=True) is None
 
 
@@ -118,8 +118,8 @@ def test_keys_that_cannot_be_written_to_the_file_are_not_made(store, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match="data directory"):
         first_keys(store, Settings(data_dir=str(tmp_path / "file" / "below")), generate=True)
-    made = first_keys(store, Settings(data_dir=str(tmp_path)), generate=True)
-    assert json.loads((tmp_path / "credentials.json").read_text())["admin_key"] == made.admin_key
+    credentials = first_keys(store, Settings(data_dir=str(tmp_path)), generate=True)
+    assert json.loads((tmp_path / "credentials.json").read_text())["admin_key"] == credentials.admin_key
 
 
 def test_a_cluster_needs_a_server_and_that_is_one_sentence(tmp_path):

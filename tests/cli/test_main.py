@@ -40,8 +40,8 @@ def test_the_version_and_the_help_import_no_command(option):
     ran = subprocess.run([sys.executable, "-c", script, option], capture_output=True, text=True, check=True)
     imported = json.loads(ran.stdout.splitlines()[-1])
     assert [name for name in HEAVY if name in imported] == []
-    ours = [name for name in imported if name.startswith("apimetry")]
-    assert ours == ["apimetry", "apimetry.cli", "apimetry.cli.main"]
+    modules = [name for name in imported if name.startswith("apimetry")]
+    assert modules == ["apimetry", "apimetry.cli", "apimetry.cli.main"]
 
 
 def test_the_help_lists_every_command_with_its_sentence():

@@ -24,30 +24,30 @@ def serve(tmp_path_factory):
 
 def shown(*arguments, cwd=None, **environment):
     """Return what a command writes to a terminal."""
-    ours, its = pty.openpty()
+    controlling, terminal = pty.openpty()
     try:
         process = subprocess.Popen(
             [str(APIMETRY), *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=its,
-            stderr=its,
+            stdout=terminal,
+            stderr=terminal,
             env={**os.environ, "APIMETRY_READ_KEY": READ_KEY, "APIMETRY_WRITE_KEY": WRITE_KEY, **environment},
             cwd=cwd,
         )
-        os.close(its)
-        written = b""
+        os.close(terminal)
+        output = b""
         while True:
             try:
-                chunk = os.read(ours, 65536)
+                chunk = os.read(controlling, 65536)
             except OSError:
                 break
             if not chunk:
                 break
-            written += chunk
+            output += chunk
         process.wait(60)
-        return written.decode()
+        return output.decode()
     finally:
-        os.close(ours)
+        os.close(controlling)
 
 
 def assert_harmless(text):

@@ -87,11 +87,11 @@ def test_another_service_is_told_apart(command):
 
 
 def interrupted_after(pauses):
-    left = iter([None] * pauses)
+    pauses_left = iter([None] * pauses)
 
     def sleep(_):
         try:
-            next(left)
+            next(pauses_left)
         except StopIteration:
             raise KeyboardInterrupt from None
 

@@ -54,13 +54,13 @@ def of(received):
 
 
 async def test_a_report_is_written_every_ten_seconds_while_anything_changes():
-    written = await Rig(map(of, range(5))).run()
-    assert written == [(INTERVAL_S * number, of(number)) for number in range(5)]
+    reports = await Rig(map(of, range(5))).run()
+    assert reports == [(INTERVAL_S * number, of(number)) for number in range(5)]
 
 
 async def test_an_idle_collector_writes_once_a_minute():
-    written = await Rig([of(1)] * 13).run()
-    assert [at for at, _ in written] == [0.0, IDLE_INTERVAL_S, 2 * IDLE_INTERVAL_S]
+    reports = await Rig([of(1)] * 13).run()
+    assert [at for at, _ in reports] == [0.0, IDLE_INTERVAL_S, 2 * IDLE_INTERVAL_S]
 
 
 async def test_while_the_store_is_away_nothing_piles_up_and_the_next_report_has_all_counts(caplog):

@@ -155,8 +155,8 @@ async def test_poison_goes_to_the_quarantine_and_the_rest_is_stored(tmp_path):
         assert len(store.rows) == 7 * 9 + 3 + 1
         assert rig.count("quarantined_events", reason="rejected") == 2
         assert rig.count("stored_events") == len(store.rows)
-    kept = [path for path in (tmp_path / "quarantine").iterdir() if path.suffix == ".rows"]
-    assert sorted(b"/poison1" in path.read_bytes() for path in kept) == [False, True]
+    quarantined = [path for path in (tmp_path / "quarantine").iterdir() if path.suffix == ".rows"]
+    assert sorted(b"/poison1" in path.read_bytes() for path in quarantined) == [False, True]
     assert len(set(store.attempts)) <= len(store.attempts)
 
 
@@ -315,12 +315,12 @@ async def test_block_that_nobody_can_read_goes_to_the_quarantine_as_a_whole(tmp_
 
 def former_entry(batch, urls):
     """As a version wrote it whose table had neither `version` nor families, and whose times were never null."""
-    made = entry(batch, urls)
+    current = entry(batch, urls)
     later = {"version", "user_agent_family"}
-    columns = [column for column in decode_block(made.row_bytes) if column.name not in later]
+    columns = [column for column in decode_block(current.row_bytes) if column.name not in later]
     types = {column.name: column.type for column in columns}
     block = encode_block({**types, "response_us": "UInt64"}, [column.values for column in columns])
-    return Entry(made.meta, made.rows, block)
+    return Entry(current.meta, current.rows, block)
 
 
 def with_former_header(path):

@@ -27,8 +27,8 @@ def share(service, **body):
     return post_json(f"{service.query_url}/api/shares", {"application": APPLICATION, **body}, ADMIN_KEY)
 
 
-def revoke(service, made):
-    path = f"{service.query_url}/api/shares/{made['share']['id']}"
+def revoke(service, link):
+    path = f"{service.query_url}/api/shares/{link['share']['id']}"
     request = urllib.request.Request(path, headers={"X-API-Key": ADMIN_KEY}, method="DELETE")
     with urllib.request.urlopen(request, timeout=30) as response:
         assert response.status == 204
@@ -113,8 +113,8 @@ def test_a_person_shares_one_consumer_and_ends_the_link(visit, admin_key):
 
 def sign_in_everywhere(context, service):
     """Sign in to the browser, in a way that every frame would see."""
-    kept = json.dumps({"secret": ADMIN_KEY, "kind": "admin"})
-    context.add_init_script(f"localStorage.setItem('apimetry.session', {json.dumps(kept)})")
+    session = json.dumps({"secret": ADMIN_KEY, "kind": "admin"})
+    context.add_init_script(f"localStorage.setItem('apimetry.session', {json.dumps(session)})")
     page = context.new_page()
     page.goto(service.query_url)
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
@@ -124,8 +124,8 @@ def sign_in_everywhere(context, service):
 def test_a_frame_of_a_named_site_shows_the_link_and_of_another_site_nothing(service, chromium):
     page = {"text": ""}
     with site(page) as named, site(page) as other:
-        made = share(service, include=["consumer_id:globex-prod"], embedOrigins=[named], range="7d")
-        page["text"] = f'<iframe src="{service.query_url}{made["embedPath"]}" width="1200" height="800"></iframe>'
+        link = share(service, include=["consumer_id:globex-prod"], embedOrigins=[named], range="7d")
+        page["text"] = f'<iframe src="{service.query_url}{link["embedPath"]}" width="1200" height="800"></iframe>'
         context = chromium.new_context(viewport={"width": 1300, "height": 900})
         try:
             shown = context.new_page()
@@ -144,13 +144,13 @@ def test_a_frame_of_a_named_site_shows_the_link_and_of_another_site_nothing(serv
             shown.goto(other)
             expect(shown.frame_locator("iframe").get_by_text("Shared view until")).to_have_count(0)
             assert any("frame-ancestors" in text for text in reports)
-            revoke(service, made)
+            revoke(service, link)
             shown.goto(named)
             expect(shown.frame_locator("iframe").locator("body")).not_to_contain_text("Shared view")
             sign_in_everywhere(context, service)
-            made = share(service, embedOrigins=[named])
+            link = share(service, embedOrigins=[named])
             for fragment in ("", f"#{ADMIN_KEY}"):
-                path = made["embedPath"].partition("#")[0]
+                path = link["embedPath"].partition("#")[0]
                 page["text"] = (
                     f'<iframe src="{service.query_url}{path}{fragment}" width="1200" height="800"></iframe>'
                 )
@@ -183,7 +183,7 @@ def behind_prefix(folder, service):
 
 @pytest.mark.skipif(not NGINX.exists(), reason=f"{NGINX} is not installed")
 def test_behind_a_prefix_a_session_and_a_link_work_and_no_log_of_the_proxy_has_a_token(service, chromium, tmp_path):
-    made = share(service, pages=["overview", "routes"])
+    link = share(service, pages=["overview", "routes"])
     with behind_prefix(tmp_path, service) as root:
         looked = browsers.Visit(chromium, root, None)
         page = looked.open()
@@ -192,7 +192,7 @@ def test_behind_a_prefix_a_session_and_a_link_work_and_no_log_of_the_proxy_has_a
         settled(page)
         looked.close()
         looked = browsers.Visit(chromium, root, None)
-        page = looked.open(made["path"][1:])
+        page = looked.open(link["path"][1:])
         expect(page.get_by_text("Shared view until")).to_be_visible()
         settled(page)
         page.get_by_role("link", name="Routes").click()

@@ -116,14 +116,14 @@ def asked(service, method, path, body, key=ADMIN_KEY):
 @pytest.fixture(scope="module")
 def long_kept(service):
     """An application with a request in every hour of two turns of the clocks of Berlin."""
-    made = asked(service.query_url, "POST", "/api/applications", {"name": "Long", "retentionDays": 3650})
-    application = made["application"]["id"]
-    made = asked(service.query_url, "POST", "/api/keys", {"kind": "write", "application": application})
+    created = asked(service.query_url, "POST", "/api/applications", {"name": "Long", "retentionDays": 3650})
+    application = created["application"]["id"]
+    key = asked(service.query_url, "POST", "/api/keys", {"kind": "write", "application": application})
     times = [
         start + hour * HOUR + 60 for start in (seconds("2025-03-29"), seconds("2025-10-25")) for hour in range(72)
     ]
     events = [{"timestamp": at, "method": "GET", "url": "/", "status_code": 200, "response_us": 1} for at in times]
-    answer = asked(service.collector_url, "POST", "/1/event/", events, made["secret"])
+    answer = asked(service.collector_url, "POST", "/1/event/", events, key["secret"])
     assert answer["rejected"] == 0
     return application
 

@@ -51,10 +51,10 @@ def test_a_key_opens_a_session_and_signing_out_ends_it(visit, service):
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     settled(page)
     assert READ_KEY not in page.url
-    kept = page.evaluate("sessionStorage.getItem('apimetry.session')")
-    token = json.loads(kept)["secret"]
+    session = page.evaluate("sessionStorage.getItem('apimetry.session')")
+    token = json.loads(session)["secret"]
     assert token.startswith("apimetry_t_")
-    assert READ_KEY not in kept
+    assert READ_KEY not in session
     assert get_json(f"{service.query_url}/v1/me", token)["kind"] == "read"
     assert page.context.cookies() == []
     with page.expect_response(lambda response: response.request.method == "DELETE") as ended:

@@ -22,13 +22,13 @@ def manager(tmp_path_factory):
 @pytest.fixture(scope="session")
 def notifications(manager):
     """Return a function that returns all that the service manager was told."""
-    told = []
+    messages = []
 
     def received():
         with contextlib.suppress(BlockingIOError):
             while True:
-                told.append(manager.recv(4096).decode())
-        return told
+                messages.append(manager.recv(4096).decode())
+        return messages
 
     return received
 

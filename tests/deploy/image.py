@@ -93,10 +93,10 @@ class Images:
 
 def check_rights(images, container):
     """Fail unless the image's user may write to the data directory alone."""
-    asked = (
+    script = (
         "import os; print([p for p in ('/', '/opt/apimetry', '/usr', '/var/lib/apimetry') if os.access(p, os.W_OK)])"
     )
-    writable = images.run(container, "python3", "-c", asked).strip()
+    writable = images.run(container, "python3", "-c", script).strip()
     assert writable == "['/var/lib/apimetry']", writable
 
 
@@ -134,8 +134,8 @@ def main():
     """Run all steps; the exit code says whether they held."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path)
-    given, options = parser.parse_known_args()
-    work = given.work or Path(tempfile.mkdtemp(prefix="apimetry-image-"))
+    arguments, options = parser.parse_known_args()
+    work = arguments.work or Path(tempfile.mkdtemp(prefix="apimetry-image-"))
     work.mkdir(exist_ok=True)
     images = Images(work)
     for name in BASES:

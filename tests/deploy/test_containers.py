@@ -97,8 +97,8 @@ def test_clickhouse_knows_every_setting_of_its_configuration(embedded_store_url)
             assert {name for (name,) in store.query(f"SELECT name FROM system.{table}")} >= names
     finally:
         store.close()
-    kept = [element.tag for element in root if element.tag.endswith("_log") and "remove" not in element.attrib]
-    assert [tag for tag in kept if "DELETE" not in root.findtext(f"{tag}/ttl")] == []
+    log_tables = [element.tag for element in root if element.tag.endswith("_log") and "remove" not in element.attrib]
+    assert [tag for tag in log_tables if "DELETE" not in root.findtext(f"{tag}/ttl")] == []
 
 
 class Answers(BaseHTTPRequestHandler):

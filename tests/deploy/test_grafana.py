@@ -96,7 +96,10 @@ def measured(service):
 def test_the_query_service_answers_every_column(panel, measured):
     address, range_ = measured
     (target,) = panel["targets"]
-    parameters = [(one["key"], range_.get(one["value"], one["value"])) for one in target["url_options"]["params"]]
+    parameters = [
+        (parameter["key"], range_.get(parameter["value"], parameter["value"]))
+        for parameter in target["url_options"]["params"]
+    ]
     answer = get_json(f"{address}{target['url']}?{urllib.parse.urlencode(parameters)}")
     rows = answer[target["root_selector"]] if target["root_selector"] else [answer]
     assert rows

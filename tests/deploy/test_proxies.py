@@ -162,9 +162,9 @@ def haproxy(folder, service):
         yield site
 
 
-def read_until(connection, wanted):
+def read_until(connection, ending):
     received = b""
-    while wanted not in received:
+    while ending not in received:
         piece = connection.recv(65536)
         assert piece, received
         received += piece

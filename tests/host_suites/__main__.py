@@ -161,8 +161,8 @@ def main() -> int:
     for suite in arguments.suites.split(","):
         passed, failed = run_suite(suite, folder, python, {})
         with FakeCollector() as collector:
-            ours = {"APIMETRY_COLLECTOR_URL": collector.url, "APIMETRY_WRITE_KEY": WRITE_KEY}
-            passed_around, _ = run_suite(suite, folder, python, {**ours, "APIMETRY_FAULTS": str(faults)})
+            environment = {"APIMETRY_COLLECTOR_URL": collector.url, "APIMETRY_WRITE_KEY": WRITE_KEY}
+            passed_around, _ = run_suite(suite, folder, python, {**environment, "APIMETRY_FAULTS": str(faults)})
             changed = sorted(passed - passed_around - KNOWN)
             print(
                 f"{suite}: {len(passed)} pass bare, {len(failed)} fail; with the middleware {len(changed)} more,",

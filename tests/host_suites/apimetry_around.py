@@ -65,12 +65,12 @@ def wrap_django() -> None:
     from django.core.handlers.base import BaseHandler
 
     def load(load_middleware, self, *arguments, **options) -> None:
-        given = settings.MIDDLEWARE
-        settings.MIDDLEWARE = ["apimetry.middleware.django.DjangoMiddleware", *given]
+        middlewares = settings.MIDDLEWARE
+        settings.MIDDLEWARE = ["apimetry.middleware.django.DjangoMiddleware", *middlewares]
         try:
             load_middleware(self, *arguments, **options)
         finally:
-            settings.MIDDLEWARE = given
+            settings.MIDDLEWARE = middlewares
 
     patch(BaseHandler, "load_middleware", load)
 

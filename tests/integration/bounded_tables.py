@@ -54,11 +54,11 @@ def worst_question(number):
 
 def fill_kept_answers(growth):
     with growth.of("kept answers"):
-        kept = KeptAnswers(30), KeptAnswers(60)
-        for table in kept:
+        answers = KeptAnswers(30), KeptAnswers(60)
+        for table in answers:
             for number in range(300):
                 table.keep(worst_question(number), bytes(20_000 if number % 2 else 1), 0.0)
-    return kept
+    return answers
 
 
 def fill_memory(growth):
@@ -70,9 +70,9 @@ def fill_memory(growth):
 
 def fill_figures(growth):
     with growth.of("figures"):
-        kept = KeptFigures()
-        kept.keep({f"{number:064d}": Figures(number, number, True, True) for number in range(MAX_APPLICATIONS)}, 0)
-    return kept
+        figures = KeptFigures()
+        figures.keep({f"{number:064d}": Figures(number, number, True, True) for number in range(MAX_APPLICATIONS)}, 0)
+    return figures
 
 
 def fill_zones(growth):

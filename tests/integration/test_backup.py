@@ -47,13 +47,13 @@ def test_restored_backup_of_a_killed_service_has_every_acknowledged_event_once_a
         assert post_events(service.collector_url, batch, **{"X-Batch-Id": "before"})[0] == 200
         # The events may be in the spool, in the store, or in both.
         service.stop(signal.SIGKILL)
-    made = apimetry("backup", folder, "--data-dir", data_dir, "--json")
-    assert made.returncode == 0, made.stderr
-    assert json.loads(made.stdout)["events"] == json.loads(made.stdout)["rolled_up"] == 7
+    backup = apimetry("backup", folder, "--data-dir", data_dir, "--json")
+    assert backup.returncode == 0, backup.stderr
+    assert json.loads(backup.stdout)["events"] == json.loads(backup.stdout)["rolled_up"] == 7
     again = apimetry("backup", folder, "--data-dir", data_dir)
     assert (again.returncode, "a backup is a new folder" in again.stderr) == (1, True)
     filled = apimetry("restore", folder, "--data-dir", restored, "--json")
-    assert (filled.returncode, filled.stdout) == (0, made.stdout), filled.stderr
+    assert (filled.returncode, filled.stdout) == (0, backup.stdout), filled.stderr
     with running("serve", data_dir=restored) as service:
         status, answer = post_events(service.collector_url, batch, **{"X-Batch-Id": "before"})
         assert (status, answer.get("duplicate")) == (200, True)

@@ -20,8 +20,8 @@ TYPES = {"timestamp_epoch": int, "string": str, "number": (int, float)}
 
 
 def blocks(*languages):
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return [(language, text) for language, text in found if language in languages]
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return [(language, text) for language, text in blocks if language in languages]
 
 
 @pytest.fixture(scope="module")

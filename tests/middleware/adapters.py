@@ -235,17 +235,17 @@ def add_to_starlette(app: Any, between: tuple[str, ...], options: dict[str, Any]
     """Add our middleware, and before it the layers named, by the application's own `add_middleware`."""
     from apimetry.middleware.asgi import ASGIMiddleware
 
-    made: list[ASGIMiddleware] = []
+    middlewares: list[ASGIMiddleware] = []
 
     def make(app: Any) -> ASGIMiddleware:
-        made.append(ASGIMiddleware(app, **options))
-        return made[-1]
+        middlewares.append(ASGIMiddleware(app, **options))
+        return middlewares[-1]
 
     for layer in layers_asgi(between, options):
         app.add_middleware(layer)
     app.add_middleware(make)
     app.middleware_stack = app.build_middleware_stack()
-    return Adapter(functools.partial(call_asgi, app), made[-1].flush)
+    return Adapter(functools.partial(call_asgi, app), middlewares[-1].flush)
 
 
 def _fastapi(between: tuple[str, ...]) -> Any:

@@ -31,11 +31,13 @@ def serve(fake_collector, tmp_path):
         app.router.add_static("/folder", tmp_path)
         app.router.add_route("*", "/files/{name}", answer)
         app.router.add_get("/unprepared", unprepared)
-        seen = asyncio.run(call_aiohttp(app, method, path, b"", {"Accept-Encoding": "identity", **(headers or {})}))
+        response = asyncio.run(
+            call_aiohttp(app, method, path, b"", {"Accept-Encoding": "identity", **(headers or {})})
+        )
         gc.collect()
         assert middleware.flush(10)
         (event,) = fake_collector.events
-        return seen, event
+        return response, event
 
     return call
 
@@ -55,20 +57,20 @@ def serve(fake_collector, tmp_path):
     ],
 )
 def test_file_is_recorded_as_it_was_answered(serve, folder, method, name, headers, status, size):
-    seen, event = serve(method, f"{folder}/{name}", headers)
-    assert (seen.status, event["status_code"], event["response_bytes"]) == (status, status, size)
+    response, event = serve(method, f"{folder}/{name}", headers)
+    assert (response.status, event["status_code"], event["response_bytes"]) == (status, status, size)
     assert 0 < event["ttfb_us"] <= event["response_us"]
 
 
 @pytest.mark.parametrize("path", ["/folder/missing.txt", "/files/missing.txt"])
 def test_file_that_is_not_there_is_a_404(serve, path):
-    seen, event = serve("GET", path)
-    assert (seen.status, event["status_code"]) == (404, 404)
+    response, event = serve("GET", path)
+    assert (response.status, event["status_code"]) == (404, 404)
 
 
 def test_response_that_the_server_prepares_has_its_own_status(serve):
-    seen, event = serve("GET", "/unprepared")
-    assert (seen.status, event["status_code"]) == (202, 202)
+    response, event = serve("GET", "/unprepared")
+    assert (response.status, event["status_code"]) == (202, 202)
 
 
 def test_file_that_an_outer_middleware_replaces_is_one_event_all_the_same(serve):
@@ -77,5 +79,5 @@ def test_file_that_an_outer_middleware_replaces_is_one_event_all_the_same(serve)
         await handler(request)
         return web.Response(text="another")
 
-    seen, event = serve("GET", "/files/file.txt", outer=replace)
-    assert (seen.body, event["status_code"], event["response_bytes"]) == (b"another", 200, None)
+    response, event = serve("GET", "/files/file.txt", outer=replace)
+    assert (response.body, event["status_code"], event["response_bytes"]) == (b"another", 200, None)

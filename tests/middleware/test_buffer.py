@@ -63,16 +63,16 @@ def test_full_batch_wakes_the_waiter():
 @given(st.lists(st.one_of(st.sampled_from(["add", "add large"]), st.integers(1, 5)), max_size=60))
 def test_counters_add_up_and_bounds_hold(steps):
     buffer = Buffer(max_events=7, max_bytes=6 * SLOT_BYTES, wake_at=3)
-    added = taken = 0
+    added = removed = 0
     for step in steps:
         if isinstance(step, str):
             added += 1
             buffer.add(event("x" * 500 if step == "add large" else "/a"))
         else:
-            taken += len(buffer.take(step, 10**9))
+            removed += len(buffer.take(step, 10**9))
             buffer.release()
         assert len(buffer) <= 6
-        assert buffer.captured_total == added == taken + len(buffer) + buffer.full_total
+        assert buffer.captured_total == added == removed + len(buffer) + buffer.full_total
     buffer.take(6, 10**9)
     buffer.release()
     assert [buffer.add(event()) for _ in range(7)] == [True] * 6 + [False]

@@ -167,9 +167,9 @@ def test_made_up_method_is_other_with_its_text_in_data(kind, make, fake_collecto
     adapter = make()
     status = adapter.call("BREW", "/v1/scores/17", b"", {}).status
     assert adapter.flush(10)
-    seen = [(event["method"], event["data"], event["status_code"]) for event in fake_collector.events]
+    events = [(event["method"], event["data"], event["status_code"]) for event in fake_collector.events]
     # aiohttp's server refuses it before it has a request.
-    assert seen == ([] if kind == "aiohttp" else [("OTHER", {"method": "BREW"}, status)])
+    assert events == ([] if kind == "aiohttp" else [("OTHER", {"method": "BREW"}, status)])
 
 
 def test_empty_element_at_the_end_of_the_list_of_hops_is_none(record):

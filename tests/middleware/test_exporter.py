@@ -173,7 +173,7 @@ def test_flush_without_a_key_says_that_nothing_is_sent(fake_collector):
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "reason"),
     [
         (Reply(401, body=b'{"error": "unauthorized", "message": "Unknown key"}'), "events: status 401, Unknown key"),
         (Reply(403, body=b"<h1>no</h1>"), "events: status 403, Forbidden"),
@@ -187,14 +187,16 @@ def test_flush_without_a_key_says_that_nothing_is_sent(fake_collector):
         ),
     ],
 )
-def test_log_line_of_a_refusal_names_address_status_and_reason_and_no_key(make, fake_collector, caplog, reply, said):
+def test_log_line_of_a_refusal_names_address_status_and_reason_and_no_key(
+    make, fake_collector, caplog, reply, reason
+):
     key = fake_collector.options["write_key"]
     fake_collector.replies.append(Reply(reply.status, body=reply.body.replace(b"KEY", key.encode())))
     recorder = make(collector_url=fake_collector.url.replace("://", "://user:password@"))
     recorder.record(event())
     assert not recorder.flush(10)
     (line,) = (r.getMessage() for r in caplog.records)
-    assert line == f"apimetry: the collector at {fake_collector.url}/1/event/ refuses {said} (logged once)"
+    assert line == f"apimetry: the collector at {fake_collector.url}/1/event/ refuses {reason} (logged once)"
 
 
 def test_log_line_of_a_collector_that_is_away_names_its_address(make, fake_collector, caplog):

@@ -77,16 +77,16 @@ def make_renamed():
 
 def make_class_of(func):
     """As REST framework's `api_view` does it."""
-    made = type("WrappedAPIView", (Plain,), {})
+    view_class = type("WrappedAPIView", (Plain,), {})
 
     def handler(self, *arguments):
         return func(*arguments)
 
     for verb in ("get", "post"):
-        setattr(made, verb, handler)
-    made.__name__, made.__module__ = func.__name__, func.__module__
+        setattr(view_class, verb, handler)
+    view_class.__name__, view_class.__module__ = func.__name__, func.__module__
     view = leaves_nothing(lambda request: None)
-    view.cls = made
+    view.cls = view_class
     return view
 
 

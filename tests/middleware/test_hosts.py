@@ -61,8 +61,8 @@ def test_each_request_under_a_real_server_is_one_event_though_sigterm_follows_at
     chunked = events.pop(2)
     assert (chunked["method"], chunked["route"]) == ("POST", "/v1/scores")
     assert chunked["request_bytes"] == (None if kind in CANNOT_READ_CHUNKS else len(json.dumps({"score": 3})))
-    seen = [(e["method"], e["url"], e["route"], e["status_code"], e["error_type"]) for e in events]
-    assert seen == [
+    recorded = [(e["method"], e["url"], e["route"], e["status_code"], e["error_type"]) for e in events]
+    assert recorded == [
         ("GET", "/v1/scores/17?token=***", "/v1/scores/{identity}", 200, ""),
         ("POST", "/v1/scores", "/v1/scores", 201, ""),
         ("GET", "/boom", "/boom", 500, "ZeroDivisionError"),

@@ -140,7 +140,7 @@ def test_inner_middleware_records_what_the_outer_leaves_out(apimetry):
 
 @pytest.mark.parametrize("call", [call_asgi, call_wsgi])
 def test_request_whose_scope_or_environ_is_used_again_is_recorded_again(call, apimetry):
-    kept = []
+    scopes = []
 
     async def asgi_app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -153,12 +153,12 @@ def test_request_whose_scope_or_environ_is_used_again_is_recorded_again(call, ap
     middleware = ASGIMiddleware(asgi_app) if call is call_asgi else WSGIMiddleware(wsgi_app)
 
     async def keeping_asgi(scope, receive, send):
-        kept.append(scope)
-        await middleware(kept[0], receive, send)
+        scopes.append(scope)
+        await middleware(scopes[0], receive, send)
 
     def keeping_wsgi(environ, start_response):
-        kept.append(environ)
-        return middleware(kept[0], start_response)
+        scopes.append(environ)
+        return middleware(scopes[0], start_response)
 
     for _ in range(2):
         call(keeping_asgi if call is call_asgi else keeping_wsgi, "GET", "/a", b"", {})

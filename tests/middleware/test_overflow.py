@@ -65,12 +65,12 @@ def test_killed_host_loses_nothing_that_was_on_disk(tmp_path, make, fake_collect
     assert host.stdout.readline() == "kept\n"
     host.send_signal(signal.SIGKILL)
     host.communicate()
-    kept = [path.name for path in batches(tmp_path)]
+    files = [path.name for path in batches(tmp_path)]
     recorder = make(fake_collector.url)
     recorder.record(event("/next"))
     assert recorder.flush(10)
     assert [e["url"] for e in fake_collector.events] == ["/0", "/1", "/2", "/next"]
-    assert [post.headers["x-batch-id"] for post in fake_collector.posts[:3]] == [n.split("-")[1] for n in kept]
+    assert [post.headers["x-batch-id"] for post in fake_collector.posts[:3]] == [n.split("-")[1] for n in files]
     assert batches(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 1
     # The dead process counted its own.

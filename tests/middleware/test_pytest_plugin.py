@@ -124,11 +124,11 @@ def make_flask(response):
     ids=["text", "empty", "json", "204", "pieces", "stream", "redirect"],
 )
 def test_request_to_flask_is_recorded_though_the_test_keeps_its_response(method, response, apimetry):
-    kept = make_flask(response).open("/a", method=method)
-    if kept.is_streamed and method == "GET" and len(apimetry) == 0:
-        kept.get_data()  # a stream of several pieces has no more than begun
-    assert [(e.route, e.method, e.status_code) for e in apimetry] == [("/a", method, kept.status_code)]
-    assert apimetry[0].response_bytes == len(kept.get_data())
+    held_response = make_flask(response).open("/a", method=method)
+    if held_response.is_streamed and method == "GET" and len(apimetry) == 0:
+        held_response.get_data()  # a stream of several pieces has no more than begun
+    assert [(e.route, e.method, e.status_code) for e in apimetry] == [("/a", method, held_response.status_code)]
+    assert apimetry[0].response_bytes == len(held_response.get_data())
     assert len(apimetry) == 1
 
 

@@ -171,10 +171,10 @@ def test_mounts_at_any_depth_and_root_path_of_starlette(method, path, route, fun
         for _ in range(2):  # the second is answered from memory
             call_asgi(behind_proxy, method, prefix + path, b"", {"X-Refuse": "1"} if is_refused else {})
         assert middleware.flush(10)
-        seen = [(e["route"], e["function"].rpartition("<locals>.")[2]) for e in collector.events]
+        recorded = [(e["route"], e["function"].rpartition("<locals>.")[2]) for e in collector.events]
     if path.startswith("/hidden") and "route" not in scopes[0] and not is_refused:
         route = "/hidden/{tenant}/{path}"  # before 1.0 Starlette did not tell which route it took
-    assert seen == [(route if route == "(unmatched)" else prefix + route, function)] * 2
+    assert recorded == [(route if route == "(unmatched)" else prefix + route, function)] * 2
 
 
 def test_two_paths_of_one_mounted_application_keep_their_own_routes(fake_collector):
@@ -398,8 +398,10 @@ def test_other_frameworks_tell_their_routes_through_the_generic_adapters(framewo
     for path in ("/v1/scores/17", "/nope"):
         call(middleware, "GET", path, b"", {})
     assert middleware.flush(10)
-    seen = [(e["route"], e["function"].rpartition("<locals>.")[2], e["status_code"]) for e in fake_collector.events]
-    assert seen == [("/v1/scores/{identity}", function, 200), ("(unmatched)", "", 404)]
+    recorded = [
+        (e["route"], e["function"].rpartition("<locals>.")[2], e["status_code"]) for e in fake_collector.events
+    ]
+    assert recorded == [("/v1/scores/{identity}", function, 200), ("(unmatched)", "", 404)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -413,8 +415,8 @@ def test_method_that_a_path_does_not_have_keeps_the_route(framework, make, fake_
     middleware = (ASGIMiddleware if call is call_asgi else WSGIMiddleware)(app, **fake_collector.options)
     call(middleware, "DELETE", "/v1/scores/17", b"", {})
     assert middleware.flush(10)
-    seen = [(e["route"], e["function"], e["status_code"]) for e in fake_collector.events]
-    assert seen == [("/v1/scores/{identity}", "", 405)]
+    recorded = [(e["route"], e["function"], e["status_code"]) for e in fake_collector.events]
+    assert recorded == [("/v1/scores/{identity}", "", 405)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -48,16 +48,16 @@ async def test_messages_pass_as_the_same_objects_both_ways(apimetry):
         part(b"abc"),
         {"type": "http.response.trailers", "headers": [(b"x", b"y")], "more_trailers": False},
     ]
-    seen = []
+    received = []
 
     async def app(scope, receive, send):
-        seen.append(await receive())
+        received.append(await receive())
         for message in messages:
             await send(message)
 
     sent = await drive(ASGIMiddleware(app), request)
     assert all(a is b for a, b in zip(sent, messages, strict=True))
-    assert seen[0] is request
+    assert received[0] is request
     assert [(e.status_code, e.request_bytes, e.response_bytes) for e in apimetry] == [(200, 3, 3)]
 
 
@@ -74,21 +74,21 @@ async def test_early_hints_server_push_and_debug_messages_are_no_answer(apimetry
 
 
 async def test_parts_reach_the_server_before_the_next_is_made(apimetry):
-    made, seen = [], []
+    part_numbers, messages = [], []
 
     async def app(scope, receive, send):
         await send(START)
         for number in range(5):
-            made.append(number)
+            part_numbers.append(number)
             await send(part(b"x" * 1000, more=True))
-            assert len(seen) == number + 2
+            assert len(messages) == number + 2
         await send(part())
 
     async def send(message):
-        seen.append(message)
+        messages.append(message)
 
     await ASGIMiddleware(app)(dict(SCOPE), None, send)
-    assert (made, [e.response_bytes for e in apimetry]) == ([0, 1, 2, 3, 4], [5000])
+    assert (part_numbers, [e.response_bytes for e in apimetry]) == ([0, 1, 2, 3, 4], [5000])
 
 
 async def test_request_body_is_read_no_faster_than_the_application_reads(apimetry):
@@ -220,8 +220,8 @@ async def test_concurrent_requests_are_as_many_events_of_their_own(spread, apime
 
     middleware = ASGIMiddleware(app)
     await asyncio.gather(*(drive(middleware, scope={**SCOPE, "path": f"/{n}"}) for n in range(50)))
-    seen = sorted((int(e.url[1:]), e.status_code - 200, e.response_bytes) for e in apimetry)
-    assert seen == [(n, n, n * spread) for n in range(50)]
+    recorded = sorted((int(e.url[1:]), e.status_code - 200, e.response_bytes) for e in apimetry)
+    assert recorded == [(n, n, n * spread) for n in range(50)]
 
 
 # WSGI
@@ -231,7 +231,7 @@ def test_start_response_and_environ_are_the_servers_own(apimetry):
     calls = []
 
     def app(environ, start_response):
-        seen.append(environ)
+        environs.append(environ)
         start_response("404 NOT FOUND", headers)
         return [b"x"]
 
@@ -239,10 +239,10 @@ def test_start_response_and_environ_are_the_servers_own(apimetry):
         calls.append(arguments)
         return io.BytesIO().write
 
-    seen, headers, own = [], [("X-A", "b")], environ()
+    environs, headers, own = [], [("X-A", "b")], environ()
     before = dict(own)
     assert list(WSGIMiddleware(app)(own, start_response)) == [b"x"]
-    assert seen[0] is own
+    assert environs[0] is own
     assert own == before
     assert calls == [("404 NOT FOUND", headers)]
     assert calls[0][1] is headers
@@ -262,11 +262,11 @@ def test_second_start_response_with_exc_info_decides_the_status(apimetry):
 
 
 def test_body_is_asked_for_one_chunk_at_a_time(apimetry):
-    made = []
+    chunk_numbers = []
 
     def chunks():
         for number in range(3):
-            made.append(number)
+            chunk_numbers.append(number)
             yield b"abc"
 
     def app(environ, start_response):
@@ -274,10 +274,10 @@ def test_body_is_asked_for_one_chunk_at_a_time(apimetry):
         return chunks()
 
     body = iter(WSGIMiddleware(app)(environ(), lambda *arguments: None))
-    assert made == []
+    assert chunk_numbers == []
     for number in range(3):
         next(body)
-        assert made == list(range(number + 1))
+        assert chunk_numbers == list(range(number + 1))
     assert list(body) == []
     assert [e.response_bytes for e in apimetry] == [9]
 
@@ -420,8 +420,8 @@ def test_django_exception_of_a_middleware_within_keeps_its_class(apimetry):
     ]
     with override_settings(MIDDLEWARE=middlewares):
         Client(raise_request_exception=False).get("/v1/scores/17")
-    seen = [(e.route, e.status_code, e.error_type) for e in apimetry]
-    assert seen == [("/v1/scores/{identity}", 500, "HostError")]
+    recorded = [(e.route, e.status_code, e.error_type) for e in apimetry]
+    assert recorded == [("/v1/scores/{identity}", 500, "HostError")]
 
 
 def test_django_exception_that_a_handler_answers_keeps_its_class(django_client, apimetry):

@@ -46,8 +46,8 @@ def test_every_field_has_a_default():
 
 
 def test_event_takes_well_under_100_bytes():
-    one, two = (len(encode_batch(b"i" * 16, {}, [ROW] * n)) for n in (1, 2))
-    assert two - one < 90
+    first, second = (len(encode_batch(b"i" * 16, {}, [ROW] * n)) for n in (1, 2))
+    assert second - first < 90
 
 
 def test_same_arguments_make_the_same_bytes():

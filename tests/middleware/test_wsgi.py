@@ -87,18 +87,18 @@ def test_body_that_is_given_whole_but_not_exhausted_is_no_499(middleware_of, eve
 
 def test_body_that_is_handed_over_whole_is_recorded_though_nobody_reads_it(middleware_of, events_of):
     middleware = middleware_of(app_of([b"abc", b"d"]))
-    kept = middleware(environ(), start_response)
+    response = middleware(environ(), start_response)
     assert events_of(middleware) == [(200, 4)]
-    kept.close()
+    response.close()
     assert events_of(middleware) == [(200, 4)]
 
 
 def test_body_that_has_reached_its_length_is_recorded_though_the_response_is_kept(middleware_of, events_of):
     middleware = middleware_of(app_of(iter([b"abc", b"d"]), [("Content-Length", "4")]))
-    kept = iter(middleware(environ(), start_response))
-    next(kept)
+    chunks = iter(middleware(environ(), start_response))
+    next(chunks)
     assert events_of(middleware) == []
-    next(kept)
+    next(chunks)
     assert events_of(middleware) == [(200, 4)]
 
 

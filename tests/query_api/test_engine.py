@@ -138,8 +138,8 @@ async def test_a_question_begins_unless_all_who_asked_it_have_left(store):
             for number in range(2)
         }
         await until_waiting(engine, 2)
-        for gone in (("left", 0), ("left", 1), ("kept", 0)):
-            tasks[gone].cancel()
+        for ended in (("left", 0), ("left", 1), ("kept", 0)):
+            tasks[ended].cancel()
         await asyncio.wait([tasks["left", 0], tasks["left", 1], tasks["kept", 0]])
         again = asyncio.create_task(engine.run_shared(client(), question, "kept"))
         await asyncio.sleep(0)

@@ -77,17 +77,17 @@ def test_every_endpoint_counts_the_events_that_pass_the_filters(store):
     ]
     for number, parameters in enumerate(chosen):
         start, end = START + rng.choice([0, 1801]), START + DAY
-        wanted = expected_weight(events, parameters, start, end)
+        expected = expected_weight(events, parameters, start, end)
         window = [*parameters, ("start", str(start)), ("end", str(end))]
         usage = answer_usage(parse_usage(window, end), SHOP, ask=store.ask, now=end)
-        assert counted(store, parameters, start, end) == wanted, parameters
-        assert exported(store, parameters, start, end) == wanted, parameters
-        assert usage["usage"]["totalRequests"] == wanted, parameters
-        assert sum(row["requests"] for row in usage["breakdown"]["byKey"]) == wanted, parameters
+        assert counted(store, parameters, start, end) == expected, parameters
+        assert exported(store, parameters, start, end) == expected, parameters
+        assert usage["usage"]["totalRequests"] == expected, parameters
+        assert sum(row["requests"] for row in usage["breakdown"]["byKey"]) == expected, parameters
         if number % 5 == 0:
             of_window = parse_window(window, end)
             insights = answer_insights(of_window, SHOP, prices=Prices("0", "0"), ask=store.ask, now=end)
-            assert insights["insights"]["overview"]["totalRequests"] == wanted, parameters
+            assert insights["insights"]["overview"]["totalRequests"] == expected, parameters
 
 
 def test_a_rule_counts_the_events_that_pass_its_filters(store):

@@ -35,9 +35,9 @@ async def filled(tmp_path_factory):
 
 
 async def test_rows_of_a_timeseries_have_time_group_and_value(filled):
-    asked = "granularity=hour&group=route"
-    nested = await filled.answer(f"{SERIES}?{asked}")
-    rows = await filled.answer(f"{SERIES}?{asked}&format=rows")
+    parameters = "granularity=hour&group=route"
+    nested = await filled.answer(f"{SERIES}?{parameters}")
+    rows = await filled.answer(f"{SERIES}?{parameters}&format=rows")
     assert all(list(row) == ["time", "route", "value"] for row in rows)
     assert {(row["time"], row["route"]): row["value"] for row in rows} == {
         (time, route): value for route, points in nested["groups"].items() for time, value in points
@@ -51,9 +51,9 @@ async def test_rows_without_a_group_have_time_and_value_alone(filled):
 
 
 async def test_several_aggregations_and_groups_are_columns_of_their_own(filled):
-    asked = "group=method&group=status_class&aggregation=count&aggregation=percentile_99.9"
-    rows = await filled.answer(f"{SERIES}?{asked}&format=rows")
-    nested = await filled.answer(f"{SERIES}?{asked}")
+    parameters = "group=method&group=status_class&aggregation=count&aggregation=percentile_99.9"
+    rows = await filled.answer(f"{SERIES}?{parameters}&format=rows")
+    nested = await filled.answer(f"{SERIES}?{parameters}")
     assert all(list(row) == ["time", "method", "status_class", "count", "percentile_99.9"] for row in rows)
     assert {
         f'["{row["method"]}","{row["status_class"]}"]': [list(row.values())[i] for i in (0, 3, 4)] for row in rows
@@ -61,9 +61,9 @@ async def test_several_aggregations_and_groups_are_columns_of_their_own(filled):
 
 
 async def test_the_earlier_period_and_the_rest_are_rows_too(filled):
-    asked = "granularity=hour&group=method&limit=1&rest=1&compare=previous"
-    nested = await filled.answer(f"{SERIES}?{asked}")
-    rows = await filled.answer(f"{SERIES}?{asked}&format=rows")
+    parameters = "granularity=hour&group=method&limit=1&rest=1&compare=previous"
+    nested = await filled.answer(f"{SERIES}?{parameters}")
+    rows = await filled.answer(f"{SERIES}?{parameters}&format=rows")
     ((method, points),) = nested["groups"].items()
     for name, series, before in [
         (method, points, nested["previous"]["groups"][method]),
@@ -78,9 +78,9 @@ async def test_the_earlier_period_and_the_rest_are_rows_too(filled):
 
 
 async def test_rows_of_a_breakdown_have_dimensions_and_measures_by_name(filled):
-    asked = "by=route,status_class&measures=requests,errorRate,p95Ms,lastSeen&compare=previous&limit=5"
-    nested = await filled.answer(f"{TABLE}&{asked}")
-    rows = await filled.answer(f"{TABLE}&{asked}&format=rows")
+    parameters = "by=route,status_class&measures=requests,errorRate,p95Ms,lastSeen&compare=previous&limit=5"
+    nested = await filled.answer(f"{TABLE}&{parameters}")
+    rows = await filled.answer(f"{TABLE}&{parameters}&format=rows")
     names = ("requests", "errorRate", "p95Ms")
     assert rows == [
         {
@@ -94,11 +94,12 @@ async def test_rows_of_a_breakdown_have_dimensions_and_measures_by_name(filled):
 
 
 @pytest.mark.parametrize(
-    "asked", ["granularity=hour&group=route&limit=1&rest=1&compare=previous", "granularity=day&tz=Asia/Tokyo", ""]
+    "parameters",
+    ["granularity=hour&group=route&limit=1&rest=1&compare=previous", "granularity=day&tz=Asia/Tokyo", ""],
 )
-async def test_times_in_milliseconds_are_those_in_seconds(filled, asked):
-    in_s = await filled.answer(f"{SERIES}?{asked}")
-    in_ms = await filled.answer(f"/1/timeseries/{START}000/{START + DAY}000/?unit=ms&{asked}")
+async def test_times_in_milliseconds_are_those_in_seconds(filled, parameters):
+    in_s = await filled.answer(f"{SERIES}?{parameters}")
+    in_ms = await filled.answer(f"/1/timeseries/{START}000/{START + DAY}000/?unit=ms&{parameters}")
 
     def scaled(part):
         points = {key: [[1000 * time, value] for time, value in series] for key, series in part["groups"].items()}
@@ -107,8 +108,8 @@ async def test_times_in_milliseconds_are_those_in_seconds(filled, asked):
 
     previous = {"previous": scaled(in_s["previous"])} if "previous" in in_s else {}
     assert in_ms == {**scaled(in_s), **previous}
-    rows_in_s = await filled.answer(f"{SERIES}?{asked}&format=rows")
-    rows_in_ms = await filled.answer(f"/1/timeseries/{START}000/{START + DAY}000/?unit=ms&format=rows&{asked}")
+    rows_in_s = await filled.answer(f"{SERIES}?{parameters}&format=rows")
+    rows_in_ms = await filled.answer(f"/1/timeseries/{START}000/{START + DAY}000/?unit=ms&format=rows&{parameters}")
     assert rows_in_ms == [{**row, "time": 1000 * row["time"]} for row in rows_in_s]
 
 
@@ -119,15 +120,15 @@ async def test_parts_of_a_second_count_as_whole_seconds(filled):
 
 
 async def test_breakdowns_and_summaries_take_milliseconds(filled):
-    asked = f"compare={START - 3600}"
-    table = await filled.answer(f"{TABLE}&by=method&series=4&{asked}")
+    parameters = f"compare={START - 3600}"
+    table = await filled.answer(f"{TABLE}&by=method&series=4&{parameters}")
     in_ms = await filled.answer(
         f"/v1/breakdown?by=method&series=4&unit=ms&start={START}000&end={START + DAY}000&compare={START - 3600}000"
     )
     assert in_ms["seriesStarts"] == [1000 * time for time in table["seriesStarts"]]
     assert in_ms["rows"] == table["rows"]
     assert [in_ms["start"], in_ms["previous"]["start"]] == [1000 * START, 1000 * (START - 3600)]
-    summary = await filled.answer(f"/v1/summary?start={START}&end={START + DAY}&{asked}")
+    summary = await filled.answer(f"/v1/summary?start={START}&end={START + DAY}&{parameters}")
     in_ms = await filled.answer(
         f"/v1/summary?unit=ms&start={START}000&end={START + DAY}000&compare={START - 3600}000"
     )

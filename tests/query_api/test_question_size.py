@@ -24,11 +24,11 @@ SHAPES = {
 
 def asked(shape):
     """The parameters of a query string of QUERY_CHARACTERS. Three of them stand for one byte beyond ASCII."""
-    parameters, left, number = [], QUERY_CHARACTERS, 0
-    while left > 0:
+    parameters, room, number = [], QUERY_CHARACTERS, 0
+    while room > 0:
         name, value = shape(number)
         parameters.append((name, value))
-        left -= len(name) + len(value.encode()) + 2 * sum(not c.isascii() for c in value) + 2
+        room -= len(name) + len(value.encode()) + 2 * sum(not c.isascii() for c in value) + 2
         number += 1
     return parameters
 
@@ -42,7 +42,7 @@ def test_a_question_takes_no_more_than_it_is_counted_with(shape):
         copies = [(name, value.encode().decode()) for name, value in parameters]
         question = filters_of(collect(copies, FILTER_PARAMETERS))
         del copies
-        taken, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken <= question_bytes(question)
+    assert used <= question_bytes(question)

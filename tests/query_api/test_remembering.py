@@ -116,14 +116,14 @@ def change(rng, store, events, number):
     if kind == "consumer":
         consumer = rng.choice(["alice", "3f2a"])
         job = Job(f"j{number}", "o", "shop", JobKind.delete_consumer, created_at, consumer_id=consumer)
-        kept = [event for event in events if (event.application, event.consumer_id) != ("shop", consumer)]
+        remaining = [event for event in events if (event.application, event.consumer_id) != ("shop", consumer)]
     else:
         first = (START + rng.randrange(SPAN_S)) * 1_000_000
         last = first + rng.randrange(7_200) * 1_000_000
         job = Job(f"j{number}", "o", "shop", JobKind.delete_range, created_at, start_us=first, end_us=last)
-        kept = [event for event in events if event.application != "shop" or not first <= event.timestamp < last]
+        remaining = [event for event in events if event.application != "shop" or not first <= event.timestamp < last]
     carry_out(store, job, lambda _: None)
-    return kept
+    return remaining
 
 
 def test_answers_are_those_from_the_events_whatever_changes_between_them(filled):
@@ -176,20 +176,20 @@ def test_of_a_question_whose_end_moves_the_past_is_remembered_and_agrees_with_th
 
 
 def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event(embedded):
-    memory, asked = memory_of(embedded), []
+    memory, statements = memory_of(embedded), []
 
     def ask(statement):
-        asked.append(statement)
+        statements.append(statement)
         return embedded.ask(statement)
 
     def requests(end):
         query = moving_question(("count", "consumer_id", DAY_S), end)
-        asked.clear()
+        statements.clear()
         recalling = memory.recall(query, About("shop", ((query.start, query.end),), DAYS), ask, NOW)
         groups = answer_timeseries(query, "shop", ask=recalling, limits=LIMITS, now=end)["groups"]
-        read = [statement.sql for statement in asked if "hourly_consumers" in statement.sql]
+        about_consumers = [statement.sql for statement in statements if "hourly_consumers" in statement.sql]
         total = sum(value for points in groups.values() for _, value in points)
-        return total, ["without_start_s" in sql for sql in read]
+        return total, ["without_start_s" in sql for sql in about_consumers]
 
     noon = START + DAY_S + DAY_S // 2
     counts = [requests(noon + moved_s) for moved_s in (0, 10, 20, 30)]

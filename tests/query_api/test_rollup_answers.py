@@ -108,12 +108,12 @@ def from_both(store, query, now=None):
 
 
 def assert_alike(planned, raw, query):
-    (ours, groups, size), (theirs, their_groups, their_size) = planned, raw
-    assert (groups, size) == (their_groups, their_size), query
-    assert ours.keys() == theirs.keys(), query
-    for key, value in ours.items():
+    (planned_points, groups, size), (raw_points, raw_groups, raw_size) = planned, raw
+    assert (groups, size) == (raw_groups, raw_size), query
+    assert planned_points.keys() == raw_points.keys(), query
+    for key, value in planned_points.items():
         rel = 1e-12 if key[-1] == "mean" else 0.02 if key[-1].startswith("percentile") else 0
-        expected = theirs[key] if rel == 0 or theirs[key] is None else pytest.approx(theirs[key], rel=rel)
+        expected = raw_points[key] if rel == 0 or raw_points[key] is None else pytest.approx(raw_points[key], rel=rel)
         assert value == expected, (query, key)
 
 
@@ -193,9 +193,9 @@ def test_every_source_and_aggregation_agrees_with_counting(store):
                     (group,) if group else (),
                     FILTERS[:1] if group else (),
                 )
-                got = answer_timeseries(query, "shop", ask=store.ask, limits=LIMITS)["groups"]
+                groups = answer_timeseries(query, "shop", ask=store.ask, limits=LIMITS)["groups"]
                 expected = expected_answer(events, query)["groups"]
-                flat = {(key, time): value for key, series in got.items() for time, value in series}
+                flat = {(key, time): value for key, series in groups.items() for time, value in series}
                 known = {(key, time): value for key, series in expected.items() for time, value in series}
                 rel = 0.02 if query.percentiles else 1e-12
                 assert flat == pytest.approx(known, rel=rel), query

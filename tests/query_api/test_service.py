@@ -147,12 +147,12 @@ async def test_the_log_has_the_route_and_neither_key_nor_query_string_nor_addres
         await embedded_service.get(f"{BASE}?include=consumer_id:secret-consumer")
         await embedded_service.get(f"{BASE}?include=secret-consumer")
         await embedded_service.get("/secret-path")
-    ours = [r.getMessage() for r in caplog.records if r.name.startswith("apimetry")]
-    assert any(re.fullmatch(r"GET /1/timeseries/\{start\}/\{end\}/ 200 \d+\.\d ms", line) for line in ours)
-    assert any(line.startswith("GET (unmatched) 404 ") for line in ours)
+    messages = [r.getMessage() for r in caplog.records if r.name.startswith("apimetry")]
+    assert any(re.fullmatch(r"GET /1/timeseries/\{start\}/\{end\}/ 200 \d+\.\d ms", line) for line in messages)
+    assert any(line.startswith("GET (unmatched) 404 ") for line in messages)
     # aiohttp's own access log writes paths and addresses; whoever starts the service leaves it off.
     for word in ("secret", "apimetry_r_", "127.0.0.1"):
-        assert not [line for line in ours if word in line]
+        assert not [line for line in messages if word in line]
 
 
 async def test_metrics_count_by_route_and_carry_no_value(embedded_service):

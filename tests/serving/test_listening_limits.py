@@ -186,15 +186,15 @@ class Refusing:
 
 async def test_failed_accept_is_logged_once_and_tried_again_later(door, caplog):
     server, *_ = door
-    ours, theirs = socket.socketpair()
-    theirs.send(b"somebody waits")
-    refusing, table = Refusing(ours), Connections(10)
+    server_end, client_end = socket.socketpair()
+    client_end.send(b"somebody waits")
+    refusing, table = Refusing(server_end), Connections(10)
     acceptor = Acceptor(refusing, server.handler, table, Timeouts(1, 1, 1))
     acceptor.start()
     while refusing.attempts < 2:  # noqa: ASYNC110 - the loop's own doing
         await asyncio.sleep(0.01)
     acceptor.close()
-    theirs.close()
+    client_end.close()
     assert caplog.messages == ["1 times no connection could be accepted, the last time: Too many open files"]
 
 

@@ -46,11 +46,11 @@ def test_an_insert_of_another_application_changes_nothing(warm: Store):
 
 
 def test_equal_inserts_have_different_versions(warm: Store):
-    seen = {version(warm).total}
+    versions = {version(warm).total}
     for number in range(5):
         insert(warm, f"token-{number}", NOON)
-        seen.add(version(warm).total)
-    assert len(seen) == 6
+        versions.add(version(warm).total)
+    assert len(versions) == 6
 
 
 def test_a_repeated_token_changes_nothing(warm: Store):

@@ -316,9 +316,9 @@ def test_hosts_of_different_clusters_are_refused(cluster: Cluster, stores: list[
 def test_accounts_are_the_same_through_every_node(stores: list[Store]):
     credentials = bootstrap(Accounts(stores[0]), application="shop")
     assert credentials is not None
-    one, other = (Accounts(store) for store in stores)
-    assert one.keys_with_hashes() == other.keys_with_hashes()
-    assert [application.name for application in other.applications()] == ["shop"]
+    first, second = (Accounts(store) for store in stores)
+    assert first.keys_with_hashes() == second.keys_with_hashes()
+    assert [application.name for application in second.applications()] == ["shop"]
 
 
 @pytest.mark.parametrize("kind", [JobKind.delete_consumer, JobKind.change_retention])
@@ -326,11 +326,11 @@ def test_a_job_reaches_every_shard_and_rollups_agree(stores: list[Store], kind: 
     for consumer in ("a", "b"):
         stores[0].insert_rows(consumer, encode_rows(300, consumer_id=consumer))
     carry_out(stores[1], job_of(kind, consumer_id="a", retention_days=30), no_wait)
-    left = 600 if kind is JobKind.change_retention else 300
-    assert requests(stores[0]) == dict.fromkeys(TABLES, left)
-    kept = stores[0].query("SELECT DISTINCT consumer_id, retention_days FROM events ORDER BY consumer_id")
+    requests_left = 600 if kind is JobKind.change_retention else 300
+    assert requests(stores[0]) == dict.fromkeys(TABLES, requests_left)
+    remaining = stores[0].query("SELECT DISTINCT consumer_id, retention_days FROM events ORDER BY consumer_id")
     expected = [("a", 30), ("b", 30)] if kind is JobKind.change_retention else [("b", 90)]
-    assert kept == expected
+    assert remaining == expected
     assert unfinished_mutations(stores[0]) == []
 
 
@@ -352,8 +352,8 @@ def test_sizes_and_changes_are_those_of_all_nodes(cluster: Cluster, stores: list
     assert sizes[0].rows == sizes[1].rows == 400
     assert sizes[0].size_bytes > stores[0].query("SELECT sum(bytes_on_disk) FROM system.parts WHERE active")[0][0]
     now_s = now_us() // 1_000_000
-    seen = [versions_in(store.ask(versions("shop", [(0, now_s + 60)]))) for store in stores]
-    assert seen[0] == seen[1]
+    versions_by_node = [versions_in(store.ask(versions("shop", [(0, now_s + 60)]))) for store in stores]
+    assert versions_by_node[0] == versions_by_node[1]
 
 
 def test_a_layout_that_doubles_or_splits_is_refused_by_its_name(cluster: Cluster, stores: list[Store]):

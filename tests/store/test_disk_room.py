@@ -34,16 +34,16 @@ async def test_oldest_week_of_events_and_rollups_goes_and_the_last_days_stay(emb
         for weeks, rows in ((8, 2), (5, 3), (0, 4)):
             store.insert_rows(f"{weeks}", encode_rows(rows, timestamp=now_us() - weeks * WEEK_US))
         assert rows_by_age(store) == [2, 3, 4]
-        free, loop, seen = [10, 200, 99, 5], asyncio.get_running_loop(), asyncio.Event()
+        free, loop, all_measured = [10, 200, 99, 5], asyncio.get_running_loop(), asyncio.Event()
 
         def free_now(_):
             if not free:
-                loop.call_soon_threadsafe(seen.set)
+                loop.call_soon_threadsafe(all_measured.set)
             return free.pop(0) if free else 5
 
         caplog.set_level(logging.WARNING)
         task = asyncio.create_task(keep_room(store, 100, free=free_now, interval_s=0))
-        await seen.wait()
+        await all_measured.wait()
         task.cancel()
         messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         eighth = today - timedelta(weeks=8)

@@ -319,6 +319,6 @@ def test_files_of_a_killed_process_are_cleared_at_the_next_start(embedded_store_
     (directory / f"{INSERT_FILE_PREFIX}left").write_bytes(b"x")
     store = Store(embedded_store_url)
     store.open()
-    left = list(directory.glob(f"{INSERT_FILE_PREFIX}*"))
+    files = list(directory.glob(f"{INSERT_FILE_PREFIX}*"))
     store.close()
-    assert not left
+    assert not files

@@ -113,11 +113,11 @@ def test_questions_are_answered_while_streams_are_open(embedded_store):
 def test_another_thread_may_go_on_with_a_stream_and_close_it(embedded_store):
     stream = embedded_store.stream(Statement(ENDLESS), form="RawBLOB")
     next(stream)
-    seen = []
-    thread = threading.Thread(target=lambda: (seen.append(next(stream)), stream.close()))
+    chunks = []
+    thread = threading.Thread(target=lambda: (chunks.append(next(stream)), stream.close()))
     thread.start()
     thread.join()
-    assert seen
+    assert chunks
 
 
 @pytest.mark.parametrize(("kind", "error"), [("cut", StoreUnavailable), ("broken", QueryLimitExceeded)])

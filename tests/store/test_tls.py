@@ -73,11 +73,11 @@ async def test_a_private_authority_and_a_clients_certificate_open_the_store_and_
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     client = authority.issue_cert("collector@example.com")
     client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
-    trusted, ours = f"ca_cert={tmp_path}/ca.pem", f"client_cert={tmp_path}/client.pem"
+    trusted, identity = f"ca_cert={tmp_path}/ca.pem", f"client_cert={tmp_path}/client.pem"
     plain = parse_address(secured_server.url("apimetry"))
     async with tls_in_front_of(plain.port, authority) as port:
         url = f"clickhouses://{plain.username}:{plain.password}@127.0.0.1:{port}/apimetry"
-        assert await asyncio.to_thread(stored_through, url, f"{trusted}&{ours}") == 10
-        for options in (trusted, ours):
+        assert await asyncio.to_thread(stored_through, url, f"{trusted}&{identity}") == 10
+        for options in (trusted, identity):
             with pytest.raises(StoreUnavailable, match="cannot be reached"):
                 await asyncio.to_thread(stored_through, url, options)

@@ -60,8 +60,8 @@ class Visit:
         self.context.set_default_timeout(_PATIENCE_MS)
         self.context.add_init_script(_NOTE_REPORTS)
         if key is not None:
-            kept = json.dumps({"secret": key, "kind": kind})
-            self.context.add_init_script(f"sessionStorage.setItem('apimetry.session', {json.dumps(kept)})")
+            session = json.dumps({"secret": key, "kind": kind})
+            self.context.add_init_script(f"sessionStorage.setItem('apimetry.session', {json.dumps(session)})")
         self.page: Page = self.context.new_page()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))

@@ -83,11 +83,11 @@ def _clock(hop: str, health: Response, now_s: float) -> Finding:
         return Finding(f"{hop} clock", ok=True, found="unknown: the answer carries no date")
     skew_s = round(sent_s - now_s)
     # The header counts whole seconds, so a difference of one second says nothing.
-    found = "as this machine's" if abs(skew_s) <= 1 else f"{skew_s:+d} s from this machine's"
+    finding = "as this machine's" if abs(skew_s) <= 1 else f"{skew_s:+d} s from this machine's"
     if abs(skew_s) <= MAX_CLOCK_SKEW_S:
-        return Finding(f"{hop} clock", ok=True, found=found)
+        return Finding(f"{hop} clock", ok=True, found=finding)
     advice = "synchronize the clocks (NTP): events carry the time of their app's machine"
-    return Finding(f"{hop} clock", ok=False, found=found, advice=advice)
+    return Finding(f"{hop} clock", ok=False, found=finding, advice=advice)
 
 
 def _ready(hop: str, ready: Response) -> Finding:
@@ -99,8 +99,8 @@ def _ready(hop: str, ready: Response) -> Finding:
         "spool": "free disk space, raise --spool-max-bytes, or bring the store back so that it drains",
         "store": "look at ClickHouse's log, and at APIMETRY_STORE of the query service",
     }[hop]
-    found = "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else ready.message
-    return Finding(hop, ok=False, found=found, advice=advice)
+    finding = "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else ready.message
+    return Finding(hop, ok=False, found=finding, advice=advice)
 
 
 def _write_key(connection: Connection, collector: Client) -> Finding:
@@ -123,8 +123,8 @@ def _refused(hop: str, response: Response) -> Finding:
         503: "it says so itself: see the other hops",
     }.get(response.status, "the service's log has the reason")
     is_about_key = response.status in (400, 401, 403, 429)
-    found = response.message if is_about_key else f"not known: {response.message}"
-    return Finding(hop, ok=False, found=found, advice=advice)
+    finding = response.message if is_about_key else f"not known: {response.message}"
+    return Finding(hop, ok=False, found=finding, advice=advice)
 
 
 def _drains(client: Client) -> Finding:
@@ -134,8 +134,8 @@ def _drains(client: Client) -> Finding:
     try:
         Collector(client).wait_until_stored(_DRAIN_S)
     except NotStored:
-        found = f"the store has not taken what waits in the spool for {_DRAIN_S:.0f} s"
-        return Finding("spool to store", ok=False, found=found, advice=advice)
+        finding = f"the store has not taken what waits in the spool for {_DRAIN_S:.0f} s"
+        return Finding("spool to store", ok=False, found=finding, advice=advice)
     except click.ClickException as error:
         return Finding("spool to store", ok=False, found=error.message, advice=advice)
     return Finding("spool to store", ok=True, found="everything acknowledged is stored")
@@ -160,8 +160,8 @@ def _query_findings(connection: Connection, query: Client, collector: Client | N
         yield Finding("app", ok=False, found="an answer in another form than expected", advice=advice)
         return
     if collector is not None and _has_another_application(connection, collector, application):
-        found = f"it is for {application!r}, and the write key is for another application"
-        yield Finding("read key", ok=False, found=found, advice="use a write and a read key of one application")
+        finding = f"it is for {application!r}, and the write key is for another application"
+        yield Finding("read key", ok=False, found=finding, advice="use a write and a read key of one application")
     yield app
 
 

@@ -15,16 +15,16 @@ Cell = str | int | float | None
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, texts: int = 1) -> Table:
     """Return a table whose first `texts` columns are texts, and the others numbers; nothing is shown as "-"."""
-    made = Table(title=_text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=_text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, column in enumerate(columns):
         is_text = place < texts
         # On a narrow terminal texts take more lines, and numbers stay whole.
-        made.add_column(
+        table.add_column(
             Text(one_line(column)), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text
         )
     for row in rows:
-        made.add_row(*map(_text, row))
-    return made
+        table.add_row(*map(_text, row))
+    return table
 
 
 def _text(cell: Cell) -> Text:

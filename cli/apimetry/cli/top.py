@@ -50,11 +50,11 @@ def top(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Print the routes, consumers, versions and so on with the most requests, errors or time spent."""
     query = client(connection, watch=watch)
-    asked = [("by", by), ("measures", ",".join(_HEADINGS)), ("sort", sort), ("limit", str(limit)), *filters]
+    parameters = [("by", by), ("measures", ",".join(_HEADINGS)), ("sort", sort), ("limit", str(limit)), *filters]
 
     def ask() -> Answer:
         start = max(0, int(time.time()) - last_s)
-        return query.call_json("GET", f"/v1/breakdown?{urllib.parse.urlencode([('start', str(start)), *asked])}")
+        return query.call_json("GET", f"/v1/breakdown?{urllib.parse.urlencode([('start', str(start)), *parameters])}")
 
     show(ask, lambda answer: _render(answer, last_s, query), as_json=as_json, watch=watch)
 

@@ -378,9 +378,9 @@ def _may_have_body(scope: Scope, method: str) -> bool:
     return str(scope.get("http_version", "")) in ("2", "3") and method not in BODILESS_METHODS
 
 
-def _find_header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> bytes:
+def _find_header(headers: Iterable[tuple[bytes, bytes]], header_name: bytes) -> bytes:
     for name, value in headers:
-        if name == wanted:
+        if name == header_name:
             return value
     return b""
 

@@ -128,9 +128,9 @@ class RecordedEvents(Sequence[RecordedEvent]):
             AssertionError: the number of requests is another; the message names the recorded events.
         """
         events = tuple(e for e in self._events if e.route == route and method in (None, e.method))
-        wanted = f"{method or 'request'} to {route}"
+        description = f"{method or 'request'} to {route}"
         if not events or count not in (None, len(events)):
-            raise AssertionError(f"{len(events)} {wanted}, expected {count or 'some'}; recorded: {self!r}")
+            raise AssertionError(f"{len(events)} {description}, expected {count or 'some'}; recorded: {self!r}")
         return RouteFigures(events)
 
 

@@ -19,10 +19,10 @@ def read_traceparent(header: bytes | str) -> dict[str, str]:
     The span is the caller's. A later version than 00 is read as far as version 00 goes.
     """
     text = header.decode("latin-1") if isinstance(header, bytes) else header
-    found = _TRACEPARENT.fullmatch(text.strip(" \t"))
-    if found is None:
+    match = _TRACEPARENT.fullmatch(text.strip(" \t"))
+    if match is None:
         return {}
-    version, trace_id, span_id, rest = found.groups()
+    version, trace_id, span_id, rest = match.groups()
     if version == "ff" or (version == "00" and rest) or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return {}
     return {"trace_id": trace_id, "span_id": span_id}

@@ -24,7 +24,7 @@ def find_within(app: Any, is_wanted: Callable[[Any], bool]) -> tuple[tuple[str, 
         pairs of a dispatcher's prefix and the application under it; longer prefixes first, then outer ones first.
     """
     matches: list[tuple[str, Any]] = []
-    waiting, seen = deque([("", app)]), {id(app)}
+    waiting, known_ids = deque([("", app)]), {id(app)}
     visited = 0
     while waiting and visited < _MAX_OBJECTS:
         visited += 1
@@ -34,8 +34,8 @@ def find_within(app: Any, is_wanted: Callable[[Any], bool]) -> tuple[tuple[str, 
             matches.append((prefix, owner))
             continue
         for inner_prefix, inner in _held_by(owner):
-            if id(inner) not in seen:
-                seen.add(id(inner))
+            if id(inner) not in known_ids:
+                known_ids.add(id(inner))
                 waiting.append((prefix + inner_prefix, inner))
     return tuple(sorted(matches, key=lambda match: -len(match[0])))
 

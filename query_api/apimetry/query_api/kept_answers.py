@@ -28,8 +28,8 @@ class KeptAnswers:
 
     def of(self, question: Hashable, now_s: float) -> bytes | None:
         """Return the answer to an equal question that still holds at `now_s`."""
-        kept = self._kept.get(question)
-        return kept.body if kept is not None and 0 <= now_s - kept.since_s < self._kept_s else None
+        answer = self._kept.get(question)
+        return answer.body if answer is not None and 0 <= now_s - answer.since_s < self._kept_s else None
 
     def keep(self, question: Hashable, body: bytes, now_s: float) -> None:
         """Keep the answer to a question that was asked at `now_s`."""
@@ -43,5 +43,5 @@ class KeptAnswers:
             self._forget(next(iter(self._kept)))
 
     def _forget(self, question: Hashable) -> None:
-        kept = self._kept.pop(question, None)
-        self._bytes -= kept.size if kept else 0
+        answer = self._kept.pop(question, None)
+        self._bytes -= answer.size if answer else 0

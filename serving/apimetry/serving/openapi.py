@@ -100,13 +100,13 @@ def _closed_class(component: Mapping[str, Any], order: Iterable[str], inlined: M
     return {**_described(component), **closed(members, optional=optional)}
 
 
-def _typed_dicts(info: object, seen: set[int] | None = None) -> Iterator[type]:
+def _typed_dicts(info: object, visited: set[int] | None = None) -> Iterator[type]:
     """Return the TypedDicts in msgspec's description of types: it has their members in the order of the alphabet."""
-    seen = set() if seen is None else seen
+    visited = set() if visited is None else visited
     if isinstance(info, msgspec.inspect.TypedDictType):
-        if id(info) in seen:
+        if id(info) in visited:
             return
-        seen.add(id(info))
+        visited.add(id(info))
         yield info.cls
     parts: Iterable[object] = ()
     if isinstance(info, (list, tuple)):
@@ -114,7 +114,7 @@ def _typed_dicts(info: object, seen: set[int] | None = None) -> Iterator[type]:
     elif isinstance(info, msgspec.Struct):
         parts = (getattr(info, name) for name in info.__struct_fields__)
     for part in parts:
-        yield from _typed_dicts(part, seen)
+        yield from _typed_dicts(part, visited)
 
 
 _REFERENCE = "#/components/schemas/{name}"

@@ -25,8 +25,8 @@ _USABLE: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 @web.middleware
 async def request_id_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id; put it outside every middleware that logs."""
-    given = request.headers.get(HEADER, "")
-    CURRENT.set(given if _USABLE.fullmatch(given) else os.urandom(8).hex())
+    request_id = request.headers.get(HEADER, "")
+    CURRENT.set(request_id if _USABLE.fullmatch(request_id) else os.urandom(8).hex())
     return await handler(request)
 
 

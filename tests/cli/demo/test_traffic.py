@@ -18,8 +18,8 @@ def requests(start_s, end_s, per_second=2.0):
     return [traffic.request_at(time_s) for time_s in traffic.times(start_s, end_s, per_second)]
 
 
-def failed_checkouts(made):
-    checkouts = [request for request in made if request.endpoint is CHECKOUT]
+def failed_checkouts(traffic):
+    checkouts = [request for request in traffic if request.endpoint is CHECKOUT]
     return sum(request.error_type == "UpstreamError" for request in checkouts) / len(checkouts)
 
 
@@ -30,18 +30,18 @@ def test_checkouts_fail_between_the_deploy_and_the_end_of_the_incident_alone():
 
 
 def test_one_consumer_makes_most_of_the_noise():
-    def shares(made):
-        return Counter(request.consumer for request in made)[NOISY_CONSUMER] / len(made)
+    def shares(traffic):
+        return Counter(request.consumer for request in traffic)[NOISY_CONSUMER] / len(traffic)
 
     assert shares(requests(2 * HOUR_S, 3 * HOUR_S)) < 0.1
     assert shares(requests(3 * HOUR_S, 4 * HOUR_S)) > 0.6
 
 
 def test_every_endpoint_is_asked_and_paths_fill_their_templates():
-    made = requests(0, HOUR_S)
-    assert {request.endpoint for request in made} == set(ENDPOINTS)
-    assert not [request.path for request in made if "{" in request.path]
-    assert all(request.path.startswith("/") and request.duration_ms > 0 for request in made)
+    traffic = requests(0, HOUR_S)
+    assert {request.endpoint for request in traffic} == set(ENDPOINTS)
+    assert not [request.path for request in traffic if "{" in request.path]
+    assert all(request.path.startswith("/") and request.duration_ms > 0 for request in traffic)
 
 
 def test_moments_ascend_within_their_range_at_about_the_rate():

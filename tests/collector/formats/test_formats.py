@@ -73,7 +73,7 @@ def test_status_that_a_server_made_up_is_kept_up_to_999():
 
 
 @pytest.mark.parametrize(
-    ("method", "kept", "text"),
+    ("method", "recorded", "text"),
     [
         ("GET", "GET", None),
         ("PROPFIND", "PROPFIND", None),
@@ -85,14 +85,14 @@ def test_status_that_a_server_made_up_is_kept_up_to_999():
         ("A" * 40, "OTHER", "A" * 32),
     ],
 )
-def test_method_that_nobody_knows_is_other_with_its_text_in_data(method, kept, text):
+def test_method_that_nobody_knows_is_other_with_its_text_in_data(method, recorded, text):
     data = {"tier": "gold"}
     for batch in (
         read_json([event(method=method, data=data), event()]),
         read_wire(wire_row(method=method, data=data), wire_row()),
     ):
         row, second = unpack_rows(batch.row_bytes)
-        assert (row["method"], row["data"].get("method"), row["data"]["tier"]) == (kept, text, "gold")
+        assert (row["method"], row["data"].get("method"), row["data"]["tier"]) == (recorded, text, "gold")
         assert (second["method"], second["data"]) == ("GET", {})
 
 

@@ -429,8 +429,8 @@ def test_numbers_of_protobuf_are_read_at_all_lengths():
 
 def test_nulls_in_json_are_absent_values():
     sent = json.loads(as_json(request(span())))
-    made = sent["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
-    made |= {"events": None, "status": None, "traceState": None, "name": None}
-    made["attributes"] += [{"key": "enduser.id", "value": None}, {"key": None}]
+    first_span = sent["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    first_span |= {"events": None, "status": None, "traceState": None, "name": None}
+    first_span["attributes"] += [{"key": "enduser.id", "value": None}, {"key": None}]
     sent["resourceSpans"].append({"resource": None, "scopeSpans": None, "schemaUrl": "x"})
     assert decode_json(as_json(sent), TARGET, max_events=10).accepted == 1

@@ -105,15 +105,15 @@ def test_slow_texts_without_end_get_a_tenth_of_a_core_and_the_rest_are_named_by_
 
 
 def test_threads_that_come_first_find_the_same():
-    agents, found, gate = UserAgents(), [], threading.Barrier(4)
+    agents, families, gate = UserAgents(), [], threading.Barrier(4)
 
     def find(number):
         gate.wait(10)
-        found.extend(agents.families([f"curl/8.4.{number}"]))
+        families.extend(agents.families([f"curl/8.4.{number}"]))
 
     threads = [threading.Thread(target=find, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert found == ["curl"] * 4
+    assert families == ["curl"] * 4

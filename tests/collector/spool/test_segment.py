@@ -41,8 +41,8 @@ def make_segment(count=6, size=40):
 
 def make_journal(files, root=ROOT, **settings):
     ticks = itertools.count(CREATED_NS)
-    made = SpoolSettings(directory=root, **settings)
-    return Journal(made, files, clock_ns=lambda: next(ticks))
+    spool_settings = SpoolSettings(directory=root, **settings)
+    return Journal(spool_settings, files, clock_ns=lambda: next(ticks))
 
 
 def fill(journal, numbers):
@@ -96,12 +96,12 @@ def test_restart_after_a_torn_write_keeps_whole_records_at_every_cut():
     journal.open()
     fill(journal, range(4))
     (name,) = [name for name in files.names_now if name.endswith(".open")]
-    written = bytes(files.names_now[name].data)
-    records, _ = scan(written, Path(name).name.removesuffix(".open"))
-    for length in range(records[1].end, len(written) + 1):
+    content = bytes(files.names_now[name].data)
+    records, _ = scan(content, Path(name).name.removesuffix(".open"))
+    for length in range(records[1].end, len(content) + 1):
         again = FaultyFiles()
         handle = again.create(Path(name))
-        again.write(handle, written[:length])
+        again.write(handle, content[:length])
         recovered = make_journal(again)
         recovered.open()
         whole = sum(record.end <= length for record in records)
@@ -124,8 +124,8 @@ def test_bit_rot_in_a_sealed_segment_is_put_aside_and_counted(tmp_path):
     contents = load(journal, journal.sealed()[0])
     assert (contents.whole.rows, contents.damaged_rows, contents.damaged_pieces) == (4, 1, 1)
     load(journal, journal.sealed()[0])
-    kept = sorted(path.suffix for path in (tmp_path / "quarantine").iterdir())
-    assert kept == [".damaged", ".json"]
+    suffixes = sorted(path.suffix for path in (tmp_path / "quarantine").iterdir())
+    assert suffixes == [".damaged", ".json"]
     journal.close()
 
 

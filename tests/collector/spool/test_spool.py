@@ -36,8 +36,8 @@ def entry(number, size=20, key=True):
 
 
 def make_spool(directory, files=None, **settings):
-    made = SpoolSettings(directory=directory, **{"segment_age_s": 60.0, **settings})
-    return Spool(Journal(made, files or RealFiles(), clock_ns=lambda: 10**18))
+    spool_settings = SpoolSettings(directory=directory, **{"segment_age_s": 60.0, **settings})
+    return Spool(Journal(spool_settings, files or RealFiles(), clock_ns=lambda: 10**18))
 
 
 def records_of(spool):
@@ -83,11 +83,11 @@ async def test_caller_that_goes_away_takes_no_batch_with_it(tmp_path):
     await spool.start()
     files.gate.clear()
     before = files.syncs
-    gone = asyncio.ensure_future(spool.append(entry(1)))
+    cancelled = asyncio.ensure_future(spool.append(entry(1)))
     await eventually(lambda: files.syncs > before)
     again = asyncio.ensure_future(spool.append(entry(1)))
     await asyncio.sleep(0)
-    gone.cancel()
+    cancelled.cancel()
     files.gate.set()
     assert await again is False
     await spool.close()

@@ -96,7 +96,7 @@ async def test_replayed_rows_are_stored_once_even_when_the_replay_is_repeated(tm
     directory = tmp_path / "spool"
     store = await quarantined(directory)
     assert len(stored_urls(store)) == 3
-    kept = {path: path.read_bytes() for path in (directory / "quarantine").iterdir()}
+    contents = {path: path.read_bytes() for path in (directory / "quarantine").iterdir()}
     replayed = json.loads(spool_command(tmp_path, "replay", "--json").output)
     assert [(segment["rows"], segment["kept"]) for segment in replayed] == [(1, ""), (1, "")]
     assert not list((directory / "quarantine").iterdir())
@@ -105,7 +105,7 @@ async def test_replayed_rows_are_stored_once_even_when_the_replay_is_repeated(tm
         await collector.drained()
         assert await collector.reconcile() == 2
     assert stored_urls(store) == [f"/v1/scores/{i}" for i in range(5)]
-    for path, data in kept.items():  # as a kill between the segment and the removal leaves it
+    for path, data in contents.items():  # as a kill between the segment and the removal leaves it
         path.write_bytes(data)
     assert spool_command(tmp_path, "replay").exit_code == 0
     async with collecting(directory, store) as collector:
@@ -159,8 +159,8 @@ async def test_rows_that_nobody_can_read_stay_in_the_quarantine(tmp_path):
 async def test_quarantine_of_an_earlier_version_is_replayed_without_a_sender(tmp_path):
     store = await quarantined(tmp_path)
     for note in (tmp_path / "quarantine").glob("*.json"):
-        kept = json.loads(note.read_text())
-        note.write_text(json.dumps({name: kept[name] for name in ("reason", "rows", "bytes", "at")}))
+        members = json.loads(note.read_text())
+        note.write_text(json.dumps({name: members[name] for name in ("reason", "rows", "bytes", "at")}))
     replay(tmp_path, RealFiles())
     async with collecting(tmp_path, store) as collector:
         await collector.drained()

@@ -63,8 +63,8 @@ async def test_a_rule_is_made_shown_changed_paused_and_deleted(service):
     assert await response.json() == {"alert": changed}
     response = await service.request("PATCH", path, json={"metric": "no_data"})
     # What has no meaning for the new metric goes with the old one.
-    gone = {"percentile": None, "threshold": None, "direction": None, "minimumRequests": 0}
-    changed = {**changed, "metric": "no_data", **gone}
+    defaults = {"percentile": None, "threshold": None, "direction": None, "minimumRequests": 0}
+    changed = {**changed, "metric": "no_data", **defaults}
     assert await response.json() == {"alert": changed}
     rotated = await (await service.request("POST", f"{path}/rotate")).json()
     assert rotated["alert"] == changed
@@ -196,8 +196,8 @@ async def test_a_rule_with_a_private_address_from_before_can_still_be_paused(emb
 
 
 async def test_another_organizations_rule_is_a_404(embedded_service):
-    theirs = (await made(embedded_service, "their admin", application="theirs"))["alert"]
-    path = f"/api/alerts/{theirs['id']}"
+    foreign = (await made(embedded_service, "their admin", application="theirs"))["alert"]
+    path = f"/api/alerts/{foreign['id']}"
     for method, url in [
         ("GET", path),
         ("PATCH", path),
@@ -205,9 +205,9 @@ async def test_another_organizations_rule_is_a_404(embedded_service):
         ("POST", f"{path}/rotate"),
         ("GET", f"{path}/events"),
     ]:
-        await assert_error(await embedded_service.request(method, url, json={"paused": True}), 404, theirs["id"])
+        await assert_error(await embedded_service.request(method, url, json={"paused": True}), 404, foreign["id"])
     assert (await embedded_service.answer("/api/alerts", "admin"))["alerts"] == []
-    assert await embedded_service.answer(path, "their admin") == {"alert": theirs}
+    assert await embedded_service.answer(path, "their admin") == {"alert": foreign}
 
 
 async def test_what_a_rule_did_shows_in_its_state_its_events_and_the_overview(service):

@@ -127,23 +127,23 @@ def traffic_of(application, minute_s, errors, others):
 
 
 async def test_rules_fire_once_and_resolve_once(minutes, embedded_service):
-    start, theirs = minutes.minute, embedded_service.their_organization_id
+    start, foreign_id = minutes.minute, embedded_service.their_organization_id
     events = []
     for number, (changes, traffic, _) in enumerate(CASES):
         application = f"app{number}"
-        embedded_service.accounts.create_application(theirs, application, application_id=application)
-        minutes.alerts.create(rule_of(theirs, id=f"rule{number}", application_id=application, **changes))
+        embedded_service.accounts.create_application(foreign_id, application, application_id=application)
+        minutes.alerts.create(rule_of(foreign_id, id=f"rule{number}", application_id=application, **changes))
         for minute, counts in enumerate(traffic):
             events += traffic_of(application, start + minute * MINUTE, *counts)
     insert_events(minutes.store, events)
     await embedded_service.directory.refresh()
-    told = {f"rule{number}": "" for number in range(len(CASES))}
+    histories = {f"rule{number}": "" for number in range(len(CASES))}
     for _ in range(7):
         minutes.pass_by(0, 0)
         happened = {event.rule_id: event.kind.value[0] for event in await minutes.evaluator.evaluate(minutes.minute)}
-        told = {rule: history + happened.get(rule, "-") for rule, history in told.items()}
-    assert list(told.values()) == [history for _, _, history in CASES]
-    stored = ["".join(e.kind.value[0] for e, _ in reversed(minutes.alerts.events(rule))) for rule in told]
+        histories = {rule: history + happened.get(rule, "-") for rule, history in histories.items()}
+    assert list(histories.values()) == [history for _, _, history in CASES]
+    stored = ["".join(e.kind.value[0] for e, _ in reversed(minutes.alerts.events(rule))) for rule in histories]
     assert stored == [history.replace("-", "") for _, _, history in CASES]
 
 

@@ -37,7 +37,7 @@ def shown(event, rule, delivery):
 
 def random_log(service, seed):
     """Write events of three rules, some in the same second, and return them as they must be shown, the last first."""
-    rng, alerts, written = random.Random(seed), Alerts(service.accounts.store), []
+    rng, alerts, expected = random.Random(seed), Alerts(service.accounts.store), []
     rules = [rule_of(service.organization_id, id=f"rule{i}", name=f"Rule {i}") for i in range(3)]
     for rule in rules:
         alerts.create(rule)
@@ -48,16 +48,16 @@ def random_log(service, seed):
         assert alerts.record_event(event)
         if delivery != "none":
             alerts.record_delivery(event.id, delivery, attempts=1, at=event.at)
-        written.append((event, shown(event, rule, delivery)))
+        expected.append((event, shown(event, rule, delivery)))
     alerts.delete("rule1")
-    return sorted(written, key=lambda event: (event[0].at, event[0].id), reverse=True)
+    return sorted(expected, key=lambda event: (event[0].at, event[0].id), reverse=True)
 
 
 async def test_the_log_has_the_events_of_all_rules_the_last_first_also_of_deleted_ones(service):
     expected = [row for _, row in random_log(service, 1)]
-    theirs = rule_of(service.their_organization_id, id="theirs", application_id="theirs")
-    Alerts(service.accounts.store).create(theirs)
-    Alerts(service.accounts.store).record_event(event_of(1, theirs, T0))
+    foreign = rule_of(service.their_organization_id, id="theirs", application_id="theirs")
+    Alerts(service.accounts.store).create(foreign)
+    Alerts(service.accounts.store).record_event(event_of(1, foreign, T0))
     assert await service.answer(PATH) == {"events": expected, "next": None}
     assert (await service.answer(f"{PATH}?application=shop", "admin"))["events"] == expected
     assert [e["alert"] for e in (await service.answer(PATH, "their read"))["events"]] == ["theirs"]

@@ -152,8 +152,8 @@ async def test_a_connection_that_is_refused_is_said(tested):
 
 
 async def test_another_organizations_rule_and_no_rule_are_a_404(tested):
-    theirs = rule_of(tested.their_organization_id, id="theirs", application_id="theirs")
-    Alerts(tested.accounts.store).create(theirs)
+    foreign = rule_of(tested.their_organization_id, id="theirs", application_id="theirs")
+    Alerts(tested.accounts.store).create(foreign)
     for name in ("theirs", "nobody"):
         await assert_error(await tested.request("POST", f"/api/alerts/{name}/test"), 404, name)
 

@@ -321,10 +321,10 @@ async def test_neither_secret_nor_address_is_logged(caplog):
     async with Receiver(500, 400) as receiver:
         _, _, rule = await deliver(receiver.url("/hook?token=hidden"))
     # The receiver of this test stands in for somebody else's server and writes an access log of its own.
-    ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("apimetry"))
-    assert "rule1" in ours
+    log = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("apimetry"))
+    assert "rule1" in log
     for hidden in (rule.webhook_secret, "hidden", str(receiver.server.port)):
-        assert hidden not in ours
+        assert hidden not in log
     assert rule.webhook_secret not in repr(rule)
 
 

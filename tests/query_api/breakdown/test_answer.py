@@ -78,9 +78,9 @@ def check(store, application, events, query):
             expected["previous"] = figures(answer, set(query.measures) - set(SEEN), before, key)
         if query.series:
             expected["series"] = in_buckets(groups.get(key, []), answer["seriesStarts"], query.end)
-        seen = {name: row.pop(name) for name in SEEN if name in query.measures}
+        times = {name: row.pop(name) for name in SEEN if name in query.measures}
         assert row == expected, query
-        check_seen(seen, events, query, answer, key)
+        check_seen(times, events, query, answer, key)
     return answer
 
 
@@ -93,12 +93,14 @@ def figures(answer, measures, groups, key):
     }
 
 
-def check_seen(seen, events, query, answer, key):
-    if seen:
+def check_seen(shown_times, events, query, answer, key):
+    if shown_times:
         start = 0 if answer["seenPrecision"] == "hour" else query.start
         of_key = grouped(events, query, start, query.end).get(key, [])
         possible = seen_at(of_key, answer["seenPrecision"]) if of_key else [{None}] * 2
-        assert all(seen[name] in times for name, times in zip(SEEN, possible, strict=True) if name in seen), query
+        assert all(
+            shown_times[name] in times for name, times in zip(SEEN, possible, strict=True) if name in shown_times
+        ), query
 
 
 def total(groups):
@@ -107,19 +109,19 @@ def total(groups):
 
 
 def random_question(rng):
-    some = {}
+    parameters = {}
     if rng.random() < 0.5:
-        some["include"] = rng.sample(
+        parameters["include"] = rng.sample(
             ["method:GET", "status_code:200", "route:/", "consumer_id:alice", "version:1.0"], 1
         )
     if rng.random() < 0.3:
-        some["exclude"] = rng.sample(["status_class:5xx", "status_code:404", "consumer_id:", "source:api"], 1)
+        parameters["exclude"] = rng.sample(["status_class:5xx", "status_code:404", "consumer_id:", "source:api"], 1)
     if rng.random() < 0.3:
-        some["search"] = rng.choice(["e", "TEM", "0", "/", "ü", "xx", "'"])
+        parameters["search"] = rng.choice(["e", "TEM", "0", "/", "ü", "xx", "'"])
     if rng.random() < 0.4:
-        some["compare"] = rng.choice(["previous", "week", START + 5000])
+        parameters["compare"] = rng.choice(["previous", "week", START + 5000])
     if rng.random() < 0.4:
-        some["series"] = rng.choice([1, 7, 24, 60])
+        parameters["series"] = rng.choice([1, 7, 24, 60])
     start = START + rng.choice([0, 0, 1, 1799, 90_000])
     sort = rng.choice(sorted(MEASURES))
     return query_of(
@@ -127,11 +129,11 @@ def random_question(rng):
         start,
         start + rng.choice([1, 3600, 7201, DAY, 200_000]),
         measures=",".join(rng.sample(sorted(MEASURES), rng.randrange(1, 8))),
-        sort=f"change:{sort}" if "compare" in some and sort not in SEEN else sort,
+        sort=f"change:{sort}" if "compare" in parameters and sort not in SEEN else sort,
         order=rng.choice(["asc", "desc"]),
         limit=rng.choice([1, 3, 1000]),
         offset=rng.choice([0, 0, 1]),
-        **some,
+        **parameters,
     )
 
 
@@ -331,8 +333,8 @@ def test_a_change_sorts_what_was_gained_and_lost_with_what_is_gone(moved, order,
     answer = answered(moved, query, "moved")
     assert routes(answer) == expected
     assert answer["pagination"]["total"] == 4
-    (gone,) = (row for row in answer["rows"] if row["key"] == ["/gone"])
-    assert gone == {"key": ["/gone"], "requests": 0, "errors": 0, "previous": {"requests": 3, "errors": 0}}
+    (vanished,) = (row for row in answer["rows"] if row["key"] == ["/gone"])
+    assert vanished == {"key": ["/gone"], "requests": 0, "errors": 0, "previous": {"requests": 3, "errors": 0}}
 
 
 def test_a_change_from_or_to_an_unknown_latency_is_last(moved):

@@ -88,17 +88,17 @@ async def test_after_deletions_rollups_agree_with_what_is_left_of_the_events(ser
         in_range = start * 1_000_000 <= event.timestamp < end * 1_000_000
         return event.application != "shop" or not in_range
 
-    left = [event for event in events if stays(event)]
-    assert counted(store) == {weight(e for e in left if e.application == "shop")}
+    remaining = [event for event in events if stays(event)]
+    assert counted(store) == {weight(e for e in remaining if e.application == "shop")}
     agree(store, 1)
     job = await deleted(service, "shop/consumers/alice")
     assert (job["kind"], job["consumer"], job["start"]) == ("delete_consumer", "alice", None)
-    left = [event for event in left if (event.application, event.consumer_id) != ("shop", "alice")]
-    assert counted(store) == {weight(e for e in left if e.application == "shop")}
+    remaining = [event for event in remaining if (event.application, event.consumer_id) != ("shop", "alice")]
+    assert counted(store) == {weight(e for e in remaining if e.application == "shop")}
     agree(store, 2)
     query = TimeseriesQuery(START, START + 2 * DAY, groups=("consumer_id",))
     assert await service.answer(f"/1/timeseries/{query.start}/{query.end}/?group=consumer_id") == expected_answer(
-        left, query
+        remaining, query
     )
     assert counted(store, "other") == {weight(e for e in events if e.application == "other")}
     # What was once called was called.
@@ -281,9 +281,9 @@ def test_an_hour_of_which_a_new_retention_leaves_a_part_counts_what_is_left(stor
     insert_events(store, [Event(timestamp=(hour + minute * 60) * 1_000_000) for minute in range(60)])
     for days in (1, 90):
         carry_out(store, job_of(JobKind.change_retention, retention_days=days), no_wait)
-        ((left,),) = store.query("SELECT count() FROM events")
-        assert counted(store) == {left}
-        assert kept(store, "hourly_routes") == ([(days,)] if left else [])
+        ((count,),) = store.query("SELECT count() FROM events")
+        assert counted(store) == {count}
+        assert kept(store, "hourly_routes") == ([(days,)] if count else [])
 
 
 async def test_runners_that_find_the_same_job_do_it_one_at_a_time(embedded_store):
@@ -331,8 +331,8 @@ async def test_what_is_not_to_be_deleted_is_refused(embedded_service):
     ]:
         await assert_error(await embedded_service.request("DELETE", f"/api/applications/{path}"), status, named)
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
-    theirs = await deleted(embedded_service, "theirs/events?start=1&end=5", key="their admin")
-    await assert_error(await embedded_service.get(f"/api/jobs/{theirs['id']}", "admin"), 404, theirs["id"])
+    foreign = await deleted(embedded_service, "theirs/events?start=1&end=5", key="their admin")
+    await assert_error(await embedded_service.get(f"/api/jobs/{foreign['id']}", "admin"), 404, foreign["id"])
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
 
 

@@ -53,7 +53,7 @@ async def test_each_stored_event_arrives_once_at_each_client_whose_filters_it_pa
         await insert(service, [Event(timestamp=now_us(), url="/before")], "before")
         everything = await opened(service)
         failures = await opened(service, "?include=status_code:5xx&fields=status_code,url")
-        theirs = EventStream(await service.get(PATH, "their read"))
+        foreign = EventStream(await service.get(PATH, "their read"))
         rng, sent = random.Random(3), []
         for part in range(6):
             events = [
@@ -64,15 +64,15 @@ async def test_each_stored_event_arrives_once_at_each_client_whose_filters_it_pa
             sent += [*events, events[0], events[0]]
             await insert(service, [*events, events[0], events[0]], f"part {part}")
         await insert(service, [Event("theirs", now_us(), url="/theirs")], "theirs")
-        got = await everything.requests(len(sent))
+        received = await everything.requests(len(sent))
         stored = (await service.answer("/v1/events?limit=500"))["events"]
-        assert sorted(message.id for message in got) == sorted(e["id"] for e in stored if e["url"] != "/before")
+        assert sorted(message.id for message in received) == sorted(e["id"] for e in stored if e["url"] != "/before")
         by_id = {event.pop("id"): event for event in stored}
-        assert all(message.data == by_id[message.id] for message in got)
+        assert all(message.data == by_id[message.id] for message in received)
         failed = await failures.requests(sum(event.status_code >= 500 for event in sent))
         assert all(list(message.data) == ["status_code", "url"] for message in failed)
-        assert sorted(m.id for m in failed) == sorted(m.id for m in got if m.data["status_code"] >= 500)
-        assert [message.data["url"] for message in await theirs.requests(1)] == ["/theirs"]
+        assert sorted(m.id for m in failed) == sorted(m.id for m in received if m.data["status_code"] >= 500)
+        assert [message.data["url"] for message in await foreign.requests(1)] == ["/theirs"]
 
 
 async def test_the_answer_is_a_stream_that_nothing_on_the_way_may_keep(live):
@@ -124,13 +124,13 @@ async def test_an_organization_leaves_a_quarter_of_the_streams_to_others_and_its
 ):
     async with running_query_service(embedded_store, settings(streams=4)) as service:
         token = await link_token(service)
-        ours = [EventStream(await service.get(PATH, token))]
+        streams = [EventStream(await service.get(PATH, token))]
         await assert_error(await service.get(PATH, token), 503, "1 of this organization's links' live streams")
-        ours += [await opened(service) for _ in range(2)]
+        streams += [await opened(service) for _ in range(2)]
         await assert_error(await service.get(PATH), 503, "3 of this organization's live streams")
-        theirs = EventStream(await service.get(PATH, "their read"))
+        foreign = EventStream(await service.get(PATH, "their read"))
         await assert_error(await service.get(PATH, "their read"), 503, "4 live streams are open already")
-        for stream in (*ours, theirs):
+        for stream in (*streams, foreign):
             stream.response.close()
 
 

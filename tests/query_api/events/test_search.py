@@ -102,9 +102,9 @@ def test_events_that_arrive_between_pages_neither_hide_nor_repeat_those_that_wer
         query = EventsQuery(START, START + 400_000, newest_first=newest_first, limit=30)
         shown = [event for page in pages_of(store, query, application, between=arrive) for event in page["events"]]
         counts = [_counted(map(without_id, shown))]
-        counts += [_counted(without_id(as_shown(event)) for event in some) for some in (events, events_now)]
-        seen, at_first, at_last = counts
-        assert all(at_first[key] <= seen.get(key, 0) <= at_last[key] for key in at_first)
+        counts += [_counted(without_id(as_shown(event)) for event in stored) for stored in (events, events_now)]
+        shown_counts, at_first, at_last = counts
+        assert all(at_first[key] <= shown_counts.get(key, 0) <= at_last[key] for key in at_first)
         assert len({event["id"] for event in shown}) == len(shown)
 
 

@@ -63,10 +63,10 @@ def test_events_that_were_not_read_count_with_the_share_that_passes():
 
 
 def test_a_client_that_comes_back_gets_what_came_after_its_last_event():
-    kept = [batch([5, 9], second=1), batch([3, 10], second=2)]
+    batches = [batch([5, 9], second=1), batch([3, 10], second=2)]
 
     def after(number):
-        return [numbers_in(part.events) for part in batches_after(kept, Position(number, 7, 1))]
+        return [numbers_in(part.events) for part in batches_after(batches, Position(number, 7, 1))]
 
     # By arrival where the event is known, else by time.
     assert after(5) == [[9], [3, 10]]
@@ -100,10 +100,10 @@ def test_a_batch_takes_no_more_memory_than_it_is_counted_with(values):
     tracemalloc.start()
     try:
         events = [event(number, **json.loads(texts)) for number in range(1000, 1200)]
-        taken, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken <= Batch(1, 1.0, events, len(events)).size
+    assert used <= Batch(1, 1.0, events, len(events)).size
 
 
 class Reader:
@@ -201,10 +201,10 @@ async def test_what_waits_for_a_slow_client_is_bounded_and_what_it_missed_is_tol
     assert 0 < waiting <= MAX_WAITING_BYTES
     reader.stream.end("over")
     thinned, *requests, _ = await reader.until_end()
-    kept = len(requests)
-    first = (2000 - kept) // 50
-    assert thinned == f'event: thinned\ndata: {{"shown":0,"of":{2000 - kept},"second":{first}}}'
-    assert 0 < kept < 2000
+    shown = len(requests)
+    first = (2000 - shown) // 50
+    assert thinned == f'event: thinned\ndata: {{"shown":0,"of":{2000 - shown},"second":{first}}}'
+    assert 0 < shown < 2000
 
 
 async def test_large_events_of_one_poll_are_thinned_to_a_size():

@@ -155,9 +155,9 @@ def test_told_slices_share_few_requests_and_no_value_that_all_requests_have(ask)
     assert {"/cart", "/search"} <= {values.get("route") for values in slices[:2]}
     assert all("method" not in values and "version" not in values for values in slices)
     now = [e for e in between(events, 1, 2) if e.status_code >= 400]
-    told = [{id(e) for e in in_slice(now, values)} for values in slices]
-    for number, own in enumerate(told):
-        for other in told[:number]:
+    sets = [{id(e) for e in in_slice(now, values)} for values in slices]
+    for number, own in enumerate(sets):
+        for other in sets[:number]:
             assert len(own & other) <= 0.2 * min(len(own), len(other))
 
 

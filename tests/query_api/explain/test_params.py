@@ -20,7 +20,7 @@ def test_another_range_of_the_same_length_can_be_named(against, start):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "reason"),
     [
         ("metric", "p95Ms", "errors, requests, errorRate, meanMs"),
         ("against", "month", "previous, week"),
@@ -30,7 +30,7 @@ def test_another_range_of_the_same_length_can_be_named(against, start):
         ("group", "route", "metric"),
     ],
 )
-def test_a_bad_value_is_refused_with_what_is_allowed(name, value, said):
+def test_a_bad_value_is_refused_with_what_is_allowed(name, value, reason):
     with pytest.raises(BadRequest) as refused:
         parse_explain([(name, value)], 40 * DAY)
-    assert said in str(refused.value)
+    assert reason in str(refused.value)

@@ -230,8 +230,8 @@ async def test_two_readers_of_one_key_who_take_nothing_leave_room_for_another_or
         assert [response.status for response in held] == [200, 200]
         await assert_error(await service.get("/v1/export/events"), 503, "No slot was free")
         assert (await service.get("/v1/export/events?application=shop", "admin")).status == 200
-        theirs = await service.get("/v1/export/events", "their read")
-        assert (theirs.status, await theirs.read()) == (200, b"")
+        foreign = await service.get("/v1/export/events", "their read")
+        assert (foreign.status, await foreign.read()) == (200, b"")
         for response in held:
             response.close()
 

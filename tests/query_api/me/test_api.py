@@ -107,14 +107,14 @@ async def test_an_admin_key_learns_of_every_application_of_its_organization_and_
 
 
 async def test_a_key_that_ends_says_when(me_service):
-    made = await me_service.request("POST", "/api/keys", json={"kind": "read", "application": "shop"})
-    made = await made.json()
-    rotation = await me_service.request("POST", f"/api/keys/{made['key']['id']}/rotate", json={"overlapS": 3600})
+    created = await me_service.request("POST", "/api/keys", json={"kind": "read", "application": "shop"})
+    created = await created.json()
+    rotation = await me_service.request("POST", f"/api/keys/{created['key']['id']}/rotate", json={"overlapS": 3600})
     assert rotation.status == 201
     listed = (await me_service.answer("/api/keys", "admin"))["keys"]
-    (end,) = [key["expiresAt"] for key in listed if key["id"] == made["key"]["id"]]
+    (end,) = [key["expiresAt"] for key in listed if key["id"] == created["key"]["id"]]
     assert end
-    assert (await me_service.answer("/v1/me", made["secret"]))["expiresAt"] == end
+    assert (await me_service.answer("/v1/me", created["secret"]))["expiresAt"] == end
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -126,9 +126,9 @@ async def test_first_and_last_event_and_texts_are_those_of_the_stored_events(bot
     missing = {name: "" for name in ("consumer_id", "version", "error_type", "url") if rng.random() < 0.5}
     events = [Event(**{**vars(event), **missing}) for event in events]
     insert_events(both_ways.accounts.store, events)
-    ours = [event for event in events if event.application == "shop"]
+    shop_events = [event for event in events if event.application == "shop"]
     application = await application_of(both_ways)
-    assert {name: application[name] for name in ("firstEventAt", "lastEventAt", "recorded")} == expected(ours)
+    assert {name: application[name] for name in ("firstEventAt", "lastEventAt", "recorded")} == expected(shop_events)
 
 
 async def test_texts_are_those_of_the_newest_week_with_events(me_service):

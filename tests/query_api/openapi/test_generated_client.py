@@ -37,11 +37,11 @@ def generated(tmp_path_factory):
 
 
 def test_the_generator_leaves_nothing_out_but_the_middlewares_own_format(generated):
-    _, said = generated
+    _, output = generated
     # It says so for the collector's paths, four of events and one of spans, and has the JSON format of all of them.
-    assert said.count("Unsupported content type application/msgpack") == 4
-    assert said.count("Unsupported content type application/x-protobuf") == 1
-    assert said.count("WARNING") == 5
+    assert output.count("Unsupported content type application/msgpack") == 4
+    assert output.count("Unsupported content type application/x-protobuf") == 1
+    assert output.count("WARNING") == 5
 
 
 async def test_a_401_is_read_as_an_error_with_its_message(generated, embedded_service):

@@ -125,14 +125,14 @@ async def test_what_is_stored_and_the_last_day_are_what_counting_finds_at_any_se
     now = NOW + 1801
     events = random_events(21, 1500, now - 3 * DAY, now + 3600)
     insert_events(embedded_store, events)
-    ours = [event for event in events if event.application == "shop"]
+    shop_events = [event for event in events if event.application == "shop"]
     async with running_query_service(embedded_store, clock=lambda: now) as service:
         answer = await overview(service)
         listed = await service.answer("/api/buckets", "admin")
         everything = await service.answer("/1/timeseries/0/9999999999/")
-    assert answer["totals"]["dataPoints"] == listed["buckets"][0]["dataPoints"] == weight(ours)
-    assert everything["groups"]["shop"] == [[0, weight(ours)]]
-    assert answer["recentActivity"]["dataPointsLast24h"] == weight(chosen_events(ours, "shop", now - DAY, now))
+    assert answer["totals"]["dataPoints"] == listed["buckets"][0]["dataPoints"] == weight(shop_events)
+    assert everything["groups"]["shop"] == [[0, weight(shop_events)]]
+    assert answer["recentActivity"]["dataPointsLast24h"] == weight(chosen_events(shop_events, "shop", now - DAY, now))
 
 
 async def test_the_month_and_the_sources_survive_retention_deletion_and_the_bucket(march):
@@ -149,9 +149,13 @@ async def test_the_month_and_the_sources_survive_retention_deletion_and_the_buck
     assert after["usage"]["apiCallsThisMonth"] == 8
     assert after["recentActivity"]["lastDataIngestion"] == iso(NOW - 50)
     assert (await march.request("DELETE", "/api/applications/blog")).status == 204
-    gone = await overview(march)
-    assert (gone["totals"]["buckets"], gone["totals"]["dataPoints"], gone["totals"]["dataSources"]) == (1, 0, 1)
-    assert gone["usage"]["apiCallsThisMonth"] == 8
+    after_deletion = await overview(march)
+    assert (
+        after_deletion["totals"]["buckets"],
+        after_deletion["totals"]["dataPoints"],
+        after_deletion["totals"]["dataSources"],
+    ) == (1, 0, 1)
+    assert after_deletion["usage"]["apiCallsThisMonth"] == 8
 
 
 async def test_a_senders_clock_ahead_of_ours_is_no_ingestion_in_the_future(march):
@@ -163,12 +167,14 @@ async def test_storage_is_shared_by_rows(march):
     store = march.accounts.store
     insert_events(store, [at(NOW - 5, url=f"/{i}") for i in range(300)])
     insert_events(store, [at(NOW - 5, "theirs", url=f"/{i}") for i in range(100)], token="theirs")
-    ours, theirs = [(await overview(march, key))["usage"]["storageUsedBytes"] for key in ("admin", "their admin")]
-    assert ours == pytest.approx(3 * theirs, rel=0.2)
+    shop_bytes, foreign_bytes = [
+        (await overview(march, key))["usage"]["storageUsedBytes"] for key in ("admin", "their admin")
+    ]
+    assert shop_bytes == pytest.approx(3 * foreign_bytes, rel=0.2)
     ((size,),) = store.query(
         "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = {d:String}", {"d": store.database}
     )
-    assert ours + theirs == pytest.approx(size, rel=0.2)
+    assert shop_bytes + foreign_bytes == pytest.approx(size, rel=0.2)
 
 
 async def test_keys_count_until_they_are_revoked(march):

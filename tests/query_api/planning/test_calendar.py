@@ -132,9 +132,9 @@ def test_the_engine_finds_the_buckets_that_the_calendar_has(store):
             times = [t for t in (start, end - 1, *drawn, *(e - calendar.shift_s for e in edges)) if start <= t < end]
             column = bucket_of_rows(calendar, Plan(start, end)).of_events
             times_sql = "SELECT fromUnixTimestamp64Micro(arrayJoin({times:Array(Int64)})) AS timestamp"
-            ((got,),) = store.query(
+            ((result,),) = store.query(
                 f"SELECT groupArray({column}) FROM ({times_sql})",
                 {"times": [t * 1_000_000 + 999_999 for t in times], **bucket_parameters(calendar, start, end)},
             )
-            assert got == [calendar.index(t) for t in times], (zone, unit)
-            assert list(map(time_of_bucket(calendar), got)) == [calendar.floor(t) for t in times]
+            assert result == [calendar.index(t) for t in times], (zone, unit)
+            assert list(map(time_of_bucket(calendar), result)) == [calendar.floor(t) for t in times]

@@ -107,8 +107,8 @@ def test_what_a_sender_still_buffers_is_pending_and_lost_once_it_is_gone(reports
     reports.add(NOW - 30, *sender.send(60))
     living = reports.ask(NOW - 3600, NOW)
     assert (living["captured"], living["pending"], living["share"]) == (60, 40, 1.0)
-    gone = reports.ask(NOW - 3600, NOW, now=NOW + SILENT_AFTER_S + MINUTE)
-    assert (gone["captured"], gone["pending"], gone["lost"], gone["share"]) == (100, 0, {"sender_gone": 40}, 0.6)
+    late = reports.ask(NOW - 3600, NOW, now=NOW + SILENT_AFTER_S + MINUTE)
+    assert (late["captured"], late["pending"], late["lost"], late["share"]) == (100, 0, {"sender_gone": 40}, 0.6)
 
 
 def test_an_instance_that_reports_again_later_has_lost_nothing(reports):

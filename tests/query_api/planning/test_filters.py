@@ -31,8 +31,8 @@ def test_a_class_of_statuses_stands_for_its_hundred_codes():
 
 
 def test_codes_and_classes_of_statuses_are_alternatives_and_each_code_counts_once():
-    (one,) = read(("include", "status_code:404"), ("include", "status_code:5xx"), ("include", "status_code:500"))
-    assert one == Filter("status_code", (404, *range(500, 600)))
+    (single,) = read(("include", "status_code:404"), ("include", "status_code:5xx"), ("include", "status_code:500"))
+    assert single == Filter("status_code", (404, *range(500, 600)))
 
 
 def test_the_field_status_class_takes_classes_alone():

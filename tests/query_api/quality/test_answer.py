@@ -57,9 +57,9 @@ async def test_what_is_stored_lost_and_waits_is_said_by_sender_and_over_time(bot
     web.drop(7)
     reports.add(NOW - 600, *web.send(60, rejected=5))
     reports.add(NOW - 30, *web.send(30), quarantined=2)
-    gone, ended = SimulatedSender("gone"), SimulatedSender("ended")
-    gone.capture(20)
-    reports.add(NOW - 590, *gone.send(15))
+    silent, ended = SimulatedSender("gone"), SimulatedSender("ended")
+    silent.capture(20)
+    reports.add(NOW - 590, *silent.send(15))
     ended.capture(3)
     reports.add(NOW - 580, *ended.send(3))
     insert_events(

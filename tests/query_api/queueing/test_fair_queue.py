@@ -74,12 +74,12 @@ class Requests:
 
 @contextlib.asynccontextmanager
 async def requests(*arguments, **options):
-    made = Requests(*arguments, **options)
+    sender = Requests(*arguments, **options)
     try:
-        yield made
+        yield sender
     finally:
-        await made.close()
-    assert (made.queue.running, made.queue.waiting) == (0, 0)
+        await sender.close()
+    assert (sender.queue.running, sender.queue.waiting) == (0, 0)
 
 
 async def test_a_key_holds_half_of_the_slots_and_an_organization_all_but_one():
@@ -251,10 +251,10 @@ async def test_a_few_before_it_do_not_tell_how_long_a_request_would_wait():
 async def test_retry_after_is_as_long_as_the_key_s_first_has_waited_within_a_minute():
     async with requests(1, max_waiting=4) as sent:
         await sent.send("heavy", HEAVY, 2)
-        for waited_s, said in [(7, "7"), (600, "60")]:
+        for waited_s, retry_after in [(7, "7"), (600, "60")]:
             sent.clock.now += waited_s
             await sent.send("late", HEAVY)
-            assert (await sent.refusal("late")).headers["Retry-After"] == said
+            assert (await sent.refusal("late")).headers["Retry-After"] == retry_after
 
 
 async def test_who_leaves_while_it_waits_or_holds_a_slot_takes_nothing_along():

@@ -67,10 +67,10 @@ def events(seed=7):
 async def link(service, **body):
     response = await service.request("POST", "/api/shares", "admin", json={"application": "shop", **body})
     assert response.status == 201, await response.text()
-    made = await response.json()
-    path, _, token = made["path"].partition("#")
-    assert path == f"/s/{made['share']['id']}"
-    return token, made
+    created = await response.json()
+    path, _, token = created["path"].partition("#")
+    assert path == f"/s/{created['share']['id']}"
+    return token, created
 
 
 async def test_a_link_of_one_consumer_answers_as_its_filter_does_and_nothing_more(embedded_service):
@@ -79,10 +79,10 @@ async def test_a_link_of_one_consumer_answers_as_its_filter_does_and_nothing_mor
     narrower, wider = itertools.cycle(NARROWER), itertools.cycle(WIDER)
     for path, question in [(path, question) for path, questions in QUESTIONS.items() for question in questions]:
         for more in ("", next(narrower)):
-            asked = f"{path}?{question}&{more}"
-            answer = await embedded_service.answer(asked, token)
-            assert answer == await embedded_service.answer(f"{asked}&include=consumer_id:acme"), asked
-            assert "globex" not in repr(answer), asked
+            target = f"{path}?{question}&{more}"
+            answer = await embedded_service.answer(target, token)
+            assert answer == await embedded_service.answer(f"{target}&include=consumer_id:acme"), target
+            assert "globex" not in repr(answer), target
         for more in (next(wider), next(wider)):
             text = repr(await embedded_service.answer(f"{path}?{question}&{more}", token))
             assert "web-globex" not in text, (path, question, more)
@@ -172,7 +172,7 @@ async def test_hidden_fields_and_times_before_are_refused_in_every_place(embedde
 async def test_a_link_knows_what_it_binds_and_not_what_it_hides(embedded_service, caplog):
     caplog.set_level(logging.DEBUG)
     insert_events(embedded_service.accounts.store, list(events()))
-    token, made = await link(
+    token, created = await link(
         embedded_service,
         name="For Acme",
         include=["consumer_id:acme", "method:GET"],
@@ -184,7 +184,7 @@ async def test_a_link_knows_what_it_binds_and_not_what_it_hides(embedded_service
         "include": ["method:GET"],
         "exclude": [],
         "notBefore": None,
-        "until": made["share"]["expiresAt"],
+        "until": created["share"]["expiresAt"],
         "hides": ["consumer_id", "url", "client_ip", "user_agent", "data"],
         "pages": ["overview"],
         "range": "7d",
@@ -194,9 +194,9 @@ async def test_a_link_knows_what_it_binds_and_not_what_it_hides(embedded_service
     assert (application["firstEventAt"], application["lastEventAt"]) == (None, None)
     assert set(application["limits"].values()) == {None}
     listed = await embedded_service.answer("/api/shares", "admin")
-    assert [row["id"] for row in listed["shares"]] == [made["share"]["id"]]
+    assert [row["id"] for row in listed["shares"]] == [created["share"]["id"]]
     assert token not in repr(listed)
-    assert made["embedPath"] == f"/embed/{made['share']['id']}#{token}"
+    assert created["embedPath"] == f"/embed/{created['share']['id']}#{token}"
     assert token not in caplog.text
 
 
@@ -220,8 +220,8 @@ async def test_a_read_key_makes_links_to_its_application_and_sees_its_own_alone(
 
 
 async def test_a_revoked_link_shows_nothing_and_others_cannot_revoke_it(embedded_service):
-    token, made = await link(embedded_service)
-    path = f"/api/shares/{made['share']['id']}"
+    token, created = await link(embedded_service)
+    path = f"/api/shares/{created['share']['id']}"
     await assert_error(await embedded_service.request("DELETE", path, "their admin"), 404)
     await assert_error(await embedded_service.request("DELETE", path.replace("shares", "sessions")), 404)
     changed = token[:-1] + ("A" if token[-1] != "A" else "B")

@@ -13,48 +13,48 @@ async def session(service, key="read", **body):
     assert response.status == 201, await response.text()
     assert response.headers["Cache-Control"] == "no-store"
     assert "Set-Cookie" not in response.headers
-    made = await response.json()
-    assert set(made) == {"token", "id", "kind", "expiresAt"}
-    return made
+    answer = await response.json()
+    assert set(answer) == {"token", "id", "kind", "expiresAt"}
+    return answer
 
 
 async def test_a_session_has_the_rights_of_its_key_until_it_signs_out(embedded_service, caplog):
     caplog.set_level(logging.DEBUG)
-    made = await session(embedded_service, hours=720)
-    other = await session(embedded_service)
-    assert (made["kind"], other["kind"]) == ("read", "read")
-    assert made["token"] != other["token"]
-    me = await embedded_service.answer("/v1/me", made["token"])
-    assert (me["kind"], me["expiresAt"], me["fixed"]) == ("read", made["expiresAt"], None)
-    await assert_error(await embedded_service.get("/api/keys", made["token"]), 403, "Only Admin keys")
-    await assert_error(await embedded_service.request("POST", "/v1/session", made["token"]), 403, "not prolonged")
-    assert (await embedded_service.request("DELETE", "/v1/session", made["token"])).status == 204
+    first = await session(embedded_service, hours=720)
+    second = await session(embedded_service)
+    assert (first["kind"], second["kind"]) == ("read", "read")
+    assert first["token"] != second["token"]
+    me = await embedded_service.answer("/v1/me", first["token"])
+    assert (me["kind"], me["expiresAt"], me["fixed"]) == ("read", first["expiresAt"], None)
+    await assert_error(await embedded_service.get("/api/keys", first["token"]), 403, "Only Admin keys")
+    await assert_error(await embedded_service.request("POST", "/v1/session", first["token"]), 403, "not prolonged")
+    assert (await embedded_service.request("DELETE", "/v1/session", first["token"])).status == 204
     for path in ("/v1/me", "/v1/summary"):
-        await assert_error(await embedded_service.get(path, made["token"]), 401)
-    await assert_error(await embedded_service.request("DELETE", "/v1/session", made["token"]), 401)
-    assert (await embedded_service.get("/v1/me", other["token"])).status == 200
-    assert made["token"] not in caplog.text
+        await assert_error(await embedded_service.get(path, first["token"]), 401)
+    await assert_error(await embedded_service.request("DELETE", "/v1/session", first["token"]), 401)
+    assert (await embedded_service.get("/v1/me", second["token"])).status == 200
+    assert first["token"] not in caplog.text
 
 
 async def test_an_admin_sees_and_ends_the_sessions_of_its_organization_alone(embedded_service):
-    ours, theirs = await session(embedded_service), await session(embedded_service, "their read")
+    own, foreign = await session(embedded_service), await session(embedded_service, "their read")
     admins = await session(embedded_service, "admin", hours=12)
     listed = await (await embedded_service.get("/api/sessions", admins["token"])).json()
-    assert {row["id"]: row["kind"] for row in listed["sessions"]} == {ours["id"]: "read", admins["id"]: "admin"}
+    assert {row["id"]: row["kind"] for row in listed["sessions"]} == {own["id"]: "read", admins["id"]: "admin"}
     assert "apimetry_t_" not in repr(listed)
-    await assert_error(await embedded_service.request("DELETE", f"/api/sessions/{theirs['id']}"), 404)
+    await assert_error(await embedded_service.request("DELETE", f"/api/sessions/{foreign['id']}"), 404)
     await assert_error(await embedded_service.request("DELETE", "/api/sessions/nobody"), 404)
-    assert (await embedded_service.get("/v1/me", theirs["token"])).status == 200
-    assert (await embedded_service.request("DELETE", f"/api/sessions/{ours['id']}")).status == 204
-    await assert_error(await embedded_service.get("/v1/me", ours["token"]), 401)
+    assert (await embedded_service.get("/v1/me", foreign["token"])).status == 200
+    assert (await embedded_service.request("DELETE", f"/api/sessions/{own['id']}")).status == 204
+    await assert_error(await embedded_service.get("/v1/me", own["token"]), 401)
 
 
 async def test_a_session_ends_with_its_key(embedded_service):
-    made = await session(embedded_service)
+    ending = await session(embedded_service)
     key_id = (await embedded_service.answer("/v1/me"))["keyId"]
-    assert (await embedded_service.answer("/v1/me", made["token"]))["keyId"] == key_id
+    assert (await embedded_service.answer("/v1/me", ending["token"]))["keyId"] == key_id
     assert (await embedded_service.request("DELETE", f"/api/keys/{key_id}")).status == 204
-    await assert_error(await embedded_service.get("/v1/me", made["token"]), 401)
+    await assert_error(await embedded_service.get("/v1/me", ending["token"]), 401)
 
 
 async def test_hours_that_are_not_allowed_and_codes_that_nobody_printed_are_refused(embedded_service):
@@ -80,7 +80,7 @@ async def test_the_code_of_a_start_opens_one_session_of_the_admin_key(embedded_s
         await assert_error(await sign_in("wrong"), 401, "wrong, used or expired")
         response = await sign_in(code.text.lower())
         assert response.status == 201, await response.text()
-        made = await response.json()
-        me = await service.answer("/v1/me", made["token"])
+        signed_in = await response.json()
+        me = await service.answer("/v1/me", signed_in["token"])
         assert (me["kind"], me["organization"]["name"]) == ("admin", "Ours")
         await assert_error(await sign_in(code.text), 401)

@@ -80,20 +80,20 @@ def within_tolerance(query, aggregation, value):
     return pytest.approx(value, rel=0.02) if estimates and value is not None else value
 
 
-def assert_same(got, expected, query):
+def assert_same(answered, expected, query):
     def near(points):
         pairs = [(t, zip(query.aggregations, values, strict=True)) for t, *values in points]
         return [[t, *(within_tolerance(query, *pair) for pair in pairs_at)] for t, pairs_at in pairs]
 
     expected = {**expected, "groups": {key: near(points) for key, points in expected["groups"].items()}}
-    assert as_json(got) == expected, query
+    assert as_json(answered) == expected, query
 
 
 def random_question(rng):
     known = [*SIMPLE_AGGREGATIONS, *(f"percentile_{n}" for n in (1, 28, 50, 56, 95, 99, 99.9, 0.5))]
     several = [("aggregation", name) for name in rng.sample(known, rng.choice([1, 1, 2, 5]))]
     several += [("group", name) for name in rng.sample(GROUPS, rng.choice([0, 1, 1, 2]))]
-    some = {
+    parameters = {
         "value": rng.choice(VALUES),
         "granularity": rng.choice(["", "", "hour", "day", "week", "month", "5400", "86401", "minute"]),
         "tz": rng.choice(["", "", "Europe/Berlin", "Asia/Kathmandu"]),
@@ -105,7 +105,7 @@ def random_question(rng):
     filters += [("include", "error_type:nothing"), ("exclude", "version:1.0"), ("include", "source:api")]
     start = START + rng.choice([0, 0, 1, 1799, 90_000])
     end = start + rng.choice([1, 3600, 7201, 86_400, 200_000])
-    return parsed(*several, *some.items(), *rng.sample(filters, rng.choice([0, 0, 1, 2])), start=start, end=end)
+    return parsed(*several, *parameters.items(), *rng.sample(filters, rng.choice([0, 0, 1, 2])), start=start, end=end)
 
 
 def test_every_aggregation_granularity_group_and_filter_agrees_with_counting(store):
@@ -132,10 +132,12 @@ def test_every_percentile_is_exact_also_where_floating_point_is_not(embedded_sto
     )
     numbers = [Fraction(tenths, 10) for tenths in range(1, 1000)]
     for first in range(0, len(numbers), 5):
-        some = numbers[first : first + 5]
-        aggregations = [("aggregation", f"percentile_{float(number):g}") for number in some]
+        percentiles = numbers[first : first + 5]
+        aggregations = [("aggregation", f"percentile_{float(number):g}") for number in percentiles]
         answer = answered(embedded_store, parsed(*aggregations, end=START + 60))
-        assert answer["groups"] == {"shop": [(START, *(percentile(weighted, number) for number in some))]}, some
+        assert answer["groups"] == {"shop": [(START, *(percentile(weighted, number) for number in percentiles))]}, (
+            percentiles
+        )
 
 
 def test_start_counts_and_end_does_not_to_the_microsecond(embedded_store):

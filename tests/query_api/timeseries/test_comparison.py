@@ -44,10 +44,10 @@ async def test_local_buckets_of_the_earlier_period_lie_under_their_counterparts(
     answer = await embedded_service.answer(
         f"/1/timeseries/{start}/{end}/?compare=previous&granularity={unit}&tz={zone}&fill=zero"
     )
-    ours = [event for event in events if event.application == "shop"]
+    shop_events = [event for event in events if event.application == "shop"]
     zeros = dict.fromkeys(query.granularity.starts(start, end), 0)
     for groups, shift_s in [(answer["groups"], 0), (answer["previous"]["groups"], end - start)]:
-        assert dict(groups["shop"]) == {**zeros, **dict(counted(ours, query, shift_s)["shop"])}
+        assert dict(groups["shop"]) == {**zeros, **dict(counted(shop_events, query, shift_s)["shop"])}
 
 
 @pytest.mark.parametrize("granularity", [None, "minute", "hour", "day", "week", "7000"])
@@ -79,10 +79,10 @@ async def test_a_week_or_any_earlier_start_is_laid_under_the_asked_period(embedd
     answer = await embedded_service.answer(
         f"/1/timeseries/{query.start}/{query.end}/?granularity=hour&compare={compare}"
     )
-    ours = [event for event in events if event.application == "shop"]
-    assert answer["groups"] == counted(ours, query)
+    shop_events = [event for event in events if event.application == "shop"]
+    assert answer["groups"] == counted(shop_events, query)
     assert answer["previous"] == {
-        "groups": counted(ours, query, shift_s),
+        "groups": counted(shop_events, query, shift_s),
         "start": query.start - shift_s,
         "end": query.end - shift_s,
     }

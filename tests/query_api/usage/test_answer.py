@@ -103,11 +103,11 @@ def test_the_series_has_the_days_weeks_and_months_of_a_zone(embedded_store):
     earlier = [replace(e, timestamp=e.timestamp + 7 * DAY * 10**6) for e in events if e.application == "shop"]
     inside = chosen_events(earlier, "shop", start, end)
     for name, granularity in product(["Europe/Berlin", "Asia/Kathmandu"], ["hour", "day", "week", "month"]):
-        asked = [("start", str(start)), ("end", str(end)), ("granularity", granularity), ("tz", name)]
+        parameters = [("start", str(start)), ("end", str(end)), ("granularity", granularity), ("tz", name)]
         zone = ZoneInfo(name)
         expected = expected_series(own, granularity, start, end, zone)
-        assert usage(embedded_store, *asked)["timeSeries"] == expected
-        page = usage(embedded_store, *asked, ("offset", "1"), ("limit", "2"), ("compare", str(start - 7 * DAY)))
+        assert usage(embedded_store, *parameters)["timeSeries"] == expected
+        page = usage(embedded_store, *parameters, ("offset", "1"), ("limit", "2"), ("compare", str(start - 7 * DAY)))
         assert page["timeSeries"] == expected[1:3]
         assert page["previous"]["timeSeries"] == expected_series(inside, granularity, start, end, zone)[1:3]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.planning.time_buckets import GRANULARITIES, Buckets
 from apimetry.query_api.usage.params import PARAMETERS, Order, UsageQuery, Window, parse_usage, parse_window
-from apimetry.query_api.usage.reading import page_of
+from apimetry.query_api.usage.reading import series_page
 from apimetry.serving.errors import BadRequest
 from tests.support.oracles.query_usage import bucket_starts
 
@@ -48,10 +48,10 @@ def test_start_and_end_replace_the_timeframe():
 
 
 def test_filters_are_alternatives_in_one_field():
-    given = [("method", "GET"), ("method", "POST"), ("method", "GET"), ("status_code", "429"), ("route", "")]
+    pairs = [("method", "GET"), ("method", "POST"), ("method", "GET"), ("status_code", "429"), ("route", "")]
     filters = (Filter("method", ("GET", "POST")), Filter("status_code", (429,)))
-    assert parse(*given).window.filters == filters
-    assert parse_window(given, NOW).filters == filters
+    assert parse(*pairs).window.filters == filters
+    assert parse_window(pairs, NOW).filters == filters
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_buckets_are_those_of_the_clock_and_the_calendar(start, span, granularit
 )
 def test_a_page_is_the_whole_series_unless_its_size_is_asked_for(parameters, days, granularity, count, limit):
     query = parse(*parameters)
-    page = page_of(query, NOW - days * DAY, NOW)
+    page = series_page(query, NOW - days * DAY, NOW)
     assert (page.buckets.granularity, page.buckets.count) == (granularity, count)
     assert page.rows == range(query.offset, query.offset + limit)
 
 
 @given(st.integers(1, NOW), st.integers(0, 10**5))
 def test_a_page_nobody_asked_the_size_of_has_room_for_every_bucket(span, offset):
-    page = page_of(parse(("offset", str(offset))), NOW - span, NOW)
+    page = series_page(parse(("offset", str(offset))), NOW - span, NOW)
     assert page.buckets.count <= len(page.rows)
     assert 100 <= len(page.rows) <= 10_000
 

@@ -39,7 +39,7 @@ async def test_an_answer_is_at_most_30_s_old(clocked):
 
 async def test_an_answer_is_kept_for_its_application_alone(clocked):
     service, _ = clocked
-    theirs = Event(application="theirs", timestamp=int(NOW - 5) * 1_000_000, route="/theirs")
-    insert_events(service.accounts.store, [request_at(-5, "/ours"), theirs])
+    foreign = Event(application="theirs", timestamp=int(NOW - 5) * 1_000_000, route="/theirs")
+    insert_events(service.accounts.store, [request_at(-5, "/ours"), foreign])
     assert await values(service) == ["/ours"]
     assert await values(service, key="their read") == ["/theirs"]

@@ -82,12 +82,12 @@ def test_keys_made_elsewhere_may_have_either_length(length: int):
 
 def test_organizations_round_trip_and_change(accounts: Accounts):
     plan = Plan("Pro", max_applications=5, max_retention_days=365, max_calls_per_month=1_000_000)
-    made = accounts.create_organization("Ünïted", plan)
-    assert re.fullmatch("[0-9a-f]{24}", made.id)
-    assert made.created_at == START
-    assert accounts.organizations() == [made]
-    changed = accounts.update_organization(made.id, plan=Plan())
-    assert accounts.organization(made.id) == changed
+    organization = accounts.create_organization("Ünïted", plan)
+    assert re.fullmatch("[0-9a-f]{24}", organization.id)
+    assert organization.created_at == START
+    assert accounts.organizations() == [organization]
+    changed = accounts.update_organization(organization.id, plan=Plan())
+    assert accounts.organization(organization.id) == changed
     assert changed.plan == Plan()
     assert changed.name == "Ünïted"
 
@@ -250,35 +250,37 @@ def test_a_revoked_key_stays_revoked(accounts: Accounts, clock: Clock):
 
 
 def test_accounts_survive_reopening(embedded_store_url: str):
-    kept = []
+    snapshots = []
     for _ in range(2):
         store = Store(embedded_store_url)
         store.open()
         migrations.migrate(store)
         accounts = Accounts(store)
         bootstrap(accounts, application="shop")
-        kept.append((accounts.organizations(), accounts.applications(), accounts.keys_with_hashes()))
+        snapshots.append((accounts.organizations(), accounts.applications(), accounts.keys_with_hashes()))
         store.close()
-    assert kept[0] == kept[1]
+    assert snapshots[0] == snapshots[1]
 
 
 def test_bootstrap_fills_an_empty_store_once(accounts: Accounts):
     keys = {f"{kind.value}_key": generate_key(kind) for kind in KeyKind}
-    made = bootstrap(accounts, application="shop", **keys)
-    assert made is not None
-    assert (made.application_id, made.write_key) == ("shop", keys["write_key"])
+    credentials = bootstrap(accounts, application="shop", **keys)
+    assert credentials is not None
+    assert (credentials.application_id, credentials.write_key) == ("shop", keys["write_key"])
     assert {digest for _, digest in accounts.keys_with_hashes()} == {hash_key(secret) for secret in keys.values()}
-    assert not any(secret in repr(made) for secret in keys.values())
+    assert not any(secret in repr(credentials) for secret in keys.values())
     assert bootstrap(accounts, application="shop", **keys) is None
     assert bootstrap(accounts, application="other") is None
     assert [application.id for application in accounts.applications()] == ["shop"]
 
 
 def test_bootstrap_generates_what_is_not_given(accounts: Accounts):
-    made = bootstrap(accounts)
-    assert made is not None
-    assert re.fullmatch("[0-9a-f]{24}", made.application_id)
-    for kind, secret in zip(KeyKind, (made.admin_key, made.write_key, made.read_key), strict=True):
+    credentials = bootstrap(accounts)
+    assert credentials is not None
+    assert re.fullmatch("[0-9a-f]{24}", credentials.application_id)
+    for kind, secret in zip(
+        KeyKind, (credentials.admin_key, credentials.write_key, credentials.read_key), strict=True
+    ):
         assert check_key(kind, secret) == secret
 
 
@@ -290,19 +292,19 @@ def test_bootstrap_checks_its_keys_before_it_makes_anything(accounts: Accounts):
 
 @pytest.mark.parametrize("steps", range(5))
 def test_a_bootstrap_killed_half_way_is_completed(accounts: Accounts, steps: int):
-    given = generate_key(KeyKind.write)
+    write_key = generate_key(KeyKind.write)
     if steps > 0:
         organization = accounts.create_organization("default").id
     if steps > 1:
         accounts.create_application(organization, "shop", application_id="shop")
     if steps > 2:
-        accounts.create_key(organization, KeyKind.write, application_id="shop", secret=given)
+        accounts.create_key(organization, KeyKind.write, application_id="shop", secret=write_key)
     if steps > 3:
         accounts.create_key(organization, KeyKind.read, application_id="shop")
-    made = bootstrap(accounts, application="shop", write_key=given)
-    assert made is not None
+    credentials = bootstrap(accounts, application="shop", write_key=write_key)
+    assert credentials is not None
     valid = {digest for key, digest in accounts.keys_with_hashes() if key.is_valid(START)}
-    assert valid == {hash_key(made.admin_key), hash_key(made.write_key), hash_key(made.read_key)}
+    assert valid == {hash_key(credentials.admin_key), hash_key(credentials.write_key), hash_key(credentials.read_key)}
     assert [application.id for application in accounts.applications()] == ["shop"]
     assert len(accounts.organizations()) == 1
 
@@ -344,28 +346,28 @@ class Meanwhile:
 
 def test_two_processes_never_make_more_applications_than_the_plan_allows(store: Store):
     clock = Meanwhile()
-    ours, theirs = Accounts(store, now=clock), Accounts(store)
-    organization = ours.create_organization("O", Plan("one", max_applications=1))
-    clock.action = lambda: theirs.create_application(organization.id, "Theirs")
+    first_process, second_process = Accounts(store, now=clock), Accounts(store)
+    organization = first_process.create_organization("O", Plan("one", max_applications=1))
+    clock.action = lambda: second_process.create_application(organization.id, "Theirs")
     with pytest.raises(PlanLimitExceeded, match="allows 1 applications"):
-        ours.create_application(organization.id, "Ours")
-    assert [application.name for application in ours.applications(organization.id)] == ["Theirs"]
+        first_process.create_application(organization.id, "Ours")
+    assert [application.name for application in first_process.applications(organization.id)] == ["Theirs"]
 
 
 def test_two_processes_never_revoke_the_last_two_admin_keys(store: Store):
     clock = Meanwhile()
-    ours, theirs = Accounts(store, now=clock), Accounts(store)
-    organization = ours.create_organization("O")
-    first, second = (ours.create_key(organization.id, KeyKind.admin)[0] for _ in range(2))
+    first_process, second_process = Accounts(store, now=clock), Accounts(store)
+    organization = first_process.create_organization("O")
+    first, second = (first_process.create_key(organization.id, KeyKind.admin)[0] for _ in range(2))
 
     def check_passed() -> None:
         # Read once more by the check, and then by the change itself.
-        clock.action = lambda: setattr(clock, "action", lambda: theirs.revoke_key_but_the_last(second.id))
+        clock.action = lambda: setattr(clock, "action", lambda: second_process.revoke_key_but_the_last(second.id))
 
     clock.action = check_passed
     with pytest.raises(AccountConflict, match="last admin key"):
-        ours.revoke_key_but_the_last(first.id)
-    assert [key.id for key in ours.keys(organization.id) if key.revoked_at is None] == [first.id]
+        first_process.revoke_key_but_the_last(first.id)
+    assert [key.id for key in first_process.keys(organization.id) if key.revoked_at is None] == [first.id]
 
 
 def insert_many(store: Store, statement: str, count: int, organization: str) -> None:

@@ -153,21 +153,21 @@ async def test_last_use_is_written_coarsely(store: Store):
     principal = await directory.find(credentials.write_key)
     assert principal is not None
     await directory.close()
-    written = accounts.key(principal.key_id).last_used_at
-    assert written is not None
-    assert abs(written - first) < timedelta(milliseconds=2)
+    last_use = accounts.key(principal.key_id).last_used_at
+    assert last_use is not None
+    assert abs(last_use - first) < timedelta(milliseconds=2)
 
     await directory.start()
     clock.seconds = USE_RESOLUTION.total_seconds() / 2
     await directory.find(credentials.write_key)
     await directory.close()
-    assert accounts.key(principal.key_id).last_used_at == written
+    assert accounts.key(principal.key_id).last_used_at == last_use
 
     await directory.start()
     clock.seconds = USE_RESOLUTION.total_seconds() + 1
     await directory.find(credentials.write_key)
     await directory.close()
-    assert accounts.key(principal.key_id).last_used_at != written
+    assert accounts.key(principal.key_id).last_used_at != last_use
 
 
 async def test_while_the_store_is_away_the_last_snapshot_holds(
@@ -183,9 +183,9 @@ async def test_while_the_store_is_away_the_last_snapshot_holds(
             clock.seconds = second
             assert await directory.find(generate_key(KeyKind.read)) is None
             assert await directory.find(credentials.write_key) is not None
-    ours = [record for record in caplog.records if record.name == "apimetry.store.accounts.directory"]
-    assert len(ours) == 1
-    assert "the last ones hold" in ours[0].getMessage()
+    records = [record for record in caplog.records if record.name == "apimetry.store.accounts.directory"]
+    assert len(records) == 1
+    assert "the last ones hold" in records[0].getMessage()
     clickhouse_server.restart()
     clock.seconds = 20
     _, secret = await server_store.run(accounts.create_key, credentials.organization_id, KeyKind.admin)

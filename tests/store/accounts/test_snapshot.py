@@ -57,15 +57,15 @@ async def test_the_file_is_written_when_accounts_change_and_not_with_every_use(s
     path = tmp_path / "accounts.json"
     directory = Directory(accounts, snapshot_path=path, refresh_interval_s=3600)
     await directory.start()
-    written = path.stat().st_ino
+    inode = path.stat().st_ino
     principal = await directory.find(write)
     assert principal is not None
     accounts.record_use({principal.key_id: directory._uses[principal.key_id]})
     await directory.refresh()
-    assert path.stat().st_ino == written
+    assert path.stat().st_ino == inode
     accounts.revoke_key(principal.key_id)
     await directory.refresh()
-    assert path.stat().st_ino != written
+    assert path.stat().st_ino != inode
     snapshot = read_snapshot(path)
     assert snapshot is not None
     assert principal.key_id not in {key.id for key in snapshot.keys.values()}

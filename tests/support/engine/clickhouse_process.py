@@ -50,17 +50,17 @@ _USERS = """<clickhouse>
 """
 
 
-def run_engine(given: argparse.Namespace, port: int) -> None:
+def run_engine(options: argparse.Namespace, port: int) -> None:
     """Run the engine in this thread until its statements end, which they do not in a test run."""
-    directory = given.directory
+    directory = options.directory
     directory.mkdir(parents=True, exist_ok=True)
     configuration, statements = directory / "config.xml", directory / "statements.sql"
     configuration.write_text(
-        _CONFIGURATION.format(port=port, tcp_port=given.tcp_port, directory=directory, more=given.configuration)
+        _CONFIGURATION.format(port=port, tcp_port=options.tcp_port, directory=directory, more=options.configuration)
     )
-    (directory / "users.xml").write_text(_USERS.format(users=given.users, profiles=given.profiles))
-    statements.write_text((_LISTEN_TCP if given.tcp_port else "") + _STATEMENTS)
-    run = ctypes.CDLL(given.library).chdb_query_cmdline
+    (directory / "users.xml").write_text(_USERS.format(users=options.users, profiles=options.profiles))
+    statements.write_text((_LISTEN_TCP if options.tcp_port else "") + _STATEMENTS)
+    run = ctypes.CDLL(options.library).chdb_query_cmdline
     run.restype = ctypes.c_void_p
     arguments = [
         *("clickhouse", f"--config-file={configuration}", f"--path={directory}/data"),
@@ -81,16 +81,16 @@ def main() -> None:
     options.add_argument("--configuration", default="", help="more of ClickHouse's XML")
     options.add_argument("--profiles", default="", help="more profiles of settings, as ClickHouse's XML")
     options.add_argument("--users", default="", help="more users, as ClickHouse's XML")
-    given = options.parse_args()
-    port = given.port or free_port()
-    threading.Thread(target=_watch, args=(port, given, os.getppid()), daemon=True).start()
-    run_engine(given, port)
+    arguments = options.parse_args()
+    port = arguments.port or free_port()
+    threading.Thread(target=_watch, args=(port, arguments, os.getppid()), daemon=True).start()
+    run_engine(arguments, port)
 
 
-def _watch(port: int, given: argparse.Namespace, parent: int) -> None:
+def _watch(port: int, arguments: argparse.Namespace, parent: int) -> None:
     while not _answers(port):
         time.sleep(0.02)
-    print(port, *start_proxy(port, given.proxy_port, given.peers), flush=True)
+    print(port, *start_proxy(port, arguments.proxy_port, arguments.peers), flush=True)
     while os.getppid() == parent:  # a killed test run leaves no server behind
         time.sleep(1)
     os._exit(0)

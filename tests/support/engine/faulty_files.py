@@ -77,13 +77,13 @@ class FaultyFiles:
         if written[: len(durable)] == durable:
             torn = rng.randint(len(durable), len(written))
             end = rng.choice([len(durable), torn, len(written)])
-            kept = written[:end]
+            surviving = written[:end]
             # After a failed fsync the bytes may be gone, or on the disk all the same.
-            if node.lost_from is not None and len(kept) > node.lost_from and rng.random() < 0.5:
-                kept = kept[: node.lost_from]
+            if node.lost_from is not None and len(surviving) > node.lost_from and rng.random() < 0.5:
+                surviving = surviving[: node.lost_from]
         else:
-            kept = rng.choice([written, durable])
-        node.data, node.durable, node.lost_from = bytearray(kept), kept, None
+            surviving = rng.choice([written, durable])
+        node.data, node.durable, node.lost_from = bytearray(surviving), surviving, None
 
     # Files
 

@@ -27,10 +27,10 @@ def cut_power(directory: Path, rng: random.Random) -> tuple[int, int]:
 def _cut_lines(log: Path, block: int, rng: random.Random) -> int:
     lines = log.read_bytes().splitlines(keepends=True)
     synced = [line for line in lines if int(line.split(b"\t")[1].split(b"_")[2]) <= block]
-    kept = rng.randint(len(synced), len(lines))
-    torn = lines[kept][: rng.randint(0, len(lines[kept]) - 1)] if kept < len(lines) else b""
-    log.write_bytes(b"".join(lines[:kept]) + torn + bytes(rng.choice([0, 7])) * bool(torn))
-    return len(lines) - kept
+    line_count = rng.randint(len(synced), len(lines))
+    torn = lines[line_count][: rng.randint(0, len(lines[line_count]) - 1)] if line_count < len(lines) else b""
+    log.write_bytes(b"".join(lines[:line_count]) + torn + bytes(rng.choice([0, 7])) * bool(torn))
+    return len(lines) - line_count
 
 
 def _cut_parts(table: Path, block: int, rng: random.Random) -> int:

@@ -183,10 +183,10 @@ def _aggregate(events, aggregation, value):
 def percentile(weighted_values, p):
     """The smallest value with at least p % of the weight at or below it, in exact arithmetic."""
     ordered = sorted(weighted_values)
-    wanted = Fraction(p) / 100 * sum(weight for _, weight in ordered)
+    weight_below = Fraction(p) / 100 * sum(weight for _, weight in ordered)
     below = 0
     for value, weight in ordered:
         below += weight
-        if below >= wanted:
+        if below >= weight_below:
             return value
     raise AssertionError("there is always one")

@@ -174,8 +174,10 @@ async def collecting(directory, store=None, *, spool=None, plan=None, **settings
     store = store or MemoryStore()
     accounts = Directory(MemoryAccounts(store, plan))
     spool = {"segment_age_s": 0.02, **(spool or {})}
-    made = CollectorSettings(spool=SpoolSettings(directory=directory, **spool), min_backoff_s=0.01, **settings)
-    app = create_app(store, accounts, made)
+    collector_settings = CollectorSettings(
+        spool=SpoolSettings(directory=directory, **spool), min_backoff_s=0.01, **settings
+    )
+    app = create_app(store, accounts, collector_settings)
     await accounts.start()
     async with TestClient(ListeningServer(app)) as client:
         yield Collector(client, store, app)

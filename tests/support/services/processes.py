@@ -139,15 +139,15 @@ def total(query_url, key=READ_KEY, **parameters):
 
 def wait_for_total(service, query_url, expected, key=READ_KEY):
     """Wait until all `expected` events are queryable; more than that fails at once."""
-    seen = 0
+    count = 0
 
     def arrived():
-        nonlocal seen
-        seen = total(query_url, key)
-        assert seen <= expected, f"{seen} events for {expected} requests"
-        return seen == expected
+        nonlocal count
+        count = total(query_url, key)
+        assert count <= expected, f"{count} events for {expected} requests"
+        return count == expected
 
-    service.wait_until(arrived, f"{expected} events (there are {seen})")
+    service.wait_until(arrived, f"{expected} events (there are {count})")
 
 
 def post_events(collector_url, events, key=WRITE_KEY, **headers):

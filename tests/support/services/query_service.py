@@ -71,15 +71,15 @@ class QueryService:
 async def running_query_service(store, settings=None, **options):
     accounts = Accounts(store)
     plan = Plan("small", max_applications=3, max_retention_days=365)
-    ours, theirs = accounts.create_organization("Ours", plan), accounts.create_organization("Theirs")
-    accounts.create_application(ours.id, "Shop", application_id="shop", retention_days=365)
-    accounts.create_application(theirs.id, "Theirs", application_id="theirs")
+    own, foreign = accounts.create_organization("Ours", plan), accounts.create_organization("Theirs")
+    accounts.create_application(own.id, "Shop", application_id="shop", retention_days=365)
+    accounts.create_application(foreign.id, "Theirs", application_id="theirs")
     keys = {
-        "admin": accounts.create_key(ours.id, KeyKind.admin)[1],
-        "read": accounts.create_key(ours.id, KeyKind.read, application_id="shop")[1],
-        "write": accounts.create_key(ours.id, KeyKind.write, application_id="shop")[1],
-        "their admin": accounts.create_key(theirs.id, KeyKind.admin)[1],
-        "their read": accounts.create_key(theirs.id, KeyKind.read, application_id="theirs")[1],
+        "admin": accounts.create_key(own.id, KeyKind.admin)[1],
+        "read": accounts.create_key(own.id, KeyKind.read, application_id="shop")[1],
+        "write": accounts.create_key(own.id, KeyKind.write, application_id="shop")[1],
+        "their admin": accounts.create_key(foreign.id, KeyKind.admin)[1],
+        "their read": accounts.create_key(foreign.id, KeyKind.read, application_id="theirs")[1],
     }
     directory = Directory(accounts, tokens=Tokens(store))
     await directory.start()
@@ -91,7 +91,7 @@ async def running_query_service(store, settings=None, **options):
     client = TestClient(ListeningServer(app))
     await client.start_server()
     try:
-        yield QueryService(client, app, accounts, directory, ours.id, theirs.id, keys)
+        yield QueryService(client, app, accounts, directory, own.id, foreign.id, keys)
     finally:
         await client.close()
         await directory.close()

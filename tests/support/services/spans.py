@@ -42,7 +42,7 @@ def attributes_of(values):
 def span(attributes=None, *, number=1, duration_ns=1_250_000, exception=None, **changes):
     """A server span that began a minute ago."""
     start_ns = NOW_NS - 60_000_000_000
-    made = {
+    fields = {
         "traceId": f"{number:032x}",
         "spanId": f"{number:016x}",
         "name": "GET",
@@ -54,8 +54,8 @@ def span(attributes=None, *, number=1, duration_ns=1_250_000, exception=None, **
     }
     if exception:
         event = {"name": "exception", "attributes": attributes_of({"exception.type": exception})}
-        made["events"] = [{"name": "log"}, event]
-    return made
+        fields["events"] = [{"name": "log"}, event]
+    return fields
 
 
 def request(*spans, **resource):
@@ -80,7 +80,7 @@ def as_protobuf(sent):
     sent = json.loads(json.dumps(sent))
     for resource_spans in sent["resourceSpans"]:
         for scope_spans in resource_spans["scopeSpans"]:
-            for each in scope_spans["spans"]:
+            for one_span in scope_spans["spans"]:
                 for name in ("traceId", "spanId"):
-                    each[name] = base64.b64encode(bytes.fromhex(each.get(name, ""))).decode()
+                    one_span[name] = base64.b64encode(bytes.fromhex(one_span.get(name, ""))).decode()
     return ParseDict(sent, ExportTraceServiceRequest()).SerializeToString()

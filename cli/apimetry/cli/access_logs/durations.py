@@ -61,9 +61,9 @@ def labelled(name: str, text: str) -> tuple[int, str] | None:
         base, unit = low[: len(low) - len(suffix[0])], _SUFFIXES[(suffix[1] or suffix[2])[:3]]
     if base not in _NAMES:
         return None
-    written = with_unit(text)
-    if written is not None:
-        return written, f"{name} (its own unit)"
+    duration = with_unit(text)
+    if duration is not None:
+        return duration, f"{name} (its own unit)"
     if not unit and base in _NGINX_NAMES and _NGINX_TIME.match(text):
         unit = "s"
     if not unit or _NUMBER.match(text) is None:

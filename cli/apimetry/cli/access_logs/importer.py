@@ -189,17 +189,17 @@ def _detect_format(lines: Iterator[bytes | None], first: list[bytes], latest: da
 
     More lines are read until some of them are requests. For a log that grows, the lines before a silence are enough.
     """
-    wanted = SAMPLE_LINES
+    sample_size = SAMPLE_LINES
     for line in lines:
         if line is not None:
             first.append(line)
-        if (line is None and first) or len(first) >= wanted:
+        if (line is None and first) or len(first) >= sample_size:
             form = detect(_sample(first), latest)
             if form is not None:
                 return form
-            if wanted >= MAX_SAMPLE_LINES or sum(map(len, first)) > MAX_SAMPLE_BYTES:
+            if sample_size >= MAX_SAMPLE_LINES or sum(map(len, first)) > MAX_SAMPLE_BYTES:
                 break
-            wanted *= 2 if len(first) >= wanted else 1
+            sample_size *= 2 if len(first) >= sample_size else 1
     sample = _sample(first)
     form = detect(sample, latest) if sample else None
     if sample and form is None:

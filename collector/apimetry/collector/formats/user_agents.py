@@ -95,7 +95,7 @@ def rules() -> Find:
     resolver = Resolver(load_builtins())
 
     def find(text: str) -> str | None:
-        found = resolver(text, Domain.USER_AGENT).user_agent
-        return found.family if found else None
+        user_agent = resolver(text, Domain.USER_AGENT).user_agent
+        return user_agent.family if user_agent else None
 
     return find

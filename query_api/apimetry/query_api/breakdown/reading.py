@@ -71,7 +71,7 @@ def read_table(query: BreakdownQuery, scope: Scope, ask: Ask) -> Table:
     rows, totals = _page(ranges, query.rows, restriction, ask)
     page = _Page(scope, before, {tuple(row[name] for name in scope.names): row for row in rows}, ask)
     ranges += page.add(reads.without(first))
-    seen = page.add_seen(query) if {*SEEN} & {*query.measures} else None
+    times = page.add_seen(query) if {*SEEN} & {*query.measures} else None
     line = Sparkline.of(page.scope, query.series, query.zone) if query.series else None
     series = line.series(_answered(line.statement, ask)) if line and rows else {}
     nothing = [0] * query.series
@@ -85,7 +85,7 @@ def read_table(query: BreakdownQuery, scope: Scope, ask: Ask) -> Table:
         totals_before=_totals(totals, _BEFORE),
         estimated=any(groups.reads.percentiles and groups.source.estimates for groups in ranges),
         from_events=any(part.source.rollup is None for part in (*ranges, *([line] if line else ()))),
-        seen_precision=seen.precision if seen else None,
+        seen_precision=times.precision if times else None,
         series_starts=line.starts if line else (),
     )
 
@@ -117,11 +117,11 @@ class _Page:
 
     def add_seen(self, query: BreakdownQuery) -> Seen:
         """Add when the rows were seen, unless that sorts them: then they have it. Return what answers for it."""
-        seen = Seen.of(self.scope)
+        source = Seen.of(self.scope)
         if self.rows and query.rows.measure not in SEEN:
-            for *key, first_us, last_us in _answered(Statement(seen.select(), seen.parameters), self._ask):
+            for *key, first_us, last_us in _answered(Statement(source.select(), source.parameters), self._ask):
                 self.rows.get(tuple(key), {}).update(first_us=first_us, last_us=last_us)
-        return seen
+        return source
 
 
 def _readable_together(scope: Scope, reads: Reads, sorted_by: str) -> Reads:

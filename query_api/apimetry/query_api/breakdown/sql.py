@@ -62,9 +62,9 @@ def table(ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None
     If the change sorts, groups of the period before alone are rows, too, unless there is a `restriction`.
     """
     now, before = ranges[0], ranges[1] if len(ranges) > 1 else None
-    seen = Seen.of(now.scope) if rows.measure in SEEN else None
+    seen_source = Seen.of(now.scope) if rows.measure in SEEN else None
     columns = {name: nothing for groups in ranges for name, nothing in groups.columns.items()}
-    columns |= _SEEN_COLUMNS if seen else {}
+    columns |= _SEEN_COLUMNS if seen_source else {}
     totals = {f"{groups.prefix}all_{name}": f"{groups.prefix}{name}" for groups in ranges for name in Totals._fields}
     also_earlier = before is None or restriction is not None or rows.by_change
     sql = _TABLE.substitute(
@@ -72,18 +72,18 @@ def table(ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None
         hash=hash_of(now.scope.names),
         count="count()" if also_earlier else "countIf(requests > 0)",
         totals=", ".join(f"sum({of}) OVER () AS {name}" for name, of in totals.items()),
-        groups=_groups(now, before, restriction, seen),
+        groups=_groups(now, before, restriction, seen_source),
         kept="" if also_earlier else "WHERE requests > 0\n",
         order=_sorted(now, before, rows),
     )
     parameters: dict[str, object] = {"row_limit": rows.page.limit, "row_offset": rows.page.offset}
-    for part in (*ranges, restriction, seen):
+    for part in (*ranges, restriction, seen_source):
         parameters |= part.parameters if part else {}
     names = (*now.scope.names, *columns, "hash", "all_rows", *totals)
     return TableStatement(Statement(sql, parameters, GROUP_LIMIT), names)
 
 
-def _groups(now: Groups, before: Groups | None, restriction: Restriction | None, seen: Seen | None) -> str:
+def _groups(now: Groups, before: Groups | None, restriction: Restriction | None, seen_source: Seen | None) -> str:
     """Return the SELECT of all groups, with the columns of all parts.
 
     A join would do the same. Which of its keys a full join returns depends on the version of the engine.
@@ -92,9 +92,9 @@ def _groups(now: Groups, before: Groups | None, restriction: Restriction | None,
     selects: dict[str, Mapping[str, str]] = {of_now: now.columns}
     if before is not None:
         selects[before.select()] = before.columns
-    if seen is not None:
+    if seen_source is not None:
         hashes = _HASHES.substitute(hash=hash_of(now.scope.names), groups=of_now)
-        selects[seen.select(hashes)] = _SEEN_COLUMNS
+        selects[seen_source.select(hashes)] = _SEEN_COLUMNS
     return _merged(", ".join(now.scope.names), selects, only_first=restriction is not None)
 
 

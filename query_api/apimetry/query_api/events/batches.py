@@ -57,7 +57,7 @@ def newest_within(batch: Batch, size: int) -> Batch:
     if batch.size <= size:
         return batch
     sizes = accumulate(map(_size_of, reversed(batch.events)))
-    return _only(batch, len(batch.events) - sum(taken <= size for taken in sizes))
+    return _only(batch, len(batch.events) - sum(total <= size for total in sizes))
 
 
 def choose(batch: Batch, passes: Test, events_per_s: int) -> Chosen:
@@ -74,12 +74,12 @@ def choose(batch: Batch, passes: Test, events_per_s: int) -> Chosen:
 
 def batches_after(batches: Iterable[Batch], last: Position) -> list[Batch]:
     """Return what came after the event that lies before `last`; if it is not there, the events with a later place."""
-    kept = list(batches)
-    for number in range(len(kept) - 1, -1, -1):
-        places = [position for position, _ in kept[number].events]
+    in_order = list(batches)
+    for number in range(len(in_order) - 1, -1, -1):
+        places = [position for position, _ in in_order[number].events]
         if last in places:
-            return [_only(kept[number], places.index(last) + 1), *kept[number + 1 :]]
-    return [_only(batch, _number_before(batch, last)) for batch in kept]
+            return [_only(in_order[number], places.index(last) + 1), *in_order[number + 1 :]]
+    return [_only(batch, _number_before(batch, last)) for batch in in_order]
 
 
 def _only(batch: Batch, first: int) -> Batch:

@@ -131,20 +131,20 @@ def telling(causes: Sequence[Cause], whole: Slice, limit: int) -> list[Cause]:
     common = {item for cause in causes for item in cause.slice.items if _is_common(cause.slice, whole)}
     candidates = [cause for cause in causes if cause.part.whole >= LEAST_PART and not cause.slice.items & common]
     candidates.sort(key=lambda cause: _order(cause, whole))
-    told: list[Cause] = []
+    chosen: list[Cause] = []
     for cause in candidates:
-        if len(told) == limit:
+        if len(chosen) == limit:
             break
-        if all(_are_apart(cause.slice, other.slice, parts_of) for other in told):
-            told.append(cause)
-    return told
+        if all(_are_apart(cause.slice, other.slice, parts_of) for other in chosen):
+            chosen.append(cause)
+    return chosen
 
 
 def _is_common(own: Slice, whole: Slice) -> bool:
     """Return whether the slice is one value, which nearly all requests have, now as before."""
     return len(own.values) == 1 and all(
-        mine.requests >= NEARLY_ALL * all_.requests
-        for mine, all_ in ((own.now, whole.now), (own.before, whole.before))
+        own_part.requests >= NEARLY_ALL * all_.requests
+        for own_part, all_ in ((own.now, whole.now), (own.before, whole.before))
     )
 
 

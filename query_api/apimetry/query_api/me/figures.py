@@ -56,7 +56,9 @@ class KeptFigures:
 
     def fresh(self, now: float) -> dict[str, Figures]:
         """Return the figures that still hold at `now`, by application, and forget the others."""
-        self._figures = {name: kept for name, kept in self._figures.items() if 0 <= now - kept[0] < _kept_s(kept[1])}
+        self._figures = {
+            name: entry for name, entry in self._figures.items() if 0 <= now - entry[0] < _kept_s(entry[1])
+        }
         return {name: figures for name, (_, figures) in self._figures.items()}
 
     def keep(self, figures: Mapping[str, Figures], now: float) -> None:

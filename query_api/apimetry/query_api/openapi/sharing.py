@@ -49,10 +49,10 @@ _PAGE = {"total": 1, "limit": 100, "offset": 0, "hasMore": False}
 def paths() -> Json:
     """Return the paths of sessions."""
     content = json_content(NewSession, example=_NEW_SESSION)
-    made: Json = {"201": answer("Made. Its token is shown this once.", content)}
+    responses: Json = {"201": answer("Made. Its token is shown this once.", content)}
     return {
-        "/v1/session": {"post": _create(made), "delete": _end()},
-        "/v1/sign-in": {"post": _sign_in(made)},
+        "/v1/session": {"post": _create(responses), "delete": _end()},
+        "/v1/sign-in": {"post": _sign_in(responses)},
         "/api/sessions": {"get": _list()},
         "/api/sessions/{id}": {
             "parameters": [ref("parameters", "TokenId")],
@@ -106,11 +106,11 @@ def _create_link() -> Json:
     )
 
 
-def _create(made: Json) -> Json:
+def _create(responses: Json) -> Json:
     return operation(
         "createSession",
         "Make a session",
-        {**made, **errors(*_BODY_ERRORS, "NotFound", "Unavailable")},
+        {**responses, **errors(*_BODY_ERRORS, "NotFound", "Unavailable")},
         description="With a read or admin key. The session's token has the key's rights, is sent like the key, and"
         " ends with it. A session makes no sessions. A key has at most 100 sessions: another one ends the oldest.",
         tags=_TAGS,
@@ -131,11 +131,11 @@ def _end() -> Json:
     )
 
 
-def _sign_in(made: Json) -> Json:
+def _sign_in(responses: Json) -> Json:
     return operation(
         "signIn",
         "Make a session by a sign-in code",
-        {**made, **errors(*_BODY_ERRORS, "Unavailable")},
+        {**responses, **errors(*_BODY_ERRORS, "Unavailable")},
         description="`apimetry serve` prints a code at its start. It is good for ten minutes, once, with five tries,"
         " from the machine itself. The session is one of the oldest admin key.",
         tags=_TAGS,

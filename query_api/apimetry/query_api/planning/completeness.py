@@ -114,8 +114,10 @@ def completeness(application: str, start: int, end: int, *, ask: Ask, now: int =
     `share` is stored divided by captured, six decimals, never rounded up to 1; None where nothing was captured.
     """
     parameters = period_parameters(application, start, end, now)
-    ((senders, stored, delivered, dropped, gone, pending),) = ask(Statement(_SQL, parameters, is_live=True))
-    lost = losses(dropped, delivered - stored, gone)
+    ((senders, stored, delivered, dropped, lost_with_senders, pending),) = ask(
+        Statement(_SQL, parameters, is_live=True)
+    )
+    lost = losses(dropped, delivered - stored, lost_with_senders)
     captured = stored + sum(lost.values())
     return {
         "captured": captured,
@@ -142,10 +144,10 @@ def period_parameters(application: str, start: int, end: int, now: int) -> dict[
 _LATEST: Final = 2**32 - 1
 
 
-def losses(dropped: Mapping[str, int], unaccounted: int, gone: int) -> dict[str, int]:
+def losses(dropped: Mapping[str, int], unaccounted: int, lost_with_senders: int) -> dict[str, int]:
     """Return the lost events by reason, without the reasons that took none."""
     lost = {reason: count for reason, count in sorted(dropped.items()) if count > 0}
-    further = {"unaccounted": unaccounted, "sender_gone": gone}
+    further = {"unaccounted": unaccounted, "sender_gone": lost_with_senders}
     return lost | {name: count for name, count in further.items() if count > 0}
 
 

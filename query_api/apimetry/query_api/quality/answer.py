@@ -26,8 +26,8 @@ def answer_quality(query: QualityQuery, application: str, *, ask: Ask, now: int)
     """Return the response about `application` at `now`, seconds since the epoch. Blocks while `ask` does."""
     rows = ask(sql.senders(query, application, now))
     listed = [_sender(row[:11]) for row in rows]
-    count, stored, delivered, dropped, gone, pending, silent = rows[0][11:] if rows else _NO_SENDERS
-    counts = _counts(stored, delivered, dropped, gone)
+    count, stored, delivered, dropped, lost_with_senders, pending, silent = rows[0][11:] if rows else _NO_SENDERS
+    counts = _counts(stored, delivered, dropped, lost_with_senders)
     total: QualityTotal = {**counts, "pending": pending, "share": share_of(stored, counts["captured"])}
     ((events,),) = ask(sql.stored(query, application))
     answer: Quality = {
@@ -46,8 +46,8 @@ def answer_quality(query: QualityQuery, application: str, *, ask: Ask, now: int)
     return answer
 
 
-def _counts(stored: int, delivered: int, dropped: Mapping[str, int], gone: int) -> QualityCounts:
-    lost = losses(dropped, delivered - stored, gone)
+def _counts(stored: int, delivered: int, dropped: Mapping[str, int], lost_with_senders: int) -> QualityCounts:
+    lost = losses(dropped, delivered - stored, lost_with_senders)
     return {"captured": stored + sum(lost.values()), "stored": stored, "lost": lost}
 
 

@@ -30,40 +30,42 @@ def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) 
     target_ms = query.target_ms or application.target_ms
     target_us = None if target_ms is None else 1000 * target_ms
     scope = Scope(application.id, query.start, query.end, query.filters, target_us, now)
-    asked = summing(scope)
-    rows = ask(asked.statement)
-    read = {name: value for number, row in rows for name, value in zip(asked.names[number], row, strict=True)}
-    within_target, apdex = _of_target(read, target_us) if target_us and read["timed"] else (None, None)
-    requests, timed = read["requests"], read["timed"]
-    latencies = {f"p{number}Ms": _ms(read, f"p{number}_us") for number in PERCENTILES}
+    summary_statement = summing(scope)
+    rows = ask(summary_statement.statement)
+    figures = {
+        name: value for number, row in rows for name, value in zip(summary_statement.names[number], row, strict=True)
+    }
+    within_target, apdex = _of_target(figures, target_us) if target_us and figures["timed"] else (None, None)
+    requests, timed = figures["requests"], figures["timed"]
+    latencies = {f"p{number}Ms": _ms(figures, f"p{number}_us") for number in PERCENTILES}
     return {
         "start": query.start * query.per_second,
         "end": query.end * query.per_second,
         "requests": requests,
-        "errors": read["errors"],
-        "errorRate": percent(read["errors"], requests),
-        "clientErrors": read["errors"] - read["server_errors"],
-        "serverErrors": read["server_errors"],
-        "meanMs": rounded(read["latency_us"], 1000 * timed, 1) if timed else None,
+        "errors": figures["errors"],
+        "errorRate": percent(figures["errors"], requests),
+        "clientErrors": figures["errors"] - figures["server_errors"],
+        "serverErrors": figures["server_errors"],
+        "meanMs": rounded(figures["latency_us"], 1000 * timed, 1) if timed else None,
         "p50Ms": latencies["p50Ms"],
         "p95Ms": latencies["p95Ms"],
         "p99Ms": latencies["p99Ms"],
-        "maxMs": _ms(read, "peak_us"),
-        "requestBytes": read["request_bytes"],
-        "responseBytes": read["response_bytes"],
+        "maxMs": _ms(figures, "peak_us"),
+        "requestBytes": figures["request_bytes"],
+        "responseBytes": figures["response_bytes"],
         "requestsPerMinute": rounded(60 * requests, query.end - query.start, 1),
-        "peakRequestsPerMinute": read["busiest_minute"],
-        "consumers": read["consumers"],
+        "peakRequestsPerMinute": figures["busiest_minute"],
+        "consumers": figures["consumers"],
         "withinTarget": within_target,
         "apdex": apdex,
-        "estimated": asked.estimates,
+        "estimated": summary_statement.estimates,
     }
 
 
-def _of_target(read: Mapping[str, int], target_us: int) -> tuple[float, float]:
+def _of_target(figures: Mapping[str, int], target_us: int) -> tuple[float, float]:
     """Return the percent of timed requests up to the target, and the Apdex."""
     target, tolerated = (
-        min(_up_to(bound_us, read[name], read[f"{name}_in_bucket"]) / read["timed"], Fraction(1))
+        min(_up_to(bound_us, figures[name], figures[f"{name}_in_bucket"]) / figures["timed"], Fraction(1))
         for name, bound_us in bounds_us(target_us).items()
     )
     apdex = (target + tolerated) / 2
@@ -76,5 +78,5 @@ def _up_to(bound_us: int, below: int, in_bucket: int) -> Fraction:
     return below + in_bucket * Fraction(bound_us - lowest + 1, highest - lowest + 1)
 
 
-def _ms(read: Mapping[str, int], name: str) -> float | None:
-    return rounded(read[name], 1000, 1) if read["timed"] else None
+def _ms(figures: Mapping[str, int], name: str) -> float | None:
+    return rounded(figures[name], 1000, 1) if figures["timed"] else None

@@ -9,7 +9,15 @@ from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.period import compared_period
 from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order, UsageQuery
-from apimetry.query_api.usage.reading import Again, Reading, as_last, page_of, read_usage, read_usage_before, scope_of
+from apimetry.query_api.usage.reading import (
+    Again,
+    Reading,
+    as_last,
+    read_usage,
+    read_usage_before,
+    scope_of,
+    series_page,
+)
 from apimetry.query_api.usage.response import PreviousUsage, Usage
 from apimetry.query_api.usage.shapes import breakdown_json, changes_json, errors_json, points_json, totals_json
 from apimetry.query_api.usage.sql import Scope
@@ -31,7 +39,7 @@ def answer_usage(
     """
     scope = as_last(scope_of(query.window, application.id, ask), ask, now)
     before = scope.within(*compared_period(query.compare, scope.start, scope.end)) if query.compare else None
-    page = page_of(query, scope.start, scope.end)
+    page = series_page(query, scope.start, scope.end)
     reading = read_usage(scope, page, query.list_order, ask, again=again)
     total, span_s = reading.breakdowns.total, scope.end - scope.start
     utilization = utilizations(application.limits, total.requests, span_s)

@@ -80,7 +80,7 @@ class UsageQuery:
 
     window: Window
     granularity: str | None = None
-    """One of GRANULARITIES; None: by the hour, or coarser (`reading.page_of`)."""
+    """One of GRANULARITIES; None: by the hour, or coarser (`reading.series_page`)."""
 
     zone: str = UTC
     """The time zone in which days, weeks and months begin."""
@@ -90,7 +90,7 @@ class UsageQuery:
 
     descending: bool = True
     limit: int | None = None
-    """None: the whole series, or as much as `reading.page_of` says."""
+    """None: the whole series, or as much as `reading.series_page` says."""
 
     offset: int = 0
     completeness: bool = False

@@ -148,7 +148,7 @@ def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
     return replace(scope, is_last=not ask(sql.later(scope))) if is_under_way else scope
 
 
-def page_of(query: UsageQuery, start: int, end: int) -> Page:
+def series_page(query: UsageQuery, start: int, end: int) -> Page:
     """Return the page of `query`'s series over `[start, end)`.
 
     If the query has neither limit nor granularity, the page has the whole series: by the hour, or by the next coarser

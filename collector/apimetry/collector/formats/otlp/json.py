@@ -139,9 +139,9 @@ def _attributes(attributes: list[_Attribute] | None) -> Attributes:
         key, value = attribute.key or "", attribute.value
         if value is None:
             continue
-        held = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
+        candidates = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
         convert = as_number if key in NUMBERS else as_text
-        known[key] = convert(next((each for each in held if each is not None), None))
+        known[key] = convert(next((candidate for candidate in candidates if candidate is not None), None))
     return known
 
 
