@@ -119,7 +119,6 @@ def opened_with_events(directory: Path, events: int) -> Store:
     return store
 
 
-ONE_ROUTE = "granularity=hour&include=route:/v1/resource7/{id}&aggregation=percentile_95"
 # Name, seconds before the end, parameters, and the milliseconds that it may take.
 TIMESERIES = (
     ("30 days by hour, count", SPAN_S, "granularity=hour", 100),

@@ -20,10 +20,6 @@ Json = dict[str, object]
 ALIAS_OF = "x-alias-of"
 """The member of an operation that names the path which describes the same operation."""
 
-COUNT: Json = {"type": "integer", "minimum": 0}
-# No `const`: client generators write code for it that does not parse.
-ALWAYS_TRUE: Json = {"type": "boolean", "description": "Always true."}
-
 
 def closed(properties: Json, *, optional: tuple[str, ...] = ()) -> Json:
     """Return an object's schema that allows these members and no others."""
