@@ -231,9 +231,8 @@ class _Exchange:
         try:
             scope.pop(MARK, None)
             method = scope.get("method", "GET")
-            consumer: str | bytes = b""
-            if recorder.consumer_header_bytes:
-                consumer = _find_header(scope["headers"], recorder.consumer_header_bytes)
+            consumer: str | bytes
+            consumer, traceparent = _find_headers(scope.get("headers") or (), recorder.consumer_header_bytes)
             request_bytes = self._request_bytes or 0 if method == "GET" else self._body_bytes(method)
             response_ns, extra = self._response_ns or 0, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
@@ -272,7 +271,7 @@ class _Exchange:
                     user_agent,
                     1,
                     extra,
-                    _find_header(scope.get("headers") or (), b"traceparent"),
+                    traceparent,
                 )
             )
         except Exception as error:  # noqa: BLE001 - a malformed scope never hurts the host
@@ -383,6 +382,17 @@ def _find_header(headers: Iterable[tuple[bytes, bytes]], header_name: bytes) -> 
         if name == header_name:
             return value
     return b""
+
+
+def _find_headers(headers: Iterable[tuple[bytes, bytes]], consumer_header: bytes) -> tuple[bytes, bytes]:
+    """Return the values of the consumer's header and of `traceparent`, in one pass."""
+    consumer = traceparent = b""
+    for name, value in headers:
+        if name == consumer_header and name:
+            consumer = consumer or value
+        if name == b"traceparent":
+            traceparent = traceparent or value
+    return consumer, traceparent
 
 
 def _message_bytes(message: Message) -> int:

@@ -57,17 +57,16 @@ class Exporter:
     def submit(self, event: RawEvent) -> None:
         """Take an event: it is sent, or dropped and counted. Returns at once."""
         buffer = self._buffer
+        _, method, path, query, _, _, _, _, _, _, consumer, error_type, client, agent, _, data, traceparent = event
         if (
             buffer is None
             or len(buffer.queue) >= buffer.fast_limit[0]
-            # Bare positions: named ones would cost every request 0.07 µs more.
-            or event[15] is not None  # data
-            or event[11]  # error_type
-            or event[12]  # client_ip
-            or event[13]  # user_agent
-            # method, path, query, consumer, traceparent
-            or len(event[1]) + len(event[2]) + len(event[3]) + len(event[10]) + len(event[16]) > SLOT_CHARACTERS
-            or not event[2].isascii()
+            or data is not None
+            or error_type
+            or client
+            or agent
+            or len(method) + len(path) + len(query) + len(consumer) + len(traceparent) > SLOT_CHARACTERS
+            or not path.isascii()
         ):
             self._submit_carefully(event)
             return

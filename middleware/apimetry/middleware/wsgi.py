@@ -306,10 +306,7 @@ class _Exchange:
 
     def _content_length(self) -> int | None:
         for name, value in self._headers:
-            is_length = name == "Content-Length" or (
-                len(name) == _LENGTH_CHARACTERS and name.lower() == "content-length"
-            )
-            if is_length and str(value).isdecimal():
+            if len(name) == _LENGTH_CHARACTERS and name.lower() == "content-length" and str(value).isdecimal():
                 return int(value)
         return None
 
