@@ -63,7 +63,7 @@ def test_grafana_finds_every_column_that_the_panel_names(service):
     now_ms = int(time.time() * 1000)
     url = query["url"].replace("${__from}", str(now_ms - 3_600_000)).replace("${__to}", str(now_ms + 60_000))
     request = urllib.request.Request(
-        url.replace("http://apimetry:7999", service.query_url), headers={"X-API-Key": READ_KEY}
+        url.replace("http://apimetry:7778", service.query_url), headers={"X-API-Key": READ_KEY}
     )
     with urllib.request.urlopen(request, timeout=10) as response:
         rows = json.load(response)
