@@ -59,13 +59,6 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         query = query.decode("ascii", "replace") if query else ""
     if isinstance(request_bytes, str):
         request_bytes = _read_length(request_bytes)
-    if not consumer:
-        consumer = ""
-    elif isinstance(options.consumer, str):
-        value = consumer if isinstance(consumer, bytes) else consumer.encode("latin-1", "replace")
-        consumer = hash_consumer(value, options.write_key)
-    elif len(consumer) > MAX_STRING_CHARACTERS:
-        consumer = consumer[:MAX_STRING_CHARACTERS]
     if method not in METHODS:
         method, text = bound_method(method)
         data = {"method": text, **(data or {})} if text else data
@@ -83,7 +76,7 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         response_us if ttfb_ns is None else ttfb_ns // 1000 if ttfb_ns > 0 else 0,
         request_bytes,
         response_bytes if method != "HEAD" else 0,
-        consumer,
+        _read_consumer(consumer, options) if consumer else "",
     )
     if not (error_type or client or user_agent or data or weight != 1):
         return row
@@ -97,6 +90,14 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         weight,
         data,
     )
+
+
+def _read_consumer(consumer: str | bytes, options: Options) -> str | bytes:
+    """Return the consumer of a row: what the host's callable returned, or the hash of a header's value."""
+    if not isinstance(options.consumer, str):
+        return consumer[:MAX_STRING_CHARACTERS]
+    value = consumer if isinstance(consumer, bytes) else consumer.encode("latin-1", "replace")
+    return hash_consumer(value, options.write_key)
 
 
 def _read_length(header: str) -> int | None:
