@@ -1,4 +1,7 @@
-"""The latency buckets that rollups count, as whole numbers (`store.rollups` describes them). Pure."""
+"""The latency buckets that rollups count, as whole numbers (`store.rollups` describes them). Pure.
+
+`rows_sql` has the same buckets as SQL, and the percentiles that are made of them.
+"""
 
 from __future__ import annotations
 

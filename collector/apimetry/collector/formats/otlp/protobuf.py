@@ -43,7 +43,7 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _STRING, _BOOL, _INT, _DOUBLE = 1, 2, 3, 4
 """The numbers of an AnyValue's fields."""
-MAX_GROUPS: Final = 100_000
+MAX_RESOURCES_AND_SCOPES: Final = 100_000
 """An empty resource costs the sender two bytes, and the collector some microseconds."""
 MAX_KNOWN: Final = 8192
 """When so many attributes of a body are kept decoded, they are forgotten."""
@@ -190,8 +190,8 @@ def _convert(named: tuple[str, Convert], value: bytes) -> Item:
 
 
 def _check_groups(number: int) -> None:
-    if number > MAX_GROUPS:
-        raise DecodeError(f"The body has more than {MAX_GROUPS} resources and scopes")
+    if number > MAX_RESOURCES_AND_SCOPES:
+        raise DecodeError(f"The body has more than {MAX_RESOURCES_AND_SCOPES} resources and scopes")
 
 
 def _any_value(body: bytes) -> object:
