@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
+from apimetry.query_api.http.json_values import iso_datetime
 from apimetry.store.accounts.records import Application
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric, Transition
 
@@ -66,9 +67,9 @@ def notice_of(rule: AlertRule, event: AlertEvent, application: Application) -> N
     if rule.metric is not Metric.no_data:
         facts.append(("Threshold", f"{rule.direction.value} {_with_unit(event.threshold, rule.metric)}"))
     facts.append(("Window", f"{rule.window_s // 60} min"))
-    facts.append(("Fired at", iso_utc(event.fired_at)))
+    facts.append(("Fired at", iso_datetime(event.fired_at)))
     if not is_firing:
-        facts.append(("Resolved at", iso_utc(event.at)))
+        facts.append(("Resolved at", iso_datetime(event.at)))
     return Notice(
         title=f"{'Firing' if is_firing else 'Resolved'}: {rule.name} ({application.name})",
         text=_sentence(rule, event),
@@ -79,11 +80,6 @@ def notice_of(rule: AlertRule, event: AlertEvent, application: Application) -> N
         rule_id=rule.id,
         application=application.id,
     )
-
-
-def iso_utc(time: datetime) -> str:
-    """Return a time as ISO 8601 in UTC, in whole seconds."""
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _sentence(rule: AlertRule, event: AlertEvent) -> str:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from apimetry.query_api.alerting.notices import TEST, Notice, iso_utc
-from apimetry.query_api.http.json_values import Json
+from apimetry.query_api.alerting.notices import TEST, Notice
+from apimetry.query_api.http.json_values import Json, iso_datetime
 from apimetry.store.alerts.channels import Channel
 from apimetry.store.alerts.records import Transition
 
@@ -80,7 +80,7 @@ def discord(notice: Notice) -> Json:
                 "title": _cut(notice.title, _DISCORD_TITLE, _markdown_text),
                 "description": _markdown_text(notice.text),
                 "color": _RED if notice.kind == FIRING else _GREEN,
-                "timestamp": iso_utc(notice.at),
+                "timestamp": iso_datetime(notice.at),
                 "fields": [
                     {"name": name, "value": _cut(value, _DISCORD_FIELD, _markdown_text), "inline": True}
                     for name, value in notice.facts
@@ -106,7 +106,7 @@ def pagerduty(notice: Notice, routing_key: str) -> Json:
             "summary": _cut(f"{notice.title}. {notice.text}", _PAGERDUTY_SUMMARY),
             "source": notice.application,
             "severity": "info" if notice.kind == TEST else "error",
-            "timestamp": iso_utc(notice.at),
+            "timestamp": iso_datetime(notice.at),
             "component": notice.application,
             "class": "apimetry alert",
             "custom_details": dict(notice.facts),

@@ -37,8 +37,9 @@ from apimetry.query_api.alerting.addresses import AddressRefused, PublicResolver
 from apimetry.query_api.alerting.judging import next_event
 from apimetry.query_api.alerting.links import link_of
 from apimetry.query_api.alerting.mail import Mailer, NoMailServer, may_take_later
-from apimetry.query_api.alerting.notices import Notice, iso_utc, notice_of, trial_notice_of
+from apimetry.query_api.alerting.notices import Notice, notice_of, trial_notice_of
 from apimetry.query_api.alerting.payloads import CHAT, pagerduty, pagerduty_end
+from apimetry.query_api.http.json_values import iso_datetime
 from apimetry.query_api.settings import SmtpSettings
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.alerts.channels import PAGERDUTY_URL, Channel, recipients
@@ -66,7 +67,7 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application, *, kin
     return msgspec.json.encode(
         {
             "type": f"alert.{kind}",
-            "timestamp": iso_utc(event.at),
+            "timestamp": iso_datetime(event.at),
             "data": {
                 "kind": kind,
                 "id": event.id,
@@ -81,7 +82,7 @@ def payload(rule: AlertRule, event: AlertEvent, application: Application, *, kin
                     "windowS": rule.window_s,
                 },
                 "value": event.value,
-                "firedAt": iso_utc(event.fired_at),
+                "firedAt": iso_datetime(event.fired_at),
                 "url": url,
             },
         }
