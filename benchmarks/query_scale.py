@@ -5,7 +5,8 @@
 Makes 30 days of one application inside the engine: 60 routes, 2,000 consumers, a million URLs, skewed latencies,
 nulls. With `--directory` the store is kept there, and reused by the next run with as many events. Raw answers are the
 same statements, planned without rollups; 0 where one needs more memory than it may have. The insert rates are of
-ready segments through `Store.insert_rows`, into a store of its own, turn by turn with and without the rollups' views.
+ready segments through `Store.insert_rows`, into a store of its own, turn by turn with all views of the rollups, with
+those of hours, and with none.
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+from apimetry.query_api.breakdown import scope as breakdown_scope
+from apimetry.query_api.breakdown.answer import answer_breakdown
+from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
 from apimetry.query_api.planning import planner
-from apimetry.query_api.timeseries import answer as timeseries
+from apimetry.query_api.summary import sql as summary_sql
+from apimetry.query_api.summary.answer import answer_summary
+from apimetry.query_api.summary.params import parse_summary
+from apimetry.query_api.timeseries import reading as timeseries_reading
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import parse_timeseries
 from apimetry.query_api.timeseries.reading import Limits
@@ -45,6 +53,11 @@ ROWS_PER_INSERT = 1_000_000
 APPLICATION = "bench"
 # What views fill from events. Other rollups are filled from these.
 FED = ("hourly_totals", "hourly_origins", "hourly_consumers", "hourly_consumers_untimed")
+DETACHED: dict[str, tuple[str, ...]] = {
+    "all rollups": (),
+    "no days": tuple(table for table in TABLES if table.startswith("daily")),
+    "no rollups": FED,
+}
 LIMITS = Limits(max_points=100_000, max_groups=10_000)
 
 # Few routes and consumers have most of the requests; each route has its method and its usual latency.
@@ -143,6 +156,14 @@ TIMESERIES = (
     ("last hour by minute, count", 3600, "granularity=minute", 50),
     ("last hour by minute, p95", 3600, "granularity=minute&aggregation=percentile_95", 50),
 )
+TABLES_OF_30_DAYS = {
+    "30 days by consumer, table": [("by", "consumer_id")],
+    "30 days by route, table with p95 and series": [
+        ("by", "route"),
+        ("measures", "requests,p95Ms"),
+        ("series", "30"),
+    ],
+}
 COUNTERS = (
     "SELECT application, sum(requests), max(time) FROM hourly_totals WHERE dimension = 'all' GROUP BY application"
 )
@@ -170,6 +191,16 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
         return json_response(answer_usage(query, application, ask=store.ask, now=end - 1234))
 
     yield "usage over 30 days", ask_usage, 250
+    month = [("start", str(end - SPAN_S)), ("end", str(end))]
+    summary = parse_summary(month, end)
+    yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=end), 30
+    for name, columns in TABLES_OF_30_DAYS.items():
+        table = parse_breakdown([*month, *columns], end)
+
+        def ask_table(table: BreakdownQuery = table) -> object:
+            return answer_breakdown(table, APPLICATION, ask=store.ask, now=end)
+
+        yield name, ask_table, 120
 
 
 @contextlib.contextmanager
@@ -180,12 +211,14 @@ def without_rollups() -> Iterator[None]:
         del rollups
         return planner.plan(needs, ())
 
-    planned = timeseries.plan, usage_sql.plan
-    timeseries.plan = usage_sql.plan = plan
+    modules: tuple[Any, ...] = (timeseries_reading, usage_sql, summary_sql, breakdown_scope)
+    for module in modules:
+        module.plan = plan
     try:
         yield
     finally:
-        timeseries.plan, usage_sql.plan = planned
+        for module in modules:
+            module.plan = planner.plan
 
 
 @dataclass(frozen=True)
@@ -268,22 +301,24 @@ def measure_inserts(count: int, rows: int) -> None:
         try:
             migrations.migrate(store)
             segments = ready_segments(store, Path(directory), count, rows)
-            views = [f"{table}_view" for table in FED]
-            taken: dict[bool, list[float]] = {True: [], False: []}
-            for turn, body in enumerate(segments * 2):
-                with_rollups = turn % 2 == 0
-                for view in views:
-                    store.command(f"{'ATTACH' if with_rollups else 'DETACH'} TABLE {view}") if turn else None
-                started = time.perf_counter()
-                store.insert_rows(uuid.uuid4().hex, body)
-                taken[with_rollups].append(time.perf_counter() - started)
+            taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in DETACHED}
+            for body in segments:
+                for kind, detached in DETACHED.items():
+                    for table in detached:
+                        store.command(f"DETACH TABLE {table}_view")
+                    wall, cpu = time.perf_counter(), time.process_time()
+                    store.insert_rows(uuid.uuid4().hex, body)
+                    taken[kind].append((time.perf_counter() - wall, time.process_time() - cpu))
+                    for table in detached:
+                        store.command(f"ATTACH TABLE {table}_view")
         finally:
             store.close()
-    rates = {rollup: rows / statistics.median(times) for rollup, times in taken.items()}
-    print(
-        f"insert, segments of {rows:,} rows: {rates[False]:,.0f} rows/s without rollups, {rates[True]:,.0f} with:"
-        f" {100 * (1 - rates[True] / rates[False]):.0f} % less"
-    )
+    for kind, times in taken.items():
+        wall, cpu = (statistics.median(values) for values in zip(*times, strict=True))
+        print(
+            f"insert, segments of {rows:,} rows, {kind}: {rows / wall:,.0f} rows/s,"
+            f" {1e6 * cpu / rows:.2f} µs of processor time per row"
+        )
 
 
 def main() -> None:
