@@ -65,7 +65,7 @@ def test_grafana_finds_every_column_that_the_panel_names(service):
     request = urllib.request.Request(
         url.replace("http://apimetry:7778", service.query_url), headers={"X-API-Key": READ_KEY}
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         rows = json.load(response)
     assert sum(row["value"] for row in rows) == 12
     assert len({row["time"] for row in rows}) > 60

@@ -232,7 +232,7 @@ async def test_lifespan_passes_and_its_shutdown_delivers(fake_collector):
             await send(START)
             await send(part(b""))
 
-    middleware = ASGIMiddleware(app, flush_interval_s=60, **fake_collector.options)
+    middleware = ASGIMiddleware(app, flush_interval_s=3600, **fake_collector.options)
     sent = []
 
     async def receive():

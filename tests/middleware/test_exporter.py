@@ -56,7 +56,7 @@ def test_event_is_sent_without_a_flush(make, fake_collector):
 
 
 def test_full_batch_is_sent_before_the_interval(make, fake_collector):
-    recorder = make(flush_interval_s=60, max_batch_events=10)
+    recorder = make(flush_interval_s=3600, max_batch_events=10)
     for _ in range(10):
         recorder.record(event())
     assert len(fake_collector.wait_for_events(10)) == 10
@@ -375,7 +375,7 @@ def in_child(action):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_child_sends_its_own_events_and_none_of_its_parents(make, fake_collector):
-    recorder = make(flush_interval_s=60)
+    recorder = make(flush_interval_s=3600)
     recorder.record(event("/parent"))
 
     def child():
@@ -390,7 +390,7 @@ def test_forked_child_sends_its_own_events_and_none_of_its_parents(make, fake_co
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fork_while_the_buffers_lock_is_held_does_not_hang_the_child(make, fake_collector):
-    recorder = make(max_buffer_events=1, flush_interval_s=60)
+    recorder = make(max_buffer_events=1, flush_interval_s=3600)
     recorder.record(event("/parent"))
     buffer = recorder._exporter._worker.buffer
 
@@ -421,7 +421,7 @@ def test_fork_while_the_buffers_lock_is_held_does_not_hang_the_child(make, fake_
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_fork_that_python_did_not_see_is_noticed_at_the_next_event(make, fake_collector):
-    recorder = make(flush_interval_s=60)
+    recorder = make(flush_interval_s=3600)
     recorder.record(event("/parent"))
     parents = recorder._exporter._worker
 
@@ -489,7 +489,7 @@ def run_script(collector, body, *, options=("-X", "dev"), timeout_s=60):
         import atexit, multiprocessing, os, signal, sys, threading
         from apimetry.middleware.recorder import Recorder
         from tests.middleware.test_exporter import event
-        recorder = Recorder({"flush_interval_s": 60})
+        recorder = Recorder({"flush_interval_s": 3600})
     """) + textwrap.dedent(body)
     return subprocess.run(
         [sys.executable, *options, "-c", script],
@@ -534,7 +534,7 @@ def test_exit_delivers_what_a_host_that_is_gone_has_left(fake_collector):
         fake_collector,
         """
         def serve():
-            Recorder({"flush_interval_s": 60}).record(event())
+            Recorder({"flush_interval_s": 3600}).record(event())
 
         serve()
         """,

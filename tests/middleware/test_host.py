@@ -50,7 +50,7 @@ async def test_request_waits_for_delivery_only_while_the_server_stops(server, fa
     async def send(message):
         pass
 
-    middleware = ASGIMiddleware(app, flush_interval_s=60, **fake_collector.options)
+    middleware = ASGIMiddleware(app, flush_interval_s=3600, **fake_collector.options)
     scope = {"type": "http", "method": "GET", "path": "/a", "query_string": b"", "headers": []}
     server.should_exit = True
     await middleware(dict(scope), None, send)

@@ -20,7 +20,7 @@ def fetch(url: str, body: dict[str, int] | None = None) -> int:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             response.read()
             return response.status
     except urllib.error.HTTPError as error:
@@ -32,7 +32,7 @@ def fetch(url: str, body: dict[str, int] | None = None) -> int:
 def fetch_chunked(url: str, body: dict[str, int]) -> int:
     """Send a body in two chunks, without its length."""
     address, data = urlsplit(url), json.dumps(body).encode()
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
     with contextlib.closing(connection):
         headers = {"Content-Type": "application/json"}
         connection.request("POST", address.path, iter([data[:4], data[4:]]), headers, encode_chunked=True)

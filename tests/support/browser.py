@@ -20,7 +20,7 @@ SCREENS = os.environ.get("APIMETRY_TEST_SCREENS")
 """A folder for screenshots; without it, none is kept."""
 
 # What is expected may come late on a busy machine.
-_PATIENCE_MS = 30_000
+_PATIENCE_MS = 100_000
 
 _ARGUMENTS = [
     "--no-sandbox",

@@ -154,7 +154,7 @@ class Load(threading.Thread):
         except Exception as error:  # noqa: BLE001 - handed to whoever joins
             self._failure = error
 
-    def finish(self, timeout_s=120):
+    def finish(self, timeout_s=300):
         """Stop making batches, and return once every open one was acknowledged."""
         self._stopping.set()
         self.join(timeout_s)
@@ -164,7 +164,7 @@ class Load(threading.Thread):
         assert not self._open
 
     async def _run(self):
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await asyncio.gather(*[self._client(session) for _ in range(self._clients)])
 

@@ -86,7 +86,7 @@ class CollectorProcess:
         return self.wait()
 
     def wait(self):
-        code = self.process.wait(20)
+        code = self.process.wait(120)
         self.process.stdout.close()
         return code
 

@@ -82,11 +82,11 @@ class FakeCollector:
         stored = {post.batch["id"]: post for post in list(self.posts) if post.status == 200}
         return [event for post in stored.values() for event in post.events]
 
-    def wait_for_events(self, count: int, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+    def wait_for_events(self, count: int, timeout_s: float = 60.0) -> list[dict[str, Any]]:
         """Wait until so many events are stored and return all of them."""
         return self._wait(lambda: self.events, count, timeout_s)
 
-    def wait_for_posts(self, count: int, timeout_s: float = 10.0) -> list[Post]:
+    def wait_for_posts(self, count: int, timeout_s: float = 60.0) -> list[Post]:
         """Wait until so many requests came, whatever they got."""
         return self._wait(lambda: self.posts, count, timeout_s)
 

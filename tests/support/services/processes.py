@@ -107,7 +107,7 @@ def running(*command, data_dir, **settings):
 
 def get_json(url, key=READ_KEY):
     request = urllib.request.Request(url, headers={"X-API-Key": key})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -115,7 +115,7 @@ def post_json(url, body, key):
     """Post a body to the query service and return its answer."""
     headers = {"X-API-Key": key, "Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -158,7 +158,7 @@ def post_events(collector_url, events, key=WRITE_KEY, **headers):
         headers={"Content-Type": "application/json", "X-API-Key": key, **headers},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
