@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,8 +14,10 @@ from apimetry.query_api.engine import Engine
 from apimetry.query_api.queueing.askers import Client, ClientLeft
 from apimetry.query_api.queueing.fair_queue import Asker
 from apimetry.query_api.settings import QuerySettings
+from apimetry.store import migrations
 from apimetry.store.client import Store
 from apimetry.store.statement import Statement
+from tests.support.oracles.event_rows import encode_row
 
 THREADS = 2
 KEY, ANOTHER_KEY = Asker("ours", "one"), Asker("ours", "two")
@@ -236,6 +239,39 @@ async def test_beside_a_much_smaller_load_statements_get_half_of_the_threads_and
     assert light[0] < heavy[0]
     assert heavy[1] == max(1, alone[1] // 2)
     assert light[1] == alone[1]
+
+
+async def test_queries_that_run_at_the_same_time_share_the_engine_s_threads(store):
+    engine, go_on = Engine(store, QuerySettings()), threading.Event()
+    statement = Statement("SELECT getSetting('max_threads')")
+    ((alone,),) = await engine.run(client(), lambda ask: ask(statement))
+    waiting = asyncio.create_task(engine.run(client(Asker("other", "key")), lambda _: go_on.wait()))
+    while not engine.queue.running:  # noqa: ASYNC110 - the queue tells nobody
+        await asyncio.sleep(0)
+    ((beside,),) = await engine.run(client(), lambda ask: ask(statement))
+    go_on.set()
+    await waiting
+    assert beside == max(1, alone // 2)
+
+
+async def test_an_insert_into_an_embedded_store_waits_for_a_query_that_runs(store):
+    migrations.migrate(store)
+    engine, inserted = Engine(store, QuerySettings()), threading.Event()
+
+    def insert():
+        store.insert_rows("token", encode_row())
+        inserted.set()
+
+    def query(_ask):
+        inserting.start()
+        while not store._intents._lock.locked():
+            time.sleep(0.001)
+        return inserted.is_set()
+
+    inserting = threading.Thread(target=insert)
+    assert not await engine.run(client(), query)
+    inserting.join()
+    assert inserted.is_set()
 
 
 async def test_all_who_asked_get_the_error(store):

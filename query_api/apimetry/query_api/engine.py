@@ -1,7 +1,9 @@
 """Run queries in the store's threads: in a fair order, and within the limits of the settings.
 
-A query runs as `query(ask, *arguments)` in a thread, and runs its statements with `ask`. If another asker has a much
-smaller load, the statements get half of the engine's threads, and a lower priority (ClickHouse's setting `priority`).
+A query runs as `query(ask, *arguments)` in a thread, and runs its statements with `ask`. Queries that run at the same
+time share the engine's threads: with fewer threads a statement takes less of the processor. If another asker has a
+much smaller load, the statements get half of that, and a lower priority (ClickHouse's setting `priority`). An insert
+into an embedded store gives way to queries for a moment.
 When no client waits for a query any more, the query leaves the queue, or the engine ends its statement.
 """
 
@@ -155,7 +157,7 @@ class Engine:
             async with self.queue.slot(asker) as standing:
                 query.has_begun = True
                 self._forget(key, query)
-                return await self._store.run(call, self._ask_of(query, standing))
+                return await self._store.run(self._call, call, self._ask_of(query, standing))
         except QueryLimitExceeded as error:
             # No 503: clients would send the query again, and it would stop at the same limit.
             raise BadRequest(
@@ -179,6 +181,10 @@ class Engine:
             return error
         return refusal_without(missing) if missing else error
 
+    def _call(self, call: Callable[[Ask], T], ask: Ask) -> T:
+        with self._store.inserts_wait():
+            return call(ask)
+
     def _forget(self, key: Hashable, query: _Query) -> None:
         joinable = self._joinable.get(key)
         if joinable is not None and joinable.query is query:
@@ -186,22 +192,24 @@ class Engine:
 
     def _ask_of(self, query: _Query, standing: Standing) -> Ask:
         # 1 is the highest priority. 0 would be no priority.
-        settings = {**self._limits, "priority": 1 + standing.rank, "log_comment": query.tag}
+        always = {**self._limits, "priority": 1 + standing.rank, "log_comment": query.tag}
 
         def ask(statement: Statement) -> Rows:
             if query.abandoned.is_set():
                 raise ClientLeft
-            if standing.is_heavier:
-                settings["max_threads"] = self._half_of_threads()
+            settings = dict(always)
+            parts = max(1, self.queue.running + self.queue.aside) * (2 if standing.is_heavier else 1)
+            if parts > 1:
+                settings["max_threads"] = max(1, self._all_threads() // parts)
             return self._store.ask(statement, settings=settings)
 
         return ask
 
-    def _half_of_threads(self) -> int:
-        """Return half of the threads that a statement has by default; the engine is asked once."""
+    def _all_threads(self) -> int:
+        """Return how many threads a statement has by default; the engine is asked once."""
         if self._threads is None:
             ((self._threads,),) = self._store.query("SELECT getSetting('max_threads')")
-        return max(1, self._threads // 2)
+        return self._threads
 
     def ask(self, statement: Statement) -> Rows:
         """Return the rows of one statement that no client waits for, within the limits; blocks.

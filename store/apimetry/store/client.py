@@ -259,6 +259,15 @@ class Store:
         with self._intents.reading() if self._intents is not None else contextlib.nullcontext():
             yield
 
+    @contextlib.contextmanager
+    def inserts_wait(self) -> Iterator[None]:
+        """Let an insert into an embedded store that has not begun wait until the block ends.
+
+        It waits for `intent.READING_S` at most. The block waits for nothing. With a server it does nothing.
+        """
+        with self._intents.delaying() if self._intents is not None else contextlib.nullcontext():
+            yield
+
     def at_one_moment(self, read: Callable[[], T]) -> T:
         """Return what `read` returns. In an embedded store, all of its queries see the same events.
 

@@ -214,7 +214,8 @@ def test_insert_that_cannot_be_noted_has_not_begun_and_may_be_tried_again(tmp_pa
     intents.close()
 
 
-def test_an_insert_waits_for_readers_and_a_reader_for_the_insert_under_way(tmp_path: Path, table: Path):
+@pytest.mark.parametrize("waits", ["reading", "delaying"])
+def test_an_insert_waits_for_readers_and_a_reader_for_the_insert_under_way(tmp_path: Path, table: Path, waits: str):
     intents, order = Intents(tmp_path), []
 
     def insert():
@@ -231,7 +232,7 @@ def test_an_insert_waits_for_readers_and_a_reader_for_the_insert_under_way(tmp_p
             order.append("later reader")
 
     with ThreadPoolExecutor(2) as threads:
-        with intents.reading():
+        with getattr(intents, waits)():
             inserting = threads.submit(insert)
             while not intents._lock.locked():
                 time.sleep(0.001)

@@ -36,7 +36,7 @@ from enum import Enum
 from apimetry.serving.errors import Unavailable
 
 LOAD_S = 30.0
-LONG_S = 1.0
+LONG_S = 0.25
 # An asker without a load is forgotten this long after its last request.
 _REMEMBERED_S = 60.0
 # Keys that are remembered for their load alone: beyond it the one that was here the longest ago is forgotten.

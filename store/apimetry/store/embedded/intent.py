@@ -103,9 +103,16 @@ class Intents:
 
         The block begins when the insert under way has ended, or after READING_S.
         """
+        with self.delaying():
+            with self._reading:
+                self._reading.wait_for(lambda: self._state[1] is None, READING_S)
+            yield
+
+    @contextmanager
+    def delaying(self) -> Iterator[None]:
+        """Make an insert that has not begun wait until the block ends, for READING_S at most."""
         with self._reading:
             self._readers += 1
-            self._reading.wait_for(lambda: self._state[1] is None, READING_S)
         try:
             yield
         finally:
