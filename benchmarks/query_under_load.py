@@ -250,7 +250,8 @@ def measure(directory: Path, rate: float, questions: float, seconds: float) -> N
     )
     asking = time.process_time() - asked_before
     kinds = ", ".join(f"{name} {100 * cpu / wall_s:.0f}" for name, cpu in used.most_common(10) if cpu > 0.01 * wall_s)
-    print(f"CPU: {all_used:.1f} s, {100 * all_used / wall_s:.0f} % ({kinds}); the client that asks {100 * asking / wall_s:.0f} %")
+    share = 100 * all_used / wall_s
+    print(f"CPU: {all_used:.1f} s, {share:.0f} % ({kinds}); the client that asks {100 * asking / wall_s:.0f} %")
 
 
 def main() -> None:

@@ -277,30 +277,6 @@ def test_as_long_as_an_embedded_store_has_not_changed_no_statement_runs_at_all(e
     assert ["FROM changes" in sql for sql in asked] == [True]
 
 
-def test_the_version_of_what_changes_all_the_time_is_read_less_and_less_often(filled):
-    memory, versions_read = memory_of(filled), []
-
-    def ask(statement):
-        versions_read[-1] += "FROM changes" in statement.sql
-        return filled.ask(statement)
-
-    def asked(number, *, changes=True):
-        before = len(versions_read)
-        for index in range(number):
-            versions_read.append(0)
-            count(memory, ask)
-            if changes:
-                event = Event(timestamp=(START + index) * 1_000_000)
-                insert_events(filled, [event], token=f"{len(versions_read)}")
-        return versions_read[before:]
-
-    assert asked(11) == [0, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0]
-    assert outcomes(memory)["used"] == 0
-    assert count(memory, filled.ask) == count(Memory(1), filled.ask)
-    assert asked(30, changes=False)[-1] == (not filled.embedded)
-    assert outcomes(memory)["used"] > 0
-
-
 def test_nothing_is_remembered_of_a_range_that_begins_before_the_retention(embedded):
     memory, ask = memory_of(embedded), Counted(embedded)
     short = About("shop", WHOLE.ranges, (NOW - START) // DAY_S - 1)

@@ -8,10 +8,6 @@ late or not, every deletion and every change of retention at once, also with sev
 The process of an embedded store makes all of its changes, and counts them (`Store.moment`). As long as the moment is
 that at which the version was read, rows are true without any statement.
 
-While events of a question's range come in all the time, the version says nothing but that, and reading it takes as
-long as a short statement. So it is read less and less often: after two changes in a row the next asking of the
-question runs its statements alone, after three changes the next three, and so on, up to LONGEST_PAUSE.
-
 A question whose end moves with the time is never asked again. Some of its statements have parts (`Statement.parts`).
 The rows about the past are then a question of their own, with the version of their own range. The first time, the
 statement is run as a whole.
@@ -47,9 +43,6 @@ SKEW_S = 300
 STATEMENT_BYTES = 500
 """What a statement takes beside its text, its values and its rows."""
 
-LONGEST_PAUSE = 15
-"""The most askings of a question in a row for which the version is not read."""
-
 _LARGEST_PART = 8
 """One statement's rows take at most this part of the memory."""
 
@@ -66,7 +59,7 @@ class Outcome(str, Enum):
     """From the engine, and they are remembered."""
 
     unfit = "unfit"
-    """From the engine: asked for the first time, too large, read beside an insert, or not remembered for now."""
+    """From the engine: asked for the first time, too large, or read beside an insert."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +91,9 @@ class _Remembered:
     moment: int | None = None
     """The moment of an embedded store at which the version was read."""
 
-    changes: int = 0
-    """How many times in a row the version was another one."""
-
-    pause: int = 0
-    """For how many askings the version is not read."""
-
     def at(self, version: Versions, moment: int | None) -> _Remembered:
         """Return what is known once `version` was read at `moment`."""
-        if self.version is None or self.version == version:
-            return replace(self, version=version, moment=moment, changes=0)
-        changes = self.changes + 1
-        pause = min(2 ** (changes - 1) - 1, LONGEST_PAUSE)
-        return _Remembered(self.question_bytes, version, {}, moment, changes, pause)
+        return _Remembered(self.question_bytes, version, self.rows if self.version == version else {}, moment)
 
     @property
     def size(self) -> int:
@@ -149,10 +132,6 @@ class Memory(Collector):
             return self._counting(ask)
         moment = self.moment()
         if moment is None or moment != known.moment:
-            with self._lock:
-                pauses, known.pause = known.pause > 0, max(0, known.pause - 1)
-            if pauses:
-                return self._counting(ask)
             known = known.at(versions_in(ask(versions(about.application, about.ranges))), moment)
             with self._lock:
                 self._keep(question, known)
