@@ -343,7 +343,7 @@ class Store:
         if table not in fed:
             rows = self.query(_TABLES, {"database": self.database})
             fed[table] = fed_tables([(name, views, paths) for name, views, paths in rows], table)
-        return self._intents.insert(fed[table])
+        return self._intents.insert(fed[table], of_events=table == EVENTS)
 
     def _call(self, function: Callable[[Client], T], *, repeats: bool, inserting: bool = False) -> T:
         """Return what `function` returns with a client of the first host that answers.

@@ -263,6 +263,20 @@ def test_the_moment_lasts_until_an_insert_names_its_first_part_and_each_end_is_a
     intents.close()
 
 
+def test_an_insert_of_something_else_waits_for_no_reader_and_is_no_other_moment(tmp_path: Path, table: Path):
+    intents = Intents(tmp_path)
+    before = intents.moment()
+    with intents.reading(), intents.insert([table], of_events=False):
+        assert read_intent(tmp_path) == {table: 0}
+        add(table, "all_1_1_0")
+        assert intents.moment() == before
+        with intents.reading():
+            pass
+    assert intents.moment() == before is not None
+    assert read_intent(tmp_path) == {}
+    intents.close()
+
+
 SUMS = (
     "SELECT sum(sample_weight) FROM events",
     "SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'",

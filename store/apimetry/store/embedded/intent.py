@@ -31,7 +31,7 @@ import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -121,8 +121,10 @@ class Intents:
                 self._reading.notify_all()
 
     @contextmanager
-    def insert(self, tables: Sequence[Path]) -> Iterator[None]:
+    def insert(self, tables: Sequence[Path], *, of_events: bool = True) -> Iterator[None]:
         """Write the intent of an insert that makes parts in `tables` (directories), and clear it when the block ends.
+
+        An insert that is not `of_events` changes nothing for readers: it waits for none, and the moment stays.
 
         Raises:
             StoreUnavailable: inserts are held, or the disk refused a write. The end of the block can raise it, too.
@@ -133,18 +135,23 @@ class Intents:
             if self._failed:
                 raise StoreUnavailable("the store's disk refused an fsync: inserts go on after a restart")
             blocks = self._note(tables)
-            with self._reading:
-                self._reading.wait_for(lambda: not self._readers, READING_S)
-                self._state = (self._state[0], partial(_has_parts_above, blocks))
-            try:
-                yield
-            finally:
+            with self._showing(blocks) if of_events else nullcontext():
                 try:
-                    self._settle(tables)
+                    yield
                 finally:
-                    self._end()
+                    self._settle(tables)
         finally:
             self._lock.release()
+
+    @contextmanager
+    def _showing(self, blocks: Blocks) -> Iterator[None]:
+        with self._reading:
+            self._reading.wait_for(lambda: not self._readers, READING_S)
+            self._state = (self._state[0], partial(_has_parts_above, blocks))
+        try:
+            yield
+        finally:
+            self._end()
 
     def _end(self) -> None:
         with self._reading:
