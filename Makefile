@@ -40,7 +40,7 @@ deploy-tools: .venv/installed-dev ## install what checks the files of deploy/
 	$(BIN)/pip install --quiet --group deploy
 
 # Debian's buildah and mmdebstrap: neither a daemon nor a registry of images. It takes some minutes and 5 GB.
-image: .venv/installed-dev dashboard ## build both images, state their sizes, run them as a user without rights
+image: .venv/installed-dev ## build both images, state their sizes, run them as a user without rights
 	$(BIN)/python -m tests.deploy.image
 
 # Real services under load, killed and lied to for SECONDS; SEED repeats a run, SOAK adds seconds with a kill a minute.
