@@ -15,6 +15,8 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.backups import BackupError, backup
+from apimetry.store.calls import calls_of_month
 from apimetry.store.changes import versions, versions_in
 from apimetry.store.client import Store
 from apimetry.store.erasure import carry_out
@@ -343,6 +345,25 @@ def test_inserts_are_paused_and_resumed_on_every_shard(stores: list[Store]):
     resume_inserts(stores[1], layout)
     stores[0].insert_rows("paused", encode_rows(100))
     assert requests(stores[0]) == dict.fromkeys(TABLES, 100)
+
+
+def test_the_calls_of_a_month_are_those_of_all_shards(stores: list[Store]):
+    stores[0].command(f"TRUNCATE TABLE counters_local ON CLUSTER '{stores[0].cluster}'")
+    accounts = Accounts(stores[0])
+    organization = accounts.create_organization("Counted")
+    accounts.create_application(organization.id, "Counted", application_id="counted")
+    events = [Event(application="counted", timestamp=now_us(), url=f"/{i}", sample_weight=2) for i in range(300)]
+    insert_events(stores[0], events)
+    month = datetime.now(timezone.utc).date().replace(day=1)
+    assert len(on_shards(stores[0], "counters", "sum(requests)")) == 2
+    for store in stores:
+        assert calls_of_month(store, month)[organization.id] == 600
+
+
+def test_a_backup_of_a_cluster_is_refused_and_says_what_makes_one(stores: list[Store]):
+    with pytest.raises(BackupError, match="BACKUP DATABASE … ON CLUSTER"):
+        backup(stores[0], "File('monday')")
+    assert not inserts_paused(stores[0], migrations._layout(stores[0]))
 
 
 def test_sizes_and_changes_are_those_of_all_nodes(cluster: Cluster, stores: list[Store]):

@@ -125,13 +125,6 @@ class ClickHouseServer:
         """Return a store's URL of the engine itself: no faults, and no statements ON CLUSTER."""
         return f"clickhouse://127.0.0.1:{self._port}/{database}"
 
-    @property
-    def cpu_s(self) -> float:
-        """Return the processor time that the server has used, with its proxy, in seconds."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def fault(
         self,
         kind: str,
