@@ -43,7 +43,9 @@ def test_a_taken_port_at_the_first_start_makes_no_keys_and_the_next_start_shows_
         assert second.query_url
         credentials = json.loads((tmp_path / "credentials.json").read_text())
         second.wait_until(lambda: f"read_key     {credentials['read_key']}" in second.output, "the keys")
-        code = re.search(r"^  sign-in code +([A-Z2-9]{8}) ", second.output, re.MULTILINE)
+        code = re.search(
+            rf"^  dashboard +{second.query_url}/\n  sign-in code +([A-Z2-9]{{8}}) ", second.output, re.MULTILINE
+        )
         body, headers = json.dumps({"code": code[1]}).encode(), {"Content-Type": "application/json"}
         with urlopen(Request(f"{second.query_url}/v1/sign-in", body, headers), timeout=30) as response:
             assert get_json(f"{second.query_url}/v1/me", json.load(response)["token"])["kind"] == "admin"

@@ -41,9 +41,10 @@ def show(
     if settings.host in UNSPECIFIED:
         print("  listening on every interface of this machine; from here:")
     if "query" in addresses:
-        print(f"  query service  {addresses['query']}/")
+        print(f"  dashboard      {addresses['query']}/")
         if sign_in_code is not None:
             print(f"  sign-in code   {sign_in_code}   (once, within ten minutes)")
+        print(f"  query service  {addresses['query']}/")
     if "collector" in addresses:
         print(f"  collector      {addresses['collector']}/1/event/")
     path = credentials_in(settings.data_dir)

@@ -20,7 +20,7 @@ export const EVENT_COLUMNS: readonly Column<StoredEvent>[] = [
     ),
   },
   { title: "Method", isShort: true, cell: (event) => event.method },
-  { title: "Route", cell: (event) => <Value field="route" value={event.route} /> },
+  { title: "Route", isWide: true, cell: (event) => <Value field="route" value={event.route} /> },
   { title: "Duration", isNumber: true, cell: (event) => formatDuration(event.response_us) },
   {
     title: "Consumer",

@@ -12,6 +12,8 @@ export interface Column<Row> {
   cell: (row: Row) => ComponentChildren;
   /** Hidden on a phone. */
   isMinor?: boolean;
+  /** Whether it keeps room for a route where the table is wider than the screen. */
+  isWide?: boolean;
   /** Whether its words are not broken. */
   isShort?: boolean;
 }
@@ -93,7 +95,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 {columns.map((column) => (
                   <td
                     key={column.title}
-                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isShort ? "short" : ""}`}
+                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isShort ? "short" : ""} ${column.isWide ? "wide" : ""}`}
                   >
                     {column.cell(row)}
                   </td>
