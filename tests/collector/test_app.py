@@ -11,6 +11,8 @@ from http import HTTPStatus
 
 import pytest
 
+from apimetry.collector.spool.batch_ids import batch_key
+from apimetry.collector.spool.segment import scan
 from apimetry.store.accounts.accounts import KeyKind
 from tests.support.services.collecting import KEYS, collecting, envelope, event, wire_row, zstd
 from tests.support.services.keys import OTHER_WRITE_KEY
@@ -229,6 +231,21 @@ async def test_same_batch_id_is_stored_once(tmp_path):
         assert len(collector.store.rows) == 1
         assert await collector.reconcile() == 1
         assert await collector.total("duplicate_events_total") == 8
+
+
+async def test_the_spool_knows_which_batches_are_surely_sent_for_the_first_time(tmp_path):
+    said = {"one": "1", "two": "2", "three": None, "four": "yes"}
+    async with collecting(tmp_path) as collector:
+        collector.store.away = True
+        for batch, attempt in said.items():
+            headers = {"X_Batch_Attempt": attempt, "X_Batch_Id": batch}
+            assert (await collector.post(body_of(event()), **headers)).status == 200
+    metas = []
+    for path in (tmp_path / "segments").iterdir():
+        records, _ = scan(path.read_bytes(), path.name.partition(".")[0])
+        metas += [record.meta for record in records]
+    firsts = {meta.batch_key: meta.is_first for meta in metas}
+    assert firsts == {batch_key("shop", batch.encode()): batch == "one" for batch in said}
 
 
 async def test_repeated_batch_with_invalid_events_says_so_and_has_its_details(tmp_path):

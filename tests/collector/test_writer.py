@@ -49,6 +49,7 @@ class Rig:
         files=None,
         *,
         quarantine_max_bytes=2**20,
+        sharing=None,
         **settings,
     ):
         spool = {"quarantine_max_bytes": quarantine_max_bytes}
@@ -61,7 +62,7 @@ class Rig:
         self.metrics = Metrics(self.registry)
         self.writer = Writer(
             self.spool,
-            Inserts(self.insert),
+            Inserts(self.insert, hold=sharing and sharing.hold, owners=sharing and sharing.owners),
             CollectorSettings(spool=spool_settings, **settings),
             metrics=self.metrics,
             sleep=self.sleep,

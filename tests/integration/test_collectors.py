@@ -1,91 +1,60 @@
-"""Collectors behind a balancer: each batch counts once, whichever of them is killed."""
+"""Collectors behind a balancer: each batch counts once, whichever of them takes it, takes it again, or is killed."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.support.oracles.oracle import Load, Oracle
-from tests.support.oracles.torture import Target, opened
-from tests.support.services.ports import free_port
-from tests.support.tools import program
+from tests.support.oracles.fleet import Fleet, with_haproxy, with_nginx
 
-HAPROXY, with_haproxy = program("haproxy", "apt-get install haproxy")
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "proxy" / "haproxy.cfg"
-# What docs/cluster.md leaves out of the example: then a batch never leaves its collector.
-MOVES = ("    option httpchk GET /ready\n", "    option redispatch\n", " check\n")
+SEED = 7
 
 
 @contextmanager
-def balanced(folder, collectors):
-    """Run haproxy over two collectors, and give its address."""
-    text, port = EXAMPLE.read_text(), free_port()
-    for move in MOVES:
-        assert move in text
-        text = text.replace(move, "\n" if move.startswith(" check") else "")
-    addresses = [collector.url.removeprefix("http://") for collector in collectors]
-    for example, address in zip(("127.0.0.1:7998", "127.0.0.1:7999"), addresses, strict=True):
-        text = text.replace(example, address)
-    configuration = folder / "haproxy.cfg"
-    configuration.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
-    process = subprocess.Popen(
-        [HAPROXY, "-db", "-f", str(configuration)], env={"PATH": os.environ["PATH"]}, stderr=subprocess.DEVNULL
-    )
+def fleet_of(kind, folder, url, point, **options):
+    """Collectors under load behind a balancer; the first of them has killed itself at a labelled point."""
+    fleet = Fleet(kind, folder, url, seed=SEED, **options)
     try:
-        yield f"http://127.0.0.1:{port}"
+        fleet.begin(point)
+        assert fleet.collectors[0].wait_for_death(300)
+        yield fleet
     finally:
-        process.terminate()
-        process.wait(20)
+        fleet.close()
 
 
 @with_haproxy
 @pytest.mark.timeout(900)
-def test_batches_of_collectors_that_are_killed_count_once(clickhouse_url, tmp_path):
-    collectors = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        collectors.append(Target("collector", tmp_path / name, APIMETRY_STORE=clickhouse_url))
-    oracle = Oracle("two", 5)
-    try:
-        with balanced(tmp_path, collectors) as url:
-            for collector in collectors:
-                collector.start()
-            load = Load(oracle, lambda: url, pause_s=0.002, seed=7)
-            load.start()
-            # Each dies with batches that it took and whose answers were never sent.
-            deaths = 0
-            for collector, point in ((collectors[0], "after_fsync"), (collectors[1], "before_insert")):
-                collector.kill()
-                collector.start(f"{point}:2")
-                deaths += collector.wait_for_death(120)
-                collector.start()
-            wait_for_more(oracle)
-            # A rolling restart.
-            for collector in collectors:
-                collector.stop()
-                collector.start()
-            wait_for_more(oracle)
-            load.finish()
-            for collector in collectors:
-                collector.wait_until_drained()
-                collector.stop()
-        with opened(clickhouse_url) as store:
-            assert oracle.check(store)
-    finally:
-        for collector in collectors:
-            collector.close()
-    assert deaths
-    assert load.counts["refused"] + load.counts["cut"]
-    assert load.counts["repeated"]
+def test_batches_of_two_collectors_behind_haproxy_count_once_though_each_is_killed(clickhouse_url, tmp_path):
+    """With the example as it is: what a dead collector took goes to the other one at once."""
+    first_dies = "after_fsync:3"  # with batches that it took, and whose answers were never sent
+    with fleet_of("haproxy", tmp_path, clickhouse_url, first_dies, collectors=2) as fleet:
+        first, second = fleet.collectors
+        fleet.return_late(first)
+        fleet.wait_for_more()
+        second.kill()
+        fleet.return_late(second)
+        fleet.restart_one_after_the_other()
+        fleet.wait_for_more()
+        fleet.settle()
+        events, shared = fleet.check()
+    assert events
+    assert fleet.load.counts["refused"] + fleet.load.counts["cut"]
+    assert shared, "no batch was held by both: the run proves nothing"
 
 
-def wait_for_more(oracle, batches=50):
-    deadline, acknowledged = time.monotonic() + 300, len(oracle.acknowledged)
-    while len(oracle.acknowledged) < acknowledged + batches:
-        assert time.monotonic() < deadline, "batches are not acknowledged"
-        time.sleep(0.01)
+@with_nginx
+@pytest.mark.timeout(900)
+def test_batches_that_senders_give_to_one_collector_after_another_count_once(clickhouse_url, tmp_path):
+    """Senders hang up and send again, no batch goes by its id, and a collector dies while it agrees with others."""
+    options = {"collectors": 4, "is_keyed": False, "give_up": 0.05}
+    with fleet_of("nginx", tmp_path, clickhouse_url, "after_hold:3", **options) as fleet:
+        fleet.return_late(fleet.collectors[0])
+        fleet.wait_for_more(300)
+        fleet.kill_the_balancer()
+        fleet.wait_for_more(300)
+        fleet.settle()
+        events, shared = fleet.check()
+    assert events
+    assert fleet.load.counts["given up"]
+    assert shared, "no batch was held by two: the run proves nothing"

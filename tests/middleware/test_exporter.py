@@ -291,6 +291,18 @@ def test_retry_after_as_a_date():
     assert parse_retry_after(formatdate(1_000_030, usegmt=True), 1_000_000.0) == 30.0
 
 
+def test_only_a_first_attempt_says_that_it_is_one(make, fake_collector):
+    """A batch may be in a collector already after any request, also after one on a connection that was closed."""
+    fake_collector.replies.extend([Reply(503), Reply(), Reply(0)])
+    recorder = make()
+    for _ in range(2):
+        recorder.record(event())
+        assert recorder.flush(20)
+    attempts = [post.headers.get("x-batch-attempt") for post in fake_collector.posts]
+    assert attempts == ["1", None, "1", None]
+    assert len({post.headers["x-batch-id"] for post in fake_collector.posts}) == 2
+
+
 def test_only_transport_errors_408_429_and_5xx_are_retried():
     retried = [status for status in [0, *range(100, 600)] if Outcome(status).is_retryable]
     assert retried == [0, 408, 429, *range(500, 600)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import bootstrap
 from apimetry.store.backups import BackupError, backup
+from apimetry.store.batches import HeldBatch, find_owners, hold
 from apimetry.store.calls import calls_of_month
 from apimetry.store.changes import versions, versions_in
 from apimetry.store.client import Store
@@ -191,6 +193,17 @@ def test_an_insert_whose_answer_was_lost_is_repeated_through_another_node(cluste
         stores[0].insert_rows("lost", rows)
     stores[1].insert_rows("lost", rows)
     assert requests(stores[0]) == dict.fromkeys(TABLES, 500)
+
+
+def test_segments_agree_on_a_batch_through_any_nodes(stores: list[Store]):
+    keys = [secrets.token_bytes(16) for _ in range(20)]
+    batches = [HeldBatch(key, now_us(), is_first=False) for key in keys]
+    for store, segment in zip(stores, ("one", "other"), strict=True):
+        hold(store, segment, batches)
+    # Each proposes the other; the first proposal counts for both.
+    owners = [find_owners(store, segment, batches) for store, segment in zip(stores, ("one", "other"), strict=True)]
+    assert owners == [dict.fromkeys(keys, "other")] * 2
+    assert len(on_shards(stores[0], "batch_owners", "uniqExact(key)")) == 2
 
 
 def test_a_shard_that_was_gone_during_an_insert_gets_its_rows_once_from_the_retry(

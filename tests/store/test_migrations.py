@@ -32,6 +32,7 @@ NAMES = [
     "0014_days",
     "0015_alert_filters",
     "0016_tokens",
+    "0019_batches",
 ]
 
 # Kills its own process before the command with the given number.

@@ -1,6 +1,6 @@
 """The long torture: real services under load, hurt at random until the time is over, then held against the oracle.
 
-    python -m tests.torture [--seconds 600] [--seed N] [--only embedded|server] [--soak SECONDS]
+    python -m tests.torture [--seconds 600] [--seed N] [--only embedded|server|fleet] [--soak SECONDS]
 
 Prints its seed; the same seed makes the same choices, at whatever moments the machine gives them. Ends with 1 and the
 counts where an acknowledged event is missing, double, unknown or changed, or a rollup does not add up.
@@ -18,13 +18,23 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from apimetry.collector.failpoints import NAMES
+from apimetry.collector.failpoints import NAMES, SHARING
 from tests.support.engine.clickhouse_server import ClickHouseServer
+from tests.support.oracles.fleet import Fleet
 from tests.support.oracles.torture import Target, Torture
 
 # Of a hundred faults, how many of which kind.
 EMBEDDED = {"kill_at_random": 40, "kill_at_a_point": 30, "power_cut": 20, "sigterm": 10}
 SERVER = {"kill_at_random": 35, "kill_at_a_point": 25, "sigterm": 5, "store_fault": 25, "store_away": 10}
+FLEET = {
+    "kill_at_random": 35,
+    "kill_at_a_point": 35,
+    "kill_the_balancer": 15,
+    "restart_one_after_the_other": 5,
+    "store_away": 10,
+}
+# Behind which balancer, how many collectors, whether a batch goes by its id, and how many requests senders give up.
+FLEETS = (("haproxy", 2, True, 0.0), ("nginx", 4, False, 0.02), ("haproxy", 4, False, 0.02), ("nginx", 2, True, 0.0))
 SOAK_PAUSE_S = 0.02
 SOAK_ROWS = 100
 KILL_EACH_S = 60.0
@@ -56,7 +66,7 @@ def torture_of(kind, seed, *, pause_s=0.0, rows_per_batch=5):
 def hurt(kind, seed, seconds):
     """Faults at random until the time is over."""
     weights = SERVER if kind == "server" else EMBEDDED
-    points = sorted(NAMES)
+    points = sorted(NAMES if kind == "server" else NAMES - SHARING)
     with torture_of(kind, seed, pause_s=0.002) as (torture, url):
         torture.begin()
         began_s, faults = time.monotonic(), 0
@@ -80,6 +90,44 @@ def hurt(kind, seed, seconds):
         print(f"  clients     {dict(torture.load.counts)}")
         assert torture.load.counts["cut"], "no request was under way at any kill: the run proves nothing"
         return kills
+
+
+def hurt_fleets(seed, seconds):
+    """The same for several collectors behind a balancer, one kind of fleet after another."""
+    kills = shared = 0
+    for options in FLEETS:
+        killed, held_by_two = hurt_fleet(seed, seconds / len(FLEETS), *options)
+        kills, shared = kills + killed, shared + held_by_two
+    assert shared, "no batch was held by two collectors: the run proves nothing"
+    return kills
+
+
+def hurt_fleet(seed, seconds, kind, collectors, is_keyed, give_up):
+    name = f"{collectors} collectors behind {kind}, batches by {'id' if is_keyed else 'turn'}"
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        (Path(folder) / "clickhouse").mkdir()
+        server = ClickHouseServer(Path(folder) / "clickhouse")
+        server.start()
+        options = {"collectors": collectors, "is_keyed": is_keyed, "give_up": give_up, "server": server}
+        fleet = Fleet(kind, Path(folder) / "fleet", server.url("apimetry"), seed=seed, **options)
+        try:
+            fleet.begin()
+            began_s = time.monotonic()
+            while time.monotonic() - began_s < seconds:
+                (fault,) = fleet.rng.choices(list(FLEET), list(FLEET.values()))
+                getattr(fleet, fault)()
+                print(f"\r{name}: {fleet.faults.total()} faults", end="", flush=True)
+            fleet.settle()
+            events, shared = fleet.check()
+        finally:
+            fleet.close()
+            server.kill()
+    kills = fleet.faults["kill"] + sum(fleet.faults[point] for point in NAMES)
+    print(f"\r{name}: {events} events stored once, {kills} kills in {seconds:.0f} s")
+    print(f"  held by two {shared} batches")
+    print(f"  faults      {dict(fleet.faults)}")
+    print(f"  clients     {dict(fleet.load.counts)}")
+    return kills, shared
 
 
 def soak(seed, seconds):
@@ -111,13 +159,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600, help="of faults, over all kinds")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--only", choices=("embedded", "server"))
+    parser.add_argument("--only", choices=("embedded", "server", "fleet"))
     parser.add_argument("--soak", type=float, default=0, metavar="SECONDS")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     print(f"seed {seed} (process {os.getpid()})", flush=True)
-    kinds = [options.only] if options.only else ["embedded", "server"]
-    kills = sum(hurt(kind, seed, options.seconds / len(kinds)) for kind in kinds) if options.seconds else 0
+    kinds = [options.only] if options.only else ["embedded", "server", "fleet"]
+    seconds = options.seconds / len(kinds)
+    kills = 0
+    for kind in kinds if options.seconds else ():
+        kills += hurt_fleets(seed, seconds) if kind == "fleet" else hurt(kind, seed, seconds)
     if options.soak:
         soak(seed, options.soak)
     print(f"{kills} kills; missing 0, duplicates 0, unknown 0, changed 0, rollups add up")

@@ -35,6 +35,7 @@ from apimetry.serving.errors import error_middleware
 from apimetry.serving.request_ids import request_id_marker, request_id_middleware
 from apimetry.serving.service import add_service_routes, metrics_middleware, new_registry, no_store
 from apimetry.store.accounts.directory import Directory
+from apimetry.store.batches import find_owners, hold
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from apimetry.store.clock import utc_now
@@ -74,7 +75,11 @@ def create_app(
     journal = Journal(settings.spool, RealFiles(), clock_ns=time.time_ns, failpoints=failpoints)
     spool = Spool(journal)
     inserts = Inserts(
-        partial(store.run_reserved, store.insert_rows), partial(store.run_reserved, store.insert_sender_reports)
+        partial(store.run_reserved, store.insert_rows),
+        partial(store.run_reserved, store.insert_sender_reports),
+        # An embedded store belongs to this process: no other collector can hold one of its batches.
+        None if store.embedded else partial(store.run_reserved, hold, store),
+        None if store.embedded else partial(store.run_reserved, find_owners, store),
     )
     calls = CallLimit(partial(store.run_reserved, calls_of_month, store)) if settings.hard_call_limit else None
     writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)

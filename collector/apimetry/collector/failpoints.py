@@ -9,7 +9,9 @@ import os
 import signal
 from collections import Counter
 
-NAMES = frozenset(
+SHARING = frozenset({"after_hold", "before_plan", "after_plan"})
+"""Between seal and insert, where other collectors can use the store: a server's."""
+NAMES = SHARING | frozenset(
     {
         "before_append", "after_append", "before_fsync", "after_fsync", "before_seal", "after_seal",
         "before_insert", "after_insert", "before_reports", "after_reports", "before_remember", "after_remember",

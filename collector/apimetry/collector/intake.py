@@ -93,7 +93,7 @@ class Intake:
                 events = batch.accepted + batch.rejected_total
                 # Within the block: the budget is charged for rows that wait for a slow disk, too.
                 held.become(len(batch.row_bytes) + (batch.tally.size if batch.tally else 0))
-                return await self._store(batch, access, batch.batch_id or header_id)
+                return await self._store(batch, access, batch.batch_id or header_id, is_first=_is_first(request))
         finally:
             self._limiter.settle(key, charged, events)
 
@@ -131,14 +131,15 @@ class Intake:
         except TooManyEventsError as error:
             raise PayloadTooLarge(str(error)) from error
 
-    async def _store(self, batch: Batch, access: ApplicationAccess, batch_id: bytes | None) -> Outcome:
+    async def _store(
+        self, batch: Batch, access: ApplicationAccess, batch_id: bytes | None, *, is_first: bool
+    ) -> Outcome:
         is_new, application = True, access.application.id
         batch.sender = self._believed(application, batch.sender)
         if batch.accepted:
             key = batch_key(application, batch_id) if batch_id else None
-            entry = Entry(
-                Meta(key, application, self._clock_us(), make_report(batch)), batch.accepted, batch.row_bytes
-            )
+            meta = Meta(key, application, self._clock_us(), make_report(batch), is_first)
+            entry = Entry(meta, batch.accepted, batch.row_bytes)
             is_new = await self._append(entry, access.organization.id)
         self._metrics.record_batch(batch, new=is_new)
         if is_new and batch.tally is not None:
@@ -181,6 +182,11 @@ class Intake:
 
     def _unavailable(self, message: str) -> Unavailable:
         return Unavailable(message, retry_after_s=self._settings.retry_after_s)
+
+
+def _is_first(request: web.Request) -> bool:
+    """Return whether the sender says that it never sent the batch before; a sender that says nothing may have."""
+    return request.headers.get("X-Batch-Attempt") == "1"
 
 
 def _batch_id(request: web.Request) -> bytes | None:

@@ -1,7 +1,8 @@
 """The collector's metrics: every event ends in exactly one counter, and the counters add up.
 
-received + recovered = stored + in the spool + rejected + quarantined. `recovered` are the events that an earlier
-process left in the spool. Events of repeated batches have a counter of their own and are not received a second time.
+received + recovered = stored + stored elsewhere + in the spool + rejected + quarantined. `recovered` are the events
+that an earlier process left in the spool, `stored elsewhere` those of batches that another collector stores, as it
+has them, too. Events of repeated batches have a counter of their own and are not received a second time.
 
 The metrics count only events and requests that this collector saw itself. Senders' own counts go to their
 applications only, because all tenants share the metrics. Every label is of a closed set.
@@ -40,6 +41,7 @@ class Metrics:
         self._received = counter("received_events", "Events of batches that got a final answer.")
         self._recovered = counter("recovered_events", "Events that an earlier process left in the spool.")
         self._stored = counter("stored_events", "Events that the store has.")
+        self._elsewhere = counter("stored_elsewhere_events", "Events that another collector had, too, and stores.")
         self._rejected = counter("rejected_events", "Events refused one by one.", "reason")
         self._quarantined = counter("quarantined_events", "Events put aside.", "reason")
         self._damaged = counter("damaged_records", "Pieces of segments that failed their checksum.")
@@ -89,7 +91,8 @@ class Metrics:
     def events(self) -> Events:
         """Return what became of all events until now."""
         return Events(
-            received=_total(self._received) + _total(self._recovered),
+            # Another collector received and stores what was left to it.
+            received=_total(self._received) + _total(self._recovered) - _total(self._elsewhere),
             stored=_total(self._stored),
             rejected={labels["reason"]: count for labels, count in _samples(self._rejected)},
             quarantined=_total(self._quarantined),
@@ -99,16 +102,18 @@ class Metrics:
         """Count a refused request; none of its events counts as received."""
         self._refused.labels(reason).inc()
 
-    def finished(self, *, stored: int, rejected: int, damaged: int, pieces: int) -> None:
+    def finished(self, *, stored: int, elsewhere: int, rejected: int, damaged: int, pieces: int) -> None:
         """Count the events of a segment that left the spool.
 
         Args:
             stored: events that the store has.
+            elsewhere: events that were left to another collector.
             rejected: events that the store refused.
             damaged: events lost in damaged pieces.
             pieces: damaged pieces.
         """
         self._stored.inc(stored)
+        self._elsewhere.inc(elsewhere)
         self._quarantined.labels("rejected").inc(rejected)
         self._quarantined.labels("damaged").inc(damaged)
         self._damaged.inc(pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from apimetry.collector.spool.journal import Journal
@@ -59,6 +60,15 @@ def load(journal: Journal, sealed: Sealed) -> Contents:
         body = _join(records)
     whole = Part(sealed.token, body, rows, 0, len(records))
     return Contents(sealed.token, records, whole, keys, len(damages), lost)
+
+
+def without(contents: Contents, offsets: Collection[int]) -> Contents:
+    """Return the contents without the records at these offsets; the token stays, and the batch ids."""
+    if not offsets:
+        return contents
+    records = [record for record in contents.records if record.offset not in offsets]
+    rows = sum(record.rows for record in records)
+    return replace(contents, records=records, whole=Part(contents.token, _join(records), rows, 0, len(records)))
 
 
 def _quarantine(journal: Journal, sealed: Sealed, data: bytes | bytearray, damage: Damage) -> None:

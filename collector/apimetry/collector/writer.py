@@ -1,8 +1,9 @@
 """Insert sealed segments into the store: the oldest first, and every segment once.
 
 A segment leaves the spool in four steps: insert its rows under its token, insert its senders' reports under a second
-token, write its batch ids to their log, unlink its file. After a kill between two steps, the next start repeats the
-steps with the same bytes and the same tokens. The store recognizes the tokens.
+token, write its batch ids to their log, unlink its file. Where collectors share a store, a step comes before: agree
+which batches another collector stores, and put the answer on the disk (`spool.plans`). After a kill between two
+steps, the next start repeats the steps with the same bytes and the same tokens. The store recognizes the tokens.
 
 While the store is away, the writer repeats the same insert for ever. An insert that the store rejects is split in
 halves: first between batches, then between rows. The token of a half comes from its place in the segment. In the end
@@ -16,19 +17,20 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from apimetry.collector.call_limit import CallLimit
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.reports import encode_reports
-from apimetry.collector.segments import Contents, Part, load, split
+from apimetry.collector.segments import Contents, Part, load, split, without
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.quarantine import Origin
-from apimetry.collector.spool.segment import Sealed
+from apimetry.collector.spool.segment import Record, Sealed
 from apimetry.collector.spool.spool import Spool
-from apimetry.store.errors import StoreRejected, is_transient
+from apimetry.store.batches import HeldBatch
+from apimetry.store.errors import StoreRejected, StoreUnavailable, is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,10 @@ Insert = Callable[[str, bytes | memoryview], Awaitable[None]]
 """Takes a token and blocks of rows."""
 InsertReports = Callable[[str, bytes], Awaitable[None]]
 """Takes a token and a block of the store's SENDER_COLUMNS."""
+Hold = Callable[[str, Sequence[HeldBatch]], Awaitable[None]]
+"""Takes a segment's token, and writes down that the segment holds the batches."""
+FindOwners = Callable[[str, Sequence[HeldBatch]], Awaitable[Mapping[bytes, str]]]
+"""Takes the same, and returns the owner of every batch that other segments hold, too."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -47,6 +53,9 @@ class Inserts:
 
     rows: Insert
     reports: InsertReports | None = None
+    hold: Hold | None = None
+    owners: FindOwners | None = None
+    """Both or neither: None where no other collector can use the store."""
 
 
 class Writer:
@@ -65,6 +74,8 @@ class Writer:
         self._spool = spool
         self._insert = inserts.rows
         self._insert_reports = inserts.reports
+        self._hold = inserts.hold
+        self._find_owners = inserts.owners
         self._calls = calls
         self._settings = settings
         self._metrics = metrics
@@ -98,7 +109,8 @@ class Writer:
             await self._drained.wait()
 
     async def _store(self, sealed: Sealed) -> None:
-        contents = await asyncio.to_thread(load, self._spool.journal, sealed)
+        loaded = await asyncio.to_thread(load, self._spool.journal, sealed)
+        contents = without(loaded, await self._left_out(sealed, loaded.records))
         quarantined = await self._insert_part(contents.whole, contents) if contents.whole.rows else Counter[int]()
         await self._store_reports(contents, quarantined)
         rejected = quarantined.total()
@@ -107,16 +119,51 @@ class Writer:
             """Count the segment. This runs once, when the segment leaves the spool: all steps before may repeat."""
             self._metrics.finished(
                 stored=contents.whole.rows - rejected,
+                elsewhere=loaded.whole.rows - contents.whole.rows,
                 rejected=rejected,
                 damaged=contents.damaged_rows,
                 pieces=contents.damaged_pieces,
             )
             if self._calls is not None:
-                self._calls.left_spool(contents.token, contents.records)
+                self._calls.left_spool(loaded.token, loaded.records)
 
         await asyncio.to_thread(self._spool.finish, sealed, contents.keys, count)
         if not self._spool.journal.waiting:
             self._drained.set()
+
+    async def _left_out(self, sealed: Sealed, records: Sequence[Record]) -> frozenset[int]:
+        """Return the offsets of the records whose batches another collector stores."""
+        journal = self._spool.journal
+        planned = await asyncio.to_thread(journal.plans.read, sealed.token)
+        if planned is not None:
+            return planned
+        offsets = {record.meta.batch_key: record.offset for record in records if record.meta.batch_key is not None}
+        if self._hold is None or self._find_owners is None or not offsets:
+            return frozenset()
+        held = [_held(record) for record in records if record.meta.batch_key is not None]
+        owners = await self._agree(sealed.token, held, self._hold, self._find_owners)
+        left_out = frozenset(offsets[key] for key, owner in owners.items() if owner != sealed.token)
+        self._failpoints.hit("before_plan")
+        await asyncio.to_thread(journal.plan, sealed, left_out)
+        self._failpoints.hit("after_plan")
+        return left_out
+
+    async def _agree(
+        self, token: str, held: Sequence[HeldBatch], hold: Hold, find_owners: FindOwners
+    ) -> Mapping[bytes, str]:
+        owners: dict[bytes, str] = {}
+
+        async def agree() -> None:
+            try:
+                await hold(token, held)
+                self._failpoints.hit("after_hold")
+                owners.update(await find_owners(token, held))
+            except StoreRejected as error:
+                # The rows of these tables are our own: an operator must act, and until then the events wait.
+                raise StoreUnavailable(f"the store refuses batch ids: {error}") from error
+
+        await self._until_known(token, agree)
+        return owners
 
     async def _store_reports(self, contents: Contents, quarantined: Mapping[int, int]) -> None:
         body = encode_reports(contents.records, quarantined) if self._insert_reports else b""
@@ -200,6 +247,10 @@ class Writer:
             return
         logger.warning(f"{message} (and %d like it)", *values, self._suppressed)  # noqa: G004 - the message is a constant of this module
         self._logged_s, self._suppressed = now_s, 0
+
+
+def _held(record: Record) -> HeldBatch:
+    return HeldBatch(record.meta.batch_key or b"", record.meta.received_us, record.meta.is_first)
 
 
 def _origin_of(part: Part, contents: Contents) -> Origin:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GZIP_FROM_BYTES: Final = 1024
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 """Hosts that need no network: compression for them costs processor time and saves nothing."""
+_FIRST_ATTEMPT: Final = {"X-Batch-Attempt": "1"}
 MAX_RETRY_AFTER_S: Final = 600.0
 _MAX_RESPONSE_BYTES: Final = 64 * 1024
 _MAX_REASON_CHARACTERS: Final = 200
@@ -64,8 +65,11 @@ class Connection:
         self._key = options.write_key
         self._http: http.client.HTTPConnection | None = None
 
-    def post(self, body: bytes, batch_id: bytes, timeout_s: float) -> Outcome:
-        """Send one encoded batch; faults of the network or the collector are outcomes, never exceptions."""
+    def post(self, body: bytes, batch_id: bytes, timeout_s: float, *, is_first: bool = False) -> Outcome:
+        """Send one encoded batch; faults of the network or the collector are outcomes, never exceptions.
+
+        `is_first` says that no process ever sent this batch: the collector then need not look for another copy of it.
+        """
         headers = {
             "Content-Type": CONTENT_TYPE,
             "X-API-Key": self._key,
@@ -76,7 +80,7 @@ class Connection:
             body = compress(body)
             headers["Content-Encoding"] = "gzip"
         was_open = self._http is not None
-        outcome = self._exchange(body, headers, timeout_s)
+        outcome = self._exchange(body, {**headers, **_FIRST_ATTEMPT} if is_first else headers, timeout_s)
         if outcome.status == 0 and was_open:
             # The collector may have closed an idle connection: try a new connection at once.
             outcome = self._exchange(body, headers, timeout_s)

@@ -216,7 +216,7 @@ class Worker:
         if (self._has_stored or self._deadline is not None) and self._store(batch_id, body, events):
             return
         while True:
-            outcome = self._connection.post(body, batch_id, self._timeout_s())
+            outcome = self._connection.post(body, batch_id, self._timeout_s(), is_first=attempt == 0)
             if self._settle(outcome, events):
                 return
             if self._store(batch_id, body, events):

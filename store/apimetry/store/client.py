@@ -15,12 +15,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.external import ExternalData
 
 from apimetry.store.address import StoreAddress, StoreAddressError, checked_cluster, parse_address
 from apimetry.store.changes import mark_changed
@@ -152,16 +153,19 @@ class Store:
         parameters: Mapping[str, object] | None = None,
         *,
         settings: Mapping[str, object] | None = None,
+        keys: Sequence[bytes] = (),
     ) -> list[tuple[Any, ...]]:
         """Return the rows of one SELECT without SETTINGS or FORMAT; datetimes are aware, in UTC.
 
         `sql` names its values as `{name:Type}`, and the server binds `parameters` to them. Every query has
-        QUERY_LIMITS; `settings` may lower them.
+        QUERY_LIMITS; `settings` may lower them. With `keys`, the statement can read them from a table `keys` with the
+        column `key FixedString(16)`; only a server takes them.
         """
         limits = query_settings(settings)
+        table = _table_of(keys) if keys else None
 
         def rows(client: Client) -> list[tuple[Any, ...]]:
-            result = client.query(sql, parameters=dict(parameters or {}), settings=limits)
+            result = client.query(sql, parameters=dict(parameters or {}), settings=limits, external_data=table)
             return [tuple(row) for row in result.result_rows]
 
         return self._call(rows, repeats=True)
@@ -306,6 +310,10 @@ class Store:
     def insert_sender_reports(self, token: str, body: bytes) -> None:
         """Insert blocks of SENDER_COLUMNS into `sender_reports`, with the promises of `insert_rows`."""
         self._insert(token, body, SENDER_REPORTS)
+
+    def insert_blocks(self, table: str, token: str, body: bytes) -> None:
+        """Insert blocks into any table, with the promises of `insert_rows`."""
+        self._insert(token, body, table)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call in the store's thread pool, whose size is bounded."""
@@ -470,3 +478,8 @@ class Store:
         if self._ownership is not None:
             self._ownership.release()
             self._ownership = None
+
+
+def _table_of(keys: Sequence[bytes]) -> ExternalData:
+    """Return keys as a table that is sent with a statement: parameters stand in the URL, which has little room."""
+    return ExternalData(file_name="keys", fmt="RowBinary", structure="key FixedString(16)", data=b"".join(keys))

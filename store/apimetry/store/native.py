@@ -6,7 +6,7 @@ varints. The layout:
 
 - a block: number of columns, number of rows; then per column its name, its type's name, its prefix, its values;
 - an integer: its bytes; a DateTime64(6): µs since the epoch as Int64; a DateTime: seconds as UInt32;
-- a String: its length in bytes, then its bytes;
+- a String: its length in bytes, then its bytes; a FixedString(16): its bytes;
 - Nullable(T): one byte per row, 1 for a null; then one T per row, and any T for a null;
 - LowCardinality(String): the prefix is UInt64 1. The values begin with a UInt64 of flags: the width of the indexes
   (0 UInt8, 1 UInt16, 2 UInt32), bit 9 (keys follow) and bit 10 (the keys belong to this block only). Then: UInt64
@@ -40,6 +40,7 @@ _INTEGERS: Final = {
     "DateTime64(6, 'UTC')": "q",
 }
 _WIDTHS: Final = "BHI"
+_KEY_BYTES: Final = 16
 _KEYS_OF_THIS_BLOCK: Final = 1 << 9 | 1 << 10
 _LOW_CARDINALITY_PREFIX: Final = struct.pack("<Q", 1)
 
@@ -176,6 +177,8 @@ def _codec(type_name: str) -> _Codec:
         return _Codec(_encode_strings, _decode_strings)
     if type_name == "LowCardinality(String)":
         return _Codec(_encode_low_cardinality, _decode_low_cardinality, _LOW_CARDINALITY_PREFIX)
+    if type_name == "FixedString(16)":
+        return _Codec(_encode_keys, _decode_keys)
     if type_name in _INTEGERS:
         code = _INTEGERS[type_name]
         return _Codec(partial(_encode_integers, code), partial(_decode_integers, code))
@@ -229,6 +232,17 @@ def _encode_nullable(code: str, values: Values) -> bytes:
 def _decode_nullable(code: str, reader: _Reader, rows: int) -> Values:
     nulls = reader.take(rows)
     return [None if null else value for null, value in zip(nulls, reader.integers(code, rows), strict=True)]
+
+
+def _encode_keys(values: Values) -> bytes:
+    wrong = next((value for value in values if len(value) != _KEY_BYTES), None)
+    if wrong is not None:
+        raise TypeError(f"a key has {len(wrong)} bytes instead of {_KEY_BYTES}")
+    return b"".join(values)
+
+
+def _decode_keys(reader: _Reader, rows: int) -> Values:
+    return [reader.take(_KEY_BYTES) for _ in range(rows)]
 
 
 def _encode_strings(values: Values) -> bytes:

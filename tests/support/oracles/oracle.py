@@ -22,6 +22,7 @@ from tests.support.services.keys import WRITE_KEY
 from tests.support.services.processes import APPLICATION
 
 METHODS = ("GET", "POST", "PUT")
+GIVEN_UP_S = 0.03
 STATUSES = (200, 201, 404, 500)
 
 
@@ -131,10 +132,11 @@ def check_rollups(store):
 class Load(threading.Thread):
     """Sends an oracle's batches until told to stop; `where` says where the collector is now.
 
-    Counters: `cut` requests without an answer, `refused` with a 5xx or 429, `repeated` sent again after either.
+    Counters: `cut` requests without an answer, `refused` with a 5xx or 429, `given up` by the sender itself,
+    `repeated` sent again after any of these. `give_up` is the share of requests whose answer is not awaited.
     """
 
-    def __init__(self, oracle, where, *, clients=4, pause_s=0.0, seed=0):
+    def __init__(self, oracle, where, *, clients=4, pause_s=0.0, seed=0, give_up=0.0):
         super().__init__(name="load", daemon=True)
         self.oracle = oracle
         self.counts = Counter()
@@ -142,6 +144,7 @@ class Load(threading.Thread):
         self._where = where
         self._clients = clients
         self._pause_s = pause_s
+        self._give_up = give_up
         self._rng = random.Random(seed)
         self._stopping = threading.Event()
         self._open = []
@@ -174,7 +177,10 @@ class Load(threading.Thread):
             number = self._next()
             if number is None:
                 return
-            while not await self._send(session, number, headers):
+            # As the middleware says it; every second batch is of a sender that says nothing.
+            attempt = {"X-Batch-Attempt": "1"} if number % 2 else {}
+            while not await self._send(session, number, {**headers, **attempt}):
+                attempt = {}
                 self.counts["repeated"] += 1
                 await asyncio.sleep(0.05 * self._rng.random())
             self.oracle.acknowledge(number)
@@ -191,9 +197,11 @@ class Load(threading.Thread):
         began_s = time.perf_counter()
         # As the middleware sends it: a balancer reads no bodies.
         headers = {**headers, "X-Batch-Id": self.oracle.batch_id(number).hex()}
+        gives_up = self._rng.random() < self._give_up
+        timeout = aiohttp.ClientTimeout(total=self._rng.uniform(0.001, GIVEN_UP_S)) if gives_up else session.timeout
         try:
             async with session.post(
-                f"{self._where()}/1/event/", data=self.oracle.body(number), headers=headers
+                f"{self._where()}/1/event/", data=self.oracle.body(number), headers=headers, timeout=timeout
             ) as response:
                 text = await response.text()
                 if response.status == 200:
@@ -202,5 +210,5 @@ class Load(threading.Thread):
                 assert response.status in (429, 502, 503, 504), (response.status, text)  # 502, 504: a balancer's
                 self.counts["refused"] += 1
         except (aiohttp.ClientError, asyncio.TimeoutError):
-            self.counts["cut"] += 1
+            self.counts["given up" if gives_up else "cut"] += 1
         return False

@@ -109,8 +109,11 @@ class Target:
         incoming = metrics["received_events_total"] + metrics["recovered_events_total"]
         outgoing = sum(
             metrics[name]
-            for name in ("stored_events_total", "spool_events", "rejected_events_total", "quarantined_events_total")
-        )
+            for name in (
+                "stored_events_total", "stored_elsewhere_events_total", "spool_events", "rejected_events_total",
+                "quarantined_events_total",
+            )
+        )  # fmt: skip
         assert incoming == outgoing, metrics
         return metrics
 

@@ -51,6 +51,8 @@ async def eventually(condition):
 class MemoryStore:
     """Takes each token once; can be away, lose its answers, and refuse rows that `poison` recognizes."""
 
+    embedded = True
+
     def __init__(self):
         self.bodies = {}
         self.reports = {}

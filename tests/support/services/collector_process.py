@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[3]
 
 
 class FileStore:
+    embedded = True
+
     def __init__(self, path):
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 

@@ -15,13 +15,13 @@ Invariants:
 5. The spool has one owner: the kernel releases the lock when the owner's process ends. A newer format is refused
    before anything is changed.
 6. 1 MiB of the disk is held in reserve. On a full disk, the reserve makes room for the ids of a stored segment (28
-   bytes per id, at most 32,768 ids), so that the segment can be removed.
+   bytes per id, at most 32,768 ids) and for its plan, so that the segment can be inserted and removed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -32,6 +32,7 @@ from apimetry.collector.spool import segment
 from apimetry.collector.spool.active import NO_ROOM, ActiveSegment, refusal
 from apimetry.collector.spool.batch_ids import BatchIds
 from apimetry.collector.spool.files import Files
+from apimetry.collector.spool.plans import Plans
 from apimetry.collector.spool.quarantine import Quarantine
 from apimetry.collector.spool.recovery import Folders, recover, write_reserve
 from apimetry.collector.spool.segment import Entry, Sealed
@@ -54,6 +55,7 @@ class Journal:
             files, self.folders.ids, window_s=settings.batch_window_s, max_ids=settings.batch_window_ids
         )
         self.quarantine = Quarantine(files, self.folders.quarantine, max_bytes=settings.quarantine_max_bytes)
+        self.plans = Plans(files, self.folders.plans)
         self._files = files
         self._clock_ns = clock_ns
         self.failpoints = failpoints or Failpoints()
@@ -71,6 +73,7 @@ class Journal:
         recovered = recover(self.folders, self._files, since_ns=self._clock_ns() - window_ns)
         self._lock_handle = recovered.lock_handle
         self.quarantine.open()
+        self.plans.open({sealed.token for sealed in recovered.segments})
         for sealed in recovered.segments:
             self._add(sealed)
         self.ids.load(self._clock_ns() // 1000, recovered.keys)
@@ -223,14 +226,7 @@ class Journal:
         """
         now_us = self._clock_ns() // 1000
         self.failpoints.hit("before_remember")
-        try:
-            self.ids.write(keys, now_us)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            with suppress(FileNotFoundError):
-                self._files.remove(self.folders.reserve)
-            self.ids.write(keys, now_us)
+        self._in_reserve(lambda: self.ids.write(keys, now_us))
         self.failpoints.hit("after_remember")
         self.failpoints.hit("before_unlink")
         with suppress(FileNotFoundError):
@@ -243,6 +239,23 @@ class Journal:
                 self._sealed_rows -= sealed.rows
         write_reserve(self._files, self.folders.reserve)
         self._files.sync_folder(self.folders.segments)
+        self.plans.remove(sealed.token)
+
+    def plan(self, sealed: Sealed, offsets: Iterable[int]) -> None:
+        """Keep the offsets of the records that an insert of the segment leaves out; raises OSError."""
+        left_out = list(offsets)
+        self._in_reserve(lambda: self.plans.write(sealed.token, left_out))
+
+    def _in_reserve(self, write: Callable[[], None]) -> None:
+        """Write, on a full disk in the room of the reserve; `remove` makes the reserve again."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            with suppress(FileNotFoundError):
+                self._files.remove(self.folders.reserve)
+            write()
 
     def _add(self, sealed: Sealed) -> None:
         with self._lock:

@@ -41,6 +41,7 @@ class Folders:
         self.segments = directory / "segments"
         self.ids = directory / "ids"
         self.quarantine = directory / "quarantine"
+        self.plans = directory / "plans"
 
 
 @dataclass(slots=True)

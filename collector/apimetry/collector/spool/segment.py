@@ -10,7 +10,8 @@ All numbers are big-endian.
 - The rows are one block of ClickHouse's Native format. The block names its columns and their types, so that a later
   version can insert it. A change that an earlier version could not insert, such as a new column, makes a new version
   of the segment format.
-- The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil]`. A report is
+- The meta part is msgpack `[batch key bin(16) or nil, application, received_us, report or nil, is first]`; earlier
+  versions did not write whether the batch is surely a first attempt. A report is
   `[instance, captured, sent_before, sent, {reason: dropped}, source, version]`; earlier versions wrote neither source
   nor version. A reader ignores elements that a later version
   appends.
@@ -71,6 +72,8 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     application: str
     received_us: int
     report: Report | None = None
+    is_first: bool = False
+    """Whether the sender says that it never sent the batch before."""
 
 
 @dataclass(frozen=True, slots=True)
