@@ -17,6 +17,7 @@ import pytest
 from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts
 from apimetry.store.accounts.bootstrap import bootstrap
+from apimetry.store.batches import HeldBatch, find_owners, hold
 from apimetry.store.client import Store
 from apimetry.store.erasure import carry_out
 from apimetry.store.errors import StoreRejected
@@ -24,7 +25,7 @@ from apimetry.store.jobs import Job, JobKind
 from apimetry.store.statement import Statement
 from apimetry.store.turns import take_turn
 from tests.support.engine.clickhouse_server import ClickHouseServer
-from tests.support.oracles.event_rows import encode_rows
+from tests.support.oracles.event_rows import encode_rows, now_us
 from tests.support.services.keys import ADMIN_KEY, READ_KEY
 from tests.support.services.processes import APPLICATION, BOOTSTRAP, post_events, running, wait_for_total
 
@@ -154,6 +155,10 @@ def test_the_writer_adds_rows_and_changes_none(store_of):
     store = store_of("apimetry_writer")
     migrations.check(store)
     store.insert_rows("segment", encode_rows(10))
+    batch = HeldBatch(b"k" * 16, now_us(), is_first=False)
+    for segment in ("one", "other"):
+        hold(store, segment, [batch])
+    assert find_owners(store, "one", [batch]) == {batch.key: "other"}
     assert len(Accounts(store).working_keys_with_hashes()) >= 3
     assert_refused(
         store,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from apimetry.store import migrations
-from apimetry.store.batches import HeldBatch, choose_owners, hold, other_holders
+from apimetry.store.batches import HeldBatch, Other, choose_owners, hold, other_holders
 from apimetry.store.client import Store
 from apimetry.store.errors import StoreUnavailable
 
@@ -87,6 +87,28 @@ def test_a_collector_that_is_killed_between_two_steps_and_begins_again_agrees(sh
     assert again.stores(key) is not other.stores(key)
     # What was agreed stays agreed.
     assert again.settle() == again.settle()
+
+
+def test_a_proposal_that_comes_second_is_not_taken(shared):
+    """Two collectors find no owner, and propose: the one whose proposal is on its way while the other's is taken."""
+    key = secrets.token_bytes(16)
+    late = Overtaken(shared, lambda: choose_owners(shared, {key: Other("one", is_settled=True)}))
+    assert choose_owners(late, {key: Other("two", is_settled=True)}) == {key: "one"}
+    assert shared.query("SELECT segment FROM batch_owners WHERE key = unhex({key:String})", {"key": key.hex()}) == [
+        ("one",)
+    ]
+
+
+class Overtaken:
+    """A store in which somebody else acts between this collector's question and its insert."""
+
+    def __init__(self, store, act):
+        self._act = act
+        self.query, self.cluster, self._insert_blocks = store.query, store.cluster, store.insert_blocks
+
+    def insert_blocks(self, table, token, body):
+        self._act()
+        self._insert_blocks(table, token, body)
 
 
 def test_segments_of_four_collectors_that_settle_at_once_store_every_batch_once(shared):
