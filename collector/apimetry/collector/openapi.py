@@ -113,6 +113,7 @@ def _operation(name: str, path: str, description: str) -> Json:
             _header(
                 "X-Batch-Id", "Names the batch.", {"type": "string", "maxLength": MAX_BATCH_ID_CHARACTERS}, "batch-1"
             ),
+            _header("X-Batch-Attempt", "`1`: the batch was never sent before.", {"type": "string"}, "1"),
             _ENCODING,
         ],
         requestBody={"required": True, "content": body},
