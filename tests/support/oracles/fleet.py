@@ -115,6 +115,7 @@ class Host(threading.Thread):
         while not self.recorder.flush(1):
             assert time.monotonic() < deadline, self.recorder.counters()
         assert self.recorder.counters() == {"captured": self.recorded, "sent": self.recorded, "dropped": {}}
+        self.recorder = None  # its exporter ends with it
 
 
 class Fleet:
