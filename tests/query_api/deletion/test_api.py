@@ -179,8 +179,8 @@ class Dying:
         return getattr(self._store, name)
 
 
-# Events, four rollups, three fills, pause and resume, and two marks in the log of changes.
-STATEMENTS = 12
+# Events, seven rollups, three fills, pause and resume, and two marks in the log of changes.
+STATEMENTS = 15
 
 
 def test_a_deletion_killed_before_any_statement_is_finished_by_the_next_attempt(embedded_store):
