@@ -402,7 +402,7 @@ def test_a_layout_that_doubles_or_splits_is_refused_by_its_name(cluster: Cluster
         return str(caught.value)
 
     assert "knows no cluster 'shard'" in refused("shard")
-    assert re.search(r"changes_local is a \w+MergeTree, and shard 1 of cluster doubled has", refused("doubled"))
+    assert re.search(r"batch_holders_local is a MergeTree, and shard 1 of cluster doubled has", refused("doubled"))
     assert "internal_replication" in refused("copied")
     stores[0].command(
         f"CREATE TABLE {cluster.database}.own ON CLUSTER '{cluster.name}' (a UInt8) ENGINE = MergeTree ORDER BY a"
