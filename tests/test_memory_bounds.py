@@ -37,7 +37,6 @@ SHORT_LIVED = {
     "collector.formats.otlp.decode._Events.indexes",
     "collector.formats.otlp.decode._Events.rows",
     "collector.formats.otlp.decode._NO_RESOURCE",
-    "collector.formats.otlp.protobuf.ProtobufSpans._known",
     "collector.reports._Sum.dropped",
     "collector.senders._NONE",
     "query_api.breakdown.having.Restriction.parameters",

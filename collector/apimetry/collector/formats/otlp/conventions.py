@@ -70,7 +70,7 @@ class Service(Struct, gc=False, frozen=True):
 
     @property
     def is_private(self) -> bool:
-        """Return whether events have the client's address or its software."""
+        """Whether events have the client's address or its software."""
         return self.user_agent or self.client_ip != "off"
 
 
@@ -95,30 +95,25 @@ class Rows:
     def make(self, span: Span, service: Service) -> Row | None:
         """Return the values of COLUMNS, or None if the span is of no HTTP request; raises SpanFault."""
         attributes = span.attributes
-        get = attributes.get
-        method = get(STABLE_METHOD) or get("http.method")
+        method = _method(attributes)
         if not method:
             return None
-        if method == OTHER:
-            method = get("http.request.method_original") or OTHER_METHOD
         status = _status(span)
-        path = get("url.path")
-        path, query = _target(attributes) if path is None else (path, get("url.query") or "")
+        path, query = _target(attributes)
         address, agent = _client(attributes, service) if service.is_private else ("", "")
-        duration_us = (span.end_ns - span.start_ns) // NS_PER_US
         return (
             span.start_ns // NS_PER_US,
             method,
             public_url(path, query, service.url),
             self._route(span, path, status),
-            get("code.function.name") or (_function(attributes) if "code.function" in attributes else ""),
+            _function(attributes),
             status,
-            duration_us if 0 <= duration_us <= _MAX_US else None,
+            _duration_us(span),
             None,
-            _size(get("http.request.body.size"), attributes, "http.request_content_length"),
-            _size(get("http.response.body.size"), attributes, "http.response_content_length"),
-            get("enduser.id") or get("enduser.pseudo.id") or get("user.id") or "",
-            _error_type(attributes, status) if "error.type" in attributes or EXCEPTION_TYPE in attributes else "",
+            _size(attributes, "http.request.body.size", "http.request_content_length"),
+            _size(attributes, "http.response.body.size", "http.response_content_length"),
+            _first(attributes, "enduser.id", "enduser.pseudo.id", "user.id"),
+            _error_type(attributes, status),
             address,
             agent,
             _weight(span.trace_state) if span.trace_state else 1,
@@ -169,6 +164,11 @@ def _first(attributes: Attributes, *names: str) -> str:
     return next(filter(None, map(attributes.get, names)), "")
 
 
+def _method(attributes: Attributes) -> str:
+    method = attributes.get(STABLE_METHOD) or attributes.get("http.method") or ""
+    return attributes.get("http.request.method_original") or OTHER_METHOD if method == OTHER else method
+
+
 def _status(span: Span) -> int:
     status: int | None = span.attributes.get(STABLE_STATUS)
     if status is None:
@@ -183,7 +183,10 @@ def _status(span: Span) -> int:
 
 
 def _target(attributes: Attributes) -> tuple[str, str]:
-    """Return the path and the query of a span without `url.path`."""
+    """Return the path and the query."""
+    path = attributes.get("url.path")
+    if path is not None:
+        return path, attributes.get("url.query") or ""
     _, _, rest = _first(attributes, "url.full", "http.url").partition("://")
     _, slash, rest = rest.partition("/")
     path, _, query = f"{slash}{rest}".partition("#")[0].partition("?")
@@ -208,11 +211,20 @@ def _client(attributes: Attributes, service: Service) -> tuple[str, str]:
 
 
 def _function(attributes: Attributes) -> str:
+    name: str | None = attributes.get("code.function.name")
+    if name:
+        return name
     namespace, function = attributes.get("code.namespace"), attributes.get("code.function") or ""
     return f"{namespace}.{function}" if namespace and function else function
 
 
-def _size(size: int | None, attributes: Attributes, old_name: str) -> int | None:
+def _duration_us(span: Span) -> int | None:
+    duration_us = (span.end_ns - span.start_ns) // NS_PER_US
+    return duration_us if 0 <= duration_us <= _MAX_US else None
+
+
+def _size(attributes: Attributes, name: str, old_name: str) -> int | None:
+    size: int | None = attributes.get(name)
     if size is None:
         size = attributes.get(old_name)
     return size if size is not None and 0 <= size <= _MAX_BYTES else None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from typing import Final, Protocol
 
+from apimetry.collector.errors import DecodeError
 from apimetry.collector.formats.batch import MAX_DETAILS, Batch
 from apimetry.collector.formats.blocks import US_PER_S, Columns, Target, encode_columns
-from apimetry.collector.formats.decoding import finish, too_many
+from apimetry.collector.formats.decoding import MAX_EVENT_BYTES, UNREADABLE, finish, too_many
 from apimetry.collector.formats.event_structs import STRING_LIMITS
 from apimetry.collector.formats.lenient import describe
 from apimetry.collector.formats.otlp.conventions import COLUMNS, Row, Rows, Service, SpanFault, make_service
 from apimetry.collector.formats.otlp.json import JSONSpans
 from apimetry.collector.formats.otlp.protobuf import ProtobufSpans
-from apimetry.collector.formats.otlp.span import Attributes, Read, Span
+from apimetry.collector.formats.otlp.span import Attributes, Span
 from apimetry.serving.errors import Detail
 
 SPANS_PER_EVENT: Final = 16
@@ -24,7 +26,6 @@ SPANS_PER_EVENT: Final = 16
 COMMAS_PER_EVENT: Final = 128
 BATCH_ID_BYTES: Final = 16
 CHUNK: Final = 512
-CHUNK_BYTES: Final = 256 * 1024
 
 
 _NO_RESOURCE: Final[Attributes] = {}
@@ -36,8 +37,11 @@ class Spans(Protocol):
     def __iter__(self) -> Iterator[tuple[Attributes, bytes]]:
         """Yield every span's bytes with the attributes of its resource; raises DecodeError."""
 
-    def read(self, bodies: Sequence[bytes], /) -> list[Read]:
-        """Return for each body its span, None if its kind is not SERVER, or the error why it cannot be read."""
+    def read(self, body: bytes, /, *, private: bool) -> Span | None:
+        """Return the span of these bytes, or None if its kind is not SERVER; raises DecodeError or UNREADABLE.
+
+        `private` asks for its PRIVATE_TEXTS, too.
+        """
 
 
 def decode_protobuf(body: bytes, target: Target, *, max_events: int) -> Batch:
@@ -81,32 +85,32 @@ def _decode(spans: Spans, target: Target, max_events: int) -> Batch:
 def _read(spans: Spans, batch: Batch, events: _Events, max_events: int) -> None:
     """Make the rows of all server spans; count the other spans, and count and describe the invalid ones."""
     resource, service = _NO_RESOURCE, make_service(_NO_RESOURCE)
-    first = 0
+    numbered = enumerate(spans)
     # One step for many spans, then the next step: that is a quarter faster than all steps for one span.
-    for chunk in _chunks(spans):
-        read = spans.read([body for _, body in chunk])
-        for index, ((attributes, _), span) in enumerate(zip(chunk, read, strict=True), first):
+    while chunk := list(islice(numbered, CHUNK)):
+        if chunk[-1][0] >= max_events * SPANS_PER_EVENT:
+            raise too_many(max_events)
+        read = []
+        for index, (attributes, body) in chunk:
             if attributes is not resource:
                 resource, service = attributes, make_service(attributes)
-            _add(batch, events, index, span, service)
-        first += len(chunk)
-        if first > max_events * SPANS_PER_EVENT or len(events.rows) > max_events:
+            read.append((index, service, _span(spans, body, service)))
+        for index, its_service, span in read:
+            _add(batch, events, index, span, its_service)
+        if len(events.rows) > max_events:
             raise too_many(max_events)
 
 
-def _chunks(spans: Spans) -> Iterator[list[tuple[Attributes, bytes]]]:
-    """Yield the spans in lists of CHUNK_BYTES, and one span more, at most."""
-    chunk, size = [], 0
-    for each in spans:
-        chunk.append(each)
-        size += len(each[1])
-        if size >= CHUNK_BYTES or len(chunk) == CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    yield chunk
+def _span(spans: Spans, body: bytes, service: Service) -> Span | Exception | None:
+    if len(body) > MAX_EVENT_BYTES:
+        return DecodeError(f"the span has {len(body)} bytes; at most {MAX_EVENT_BYTES} are allowed")
+    try:
+        return spans.read(body, private=service.is_private)
+    except (DecodeError, *UNREADABLE) as error:
+        return error
 
 
-def _add(batch: Batch, events: _Events, index: int, span: Read, service: Service) -> None:
+def _add(batch: Batch, events: _Events, index: int, span: Span | Exception | None, service: Service) -> None:
     """Add the row of a span, or count why it has none."""
     if span is None:
         batch.ignored += 1

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from apimetry.collector.errors import DecodeError
-from apimetry.collector.formats.decoding import MAX_EVENT_BYTES, UNREADABLE, unreadable
+from apimetry.collector.formats.decoding import UNREADABLE, unreadable
 from apimetry.collector.formats.otlp.span import (
     EXCEPTION_TYPE,
     NUMBERS,
+    OTHER_NUMBERS,
+    OTHER_TEXTS,
+    PRIVATE_TEXTS,
     SERVER,
     Attributes,
-    Read,
     Span,
     as_number,
     as_text,
-    too_large,
+    is_stable,
 )
 
 _KINDS: Final = (SERVER, "SPAN_KIND_SERVER")
 _ERRORS: Final = (2, "STATUS_CODE_ERROR")
+_OTHERS: Final = frozenset(OTHER_TEXTS + OTHER_NUMBERS)
 _HEX: Final = re.compile("(?:[0-9a-fA-F]{2})*")
 
 
@@ -100,37 +103,30 @@ class JSONSpans:
                 for span in scope_spans.spans or ():
                     yield attributes, bytes(span)
 
-    def read(self, bodies: Sequence[bytes]) -> list[Read]:
-        """Return for each body its span, None if its kind is not SERVER, or the error why it cannot be read."""
-        return list(map(_read, bodies))
-
-
-def _read(body: bytes) -> Read:
-    if len(body) > MAX_EVENT_BYTES:
-        return too_large(body)
-    try:
+    def read(self, body: bytes, *, private: bool) -> Span | None:
+        """Return the span of these bytes, or None if its kind is not SERVER; raises UNREADABLE."""
         span = _decode_span(body)
-        return _make_span(span) if span.kind in _KINDS else None
-    except (DecodeError, *UNREADABLE) as error:
-        return error
-
-
-def _make_span(span: _Span) -> Span:
-    attributes = _attributes(span.attributes)
-    for event in span.events or ():
-        exception = _attributes(event.attributes)
-        if EXCEPTION_TYPE in exception:
-            attributes[EXCEPTION_TYPE] = exception[EXCEPTION_TYPE]
-    return Span(
-        attributes=attributes,
-        trace_id=_id(span.trace_id),
-        span_id=_id(span.span_id),
-        trace_state=span.trace_state or "",
-        name=span.name or "",
-        start_ns=_number(span.start_time_unix_nano),
-        end_ns=_number(span.end_time_unix_nano),
-        status=2 if span.status is not None and span.status.code in _ERRORS else 0,
-    )
+        if span.kind not in _KINDS:
+            return None
+        attributes = _attributes(span.attributes)
+        if not private:
+            attributes = {name: value for name, value in attributes.items() if name not in PRIVATE_TEXTS}
+        if is_stable(attributes):
+            attributes = {name: value for name, value in attributes.items() if name not in _OTHERS}
+        for event in span.events or ():
+            exception = _attributes(event.attributes)
+            if EXCEPTION_TYPE in exception:
+                attributes[EXCEPTION_TYPE] = exception[EXCEPTION_TYPE]
+        return Span(
+            attributes=attributes,
+            trace_id=_id(span.trace_id),
+            span_id=_id(span.span_id),
+            trace_state=span.trace_state or "",
+            name=span.name or "",
+            start_ns=_number(span.start_time_unix_nano),
+            end_ns=_number(span.end_time_unix_nano),
+            status=2 if span.status is not None and span.status.code in _ERRORS else 0,
+        )
 
 
 def _attributes(attributes: list[_Attribute] | None) -> Attributes:
@@ -139,9 +135,9 @@ def _attributes(attributes: list[_Attribute] | None) -> Attributes:
         key, value = attribute.key or "", attribute.value
         if value is None:
             continue
-        candidates = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
+        held = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
         convert = as_number if key in NUMBERS else as_text
-        known[key] = convert(next((candidate for candidate in candidates if candidate is not None), None))
+        known[key] = convert(next((each for each in held if each is not None), None))
     return known
 
 

@@ -11,58 +11,45 @@ Source: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError as ProtobufError  # type: ignore[import-untyped]  # no stubs
 
 from apimetry.collector.errors import DecodeError
 from apimetry.collector.formats.decoding import MAX_EVENT_BYTES
-from apimetry.collector.formats.otlp.messages import (
-    SpanMessage,
-    decode_event,
-    decode_key_value,
-    decode_resource,
-    decode_span,
-)
+from apimetry.collector.formats.otlp.messages import decode_event, decode_resource, decode_span
 from apimetry.collector.formats.otlp.span import (
     EXCEPTION_TYPE,
-    NUMBERS,
+    OTHER_NUMBERS,
+    OTHER_TEXTS,
+    PRIVATE_TEXTS,
+    RESOURCE_TEXTS,
     SERVER,
-    TEXTS,
+    STABLE_NUMBERS,
+    STABLE_TEXTS,
     Attributes,
-    Read,
     Span,
     as_number,
     as_text,
-    too_large,
+    is_stable,
 )
 
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
 _STRING, _BOOL, _INT, _DOUBLE = 1, 2, 3, 4
 """The numbers of an AnyValue's fields."""
-MAX_RESOURCES_AND_SCOPES: Final = 100_000
+MAX_GROUPS: Final = 100_000
 """An empty resource costs the sender two bytes, and the collector some microseconds."""
-MAX_KNOWN: Final = 8192
-"""When so many attributes of a body are kept decoded, they are forgotten."""
+MAX_KNOWN_VALUES: Final = 4096
+MAX_KNOWN_BYTES: Final = 128
+"""Values of one body that are kept decoded: 2 MB at most."""
+_EXCEPTION_TYPE: Final = EXCEPTION_TYPE.encode()
 _UNREADABLE = "The protobuf body is truncated, or is no ExportTraceServiceRequest"
 
 Range = tuple[int, int]
 """Where a message begins and ends in the body."""
-Convert = Callable[[object], Any]
-"""Makes a value a text or a number, or None."""
-Item = tuple[str, Any] | None
-"""The name and the value of an attribute; None if no event has it."""
-
-_DAMAGED: Final = ""
-"""The name of an attribute that is not readable."""
-
-_CONVERTERS: Final[dict[bytes, tuple[str, Convert]]] = {
-    name.encode(): (name, convert) for names, convert in ((TEXTS, as_text), (NUMBERS, as_number)) for name in names
-}
-_EXCEPTION_TYPE: Final = EXCEPTION_TYPE.encode()
 
 
 class ProtobufSpans:
@@ -70,8 +57,9 @@ class ProtobufSpans:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        # Most attributes repeat from span to span.
-        self._known: dict[bytes, Item] = {}
+        # Most values repeat from span to span.
+        self._texts = _Decoded(as_text)
+        self._numbers = _Decoded(as_number)
 
     def __iter__(self) -> Iterator[tuple[Attributes, bytes]]:
         """Yield every span's bytes with the attributes of its resource; raises DecodeError."""
@@ -86,112 +74,84 @@ class ProtobufSpans:
                 for start, end in _messages(body, scope_spans, 2):
                     yield resource, body[start:end]
 
-    def read(self, bodies: Sequence[bytes]) -> list[Read]:
-        """Return for each body its span, None if its kind is not SERVER, or the error why it cannot be read."""
-        # One step for all spans, then the next step: that is much faster than all steps for one span.
-        messages = list(map(_decode_span, bodies))
-        pairs = [
-            () if isinstance(span, DecodeError) or span.kind != SERVER else span.attributes[:] for span in messages
-        ]
-        self._learn(chain.from_iterable(pairs))
-        find = self._known.get
-        attributes = [dict(filter(None, map(find, each))) for each in pairs]
-        return list(map(self._span, bodies, messages, attributes))
-
-    def _span(self, body: bytes, message: SpanMessage | DecodeError, attributes: Attributes) -> Read:
-        if isinstance(message, DecodeError):
-            return message
-        if message.kind != SERVER:
-            return None
-        if _EXCEPTION_TYPE in body:
-            for event in message.events:
-                self._add_exception(attributes, event)
-        if _DAMAGED in attributes:
-            return DecodeError("an attribute of the span is not readable")
+    def read(self, body: bytes, *, private: bool) -> Span | None:
+        """Return the span of these bytes, or None if its kind is not SERVER; raises DecodeError."""
         try:
-            status = _status_code(message.status) if message.status else 0
-        except DecodeError:
-            return DecodeError("the status of the span is not readable")
+            span = decode_span(body)
+        except ProtobufError as error:
+            raise DecodeError("the span is not readable") from error
+        if span.kind != SERVER:
+            return None
+        attributes = self._attributes(span.attributes)
+        if private:
+            self._add(attributes, span.attributes, PRIVATE_TEXTS, self._texts)
+        if _EXCEPTION_TYPE in body:
+            for event in span.events:
+                attributes.update(self._exception(event))
         return Span(
             attributes,
-            message.trace_id,
-            message.span_id,
-            _text(message.trace_state),
-            _text(message.name),
-            message.start_ns,
-            message.end_ns,
-            status,
+            span.trace_id,
+            span.span_id,
+            _text(span.trace_state),
+            _text(span.name),
+            span.start_ns,
+            span.end_ns,
+            _status_code(span.status),
         )
 
-    def _add_exception(self, attributes: Attributes, event: bytes) -> None:
-        try:
-            exception = self._attributes(decode_event(event).attributes)
-        except ProtobufError:
-            exception = {_DAMAGED: None}
-        attributes.update((name, exception[name]) for name in (EXCEPTION_TYPE, _DAMAGED) if name in exception)
+    def _attributes(self, values: Mapping[str, bytes]) -> Attributes:
+        """Return the known ones of a span's attributes; the value of one may be None."""
+        known: Attributes = {}
+        self._add(known, values, STABLE_TEXTS, self._texts)
+        self._add(known, values, STABLE_NUMBERS, self._numbers)
+        if not is_stable(known):
+            self._add(known, values, OTHER_TEXTS, self._texts)
+            self._add(known, values, OTHER_NUMBERS, self._numbers)
+        return known
+
+    @staticmethod
+    def _add(known: Attributes, values: Mapping[str, bytes], names: tuple[str, ...], decoded: _Decoded) -> None:
+        get, find = values.get, decoded.get
+        for name in names:
+            value = get(name)
+            if value is not None:
+                known[name] = find(value) or decoded.decode(value)
 
     def _resource(self, body: bytes) -> Attributes:
         if len(body) > MAX_EVENT_BYTES:
             raise DecodeError(f"A resource has {len(body)} bytes; at most {MAX_EVENT_BYTES} are allowed")
         try:
-            attributes = self._attributes(decode_resource(body).attributes)
+            get = decode_resource(body).attributes.get
         except ProtobufError as error:
             raise DecodeError(_UNREADABLE) from error
-        if _DAMAGED in attributes:
-            raise DecodeError(_UNREADABLE)
-        return attributes
+        return {name: self._texts.decode(value) for name in RESOURCE_TEXTS if (value := get(name)) is not None}
 
-    def _attributes(self, pairs: Sequence[bytes]) -> Attributes:
-        """Return the attributes that an event may have."""
-        self._learn(pairs)
-        return dict(filter(None, map(self._known.get, pairs)))
-
-    def _learn(self, pairs: Iterable[bytes]) -> None:
-        """Decode those of these attributes that are not known yet."""
-        if len(self._known) > MAX_KNOWN:
-            self._known.clear()
-        new = set(pairs).difference(self._known)
-        self._known.update(zip(new, map(_item, new), strict=True))
-
-
-def _decode_span(body: bytes) -> SpanMessage | DecodeError:
-    if len(body) > MAX_EVENT_BYTES:
-        return too_large(body)
-    try:
-        return decode_span(body)
-    except ProtobufError:
-        return DecodeError("the span is not readable")
-
-
-def _item(pair: bytes) -> Item:
-    """Return the attribute of a KeyValue."""
-    size = len(pair)
-    # Nearly all pairs are a key and a value of less than 128 bytes.
-    if size >= 4 and pair[0] == 0x0A and pair[1] < 0x80:
-        end = pair[1] + 2
-        named = _CONVERTERS.get(pair[2:end])
-        if named is None:
-            return None
-        if end + 2 <= size < end + 0x82 and pair[end] == 0x12 and pair[end + 1] == size - end - 2:
-            return _convert(named, pair[end + 2 :])
-    try:
-        read = decode_key_value(pair)
-    except ProtobufError:
-        return (_DAMAGED, None)
-    named = _CONVERTERS.get(read.key)
-    return _convert(named, read.value) if named else None
-
-
-def _convert(named: tuple[str, Convert], value: bytes) -> Item:
-    try:
-        return named[0], named[1](_any_value(value))
-    except DecodeError:
-        return (_DAMAGED, None)
+    def _exception(self, body: bytes) -> Attributes:
+        try:
+            value = decode_event(body).attributes.get(EXCEPTION_TYPE)
+        except ProtobufError as error:
+            raise DecodeError("an event of the span is not readable") from error
+        return {} if value is None else {EXCEPTION_TYPE: self._texts.decode(value)}
 
 
 def _check_groups(number: int) -> None:
-    if number > MAX_RESOURCES_AND_SCOPES:
-        raise DecodeError(f"The body has more than {MAX_RESOURCES_AND_SCOPES} resources and scopes")
+    if number > MAX_GROUPS:
+        raise DecodeError(f"The body has more than {MAX_GROUPS} resources and scopes")
+
+
+class _Decoded(dict[bytes, Any]):
+    """Values by their bytes; `convert` makes a value a text or a number, or None."""
+
+    def __init__(self, convert: Callable[[object], Any]) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def decode(self, body: bytes) -> Any:  # noqa: ANN401 - a text or a number
+        """Return a value, and keep it if there is room."""
+        value = self._convert(_any_value(body))
+        if len(self) < MAX_KNOWN_VALUES and len(body) <= MAX_KNOWN_BYTES:
+            self[body] = value
+        return value
 
 
 def _any_value(body: bytes) -> object:
@@ -218,7 +178,7 @@ def _any_value(body: bytes) -> object:
 
 def _status_code(body: bytes) -> int:
     code = 0
-    for number, wire_type, start, _ in _fields(body, (0, len(body))):
+    for number, wire_type, start, _ in _fields(body, (0, len(body))) if body else ():
         if number == 3 and wire_type == _VARINT:
             code, _ = _varint(body, start)
     return code
@@ -231,8 +191,8 @@ def _text(value: bytes) -> str:
 
 def _messages(body: bytes, within: Range, number: int) -> Iterator[Range]:
     """Yield where the messages in a field of a message are."""
-    for field_number, wire_type, start, end in _fields(body, within):
-        if field_number == number:
+    for found, wire_type, start, end in _fields(body, within):
+        if found == number:
             if wire_type != _BYTES:
                 raise DecodeError(_UNREADABLE)
             yield start, end

@@ -10,9 +10,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from apimetry.collector.errors import DecodeError
-from apimetry.collector.formats.decoding import MAX_EVENT_BYTES
-
 _LARGEST: Final = 2**63
 _WHOLE: Final = re.compile("-?[0-9]{1,19}")
 SERVER: Final = 2
@@ -27,52 +24,42 @@ OTHER: Final = "_OTHER"
 """The word of the conventions for what has no name there."""
 STABLE_METHOD: Final = "http.request.method"
 STABLE_STATUS: Final = "http.response.status_code"
+STABLE_TEXTS: Final = (
+    STABLE_METHOD,
+    "http.route",
+    "url.path",
+    "url.query",
+    "code.function.name",
+    "error.type",
+    "enduser.id",
+    "enduser.pseudo.id",
+    "user.id",
+    "code.namespace",
+    "code.function",
+)
+PRIVATE_TEXTS: Final = ("client.address", "user_agent.original", "http.client_ip", "http.user_agent")
+"""They are read where the resource says so."""
+STABLE_NUMBERS: Final = (STABLE_STATUS, "http.request.body.size", "http.response.body.size")
+OTHER_TEXTS: Final = (
+    "http.request.method_original",
+    "url.full",
+    "http.method",
+    "http.target",
+    "http.url",
+)
+"""The names before version 1.20 of the semantic conventions, and rare ones. A span that `is_stable` needs none."""
+OTHER_NUMBERS: Final = ("http.status_code", "http.request_content_length", "http.response_content_length")
+NUMBERS: Final = frozenset(STABLE_NUMBERS + OTHER_NUMBERS)
+"""The attributes with whole numbers. All others have texts."""
+RESOURCE_TEXTS: Final = (
+    "service.name",
+    "service.version",
+    "apimetry.url",
+    "apimetry.client_ip",
+    "apimetry.user_agent",
+)
 EXCEPTION_TYPE: Final = "exception.type"
-"""An attribute of a span's event."""
-TEXTS: Final = frozenset(
-    {
-        STABLE_METHOD,
-        "http.request.method_original",
-        "http.route",
-        "url.path",
-        "url.query",
-        "url.full",
-        "code.function.name",
-        "error.type",
-        "enduser.id",
-        "enduser.pseudo.id",
-        "user.id",
-        "client.address",
-        "user_agent.original",
-        # The names before version 1.20 of the semantic conventions.
-        "http.method",
-        "http.target",
-        "http.url",
-        "http.client_ip",
-        "http.user_agent",
-        "code.namespace",
-        "code.function",
-        # Of an exception, and of a resource.
-        EXCEPTION_TYPE,
-        "service.name",
-        "service.version",
-        "apimetry.url",
-        "apimetry.client_ip",
-        "apimetry.user_agent",
-    }
-)
-"""The attributes with texts that an event may have."""
-NUMBERS: Final = frozenset(
-    {
-        STABLE_STATUS,
-        "http.request.body.size",
-        "http.response.body.size",
-        "http.status_code",
-        "http.request_content_length",
-        "http.response_content_length",
-    }
-)
-"""The attributes with whole numbers that an event may have."""
+"""The attribute of a span's event."""
 
 
 class Span(Struct, gc=False):
@@ -88,13 +75,10 @@ class Span(Struct, gc=False):
     status: int = 0
 
 
-Read = Span | Exception | None
-"""A span that was read: None if its kind is not SERVER, or the error why it cannot be read."""
-
-
-def too_large(body: bytes) -> DecodeError:
-    """Return the error for a span of more than MAX_EVENT_BYTES."""
-    return DecodeError(f"the span has {len(body)} bytes; at most {MAX_EVENT_BYTES} are allowed")
+def is_stable(attributes: Attributes) -> bool:
+    """Return whether these attributes suffice: the span follows the stable conventions, and has a usual method."""
+    get = attributes.get
+    return get(STABLE_STATUS) is not None and get("url.path") is not None and get(STABLE_METHOD, OTHER) != OTHER
 
 
 def as_text(value: object) -> str | None:
