@@ -226,7 +226,9 @@ def test_on_a_cluster_every_statement_names_it():
     for migration in migrations.migrations(Layout("apimetry", cluster="prod")):
         for statement in migration.statements:
             # A row of a shared table reaches every node by itself.
-            assert " ON CLUSTER 'prod'" in statement or statement.startswith("INSERT INTO apimetry.whole_days")
+            if statement.startswith("INSERT INTO apimetry.whole_days"):
+                continue
+            assert " ON CLUSTER 'prod'" in statement
             assert "non_replicated" not in statement
             assert re.search(r" Replicated|Distributed\('prod', |^CREATE MATERIALIZED VIEW|^ALTER TABLE", statement)
 
