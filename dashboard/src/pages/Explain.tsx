@@ -12,7 +12,8 @@ import { ChangeText } from "../parts/Tile.tsx";
 import { binding } from "../shared.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { attentionRows, useAttention } from "./attention.ts";
+import { attentionRows } from "./attention.ts";
+import { useAttention } from "./attention_question.ts";
 import { formatMetric, METRIC_LABELS, METRICS, type Metric, requestsOf, sliceText } from "./causes.ts";
 import { FAILED, requestsBehind } from "./figures.tsx";
 

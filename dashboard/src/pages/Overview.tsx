@@ -32,7 +32,8 @@ import { stepSeconds } from "../ranges.ts";
 import { binding, isShared } from "../shared.ts";
 import { application, frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { attentionRows, useAttention } from "./attention.ts";
+import { attentionRows } from "./attention.ts";
+import { useAttention } from "./attention_question.ts";
 import { Explain } from "./Explain.tsx";
 import { breakdownTable, errorRate, requests, withoutSort } from "./figures.tsx";
 

@@ -1,23 +1,12 @@
-/** Which routes need attention, and why: their part of what grew in errors and in time spent. */
+/** Which routes need attention, and why: their part of what grew in errors and in time spent. Pure. */
 
-import type { Signal } from "@preact/signals";
 import type { Breakdown, BreakdownRow } from "../api/answers.ts";
-import { question } from "../api/questions.ts";
-import { type Resource, useQuestion } from "../api/resource.ts";
 import { type Change, changeOf } from "../compare.ts";
 import { formatMs } from "../format.ts";
 
 export interface Attention {
   row: BreakdownRow;
   reason: Change;
-}
-
-const MEASURES = "requests,errors,errorRate,p95Ms,timeShare";
-
-/** Return the routes of the range with what they were before. */
-export function useAttention(): Signal<Resource<Breakdown>> {
-  const parameters = { by: "route", measures: MEASURES, sort: "requests", limit: 100, series: 24 };
-  return useQuestion<Breakdown>(question("v1/breakdown", parameters, { compares: true }));
 }
 
 /** Return the rows in the order of their need: share of all errors, and of all time, above the period before. */
