@@ -37,6 +37,7 @@ from apimetry.serving.listening import listen
 from apimetry.store.accounts.accounts import Application, Key, KeyKind, Organization, Plan, RequestLimits
 from apimetry.store.accounts.directory import Directory
 from apimetry.store.accounts.records import MAX_APPLICATIONS, MAX_ROTATED_KEYS, MAX_WORKING_KEYS, hash_key
+from apimetry.store.hosts import Hosts
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 CONNECTIONS = 600
@@ -72,6 +73,7 @@ class SilentStore:
 
     def __init__(self):
         self.released = asyncio.Event()
+        self.hosts = Hosts((), lambda _: True)
 
     async def run(self, function, *arguments):
         await self.released.wait()

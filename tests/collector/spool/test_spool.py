@@ -137,6 +137,26 @@ async def test_age_seals_while_the_writer_is_idle_and_waits_while_it_is_behind(t
     await spool.close()
 
 
+async def test_a_segment_that_leaves_before_the_thread_waits_lets_the_next_one_be_sealed(tmp_path, monkeypatch):
+    spool = make_spool(tmp_path, segment_age_s=0.0)
+    await spool.start()
+    await spool.append(entry(0))
+    (first,) = await spool.sealed()
+    loop = asyncio.get_running_loop()
+    call = loop.call_soon_threadsafe
+
+    def call_and_finish(function, *arguments):
+        # The spool's thread has seen that the first segment still waits, and does not wait itself yet.
+        if threading.current_thread().name == "apimetry-spool" and not arguments and spool.journal.sealed()[0] == first:
+            spool.finish(first, [(entry(0).meta.batch_key, 10**15)])
+        return call(function, *arguments)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", call_and_finish)
+    await spool.append(entry(1))
+    await eventually(lambda: [sealed for sealed in spool.journal.sealed() if sealed != first])
+    await spool.close()
+
+
 async def test_interval_policy_acknowledges_before_the_fsync(tmp_path):
     files = SlowFiles()
     spool = make_spool(tmp_path, files, fsync=FsyncPolicy.interval, fsync_interval_s=0.0)

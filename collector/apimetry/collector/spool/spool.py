@@ -46,6 +46,8 @@ class Spool:
         self._pending: list[Waiting] = []
         self._pending_bytes = 0
         self._stopping = False
+        # Whether a segment has left since the thread last looked: it may have left before the thread waits.
+        self._has_left = False
 
     async def start(self) -> None:
         """Open the directory and start the thread; raises SpoolError or OSError."""
@@ -111,6 +113,7 @@ class Spool:
         """Remove a stored segment, as Journal.remove does; blocking, for the writer's thread."""
         self.journal.remove(sealed, keys, on_removed)
         with self._condition:
+            self._has_left = True
             self._condition.notify()
 
     def _enqueue(self, entry: Entry) -> asyncio.Future[None]:
@@ -132,8 +135,9 @@ class Spool:
         wait_s: float | None = None
         while True:
             with self._condition:
-                if not self._pending and not self._stopping:
+                if not (self._pending or self._stopping or self._has_left):
                     self._condition.wait(wait_s)
+                self._has_left = False
                 group, self._pending = self._pending, []
                 stopping = self._stopping
             while group:
