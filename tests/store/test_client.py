@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -257,6 +258,26 @@ def test_queries_of_many_threads_do_not_meet(store: Store):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_statement_that_is_ended_leaves_nothing_to_the_next_ones(store: Store):
+    long = "SELECT number, number + 1 FROM numbers(10000000000) WHERE sipHash64(number) % 1000 = 0"
+    running = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'long'"
+
+    def run_long() -> None:
+        with pytest.raises(StoreUnavailable):
+            store.query(long, settings={"log_comment": "long", "max_threads": 1, "max_block_size": 1000})
+
+    for _ in range(2):
+        with ThreadPoolExecutor(4) as threads:
+            ended = threads.submit(run_long)
+            while not ended.done() and store.query(running) == [(0,)]:
+                pass
+            store.end_queries("long")
+            ended.result()
+            # One of these has the client of the statement that was ended, where it is used again.
+            answers = [threads.submit(store.query, "SELECT toUInt8(7), 'a', 8") for _ in range(4)]
+            assert [answer.result() for answer in answers] == [[(7, "a", 8)]] * 4
 
 
 async def test_queries_run_beside_the_event_loop(store: Store):

@@ -93,6 +93,8 @@ class Store:
         self._backups = backups
         self._lock = threading.Lock()
         self._idle: list[Client] = []
+        # No call uses it: chDB's engine stops with its last client.
+        self._kept_open: Client | None = None
         self._opened = False
         self._why_not_open = "the store is not available yet"
         self._ownership: Ownership | None = None
@@ -126,7 +128,6 @@ class Store:
             if self.address.path is not None:
                 self._ownership = prepare_directory(self.address.path)
                 self._intents = Intents(self.address.path)
-            # This client stays open: chDB's engine stops with its last client.
             self._open_first_client()
         except BaseException:
             self._release()
@@ -372,9 +373,13 @@ class Store:
         try:
             result = function(client)
         except Exception as error:
+            if self.embedded:
+                # After a result that broke off, chDB may give its rest to the client's next statement.
+                client.close()
+            else:
+                self._give_back(client)
             raise self._mapped(error, host, inserting=inserting) from error
-        finally:
-            self._give_back(client)
+        self._give_back(client)
         self.hosts.answered(host)
         return result
 
@@ -418,15 +423,19 @@ class Store:
                 return
 
     def _open_first_client(self) -> None:
-        """Keep a client of the first host that answers, and create the database if it is missing."""
+        """Open a client of the first host that answers, and create the database if it is missing."""
         *others, last = self.hosts.in_order()
         for host in (*others, last):
             try:
-                self._idle.append(self._first_client(host))
+                first = self._first_client(host)
             except StoreUnavailable:
                 if host is last:
                     raise
             else:
+                if self.embedded:
+                    self._kept_open = first
+                else:
+                    self._idle.append(first)
                 return
 
     def _first_client(self, host: StoreAddress) -> Client:
@@ -470,6 +479,9 @@ class Store:
         self.hosts.close()
         with self._lock:
             clients, self._idle = self._idle, []
+        if self._kept_open is not None:
+            clients.append(self._kept_open)
+            self._kept_open = None
         for client in clients:
             client.close()
         if self._intents is not None:
