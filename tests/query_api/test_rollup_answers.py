@@ -123,10 +123,11 @@ def test_rollups_agree_with_events_on_any_question(store):
         insert_events(store, events[number::4], token=str(number))
     rng = random.Random(13)
     queries = [random_question(rng) for _ in range(110)]
-    # Whatever chance has drawn, every rollup answers one.
+    # Whatever chance has drawn, every rollup answers one, by the hour and by the day.
     queries += [
-        TimeseriesQuery(START, START + 2 * DAY, groups=groups)
+        TimeseriesQuery(START, START + days * DAY, groups=groups)
         for groups in [(), ("consumer_id",), ("route", "status_class"), ("source", "version")]
+        for days in (2, 4)
     ]
     for query in queries:
         # As if asked at its end, though there are events after it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import nullcontext
 
 import pytest
 from aiohttp import web
@@ -190,6 +191,7 @@ class SlowStore:
     """A store whose calls wait for `may_end`."""
 
     threads = 1
+    embedded = False
 
     def __init__(self):
         self.may_end = asyncio.Event()
@@ -197,6 +199,9 @@ class SlowStore:
     async def run(self, function, *args):
         await self.may_end.wait()
         return function(*args)
+
+    def inserts_wait(self):
+        return nullcontext()
 
 
 async def test_more_questions_than_may_wait_are_refused_at_once_and_leave_no_trace():
@@ -224,6 +229,7 @@ class HangingStore:
     """A store that never answers."""
 
     threads = 1
+    embedded = False
 
     def query(self, sql):
         raise AssertionError("never reached")
