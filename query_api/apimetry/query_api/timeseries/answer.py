@@ -11,7 +11,7 @@ from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.presentation import Cell, FlatRow, Presentation, previous_cells
 from apimetry.query_api.timeseries.comparison import Earlier, read_earlier
 from apimetry.query_api.timeseries.params import TimeseriesQuery
-from apimetry.query_api.timeseries.reading import Key, Limits, Reading, Series, Values, read_series
+from apimetry.query_api.timeseries.reading import Key, Limits, Reading, Series, read_series
 from apimetry.query_api.timeseries.response import Point, PreviousPeriod, Timeseries
 from apimetry.store.statement import Ask
 
@@ -73,13 +73,13 @@ def answer_rows(
 
 def _rows(query: TimeseriesQuery, fields: Mapping[str, Cell], series: Series, before: Series | None) -> list[FlatRow]:
     names = query.aggregations if len(query.aggregations) > 1 else ("value",)
-    nothing: Values = (None,) * len(names)
+    nothing = (None,) * (1 + len(names))
     rows = []
     for time_s in sorted({*series, *(before or ())}):
-        figures = dict(zip(names, series.get(time_s, nothing), strict=True))
+        figures = dict(zip(names, series.get(time_s, nothing)[1:], strict=True))
         row: FlatRow = {"time": query.shown.time(time_s), **fields, **figures}
         if before is not None:
-            row |= previous_cells(names, dict(zip(names, before.get(time_s, nothing), strict=True)))
+            row |= previous_cells(names, dict(zip(names, before.get(time_s, nothing)[1:], strict=True)))
         rows.append(row)
     return rows
 
@@ -111,4 +111,6 @@ def _name(key: Key, application: str) -> str:
 
 
 def _points(series: Series, shown: Presentation) -> list[Point]:
-    return [(shown.time(time_s), *values) for time_s, values in series.items()]
+    if shown.per_second == 1:
+        return list(series.values())
+    return [(shown.time(time_s), *values) for time_s, (_, *values) in series.items()]

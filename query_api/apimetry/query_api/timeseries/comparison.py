@@ -44,13 +44,13 @@ def read_earlier(query: TimeseriesQuery, later: Reading, read: Read) -> Earlier:
     groups = {key: _later(series, shift_s) for key, series in earlier.groups.items()}
     empty: Series = {}
     if query.fill and query.granularity:
-        empty = dict.fromkeys(starts_of(query), of_nothing(query))
+        empty = {start: (start, *of_nothing(query)) for start in starts_of(query)}
     missing = {key: empty for key in later.groups if key not in groups}
     return Earlier(moved.start, moved.end, Reading({**missing, **groups}, _later(earlier.rest, shift_s)))
 
 
 def _later(series: Series, shift_s: int) -> Series:
-    return {time_s + shift_s: values for time_s, values in series.items()}
+    return {time_s + shift_s: (time_s + shift_s, *values) for time_s, (_, *values) in series.items()}
 
 
 def _moved(query: TimeseriesQuery) -> TimeseriesQuery:

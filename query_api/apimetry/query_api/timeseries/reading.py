@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from apimetry.query_api.planning.bucket_sql import time_of_bucket
 from apimetry.query_api.planning.calendar import Calendar
@@ -12,7 +12,7 @@ from apimetry.query_api.timeseries.params import ADDED_UP, TimeseriesQuery
 from apimetry.query_api.timeseries.past import with_past_apart
 from apimetry.query_api.timeseries.sql import Statements, statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
-from apimetry.store.statement import Ask
+from apimetry.store.statement import Ask, Rows
 
 POINT_BYTES: Final = 500
 """What a point with five values takes beside the name of its group."""
@@ -20,11 +20,11 @@ POINT_BYTES: Final = 500
 Key = tuple[str, ...]
 """The values of a group's fields; empty for the one group of a query without groups."""
 
-Values = tuple[float | None, ...]
-"""One value for each aggregation."""
+Point = tuple[float | None, ...]
+"""The time in seconds, and then one value for each aggregation."""
 
-Series = dict[int, Values]
-"""Values by time, ascending."""
+Series = dict[int, Point]
+"""Points by their time, ascending."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ def read_series(
         filled = _bucket_count(query) * groups_total if query.fill else points
         # Events may have been deleted between the two statements. The rows are too many in any case.
         limits.check(max(filled, len(rows)), groups_total)
-    reading = Reading() if query.groups else Reading({(): {}})
-    time_of = time_of_bucket(query.granularity) if query.granularity else int
-    for row in rows:
-        series = reading.rest if row[key_end] else reading.groups.setdefault(row[:key_end], {})
-        series[time_of(row[key_end + 1])] = row[key_end + 2 : -1]
+    by_key = _series_by_key(rows, key_end, query)
+    reading = Reading(rest=by_key.pop(("",) * key_end + (1,), {}))
+    reading.groups = {key[:-1]: series for key, series in by_key.items()}
     limits.check(_bucket_count(query) * len(reading.groups) if query.fill else len(rows), len(reading.groups))
     _fill(reading, query)
     if query.omits:
@@ -94,7 +92,25 @@ def read_series(
     return reading
 
 
-def of_nothing(query: TimeseriesQuery) -> Values:
+def _series_by_key(rows: Rows, key_end: int, query: TimeseriesQuery) -> dict[tuple[Any, ...], Series]:
+    """Return the series of the rows by (keys, is rest); a question without groups has one, also without rows."""
+    # A hundred thousand rows pass here. A row without its keys and its number of groups is a point, in one step.
+    if isinstance(query.granularity, Calendar):
+        time_of = time_of_bucket(query.granularity)
+        rows = [(*row[: key_end + 1], time_of(row[key_end + 1]), *row[key_end + 2 :]) for row in rows]
+    if not key_end:
+        return {(0,): {row[1]: row[1:-1] for row in rows}}
+    by_key: dict[tuple[Any, ...], Series] = {}
+    for row in rows:
+        key = row[: key_end + 1]
+        series = by_key.get(key)
+        if series is None:
+            series = by_key[key] = {}
+        series[row[key_end + 1]] = row[key_end + 1 : -1]
+    return by_key
+
+
+def of_nothing(query: TimeseriesQuery) -> tuple[float | None, ...]:
     """Return the values of a bucket without events: as `fill` says, otherwise 0 for counts and sums."""
     if query.fill is None:
         return tuple(0 if aggregation in ADDED_UP else None for aggregation in query.aggregations)
@@ -117,7 +133,8 @@ def _fill(reading: Reading, query: TimeseriesQuery) -> None:
     """Add points for empty buckets if the query has `fill` or no granularity."""
     if query.granularity is not None and query.fill is None:
         return
-    nothing = dict.fromkeys(starts_of(query), of_nothing(query))
+    values = of_nothing(query)
+    nothing = {start: (start, *values) for start in starts_of(query)}
     reading.groups = {key: {**nothing, **series} for key, series in reading.groups.items()}
     if query.rest:
         reading.rest = {**nothing, **reading.rest}
