@@ -264,7 +264,7 @@ async def test_an_insert_into_an_embedded_store_waits_for_a_query_that_runs(stor
 
     def query(_ask):
         inserting.start()
-        while not store._intents._lock.locked():
+        while not store.inserts._intents._lock.locked():
             time.sleep(0.001)
         return inserted.is_set()
 

@@ -67,7 +67,7 @@ class Counted:
 
 def memory_of(store):
     """The memory of a service over this kind of store."""
-    return Memory(10**6, store.moment if store.embedded else None)
+    return Memory(10**6, store.inserts.moment if store.embedded else None)
 
 
 def outcomes(memory):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -192,6 +193,7 @@ class SlowStore:
 
     threads = 1
     embedded = False
+    inserts = SimpleNamespace(delayed=nullcontext)
 
     def __init__(self):
         self.may_end = asyncio.Event()
@@ -199,9 +201,6 @@ class SlowStore:
     async def run(self, function, *args):
         await self.may_end.wait()
         return function(*args)
-
-    def inserts_wait(self):
-        return nullcontext()
 
 
 async def test_more_questions_than_may_wait_are_refused_at_once_and_leave_no_trace():

@@ -375,7 +375,7 @@ def test_no_session_is_used(clickhouse_url: str):
     store = Store(clickhouse_url)
     store.open()
     store.query("SELECT 1")
-    sessions = [client.get_client_setting("session_id") for client in store._idle]
+    sessions = [client.get_client_setting("session_id") for client in store._pool._idle]
     store.close()
     assert sessions == [None]
 

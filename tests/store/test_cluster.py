@@ -94,6 +94,13 @@ def over_both(cluster: Cluster, stores: list[Store]) -> Iterator[Store]:
     store.close()
 
 
+def wait_until_all_are_up(store: Store) -> None:
+    deadline = time.monotonic() + 30
+    while not all(store.hosts.are_up().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def on_shards(store: Store, table: str, count: str) -> list[int]:
     """Return a figure of the rows that each shard holds, without shards that hold none."""
     rows = store.query(f"SELECT {count} FROM {table} GROUP BY _shard_num ORDER BY _shard_num")
@@ -292,12 +299,28 @@ def test_a_host_that_comes_back_is_used_again(cluster: Cluster, over_both: Store
     assert over_both.query("SELECT 1") == [(1,)]
     assert cluster.nodes[0].seen()["SELECT"] == before
     cluster.nodes[0].clear_faults()
-    deadline = time.monotonic() + 30
-    while not all(over_both.hosts.are_up().values()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until_all_are_up(over_both)
     before = cluster.nodes[0].seen()["SELECT"]
     assert over_both.query("SELECT 1") == [(1,)]
     assert cluster.nodes[0].seen()["SELECT"] == before + 1
+
+
+def test_a_host_that_comes_back_is_used_again_also_after_a_start_that_failed(cluster: Cluster, stores: list[Store]):
+    for node in cluster.nodes:
+        node.fault("refuse", count=1_000_000)
+    store = Store(cluster.url, cluster=cluster.name)
+    try:
+        with pytest.raises(StoreUnavailable):
+            store.open()
+        for node in cluster.nodes:
+            node.clear_faults()
+        wait_until_all_are_up(store)
+        store.open()
+        assert store.query("SELECT 1") == [(1,)]
+    finally:
+        for node in cluster.nodes:
+            node.clear_faults()
+        store.close()
 
 
 def test_a_stream_begins_at_the_next_host_and_is_never_begun_again(cluster: Cluster, over_both: Store):

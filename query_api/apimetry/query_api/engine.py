@@ -79,7 +79,7 @@ class Engine:
             max_wait_s=settings.max_queue_time_s,
             aside=store.threads,
         )
-        self.memory = Memory(settings.remembered_bytes, store.moment if store.embedded else None)
+        self.memory = Memory(settings.remembered_bytes, store.inserts.moment if store.embedded else None)
         self._joinable: dict[Hashable, _Joinable] = {}
         self._ending: set[asyncio.Future[None]] = set()
         self._threads: int | None = None
@@ -182,7 +182,7 @@ class Engine:
         return refusal_without(missing) if missing else error
 
     def _call(self, call: Callable[[Ask], T], ask: Ask) -> T:
-        with self._store.inserts_wait():
+        with self._store.inserts.delayed():
             return call(ask)
 
     def _forget(self, key: Hashable, query: _Query) -> None:
@@ -225,12 +225,12 @@ class Engine:
         return lost_shards(self._store)
 
     def between_inserts(self) -> AbstractContextManager[None]:
-        """Return a context that holds back inserts into an embedded store for a moment (`Store.between_inserts`)."""
-        return self._store.between_inserts()
+        """Return a context that holds back inserts into an embedded store for a moment (`Inserts.paused`)."""
+        return self._store.inserts.paused()
 
     def at_one_moment(self, read: Callable[[], T]) -> T:
-        """Return what `read` returns, so that all of its statements see the same events (`Store.at_one_moment`)."""
-        return self._store.at_one_moment(read)
+        """Return what `read` returns, so that all of its statements see the same events (`Inserts.at_one_moment`)."""
+        return self._store.inserts.at_one_moment(read)
 
     async def unready_reasons(self) -> list[str]:
         """Return why the service cannot answer queries now; empty if it can.

@@ -5,8 +5,8 @@ ranges (`store.changes`). From the third time on, one cheap statement reads the 
 statements are not run: their rows are those that the engine would return. So what is remembered shows every insert,
 late or not, every deletion and every change of retention at once, also with several services on one server.
 
-The process of an embedded store makes all of its changes, and counts them (`Store.moment`). As long as the moment is
-that at which the version was read, rows are true without any statement.
+The process of an embedded store makes all of its changes, and counts them (`Inserts.moment`). As long as the moment
+is that at which the version was read, rows are true without any statement.
 
 A question whose end moves with the time is never asked again. Some of its statements have parts (`Statement.parts`).
 The rows about the past are then a question of their own, with the version of their own range. The first time, the

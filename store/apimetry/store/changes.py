@@ -78,7 +78,7 @@ def inserting() -> Statement:
 def mark_changed(store: Store, application: str = _EVERYWHERE) -> None:
     """Write that all events of `application` changed, or those of all applications; call it after the change."""
     layout = Layout(database=store.database, cluster=store.cluster)
-    with store.inserts_held():
+    with store.inserts.held():
         store.command(
             _MARK.format(table=f"{layout.database}.changes"), {"application": application}, settings=_MARK_SETTINGS
         )

@@ -37,7 +37,7 @@ def drop_oldest_week(store: Store, today: date) -> date | None:
     # Without rows the minimum is the epoch.
     if monday == _NO_WEEK or monday + timedelta(days=7) > today - _KEPT:
         return None
-    with store.inserts_held():
+    with store.inserts.held():
         for table in tables:
             store.command(f"ALTER TABLE {store.database}.{table} DROP PARTITION '{monday.isoformat()}'")
     mark_changed(store)

@@ -145,7 +145,7 @@ def _rebuild(store: Store, application: str, week: tuple[int, int], wait: Wait) 
             if not inserts_paused(store, layout):
                 return False
             parameters = {"application": application, "start": day, "end": min(day + DAY_S, LAST_HOUR_S)}
-            with store.inserts_held():
+            with store.inserts.held():
                 for statement in fill_statements(store.database, _EVENTS_OF_DAY).values():
                     store.command(statement, parameters, settings=_FILL_SETTINGS)
         return inserts_paused(store, layout)

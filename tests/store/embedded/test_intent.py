@@ -299,9 +299,9 @@ def test_what_is_read_at_one_moment_agrees_while_inserts_run(embedded_store: Sto
         while not inserting.done():
             readings += 1
             began_s = time.monotonic()
-            totals = embedded_store.at_one_moment(read)
+            totals = embedded_store.inserts.at_one_moment(read)
             assert len(totals) == 1 or time.monotonic() - began_s >= READING_S
-    assert embedded_store.at_one_moment(read) == {200}
+    assert embedded_store.inserts.at_one_moment(read) == {200}
     assert calls > readings + 1, "no insert came between the queries of a reading: the run proves nothing"
 
 

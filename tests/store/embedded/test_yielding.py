@@ -13,7 +13,7 @@ from apimetry.store.embedded.yielding import NICE
 
 # A priority that was lowered stays: the threads are those of a process of its own.
 SCRIPT = """
-import asyncio, json, os, sys
+import asyncio, contextlib, json, os, sys
 from pathlib import Path
 from apimetry.cli.opening import open_store, store_of
 from apimetry.cli.settings import Settings
@@ -24,8 +24,11 @@ settings = Settings(data_dir=sys.argv[1])
 store = store_of(settings)
 asyncio.run(open_store(store, settings, asyncio.Event(), generate=False))
 again = lower_priority_of_merges()
-threads = [((thread / "comm").read_text().strip(), os.getpriority(os.PRIO_PROCESS, int(thread.name)))
-           for thread in Path("/proc/self/task").iterdir()]
+threads = []
+for thread in Path("/proc/self/task").iterdir():
+    # The engine ends idle threads at any time.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        threads.append(((thread / "comm").read_text().strip(), os.getpriority(os.PRIO_PROCESS, int(thread.name))))
 print(json.dumps([again, os.getpriority(os.PRIO_PROCESS, 0), threads]))
 store.close()
 """

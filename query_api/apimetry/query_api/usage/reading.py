@@ -3,7 +3,7 @@
 A usage response takes several statements. Their figures differ if an insert comes between two of them, or if an
 insert has reached the events and not yet every rollup. So the parts are compared (docs/api.md, "What agrees"). If
 they do not agree, everything is read again, MOST_READS times in all. Meanwhile inserts into an embedded store wait,
-for half a second at most (`Store.between_inserts`). If inserts never pause for as long as a reading takes, the
+for half a second at most (`Inserts.paused`). If inserts never pause for as long as a reading takes, the
 response has the last reading: events that came meanwhile may be in some of its parts and not in others.
 
 The statements of one reading run side by side. Most of a short statement's time is its analysis, for which the engine
