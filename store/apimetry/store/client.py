@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -47,7 +48,7 @@ class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
     The constructor parses the URL and does not connect. Mutable state: the pools and `_ownership`, which `open` makes
-    and `close` takes away; `_days_since_s`, once it is read.
+    and `close` takes away; `_days_since_s`, once it is read; `_revision`, under `_lock`.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Store:
         )
         self._ownership: Ownership | None = None
         self._days_since_s: int | None = None
+        self._lock: Final = threading.Lock()
+        self._revision = 0
         self._executor: ThreadPoolExecutor | None = None
         self._reserved: ThreadPoolExecutor | None = None
 
@@ -187,11 +190,23 @@ class Store:
         settings: Mapping[str, object] | None = None,
     ) -> None:
         """Run one statement that returns no rows. The statement is sent once: the caller handles a lost response."""
-        self._pool.call(
-            lambda client: client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {})),
-            repeats=False,
-        )
-        self.inserts.forget_tables()  # the statement may have created a table or a view
+        try:
+            self._pool.call(
+                lambda client: client.command(sql, parameters=dict(parameters or {}), settings=dict(settings or {})),
+                repeats=False,
+            )
+        finally:
+            # Also a statement that failed may have written rows, or created a table or a view.
+            self.inserts.forget_tables()
+            with self._lock:
+                self._revision += 1
+
+    def revision(self) -> int | None:
+        """Return a number, another one after each `command`: an embedded store's small tables change by no other way.
+
+        None with a server, where other processes write too.
+        """
+        return self._revision if self.embedded else None
 
     def end_queries(self, comment: str) -> None:
         """End the running statements whose setting `log_comment` is `comment`; their calls raise StoreUnavailable."""

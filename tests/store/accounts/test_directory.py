@@ -115,6 +115,26 @@ async def test_the_background_refresh_sees_a_revocation(store: Store):
     await directory.close()
 
 
+async def test_an_embedded_store_without_a_command_is_not_read_again(embedded_store: Store):
+    accounts, credentials = prepared(embedded_store)
+    loads = []
+
+    class CountedAccounts(Accounts):
+        def applications(self):
+            loads.append(self.store.revision())
+            return super().applications()
+
+    directory = Directory(CountedAccounts(embedded_store), refresh_interval_s=0.001)
+    await directory.start()
+    await asyncio.sleep(0.1)
+    assert len(loads) == 1
+    application = accounts.create_application(credentials.organization_id, "Blog")
+    while directory.application(application.id) is None:  # noqa: ASYNC110 - the suite's timeout is the limit
+        await asyncio.sleep(0.001)
+    assert len(loads) > 1
+    await directory.close()
+
+
 async def test_keys_expire_without_a_refresh(store: Store):
     accounts, credentials = prepared(store)
     clock = Clock()

@@ -65,6 +65,9 @@ class MemoryStore:
         self.hold = None
         self.questions = 0
 
+    def revision(self):
+        return None
+
     async def run_reserved(self, function, *args):
         if self.hold is not None and function == self.insert_rows:
             await self.hold.wait()

@@ -30,6 +30,9 @@ class FileStore:
     def __init__(self, path):
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
+    def revision(self):
+        return None
+
     async def run_reserved(self, function, *args):
         return await asyncio.to_thread(function, *args)
 

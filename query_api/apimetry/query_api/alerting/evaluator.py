@@ -87,10 +87,12 @@ class Evaluator:
         Raises:
             StoreUnavailable: the store went away.
         """
+        rules = {rule.id: rule for rule in await self._store.run(self._alerts.rules)}
+        if not rules:
+            return []
         if not await self._store.run(take_turn, self._store, PURPOSE, minute_s // 60, self._owner):
             return []
         now = datetime.fromtimestamp(minute_s, timezone.utc)
-        rules = {rule.id: rule for rule in await self._store.run(self._alerts.rules)}
         states = await self._store.run(self._alerts.states, list(rules))
         values: dict[str, float | None] = {}
         happened = []

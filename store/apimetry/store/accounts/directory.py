@@ -1,6 +1,7 @@
 """Authenticate keys, sessions and links against a snapshot of the accounts that is seconds old at most.
 
-Both services use it. A revoked key stops working with the next refresh (5 s). A new key works at once: an unknown key
+Both services use it. A revoked key stops working with the next refresh (5 s). An embedded store in which nothing was
+written is not read again. A new key works at once: an unknown key
 refreshes the snapshot, at most once a second. While the store is away the last snapshot stays in use.
 
 With a `snapshot_path` the snapshot is also written to the disk. If the store is away at a start, the service starts
@@ -91,6 +92,8 @@ class Directory:
         # The accounts in the file, without last uses; None: unknown.
         self._written: Snapshot | None = None
         self._from_disk = False
+        # The store's revision before the snapshot was loaded; None: unknown.
+        self._revision: int | None = None
         self._started_refresh_at = float("-inf")
         self._logged_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
@@ -204,12 +207,14 @@ class Directory:
         return self._snapshot
 
     async def _refresh(self) -> None:
+        revision = self._accounts.store.revision()
         try:
             self._snapshot = await self._accounts.store.run_reserved(_load, self._accounts, self._tokens)
         except StoreError as error:
             self._log(error)
             return
         self._from_disk = False
+        self._revision = revision
         await self._write_to_disk(self._snapshot)
 
     async def _write_to_disk(self, snapshot: Snapshot) -> None:
@@ -226,7 +231,8 @@ class Directory:
     async def _keep_fresh(self) -> None:
         while True:
             await asyncio.sleep(self._refresh_interval_s)
-            await self.refresh()
+            if self._revision is None or self._revision != self._accounts.store.revision():
+                await self.refresh()
             try:
                 await self._write_uses()
             except StoreError as error:
