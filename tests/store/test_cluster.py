@@ -167,10 +167,14 @@ def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_sha
     events = random_events(5, 1_000, now_s - 8 * 86_400, now_s)
     for attempt in range(4):
         insert_events(stores[attempt % 2], events, token="segment")
-    insert_events(stores[1], events, token="another segment")
-    weight = 2 * sum(event.sample_weight for event in events)
+    weight = sum(event.sample_weight for event in events)
+    # All events of a token are on one shard.
+    assert on_shards(stores[1], "events", "sum(sample_weight)") == [weight]
+    tokens = [f"segment {number}" for number in range(9)]
+    for number, token in enumerate(tokens):
+        insert_events(stores[number % 2], events, token=token)
     for store in stores:
-        assert requests(store) == dict.fromkeys(TABLES, weight)
+        assert requests(store) == dict.fromkeys(TABLES, 10 * weight)
     shards = on_shards(stores[0], "events", "sum(sample_weight)")
     assert len(shards) == 2
     # A rollup's rows are on the shard of their events.
@@ -389,7 +393,8 @@ def test_the_calls_of_a_month_are_those_of_all_shards(stores: list[Store]):
     organization = accounts.create_organization("Counted")
     accounts.create_application(organization.id, "Counted", application_id="counted")
     events = [Event(application="counted", timestamp=now_us(), url=f"/{i}", sample_weight=2) for i in range(300)]
-    insert_events(stores[0], events)
+    for number in range(10):
+        insert_events(stores[0], events[30 * number : 30 * number + 30], token=f"segment {number}")
     month = datetime.now(timezone.utc).date().replace(day=1)
     assert len(on_shards(stores[0], "counters", "sum(requests)")) == 2
     for store in stores:

@@ -91,11 +91,17 @@ _CLUSTER_SETTINGS: Final[Mapping[str, str | int]] = {
 }
 
 
-def insert_settings(client: Client, token: str, *, on_cluster: bool = False) -> dict[str, object]:
-    """Return all settings of one insert; every attempt with the same token gets the same settings."""
+def insert_settings(
+    client: Client, token: str, *, on_cluster: bool = False, shard: int | None = None
+) -> dict[str, object]:
+    """Return all settings of one insert; every attempt with the same token gets the same settings.
+
+    With a `shard` (its number from 1 on) all rows go to that shard; else a Distributed table's key divides them.
+    """
     newer = {name: value for name, value in _NEWER_SETTINGS.items() if name in client.server_settings}
     quorum = _CLUSTER_SETTINGS if on_cluster else {}
-    return {**INSERT_SETTINGS, **newer, **quorum, "insert_deduplication_token": token}
+    whole = {} if shard is None else {"insert_shard_id": shard}
+    return {**INSERT_SETTINGS, **newer, **quorum, **whole, "insert_deduplication_token": token}
 
 
 def insert_into(  # noqa: PLR0913 - an insert, and where it goes, by keyword
@@ -106,11 +112,15 @@ def insert_into(  # noqa: PLR0913 - an insert, and where it goes, by keyword
     *,
     directory: Path | None,
     on_cluster: bool = False,
+    shard: int | None = None,
 ) -> None:
-    """Insert Native blocks into a table, once per token; `directory` is an embedded store's, None for a server."""
+    """Insert Native blocks into a table, once per token; `directory` is an embedded store's, None for a server.
+
+    On a cluster all rows go to the `shard`; without one the table's key divides them.
+    """
     if not token:
         raise StoreRejected("an insert needs a token: without one a retry would store its rows twice")
-    settings = insert_settings(client, token, on_cluster=on_cluster)
+    settings = insert_settings(client, token, on_cluster=on_cluster, shard=shard)
     if directory is None:
         # clickhouse-connect sends a memoryview without a copy, with the statement in the URL. After a reset it does
         # not resend a memoryview; it would resend bytes.

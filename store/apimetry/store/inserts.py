@@ -1,11 +1,16 @@
 """Insert rows exactly once per token, and let a reader of an embedded store see one moment between the inserts.
 
-An insert with a token may be repeated, at another host too: the tables remember the tokens (`events`). In an embedded
-store each insert has an intent (`embedded.intent`), and readers and inserts wait for each other, for a moment only.
+An insert with a token may be repeated, at another host too: the tables remember the tokens (`events`). On a cluster
+the token decides which shard gets all events of an insert. If a key divided them, each shard would make rollup rows
+for its part, and two shards would take hardly more than one.
+
+In an embedded store each insert has an intent (`embedded.intent`), and readers and inserts wait for each other, for a
+moment only.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -29,13 +34,16 @@ MOST_READS: Final = 3
 _TABLES: Final = (
     "SELECT name, dependencies_table, data_paths FROM system.tables WHERE database = {database:String} ORDER BY name"
 )
+_SHARDS: Final = """SELECT shard_num, max(shard_weight)
+FROM system.clusters WHERE cluster = {cluster:String} GROUP BY shard_num ORDER BY shard_num"""
 
 
 class Inserts:
     """The inserts of one store; any thread may use them.
 
-    Mutable state: `_intents`, which `open` and `close` replace; `_fed` (the directories that an insert into a table
-    fills), replaced as a whole; `_failures` and `_marked_failures`, which inserting threads write.
+    Mutable state: `_intents`, which `open` and `close` replace; `_shards`, once they are read; `_fed` (the
+    directories that an insert into a table fills), replaced as a whole; `_failures` and `_marked_failures`, which
+    inserting threads write.
     """
 
     def __init__(
@@ -44,9 +52,10 @@ class Inserts:
         """`mark_changed` writes that any event may have changed."""
         self._pool: Final = pool
         self._address: Final = address
-        self._on_cluster: Final = cluster is not None
+        self._cluster: Final = cluster
         self._mark_changed: Final = mark_changed
         self._intents: Intents | None = None
+        self._shards: list[int] = []
         self._fed: dict[str, list[Path]] = {}
         # The first insert of a process may repeat one that another process began.
         self._failures = 1
@@ -82,8 +91,12 @@ class Inserts:
         def insert(client: Client) -> None:
             nonlocal attempts
             attempts += 1
+            shard = self._shard_of(client, token) if table == EVENTS and self._cluster is not None else None
+            is_clustered = self._cluster is not None
             with sending_patiently(client, self._pool.receive_timeout_s):
-                insert_into(client, table, token, body, directory=self._address.path, on_cluster=self._on_cluster)
+                insert_into(
+                    client, table, token, body, directory=self._address.path, on_cluster=is_clustered, shard=shard
+                )
 
         with self._intent_of(table):
             # The token makes a repetition safe: through any node of the cluster it reaches the same shards.
@@ -152,6 +165,17 @@ class Inserts:
             rows = self._pool.call(self._read_tables, repeats=True)
             fed[table] = fed_tables(rows, table)
         return self._intents.insert(fed[table], of_events=table == EVENTS)
+
+    def _shard_of(self, client: Client, token: str) -> int:
+        """Return the number of the shard that gets the events of a token, by the weights of the shards.
+
+        A process reads the shards once: a shard that is added meanwhile must not move the tokens of its retries.
+        """
+        if not self._shards:
+            parameters = {"cluster": self._cluster}
+            rows = client.query(_SHARDS, parameters=parameters, settings=query_settings(None)).result_rows
+            self._shards = [number for number, weight in rows for _ in range(weight)]
+        return self._shards[zlib.crc32(token.encode()) % len(self._shards)]
 
     def _read_tables(self, client: Client) -> list[tuple[str, list[str], list[str]]]:
         parameters = {"database": self._address.database}
