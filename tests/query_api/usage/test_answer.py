@@ -20,12 +20,15 @@ from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
+from apimetry.query_api.usage import lists_sql
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.lists import read_lists
 from apimetry.query_api.usage.params import Order, parse_usage
 from apimetry.query_api.usage.reading import MAX_SORTED_BUCKETS, totals
 from apimetry.serving.errors import BadRequest
 from apimetry.store.accounts.records import Application, RequestLimits
+from apimetry.store.errors import QueryLimitExceeded
 from tests.query_api.timeseries.test_answer import HOSTILE
 from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.oracles.query_usage import (
@@ -356,6 +359,26 @@ def test_what_must_agree_agrees(store):
         assert sum(point["dataTransferred"] for point in answer["timeSeries"]) == figures["dataTransferred"]
 
 
+@pytest.mark.parametrize("order", [Order("requests", descending=True), Order("errors", descending=False)])
+@pytest.mark.parametrize("filters", [(), (Filter("method", ("GET", "POST")),)])
+def test_lists_with_too_many_groups_to_read_are_the_same(embedded_store, order, filters):
+    insert_events(embedded_store, random_events(11, 600, START, NOW))
+    refused = []
+
+    def ask(statement):
+        if "max_rows_to_group_by" in statement.settings:
+            refused.append(statement)
+            raise QueryLimitExceeded("too many groups", code=158)
+        return embedded_store.ask(statement)
+
+    scope = usage_sql.Scope("shop", START, NOW, filters)
+    lists = read_lists(scope, order, embedded_store.ask)
+    assert lists.routes.rows
+    assert lists.failed_routes.rows
+    assert read_lists(scope, order, ask) == lists
+    assert len(refused) == 1
+
+
 _events = st.builds(
     Event,
     timestamp=st.integers((NOW - 40 * DAY) * 1_000_000, NOW * 1_000_000 - 1),
@@ -424,8 +447,10 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
             usage_sql.series(scope, Buckets("hour", START, NOW), range(25), most, range(9)),
             usage_sql.counterparts(scope.within(START - DAY, START), Buckets("month", START, NOW), [0]),
             usage_sql.groups(replace(scope, failed=True), "route", most, limit=9),
-            usage_sql.lists(scope, most, limit=9),
-            usage_sql.percentiles(scope, values),
+            usage_sql.counted_groups(scope, "consumer_id", most, limit=9),
+            lists_sql.every_group(scope),
+            lists_sql.lists(scope, most, limit=9),
+            lists_sql.percentiles(scope, values),
             usage_sql.halves(scope, NOW),
             usage_sql.chatty_consumers(scope, values, least_per_minute=3, limit=9),
         ]

@@ -9,8 +9,9 @@ import pytest
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.usage.answer import answer_usage
+from apimetry.query_api.usage.lists import Groups
 from apimetry.query_api.usage.params import parse_usage
-from apimetry.query_api.usage.reading import MOST_READS, Breakdowns, Groups, Reading, until_agreed
+from apimetry.query_api.usage.reading import MOST_READS, Breakdowns, Reading, until_agreed
 from tests.query_api.usage.test_answer import DAY, NOW, START, UNLIMITED, at, usage, within_bounds
 from tests.support.oracles.query_events import insert_events, random_events
 from tests.support.oracles.query_usage import (

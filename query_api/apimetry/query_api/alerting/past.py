@@ -14,13 +14,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil, gcd
+from math import gcd
 from string import Template
 
 from apimetry.query_api.alerting.measuring import value_of, window_columns, window_conditions, window_needs
 from apimetry.query_api.alerting.rule_filters import filters_of_rule
 from apimetry.query_api.planning.filter_sql import filter_parameters
 from apimetry.query_api.planning.granularity import Granularity
+from apimetry.query_api.planning.latency_buckets import middle_of
 from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.planning.rows_sql import Column, partial_rows, range_parameters, seconds
 from apimetry.serving.errors import BadRequest
@@ -193,7 +194,7 @@ def _percentiles(percentile: int, slots: _Slots, count: int, rows: Rows) -> Iter
             continue
         bucket = bisect_left(below, -(-percentile * requests // 100))
         high = max(places[place][2] for place in window if place in places)
-        yield requests, min(high, _middle_of(bucket))
+        yield requests, min(high, middle_of(bucket))
 
 
 def _add(counts: list[int], places: Mapping[int, _Place], of: range, sign: int) -> None:
@@ -201,10 +202,3 @@ def _add(counts: list[int], places: Mapping[int, _Place], of: range, sign: int) 
         latencies, requests, _ = places.get(place, ((), (), 0))
         for latency, number in zip(latencies, requests, strict=True):
             counts[latency] += sign * number
-
-
-def _middle_of(bucket: int) -> float:
-    """Return a bucket's middle, as `planning.rows_sql.middle_of_bucket` does."""
-    lowest = ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1
-    highest = ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2
-    return 2 * lowest * highest / max(lowest + highest, 1)

@@ -12,8 +12,9 @@ from apimetry.query_api.insights.response import MAX_CANDIDATES, Insights, Insig
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
 from apimetry.query_api.usage import sql as usage_sql
+from apimetry.query_api.usage.lists import Group, groups
 from apimetry.query_api.usage.params import Order, Sort, Window
-from apimetry.query_api.usage.reading import Group, as_last, groups, scope_of, totals
+from apimetry.query_api.usage.reading import as_last, scope_of, totals
 from apimetry.query_api.usage.sql import Scope
 from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application

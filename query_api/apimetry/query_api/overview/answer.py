@@ -21,8 +21,9 @@ from apimetry.query_api.overview.response import (
 )
 from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
 from apimetry.query_api.planning.time_buckets import Buckets
+from apimetry.query_api.usage.lists import groups, percentiles
 from apimetry.query_api.usage.params import Order
-from apimetry.query_api.usage.reading import Page, as_last, groups, percentiles, series_rows, totals
+from apimetry.query_api.usage.reading import Page, as_last, series_rows, totals
 from apimetry.query_api.usage.shapes import endpoints_json, points_json, with_shares
 from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.store.accounts.accounts import Application, Organization

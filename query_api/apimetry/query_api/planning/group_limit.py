@@ -25,12 +25,20 @@ def ask_for_groups(statement: Statement, ask: Ask, *, advice: str) -> Rows:
     Raises:
         BadRequest: there are more than MAX_GROUPS groups; `advice` says what gives fewer of them.
     """
+    rows = ask_unless_too_many(statement, ask)
+    if rows is None:
+        raise too_many_groups(advice)
+    return rows
+
+
+def ask_unless_too_many(statement: Statement, ask: Ask) -> Rows | None:
+    """Return the rows of a statement, or None if it has more groups than its settings allow; blocks."""
     try:
         return ask(statement)
     except QueryLimitExceeded as error:
-        if error.code == _TOO_MANY_ROWS:
-            raise too_many_groups(advice) from error
-        raise
+        if error.code != _TOO_MANY_ROWS:
+            raise
+    return None
 
 
 def too_many_groups(advice: str) -> BadRequest:

@@ -25,3 +25,9 @@ def bounds_of(bucket: int) -> tuple[int, int]:
     """Return the lowest and the highest whole number in a bucket; of an empty bucket the lowest is the higher one."""
     lowest = math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1
     return lowest, math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2
+
+
+def middle_of(bucket: int) -> float:
+    """Return a bucket's middle, as `rows_sql.middle_of_bucket` does."""
+    lowest, highest = bounds_of(bucket)
+    return 2 * lowest * highest / max(lowest + highest, 1)

@@ -13,7 +13,7 @@ arithmetic).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
 from typing import Final
@@ -51,8 +51,9 @@ _BY_MINUTE = Template("$table ARRAY JOIN mapKeys(minutes) AS minute, mapValues(m
 
 # By default the engine reads a part in two steps: the columns of the conditions, and then the others. The rows of a
 # rollup are few, and one step takes some ten percent less of a statement's time.
-OF_ROLLUP: Final = {"optimize_move_to_prewhere": 0}
+OF_ROLLUP: Final[Mapping[str, int]] = {"optimize_move_to_prewhere": 0}
 """The engine's settings for a statement that mostly reads a rollup."""
+
 
 # The engine rounds `level * weight` up, and 0.07 * 200 is 14.000000000000002 in floating point: it would take the
 # next value. With a level that is four units in the last place lower, no product of up to 10^13 requests does.
@@ -144,6 +145,11 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
     if plan.without is not None:
         parameters["without_start_s"], parameters["without_end_s"] = plan.without
     return {f"{name}{tag}": value for name, value in parameters.items()}
+
+
+def settings_of(plan: Plan) -> Mapping[str, int]:
+    """Return the engine's settings for a statement over the rows of `plan`."""
+    return OF_ROLLUP if plan.rollup else {}
 
 
 def weight(plan: Plan, measure: str = "requests") -> Column:

@@ -17,20 +17,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, NamedTuple
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.time_buckets import GRANULARITIES, Buckets
 from apimetry.query_api.usage import sql
+from apimetry.query_api.usage.hours import added_up, are_whole_hours, by_bucket
+from apimetry.query_api.usage.lists import (
+    Group,
+    Groups,
+    Lists,
+    in_order,
+    percentiles,
+    read_consumers,
+    read_failed_routes,
+    read_lists,
+)
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
-from apimetry.query_api.usage.response import MAX_ROWS
-from apimetry.query_api.usage.sql import Dimension, Scope
+from apimetry.query_api.usage.sql import Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
-from apimetry.store.statement import Ask, Rows
+from apimetry.store.statement import Ask
 
-Group = tuple[Any, Measures]
-"""The value of a dimension, and the sums over its requests."""
+Totals = tuple[Measures, tuple[int, int]]
+"""The sums over all requests, and the most requests in a clock minute and in a clock hour."""
 
 MAX_SORTED_BUCKETS = 1_000_000
 """Buckets in a series that is not sorted by time: nearly two years of minutes."""
@@ -55,27 +64,6 @@ class Page:
     buckets: Buckets
     rows: range
     order: Order
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The first rows of a list, and the requests of all its groups, also of groups without a row."""
-
-    rows: tuple[Group, ...] = ()
-    requests: int = 0
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The lists of one statement."""
-
-    methods: Groups
-    statuses: tuple[Group, ...]
-    """All of them."""
-
-    routes: Groups
-    failed_routes: Groups
-    """Sorted by failed requests. Of their measures only requests and errors are set. Not for lists by latency."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +158,7 @@ def read_usage(scope: Scope, page: Page, order: Order, ask: Ask, *, again: Again
     """
 
     def read() -> Reading:
-        figures, series = breakdowns(scope, order, ask, lambda: series_rows(scope, page, ask))
+        figures, series = breakdowns(scope, order, ask, lambda: _totals_and_page(scope, page, ask))
         return Reading(figures, tuple(series), len(series) == page.buckets.count)
 
     return until_agreed(read, again)
@@ -182,7 +170,9 @@ def read_usage_before(  # noqa: PLR0913 - what it reads, and how
     """Return the figures of `scope`, an earlier period, in the buckets `indexes` of the later period, moved to it."""
 
     def read() -> Reading:
-        figures, series = breakdowns(scope, order, ask, lambda: _counterparts(scope, buckets, indexes, ask))
+        figures, series = breakdowns(
+            scope, order, ask, lambda: _totals_and_counterparts(scope, buckets, indexes, ask)
+        )
         return Reading(figures, tuple(series), len(series) == buckets.count)
 
     return until_agreed(read, again)
@@ -205,55 +195,42 @@ def until_agreed(read: Callable[[], Reading], again: Again) -> Reading:
 
 
 def breakdowns(
-    scope: Scope, order: Order, ask: Ask, series: Callable[[], list[Group]]
+    scope: Scope, order: Order, ask: Ask, over_time: Callable[[], tuple[Totals, list[Group]]]
 ) -> tuple[Breakdowns, list[Group]]:
-    """Return totals and lists, and what `series` returns. Their statements run at the same time."""
+    """Return totals and lists, and a series. `over_time` returns the totals and the series.
+
+    Statements run at the same time.
+    """
 
     def of_lists() -> tuple[Lists, Mapping[str, Sequence[int]]]:
-        by_dimension = _lists(ask(sql.lists(scope, order, limit=MAX_ROWS)))
+        by_dimension = read_lists(scope, order, ask)
         return by_dimension, percentiles(scope, [route for route, _ in by_dimension.routes.rows], ask)
-
-    def of_consumers() -> Groups:
-        return _groups(ask(sql.groups(scope, "consumer_id", order, limit=MAX_ROWS, counted=True)))
-
-    def of_failed_routes() -> Groups:
-        return _groups(ask(sql.groups(replace(scope, failed=True), "route", order, limit=MAX_ROWS)))
 
     with ThreadPoolExecutor(_AT_ONCE, "apimetry-usage") as threads:
         by_list = threads.submit(of_lists)
-        by_consumer = threads.submit(of_consumers)
-        total = threads.submit(totals, scope, ask)
-        in_series = threads.submit(series)
+        by_consumer = threads.submit(read_consumers, scope, order, ask)
+        totals_and_series = threads.submit(over_time)
         # In a list by latency, failed routes are sorted by the latency of failed requests. The lists do not have it.
-        by_failed_route = threads.submit(of_failed_routes) if order.sort == "latency" else None
+        by_failed_route = threads.submit(read_failed_routes, scope, order, ask) if order.sort == "latency" else None
         by_dimension, latencies = by_list.result()
         failed_routes = by_failed_route.result() if by_failed_route else by_dimension.failed_routes
+        (total, peaks), series = totals_and_series.result()
         return Breakdowns(
-            *total.result(),
+            total,
+            peaks,
             by_dimension.statuses,
             by_dimension.routes,
             latencies,
             by_dimension.methods,
             by_consumer.result(),
             failed_routes,
-        ), in_series.result()
+        ), series
 
 
-def totals(scope: Scope, ask: Ask) -> tuple[Measures, tuple[int, int]]:
+def totals(scope: Scope, ask: Ask) -> Totals:
     """Return the sums over all requests, and the most requests in a clock minute and in a clock hour."""
     ((*measures, minute, hour),) = ask(sql.totals(scope))
     return Measures(*measures), (minute, hour)
-
-
-def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit: int = MAX_ROWS) -> list[Group]:
-    """Return the first `limit` groups of requests in `order`."""
-    return list(_groups(ask(sql.groups(scope, dimension, order, limit=limit))).rows)
-
-
-def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequence[int]]:
-    """Return each route's latency in microseconds at each of PERCENTILES."""
-    rows = ask(sql.percentiles(scope, routes)) if routes else ()
-    return {route: percentiles_us for route, percentiles_us, *_ in rows}
 
 
 def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]]:
@@ -278,6 +255,30 @@ def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]
     return [(index, Measures(*measures)) for index, *measures in ask(statement) if index in indexes]
 
 
+def _totals_and_page(scope: Scope, page: Page, ask: Ask) -> tuple[Totals, list[Group]]:
+    if not are_whole_hours(page.buckets):
+        return totals(scope, ask), series_rows(scope, page, ask)
+    rows = ask(sql.hours(scope))
+    sums, nothing = by_bucket(rows, page.buckets), Measures()
+    series: list[Group] = [(index, sums.get(index, nothing)) for index in range(page.buckets.count)]
+    if page.order.sort != "timestamp":
+        series = in_order(series, page.order)
+    elif page.order.descending:
+        series.reverse()
+    return added_up(rows), series[page.rows.start : page.rows.stop]
+
+
+def _totals_and_counterparts(
+    scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask
+) -> tuple[Totals, list[Group]]:
+    shift_s = buckets.start - scope.start
+    if not are_whole_hours(buckets, shift_s):
+        return totals(scope, ask), _counterparts(scope, buckets, indexes, ask)
+    rows = ask(sql.hours(scope))
+    sums, nothing = by_bucket(rows, buckets, shift_s), Measures()
+    return added_up(rows), [(index, sums.get(index, nothing)) for index in indexes]
+
+
 def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> list[tuple[int, Measures]]:
     """Return (index, measures) of an earlier period, in the buckets `indexes` of a later period, moved to it."""
     if not indexes:
@@ -285,44 +286,3 @@ def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: A
     statement = sql.counterparts(scope, buckets, indexes)
     by_index = {index: Measures(*measures) for index, *measures in ask(statement)}
     return [(index, by_index.get(index, Measures())) for index in indexes]
-
-
-def _groups(rows: Rows) -> Groups:
-    return Groups(tuple((key, Measures(*measures)) for key, *measures, _ in rows), rows[0][-1] if rows else 0)
-
-
-class _ListRow(NamedTuple):
-    """A row of `sql.lists`: a group, its places in its list, and the sums over the whole list."""
-
-    key: Any
-    measures: Measures
-    place: int
-    failed_place: int
-    """The place by failed requests alone; 0 for a group without any."""
-
-    list_requests: int
-    list_errors: int
-
-
-def _lists(rows: Rows) -> Lists:
-    by_list: dict[str, list[_ListRow]] = {"method": [], "status_code": [], "route": []}
-    for name, method, status, route, *measures, place, failed_place, requests, errors in rows:
-        key = {"method": method, "status_code": status, "route": route}[name]
-        by_list[name].append(_ListRow(key, Measures(*measures), place, failed_place, requests, errors))
-
-    def first_rows(name: str) -> Groups:
-        first = [row for row in by_list[name] if row.place <= MAX_ROWS]
-        return Groups(tuple((row.key, row.measures) for row in first), first[0].list_requests if first else 0)
-
-    failed = sorted(
-        (row for row in by_list["route"] if 0 < row.failed_place <= MAX_ROWS), key=lambda row: row.failed_place
-    )
-    return Lists(
-        methods=first_rows("method"),
-        statuses=tuple((row.key, row.measures) for row in by_list["status_code"]),
-        routes=first_rows("route"),
-        failed_routes=Groups(
-            tuple((row.key, Measures(row.measures.errors, row.measures.errors)) for row in failed),
-            failed[0].list_errors if failed else 0,
-        ),
-    )

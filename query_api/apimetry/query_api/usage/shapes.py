@@ -11,8 +11,9 @@ from apimetry.query_api.planning.figures import Measures, percent, rounded, scal
 from apimetry.query_api.planning.period import change_percent
 from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.error_types import ErrorType, error_type
+from apimetry.query_api.usage.lists import Group, in_order
 from apimetry.query_api.usage.params import Order
-from apimetry.query_api.usage.reading import Breakdowns, Group
+from apimetry.query_api.usage.reading import Breakdowns
 from apimetry.query_api.usage.response import (
     MAX_ROWS,
     Endpoint,
@@ -114,18 +115,6 @@ def with_shares(groups: Iterable[Group], total: Measures) -> Iterator[tuple[Any,
     """Return the values of groups, their requests, and their share of all requests in percent."""
     for key, measures in groups:
         yield key, measures.requests, percent(measures.requests, total.requests)
-
-
-def in_order(groups: Iterable[Group], order: Order) -> list[Group]:
-    """Return groups sorted as the store sorts them."""
-    sign = -1 if order.descending else 1
-    return sorted(groups, key=lambda group: (sign * _weight(group[1], order), sign * group[1].requests, group[0]))
-
-
-def _weight(measures: Measures, order: Order) -> Fraction:
-    if order.sort == "latency":
-        return Fraction(measures.latency_us, measures.timed or 1)
-    return Fraction(measures.errors if order.sort == "errors" else measures.requests)
 
 
 def _point(time_s: int, measures: Measures) -> UsagePoint:

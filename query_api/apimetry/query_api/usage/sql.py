@@ -11,9 +11,10 @@ Most of a short statement's time is its analysis. So one statement reads three l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import Template
+from types import MappingProxyType
 from typing import Literal
 
 from apimetry.query_api.planning.bucket_sql import bucket_of_rows, bucket_parameters
@@ -22,27 +23,20 @@ from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, AnyFilter, col
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
-    BELOW,
     Column,
     Conditions,
-    bucket_columns,
     group_key,
-    middle_of_bucket,
     partial_rows,
     range_parameters,
     seconds,
-    weight,
+    settings_of,
 )
 from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order, Sort
-from apimetry.store.rollups import HOUR_S, ROLLUPS, SINGLE_DIMENSIONS, Rollup
+from apimetry.store.rollups import HOUR_S, ROLLUPS, Rollup
 from apimetry.store.statement import Statement
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
-
-PERCENTILES = (50, 95, 99)
-
-_LISTED_DIMENSIONS = ("method", "status_code", "route")
 
 _FAILED = "status_code >= 400"
 # The fields of `Measures`: the expression of one event, and the columns of a rollup.
@@ -59,7 +53,8 @@ _MEASURES = {
 }
 _NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in columns)
 _ADDED = {name: "max" if name == "peak_us" else "sum" for name in _MEASURES}
-_SUMS = ", ".join(f"{added}(part.{name}) AS {name}" for name, added in _ADDED.items())
+_SUM_OF = {name: f"{added}(part.{name}) AS {name}" for name, added in _ADDED.items()}
+SUMS = ", ".join(_SUM_OF.values())
 _NOTHING = ", ".join(f"0 AS {name}" for name in _MEASURES)
 _OF_SEVERAL_EVENTS = {name: f"{_ADDED[name]}({of_events})" for name, (of_events, _) in _MEASURES.items()}
 _RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVENTS.items())
@@ -72,13 +67,12 @@ WHERE application = {application:String}
   AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
   AND timestamp < fromUnixTimestamp64Micro({hour_end_us:Int64}, 'UTC')
 LIMIT 1"""
+_HOURS = Template("""SELECT part.hour AS hour, $sums, arrayMax(mapValues(sumMap(part.minutes))) AS most
+FROM ($rows) AS part
+GROUP BY hour""")
 # Minutes lie in hours, and hours make up the whole.
 _TOTALS = Template("""SELECT $sums, max(part.most) AS peak_minute, max(part.requests) AS peak_hour
-FROM (
-  SELECT part.hour AS hour, $sums, arrayMax(mapValues(sumMap(part.minutes))) AS most
-  FROM ($rows) AS part
-  GROUP BY hour
-) AS part""")
+FROM ($hours) AS part""")
 _SERIES = Template("""SELECT part.bucket AS bucket, $sums
 FROM (
   $rows
@@ -98,30 +92,6 @@ FROM ($rows) AS part
 GROUP BY key
 ORDER BY $order
 LIMIT {row_limit:UInt64}""")
-# `place` is by all requests, `failed_place` by failed requests; it is 0 for a group without any.
-_LISTS = Template("""SELECT *
-FROM (
-  SELECT part.list AS list, part.method AS method, part.status_code AS status_code, part.route AS route, $sums,
-    row_number() OVER (PARTITION BY list ORDER BY $order) AS place,
-    if(errors = 0, 0, row_number() OVER (PARTITION BY list, errors = 0 ORDER BY errors $way, route)) AS failed_place,
-    sum(requests) OVER (PARTITION BY list) AS all_requests,
-    sum(errors) OVER (PARTITION BY list) AS all_errors
-  FROM ($rows) AS part
-  GROUP BY list, method, status_code, route
-)
-WHERE list = 'status_code' OR place <= {row_limit:UInt64} OR failed_place BETWEEN 1 AND {row_limit:UInt64}
-ORDER BY list, place""")
-_BY_LIST = "GROUPING SETS ((method), (status_code), (route))"
-_LIST = "multiIf(grouping(method) = 0, 'method', grouping(status_code) = 0, 'status_code', 'route')"
-_LISTED = Template(
-    """SELECT $list AS list, part.method AS method, part.status_code AS status_code, part.route AS route,
-  $sums
-FROM ($rows) AS part
-GROUP BY $by_list"""
-)
-_PERCENTILES = Template("""SELECT part.route AS route, $percentiles
-FROM ($rows) AS part
-GROUP BY route""")
 _HALVES = Template("""SELECT part.half AS half, $sums
 FROM ($rows) AS part
 GROUP BY half""")
@@ -151,14 +121,6 @@ _ORDERS: dict[Sort, Template] = {
 }
 # Measures that an order reads beside requests.
 _SORTED_BY: dict[Sort, tuple[str, ...]] = {"errors": ("errors",), "latency": ("latency_us", "timed")}
-_LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
-_LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
-_EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
-# Whole microseconds: the response has tenths of a millisecond.
-_OF_BUCKETS = f"""arrayMap(
-    bucket -> toUInt64(round(least(toFloat64(high), {middle_of_bucket("bucket")}))),
-    quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)
-  ), max(part.high) AS high"""
 
 
 @dataclass(frozen=True)
@@ -218,26 +180,32 @@ def later(scope: Scope) -> Statement:
     return Statement(_LATER, {"application": scope.application, **parameters})
 
 
-def totals(scope: Scope) -> Statement:
-    """Select one row: the measures, the most requests in a clock minute, and in a clock hour."""
+def hours(scope: Scope) -> Statement:
+    """Select rows of (hour since the epoch, the measures, the most requests in a clock minute); no empty hours."""
     source = scope.plan(measures=_NEEDED | {"minutes"})
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
-    rows = _rows(scope, source, hour, minutes, *_measures(source, of_several_events=True), events_by="hour")
-    return Statement(_TOTALS.substitute(sums=_SUMS, rows=rows), {**scope.parameters, **range_parameters(source)})
+    rows = rows_of(scope, source, hour, minutes, *measures_of(source, of_several_events=True), events_by="hour")
+    return statement_of(_HOURS.substitute(sums=SUMS, rows=rows), scope, source)
+
+
+def totals(scope: Scope) -> Statement:
+    """Select one row: the measures, the most requests in a clock minute, and in a clock hour."""
+    of_hours = hours(scope)
+    return replace(of_hours, sql=_TOTALS.substitute(sums=SUMS, hours=of_hours.sql))
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
     """Select `rows` of the buckets `indexes`, also of empty buckets, as (bucket, the measures)."""
-    part, parameters = _bucket_rows(scope, buckets, indexes)
+    source, part, parameters = _bucket_rows(scope, buckets, indexes)
     parameters |= {
         "first_bucket": indexes.start,
         "bucket_count": len(indexes),
         "row_limit": len(rows),
         "row_offset": rows.start,
     }
-    sql = _SERIES.substitute(sums=_SUMS, rows=part, nothing=_NOTHING, order=_sorted(order, "bucket"))
-    return Statement(sql, parameters)
+    sql = _SERIES.substitute(sums=SUMS, rows=part, nothing=_NOTHING, order=sorted_by(order, "bucket"))
+    return Statement(sql, parameters, settings_of(source))
 
 
 def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Statement:
@@ -246,63 +214,32 @@ def counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int]) -> Stat
     `buckets` belong to a later range than `scope`, and are moved to the range of `scope`.
     """
     between = range(min(indexes), max(indexes) + 1)
-    part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
-    return Statement(_COUNTERPARTS.substitute(sums=_SUMS, rows=part), {**parameters, "buckets": list(indexes)})
+    source, part, parameters = _bucket_rows(scope, buckets, between, buckets.start - scope.start)
+    parameters["buckets"] = list(indexes)
+    return Statement(_COUNTERPARTS.substitute(sums=SUMS, rows=part), parameters, settings_of(source))
 
 
-def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int, counted: bool = False) -> Statement:
-    """Select rows of (value of `dimension`, the measures, requests of all values).
+def groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int) -> Statement:
+    """Select rows of (value of `dimension`, the measures, requests of all values)."""
+    return _groups(scope, dimension, order, frozenset(_MEASURES), limit)
 
-    If `counted`, only requests and the measures of `order` are read, and the others are 0. That saves time for a
-    dimension with many values.
+
+def counted_groups(scope: Scope, dimension: Dimension, order: Order, *, limit: int) -> Statement:
+    """Select rows of (value of `dimension`, requests, requests of all values, and what `order` reads).
+
+    That takes less time than all measures, above all for a dimension with many values.
     """
-    read = frozenset({"requests", *_SORTED_BY.get(order.sort, ())}) if counted else frozenset(_MEASURES)
+    return _groups(scope, dimension, order, frozenset({"requests", *_SORTED_BY.get(order.sort, ())}), limit)
+
+
+def _groups(scope: Scope, dimension: Dimension, order: Order, read: frozenset[str], limit: int) -> Statement:
     source = scope.plan(dimension)
-    rows = _rows(scope, source, group_key(source, dimension), *_measures(source, read=read))
-    sql = _GROUPS.substitute(sums=_SUMS, rows=rows, order=_sorted(order, "key"))
-    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
-
-
-def lists(scope: Scope, order: Order, *, limit: int) -> Statement:
-    """Select the rows of three sorted lists: methods, statuses, and routes.
-
-    A row is (list, method, status code, route, the measures, place in the list, place by failed requests or 0,
-    requests of the whole list, errors of the whole list). The rows have all statuses, and the first `limit` methods
-    and routes by either place. If `order` sorts by latency, the places by failed requests mean nothing.
-    """
-    keys = [Column(name, name, name) for name in _LISTED_DIMENSIONS]
-    if scope.conditions:
-        source = scope.plan(*_LISTED_DIMENSIONS)
-        rows = _LISTED.substitute(
-            list=_LIST, sums=_SUMS, rows=_rows(scope, source, *keys, *_measures(source)), by_list=_BY_LIST
-        )
-    else:
-        source = scope.plan(rollups=(SINGLE_DIMENSIONS,))
-        columns = (Column("list", _LIST, "toString(dimension)"), *keys, *_measures(source, of_several_events=True))
-        rows = _rows(scope, source, *columns, events_by=_BY_LIST)
-    sql = _LISTS.substitute(
-        sums=_SUMS, order=_sorted(order, "method, status_code, route"), way=_way(order), rows=rows
+    sql = _GROUPS.substitute(
+        sums=", ".join(_SUM_OF[name] for name in _MEASURES if name in read),
+        rows=rows_of(scope, source, group_key(source, dimension), *measures_of(source, read=read)),
+        order=sorted_by(order, "key"),
     )
-    return Statement(sql, {**scope.parameters, **range_parameters(source), "row_limit": limit})
-
-
-def percentiles(scope: Scope, routes: Sequence[str]) -> Statement:
-    """Select rows of (route, [PERCENTILES of the latency in microseconds], …).
-
-    The percentiles are exact, or within 2 % and at most the maximum: see `Plan.estimates`. A route without any
-    measured time has no row, or a row without meaning.
-    """
-    needed = frozenset({"response_us_buckets", "response_us_max"})
-    source = scope.plan("route", measures=needed)
-    value = Column("value", "assumeNotNull(response_us)", "")
-    values = bucket_columns(source, "response_us") or [value, weight(source)]
-    conditions = Conditions((*scope.conditions, "route IN {routes:Array(String)}"), ("response_us IS NOT NULL",))
-    sql = _PERCENTILES.substitute(
-        percentiles=_OF_BUCKETS if source.estimates else _EXACT,
-        rows=partial_rows(source, (Column("route", "route", "route"), *values), conditions),
-    )
-    parameters = {**scope.parameters, **range_parameters(source), **_LEVEL_VALUES}
-    return Statement(sql, {**parameters, "routes": list(routes)})
+    return statement_of(sql, scope, source, {"row_limit": limit})
 
 
 def halves(scope: Scope, middle: int) -> Statement:
@@ -310,9 +247,9 @@ def halves(scope: Scope, middle: int) -> Statement:
     parameters, rows = scope.parameters, []
     for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
         source = part.plan()
-        rows.append(_rows(part, source, Column("half", str(half), str(half)), *_measures(source), tag=f"_{half}"))
+        rows.append(rows_of(part, source, Column("half", str(half), str(half)), *measures_of(source), tag=f"_{half}"))
         parameters |= range_parameters(source, tag=f"_{half}")
-    return Statement(_HALVES.substitute(sums=_SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
+    return Statement(_HALVES.substitute(sums=SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
 
 
 def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
@@ -336,8 +273,20 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
     )
 
 
-def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0) -> tuple[str, dict[str, object]]:
-    """Return the SELECT of rows of (bucket, the measures), and its values; buckets lie `shift_s` later than rows."""
+def statement_of(
+    sql: str, scope: Scope, source: Plan, values: Mapping[str, object] = MappingProxyType({})
+) -> Statement:
+    """Return a statement over the rows of `source`, with the values that it binds beside those of the rows."""
+    return Statement(sql, {**scope.parameters, **range_parameters(source), **values}, settings_of(source))
+
+
+def _bucket_rows(
+    scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 0
+) -> tuple[Plan, str, dict[str, object]]:
+    """Return the SELECT of rows of (bucket, the measures), what it reads, and its values.
+
+    Buckets lie `shift_s` later than rows.
+    """
     start, end = buckets.clip(indexes)
     page = scope.within(start - shift_s, end - shift_s)
     if buckets.calendar is None:
@@ -353,34 +302,32 @@ def _bucket_rows(scope: Scope, buckets: Buckets, indexes: range, shift_s: int = 
         from_first = (f"{sql} - {{first_index:Int64}}" for sql in (index.of_events, index.of_rollup))
         bucket = Column("bucket", *from_first)
         parameters = {**bucket_parameters(moved, source.start, source.end), "first_index": buckets.first_index}
-    return _rows(page, source, bucket, *_measures(source)), {
-        **page.parameters,
-        **range_parameters(source),
-        **parameters,
-    }
+    parameters = {**page.parameters, **range_parameters(source), **parameters}
+    return source, rows_of(page, source, bucket, *measures_of(source)), parameters
 
 
-def _sorted(order: Order, key: str) -> str:
+def sorted_by(order: Order, key: str) -> str:
     """Return the expressions of ORDER BY, for rows with the measures and `key`; `key` decides between equal rows."""
-    return _ORDERS[order.sort].substitute(way=_way(order), key=key)
+    return _ORDERS[order.sort].substitute(way=way_of(order), key=key)
 
 
-def _way(order: Order) -> str:
+def way_of(order: Order) -> str:
+    """Return the direction of an order."""
     return "DESC" if order.descending else "ASC"
 
 
-def _rows(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag: str = "") -> str:
+def rows_of(scope: Scope, source: Plan, *columns: Column, events_by: str = "", tag: str = "") -> str:
+    """Return the SELECT of the rows of a scope, for a FROM (`rows_sql.partial_rows`)."""
     return partial_rows(source, columns, Conditions(scope.conditions), events_by=events_by, tag=tag)
 
 
-def _measures(
+def measures_of(
     source: Plan, *, read: frozenset[str] = frozenset(_MEASURES), of_several_events: bool = False
 ) -> list[Column]:
-    """Return the columns of the measures; a measure that is not in `read` is 0."""
+    """Return the columns of the measures in `read`."""
     columns = []
     for name, (of_event, of_rollup) in _MEASURES.items():
         if name not in read:
-            columns.append(Column(name, "0", "0"))
             continue
         of_events = _OF_SEVERAL_EVENTS[name] if of_several_events else of_event
         added = " + ".join(source.rollup.column(column) for column in of_rollup) if source.rollup else ""
