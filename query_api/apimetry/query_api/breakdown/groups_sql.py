@@ -9,6 +9,7 @@ from typing import Final
 
 from apimetry.query_api.breakdown.measures import PARTS, Reads
 from apimetry.query_api.breakdown.scope import Scope
+from apimetry.query_api.planning.latency_buckets import whole_percentile
 from apimetry.query_api.planning.planner import Plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
@@ -31,11 +32,13 @@ _EXACT = Template(
     "quantilesExactWeightedIf($levels)(assumeNotNull(part.${value}_known), part.requests,"
     " isNotNull(part.${value}_known)) AS ${p}${value}_percentiles"
 )
-# Whole microseconds: the response has tenths of a millisecond.
+# Most of a short statement's time is its analysis. So percentiles leave the engine as buckets, and the maximum.
 _OF_BUCKETS = Template(
-    "arrayMap(bucket -> toUInt64(round(least(toFloat64(max(part.${value}_high)), $middle))),"
-    " quantilesExactWeightedArray($levels)(part.${value}_filled, part.${value}_counts)) AS ${p}${value}_percentiles"
+    "arrayPushBack(quantilesExactWeightedArray($levels)(part.${value}_filled, part.${value}_counts),"
+    " max(part.${value}_high)) AS ${p}${value}_percentiles"
 )
+# Of a group without events the array is empty.
+_OF_BUCKET = Template("least(toFloat64($array[-1]), $middle)")
 _BUCKET = Template(f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull($value) + 1.0))")
 _ONE_EVENT: Final = PARTS["requests"].of_event
 _AGGREGATES: Final = {
@@ -68,7 +71,18 @@ class Groups:
 
     def percentile(self, value: str, number: int) -> str:
         """Return the expression of a percentile that is read."""
-        return f"{self.prefix}{value}_percentiles[{self.reads.percentiles[value].index(number) + 1}]"
+        array = f"{self.prefix}{value}_percentiles"
+        figure = f"{array}[{self.reads.percentiles[value].index(number) + 1}]"
+        if not self.source.estimates:
+            return figure
+        return _OF_BUCKET.substitute(array=array, middle=middle_of_bucket(figure))
+
+    def percentiles(self, array: Sequence[int]) -> list[int]:
+        """Return the microseconds that an array of percentiles in a row stands for; an empty one for none."""
+        if not self.source.estimates or not array:
+            return list(array)
+        # Whole microseconds: the response has tenths of a millisecond.
+        return [whole_percentile(bucket, array[-1]) for bucket in array[:-1]]
 
     def select(self, having: Sequence[str] = (), also: str = "") -> str:
         """Return the SELECT of the groups with requests for which all of `having` hold.
@@ -138,7 +152,6 @@ class Groups:
                 p=self.prefix,
                 value=value,
                 levels=", ".join(f"{{{_level(number)}:Float64}}" for number in numbers),
-                middle=middle_of_bucket("bucket"),
             )
             for value, numbers in self.reads.percentiles.items()
         ]

@@ -110,7 +110,7 @@ class _Page:
         if not names or not self.rows:
             return []
         ranges = _ranges(self.scope, self._before, reads)
-        for row in _named(table(ranges, _OF_PAGE), self._ask):
+        for row in _named(ranges, table(ranges, _OF_PAGE), self._ask):
             own = self.rows.get(tuple(row[name] for name in self.scope.names), {})
             own |= {f"{groups.prefix}{name}": row[f"{groups.prefix}{name}"] for groups in ranges for name in names}
         return ranges
@@ -151,10 +151,10 @@ def _page(
     ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None, ask: Ask
 ) -> tuple[list[_Columns], _Columns]:
     """Return the rows of a page, and the totals of the table, which stand in every row."""
-    of_page = _named(table(ranges, rows, restriction), ask)
+    of_page = _named(ranges, table(ranges, rows, restriction), ask)
     of_all = of_page
     if not of_page and rows.page.offset:
-        of_all = _named(table(ranges, replace(rows, page=Page(limit=1)), restriction), ask)
+        of_all = _named(ranges, table(ranges, replace(rows, page=Page(limit=1)), restriction), ask)
     totals = of_all[0] if of_all else {}
     if totals.get("all_rows", 0) > MAX_GROUPS:
         raise too_many_groups(_ADVICE)
@@ -177,8 +177,14 @@ def _totals(row: _Columns, prefix: str = "") -> Totals:
     return Totals(*(row.get(f"{prefix}all_{name}", 0) for name in Totals._fields))
 
 
-def _named(statement: TableStatement, ask: Ask) -> list[_Columns]:
-    return [dict(zip(statement.columns, row, strict=True)) for row in _answered(statement.statement, ask)]
+def _named(ranges: Sequence[Groups], statement: TableStatement, ask: Ask) -> list[_Columns]:
+    rows = [dict(zip(statement.columns, row, strict=True)) for row in _answered(statement.statement, ask)]
+    for groups in ranges:
+        for value in groups.reads.percentiles:
+            name = f"{groups.prefix}{value}_percentiles"
+            for row in rows:
+                row[name] = groups.percentiles(row[name])
+    return rows
 
 
 def _answered(statement: Statement, ask: Ask) -> Rows:

@@ -15,7 +15,15 @@ from apimetry.query_api.planning.bucket_sql import bucket_parameters, local_seco
 from apimetry.query_api.planning.calendar import UTC, Calendar
 from apimetry.query_api.planning.granularity import DAY_S, Granularity
 from apimetry.query_api.planning.planner import Plan
-from apimetry.query_api.planning.rows_sql import Column, Conditions, partial_rows, range_parameters, seconds, weight
+from apimetry.query_api.planning.rows_sql import (
+    Column,
+    Conditions,
+    partial_rows,
+    range_parameters,
+    seconds,
+    settings_of,
+    weight,
+)
 from apimetry.store.rollups import HOUR_S, MINUTE_S
 from apimetry.store.statement import Rows, Statement
 
@@ -99,7 +107,8 @@ class Sparkline:
             "series_span_s": end - start,
             **(bucket_parameters(self.days, self.source.start, self.source.end) if self.days else {}),
         }
-        return Statement(sql, {**self.scope.parameters, **range_parameters(self.source), **parameters})
+        values = {**self.scope.parameters, **range_parameters(self.source), **parameters}
+        return Statement(sql, values, settings_of(self.source))
 
     def _bucket(self, time_s: str) -> str:
         shown = local_seconds(self.days, self.source, time_s) if self.days else time_s

@@ -19,6 +19,7 @@ from apimetry.query_api.breakdown.scope import hash_of
 from apimetry.query_api.breakdown.seen_sql import Seen
 from apimetry.query_api.http.listing import Page
 from apimetry.query_api.planning.group_limit import GROUP_LIMIT
+from apimetry.query_api.planning.rows_sql import settings_of
 from apimetry.store.statement import Statement
 
 _TABLE = Template("""SELECT *
@@ -80,7 +81,8 @@ def table(ranges: Sequence[Groups], rows: Slice, restriction: Restriction | None
     for part in (*ranges, restriction, seen_source):
         parameters |= part.parameters if part else {}
     names = (*now.scope.names, *columns, "hash", "all_rows", *totals)
-    return TableStatement(Statement(sql, parameters, GROUP_LIMIT), names)
+    settings = {**GROUP_LIMIT, **settings_of(now.source)}
+    return TableStatement(Statement(sql, parameters, settings), names)
 
 
 def _groups(now: Groups, before: Groups | None, restriction: Restriction | None, seen_source: Seen | None) -> str:

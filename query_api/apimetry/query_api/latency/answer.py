@@ -8,7 +8,7 @@ from operator import itemgetter
 from apimetry.query_api.latency.params import LatencyQuery
 from apimetry.query_api.latency.response import Distribution, Latency
 from apimetry.query_api.latency.sql import PERCENTILES, histograms, needs_of, totals
-from apimetry.query_api.planning.latency_buckets import bounds_of
+from apimetry.query_api.planning.latency_buckets import bounds_of, whole_percentile
 from apimetry.query_api.planning.planner import plan
 from apimetry.serving.errors import BadRequest
 from apimetry.store.statement import Ask
@@ -44,13 +44,15 @@ def _distribution(query: LatencyQuery, application: str, ask: Ask, now: int) -> 
     """Return the cells of one range, and its totals."""
     times, counts = _histograms(query, application, ask, now)
     source = plan(needs_of(query, by_time=False, now=now))
-    ((total, low, high, *figures),) = ask(totals(query, source, application))
+    ((total, low, high, figures),) = ask(totals(query, source, application))
+    if source.estimates:
+        figures = [whole_percentile(bucket, high) for bucket in figures]
     levels = zip(PERCENTILES, figures, strict=True)
     return {
         "times": times,
         "counts": counts,
         "total": total,
-        "percentiles": {str(number): round(figure) for number, figure in levels} if total else {},
+        "percentiles": {str(number): figure for number, figure in levels} if total else {},
         "max": high if total else None,
         "min": low if total else None,
         "estimated": source.estimates,

@@ -18,10 +18,10 @@ from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
-    middle_of_bucket,
     partial_rows,
     range_parameters,
     seconds,
+    settings_of,
 )
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING
 from apimetry.store.statement import Statement
@@ -76,11 +76,11 @@ def histograms(query: LatencyQuery, plan: Plan, application: str, *, cell_limit:
     columns = (time, _buckets(query, query.width), _weights(query))
     sql = _HISTOGRAMS.substitute(rows=partial_rows(plan, columns, _conditions(query)))
     parameters["cell_limit"] = cell_limit
-    return Statement(sql, {**parameters, **_parameters(query, plan, application)})
+    return Statement(sql, {**parameters, **_parameters(query, plan, application)}, settings_of(plan))
 
 
 def totals(query: LatencyQuery, plan: Plan, application: str) -> Statement:
-    """Return the statement with one row: requests, smallest and largest value, and PERCENTILES, whole numbers."""
+    """Return the statement with one row: requests, smallest and largest value, and PERCENTILES or their buckets."""
     value = f"assumeNotNull({query.value})"
     columns = [
         _buckets(query, 1),
@@ -91,16 +91,10 @@ def totals(query: LatencyQuery, plan: Plan, application: str) -> Statement:
     percentiles = f"quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)"
     if not plan.estimates:
         percentiles = f"quantilesExactWeighted({_LEVELS})(part.low, part.weights[1])"
-    figures = []
-    for place in range(1, len(PERCENTILES) + 1):
-        figure = f"({percentiles})[{place}]"
-        if plan.estimates:
-            figure = f"least(toFloat64(max(part.high)), {middle_of_bucket(figure)})"
-        figures.append(f"toFloat64({figure})")
     rows = partial_rows(plan, columns, _conditions(query))
-    sql = _TOTALS.substitute(rows=rows, percentiles=", ".join(figures))
+    sql = _TOTALS.substitute(rows=rows, percentiles=percentiles)
     levels = {f"p{number}": number / 100 * BELOW for number in PERCENTILES}
-    return Statement(sql, {**levels, **_parameters(query, plan, application)})
+    return Statement(sql, {**levels, **_parameters(query, plan, application)}, settings_of(plan))
 
 
 def _buckets(query: LatencyQuery, width: int) -> Column:

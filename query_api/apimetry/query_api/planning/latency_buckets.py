@@ -27,6 +27,11 @@ def bounds_of(bucket: int) -> tuple[int, int]:
     return lowest, math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2
 
 
+def whole_percentile(bucket: int, highest: int) -> int:
+    """Return the percentile that lies in a bucket, of values up to `highest`, as a whole number."""
+    return round(min(float(highest), middle_of(bucket)))
+
+
 def middle_of(bucket: int) -> float:
     """Return a bucket's middle, as `rows_sql.middle_of_bucket` does."""
     lowest, highest = bounds_of(bucket)

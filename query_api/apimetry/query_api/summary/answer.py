@@ -31,13 +31,10 @@ def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) 
     target_us = None if target_ms is None else 1000 * target_ms
     scope = Scope(application.id, query.start, query.end, query.filters, target_us, now)
     summary_statement = summing(scope)
-    rows = ask(summary_statement.statement)
-    figures = {
-        name: value for number, row in rows for name, value in zip(summary_statement.names[number], row, strict=True)
-    }
+    figures = summary_statement.figures(ask(summary_statement.statement))
     within_target, apdex = _of_target(figures, target_us) if target_us and figures["timed"] else (None, None)
     requests, timed = figures["requests"], figures["timed"]
-    latencies = {f"p{number}Ms": _ms(figures, f"p{number}_us") for number in PERCENTILES}
+    latencies = {f"p{number}Ms": _ms(figures, f"p{number}") for number in PERCENTILES}
     return {
         "start": query.start * query.per_second,
         "end": query.end * query.per_second,

@@ -1,5 +1,7 @@
 """A summary as one statement over rollups and events, as the planner says. Pure.
 
+Most of the statement's time is its analysis. So percentiles from latency buckets leave the engine as buckets.
+
 A summary has four parts: sums, latency, consumers, and the busiest minute. For each of them the planner says which
 tables answer. Parts that read the same tables share one SELECT, so that events are read once for them. The busiest
 minute has a SELECT of its own, which groups by minute. A row of the statement is (number of the SELECT, figures).
@@ -18,27 +20,27 @@ from typing import Final
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
 from apimetry.query_api.planning.filters import AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import named_granularity
-from apimetry.query_api.planning.latency_buckets import bucket_of
+from apimetry.query_api.planning.latency_buckets import bucket_of, whole_percentile
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     BELOW,
+    OF_ROLLUP,
     Column,
     Conditions,
     group_key,
-    middle_of_bucket,
     partial_rows,
     range_parameters,
     seconds,
     weight,
 )
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING
-from apimetry.store.statement import Statement
+from apimetry.store.statement import Rows, Statement
 
 PERCENTILES: Final = (50, 95, 99)
 TOLERATED: Final = 4
 """Apdex tolerates a response of up to so many times its target."""
 
-_PART = Template("SELECT $number AS number, [$figures] AS figures\nFROM ($rows) AS part")
+_PART = Template("SELECT $number AS number, $figures AS figures\nFROM ($rows) AS part")
 _BUSIEST = Template("""SELECT $number AS number, [max(requests)] AS figures
 FROM (SELECT sum(part.weight) AS requests FROM ($rows) AS part GROUP BY part.clock_minute)""")
 _WEIGHT = "toUInt64(sample_weight)"
@@ -63,6 +65,7 @@ _OF_SUMS: Final = {
     "response_bytes": "sum(part.response_bytes_sum)",
 }
 _LEVELS: Final = ", ".join(f"{{p{number}:Float64}}" for number in PERCENTILES)
+_AT: Final = tuple(f"p{number}" for number in PERCENTILES)
 _BOUNDS: Final = ("target", "tolerated")
 
 
@@ -87,6 +90,13 @@ class Summing:
     estimates: bool
     """Whether latencies come from buckets."""
 
+    def figures(self, rows: Rows) -> dict[str, int]:
+        """Return the figures in rows of the statement by name; times are microseconds."""
+        figures = {name: value for number, row in rows for name, value in zip(self.names[number], row, strict=True)}
+        # Whole microseconds: the response has tenths of a millisecond.
+        of_buckets = {name: whole_percentile(figures[name], figures["high"]) for name in _AT if self.estimates}
+        return {**figures, **of_buckets}
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -110,13 +120,18 @@ def summing(scope: Scope) -> Summing:
         figures = {name: sql for part in parts for name, sql in part.figures(source, scope).items()}
         columns = {column.name: column for part in parts for column in part.columns(source)}
         rows = partial_rows(source, list(columns.values()), _conditions(scope), tag=f"_{number}")
-        wrapped = ", ".join(f"toUInt64({sql})" for sql in figures.values())
-        selects.append(_PART.substitute(number=number, figures=wrapped, rows=rows))
+        listed = f"[{', '.join(figures.values())}]"
+        if _LATENCY in parts:
+            listed = f"arrayConcat({listed}, {_percentiles(source)})"
+        selects.append(_PART.substitute(number=number, figures=listed, rows=rows))
         parameters |= range_parameters(source, tag=f"_{number}")
-        names.append(tuple(figures))
+        names.append((*figures, *(_AT if _LATENCY in parts else ())))
     busiest, more = _busiest_minute(scope, len(selects))
     estimates = next(source.estimates for source, parts in by_plan.items() if _LATENCY in parts)
-    statement = Statement("\nUNION ALL\n".join((*selects, busiest)), {**parameters, **more})
+    has_rollup = any(source.rollup for source in by_plan)
+    statement = Statement(
+        "\nUNION ALL\n".join((*selects, busiest)), {**parameters, **more}, OF_ROLLUP if has_rollup else {}
+    )
     return Summing(statement, (*names, ("busiest_minute",)), estimates)
 
 
@@ -181,20 +196,15 @@ def _of_latency(source: Plan) -> list[Column]:
     ]
 
 
-def _latency_figures(source: Plan, scope: Scope) -> dict[str, str]:
+def _percentiles(source: Plan) -> str:
+    """Return the expression of the values at PERCENTILES, or of their buckets, as an array."""
     if source.rollup is None:
-        percentiles = f"quantilesExactWeightedIf({_LEVELS})(part.value, part.timed, part.timed > 0)"
-        high = "max(part.peak_us)"
-    else:
-        percentiles = f"quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)"
-        high = "max(part.high)"
-    figures = {}
-    for place, number in enumerate(PERCENTILES, start=1):
-        value = f"({percentiles})[{place}]"
-        if source.estimates:
-            # Whole microseconds: the response has tenths of a millisecond.
-            value = f"round(least(toFloat64({high}), {middle_of_bucket(value)}))"
-        figures[f"p{number}_us"] = value
+        return f"quantilesExactWeightedIf({_LEVELS})(part.value, part.timed, part.timed > 0)"
+    return f"quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights)"
+
+
+def _latency_figures(source: Plan, scope: Scope) -> dict[str, str]:
+    figures = {"high": "max(part.peak_us)" if source.rollup is None else "max(part.high)"}
     if scope.target_us is not None:
         for name in _BOUNDS:
             figures |= _within(source, name)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.group_limit import ask_unless_too_many
-from apimetry.query_api.planning.latency_buckets import middle_of
+from apimetry.query_api.planning.latency_buckets import whole_percentile
 from apimetry.query_api.usage import lists_sql, sql
 from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.response import MAX_ROWS
@@ -96,7 +96,7 @@ def _weight(measures: Measures, order: Order) -> Fraction | int:
 def _latencies(levels: Sequence[int], highest_us: int | None = None) -> Sequence[int]:
     """Return the microseconds at levels; with `highest_us`, these are latency buckets."""
     # Whole microseconds: the response has tenths of a millisecond.
-    return levels if highest_us is None else [round(min(highest_us, middle_of(bucket))) for bucket in levels]
+    return levels if highest_us is None else [whole_percentile(bucket, highest_us) for bucket in levels]
 
 
 def _first_rows(groups: list[Group], order: Order) -> Groups:
