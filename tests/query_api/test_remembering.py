@@ -8,13 +8,20 @@ from datetime import datetime, timezone
 
 import pytest
 
+from apimetry.query_api.breakdown.answer import answer_breakdown
+from apimetry.query_api.breakdown.params import parse_breakdown
+from apimetry.query_api.latency.answer import answer_latency
+from apimetry.query_api.latency.params import parse_latency
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.period import ranges_of
 from apimetry.query_api.question_size import question_bytes
 from apimetry.query_api.remembering import DAY_S, SKEW_S, STATEMENT_BYTES, About, Memory, Outcome
+from apimetry.query_api.summary.answer import answer_summary
+from apimetry.query_api.summary.params import parse_summary
 from apimetry.query_api.timeseries.answer import answer_timeseries
 from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
+from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.params import UsageQuery, Window
 from apimetry.store.accounts.records import Application, RequestLimits
@@ -201,6 +208,72 @@ def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event
     created_at = datetime(2014, 11, 1, tzinfo=timezone.utc)
     carry_out(embedded, Job("j", "o", "shop", JobKind.change_retention, created_at, retention_days=1), lambda _: None)
     assert requests(noon + 30) == (0, [False, True])
+
+
+def page_of(end, now):
+    """What a page asks about the sixteen days before `end`: the call that answers each question, by name."""
+    start = end - 16 * DAY_S
+    times = [("start", str(start)), ("end", str(end))]
+    usage_query = UsageQuery(Window(start, end))
+    summary = parse_summary([*times, ("target_ms", "3")], now)
+    table = parse_breakdown([*times, ("by", "route"), ("measures", "requests,p95Ms"), ("series", "4")], now)
+    heatmap = parse_latency([*times, ("granularity", "43200")], now)
+    return {
+        "usage": lambda ask: answer_usage(usage_query, SHOP, ask=ask, now=now),
+        "summary": lambda ask: answer_summary(summary, SHOP, ask=ask, now=now),
+        "breakdown": lambda ask: answer_breakdown(table, "shop", ask=ask, now=now),
+        "latency": lambda ask: answer_latency(heatmap, "shop", ask=ask, now=now),
+    }
+
+
+def test_a_page_whose_end_moves_shows_any_change_of_the_events_at_once(filled):
+    rng, events = random.Random(11), EVENTS
+    services = [memory_of(filled), Memory(10**6)]
+    hour = START + DAY_S + 5 * 3_600
+    for number in range(4):
+        # The hour of the end is under way, and some events of it are later.
+        for end in sorted(hour + rng.randrange(60, 3_000) for _ in range(2)):
+            for name, question in page_of(end, end + 1).items():
+                memory, about = rng.choice(services), About("shop", ((end - 16 * DAY_S, end),), DAYS)
+                expected = question(filled.ask)
+                for _ in range(2):
+                    answer = question(memory.recall((name, end), about, filled.ask, NOW))
+                    assert answer == expected
+                if name in ("usage", "summary"):
+                    requests = answer["usage"]["totalRequests"] if name == "usage" else answer["requests"]
+                    stored = [event for event in events if event.application == "shop"]
+                    assert requests == sum(
+                        event.sample_weight for event in stored if event.timestamp < end * 1_000_000
+                    )
+        events = change(rng, filled, events, number)
+    assert all(outcomes(memory)["used"] for memory in services)
+
+
+def test_of_usage_whose_end_moves_the_hours_that_are_over_are_read_once_and_again_after_a_late_event(embedded):
+    memory, statements = memory_of(embedded), []
+
+    def ask(statement):
+        statements.append(statement)
+        return embedded.ask(statement)
+
+    def requests(end):
+        statements.clear()
+        about = About("shop", ((end - 16 * DAY_S, end),), DAYS)
+        query = UsageQuery(Window(end - 16 * DAY_S, end))
+        answer = answer_usage(query, SHOP, ask=memory.recall(end, about, ask, NOW), now=end)
+        of_hours = [statement.sql for statement in statements if "sumMap(part.minutes)" in statement.sql]
+        return answer["usage"]["totalRequests"], ["without_start_s" in sql for sql in of_hours]
+
+    noon = START + DAY_S + DAY_S // 2
+    counts = [requests(noon + moved_s) for moved_s in (1, 10, 20, 30)]
+    assert [leaves_out for _, leaves_out in counts] == [[False], [False, True], [True], [True]]
+    insert_events(embedded, [Event(timestamp=(START + 5) * 1_000_000)], token="late")
+    assert requests(noon + 31) == (counts[-1][0] + 1, [False, True])
+
+
+def test_whether_events_are_later_than_a_question_is_never_remembered():
+    scope = usage_sql.Scope("shop", START, START + DAY_S + 60)
+    assert not About("shop", ((START, START + DAY_S + 60),), DAYS).covers(usage_sql.later(scope))
 
 
 def test_usage_is_remembered_in_all_its_parts_and_changes_with_a_late_event(filled):

@@ -33,8 +33,11 @@ from apimetry.query_api.planning.rows_sql import (
 )
 from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.params import Order, Sort
-from apimetry.store.rollups import HOUR_S, ROLLUPS, Rollup
-from apimetry.store.statement import Statement
+from apimetry.store.rollups import DAY_S, HOUR_S, ROLLUPS, Rollup
+from apimetry.store.statement import Parts, Statement
+
+LEAST_PAST_S = 14 * DAY_S
+"""The shortest past whose hours take longer to read than one more statement."""
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 
@@ -65,7 +68,7 @@ _LATER = """SELECT 1
 FROM events
 WHERE application = {application:String}
   AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
-  AND timestamp < fromUnixTimestamp64Micro({hour_end_us:Int64}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({end_us_of_hour:Int64}, 'UTC')
 LIMIT 1"""
 _HOURS = Template("""SELECT part.hour AS hour, $sums, arrayMax(mapValues(sumMap(part.minutes))) AS most
 FROM ($rows) AS part
@@ -176,13 +179,27 @@ def first_event(application: str) -> Statement:
 def later(scope: Scope) -> Statement:
     """Select one row if the application has events between `end` and the end of that hour, otherwise none."""
     hour_end = -(-scope.end // HOUR_S) * HOUR_S
-    parameters = {"end_us": scope.end * 1_000_000, "hour_end_us": hour_end * 1_000_000}
+    # `remembering` knows a time beyond the question's range by its name: the row is not remembered.
+    parameters = {"end_us": scope.end * 1_000_000, "end_us_of_hour": hour_end * 1_000_000}
     return Statement(_LATER, {"application": scope.application, **parameters})
 
 
 def hours(scope: Scope) -> Statement:
-    """Select rows of (hour since the epoch, the measures, the most requests in a clock minute); no empty hours."""
+    """Select rows of (hour since the epoch, the measures, the most requests in a clock minute); no empty hours.
+
+    The rows of a long past are a part of their own (`Statement.parts`).
+    """
     source = scope.plan(measures=_NEEDED | {"minutes"})
+    whole = _hours_of(scope, source)
+    # With a rollup's row for an hour under way, the middle ends after the range.
+    past = (source.middle[0], min(source.middle[1], scope.end // HOUR_S * HOUR_S))
+    if past[1] - past[0] < LEAST_PAST_S:
+        return whole
+    of_past, others = source.apart(past)
+    return replace(whole, parts=Parts(past, _hours_of(scope, of_past), _hours_of(scope, others)))
+
+
+def _hours_of(scope: Scope, source: Plan) -> Statement:
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
     rows = rows_of(scope, source, hour, minutes, *measures_of(source, of_several_events=True), events_by="hour")
@@ -192,7 +209,7 @@ def hours(scope: Scope) -> Statement:
 def totals(scope: Scope) -> Statement:
     """Select one row: the measures, the most requests in a clock minute, and in a clock hour."""
     of_hours = hours(scope)
-    return replace(of_hours, sql=_TOTALS.substitute(sums=SUMS, hours=of_hours.sql))
+    return replace(of_hours, sql=_TOTALS.substitute(sums=SUMS, hours=of_hours.sql), parts=None)
 
 
 def series(scope: Scope, buckets: Buckets, indexes: range, order: Order, rows: range) -> Statement:
