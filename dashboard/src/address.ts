@@ -37,6 +37,8 @@ export interface View {
   sort: string | null;
   /** The text that the page's table is searched for. */
   search: string | null;
+  /** Whether answers may leave out the events of shards that do not answer. */
+  isPartial: boolean;
   /** Choices of one page, by parameter. */
   own: Readonly<Record<string, string>>;
 }
@@ -77,6 +79,8 @@ export function parseAddress(path: string, query: URLSearchParams): { view: View
   const zone = query.get("tz");
   const isZone = zone === null || isTimeZone(zone);
   if (!isZone) bad.push(`tz=${zone}`);
+  const partial = query.get("partial");
+  if (partial !== null && partial !== "1") bad.push(`partial=${partial}`);
   const own: Record<string, string> = {};
   for (const parameter of OWN_PARAMETERS[page]) {
     const value = query.get(parameter);
@@ -94,6 +98,7 @@ export function parseAddress(path: string, query: URLSearchParams): { view: View
       zone: isZone ? zone : null,
       sort: query.get("sort"),
       search: query.get("q"),
+      isPartial: partial === "1",
       own,
     },
     bad,
@@ -114,6 +119,7 @@ export function addressOf(view: View): string {
   if (view.zone !== null) query.set("tz", view.zone);
   if (view.sort !== null) query.set("sort", view.sort);
   if (view.search !== null && view.search !== "") query.set("q", view.search);
+  if (view.isPartial) query.set("partial", "1");
   for (const parameter of OWN_PARAMETERS[view.page]) {
     const value = view.own[parameter];
     if (value !== undefined) query.set(parameter, value);

@@ -75,6 +75,12 @@ export function formatRate(perMinute: number | null | undefined): string {
   return `${text}/min`;
 }
 
+/** Return shards by their numbers, `Shards 2 and 3`; empty where there are none. */
+export function shardWords(shards: readonly number[]): string {
+  if (shards.length < 2) return shards.map((shard) => `Shard ${shard}`).join("");
+  return `Shards ${shards.slice(0, -1).join(", ")} and ${shards.at(-1)}`;
+}
+
 /** Return a text with control characters and bidirectional overrides as visible signs, cut in the middle if long. */
 export function visibleText(text: string, maxCharacters = 200): string {
   const shown = text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, sign);

@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { addressOf, defaultComparison, PAGES, parseAddress, type View } from "./address.ts";
-import type { Me } from "./api/answers.ts";
+import type { Me, StoredEvent } from "./api/answers.ts";
 import { forgetAnswers, ROOT } from "./api/client.ts";
 import { type NamedRange, rangeNamed, roundedEnd, type Step, stepsFor } from "./ranges.ts";
 import { browserStorage } from "./storage.ts";
@@ -24,6 +24,10 @@ export const refreshes = signal(0);
 export const isDragging = signal(false);
 /** What a screen reader is told. */
 export const announcement = signal("");
+/** Whether what a screen reader is told shows on the page, too. */
+export const isAnnouncementSeen = signal(false);
+/** The first event of an application, from when the page sees it until it is closed. */
+export const firstEvent = signal<StoredEvent | null>(null);
 /** Seconds by which the service's clock is ahead of this one. */
 export const clockAheadS = signal(0);
 
@@ -74,6 +78,19 @@ export const frame = computed<Frame>(() => {
 
 /** Whether another site's page frames this one. Then the address stays that of the link, which alone may be framed. */
 export const isEmbedded = pathHere().startsWith("embed/");
+
+const SEEN_MS = 4000;
+let hiding: ReturnType<typeof setTimeout> | undefined;
+
+/** Tell everybody what happened, for a few seconds. */
+export function say(text: string): void {
+  announcement.value = text;
+  isAnnouncementSeen.value = true;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => {
+    isAnnouncementSeen.value = false;
+  }, SEEN_MS);
+}
 
 /** Show another view: a change that a person made, so *Back* returns. */
 export function show(next: View): void {
@@ -133,10 +150,19 @@ export function startState(): void {
   effect(() => {
     const everyS = frame.value.refreshS;
     if (everyS === null) return;
-    const timer = setInterval(() => {
+    const refreshIfSeen = () => {
       if (document.visibilityState === "visible" && !isDragging.value) refresh();
-    }, everyS * 1000);
-    return () => clearInterval(timer);
+    };
+    // A tab that comes back shows what it missed at once.
+    const onVisibility = () => {
+      if (Date.now() / 1000 - shownAtS.peek() >= everyS) refreshIfSeen();
+    };
+    const timer = setInterval(refreshIfSeen, everyS * 1000);
+    document.addEventListener("visibilitychange", onVisibility);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", onVisibility);
+    };
   });
 }
 

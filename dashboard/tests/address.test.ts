@@ -66,3 +66,12 @@ test("another page keeps range and filters, and drops what was the page's own", 
     );
   }
 });
+
+test("an address keeps that lost shards are left out, on every page", () => {
+  const { view, bad } = read("routes?partial=1");
+  assert.equal(view.isPartial, true);
+  assert.deepEqual(bad, []);
+  assert.equal(addressOf(onPage(view, "errors")), "errors?partial=1");
+  assert.equal(addressOf({ ...view, isPartial: false }), "routes");
+  assert.deepEqual(read("?partial=yes"), { view: read("").view, bad: ["partial=yes"] });
+});

@@ -7,6 +7,7 @@ import {
   formatExact,
   formatPercent,
   formatRate,
+  shardWords,
   visibleText,
 } from "../src/format.ts";
 
@@ -78,4 +79,10 @@ test("control characters and overrides are shown as signs, long texts are cut in
   const cut = visibleText("x".repeat(100) + "y".repeat(8000), 100);
   assert.equal(cut.length, 99);
   assert.match(cut, /^x+…y+$/);
+});
+
+test("shards are named by their numbers", () => {
+  assert.equal(shardWords([]), "");
+  assert.equal(shardWords([2]), "Shard 2");
+  assert.equal(shardWords([1, 2, 4]), "Shards 1, 2 and 4");
 });

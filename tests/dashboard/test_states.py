@@ -41,6 +41,10 @@ class Gate:
     def close(self):
         self._is_closed = True
 
+    def forget(self):
+        """Forget what is held: the page has given it up."""
+        self._held.clear()
+
     def open(self):
         self._is_closed = False
         while self._held:
@@ -78,6 +82,70 @@ def test_every_page_says_that_it_still_asks_and_shows_the_answers_when_they_come
         gate.open()
         expect(page.get_by_text("Still asking.")).to_have_count(0)
         settled(page)
+
+
+def test_a_question_that_takes_long_can_be_stopped_and_asked_again(visit):
+    looked, gate = visit(), Gate()
+    page = looked.open("settings?tab=browser")
+    page.clock.install()
+    page.route(re.compile("/1/timeseries/"), gate.pass_on)
+    gate.close()
+    looked.open("requests?range=7d")
+    panel = page.locator(".panel", has_text="Requests over time")
+    expect(panel).to_have_attribute("aria-busy", "true")
+    page.clock.fast_forward(6000)
+    with page.expect_event("requestfailed") as failed:
+        panel.get_by_role("button", name="Stop").click()
+    assert "/1/timeseries/" in failed.value.url
+    expect(panel).to_contain_text("Stopped.")
+    expect(panel).to_have_attribute("aria-busy", "false")
+    expect(panel.locator(".skeleton")).to_have_count(0)
+    gate.forget()
+    gate.open()
+    panel.get_by_role("button", name="Ask again").click()
+    expect(panel.locator(".plot")).to_be_visible()
+    expect(panel.get_by_text("Stopped.")).to_have_count(0)
+    settled(page)
+
+
+def test_a_service_that_is_away_is_asked_again_after_seconds_that_are_counted(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    page.clock.install()
+    page.route(ANSWERS, lambda route: route.fulfill(status=503, json={"message": "no"}, headers={"Retry-After": "9"}))
+    looked.open("errors?range=7d")
+    panel = page.locator(".panel").first
+    expect(panel).to_contain_text("Not reachable. Trying again in 9 s.")
+    page.clock.run_for(5000)
+    expect(panel).to_contain_text("Trying again in 4 s.")
+    page.unroute(ANSWERS)
+    page.clock.run_for(5000)
+    expect(panel.get_by_text("Not reachable")).to_have_count(0)
+    settled(page)
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    # The stand-in ends the connection within the body, which Playwright cannot: so the page's own fetch does.
+    page.add_init_script(
+        """
+        const ask = fetch;
+        let broken = false;
+        window.fetch = async (...asked) => {
+          const response = await ask(...asked);
+          if (broken || !String(asked[0]).includes("/v1/breakdown")) return response;
+          broken = true;
+          await response.body.cancel();
+          const body = new ReadableStream({ pull: (controller) => controller.error(new TypeError("network error")) });
+          return new Response(body, response);
+        };
+        """
+    )
+    looked.open("errors?range=7d")
+    expect(page.locator("table.rows").first).to_be_visible()
+    settled(page)
 
 
 def test_an_alert_leads_to_its_requests_in_two_clicks(visit, service):

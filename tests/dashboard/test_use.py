@@ -238,7 +238,11 @@ def test_after_the_code_of_the_first_start_the_page_waits_for_an_event_and_then_
             [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],
         )
         expect(page.get_by_text("Requests by status")).to_be_visible()
+        first = page.get_by_text("First event: GET /hello, 12 ms")
+        expect(first).to_be_visible()
         settled(page)
+        page.get_by_role("button", name="Close").click()
+        expect(first).to_have_count(0)
         looked.close()
 
 

@@ -105,13 +105,14 @@ async def assert_lost(service, left):
     timeseries = f"/1/timeseries/{START}/{NOW}/"
     for path in (timeseries, f"/v1/breakdown?{RANGE}&by=method", f"/v1/events?{RANGE}"):
         response = await service.get(path)
-        await assert_error(response, 503, "Shard 2 of the store's cluster", "partial=1")
+        await assert_error(response, 503, "Shard 2 of the store's cluster", "partial=1", missing_shards=[2])
         assert response.headers["Retry-After"] == "5"
     answer = await service.answer(f"{timeseries}?partial=1")
     assert (answer["groups"], answer["missing_shards"]) == ({"shop": [[START, left]]}, [2])
     answer = await service.answer(f"/v1/developer/usage?start={START}&end={NOW}&partial=1")
     assert (answer["usage"]["totalRequests"], answer["missing_shards"]) == (left, [2])
     # What is billed is never partial.
-    await assert_error(await service.get("/api/analytics/overview?partial=1", "admin"), 503, "Shard 2")
+    overview = await service.get("/api/analytics/overview?partial=1", "admin")
+    await assert_error(overview, 503, "Shard 2", missing_shards=[2])
     await assert_error(await service.get(f"{timeseries}?partial=2"), 400, "partial is '2'")
     assert (await service.get("/ready")).status == 200

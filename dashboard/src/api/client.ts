@@ -5,6 +5,7 @@
  * is not asked twice.
  */
 
+import { signal as stateOf } from "@preact/signals";
 import { credential } from "../session.ts";
 
 /** The root of the dashboard and of the API, also under a prefix of a reverse proxy. */
@@ -24,10 +25,15 @@ export class ApiError extends Error {
     readonly status: number,
     message: string,
     readonly retryAfterS: number | null = null,
+    /** The shards of the store's cluster that do not answer, by their numbers. */
+    readonly missingShards: readonly number[] = [],
   ) {
     super(message);
   }
 }
+
+/** The shards that are missing from the newest answer that may leave shards out. */
+export const missingShards = stateOf<readonly number[]>([]);
 
 interface Kept {
   answer: unknown;
@@ -90,6 +96,7 @@ async function answered(address: string, signal: AbortSignal, isFirst: boolean):
       signal.throwIfAborted();
       const answer = await send("GET", address, undefined, signal);
       remember(address, answer);
+      if (isPartial(address)) missingShards.value = missingIn(answer);
       return answer;
     } finally {
       running -= 1;
@@ -141,15 +148,29 @@ async function send(
     cache: "no-store",
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(signal === undefined ? {} : { signal }),
-  }).catch((error: unknown) => {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, "The service does not answer.");
-  });
+  }).catch(unanswered);
   if (response.status === 204) return null;
-  const text = await response.text();
-  const answer = parsed(text);
-  if (!response.ok) throw new ApiError(response.status, messageOf(answer, response.status), retryAfter(response));
-  return answer;
+  const answer = parsed(await response.text().catch(unanswered));
+  if (response.ok) return answer;
+  throw new ApiError(response.status, messageOf(answer, response.status), retryAfter(response), missingIn(answer));
+}
+
+/** Turn the end of a connection, before or amid an answer, into the error that says so. */
+function unanswered(error: unknown): never {
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  throw new ApiError(0, "The service does not answer.");
+}
+
+/** Return whether a question may be answered without the shards that do not answer. */
+export function isPartial(address: string): boolean {
+  return /[?&]partial=1/.test(address);
+}
+
+/** Return the numbers of the shards whose events are not in an answer. */
+export function missingIn(answer: unknown): readonly number[] {
+  if (typeof answer !== "object" || answer === null || !("missing_shards" in answer)) return [];
+  const { missing_shards: missing } = answer;
+  return Array.isArray(missing) ? missing.filter((shard) => typeof shard === "number") : [];
 }
 
 function parsed(text: string): unknown {

@@ -5,6 +5,9 @@ import type { Step } from "../ranges.ts";
 import { binding, mayAsk } from "../shared.ts";
 import { application, frame, me, view, zone } from "../state.ts";
 
+/** The questions that the service answers also without the shards that do not answer. */
+const TAKES_PARTIAL = /^(1\/timeseries|v1\/(summary|breakdown|latency|explain|quality|events))$/;
+
 type Parameters = Readonly<Record<string, string | number | readonly string[]>>;
 
 export interface QuestionOptions {
@@ -25,7 +28,7 @@ export function question(path: string, parameters: Parameters = {}, options: Que
   const { startS, endS } = options.span ?? frame.value;
   query.set("start", String(startS));
   query.set("end", String(endS));
-  addCommon(query, parameters, options);
+  addCommon(query, path, parameters, options);
   return `${path}?${query}`;
 }
 
@@ -34,7 +37,7 @@ export function timeseries(parameters: Parameters, options: QuestionOptions = {}
   if (application.value === null || !mayAsk("1/timeseries", fieldsIn(parameters, options))) return null;
   const { startS, endS } = options.span ?? frame.value;
   const query = new URLSearchParams();
-  addCommon(query, parameters, options);
+  addCommon(query, "1/timeseries", parameters, options);
   return `1/timeseries/${startS}/${endS}/?${query}`;
 }
 
@@ -55,8 +58,9 @@ export function addApplication(query: URLSearchParams): void {
   if (me.value?.kind === "admin" && application.value !== null) query.set("application", application.value.id);
 }
 
-function addCommon(query: URLSearchParams, parameters: Parameters, options: QuestionOptions): void {
+function addCommon(query: URLSearchParams, path: string, parameters: Parameters, options: QuestionOptions): void {
   addApplication(query);
+  if (view.value.isPartial && TAKES_PARTIAL.test(path)) query.set("partial", "1");
   for (const [name, value] of Object.entries(parameters)) {
     if (typeof value === "string" || typeof value === "number") query.set(name, String(value));
     else for (const member of value) query.append(name, member);

@@ -3,7 +3,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { refreshes } from "../state.ts";
-import { ApiError, ask, remembered } from "./client.ts";
+import { ApiError, ask, isPartial, missingIn, remembered } from "./client.ts";
 import { sessionEnded } from "./sign_in.ts";
 
 export interface Resource<T> {
@@ -17,6 +17,14 @@ export interface Resource<T> {
   answeredAtS: number | null;
   /** When the question was asked, in milliseconds of `performance.now`. */
   askedAtMs: number;
+  /** When it is asked again after a failure, in milliseconds of `performance.now`; null: not by itself. */
+  againAtMs: number | null;
+  /** Whether a person gave the question up. */
+  isStopped: boolean;
+  /** Give the question up. */
+  stop: () => void;
+  /** Ask the question again. */
+  again: () => void;
 }
 
 /** How long to wait before each further try after a failure that may pass, in seconds; the last one repeats. */
@@ -28,29 +36,52 @@ const RETRIES_S = [1, 2, 4, 8, 15];
  * @param isFirst whether it has the first figures of the page, which are asked before others
  */
 export function useQuestion<T>(address: string | null, isFirst = false): Signal<Resource<T>> {
-  const state = useSignal<Resource<T>>(initial(address));
-  const retry = useSignal(0);
+  const tries = useSignal(0);
+  const failures = useRef(0);
+  const asking = useRef<AbortController | null>(null);
   const asked = useRef<string | null>(null);
+  const state = useSignal<Resource<T>>(
+    initial(
+      address,
+      () => {
+        asking.current?.abort();
+        state.value = { ...state.value, isAsking: false, isStopped: true };
+      },
+      () => {
+        tries.value += 1;
+      },
+    ),
+  );
   const refresh = refreshes.value;
-  const attempt = retry.value;
+  const attempt = tries.value;
   useEffect(() => {
-    if (address === null) return;
+    if (address === null) {
+      if (state.value.isAsking) state.value = { ...state.value, isAsking: false };
+      return;
+    }
     const giveUp = new AbortController();
+    asking.current = giveUp;
     const isNew = asked.current !== address;
     asked.current = address;
     const known = isNew ? remembered<T>(address) : undefined;
+    // Who asks for whole numbers sees no others meanwhile.
+    const isDropped = !isPartial(address) && missingIn(state.value.data).length > 0;
     state.value = {
       ...state.value,
+      ...(isDropped ? { data: null } : {}),
       ...(known === undefined ? {} : { data: known, error: null }),
-      isCurrent: known !== undefined || (!isNew && state.value.isCurrent),
+      isCurrent: known !== undefined || (!isNew && !isDropped && state.value.isCurrent),
       isAsking: true,
       askedAtMs: performance.now(),
+      againAtMs: null,
+      isStopped: false,
     };
     let again: ReturnType<typeof setTimeout> | undefined;
     ask<T>(address, giveUp.signal, isFirst).then(
       (data) => {
-        retry.value = 0;
+        failures.current = 0;
         state.value = {
+          ...state.value,
           data,
           isCurrent: true,
           isAsking: false,
@@ -63,13 +94,12 @@ export function useQuestion<T>(address: string | null, isFirst = false): Signal<
         if (giveUp.signal.aborted) return;
         if (!(error instanceof ApiError)) throw error;
         if (error.status === 401) sessionEnded();
-        state.value = { ...state.value, isAsking: false, error };
-        if (error.status === 0 || error.status === 503) {
-          const waitS = error.retryAfterS ?? RETRIES_S[Math.min(attempt, RETRIES_S.length - 1)] ?? 15;
-          again = setTimeout(() => {
-            retry.value = attempt + 1;
-          }, waitS * 1000);
-        }
+        const waitMs = error.status === 0 || error.status === 503 ? 1000 * waitAfter(error, failures.current) : null;
+        const againAtMs = waitMs === null ? null : performance.now() + waitMs;
+        state.value = { ...state.value, isAsking: false, error, againAtMs };
+        if (waitMs === null) return;
+        failures.current += 1;
+        again = setTimeout(state.value.again, waitMs);
       },
     );
     return () => {
@@ -80,7 +110,11 @@ export function useQuestion<T>(address: string | null, isFirst = false): Signal<
   return state;
 }
 
-function initial<T>(address: string | null): Resource<T> {
+function waitAfter({ retryAfterS }: ApiError, failures: number): number {
+  return retryAfterS ?? RETRIES_S[Math.min(failures, RETRIES_S.length - 1)] ?? 15;
+}
+
+function initial<T>(address: string | null, stop: () => void, again: () => void): Resource<T> {
   const known = address === null ? undefined : remembered<T>(address);
   return {
     data: known ?? null,
@@ -89,5 +123,9 @@ function initial<T>(address: string | null): Resource<T> {
     error: null,
     answeredAtS: null,
     askedAtMs: performance.now(),
+    againAtMs: null,
+    isStopped: false,
+    stop,
+    again,
   };
 }

@@ -1739,6 +1739,8 @@ export interface components {
             message: string;
             /** @description What was wrong with each event of a batch that has no valid one. */
             details?: components["schemas"]["Detail"][];
+            /** @description The shards of the store's cluster that cannot be reached, by their numbers. */
+            missing_shards?: number[];
             /** @description Always false, and under `/v1/developer/` alone. */
             success?: boolean;
         };

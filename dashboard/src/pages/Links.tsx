@@ -23,6 +23,7 @@ export function Links() {
       <Problem text={problem.value} />
       <Table
         caption="Links"
+        isCards
         rows={data.value?.shares ?? []}
         keyOf={({ id }) => id}
         columns={[

@@ -9,7 +9,7 @@ import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { view } from "../state.ts";
-import { EVENT_COLUMNS, eventTable } from "./event_columns.tsx";
+import { eventColumns, eventTable } from "./event_columns.tsx";
 
 /** Show the newest requests under further filters. */
 export function RequestList({ title, limit, also }: { title: string; limit: number; also: readonly Filter[] }) {
@@ -31,7 +31,7 @@ export function RequestList({ title, limit, also }: { title: string; limit: numb
           rows={data.events}
           keyOf={(event) => event.id}
           open={(event) => ({ ...all, own: { event: event.id } })}
-          columns={EVENT_COLUMNS}
+          columns={eventColumns()}
         />
       )}
     </Panel>

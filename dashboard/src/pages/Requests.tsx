@@ -1,59 +1,94 @@
 /** Requests: the single requests, past and live. */
 
-import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
-import type { Events, StoredEvent, Timeseries } from "../api/answers.ts";
+import { type Signal, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import type { Events, Timeseries } from "../api/answers.ts";
 import { ApiError, ask, headersFor, ROOT } from "../api/client.ts";
-import { follow } from "../api/live.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
-import { useQuestion } from "../api/resource.ts";
+import { type Resource, useQuestion } from "../api/resource.ts";
 import { isUnfinished } from "../buckets.ts";
 import { STATUS_TOKENS } from "../charts/colours.ts";
-import { FIELDS, withFilter } from "../filters.ts";
-import { formatBytes, formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
+import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { Problem, useRefusal } from "../parts/Form.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
-import { Table } from "../parts/Table.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { stepSeconds } from "../ranges.ts";
-import { frame, me, showWith, view, zone } from "../state.ts";
-import { traceAddress } from "../traces.ts";
+import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { EVENT_COLUMNS, eventTable } from "./event_columns.tsx";
+import { OpenedEvent } from "./EventDetail.tsx";
+import { EventTable, MAX_KEPT } from "./EventTable.tsx";
+import { COLUMN_NAMES, chosenColumns, columnsText, eventTable } from "./event_columns.tsx";
+import { Live } from "./Live.tsx";
 import { isEmpty, linesOf, tableOf } from "./Overview.tsx";
 
 const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
-const MAX_KEPT = 500;
 const EXPORTED = 10_000;
 
 /** Show the requests of the range, newest first, or those that arrive now. */
 export function Requests() {
-  const isLive = view.value.own.live === "1";
+  const { live, event } = view.value.own;
+  const isLive = live === "1";
+  const { countStep } = frame.value;
+  const overTime = useQuestion<Timeseries>(
+    timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }),
+  );
+  if (isPhone.value && event !== undefined) return <OpenedEvent id={event} />;
   return (
     <>
-      <OverTime />
+      <OverTime resource={overTime} />
       <div class="actions">
         <button
           type="button"
           aria-pressed={isLive}
           onClick={() => {
-            const { live, ...own } = view.value.own;
-            showWith({ own: live === undefined ? { ...own, live: "1" } : own });
+            const { live: _, ...own } = view.value.own;
+            showWith({ own: isLive ? own : { ...own, live: "1" } });
           }}
         >
           ● Live
         </button>
+        {!isPhone.value && <ColumnChoice />}
         <Exports />
       </div>
-      {isLive ? <Live /> : <Past />}
+      {isLive ? <Live /> : <Past inAll={requestsIn(overTime.value)} />}
     </>
   );
 }
 
-function OverTime() {
-  const { countStep, endS } = frame.value;
-  const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }),
+/** Return how many requests the range has, or null where that is not known. */
+function requestsIn({ data, isCurrent }: Resource<Timeseries>): number | null {
+  if (data === null || !isCurrent) return null;
+  return Object.values(data.groups)
+    .flat()
+    .reduce((sum, [, count]) => sum + (count ?? 0), 0);
+}
+
+function ColumnChoice() {
+  const { columns, ...own } = view.value.own;
+  const chosen = chosenColumns(columns);
+  const toggle = (name: string) => {
+    const text = columnsText(COLUMN_NAMES.filter((known) => chosen.includes(known) !== (known === name)));
+    showWith({ own: text === undefined ? own : { ...own, columns: text } });
+  };
+  return (
+    <details class="menu">
+      <summary>Columns</summary>
+      <fieldset>
+        <legend class="hidden">Columns</legend>
+        {COLUMN_NAMES.map((name) => (
+          <label key={name} class="check">
+            <input type="checkbox" checked={chosen.includes(name)} onChange={() => toggle(name)} />
+            {name}
+          </label>
+        ))}
+      </fieldset>
+    </details>
   );
+}
+
+function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {
+  const { countStep, endS } = frame.value;
   return (
     <Panel
       title="Requests over time"
@@ -81,243 +116,84 @@ function OverTime() {
   );
 }
 
-function Past() {
-  const address = question("v1/events", { limit: 50 });
+/** A list whose older pages are open: it stays at its end until they are closed. */
+interface Held {
+  scope: string;
+  address: string;
+}
+
+function Past({ inAll }: { inAll: number | null }) {
+  const now = question("v1/events", { limit: 50 });
+  const held = useSignal<Held | null>(null);
+  // A refresh moves the end of the range; a change of the view changes more.
+  const scope = `${view.value.range} ${now?.replace(/(start|end)=\d+&/g, "")}`;
+  const isHeld = held.value?.scope === scope;
+  const address = isHeld ? (held.value?.address ?? now) : now;
   const first = useQuestion<Events>(address);
-  const further = useSignal<Events[]>([]);
+  const further = useSignal<readonly Events[]>([]);
   const isLoading = useSignal(false);
+  const { problem, run } = useRefusal();
   useEffect(() => {
     further.value = [];
   }, [address]);
   const more = async (cursor: string) => {
     if (address === null) return;
+    held.value = { scope, address };
     isLoading.value = true;
-    try {
+    await run(async () => {
       const page = await ask<Events>(`${address}&cursor=${encodeURIComponent(cursor)}`, new AbortController().signal);
       further.value = [...further.value, page];
-    } finally {
-      isLoading.value = false;
-    }
+    });
+    isLoading.value = false;
   };
-  return (
-    <Panel
-      title="Requests"
-      resource={first}
-      height={480}
-      table={(data) => eventTable([data, ...further.value].flatMap((page) => page.events).slice(0, MAX_KEPT))}
-      isEmpty={(data) => data.events.length === 0 && data.complete && data.next === null}
-    >
-      {(data) => {
-        const pages = [data, ...further.value];
-        const events = pages.flatMap((page) => page.events).slice(0, MAX_KEPT);
-        const last = pages.at(-1) ?? data;
-        return (
-          <>
-            <EventTable events={events} />
-            <p class="soft foot">
-              {formatExact(events.length)} requests
-              {last.complete ? "" : ` · searched back to ${formatTime(last.searched.start, zone.value, true)}`}
-              {last.next !== null && events.length < MAX_KEPT && (
-                <button type="button" disabled={isLoading.value} onClick={() => more(last.next ?? "")}>
-                  {last.complete ? "Load more" : "Search further back"}
-                </button>
-              )}
-            </p>
-          </>
-        );
-      }}
-    </Panel>
-  );
-}
-
-function Live() {
-  const events = useSignal<StoredEvent[]>([]);
-  const waiting = useSignal<StoredEvent[]>([]);
-  const isPaused = useSignal(false);
-  const note = useSignal("");
-  const address = useRef("");
-  address.current = (question("v1/events/live") ?? "").replace(/start=\d+&end=\d+&?/, "");
-  const path = address.current;
-  useEffect(() => {
-    const giveUp = new AbortController();
-    events.value = [];
-    const onVisibility = () => {
-      if (document.visibilityState === "hidden") giveUp.abort();
-    };
-    document.addEventListener("visibilitychange", onVisibility);
-    follow(
-      path,
-      {
-        onEvent: (event) => {
-          if (isPaused.value) waiting.value = [event, ...waiting.value].slice(0, MAX_KEPT);
-          else events.value = [event, ...events.value].slice(0, MAX_KEPT);
-        },
-        onThinned: (shown, of) => {
-          note.value = `${formatExact(shown)} of ${formatExact(of)}/s shown`;
-        },
-        onEnd: (reason) => {
-          note.value = reason;
-        },
-      },
-      giveUp.signal,
-    );
-    return () => {
-      document.removeEventListener("visibilitychange", onVisibility);
-      giveUp.abort();
-    };
-  }, [path]);
-  const resume = () => {
-    events.value = [...waiting.value, ...events.value].slice(0, MAX_KEPT);
-    waiting.value = [];
-    isPaused.value = false;
-  };
-  return (
-    <section class="panel" aria-label="Live requests">
-      <p class="soft" role="status">
-        {isPaused.value ? (
-          <>
-            Paused, {formatExact(waiting.value.length)} new.{" "}
-            <button type="button" onClick={resume}>
-              Resume
-            </button>
-          </>
-        ) : (
-          note.value || "Requests appear here as they arrive."
-        )}
-      </p>
-      <div
-        onPointerEnter={() => {
-          isPaused.value = true;
-        }}
-        onPointerLeave={resume}
-        onFocusCapture={() => {
-          isPaused.value = true;
-        }}
-      >
-        <EventTable events={events.value} />
-      </div>
-    </section>
-  );
-}
-
-function EventTable({ events }: { events: readonly StoredEvent[] }) {
-  const opened = view.value.own.event;
-  return (
-    <Table
-      caption="Requests, newest first"
-      rows={events}
-      keyOf={(event) => event.id}
-      isOpen={(event) => event.id === opened}
-      onOpen={(event) => {
-        const { event: _, ...own } = view.value.own;
-        showWith({ own: event.id === opened ? own : { ...own, event: event.id } });
-      }}
-      detail={(event) => <Detail event={event} />}
-      columns={[
-        ...EVENT_COLUMNS,
-        {
-          title: "",
-          cell: (event) => (
-            <button
-              type="button"
-              class="quiet"
-              aria-expanded={event.id === opened}
-              onClick={() => {
-                const { event: _, ...own } = view.value.own;
-                showWith({ own: event.id === opened ? own : { ...own, event: event.id } });
-              }}
-            >
-              Details
-            </button>
-          ),
-        },
-      ]}
-    />
-  );
-}
-
-function Detail({ event }: { event: StoredEvent }) {
-  const around = { startS: Math.floor(event.timestamp) - 60, endS: Math.floor(event.timestamp) + 60 };
-  return (
-    <div class="details">
-      <dl>
-        {Object.entries(event).map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{name === "data" ? <DataMap data={event.data} /> : <DetailValue name={name} value={value} />}</dd>
-          </div>
-        ))}
-      </dl>
-      <p class="actions">
-        {event.consumer_id !== undefined && (
-          <button
-            type="button"
-            onClick={() =>
-              showWith({
-                range: null,
-                span: around,
-                filters: withFilter([], { field: "consumer_id", value: event.consumer_id ?? "", kind: "is" }),
-              })
-            }
-          >
-            Same consumer ±1 min
-          </button>
-        )}
-        <button type="button" onClick={() => navigator.clipboard.writeText(JSON.stringify(event, null, 2))}>
-          Copy as JSON
-        </button>
-        {event.sample_weight > 1 && <span class="soft">Stands for {event.sample_weight} requests.</span>}
-      </p>
-    </div>
-  );
-}
-
-function DetailValue({ name, value }: { name: string; value: unknown }) {
-  const field = FIELDS.find((known) => known === name);
-  const text = visibleText(value === null ? "unknown" : String(value), 2000);
-  if (name === "timestamp") return <>{formatTime(Number(value), zone.value, true)}</>;
-  if (name.endsWith("_us") && typeof value === "number")
-    return <>{`${formatDuration(value)} (${formatExact(value)} µs)`}</>;
-  if (name.endsWith("_bytes") && typeof value === "number")
-    return <>{`${formatBytes(value)} (${formatExact(value)})`}</>;
-  if (field === undefined) return <>{text}</>;
+  const { event: opened } = view.value.own;
+  const eventsOf = (data: Events) => [data, ...further.value].flatMap((page) => page.events).slice(0, MAX_KEPT);
+  const { data } = first.value;
+  const isListed = data === null || eventsOf(data).some(({ id }) => id === opened);
   return (
     <>
-      {text}{" "}
-      <button
-        type="button"
-        class="quiet"
-        onClick={() =>
-          showWith({ filters: withFilter(view.value.filters, { field, value: String(value), kind: "is" }) })
-        }
+      {opened !== undefined && !isListed && <OpenedEvent id={opened} />}
+      <Panel
+        title="Requests"
+        resource={first}
+        height={480}
+        table={(answer) => eventTable(eventsOf(answer))}
+        isEmpty={(answer) => answer.events.length === 0 && answer.complete && answer.next === null}
       >
-        filter
-      </button>
+        {(answer) => {
+          const events = eventsOf(answer);
+          const last = further.value.at(-1) ?? answer;
+          const isSampled = events.some(({ sample_weight: weight }) => weight > 1);
+          return (
+            <>
+              <EventTable events={events} />
+              <p class="soft foot">
+                {formatExact(events.length)}
+                {inAll === null || isHeld ? "" : ` of ${isSampled ? "≈" : ""}${formatCount(inAll)}`} requests
+                {last.complete ? "" : ` · searched back to ${formatTime(last.searched.start, zone.value, true)}`}
+                {last.next !== null && events.length < MAX_KEPT && (
+                  <button type="button" disabled={isLoading.value} onClick={() => more(last.next ?? "")}>
+                    {last.complete ? "Load more" : "Search further back"}
+                  </button>
+                )}
+                {isHeld && (
+                  <button
+                    type="button"
+                    onClick={() => {
+                      held.value = null;
+                      further.value = [];
+                    }}
+                  >
+                    Newest
+                  </button>
+                )}
+              </p>
+              <Problem text={problem.value} />
+            </>
+          );
+        }}
+      </Panel>
     </>
-  );
-}
-
-function DataMap({ data }: { data: Record<string, string> }) {
-  const entries = Object.entries(data);
-  if (entries.length === 0) return <>–</>;
-  return (
-    <ul>
-      {entries.map(([name, value]) => (
-        <li key={name}>
-          {visibleText(name)}: <DataValue name={name} value={value} />
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function DataValue({ name, value }: { name: string; value: string }) {
-  const address = name === "trace_id" ? traceAddress(me.value?.traceUrl, value) : null;
-  if (address === null) return <>{visibleText(value, 1000)}</>;
-  return (
-    <a href={address} target="_blank" rel="noreferrer">
-      {value}
-    </a>
   );
 }
 

@@ -2,11 +2,12 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { OneRule, Preview, Rule } from "../api/answers.ts";
+import type { OneRule, Preview, Rule, TestedRule } from "../api/answers.ts";
 import { ApiError, ask, change } from "../api/client.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { Problem, Text, useRefusal } from "../parts/Form.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { adminKey } from "../session.ts";
 import { application, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
@@ -36,6 +37,20 @@ export function thresholdWords(rule: Rule): string {
   return `${name} ${rule.direction === "below" ? "<" : ">"} ${rule.threshold} ${metric.unit} over ${windowWords(rule.windowS)}`;
 }
 
+/** Return what a rule that fires measured, against its threshold: `error rate 29 % > 5 %`. */
+export function valueWords(rule: Rule): string {
+  if (rule.threshold === null || rule.state.lastValue === null) return thresholdWords(rule);
+  const metric = METRICS[rule.metric] ?? { words: rule.metric, unit: "" };
+  const name = rule.percentile === null ? metric.words : `p${rule.percentile}`;
+  const sign = rule.direction === "below" ? "<" : ">";
+  return `${name} ${rule.state.lastValue} ${metric.unit} ${sign} ${rule.threshold} ${metric.unit}`;
+}
+
+/** Return what became of a test of a rule's webhook. */
+export function testWords(answer: Partial<TestedRule>): string {
+  return answer.delivered ? `The test arrived (${answer.status}).` : `The test failed: ${answer.error}`;
+}
+
 interface Draft {
   name: string;
   metric: string;
@@ -61,6 +76,7 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
   });
   const filters = useSignal<{ include: string[]; exclude: string[] }>(filtersOfPage());
   const preview = useSignal<Preview | null>(null);
+  const tested = useSignal("");
   const { problem, run } = useRefusal();
   useEffect(() => {
     if (ruleId === null) return;
@@ -90,6 +106,11 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
         { ...body(), application: application.value?.id, days: 7 },
         key,
       );
+    });
+  const sendTest = () =>
+    run(async () => {
+      const address = `api/alerts/${encodeURIComponent(ruleId ?? "")}/test`;
+      tested.value = testWords(await change<TestedRule>("POST", address, {}, key));
     });
   const saveRule = () =>
     run(async () => {
@@ -187,12 +208,25 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
           <button type="button" onClick={showPreview}>
             Would it have fired?
           </button>
+          {ruleId !== null && (
+            <button type="button" title="To the address that is saved" onClick={sendTest}>
+              Send a test
+            </button>
+          )}
           <button type="submit" class="primary">
             Save
+          </button>
+          <button type="button" onClick={() => showWith({ own: { tab: "rules" } })}>
+            Cancel
           </button>
         </span>
       </form>
       <Problem text={problem.value} />
+      {tested.value !== "" && (
+        <p class="notice" role="status">
+          {tested.value}
+        </p>
+      )}
       {preview.value !== null && <PreviewChart preview={preview.value} unit={unit} />}
     </section>
   );
@@ -229,7 +263,7 @@ function PreviewChart({ preview, unit }: { preview: Preview; unit: string }) {
       <Chart
         kind="lines"
         description={`The metric over 7 days with the threshold. ${words}.`}
-        height={140}
+        height={isPhone.value ? 120 : 160}
         times={drawn.times}
         lines={drawn.lines}
         stepS={300}

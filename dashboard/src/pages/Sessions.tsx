@@ -18,6 +18,7 @@ export function Sessions() {
       <Problem text={problem.value} />
       <Table
         caption="Sessions"
+        isCards
         rows={data.value?.sessions ?? []}
         keyOf={({ id }) => id}
         columns={[

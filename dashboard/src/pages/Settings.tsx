@@ -1,19 +1,22 @@
 /** Settings: applications, keys, organization, deletion, this browser. Changes need an admin key. */
 
-import { type Signal, useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
-import type { ApplicationList, KeyList, NewKey, OneOrganization } from "../api/answers.ts";
-import { ApiError, change } from "../api/client.ts";
+import { useSignal } from "@preact/signals";
+import { onPage } from "../address.ts";
+import type { Application, ApplicationList, OneOrganization } from "../api/answers.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
-import { formatCount, formatExact } from "../format.ts";
-import { Problem, Text } from "../parts/Form.tsx";
+import { formatCount } from "../format.ts";
+import { ZonePicker } from "../parts/Bar.tsx";
+import { Problem, Section, setter, Text } from "../parts/Form.tsx";
+import { Link } from "../parts/Link.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
 import { Table } from "../parts/Table.tsx";
 import { adminKey, credential, lockSettings } from "../session.ts";
-import { application, showWith, view } from "../state.ts";
+import { showWith, view } from "../state.ts";
 import { browserStorage } from "../storage.ts";
-import { seenText } from "./figures.tsx";
+import { Deletion } from "./Deletion.tsx";
+import { Keys } from "./Keys.tsx";
 import { Links } from "./Links.tsx";
 import { useManaged } from "./managed.ts";
 import { Sessions } from "./Sessions.tsx";
@@ -31,26 +34,43 @@ const TABS = {
 
 type Tab = keyof typeof TABS;
 
-/** Show the settings. */
+/** Show the settings: tabs, or on a phone a list of pages. */
 export function Settings() {
-  const tab = (Object.keys(TABS) as Tab[]).find((name) => name === view.value.own.tab) ?? "applications";
+  const tabs = Object.entries(TABS) as [Tab, string][];
+  const named = tabs.find(([name]) => name === view.value.own.tab)?.[0];
+  if (isPhone.value && named === undefined) {
+    return (
+      <ul class="panel list">
+        {tabs.map(([name, title]) => (
+          <li key={name}>
+            <Link to={onPage(view.value, "settings", { tab: name })}>{title} ›</Link>
+          </li>
+        ))}
+      </ul>
+    );
+  }
+  const tab = named ?? "applications";
   const isUnlocked = adminKey.value !== null || credential.value?.kind === "admin";
   return (
     <>
       <div class="actions">
-        <div class="segments" role="tablist" aria-label="Settings">
-          {(Object.entries(TABS) as [Tab, string][]).map(([name, title]) => (
-            <button
-              key={name}
-              type="button"
-              role="tab"
-              aria-selected={tab === name}
-              onClick={() => showWith({ own: { tab: name } })}
-            >
-              {title}
-            </button>
-          ))}
-        </div>
+        {isPhone.value ? (
+          <Link to={onPage(view.value, "settings")}>‹ Settings</Link>
+        ) : (
+          <div class="segments" role="tablist" aria-label="Settings">
+            {tabs.map(([name, title]) => (
+              <button
+                key={name}
+                type="button"
+                role="tab"
+                aria-selected={tab === name}
+                onClick={() => showWith({ own: { tab: name } })}
+              >
+                {title}
+              </button>
+            ))}
+          </div>
+        )}
         {adminKey.value !== null && (
           <button type="button" onClick={lockSettings}>
             Lock
@@ -75,14 +95,11 @@ function Locked({ tab }: { tab: Exclude<Tab, "browser"> }) {
   return <Shown />;
 }
 
-function Section({ title, children }: { title: string; children: ComponentChildren }) {
-  return (
-    <section class="panel form" aria-label={title}>
-      <h2>{title}</h2>
-      {children}
-    </section>
-  );
-}
+const LIMITS = [
+  ["requestsPerMinute", "minute"],
+  ["requestsPerHour", "hour"],
+  ["requestsPerDay", "day"],
+] as const;
 
 function Applications() {
   const managed = useManaged<ApplicationList>("api/applications?limit=1000");
@@ -92,10 +109,20 @@ function Applications() {
       <Problem text={managed.problem.value} />
       <Table
         caption="Applications"
+        isCards
         rows={managed.data.value?.applications ?? []}
         keyOf={({ id }) => id}
         columns={[
-          { title: "Name", cell: (row) => row.name },
+          {
+            title: "Name",
+            cell: (row) => (
+              <Field
+                label={`Name of ${row.name}`}
+                value={row.name}
+                save={(text) => managed.act("PATCH", `api/applications/${row.id}`, { name: text })}
+              />
+            ),
+          },
           { title: "Id", isMinor: true, cell: (row) => <code>{row.id}</code> },
           {
             title: "Kept for, days",
@@ -119,21 +146,21 @@ function Applications() {
               />
             ),
           },
-          {
-            title: "Requests per hour, limit",
+          ...LIMITS.map(([member, words]) => ({
+            title: `Requests per ${words}, limit`,
             isMinor: true,
-            cell: (row) => (
+            cell: (row: Application) => (
               <Field
-                label={`Limit of requests per hour of ${row.name}; empty: none`}
-                value={row.limits.requestsPerHour === null ? "" : String(row.limits.requestsPerHour)}
+                label={`Limit of requests per ${words} of ${row.name}; empty: none`}
+                value={row.limits[member] === null ? "" : String(row.limits[member])}
                 save={(text) =>
                   managed.act("PATCH", `api/applications/${row.id}`, {
-                    limits: { ...row.limits, requestsPerHour: numberOrNull(text) },
+                    limits: { ...row.limits, [member]: numberOrNull(text) },
                   })
                 }
               />
             ),
-          },
+          })),
         ]}
       />
       <form
@@ -157,109 +184,10 @@ function Field({ label, value, save }: { label: string; value: string; save: (te
       class="short"
       aria-label={label}
       value={value}
-      inputMode="numeric"
       onChange={(event) => {
         if (event.currentTarget.value !== value) save(event.currentTarget.value);
       }}
     />
-  );
-}
-
-function Keys() {
-  const managed = useManaged<KeyList>("api/keys?limit=1000");
-  const kind = useSignal("read");
-  const name = useSignal("");
-  const made = useSignal("");
-  const make = () =>
-    managed.run(async () => {
-      const body = {
-        kind: kind.value,
-        name: name.value,
-        ...(kind.value === "admin" ? {} : { application: application.value?.id }),
-      };
-      const answer = await change<NewKey>("POST", "api/keys", body, adminKey.value ?? undefined);
-      made.value = answer.secret;
-      await managed.load();
-    });
-  const rotate = (id: string) =>
-    managed.run(async () => {
-      const answer = await change<NewKey>("POST", `api/keys/${id}/rotate`, {}, adminKey.value ?? undefined);
-      made.value = answer.secret;
-      await managed.load();
-    });
-  return (
-    <Section title="Keys">
-      <Problem text={managed.problem.value} />
-      <form
-        class="fields"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make();
-        }}
-      >
-        <label>
-          New key
-          <select
-            value={kind.value}
-            onChange={(event) => {
-              kind.value = event.currentTarget.value;
-            }}
-          >
-            <option value="read">read, for {application.value?.name}</option>
-            <option value="write">write, for {application.value?.name}</option>
-            <option value="admin">admin, for the organization</option>
-          </select>
-        </label>
-        <Text label="Name" value={name.value} onInput={setter(name)} />
-        <button type="submit">Make</button>
-      </form>
-      {made.value !== "" && (
-        <p class="once">
-          <code>{made.value}</code>
-          <span class="actions">
-            <button type="button" onClick={() => navigator.clipboard.writeText(made.value)}>
-              Copy
-            </button>
-            <button
-              type="button"
-              onClick={() => {
-                made.value = "";
-              }}
-            >
-              Done
-            </button>
-          </span>
-          <span class="soft">Shown once. It is not stored.</span>
-        </p>
-      )}
-      <Table
-        caption="Keys"
-        rows={(managed.data.value?.keys ?? []).filter(({ revokedAt }) => revokedAt === null)}
-        keyOf={({ id }) => id}
-        columns={[
-          { title: "Kind", cell: (key) => key.kind },
-          { title: "Name", cell: (key) => key.name },
-          { title: "Application", isMinor: true, cell: (key) => key.application ?? "all" },
-          { title: "Starts with", isMinor: true, cell: (key) => <code>{key.firstCharacters}…</code> },
-          { title: "Created", isMinor: true, cell: (key) => seenText(key.createdAt) },
-          { title: "Last used", cell: (key) => seenText(key.lastUsedAt) },
-          { title: "Expires", isMinor: true, cell: (key) => seenText(key.expiresAt) },
-          {
-            title: "",
-            cell: (key) => (
-              <span class="actions">
-                <button type="button" class="quiet" onClick={() => rotate(key.id)}>
-                  Rotate
-                </button>
-                <button type="button" class="danger" onClick={() => managed.act("DELETE", `api/keys/${key.id}`)}>
-                  Revoke
-                </button>
-              </span>
-            ),
-          },
-        ]}
-      />
-    </Section>
   );
 }
 
@@ -302,54 +230,6 @@ function flat(value: Record<string, unknown>, prefix = ""): [string, unknown][] 
       return flat(member as Record<string, unknown>, `${prefix}${name}.`);
     return [[`${prefix}${name}`, member]];
   });
-}
-
-function Deletion() {
-  const consumer = useSignal("");
-  const typed = useSignal("");
-  const told = useSignal("");
-  const shown = application.value;
-  if (shown === null) return null;
-  const remove = async () => {
-    try {
-      const address = `api/applications/${shown.id}/consumers?consumer_id=${encodeURIComponent(consumer.value)}`;
-      const answer = await change<{ status?: string; job?: string; events?: number }>(
-        "DELETE",
-        address,
-        undefined,
-        adminKey.value ?? undefined,
-      );
-      const events = answer?.events === undefined ? "" : ` ${formatExact(answer.events)} events.`;
-      told.value = `The deletion of “${consumer.value}” is ${answer?.status ?? "done"}.${events}`;
-      typed.value = "";
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      told.value = error.message;
-    }
-  };
-  return (
-    <Section title="Delete data">
-      <p>Delete every event of one consumer of “{shown.name}”, for good. The rollups are made again without them.</p>
-      <form
-        class="fields"
-        onSubmit={(event) => {
-          event.preventDefault();
-          remove();
-        }}
-      >
-        <Text label="Consumer" value={consumer.value} onInput={setter(consumer)} isRequired />
-        <Text label="The same name again" value={typed.value} onInput={setter(typed)} isRequired />
-        <button type="submit" class="danger" disabled={consumer.value === "" || consumer.value !== typed.value}>
-          Delete
-        </button>
-      </form>
-      {told.value !== "" && (
-        <p class="notice" role="status">
-          {told.value}
-        </p>
-      )}
-    </Section>
-  );
 }
 
 const SCHEME = "apimetry.scheme";
@@ -401,6 +281,9 @@ function Browser() {
         </select>
         Rows of tables
       </label>
+      <p class="check">
+        <ZonePicker /> Time zone
+      </p>
       <label class="check">
         <input
           type="checkbox"
@@ -416,12 +299,6 @@ function Browser() {
       </p>
     </Section>
   );
-}
-
-function setter(text: Signal<string>): (value: string) => void {
-  return (value) => {
-    text.value = value;
-  };
 }
 
 function numberOrNull(text: string): number | null {

@@ -1,45 +1,84 @@
-/** The columns of single requests. */
+/** The columns of single requests: those that are chosen, or two lines on a phone. */
 
 import type { StoredEvent } from "../api/answers.ts";
-import { formatDuration } from "../format.ts";
-import { Value } from "../parts/Link.tsx";
+import { formatBytes, formatDuration, visibleText } from "../format.ts";
+import { Value, valueText } from "../parts/Link.tsx";
 import type { PanelTable } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { recordTable } from "../parts/records.ts";
 import type { Column } from "../parts/Table.tsx";
 import { zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
-export const EVENT_COLUMNS: readonly Column<StoredEvent>[] = [
-  { title: "Time", cell: (event) => <time>{eventTime(event.timestamp)}</time> },
-  {
-    title: "Status",
-    cell: (event) => (
-      <span class={`status s${Math.floor(event.status_code / 100)}`}>
-        <Value field="status_code" value={String(event.status_code)} />
-      </span>
-    ),
-  },
-  { title: "Method", isShort: true, cell: (event) => event.method },
-  { title: "Route", isWide: true, cell: (event) => <Value field="route" value={event.route} /> },
-  { title: "Duration", isNumber: true, cell: (event) => formatDuration(event.response_us) },
-  {
-    title: "Consumer",
-    isMinor: true,
-    cell: (event) =>
-      event.consumer_id === undefined ? "hidden" : <Value field="consumer_id" value={event.consumer_id} />,
-  },
-  {
-    title: "Version",
-    isMinor: true,
-    isShort: true,
-    cell: (event) => <Value field="version" value={event.version} />,
-  },
-  {
+/** Every column, by the name that it has in the address. */
+const COLUMNS: Readonly<Record<string, Column<StoredEvent>>> = {
+  time: { title: "Time", cell: (event) => <time>{eventTime(event.timestamp)}</time> },
+  status: { title: "Status", cell: (event) => <Status event={event} /> },
+  method: { title: "Method", isShort: true, cell: (event) => event.method },
+  route: { title: "Route", isWide: true, cell: (event) => <Value field="route" value={event.route} /> },
+  duration: { title: "Duration", isNumber: true, cell: (event) => formatDuration(event.response_us) },
+  consumer: { title: "Consumer", cell: (event) => <Consumer event={event} /> },
+  version: { title: "Version", isShort: true, cell: (event) => <Value field="version" value={event.version} /> },
+  error: {
     title: "Error",
-    isMinor: true,
     cell: (event) => (event.error_type === "" ? "" : <Value field="error_type" value={event.error_type} />),
   },
-];
+  url: { title: "URL", isWide: true, cell: (event) => visibleText(event.url ?? "hidden", 100) },
+  function: { title: "Function", cell: (event) => <Value field="function" value={event.function} /> },
+  source: { title: "Source", cell: (event) => visibleText(event.source ?? "hidden", 60) },
+  "first byte": { title: "First byte", isNumber: true, cell: (event) => formatDuration(event.ttfb_us) },
+  received: { title: "Received", isNumber: true, cell: (event) => formatBytes(event.request_bytes) },
+  sent: { title: "Sent", isNumber: true, cell: (event) => formatBytes(event.response_bytes) },
+};
+
+export const COLUMN_NAMES = Object.keys(COLUMNS);
+const USUAL = COLUMN_NAMES.slice(0, 8);
+
+/** Return the names of the columns that an address chooses, in the order of the table; unknown names are left out. */
+export function chosenColumns(text: string | undefined): string[] {
+  if (text === undefined) return USUAL;
+  const names = text.split(",");
+  const known = COLUMN_NAMES.filter((name) => names.includes(name));
+  return known.length === 0 ? USUAL : known;
+}
+
+/** Return the text that `chosenColumns` reads; undefined: the usual ones. */
+export function columnsText(names: readonly string[]): string | undefined {
+  return names.length === 0 || names.join() === USUAL.join() ? undefined : names.join();
+}
+
+/** Return the columns of a table of requests. */
+export function eventColumns(names: readonly string[] = USUAL): readonly Column<StoredEvent>[] {
+  if (isPhone.value) return [TWO_LINES];
+  return names.map((name) => COLUMNS[name]).filter((column) => column !== undefined);
+}
+
+const TWO_LINES: Column<StoredEvent> = {
+  title: "Request",
+  cell: (event) => (
+    <div class="two-lines">
+      <p>
+        <Status event={event} /> {event.method} <Value field="route" value={event.route} />
+      </p>
+      <p class="soft">
+        <time>{eventTime(event.timestamp).slice(0, -4)}</time> · {formatDuration(event.response_us)} ·{" "}
+        {event.consumer_id === undefined ? "hidden" : valueText("consumer_id", event.consumer_id)}
+      </p>
+    </div>
+  ),
+};
+
+function Status({ event }: { event: StoredEvent }) {
+  return (
+    <span class={`status s${Math.floor(event.status_code / 100)}`}>
+      <Value field="status_code" value={String(event.status_code)} />
+    </span>
+  );
+}
+
+function Consumer({ event }: { event: StoredEvent }) {
+  return event.consumer_id === undefined ? <>hidden</> : <Value field="consumer_id" value={event.consumer_id} />;
+}
 
 /** Return requests as a table with all their fields, for CSV. */
 export function eventTable(events: readonly StoredEvent[]): PanelTable {

@@ -2,6 +2,7 @@
 
 import { onPage } from "../address.ts";
 import type { Quality } from "../api/answers.ts";
+import { missingIn } from "../api/client.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { formatExact } from "../format.ts";
@@ -29,7 +30,9 @@ export function Badge() {
   );
   const data = quality.value.data;
   if (data === null) return null;
-  const { text, tone } = badgeOf(data.total);
+  // What senders captured is counted on all shards.
+  const isPartial = missingIn(data).length > 0;
+  const { text, tone } = isPartial ? ({ text: "not whole", tone: "bad" } as const) : badgeOf(data.total);
   return (
     <Link to={onPage(view.value, "quality")} class={`badge ${tone}`}>
       {text}

@@ -8,14 +8,16 @@ import { filterWords, slownessText } from "../filters.ts";
 import { visibleText } from "../format.ts";
 import { RANGES } from "../ranges.ts";
 import { binding, isShared } from "../shared.ts";
-import { chooseZone, frame, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
+import { chooseZone, frame, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone, formatTime } from "../zones.ts";
+import { Badge } from "./Badge.tsx";
+import { copyLink } from "./copy.ts";
 import { openDialog } from "./dialogs.ts";
 import { FilterDialog } from "./FilterDialog.tsx";
 import { RangeDialog } from "./RangeDialog.tsx";
 import { ShareDialog } from "./ShareDialog.tsx";
 
-const COMPARISON_WORDS: Record<Comparison, string> = {
+export const COMPARISON_WORDS: Record<Comparison, string> = {
   previous: "period before",
   week: "week before",
   none: "nothing",
@@ -28,12 +30,14 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
   const { startS, endS } = frame.value;
   const dialog = openDialog.value;
   const filterCount = filters.length + (slowness === null ? 0 : 1);
+  const isPartial = view.value.isPartial;
   return (
     <div class={`bar ${isOpen.value ? "open" : ""}`}>
       <div class="bar-line">
         <h1 ref={heading} tabIndex={-1}>
           {visibleText(title)}
         </h1>
+        <Badge />
         <button
           type="button"
           class="bar-summary"
@@ -42,7 +46,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
             isOpen.value = !isOpen.value;
           }}
         >
-          {range ?? "picked"} ▾ {filterCount > 0 ? `${filterCount} filters` : ""}
+          {range ?? "picked"} ▾ {filterCount > 0 ? `${filterCount} ${filterCount === 1 ? "filter" : "filters"}` : ""}
         </button>
         <div class="bar-controls">
           {/* biome-ignore lint/a11y/useSemanticElements: buttons in a row, no form */}
@@ -109,7 +113,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
             <span class="hidden">Refresh</span> {frame.value.refreshS === null ? "" : `${frame.value.refreshS} s`}
           </button>
           {!isShared.value && (
-            <button type="button" class="quiet" onClick={() => navigator.clipboard.writeText(pinnedLink())}>
+            <button type="button" class="quiet" onClick={copyLink}>
               Copy link
             </button>
           )}
@@ -137,7 +141,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
           Shared view until {formatTime(Date.parse(binding.value.until) / 1000, zone.value)}. Its filters are fixed.
         </p>
       )}
-      {(filterCount > 0 || span !== null) && (
+      {(filterCount > 0 || span !== null || isPartial) && (
         <div class="bar-line chips">
           {span !== null && (
             <Chip
@@ -158,6 +162,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
           {slowness !== null && (
             <Chip words={`response time ${slownessText(slowness)} ms`} remove={() => showWith({ slowness: null })} />
           )}
+          {isPartial && <Chip words="also without lost shards" remove={() => showWith({ isPartial: false })} />}
         </div>
       )}
       {dialog === "filter" && <FilterDialog />}
@@ -178,21 +183,34 @@ function Chip({ words, remove }: { words: string; remove: () => void }) {
   );
 }
 
-function ZonePicker() {
+/** Choose the time zone of the page; UTC is one click. */
+export function ZonePicker() {
   const zones = [...new Set([browserZone(), "UTC", zone.value])];
   return (
-    <select aria-label="Time zone" value={zone.value} onChange={(event) => chooseZone(event.currentTarget.value)}>
-      {zones.map((name) => (
-        <option key={name}>{name}</option>
-      ))}
-      <optgroup label="All zones">
-        {Intl.supportedValuesOf("timeZone")
-          .filter((name) => !zones.includes(name))
-          .map((name) => (
-            <option key={name}>{name}</option>
-          ))}
-      </optgroup>
-    </select>
+    <>
+      {browserZone() !== "UTC" && (
+        <button
+          type="button"
+          class="quiet"
+          aria-pressed={zone.value === "UTC"}
+          onClick={() => chooseZone(zone.value === "UTC" ? browserZone() : "UTC")}
+        >
+          UTC
+        </button>
+      )}
+      <select aria-label="Time zone" value={zone.value} onChange={(event) => chooseZone(event.currentTarget.value)}>
+        {zones.map((name) => (
+          <option key={name}>{name}</option>
+        ))}
+        <optgroup label="All zones">
+          {Intl.supportedValuesOf("timeZone")
+            .filter((name) => !zones.includes(name))
+            .map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+        </optgroup>
+      </select>
+    </>
   );
 }
 

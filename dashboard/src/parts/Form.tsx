@@ -1,6 +1,7 @@
 /** What forms share: a field for text, and what the service refused. */
 
 import { type Signal, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { ApiError } from "../api/client.ts";
 
 interface TextProps {
@@ -42,4 +43,21 @@ export function Problem({ text }: { text: string }) {
       {text}
     </p>
   );
+}
+
+/** A titled part of the settings. */
+export function Section({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section class="panel form" aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+/** Return what writes the text of a field into a signal. */
+export function setter(text: Signal<string>): (value: string) => void {
+  return (value) => {
+    text.value = value;
+  };
 }

@@ -5,11 +5,12 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { addressOf, onPage, PAGES, type Page } from "../address.ts";
 import { seesPage } from "../shared.ts";
-import { announcement, application, badParts, isEmbedded, me, show, showWith, view } from "../state.ts";
-import { Badge } from "./Badge.tsx";
+import { announcement, application, isAnnouncementSeen, isEmbedded, me, show, showWith, view } from "../state.ts";
 import { Bar } from "./Bar.tsx";
 import { useFiringCount } from "./firing.ts";
+import { Icon } from "./icons.tsx";
 import { Link } from "./Link.tsx";
+import { Notices } from "./Notices.tsx";
 
 export const PAGE_TITLES: Record<Page, string> = {
   overview: "Overview",
@@ -58,16 +59,12 @@ export function Frame({ children }: { children: ComponentChildren }) {
       <div class="column">
         {isEmbedded && <EmbeddedPages />}
         <Bar heading={heading} title={title} />
-        {badParts.value.length > 0 && (
-          <p class="notice" role="alert">
-            This part of the address cannot be read: {badParts.value.join("; ")}. The rest is shown.
-          </p>
-        )}
         <main id="main" tabIndex={-1}>
+          <Notices />
           {children}
         </main>
       </div>
-      <p class="hidden" role="status" aria-live="polite">
+      <p class={isAnnouncementSeen.value ? "toast" : "hidden"} role="status" aria-live="polite">
         {announcement.value}
       </p>
     </div>
@@ -105,6 +102,7 @@ function Rail() {
         {PAGES.filter(seesPage).map((page) => (
           <li key={page} class={page}>
             <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
+              <Icon page={page} />
               <span>{PAGE_TITLES[page]}</span>
               {page === "alerts" && firing > 0 ? (
                 <b class="count" title={`${firing} rules fire now`}>
@@ -130,7 +128,6 @@ function Rail() {
         </li>
       </ul>
       <div class="rail-foot">
-        <Badge />
         {applications.length > 1 ? (
           <select
             aria-label="Application"

@@ -2,9 +2,10 @@
 
 import { useEffect } from "preact/hooks";
 import { PAGES } from "../address.ts";
-import { announcement, chooseZone, pinnedLink, refresh, showWith, view, zone } from "../state.ts";
+import { announcement, chooseZone, frame, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone } from "../zones.ts";
 import { move, widen } from "./Bar.tsx";
+import { copyLink } from "./copy.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog, openDialog } from "./dialogs.ts";
 import { go, PAGE_KEYS, PAGE_TITLES } from "./Frame.tsx";
@@ -78,7 +79,7 @@ const ACTIONS: Record<string, () => void> = {
   j: () => moveRow(1),
   k: () => moveRow(-1),
   d: () => toggleFocusedPanel(),
-  Escape: removeLastFilter,
+  Escape: closeOrRemoveFilter,
 };
 
 function onKeyDown(event: KeyboardEvent): void {
@@ -128,7 +129,9 @@ function focusSearch(): void {
 }
 
 function nextComparison(): void {
-  const order = ["previous", "week", "none"] as const;
+  // A week before exists for ranges up to a week alone.
+  const { startS, endS } = frame.value;
+  const order = (["previous", "week", "none"] as const).filter((name) => name !== "week" || endS - startS <= 604_800);
   const next = order[(order.indexOf(view.value.compare) + 1) % order.length] ?? "previous";
   showWith({ compare: next });
   announcement.value = `Compared with ${next}`;
@@ -143,25 +146,16 @@ function toggleLive(): void {
   showWith({ own: live === undefined ? { ...own, live: "1" } : own });
 }
 
-function copyLink(): void {
-  navigator.clipboard.writeText(pinnedLink()).then(
-    () => {
-      announcement.value = "Link copied";
-    },
-    () => {
-      announcement.value = "The browser does not let this page copy";
-    },
-  );
-}
-
 function moveRow(by: number): void {
   const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")];
   const now = rows.findIndex((row) => row === document.activeElement || row.contains(document.activeElement));
   rows[now < 0 ? 0 : Math.min(Math.max(now + by, 0), rows.length - 1)]?.focus();
 }
 
-function removeLastFilter(): void {
+function closeOrRemoveFilter(): void {
   const { filters, slowness } = view.value;
-  if (slowness !== null) showWith({ slowness: null });
+  const { event, ...own } = view.value.own;
+  if (event !== undefined) showWith({ own });
+  else if (slowness !== null) showWith({ slowness: null });
   else if (filters.length > 0) showWith({ filters: filters.slice(0, -1) });
 }

@@ -1,14 +1,18 @@
 /** The palette: one list of pages, routes, consumers, ranges and actions, found by typing. */
 
 import { useSignal } from "@preact/signals";
-import { onPage, PAGES } from "../address.ts";
+import { useEffect } from "preact/hooks";
+import { COMPARISONS, onPage, PAGES } from "../address.ts";
 import type { Values } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { signOut } from "../api/sign_in.ts";
 import { RANGES } from "../ranges.ts";
 import { isShared, seesPage } from "../shared.ts";
-import { refresh, show, showWith, view } from "../state.ts";
+import { chooseZone, refresh, show, showWith, view, zone } from "../state.ts";
+import { browserZone } from "../zones.ts";
+import { COMPARISON_WORDS } from "./Bar.tsx";
+import { copyLink } from "./copy.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog, openDialog } from "./dialogs.ts";
 import { useSettled } from "./FilterDialog.tsx";
@@ -53,6 +57,9 @@ export function Palette() {
       })),
   ];
   const index = Math.min(chosen.value, entries.length - 1);
+  useEffect(() => {
+    document.getElementById(`palette-${index}`)?.scrollIntoView({ block: "nearest" });
+  }, [index]);
   const run = (entry: Entry | undefined) => {
     if (entry === undefined) return;
     closeDialog();
@@ -99,6 +106,11 @@ export function Palette() {
           </div>
         ))}
       </div>
+      {entries.length === 0 && (
+        <p class="soft" role="status">
+          Nothing has this in its name.
+        </p>
+      )}
     </Dialog>
   );
 }
@@ -124,6 +136,35 @@ function fixedEntries(): Entry[] {
     },
     { kind: "Action", text: "Remove all filters", run: () => showWith({ filters: [], slowness: null }) },
     { kind: "Action", text: "Refresh", run: refresh },
-    ...(isShared.value ? [] : [{ kind: "Action", text: "Sign out", run: signOut }]),
+    {
+      kind: "Action",
+      text: zone.value === "UTC" ? `Times of ${browserZone()}` : "Times of UTC",
+      run: () => chooseZone(zone.value === "UTC" ? browserZone() : "UTC"),
+    },
+    ...COMPARISONS.map((compare) => ({
+      kind: "Comparison",
+      text: `Compare with ${COMPARISON_WORDS[compare]}`,
+      run: () => showWith({ compare }),
+    })),
+    {
+      kind: "Action",
+      text: "All keys",
+      run: () => {
+        openDialog.value = "keys";
+      },
+    },
+    ...(isShared.value
+      ? []
+      : [
+          { kind: "Action", text: "Copy link", run: copyLink },
+          {
+            kind: "Action",
+            text: "Share a part of this",
+            run: () => {
+              openDialog.value = "share";
+            },
+          },
+          { kind: "Action", text: "Sign out", run: signOut },
+        ]),
   ];
 }

@@ -3,11 +3,13 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { missingIn } from "../api/client.ts";
 import type { Resource } from "../api/resource.ts";
 import { csvOf } from "../csv.ts";
+import { shardWords } from "../format.ts";
 import { isShared } from "../shared.ts";
 import { showTables } from "./panel_keys.ts";
-import { Boundary, Nothing, Refusal, Slow } from "./States.tsx";
+import { Boundary, Nothing, Refusal, Slow, Stopped } from "./States.tsx";
 
 /** The figures of a panel as a table: what `Table` shows and `CSV` downloads. */
 export interface PanelTable {
@@ -37,7 +39,7 @@ interface PanelProps<T> {
 /** Show a question and its answer. */
 export function Panel<T>(props: PanelProps<T>) {
   const { title, resource, children, table, height = 220 } = props;
-  const { data, error, isAsking, isCurrent, answeredAtS } = resource.value;
+  const { data, error, isAsking, isCurrent, isStopped } = resource.value;
   const asTable = useSignal(false);
   const id = useId();
   const element = useRef<HTMLElement>(null);
@@ -49,22 +51,26 @@ export function Panel<T>(props: PanelProps<T>) {
     [],
   );
   // What a link does not show leaves no gap.
-  if (isShared.value && data === null && !isAsking && error === null) return null;
+  if (isShared.value && data === null && !isAsking && !isStopped && error === null) return null;
   const isBusy = isAsking && !isCurrent;
+  const isOld = data !== null && (error !== null || isStopped);
+  const missing = shardWords(missingIn(data)).toLowerCase();
+  const fileName = missing === "" ? title : `${title} without ${missing}`;
   const body = () => {
-    if (data === null) return error === null ? null : <Refusal error={error} answeredAtS={answeredAtS} />;
+    if (data === null) return null;
     if (props.isEmpty?.(data)) return props.empty ?? <Nothing />;
     return asTable.value && table !== undefined ? <PlainTable title={title} table={table(data)} /> : children(data);
   };
   return (
     <section
       ref={element}
-      class={`panel ${props.class ?? ""} ${isBusy ? "busy" : ""} ${error !== null && data !== null ? "old" : ""}`}
+      class={`panel ${props.class ?? ""} ${isBusy ? "busy" : ""} ${isOld ? "old" : ""} ${missing === "" ? "" : "partial"} ${props.cannotFilter ? "unfiltered" : ""}`}
       aria-labelledby={id}
       aria-busy={isBusy}
     >
       <header>
         <h2 id={id}>{title}</h2>
+        {missing !== "" && <span class="tag">without {missing}</span>}
         {props.controls}
         {table !== undefined && data !== null && (
           <span class="panel-tools">
@@ -78,7 +84,7 @@ export function Panel<T>(props: PanelProps<T>) {
             >
               Table
             </button>
-            <button type="button" class="quiet" onClick={() => download(title, table(data))}>
+            <button type="button" class="quiet" onClick={() => download(fileName, table(data))}>
               CSV
             </button>
           </span>
@@ -87,8 +93,8 @@ export function Panel<T>(props: PanelProps<T>) {
       <div class="panel-body" style={{ minHeight: `${height}px` }}>
         {props.cannotFilter ? <p class="notice">{props.cannotFilter}</p> : null}
         <Slow resource={resource.value} />
-        {error !== null && data !== null && <Refusal error={error} answeredAtS={answeredAtS} />}
-        {data === null && error === null && <div class="skeleton" style={{ height: `${height}px` }} />}
+        {isStopped ? <Stopped resource={resource.value} /> : <Refusal resource={resource.value} />}
+        {data === null && error === null && !isStopped && <div class="skeleton" style={{ height: `${height}px` }} />}
         <Boundary>{body()}</Boundary>
       </div>
     </section>

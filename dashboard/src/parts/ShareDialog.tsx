@@ -9,6 +9,7 @@ import { visibleText } from "../format.ts";
 import { adminKey } from "../session.ts";
 import { application, frame, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
+import { copyText } from "./copy.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog } from "./dialogs.ts";
 import { Problem, Text, useRefusal } from "./Form.tsx";
@@ -188,7 +189,7 @@ function Copied({ label, text }: { label: string; text: string }) {
         {label}
         <input readOnly value={text} onFocus={(event) => event.currentTarget.select()} />
       </label>
-      <button type="button" onClick={() => navigator.clipboard.writeText(text)}>
+      <button type="button" onClick={() => copyText(text, label)}>
         Copy
       </button>
     </div>

@@ -4,17 +4,18 @@ import { useSignal } from "@preact/signals";
 import { Component, type ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Summary } from "../api/answers.ts";
-import type { ApiError } from "../api/client.ts";
 import { question } from "../api/questions.ts";
 import type { Resource } from "../api/resource.ts";
 import { useQuestion } from "../api/resource.ts";
 import { filterWords } from "../filters.ts";
-import { formatExact } from "../format.ts";
+import { formatExact, shardWords } from "../format.ts";
 import { application, frame, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 /** Say why there is no answer, and what to do. */
-export function Refusal({ error, answeredAtS }: { error: ApiError; answeredAtS: number | null }) {
+export function Refusal({ resource }: { resource: Resource<unknown> }) {
+  const { error, answeredAtS } = resource;
+  if (error === null) return null;
   if (error.status === 400) {
     return (
       <div class="state" role="status">
@@ -33,13 +34,58 @@ export function Refusal({ error, answeredAtS }: { error: ApiError; answeredAtS: 
     );
   }
   if (error.status === 403) return <p class="state">{error.message}</p>;
+  const shards = shardWords(error.missingShards);
   const since = answeredAtS === null ? "" : ` since ${formatTime(answeredAtS, zone.value, true).slice(11)}`;
+  const isAway = error.status === 0 || error.status === 503;
   return (
-    <div class="state" role="status">
-      <p>{error.status === 0 || error.status === 503 ? `Not reachable${since}. Trying again.` : error.message}</p>
+    <div class="state">
+      <p>
+        <span role="status">
+          {shards !== ""
+            ? `${shards} of the store ${error.missingShards.length === 1 ? "does" : "do"} not answer${since}, so the numbers would not be whole.`
+            : isAway
+              ? `Not reachable${since}.`
+              : error.message}
+        </span>
+        {isAway && <Countdown resource={resource} />}
+      </p>
       <p class="actions">
         <button type="button" onClick={refresh}>
           Now
+        </button>
+        {shards !== "" && !view.value.isPartial && (
+          <button type="button" onClick={() => showWith({ isPartial: true })}>
+            Show the rest
+          </button>
+        )}
+      </p>
+    </div>
+  );
+}
+
+/** Count the seconds until a question is asked again. A screen reader is not told each of them. */
+function Countdown({ resource: { againAtMs, isAsking } }: { resource: Resource<unknown> }) {
+  const nowMs = useSignal(performance.now());
+  useEffect(() => {
+    nowMs.value = performance.now();
+    if (againAtMs === null) return;
+    const timer = setInterval(() => {
+      nowMs.value = performance.now();
+    }, 250);
+    return () => clearInterval(timer);
+  }, [againAtMs]);
+  const leftS = againAtMs === null ? 0 : Math.ceil((againAtMs - nowMs.value) / 1000);
+  return <span aria-hidden="true">{isAsking || leftS <= 0 ? " Trying again." : ` Trying again in ${leftS} s.`}</span>;
+}
+
+/** Say that a person gave the question up. */
+export function Stopped({ resource }: { resource: Resource<unknown> }) {
+  return (
+    <div class="state" role="status">
+      <p>Stopped{resource.data === null ? "" : "; these are the numbers of before"}.</p>
+      <p class="actions">
+        <button type="button" onClick={resource.again}>
+          Ask again
         </button>
       </p>
     </div>
@@ -124,9 +170,14 @@ export function Slow({ resource }: { resource: Resource<unknown> }) {
   return (
     <div class="slow" role="status">
       Still asking. This range is read from the events themselves.
-      <button type="button" onClick={() => showWith({ range: "24h", span: null })}>
-        Use 24 h
+      <button type="button" onClick={resource.stop}>
+        Stop
       </button>
+      {view.value.range !== "24h" && (
+        <button type="button" onClick={() => showWith({ range: "24h", span: null })}>
+          Use 24 h
+        </button>
+      )}
     </div>
   );
 }

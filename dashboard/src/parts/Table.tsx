@@ -32,6 +32,10 @@ interface TableProps<Row> {
   isOpen?: (row: Row) => boolean;
   /** What is shown below an open row. */
   detail?: (row: Row) => ComponentChildren;
+  /** The most rows in the page; 100 unless told otherwise. */
+  maxRows?: number;
+  /** Whether a phone shows each row as a card, with every column. */
+  isCards?: boolean;
   /** What `x` does: exclude the row's value. */
   exclude?: (row: Row) => void;
 }
@@ -55,7 +59,7 @@ export function Table<Row>(props: TableProps<Row>) {
   };
   return (
     <div class="scroll">
-      <table class="rows">
+      <table class={`rows ${props.isCards ? "as-cards" : ""}`}>
         <caption class="hidden">{caption}</caption>
         <thead>
           <tr>
@@ -83,7 +87,7 @@ export function Table<Row>(props: TableProps<Row>) {
           </tr>
         </thead>
         <tbody>
-          {rows.slice(0, MAX_ROWS).map((row) => (
+          {rows.slice(0, props.maxRows ?? MAX_ROWS).map((row) => (
             <>
               <tr
                 key={keyOf(row)}
@@ -95,6 +99,7 @@ export function Table<Row>(props: TableProps<Row>) {
                 {columns.map((column) => (
                   <td
                     key={column.title}
+                    data-title={column.title}
                     class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isShort ? "short" : ""} ${column.isWide ? "wide" : ""}`}
                   >
                     {column.cell(row)}

@@ -31,6 +31,7 @@ def refusal_without(missing: Sequence[int]) -> Unavailable:
         f"{_named(missing)} of the store's cluster cannot be reached, and an answer would leave their events out. Try"
         " again later, or ask with partial=1 for what the other shards hold",
         retry_after_s=STORE_RETRY_AFTER_S,
+        missing_shards=missing,
     )
 
 

@@ -64,6 +64,10 @@ class Error(_ErrorBody, total=False):
         Sequence[Detail],
         msgspec.Meta(description="What was wrong with each event of a batch that has no valid one."),
     ]
+    missing_shards: Annotated[
+        Sequence[Count],
+        msgspec.Meta(description="The shards of the store's cluster that cannot be reached, by their numbers."),
+    ]
     success: Annotated[bool, msgspec.Meta(description="Always false, and under `/v1/developer/` alone.")]
 
 
@@ -77,6 +81,7 @@ class APIError(Exception):
     """
 
     status: ClassVar[int] = 500
+    missing_shards: Sequence[int] = ()
 
     def __init__(
         self,
@@ -161,9 +166,17 @@ class TooManyRequests(_Retryable):
 
 
 class Unavailable(_Retryable):
-    """The service cannot do this now; it has stored nothing of the request."""
+    """The service cannot do this now; it has stored nothing of the request.
+
+    Args:
+        missing_shards: the numbers of the shards that the answer needs and that cannot be reached.
+    """
 
     status = 503
+
+    def __init__(self, message: str, *, retry_after_s: float, missing_shards: Sequence[int] = ()) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.missing_shards = missing_shards
 
 
 def error_response(
@@ -171,12 +184,15 @@ def error_response(
     message: str,
     *,
     details: Sequence[Detail] | None = None,
+    missing_shards: Sequence[int] = (),
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Return a response in the one error shape, without the keys that the client may have put into the message."""
     body: Error = {"error": HTTPStatus(status).phrase, "message": _as_utf8(message)}
     if details is not None:
         body["details"] = details
+    if missing_shards:
+        body["missing_shards"] = missing_shards
     return web.Response(
         status=status,
         body=without_keys(msgspec.json.encode(body).decode()).encode(),
@@ -210,7 +226,13 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except APIError as error:
-        return error_response(error.status, error.message, details=error.details, headers=error.headers)
+        return error_response(
+            error.status,
+            error.message,
+            details=error.details,
+            missing_shards=error.missing_shards,
+            headers=error.headers,
+        )
     except web.HTTPException as error:
         return _from_http_exception(request, error)
     except StoreError as error:

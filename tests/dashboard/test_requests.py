@@ -1,0 +1,115 @@
+"""The page of single requests: two lines on a phone, columns, one request by its address, and live."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import send
+from tests.dashboard.test_pages import settled
+from tests.support.services.processes import get_json
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+
+
+def test_a_phone_shows_each_request_in_two_lines_and_its_details_as_a_page(visit):
+    looked = visit(**PHONE)
+    page = looked.open("requests?range=7d&is=route%3A%2Fv1%2Fcheckout")
+    settled(page)
+    rows = page.locator("tr[data-row]")
+    lines = rows.first.locator("p")
+    expect(lines).to_have_count(2)
+    expect(lines.first).to_have_text(re.compile(r"^\d{3} POST /v1/checkout$"))
+    expect(lines.last).to_have_text(re.compile(r"\d\d:\d\d:\d\d · [\d.]+\s\w+ · .+"))
+    for row in rows.all():
+        assert [line.bounding_box()["height"] < 30 for line in row.locator("p").all()] == [True, True]
+    rows.first.get_by_role("button", name="Details").click()
+    expect(page.locator(".details")).to_contain_text("user_agent")
+    expect(rows).to_have_count(0)
+    settled(page)
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    page.get_by_role("button", name="All requests").click()
+    expect(rows.first).to_be_visible()
+    page.go_back()
+    expect(page.locator(".details")).to_be_visible()
+    settled(page)
+
+
+def test_the_address_of_one_request_shows_it_wherever_it_stands(visit, service):
+    now = int(time.time())
+    (oldest,) = get_json(f"{service.query_url}/v1/events?start=0&end={now}&order=asc&limit=1")["events"]
+    page = visit().open(f"requests?range=7d&event={oldest['id']}")
+    settled(page)
+    panel = page.get_by_role("region", name="Request", exact=True)
+    expect(panel.locator(".details")).to_contain_text(oldest["route"])
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    assert "event=" not in page.url
+    page.locator("tr[data-row]").first.get_by_role("button", name="Details").click()
+    expect(page.locator("tr.detail .details")).to_be_visible()
+    expect(panel).to_have_count(0)
+    settled(page)
+
+
+def test_columns_are_chosen_and_stand_in_the_address(visit):
+    page = visit().open("requests?range=7d")
+    settled(page)
+    header = page.locator("table.rows thead")
+    expect(header).not_to_contain_text("URL")
+    page.locator("summary", has_text="Columns").click()
+    page.get_by_role("checkbox", name="url").check()
+    page.get_by_role("checkbox", name="version").uncheck()
+    expect(header).to_contain_text("URL")
+    expect(header).not_to_contain_text("Version")
+    page.reload()
+    settled(page)
+    expect(header).to_contain_text("URL")
+    expect(header).not_to_contain_text("Version")
+
+
+def test_older_pages_stay_open_through_a_refresh_until_the_newest_are_asked_for(visit):
+    looked = visit()
+    looked.page.clock.install()
+    page = looked.open("requests")
+    settled(page)
+    rows = page.locator("tr[data-row]")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Load more").click()
+    expect(rows).to_have_count(100)
+    page.get_by_role("button", name="Load more").click()
+    expect(rows).to_have_count(150)
+    with page.expect_response(re.compile("/1/timeseries/")):
+        page.clock.fast_forward(61_000)
+    settled(page)
+    expect(rows).to_have_count(150)
+    page.get_by_role("button", name="Newest").click()
+    expect(rows).to_have_count(50)
+    expect(page.locator(".foot")).to_contain_text(re.compile(r"^50 of [\d,]+ requests"))
+    settled(page)
+
+
+def test_x_leaves_out_the_route_of_the_row(visit):
+    page = visit().open("requests?range=7d&is=method%3APOST")
+    settled(page)
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator(".chip", has_text="route is not")).to_have_count(1)
+    settled(page)
+
+
+def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
+    page = visit().open("requests?live=1&is=route%3A%2Fv1%2Flive")
+    expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    request = {"method": "GET", "url": "/v1/live", "route": "/v1/live", "status_code": 200, "response_us": 1}
+    rows = page.locator("tr[data-row]")
+    send(service.collector_url, [{**request, "timestamp": time.time()}])
+    expect(rows).to_have_count(1)
+    rows.first.hover()
+    send(service.collector_url, [{**request, "timestamp": time.time()}])
+    expect(page.get_by_text("Paused, 1 new.")).to_be_visible()
+    expect(rows).to_have_count(1)
+    page.get_by_role("button", name="Resume").hover()
+    expect(rows).to_have_count(2)
