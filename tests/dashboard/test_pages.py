@@ -28,7 +28,7 @@ DETAILS = ("routes?route=%2Fv1%2Fcheckout", "consumers?consumer=acme-prod", "?ex
 AXE = (ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js").read_text()
 # The schemes differ in colours alone.
 SCHEMES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
-SIZES = {"desktop": (1440, 1000), "tablet": (820, 1100), "phone": (390, 844)}
+SIZES = {"desktop": (1440, 1000), "tablet": (820, 1100), "phone": (390, 844), "narrow": (320, 700)}
 
 
 def settled(page):

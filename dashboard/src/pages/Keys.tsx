@@ -76,21 +76,23 @@ export function Keys() {
           }}
         />
       )}
-      <label>
-        A rotated key ends{" "}
-        <select
-          value={overlapS.value}
-          onChange={(event) => {
-            overlapS.value = Number(event.currentTarget.value);
-          }}
-        >
-          {OVERLAPS.map(([label, seconds]) => (
-            <option key={seconds} value={seconds}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <div class="fields">
+        <label>
+          A rotated key ends{" "}
+          <select
+            value={overlapS.value}
+            onChange={(event) => {
+              overlapS.value = Number(event.currentTarget.value);
+            }}
+          >
+            {OVERLAPS.map(([label, seconds]) => (
+              <option key={seconds} value={seconds}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
       <Table
         caption="Keys"
         isCards

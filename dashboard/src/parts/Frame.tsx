@@ -24,6 +24,9 @@ export const PAGE_TITLES: Record<Page, string> = {
   settings: "Settings",
 };
 
+/** The pages for which a phone's rail has no room. */
+const BEHIND_MORE: readonly Page[] = ["errors", "latency", "alerts", "quality", "settings"];
+
 /** The second key of `g` for each page. */
 export const PAGE_KEYS: Record<Page, string> = {
   overview: "o",
@@ -100,7 +103,7 @@ function Rail() {
       <p class="brand">apimetry</p>
       <ul>
         {PAGES.filter(seesPage).map((page) => (
-          <li key={page} class={page}>
+          <li key={page} class={BEHIND_MORE.includes(page) ? "behind" : ""}>
             <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
               <Icon page={page} />
               <span>{PAGE_TITLES[page]}</span>
@@ -117,7 +120,7 @@ function Rail() {
         <li class="more">
           <button
             type="button"
-            class="quiet"
+            class={`quiet ${BEHIND_MORE.includes(here) ? "current" : ""}`}
             aria-expanded={isOpen.value}
             onClick={() => {
               isOpen.value = !isOpen.value;
