@@ -70,7 +70,9 @@ def test_an_admin_pauses_a_rule_that_fires_and_tests_its_address_in_the_editor(v
     page = looked.open(f"alerts?tab=edit&rule={rule['id']}")
     expect(page.get_by_label("Name")).to_have_value("Checkout")
     page.get_by_role("button", name="Send a test").click()
-    expect(page.locator("main").get_by_text(re.compile("no .*(address|webhook)|test failed", re.IGNORECASE)).first).to_be_visible()
+    expect(
+        page.locator("main").get_by_text(re.compile("no .*(address|webhook)|test failed", re.IGNORECASE)).first
+    ).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     row = page.locator("tr[data-row]")
     row.get_by_role("button", name="Pause").click()
@@ -109,7 +111,7 @@ def test_a_deletion_says_how_many_requests_go_and_is_followed_to_its_end(visit, 
     remove.click()
     expect(page.get_by_text("The deletion of “acme” is done.")).to_be_visible()
     page.get_by_label("Every event of").select_option("range")
-    page.get_by_label("The application’s name, Doomed").fill("Doomed")
+    page.get_by_label(re.compile("name, Doomed")).fill("Doomed")
     page.get_by_role("button", name="Delete 1 request").click()
     expect(page.get_by_text("The deletion of the range is done.")).to_be_visible()
     assert get_json(count, ADMIN_KEY)["requests"] == 0
@@ -123,5 +125,5 @@ def test_the_settings_of_a_phone_are_a_list_and_keys_are_cards(visit, admin_key)
         expect(row.locator(f"td[data-title='{name}']")).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
-    page.get_by_role("link", name="‹ Settings").click()
+    page.locator("main").get_by_role("link", name="Settings").click()
     expect(page.locator("main").get_by_role("link", name="This browser")).to_be_visible()
