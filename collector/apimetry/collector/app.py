@@ -9,7 +9,8 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 
@@ -74,15 +75,8 @@ def create_app(
     failpoints = Failpoints(os.environ.get("APIMETRY_FAILPOINTS"))
     journal = Journal(settings.spool, RealFiles(), clock_ns=time.time_ns, failpoints=failpoints)
     spool = Spool(journal)
-    inserts = Inserts(
-        partial(store.run_reserved, store.insert_rows),
-        partial(store.run_reserved, store.insert_sender_reports),
-        # An embedded store belongs to this process: no other collector can hold one of its batches.
-        None if store.embedded else partial(store.run_reserved, hold, store),
-        None if store.embedded else partial(store.run_reserved, find_owners, store),
-    )
     calls = CallLimit(partial(store.run_reserved, calls_of_month, store)) if settings.hard_call_limit else None
-    writer = Writer(spool, inserts, settings, metrics=metrics, calls=calls)
+    writer = Writer(spool, _inserts_into(store), settings, metrics=metrics, calls=calls)
     traffic = Traffic()
     intake = Intake(directory, spool, settings, metrics, traffic=traffic, calls=calls)
     app = web.Application(
@@ -97,36 +91,62 @@ def create_app(
     if settings.traffic_metrics:
         app.add_routes(TrafficHandler(directory, traffic).routes())
 
-    started_at = utc_now()
-
-    async def reporter() -> Reporter:
-        name = await asyncio.to_thread(name_in, settings.spool.directory, RealFiles(), host=socket.gethostname())
-        identity = CollectorIdentity(name, version("apimetry"), started_at)
-        # Not in a reserved thread: those are for inserts and accounts.
-        return Reporter(
-            lambda: figures_of(spool, metrics, time.time_ns()), partial(store.run, record_report, store, identity)
-        )
-
     async def ready() -> list[str]:
         return reasons_not_ready(spool, directory)
 
-    async def lifetime(_: web.Application) -> AsyncIterator[None]:
-        await spool.start()
-        _log_recovered(journal)
-        metrics.watch(journal)
-        if calls is not None:
-            calls.recovered(sealed.token for sealed in journal.sealed())
-        task = asyncio.create_task(writer.run(), name="apimetry-writer")
-        try:
-            async with in_background("apimetry-report", (await reporter()).run()), _refreshing(calls):
-                yield
-        finally:
-            await _stop(spool, writer, task, settings.drain_timeout_s)
-
     add_service_routes(app, registry, ready, service="collector", hosts=hosts)
-    app.cleanup_ctx.append(lifetime)
+    app.cleanup_ctx.append(_Work(store, settings, spool, writer, metrics, calls).lifetime)
     app[CONTROL] = Control(journal, intake)
     return app
+
+
+def _inserts_into(store: Store) -> Inserts:
+    return Inserts(
+        partial(store.run_reserved, store.insert_rows),
+        partial(store.run_reserved, store.insert_sender_reports),
+        # An embedded store belongs to this process: no other collector can hold one of its batches.
+        None if store.embedded else partial(store.run_reserved, hold, store),
+        None if store.embedded else partial(store.run_reserved, find_owners, store),
+    )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the collector does beside its requests, from the application's start to its stop."""
+
+    store: Store
+    settings: CollectorSettings
+    spool: Spool
+    writer: Writer
+    metrics: Metrics
+    calls: CallLimit | None
+    started_at: datetime = field(default_factory=utc_now)
+
+    async def lifetime(self, _: web.Application) -> AsyncIterator[None]:
+        """Open the spool, store its segments and report, and drain the spool in the end."""
+        await self.spool.start()
+        journal = self.spool.journal
+        _log_recovered(journal)
+        self.metrics.watch(journal)
+        if self.calls is not None:
+            self.calls.recovered(sealed.token for sealed in journal.sealed())
+        task = asyncio.create_task(self.writer.run(), name="apimetry-writer")
+        try:
+            reporter = await self._reporter()
+            async with in_background("apimetry-report", reporter.run()), _refreshing(self.calls):
+                yield
+        finally:
+            await _stop(self.spool, self.writer, task, self.settings.drain_timeout_s)
+
+    async def _reporter(self) -> Reporter:
+        directory = self.settings.spool.directory
+        name = await asyncio.to_thread(name_in, directory, RealFiles(), host=socket.gethostname())
+        identity = CollectorIdentity(name, version("apimetry"), self.started_at)
+        # Not in a reserved thread: those are for inserts and accounts.
+        return Reporter(
+            lambda: figures_of(self.spool, self.metrics, time.time_ns()),
+            partial(self.store.run, record_report, self.store, identity),
+        )
 
 
 @asynccontextmanager
