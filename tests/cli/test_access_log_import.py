@@ -14,7 +14,16 @@ import pytest
 
 from apimetry.cli.access_logs.command import import_
 from tests.support.services.keys import ADMIN_KEY, READ_KEY, WRITE_KEY
-from tests.support.services.processes import APIMETRY, APPLICATION, BOOTSTRAP, count_by, running, timeseries, total
+from tests.support.services.processes import (
+    APIMETRY,
+    APPLICATION,
+    BOOTSTRAP,
+    count_by,
+    get_json,
+    running,
+    timeseries,
+    total,
+)
 
 DAY_S = 86_400
 
@@ -122,7 +131,11 @@ def delete_events(serve, start_s, end_s):
     path = f"{serve.query_url}/api/applications/{APPLICATION}/events?start={start_s}&end={end_s}"
     request = urllib.request.Request(path, method="DELETE", headers={"X-API-Key": ADMIN_KEY})
     with urllib.request.urlopen(request, timeout=60) as response:
-        assert response.status == 200
+        job = json.load(response)["job"]
+    while job["state"] != "done":
+        assert job["state"] in ("waiting", "running"), job
+        time.sleep(0.05)
+        job = get_json(f"{serve.query_url}/api/jobs/{job['id']}", ADMIN_KEY)["job"]
 
 
 def test_the_same_file_under_another_source_is_imported_and_stored_for_it_too(importing, tmp_path):

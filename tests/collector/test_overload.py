@@ -134,7 +134,7 @@ async def test_key_far_over_its_limit_is_refused_unread_and_takes_nothing_from_a
 
 async def test_refusal_of_a_key_over_its_rate_is_held_back_and_holds_up_nobody(tmp_path):
     batch = json.dumps([event() for _ in range(200)]).encode()
-    async with collecting(tmp_path, events_per_s_per_key=1.0, hold_back_s=3600.0) as collector:
+    async with collecting(tmp_path, events_per_s_per_key=1.0, hold_back_s=3600.0, grace_s=0.1) as collector:
         assert (await collector.post(batch)).status == 200
         refused = asyncio.create_task(collector.post(batch))
         for _ in range(3):

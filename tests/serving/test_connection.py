@@ -199,6 +199,17 @@ async def test_client_that_takes_nothing_of_its_response_is_cut(door):
         assert len(await everything(reader)) < 4_000_000
 
 
+async def test_no_rest_of_a_body_is_waited_for_when_the_client_has_left(door):
+    server = await door()
+    async with connection_to(server) as (reader, writer):
+        (connection,) = await eventually_connected(server)
+        connection._lingering_time = 10**6
+        writer.write(post(b"body").replace(b" / ", b" /unread ")[:-1])
+        assert (await read_answer(reader))[0] == 401
+        task = connection._task_handler
+    await task
+
+
 async def eventually_connected(server):
     while not server.handler.connections:  # noqa: ASYNC110 - the other side's state
         await asyncio.sleep(0.01)

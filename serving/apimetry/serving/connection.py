@@ -117,6 +117,9 @@ class Connection(RequestHandler, asyncio.BufferedProtocol):
         self._unfed = b""
         self._connections.remove(self)
         super().connection_lost(exc)
+        if self._is_answered and self._payload is not None and not self._payload.is_eof():
+            # aiohttp waits ten seconds for the rest of a body to discard, also after the client has left.
+            self._payload.feed_eof()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """See asyncio.BufferedProtocol."""

@@ -17,12 +17,12 @@ class ListeningServer(TestServer):
 
     def __init__(self, app, **options):
         super().__init__(app)
-        self._options = options
+        self._options = {"grace_s": 15.0, **options}
         self._listener = None
 
     async def start_server(self, loop=None, **_):
         if self._listener is None:
-            self._listener = await listen(self.app, "127.0.0.1", 0, grace_s=15.0, **self._options)
+            self._listener = await listen(self.app, "127.0.0.1", 0, **self._options)
             self.runner = self._listener._runner
             self._root = URL(self._listener.url)
             self.scheme, self.port = "http", self._root.port
