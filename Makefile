@@ -49,7 +49,7 @@ torture: .venv/installed-dev $(ENGINE)/node_modules ## kill and deceive real ser
 
 # The tests of a cluster against a real one, whose replicas and statements ON CLUSTER the suite's own lacks.
 cluster-check: .venv/installed-dev ## check a cluster: APIMETRY_TEST_CLUSTER=name@http://user:password@host:8123,…
-	$(BIN)/pytest -v tests/store/test_cluster.py
+	$(BIN)/pytest -v tests/store/cluster
 
 # The frameworks' own test suites, bare and with the middleware around every application; they come from the index.
 host-suites: .venv/installed-dev ## run the frameworks' own suites under the middleware

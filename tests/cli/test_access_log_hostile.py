@@ -19,7 +19,7 @@ from apimetry.cli.access_logs.files import MAX_LINE_BYTES
 from apimetry.cli.access_logs.formats.table import FORMATS
 from apimetry.cli.access_logs.lines import BadLine, LogLine
 from apimetry.cli.access_logs.reading import detect, open_layout, open_reader
-from tests.cli.test_access_log_formats import CASES
+from tests.cli.access_log_cases import CASES
 
 LATEST = datetime(2026, 11, 26, tzinfo=timezone.utc)
 LAYOUTS = (

@@ -93,7 +93,7 @@ async def test_a_collector_reports_its_spool_and_what_became_of_events(tmp_path)
 
 async def test_what_waits_in_the_spool_is_received_again_by_the_next_process(tmp_path):
     store = MemoryStore()
-    async with collecting(tmp_path, store) as collector:
+    async with collecting(tmp_path, store, drain_timeout_s=0.1) as collector:
         store.away = True
         assert (await collector.post(json.dumps([event(), event()]))).status == 200
     store.away, store.hold = False, asyncio.Event()

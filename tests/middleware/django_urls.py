@@ -9,7 +9,7 @@ from django.urls import path, re_path
 from django.utils.decorators import sync_and_async_middleware
 from django.views.decorators.csrf import csrf_exempt
 
-from tests.middleware.adapters import HostError, _chunks, _failing_chunks
+from tests.middleware.calling import HostError, chunks, failing_chunks
 
 
 def scores(request, identity):
@@ -32,11 +32,11 @@ def _stream(request, chunks):
 
 
 def stream(request):
-    return _stream(request, _chunks)
+    return _stream(request, chunks)
 
 
 def stream_error(request):
-    return _stream(request, _failing_chunks)
+    return _stream(request, failing_chunks)
 
 
 def boom(request):

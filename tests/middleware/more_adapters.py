@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.middleware.adapters import (
-    Adapter,
-    HostError,
-    _chunks,
-    _failing_chunks,
-    around_asgi,
-    around_wsgi,
-    call_wsgi,
-)
+from tests.middleware.asgi_adapters import around_asgi
+from tests.middleware.calling import Adapter, HostError, call_wsgi, chunks, failing_chunks
+from tests.middleware.wsgi_adapters import around_wsgi
 
 
 async def _async_chunks(chunks: Any) -> Any:
@@ -46,11 +40,11 @@ def make_quart(options: dict[str, Any], *between: str) -> Adapter:
 
     @app.get("/stream")
     async def stream():
-        return Response(_async_chunks(_chunks))
+        return Response(_async_chunks(chunks))
 
     @app.get("/stream-error")
     async def stream_error():
-        return Response(_async_chunks(_failing_chunks))
+        return Response(_async_chunks(failing_chunks))
 
     @app.get("/boom")
     async def boom():
@@ -85,11 +79,11 @@ def make_litestar(options: dict[str, Any], *between: str) -> Adapter:
 
     @get("/stream")
     async def stream() -> Stream:
-        return Stream(_async_chunks(_chunks))
+        return Stream(_async_chunks(chunks))
 
     @get("/stream-error")
     async def stream_error() -> Stream:
-        return Stream(_async_chunks(_failing_chunks))
+        return Stream(_async_chunks(failing_chunks))
 
     @get("/boom")
     async def boom() -> None:
@@ -133,11 +127,11 @@ def make_falcon(options: dict[str, Any], *between: str) -> Adapter:
 
     class Stream:
         def on_get(self, request, response):
-            response.stream = _chunks()
+            response.stream = chunks()
 
     class StreamError:
         def on_get(self, request, response):
-            response.stream = _failing_chunks()
+            response.stream = failing_chunks()
 
     class Boom:
         def on_get(self, request, response):
@@ -174,11 +168,11 @@ def make_falcon_asgi(options: dict[str, Any], *between: str) -> Adapter:
 
     class Stream:
         async def on_get(self, request, response):
-            response.stream = _async_chunks(_chunks)
+            response.stream = _async_chunks(chunks)
 
     class StreamError:
         async def on_get(self, request, response):
-            response.stream = _async_chunks(_failing_chunks)
+            response.stream = _async_chunks(failing_chunks)
 
     class Boom:
         async def on_get(self, request, response):
@@ -207,8 +201,8 @@ def make_bottle(options: dict[str, Any], *between: str) -> Adapter:
     app.get("/v1/scores/<identity>")(scores)
     app.post("/echo")(lambda: str(len(bottle.request.body.read())))
     app.post("/unread")(lambda: "")
-    app.get("/stream")(_chunks)
-    app.get("/stream-error")(_failing_chunks)
+    app.get("/stream")(chunks)
+    app.get("/stream-error")(failing_chunks)
     app.get("/boom")(boom)
     if "last-resort" in between:
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from apimetry.middleware.aiohttp import aiohttp_middleware
-from tests.middleware.adapters import call_aiohttp
+from tests.middleware.calling import call_aiohttp
 
 CONTENT = b"0123456789" * 200
 

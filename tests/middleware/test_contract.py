@@ -9,7 +9,8 @@ import time
 import pytest
 
 from apimetry.middleware.wsgi import WSGIMiddleware
-from tests.middleware.adapters import ADAPTERS, call_wsgi
+from tests.middleware.adapters import ADAPTERS
+from tests.middleware.calling import call_wsgi
 from tests.middleware.more_adapters import MORE_ADAPTERS
 
 ALL_ADAPTERS = {**ADAPTERS, **MORE_ADAPTERS}

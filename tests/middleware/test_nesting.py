@@ -9,14 +9,9 @@ import pytest
 
 from apimetry.middleware.asgi import ASGIMiddleware
 from apimetry.middleware.wsgi import WSGIMiddleware
-from tests.middleware.adapters import (
-    _boom,
-    _flask_scores,
-    call_asgi,
-    call_wsgi,
-    configure_django,
-    django_settings,
-)
+from tests.middleware.calling import call_asgi, call_wsgi
+from tests.middleware.django_adapters import configure_django, django_settings
+from tests.middleware.wsgi_adapters import _boom, _flask_scores
 
 
 def make_django(kind):

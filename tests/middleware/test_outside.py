@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from apimetry.middleware.asgi import ASGIMiddleware
-from tests.middleware.adapters import HostError, call_aiohttp, call_asgi
+from tests.middleware.calling import HostError, call_aiohttp, call_asgi
 
 SOON_S = 0.02
 

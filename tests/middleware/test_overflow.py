@@ -14,7 +14,7 @@ import pytest
 
 from apimetry.middleware.overflow import Overflow
 from apimetry.middleware.recorder import Recorder
-from tests.middleware.test_exporter import event, in_child
+from tests.middleware.recording import event, in_child
 from tests.support.services.fake_collector import FakeCollector, Reply
 from tests.support.services.keys import WRITE_KEY
 
@@ -41,7 +41,7 @@ def start_host(folder, url, body):
         import sys, time
         from pathlib import Path
         from apimetry.middleware.recorder import Recorder
-        from tests.middleware.test_exporter import event
+        from tests.middleware.recording import event
         folder = Path({str(folder)!r})
         options = {{"collector_url": {url!r}, "write_key": {WRITE_KEY!r}, "buffer_dir": folder}}
         recorder = Recorder(options, {{}})

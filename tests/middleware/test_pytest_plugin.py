@@ -12,8 +12,10 @@ from flask import Flask, Response, redirect
 from apimetry.middleware.recorder import Recorder
 from apimetry.middleware.testing import RecordedEvents, record_events
 from apimetry.middleware.wsgi import WSGIMiddleware
-from tests.middleware.adapters import ADAPTERS, call_wsgi, configure_django
-from tests.middleware.test_exporter import event
+from tests.middleware.adapters import ADAPTERS
+from tests.middleware.calling import call_wsgi
+from tests.middleware.django_adapters import configure_django
+from tests.middleware.recording import event
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)

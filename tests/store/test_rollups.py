@@ -22,6 +22,7 @@ from tests.support.oracles.query_events import insert_events, random_events
 ROLLUPS = TABLES
 HOUR_US = 3_600_000_000
 DAYS = "0014_days"
+EVENT_TABLES = ("events", *ROLLUPS)
 
 
 def requests(store: Store) -> dict[str, int]:

@@ -27,7 +27,7 @@ async def left_behind(directory, batches=3):
     """A spool with `batches` of two events in one segment, as a collector leaves it whose store was away."""
     store = MemoryStore()
     store.away = True
-    async with collecting(directory, store, spool={"segment_age_s": 3600}) as collector:
+    async with collecting(directory, store, spool={"segment_age_s": 3600}, drain_timeout_s=0.1) as collector:
         for number in range(batches):
             body = envelope([wire_row(number * 2), wire_row(number * 2 + 1)], batch_id=bytes([number]) * 16)
             assert (await collector.post(body, Content_Type=WIRE)).status == 200

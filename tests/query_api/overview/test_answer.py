@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import pytest
 
 from apimetry.query_api.settings import QuerySettings
-from tests.query_api.usage.test_answer import shape, within_bounds
+from tests.query_api.usage.asking import shape, within_bounds
 from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.oracles.query_usage import (
     chosen_events,

@@ -12,7 +12,7 @@ from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.lists import Groups
 from apimetry.query_api.usage.params import parse_usage
 from apimetry.query_api.usage.reading import MOST_READS, Breakdowns, Reading, until_agreed
-from tests.query_api.usage.test_answer import DAY, NOW, START, UNLIMITED, at, usage, within_bounds
+from tests.query_api.usage.asking import DAY, NOW, START, UNLIMITED, at, usage, within_bounds
 from tests.support.oracles.query_events import insert_events, random_events
 from tests.support.oracles.query_usage import (
     chosen_events,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from apimetry.collector.failpoints import NAMES
 from apimetry.middleware.recorder import Recorder
-from tests.middleware.test_exporter import event
+from tests.middleware.recording import event
 from tests.support.oracles.oracle import Load, Oracle
 from tests.support.oracles.torture import Target, opened
 from tests.support.services.keys import WRITE_KEY

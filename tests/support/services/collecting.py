@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from http import HTTPStatus
 
 import msgpack
 from aiohttp.test_utils import TestClient
@@ -174,8 +176,8 @@ class Collector:
 
 
 @asynccontextmanager
-async def collecting(directory, store=None, *, spool=None, plan=None, **settings):
-    """A collector whose spool is in `directory`."""
+async def collecting(directory, store=None, *, spool=None, plan=None, grace_s=15.0, **settings):
+    """A collector whose spool is in `directory`; in the end it waits `grace_s` for its requests."""
     store = store or MemoryStore()
     accounts = Directory(MemoryAccounts(store, plan))
     spool = {"segment_age_s": 0.02, **(spool or {})}
@@ -184,7 +186,7 @@ async def collecting(directory, store=None, *, spool=None, plan=None, **settings
     )
     app = create_app(store, accounts, collector_settings)
     await accounts.start()
-    async with TestClient(ListeningServer(app)) as client:
+    async with TestClient(ListeningServer(app, grace_s=grace_s)) as client:
         yield Collector(client, store, app)
     await accounts.close()
 
@@ -216,3 +218,16 @@ def envelope(rows, batch_id=b"i" * 16, **changes):
     """A msgpack body."""
     sender = {"source": "web-1", "version": "1.0", "instance": "a" * 32, "captured": 5, "sent": 3, "dropped": {}}
     return msgpack.packb({"v": 1, "id": batch_id, "sender": sender, "events": rows, **changes})
+
+
+def body_of(*events):
+    """Return a body of the JSON format."""
+    return json.dumps(list(events)).encode()
+
+
+async def refusal(response, status):
+    """Assert the one error shape, and return its message."""
+    answer = await response.json()
+    assert response.status == status, answer
+    assert answer["error"] == HTTPStatus(status).phrase
+    return answer["message"]

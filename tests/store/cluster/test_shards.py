@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import astuple
 from datetime import datetime, timezone
 from typing import Any
@@ -28,77 +25,11 @@ from apimetry.store.jobs import Job, JobKind
 from apimetry.store.mutations import unfinished_mutations
 from apimetry.store.native import encode_block
 from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
-from apimetry.store.statement import Statement
 from apimetry.store.storage import StorageLocation, disk_usage
-from tests.store.test_rollups import ROLLUPS, requests
-from tests.support.engine.cluster import Cluster, with_hosts
+from tests.store.test_rollups import EVENT_TABLES, requests
+from tests.support.engine.cluster import Cluster
 from tests.support.oracles.event_rows import encode_rows, now_us
 from tests.support.oracles.query_events import Event, insert_events, random_events
-from tests.support.services.ports import free_port
-
-TABLES = ("events", *ROLLUPS)
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    cluster.start()
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture(scope="module")
-def migrated(cluster: Cluster) -> list[list[str]]:
-    """What each of four services applied that started at once, two through each node."""
-    applied: list[list[str]] = []
-
-    def start(url: str) -> None:
-        store = Store(url, cluster=cluster.name)
-        store.open()
-        try:
-            names = migrations.migrate(store)
-            migrations.check(store)
-            applied.append(names)
-        finally:
-            store.close()
-
-    services = [threading.Thread(target=start, args=(url,)) for url in cluster.urls * 2]
-    for service in services:
-        service.start()
-    for service in services:
-        service.join()
-    return applied
-
-
-@pytest.fixture
-def stores(cluster: Cluster, migrated: list[list[str]]) -> Iterator[list[Store]]:
-    """One store through each node; the tables are empty."""
-    stores = [Store(url, cluster=cluster.name, receive_timeout_s=10) for url in cluster.urls]
-    for store in stores:
-        store.open()
-    for table in (*TABLES, "changes"):
-        stores[0].command(f"TRUNCATE TABLE {table}_local ON CLUSTER '{cluster.name}'")
-    yield stores
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
-def over_both(cluster: Cluster, stores: list[Store]) -> Iterator[Store]:
-    """A store with both nodes in its URL."""
-    store = Store(cluster.url, cluster=cluster.name)
-    store.open()
-    yield store
-    for node in cluster.nodes:
-        node.clear_faults()
-    store.close()
-
-
-def wait_until_all_are_up(store: Store) -> None:
-    deadline = time.monotonic() + 30
-    while not all(store.hosts.are_up().values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def on_shards(store: Store, table: str, count: str) -> list[int]:
@@ -157,7 +88,7 @@ def test_a_migration_killed_between_two_nodes_is_finished_by_the_next_service(cl
         migrations.check(store)
     assert sorted(first.query(tables, {"d": database})) == sorted(second.query(tables, {"d": database}))
     first.insert_rows("segment", encode_rows(50))
-    assert requests(second) == dict.fromkeys(TABLES, 50)
+    assert requests(second) == dict.fromkeys(EVENT_TABLES, 50)
     for store in (first, second):
         store.close()
 
@@ -174,7 +105,7 @@ def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_sha
     for number, token in enumerate(tokens):
         insert_events(stores[number % 2], events, token=token)
     for store in stores:
-        assert requests(store) == dict.fromkeys(TABLES, 10 * weight)
+        assert requests(store) == dict.fromkeys(EVENT_TABLES, 10 * weight)
     shards = on_shards(stores[0], "events", "sum(sample_weight)")
     assert len(shards) == 2
     # A rollup's rows are on the shard of their events.
@@ -194,7 +125,7 @@ def test_blocks_of_an_older_version_are_stored_and_wrong_ones_refused(stores: li
         event["more"] = "x"
         with pytest.raises(StoreError):
             stores[0].insert_rows("wrong", block(wrong))
-    assert requests(stores[0]) == dict.fromkeys(TABLES, 3)
+    assert requests(stores[0]) == dict.fromkeys(EVENT_TABLES, 3)
 
 
 def test_an_insert_whose_answer_was_lost_is_repeated_through_another_node(cluster: Cluster, stores: list[Store]):
@@ -203,7 +134,7 @@ def test_an_insert_whose_answer_was_lost_is_repeated_through_another_node(cluste
     with pytest.raises(StoreUnavailable):
         stores[0].insert_rows("lost", rows)
     stores[1].insert_rows("lost", rows)
-    assert requests(stores[0]) == dict.fromkeys(TABLES, 500)
+    assert requests(stores[0]) == dict.fromkeys(EVENT_TABLES, 500)
 
 
 def test_segments_agree_on_a_batch_through_any_nodes(stores: list[Store]):
@@ -233,126 +164,7 @@ def test_a_shard_that_was_gone_during_an_insert_gets_its_rows_once_from_the_retr
         cluster.nodes[1].restart()
     for _ in range(2):
         stores[0].insert_rows("segment", rows)
-    assert requests(stores[0]) == dict.fromkeys(TABLES, 500)
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "refuse"},
-        {"kind": "reset_after_commit"},
-        {"kind": "status", "status": 503},
-        {"kind": "status", "code": 242},
-    ],
-    ids=lambda fault: f"{fault['kind']} {fault.get('code', '')}",
-)
-def test_reads_and_inserts_go_on_at_the_next_host_and_count_once(
-    cluster: Cluster, stores: list[Store], fault: dict[str, Any]
-):
-    node, hits = cluster.nodes[0], f"fault {fault['kind']}"
-    before = node.seen()[hits]
-    for statement in ("SELECT 1", "INSERT INTO events"):
-        store = Store(cluster.url, cluster=cluster.name)
-        store.open()
-        node.fault(**fault, statement=statement)
-        assert store.query("SELECT 1") == [(1,)]
-        store.insert_rows("segment", encode_rows(200))
-        store.close()
-    assert node.seen()[hits] == before + 2
-    assert requests(stores[0]) == dict.fromkeys(TABLES, 200)
-
-
-def test_a_host_that_says_nothing_is_left_out_after_the_timeout(cluster: Cluster, stores: list[Store]):
-    store = Store(cluster.url, cluster=cluster.name, receive_timeout_s=2)
-    store.open()
-    cluster.nodes[0].fault("hang", statement="SELECT 1")
-    assert store.query("SELECT 1") == [(1,)]
-    cluster.nodes[0].clear_faults()
-    store.close()
-
-
-def test_a_statement_that_may_have_run_is_not_repeated_and_one_that_was_not_sent_goes_on(
-    cluster: Cluster, over_both: Store
-):
-    change = "INSERT INTO sender_reports (application, minute, sent) SELECT 'shop', now(), {}"
-    cluster.nodes[0].fault("reset_after_commit", statement="INSERT INTO sender_reports")
-    with pytest.raises(StoreUnavailable):
-        over_both.command(change.format(1))
-    count = "SELECT count() FROM sender_reports WHERE application = 'shop'"
-    assert over_both.query(count) == [(1,)]
-    dead_host = f"127.0.0.1:{free_port()}"
-    store = Store(with_hosts(f"http://{dead_host}/{cluster.database}", cluster.urls[1]), cluster=cluster.name)
-    store.open()
-    store.command(change.format(2))
-    assert store.query(count) == [(2,)]
-    assert store.hosts.are_up()[dead_host] is False
-    store.close()
-
-
-def test_a_query_that_was_ended_is_not_begun_at_the_next_host(cluster: Cluster, over_both: Store):
-    cluster.nodes[0].fault("status", code=394, statement="SELECT 1")
-    with pytest.raises(StoreUnavailable, match="394"):
-        over_both.query("SELECT 1")
-
-
-def test_a_host_that_comes_back_is_used_again(cluster: Cluster, over_both: Store):
-    cluster.nodes[0].fault("refuse", count=1_000_000)
-    assert over_both.query("SELECT 1") == [(1,)]
-    assert list(over_both.hosts.are_up().values()) == [False, True]
-    before = cluster.nodes[0].seen()["SELECT"]
-    assert over_both.query("SELECT 1") == [(1,)]
-    assert cluster.nodes[0].seen()["SELECT"] == before
-    cluster.nodes[0].clear_faults()
-    wait_until_all_are_up(over_both)
-    before = cluster.nodes[0].seen()["SELECT"]
-    assert over_both.query("SELECT 1") == [(1,)]
-    assert cluster.nodes[0].seen()["SELECT"] == before + 1
-
-
-def test_a_host_that_comes_back_is_used_again_also_after_a_start_that_failed(cluster: Cluster, stores: list[Store]):
-    for node in cluster.nodes:
-        node.fault("refuse", count=1_000_000)
-    store = Store(cluster.url, cluster=cluster.name)
-    try:
-        with pytest.raises(StoreUnavailable):
-            store.open()
-        for node in cluster.nodes:
-            node.clear_faults()
-        wait_until_all_are_up(store)
-        store.open()
-        assert store.query("SELECT 1") == [(1,)]
-    finally:
-        for node in cluster.nodes:
-            node.clear_faults()
-        store.close()
-
-
-def test_a_stream_begins_at_the_next_host_and_is_never_begun_again(cluster: Cluster, over_both: Store):
-    rows = Statement("SELECT concat(toString(number), '}\\n') FROM numbers(200000)")
-    cluster.nodes[0].fault("refuse", statement="SELECT concat")
-    whole = b"".join(over_both.stream(rows, form="RawBLOB"))
-    assert whole.count(b"}\n") == 200_000
-    for node in cluster.nodes:
-        node.fault("cut", statement="SELECT concat")
-    pieces: list[bytes] = []
-    with pytest.raises(StoreUnavailable):
-        pieces.extend(over_both.stream(rows, form="RawBLOB"))
-    assert whole.startswith(b"".join(pieces))
-
-
-def test_hosts_of_different_clusters_are_refused(cluster: Cluster, stores: list[Store], clickhouse_server):
-    node, other = cluster.urls[0], clickhouse_server.url(cluster.database)
-    store = Store(with_hosts(node, other), cluster=cluster.name)
-    store.open()
-    try:
-        with pytest.raises(SchemaError, match="know different shards of cluster"):
-            migrations.check(store)
-    finally:
-        store.close()
-    # A cluster that the first host does not know.
-    store = Store(with_hosts(other, node), cluster=cluster.name)
-    with pytest.raises(SchemaError, match="knows no cluster of this name"):
-        store.open()
+    assert requests(stores[0]) == dict.fromkeys(EVENT_TABLES, 500)
 
 
 def test_accounts_are_the_same_through_every_node(stores: list[Store]):
@@ -369,7 +181,7 @@ def test_a_job_reaches_every_shard_and_rollups_agree(stores: list[Store], kind: 
         stores[0].insert_rows(consumer, encode_rows(300, consumer_id=consumer))
     carry_out(stores[1], job_of(kind, consumer_id="a", retention_days=30), no_wait)
     requests_left = 600 if kind is JobKind.change_retention else 300
-    assert requests(stores[0]) == dict.fromkeys(TABLES, requests_left)
+    assert requests(stores[0]) == dict.fromkeys(EVENT_TABLES, requests_left)
     remaining = stores[0].query("SELECT DISTINCT consumer_id, retention_days FROM events ORDER BY consumer_id")
     expected = [("a", 30), ("b", 30)] if kind is JobKind.change_retention else [("b", 90)]
     assert remaining == expected
@@ -384,7 +196,7 @@ def test_inserts_are_paused_and_resumed_on_every_shard(stores: list[Store]):
         stores[1].insert_rows("paused", encode_rows(100))
     resume_inserts(stores[1], layout)
     stores[0].insert_rows("paused", encode_rows(100))
-    assert requests(stores[0]) == dict.fromkeys(TABLES, 100)
+    assert requests(stores[0]) == dict.fromkeys(EVENT_TABLES, 100)
 
 
 def test_the_calls_of_a_month_are_those_of_all_shards(stores: list[Store]):
