@@ -14,7 +14,7 @@ from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.planning.rows_sql import middle_of_bucket
 from apimetry.query_api.timeseries.answer import answer_timeseries
-from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery
+from apimetry.query_api.timeseries.params import CONSUMERS, SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING, ROLLUPS
@@ -183,7 +183,7 @@ def test_every_source_and_aggregation_agrees_with_counting(store):
     events = random_events(12, 2_000, START, START + 3 * DAY)
     insert_events(store, events)
     for group in (None, "method", "status_code", "route", "source", "consumer_id", "url"):
-        for aggregation in (*SIMPLE_AGGREGATIONS, "percentile_95"):
+        for aggregation in (*SIMPLE_AGGREGATIONS, CONSUMERS, "percentile_95"):
             for start, end in ((START, START + 3 * DAY), (START + 1801, START + 2 * DAY + 59)):
                 query = TimeseriesQuery(
                     start,

@@ -3376,7 +3376,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.
+                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`. `consumers` counts distinct consumers, and stands alone.
                  * @example [
                  *       "count",
                  *       "mean",
@@ -3385,7 +3385,7 @@ export interface operations {
                  *       "percentile_99.9"
                  *     ]
                  */
-                aggregation?: (("count" | "mean" | "min" | "max" | "sum") | string)[];
+                aggregation?: (("count" | "mean" | "min" | "max" | "sum" | "consumers") | string)[];
                 /**
                  * @description What is aggregated; `count` ignores it.
                  * @example response_us
@@ -3520,7 +3520,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.
+                 * @description What each point is; `count` without it. Repeatable, up to 5. A percentile is `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`. `consumers` counts distinct consumers, and stands alone.
                  * @example [
                  *       "count",
                  *       "mean",
@@ -3529,7 +3529,7 @@ export interface operations {
                  *       "percentile_99.9"
                  *     ]
                  */
-                aggregation?: (("count" | "mean" | "min" | "max" | "sum") | string)[];
+                aggregation?: (("count" | "mean" | "min" | "max" | "sum" | "consumers") | string)[];
                 /**
                  * @description What is aggregated; `count` ignores it.
                  * @example response_us

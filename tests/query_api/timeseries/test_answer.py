@@ -15,7 +15,13 @@ from apimetry.query_api.planning.filters import DIMENSIONS, GROUPS, Filter
 from apimetry.query_api.planning.granularity import NAMED_GRANULARITIES
 from apimetry.query_api.planning.planner import Plan, plan
 from apimetry.query_api.timeseries.answer import answer_timeseries
-from apimetry.query_api.timeseries.params import SIMPLE_AGGREGATIONS, VALUES, TimeseriesQuery, parse_timeseries
+from apimetry.query_api.timeseries.params import (
+    CONSUMERS,
+    SIMPLE_AGGREGATIONS,
+    VALUES,
+    TimeseriesQuery,
+    parse_timeseries,
+)
 from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.timeseries.sql import statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
@@ -92,6 +98,7 @@ def assert_same(answered, expected, query):
 def random_question(rng):
     known = [*SIMPLE_AGGREGATIONS, *(f"percentile_{n}" for n in (1, 28, 50, 56, 95, 99, 99.9, 0.5))]
     several = [("aggregation", name) for name in rng.sample(known, rng.choice([1, 1, 2, 5]))]
+    several = rng.choice([several, several, several, [("aggregation", CONSUMERS)]])
     several += [("group", name) for name in rng.sample(GROUPS, rng.choice([0, 1, 1, 2]))]
     parameters = {
         "value": rng.choice(VALUES),
@@ -117,7 +124,7 @@ def test_every_aggregation_granularity_group_and_filter_agrees_with_counting(sto
     questions += [parsed(("group", group), ("granularity", "day")) for group in GROUPS]
     questions += [
         parsed(("aggregation", aggregation), ("value", value), ("granularity", "hour"), ("group", "method"))
-        for aggregation in (*SIMPLE_AGGREGATIONS, "percentile_50")
+        for aggregation in (*SIMPLE_AGGREGATIONS, CONSUMERS, "percentile_50")
         for value in VALUES
     ]
     questions += [parsed(("granularity", name)) for name in (*NAMED_GRANULARITIES, "7", "90000")]

@@ -24,7 +24,9 @@ def test_nothing_asked_is_a_count_in_one_bucket():
     assert parse() == TimeseriesQuery(0, 100, ("count",), "response_us", None, (), (), None, None)
 
 
-@pytest.mark.parametrize("aggregation", ["count", "mean", "min", "max", "sum", "percentile_1", "percentile_99"])
+@pytest.mark.parametrize(
+    "aggregation", ["count", "mean", "min", "max", "sum", "consumers", "percentile_1", "percentile_99"]
+)
 def test_aggregations(aggregation):
     assert parse(("aggregation", aggregation)).aggregations == (aggregation,)
 
@@ -156,6 +158,8 @@ def test_up_to_two_groups_and_five_aggregations_are_read_in_their_order():
         parse(("group", "url"), ("group", "method"), ("group", "route"))
     with pytest.raises(BadRequest, match=r"aggregation is .*; allowed: up to 5 of them"):
         parse(*(("aggregation", f"percentile_{number}") for number in range(1, 7)))
+    with pytest.raises(BadRequest, match="consumers alone"):
+        parse(("aggregation", "count"), ("aggregation", "consumers"))
 
 
 def test_the_rest_takes_counts_and_sums_alone():

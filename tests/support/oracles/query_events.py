@@ -132,7 +132,7 @@ def _key(event, group):
 def _counts(event, query):
     if not query.start * 1_000_000 <= event.timestamp < query.end * 1_000_000:
         return False
-    if "count" not in query.aggregations and getattr(event, query.value) is None:
+    if not {"count", "consumers"} & {*query.aggregations} and getattr(event, query.value) is None:
         return False
     return all(passes(event, filter_) for filter_ in query.filters)
 
@@ -159,13 +159,19 @@ def _points(buckets, query):
         starts = query.granularity.starts(query.start, query.end) if query.granularity else [query.start]
         points = {start: points.get(start, empty) for start in starts}
     elif query.granularity is None and not points:
-        points = {query.start: [0 if aggregation in ("count", "sum") else None for aggregation in query.aggregations]}
+        points = {
+            query.start: [
+                0 if aggregation in ("count", "sum", "consumers") else None for aggregation in query.aggregations
+            ]
+        }
     return [[bucket, *points[bucket]] for bucket in sorted(points)]
 
 
 def _aggregate(events, aggregation, value):
     if aggregation == "count":
         return sum(e.sample_weight for e in events)
+    if aggregation == "consumers":
+        return len({e.consumer_id for e in events} - {""})
     weighted = [(getattr(e, value), e.sample_weight) for e in events if getattr(e, value) is not None]
     total = sum(v * w for v, w in weighted)
     if not weighted:

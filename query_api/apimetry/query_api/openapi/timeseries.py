@@ -11,6 +11,7 @@ from apimetry.query_api.planning.filters import GROUPS
 from apimetry.query_api.planning.time_range import MAX_TIME_MS
 from apimetry.query_api.settings import QuerySettings
 from apimetry.query_api.timeseries.params import (
+    CONSUMERS,
     FILLS,
     MAX_AGGREGATIONS,
     MAX_GROUPINGS,
@@ -130,7 +131,7 @@ def _time(name: str, description: str, example: int) -> Json:
 
 def _parameters(settings: QuerySettings) -> list[Json]:
     aggregations = [
-        {"type": "string", "enum": list(SIMPLE_AGGREGATIONS)},
+        {"type": "string", "enum": [*SIMPLE_AGGREGATIONS, CONSUMERS]},
         {"type": "string", "pattern": f"^{PERCENTILE_PATTERN}$"},
     ]
     named = {"type": "string", "enum": list(NAMED)}
@@ -139,7 +140,8 @@ def _parameters(settings: QuerySettings) -> list[Json]:
         query_parameter(
             "aggregation",
             f"What each point is; `count` without it. Repeatable, up to {MAX_AGGREGATIONS}. A percentile is"
-            " `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`.",
+            " `percentile_1` to `percentile_99`, with a decimal if need be: `percentile_99.9`."
+            f" `{CONSUMERS}` counts distinct consumers, and stands alone.",
             {"type": "array", "items": {"anyOf": aggregations}},
             [*SIMPLE_AGGREGATIONS[:3], "percentile_95", "percentile_99.9"],
             style="form",

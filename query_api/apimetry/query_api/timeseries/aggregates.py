@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apimetry.query_api.planning.planner import Plan
-from apimetry.query_api.planning.rows_sql import Column, bucket_columns, middle_of_bucket, signed, weight
-from apimetry.query_api.timeseries.params import TimeseriesQuery, percentile_of
+from apimetry.query_api.planning.rows_sql import Column, bucket_columns, group_key, middle_of_bucket, signed, weight
+from apimetry.query_api.timeseries.params import CONSUMERS, TimeseriesQuery, percentile_of
 
 _NOTHING_IS_LESS = "toUInt64(18446744073709551615)"
 # The columns of rollups that an aggregation of X needs beside `X_weight`.
-_COLUMNS = {"count": (), "mean": ("sum",), "sum": ("sum",), "min": ("min",), "max": ("max",)}
+_COLUMNS = {"count": (), CONSUMERS: (), "mean": ("sum",), "sum": ("sum",), "min": ("min",), "max": ("max",)}
 _OF_PERCENTILES = ("buckets", "max")
 
 
@@ -27,7 +27,7 @@ class Aggregates:
     @property
     def counts(self) -> bool:
         """Return whether events without the value count."""
-        return "count" in self.query.aggregations
+        return not {"count", CONSUMERS}.isdisjoint(self.query.aggregations)
 
     @property
     def is_mixed(self) -> bool:
@@ -67,6 +67,8 @@ class Aggregates:
         if names & {"sum", "mean"}:
             total = f"toUInt64({self._or(0)}) * sample_weight"
             columns.append(Column("total", signed(plan, total), f"{value}_sum"))
+        if CONSUMERS in names:
+            columns.append(group_key(plan, "consumer_id", "consumer"))
         if "min" in names:
             columns.append(Column("low", self._or(_NOTHING_IS_LESS), f"{value}_min"))
         if "max" in names:
@@ -106,6 +108,8 @@ class Aggregates:
     def _figure(self, plan: Plan, aggregation: str) -> str:
         if aggregation == "count":
             return "sum(part.weight)"
+        if aggregation == CONSUMERS:
+            return "uniqExactIf(part.consumer, part.consumer != '')"
         known = "sum(part.known)" if self.is_mixed else "sum(part.weight)"
         figure = {
             "sum": "sum(part.total)",

@@ -37,6 +37,9 @@ from apimetry.query_api.planning.presentation import PRESENTATION_PARAMETERS, Pr
 from apimetry.query_api.planning.time_range import checked_range, time_in
 
 SIMPLE_AGGREGATIONS = ("count", "mean", "min", "max", "sum")
+CONSUMERS = "consumers"
+"""The aggregation that counts distinct consumers. It needs the events by consumer, so it stands alone."""
+
 ADDED_UP = ("count", "sum")
 """The aggregations of several groups together that are the sums of the groups' own."""
 
@@ -114,7 +117,8 @@ class TimeseriesQuery:
     @property
     def dimensions(self) -> frozenset[str]:
         """Return the dimensions that a table needs for this query."""
-        fields = (*self.groups, *(self.keys.fields if self.keys else ()))
+        counted = ("consumer_id",) if CONSUMERS in self.aggregations else ()
+        fields = (*self.groups, *(self.keys.fields if self.keys else ()), *counted)
         return columns_of(self.filters) | {column_of(field) for field in fields}
 
     @property
@@ -182,11 +186,14 @@ def _checked(query: TimeseriesQuery) -> TimeseriesQuery:
 def _aggregations(values: dict[str, list[str]]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(values["aggregation"]))
     for name in names:
-        if name not in SIMPLE_AGGREGATIONS and percentile_of(name) is None:
+        if name not in (*SIMPLE_AGGREGATIONS, CONSUMERS) and percentile_of(name) is None:
             allowed = (
-                f"{', '.join(SIMPLE_AGGREGATIONS)}, percentile_1 to percentile_99, with one decimal: percentile_99.9"
+                f"{', '.join(SIMPLE_AGGREGATIONS)}, {CONSUMERS},"
+                " percentile_1 to percentile_99, with one decimal: percentile_99.9"
             )
             raise refusal("aggregation", name, allowed)
+    if CONSUMERS in names and len(names) > 1:
+        raise refusal("aggregation", ", ".join(names), f"{CONSUMERS} alone, or others without it")
     if len(names) > MAX_AGGREGATIONS:
         raise refusal("aggregation", ", ".join(names), f"up to {MAX_AGGREGATIONS} of them")
     return names or ("count",)

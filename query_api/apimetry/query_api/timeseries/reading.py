@@ -8,7 +8,7 @@ from typing import Any, Final
 from apimetry.query_api.planning.bucket_sql import time_of_bucket
 from apimetry.query_api.planning.calendar import Calendar
 from apimetry.query_api.planning.planner import Plan, plan
-from apimetry.query_api.timeseries.params import ADDED_UP, TimeseriesQuery
+from apimetry.query_api.timeseries.params import ADDED_UP, CONSUMERS, TimeseriesQuery
 from apimetry.query_api.timeseries.past import with_past_apart
 from apimetry.query_api.timeseries.sql import Statements, statements, timeseries_needs
 from apimetry.serving.errors import BadRequest
@@ -113,7 +113,7 @@ def _series_by_key(rows: Rows, key_end: int, query: TimeseriesQuery) -> dict[tup
 def of_nothing(query: TimeseriesQuery) -> tuple[float | None, ...]:
     """Return the values of a bucket without events: as `fill` says, otherwise 0 for counts and sums."""
     if query.fill is None:
-        return tuple(0 if aggregation in ADDED_UP else None for aggregation in query.aggregations)
+        return tuple(0 if aggregation in (*ADDED_UP, CONSUMERS) else None for aggregation in query.aggregations)
     return (0 if query.fill == "zero" else None,) * len(query.aggregations)
 
 
