@@ -7,6 +7,12 @@ import { csvOf } from "../src/csv.ts";
 import { addFilters, parseFilter, parseSlowness, slownessText, withFilter } from "../src/filters.ts";
 import { attentionRows } from "../src/pages/attention.ts";
 import { requestsOf, sliceText } from "../src/pages/causes.ts";
+import { kindName, kindsOf } from "../src/pages/kinds.ts";
+import { newAndReturning } from "../src/pages/new_consumers.ts";
+import { drawable, othersOf } from "../src/pages/others.ts";
+import { percentilesOf } from "../src/pages/percentiles.ts";
+import { requestTrends, thinned, trendOf } from "../src/pages/trends.ts";
+import { unusedRoutes } from "../src/pages/unused.ts";
 import { traceAddress } from "../src/traces.ts";
 import { clockTime, offsetS, startOfDay } from "../src/zones.ts";
 
@@ -163,4 +169,156 @@ test("a trace has an address where there is a template, and the id is one", () =
   assert.equal(traceAddress(template, id), `https://traces.example.com/${id}?tab=all&of=${id}`);
   assert.equal(traceAddress(null, id), null);
   assert.equal(traceAddress(template, "../admin"), null);
+});
+
+test("the trends of tiles leave the unfinished bucket out, and a peak stays when bars are merged", () => {
+  const series = { start: 0, end: 180, granularity: 60_000 };
+  const groups: Record<string, [number, number][]> = {
+    "2xx": [
+      [0, 9],
+      [60, 3],
+      [120, 1],
+    ],
+    "5xx": [
+      [0, 1],
+      [60, 0],
+      [120, 1],
+    ],
+  };
+  assert.deepEqual(requestTrends({ ...series, groups }, true), { requests: [10, 3], errorRates: [10, 0] });
+  assert.deepEqual(requestTrends({ ...series, groups }, false).requests, [10, 3, 2]);
+  assert.deepEqual(requestTrends({ ...series, groups: {} }, true), { requests: [], errorRates: [] });
+  const percentiles: [number, number, number | null][] = [
+    [0, 1, 5],
+    [60, 2, null],
+    [120, 3, 7],
+  ];
+  assert.deepEqual(trendOf({ ...series, groups: { shop: percentiles } }, 2, true), [5, 0]);
+  assert.deepEqual(thinned([1, 9, 2, 3, 4], 3), [9, 3, 4]);
+  assert.deepEqual(thinned([1, 2], 3), [1, 2]);
+});
+
+test("errors are kinds by name and status, whatever their routes, in the order that was asked for", () => {
+  const row = (key: string[], requests: number, before: number, firstSeen: string) => ({
+    key,
+    requests,
+    firstSeen,
+    lastSeen: firstSeen,
+    previous: { requests: before },
+  });
+  const breakdown = {
+    by: ["error_type" as const, "route" as const, "status_code" as const],
+    start: 0,
+    end: 1,
+    total: { requests: 45, errors: 45 },
+    rows: [
+      row(["UpstreamError", "/a", "502"], 20, 1, "2026-11-26T10:00:00Z"),
+      row(["", "/a", "429"], 15, 15, "2026-11-25T10:00:00Z"),
+      row(["", "/b", "429"], 10, 15, "2026-11-24T10:00:00Z"),
+    ],
+    pagination: { total: 3, limit: 1000, offset: 0, hasMore: false },
+    estimated: false,
+    source: "rollup" as const,
+  };
+  const [limited, upstream] = kindsOf(breakdown, "-requests");
+  assert.deepEqual(limited?.key, ["", "429"]);
+  assert.deepEqual(limited?.routes, ["/a", "/b"]);
+  assert.equal(limited?.requests, 25);
+  assert.equal(limited?.previous?.requests, 30);
+  assert.equal(limited?.firstSeen, "2026-11-24T10:00:00Z");
+  assert.deepEqual(upstream?.routes, ["/a"]);
+  assert.deepEqual(kindsOf(breakdown, "-change:requests")[0]?.key, ["UpstreamError", "502"]);
+  assert.deepEqual(kindsOf(breakdown, "firstSeen")[0]?.key, ["", "429"]);
+  assert.equal(kindName("UpstreamError", "502"), "UpstreamError");
+  assert.equal(kindName("", "429"), "rate_limit_exceeded");
+  assert.equal(kindName("", "503"), "server_error");
+  assert.equal(kindName("", "418"), "client_error");
+});
+
+test("consumers of a bucket are new in the one that they were first seen in", () => {
+  const active: [number, number][] = [
+    [3600, 2],
+    [7200, 5],
+    [10_800, 4],
+  ];
+  assert.deepEqual(newAndReturning(active, [0, 7200, 9000, 10_800]), {
+    times: [3600, 7200, 10_800],
+    fresh: [1, 2, 1],
+    returning: [1, 3, 3],
+  });
+  assert.deepEqual(newAndReturning([], [5]), { times: [], fresh: [], returning: [] });
+});
+
+test("all others are the whole without a part, with percentiles of what is left", () => {
+  const bounds = Array.from({ length: 200 }, (_, bucket) => Math.ceil(2 ** (bucket / 18)) - 1);
+  const answer = (cells: [number, number][]) => ({
+    value: "response_us",
+    bounds,
+    times: [0],
+    counts: [cells],
+    total: cells.reduce((sum, [, requests]) => sum + requests, 0),
+    percentiles: { "50": 0, "99": 0 },
+    max: 2000,
+    min: 1,
+    estimated: true,
+  });
+  const whole = answer([
+    [120, 100],
+    [180, 100],
+  ]);
+  const others = othersOf(whole, answer([[180, 99]]));
+  assert.equal(others.total, 101);
+  assert.deepEqual(others.counts, [
+    [
+      [120, 100],
+      [180, 1],
+    ],
+  ]);
+  const median = others.percentiles["50"] ?? 0;
+  assert.ok(median >= (bounds[120] ?? 0) && median < (bounds[121] ?? 0));
+  const slow = othersOf(whole, answer([[120, 99]])).percentiles["99"] ?? 0;
+  assert.ok(slow >= (bounds[180] ?? 0) && slow < (bounds[181] ?? 0));
+  assert.deepEqual(othersOf(whole, whole).percentiles, {});
+  const drawn = drawable(whole);
+  assert.deepEqual(drawn.counts, [
+    [
+      [20, 100],
+      [30, 100],
+    ],
+  ]);
+  assert.equal(drawn.bounds[20], bounds[120]);
+  assert.equal(drawn.bounds.at(-1), bounds.at(-1));
+});
+
+test("percentiles stand beside those of the other period, where there is one", () => {
+  const latency = { percentiles: { "50": 10, "95": 40 }, max: 90 };
+  const alone = percentilesOf(latency);
+  assert.deepEqual(alone[0], { name: "p50", now: 10, before: null });
+  assert.deepEqual(alone.at(-1), { name: "max", now: 90, before: null });
+  const previous = {
+    percentiles: { "50": 5 },
+    max: 80,
+    times: [],
+    counts: [],
+    total: 9,
+    min: 1,
+    estimated: false,
+    start: 0,
+    end: 1,
+  };
+  assert.deepEqual(percentilesOf({ ...latency, previous })[0], { name: "p50", now: 10, before: 5 });
+  assert.deepEqual(percentilesOf({ ...latency, previous })[3], { name: "p95", now: 40, before: null });
+});
+
+test("routes of earlier are unused where the range has none of their requests, the most requested first", () => {
+  const before = [
+    { key: ["/rare"], requests: 1 },
+    { key: ["/used"], requests: 50 },
+    { key: ["/often"], requests: 9 },
+  ];
+  const unused = unusedRoutes(before, new Set(["/used", "/fresh"]));
+  assert.deepEqual(
+    unused.map(({ key }) => key[0]),
+    ["/often", "/rare"],
+  );
 });

@@ -22,6 +22,8 @@ HOSTILE = (
     "\u202eevil\r\n\x1b[2J",
 )
 
+FORGOTTEN = "/v1/forgotten"
+
 
 def pytest_collection_modifyitems(items):
     if not browsers.CHROMIUM.exists():
@@ -60,6 +62,19 @@ def hostile_events(now):
         }
 
 
+def forgotten_events(now):
+    """Requests of a route that has none since."""
+    for number in range(3):
+        yield {
+            "timestamp": now - 40 * 3600 - number,
+            "method": "GET",
+            "url": FORGOTTEN,
+            "route": FORGOTTEN,
+            "status_code": 200,
+            "response_us": 1000,
+        }
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """A running `apimetry serve` with a deploy and an incident in its last two days."""
@@ -68,7 +83,7 @@ def service(tmp_path_factory):
         schedule = Schedule("2.4.1", "2.5.0", now - 7200, now - 3600, now - 20_000, now - 19_000)
         traffic = Traffic(schedule, 5)
         events = list(past_events(traffic, schedule, now - 2 * 86_400, now, 0.1))
-        events += list(hostile_events(now))
+        events += [*hostile_events(now), *forgotten_events(now)]
         for first in range(0, len(events), 2000):
             send(serve.collector_url, events[first : first + 2000])
         wait_for_total(serve, serve.query_url, len(events))

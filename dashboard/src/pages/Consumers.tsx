@@ -1,37 +1,38 @@
 /** Consumers: who is new, big, failing, silent; and one consumer. */
 
 import { onPage } from "../address.ts";
-import type { Breakdown, Timeseries } from "../api/answers.ts";
-import { granularity, question, timeseries } from "../api/questions.ts";
+import type { Breakdown } from "../api/answers.ts";
+import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
-import { isUnfinished } from "../buckets.ts";
-import { seriesToken } from "../charts/colours.ts";
 import { type Filter, withFilter } from "../filters.ts";
 import { formatCount, formatExact } from "../format.ts";
-import { Chart } from "../parts/Chart.tsx";
 import { openDialog } from "../parts/dialogs.ts";
-import { Link, valueText } from "../parts/Link.tsx";
+import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
-import { stepSeconds } from "../ranges.ts";
-import { isShared } from "../shared.ts";
-import { application, frame, showWith, view } from "../state.ts";
+import { binding, isShared } from "../shared.ts";
+import { application, showWith, view } from "../state.ts";
+import { AgainstOthers } from "./AgainstOthers.tsx";
+import { ActiveConsumers, TopConsumers } from "./ConsumerCharts.tsx";
 import {
   BYTES,
   breakdownTable,
   CHANGE,
+  CONSUMER,
   errorRate,
   FIRST_SEEN,
   LAST_SEEN,
   milliseconds,
   order,
   requests,
+  restricted,
   TREND,
 } from "./figures.tsx";
-import { isEmpty, LatencyPanel, linesOf, RequestsPanel, Tiles, tableOf } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
 import { Dimension, exclude } from "./Routes.tsx";
+import { Tiles } from "./Tiles.tsx";
+import { LatencyPanel, RequestsPanel } from "./TimePanels.tsx";
 
 const TABS = ["all", "new", "silent", "failing"] as const;
 const MEASURES = "requests,errors,errorRate,p95Ms,bytes,firstSeen,lastSeen";
@@ -56,64 +57,19 @@ function AllConsumers() {
   }
   return (
     <>
-      <TopConsumers />
+      <div class="grid two">
+        <ActiveConsumers />
+        <TopConsumers />
+      </div>
       <ConsumerTable />
     </>
   );
 }
 
-function TopConsumers() {
-  const { countStep, endS } = frame.value;
-  const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "consumer_id", limit: 6, rest: 1, fill: "zero" }),
-  );
-  return (
-    <Panel
-      title="Requests by consumer"
-      resource={resource}
-      isEmpty={isEmpty}
-      table={(data) => tableOf(withRest(data), Object.keys(withRest(data).groups))}
-    >
-      {(data) => {
-        const whole = withRest(data);
-        const { times, lines } = linesOf(
-          whole,
-          Object.keys(whole.groups),
-          (name, index) => (name === OTHERS ? "--other" : seriesToken(index)),
-          (name) => valueText("consumer_id", name),
-        );
-        return (
-          <Chart
-            kind="bars"
-            description={`Requests of the ${lines.length} largest consumers`}
-            times={times}
-            lines={lines}
-            stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
-          />
-        );
-      }}
-    </Panel>
-  );
-}
-
-const OTHERS = "all others";
-const withRests = new WeakMap<Timeseries, Timeseries>();
-
-/** Return the answer with the omitted groups as one more group. */
-export function withRest(data: Timeseries): Timeseries {
-  if (data.rest === undefined || (data.omitted_groups ?? 0) === 0) return data;
-  const known = withRests.get(data);
-  if (known !== undefined) return known;
-  const whole = { ...data, groups: { ...data.groups, [OTHERS]: data.rest } };
-  withRests.set(data, whole);
-  return whole;
-}
-
 function ConsumerTable() {
   const { sort, search, own } = view.value;
   const tab = TABS.find((known) => known === own.tab) ?? "all";
+  const counts = useRestricted();
   const resource = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
@@ -148,7 +104,7 @@ function ConsumerTable() {
                 aria-selected={tab === name}
                 onClick={() => showWith({ own: name === "all" ? {} : { tab: name } })}
               >
-                {name}
+                {name} {name === "all" ? "" : counts[name]}
               </button>
             ))}
           </div>
@@ -166,14 +122,7 @@ function ConsumerTable() {
             open={(row) => onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}
             exclude={(row) => exclude("consumer_id", row)}
             columns={[
-              {
-                title: "Consumer",
-                cell: (row) => (
-                  <Link to={onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}>
-                    {valueText("consumer_id", row.key[0] ?? "")}
-                  </Link>
-                ),
-              },
+              CONSUMER,
               requests(["consumer_id"]),
               CHANGE,
               errorRate(["consumer_id"]),
@@ -189,6 +138,15 @@ function ConsumerTable() {
       )}
     </Panel>
   );
+}
+
+/** Return how many consumers are new, silent and failing, as they stand in the tabs. */
+function useRestricted(): Record<"new" | "silent" | "failing", string> {
+  const count = (having: string) => {
+    const answer = useQuestion<Breakdown>(restricted(having)).value.data;
+    return answer === null ? "" : formatCount(answer.pagination.total);
+  };
+  return { new: count("new"), silent: count("silent"), failing: count("failing") };
 }
 
 function Consumer({ consumer }: { consumer: string }) {
@@ -215,6 +173,7 @@ function Consumer({ consumer }: { consumer: string }) {
       <div class="grid two">
         <RequestsPanel also={also} />
         <LatencyPanel also={also} />
+        {!binding.value?.oneConsumer && <AgainstOthers also={also} />}
         <Dimension title="Routes" field="route" also={also} />
         <Dimension title="Errors" field="error_type" also={also} />
         <Dimension title="Statuses" field="status_code" also={also} />

@@ -1,25 +1,27 @@
 /** Errors: which kinds of failure, since when, whom they hit. */
 
 import { useSignal } from "@preact/signals";
-import type { Breakdown, BreakdownRow, Timeseries } from "../api/answers.ts";
+import type { Breakdown, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { isUnfinished } from "../buckets.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Filter } from "../filters.ts";
-import { formatCount, formatExact } from "../format.ts";
+import { formatCount, formatExact, visibleText } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
-import { Value, valueText } from "../parts/Link.tsx";
+import { Value } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
-import { Table } from "../parts/Table.tsx";
+import { type Column, Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, showWith, view } from "../state.ts";
-import { withRest } from "./Consumers.tsx";
-import { breakdownTable, CHANGE, FIRST_SEEN, LAST_SEEN, order, requests } from "./figures.tsx";
-import { isEmpty, linesOf, tableOf, useDeploys } from "./Overview.tsx";
+import { useConsumerCounts } from "./consumer_counts.ts";
+import { CHANGE, FIRST_SEEN, LAST_SEEN, requests } from "./figures.tsx";
+import { type Kind, kindName, kindsOf } from "./kinds.ts";
 import { RequestList } from "./RequestList.tsx";
 import { Dimension } from "./Routes.tsx";
+import { isEmpty, linesOf, OTHERS, tableOf, withRest } from "./series.ts";
+import { useDeploys } from "./TimePanels.tsx";
 
 const CLASSES = ["all", "4xx", "5xx"] as const;
 
@@ -57,7 +59,10 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
   const { countStep, endS } = frame.value;
   const markers = useDeploys();
   const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "error_type", limit: 6, rest: 1, fill: "zero" }, { also }),
+    timeseries(
+      { ...granularity(countStep), group: ["error_type", "status_code"], limit: 6, rest: 1, fill: "zero" },
+      { also },
+    ),
   );
   const names = (data: Timeseries) => Object.keys(withRest(data).groups);
   return (
@@ -66,15 +71,15 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
       resource={resource}
       isEmpty={isEmpty}
       empty={<p class="state">No request failed in this range.</p>}
-      table={(data) => tableOf(withRest(data), names(data))}
+      table={(data) => tableOf(withRest(data), names(data), groupName)}
     >
       {(data) => {
         const whole = withRest(data);
         const { times, lines } = linesOf(
           whole,
           names(data),
-          (_, index) => seriesToken(index),
-          (name) => valueText("error_type", name),
+          (name, index) => (name === OTHERS ? "--other" : seriesToken(index)),
+          groupName,
         );
         return (
           <Chart
@@ -93,91 +98,165 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
   );
 }
 
+/** Return the words of a group of error type and status. */
+function groupName(name: string): string {
+  if (name === OTHERS) return name;
+  const [errorType = "", status = ""]: string[] = JSON.parse(name);
+  return `${visibleText(kindName(errorType, status), 60)} ${status}`;
+}
+
+const DEFAULT_SORT = "-requests";
+const MEASURES = "requests,firstSeen,lastSeen";
+/** The most rows of kind, route and status that are asked for. */
+const MAX_ROWS = 1000;
+
 function ErrorTable({ also }: { also: readonly Filter[] }) {
   const { sort, search, own } = view.value;
   const open = useSignal(own.kind ?? "");
-  const resource = useQuestion<Breakdown>(
-    question(
-      "v1/breakdown",
-      {
-        by: "error_type,route,status_code",
-        measures: "requests,firstSeen,lastSeen",
-        ...order(sort ?? "-requests"),
-        limit: 100,
-        ...(search === null ? {} : { search }),
-      },
-      { compares: true, also },
-    ),
-  );
-  const keyOf = (row: BreakdownRow) => row.key.join("|");
-  const filtersOf = (row: BreakdownRow): Filter[] => [
-    { field: "error_type", value: row.key[0] ?? "", kind: "is" },
-    { field: "route", value: row.key[1] ?? "", kind: "is" },
-    { field: "status_code", value: row.key[2] ?? "", kind: "is" },
+  const parameters = {
+    by: "error_type,route,status_code",
+    measures: MEASURES,
+    sort: "requests",
+    limit: MAX_ROWS,
+    ...(search === null ? {} : { search }),
+  };
+  const resource = useQuestion<Breakdown>(question("v1/breakdown", parameters, { compares: true, also }));
+  const consumers = useConsumerCounts(["error_type", "status_code"], { also });
+  const keyOf = (kind: Kind) => kind.key.join("|");
+  const toggle = (kind: Kind) => {
+    open.value = open.value === keyOf(kind) ? "" : keyOf(kind);
+  };
+  const filtersOf = (kind: Kind): Filter[] => [
+    { field: "error_type", value: kind.key[0] ?? "", kind: "is" },
+    { field: "status_code", value: kind.key[1] ?? "", kind: "is" },
+  ];
+  const columns: Column<Kind>[] = [
+    {
+      title: "Kind",
+      cell: (kind) => (
+        <button type="button" class="value" aria-expanded={open.value === keyOf(kind)} onClick={() => toggle(kind)}>
+          {visibleText(kindName(kind.key[0] ?? "", kind.key[1] ?? ""), 60)}
+        </button>
+      ),
+    },
+    {
+      title: "Route",
+      cell: (kind) =>
+        kind.routes.length === 1 ? (
+          <Value field="route" value={kind.routes[0] ?? ""} />
+        ) : (
+          <span class="soft">({kind.routes.length} routes)</span>
+        ),
+    },
+    { title: "Status", cell: (kind) => <Value field="status_code" value={kind.key[1] ?? ""} /> },
+    { ...requests(["error_type", "status_code"]), title: "Count" },
+    CHANGE,
+    ...(consumers === undefined
+      ? []
+      : [
+          {
+            title: "Consumers",
+            isNumber: true,
+            isMinor: true,
+            cell: (kind: Kind) => formatCount(consumers(kind.key)),
+          },
+        ]),
+    FIRST_SEEN,
+    LAST_SEEN,
   ];
   return (
     <Panel
       title="Kinds of errors"
       resource={resource}
       height={320}
-      isEmpty={(data) => data.rows.length === 0}
+      isEmpty={(data) => data.rows.length === 0 && search === null}
       empty={<p class="state">No request failed in this range.</p>}
-      table={breakdownTable}
+      table={(data) => ({
+        header: ["Kind", "Error type", "Status", "Count", "First seen", "Last seen", "Routes"],
+        rows: kindsOf(data, sort ?? DEFAULT_SORT).map((kind) => [
+          kindName(kind.key[0] ?? "", kind.key[1] ?? ""),
+          kind.key[0] ?? "",
+          kind.key[1] ?? "",
+          kind.requests ?? null,
+          kind.firstSeen ?? null,
+          kind.lastSeen ?? null,
+          kind.routes.join(", "),
+        ]),
+      })}
       controls={<Search label="Search in error types" />}
     >
-      {(data) => (
-        <>
-          <Table
-            caption="Kinds of errors, by route and status"
-            rows={data.rows}
-            keyOf={keyOf}
-            defaultSort="-requests"
-            onOpen={(row) => {
-              open.value = open.value === keyOf(row) ? "" : keyOf(row);
-            }}
-            isOpen={(row) => open.value === keyOf(row)}
-            detail={(row) => <ErrorDetail also={filtersOf(row)} />}
-            columns={[
-              {
-                title: "Kind",
-                cell: (row) => (
-                  <button
-                    type="button"
-                    class="value"
-                    aria-expanded={open.value === keyOf(row)}
-                    onClick={() => {
-                      open.value = open.value === keyOf(row) ? "" : keyOf(row);
-                    }}
-                  >
-                    {valueText("error_type", row.key[0] ?? "")}
-                  </button>
-                ),
-              },
-              { title: "Route", cell: (row) => <Value field="route" value={row.key[1] ?? ""} /> },
-              { title: "Status", cell: (row) => <Value field="status_code" value={row.key[2] ?? ""} /> },
-              {
-                ...requests(["error_type", "route", "status_code"]),
-                title: "Count",
-              },
-              CHANGE,
-              FIRST_SEEN,
-              LAST_SEEN,
-            ]}
-          />
-          <p class="soft foot">{formatExact(data.pagination.total)} kinds</p>
-        </>
-      )}
+      {(data) => {
+        const kinds = kindsOf(data, sort ?? DEFAULT_SORT);
+        return (
+          <>
+            <Table
+              caption="Kinds of errors, by status"
+              rows={kinds}
+              keyOf={keyOf}
+              defaultSort={DEFAULT_SORT}
+              onOpen={toggle}
+              isOpen={(kind) => open.value === keyOf(kind)}
+              detail={(kind) => <ErrorDetail also={filtersOf(kind)} hasRoutes={kind.routes.length > 1} />}
+              columns={columns}
+            />
+            <p class="soft foot">
+              {formatExact(kinds.length)} kinds
+              {data.pagination.hasMore ? `, of the ${formatExact(MAX_ROWS)} most frequent on a route` : ""}
+            </p>
+          </>
+        );
+      }}
     </Panel>
   );
 }
 
-function ErrorDetail({ also }: { also: readonly Filter[] }) {
+function ErrorDetail({ also, hasRoutes }: { also: readonly Filter[]; hasRoutes: boolean }) {
   return (
     <div class="grid two">
+      <TimeLine also={also} />
+      {hasRoutes && <Dimension title="Routes" field="route" also={also} />}
       <Dimension title="Consumers" field="consumer_id" also={also} />
       <Dimension title="Versions" field="version" also={also} />
       <Dimension title="Sources" field="source" also={also} />
       <RequestList title="Last requests" limit={10} also={also} />
     </div>
+  );
+}
+
+/** One kind over time. */
+function TimeLine({ also }: { also: readonly Filter[] }) {
+  const { countStep, endS } = frame.value;
+  const markers = useDeploys();
+  const resource = useQuestion<Timeseries>(timeseries({ ...granularity(countStep), fill: "zero" }, { also }));
+  return (
+    <Panel
+      title="Over time"
+      resource={resource}
+      height={120}
+      isEmpty={isEmpty}
+      table={(data) => tableOf(data, Object.keys(data.groups), () => "requests")}
+    >
+      {(data) => {
+        const { times, lines } = linesOf(
+          data,
+          Object.keys(data.groups),
+          () => "--status-5xx",
+          () => "requests",
+        );
+        return (
+          <Chart
+            kind="bars"
+            description="This kind of error over time"
+            times={times}
+            lines={lines}
+            height={120}
+            stepS={stepSeconds(countStep)}
+            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
+            format={formatCount}
+            markers={markers}
+          />
+        );
+      }}
+    </Panel>
   );
 }

@@ -29,7 +29,7 @@ export function distributionTable(latency: Latency): PanelTable {
 }
 
 /** Draw a distribution. */
-export function Histogram({ latency }: { latency: Latency }) {
+export function Histogram({ latency, outlined = "the other period" }: { latency: Latency; outlined?: string }) {
   const now = summed(latency.counts);
   const before = summed(latency.previous?.counts ?? []);
   const buckets = [...now.keys(), ...before.keys()];
@@ -78,7 +78,7 @@ export function Histogram({ latency }: { latency: Latency }) {
       </svg>
       <figcaption class="ends soft">
         <span>{format(latency.bounds[first])}</span>
-        {before.size > 0 && <span>outlined: the other period</span>}
+        {before.size > 0 && <span>outlined: {outlined}</span>}
         <span>{format(latency.bounds[last + 1] ?? latency.max)}</span>
       </figcaption>
     </figure>

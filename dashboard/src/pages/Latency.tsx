@@ -11,16 +11,16 @@ import type { Marker } from "../charts/plot.ts";
 import { changeOf } from "../compare.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatExact, formatMs, MISSING } from "../format.ts";
-import { Link, valueText } from "../parts/Link.tsx";
-import { Panel } from "../parts/Panel.tsx";
+import { Panel, type PanelTable } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, show, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { breakdownTable, requests, withoutSort } from "./figures.tsx";
+import { breakdownTable, ROUTE, requests, withoutSort } from "./figures.tsx";
 import { distributionTable, formatOf, Histogram } from "./Histogram.tsx";
-import { useDeploys } from "./Overview.tsx";
+import { LONGEST, percentilesOf } from "./percentiles.ts";
+import { useDeploys } from "./TimePanels.tsx";
 
 const VALUES: Record<string, string> = {
   response_us: "Response time",
@@ -28,7 +28,6 @@ const VALUES: Record<string, string> = {
   request_bytes: "Request bytes",
   response_bytes: "Response bytes",
 };
-const PERCENTILES = ["50", "75", "90", "95", "99"];
 
 /** Show the distribution of a value over the range. */
 export function Latency() {
@@ -57,18 +56,7 @@ export function Latency() {
         <Panel title="Distribution" resource={whole} isEmpty={(data) => data.total === 0} table={distributionTable}>
           {(data) => <Histogram latency={data} />}
         </Panel>
-        <Panel
-          title="Percentiles"
-          resource={whole}
-          isEmpty={(data) => data.total === 0}
-          table={(data) => ({
-            header: ["Percentile", data.value],
-            rows: [
-              ...PERCENTILES.map((level) => [`p${level}`, data.percentiles[level] ?? null]),
-              ["longest", data.max],
-            ],
-          })}
-        >
+        <Panel title="Percentiles" resource={whole} isEmpty={(data) => data.total === 0} table={percentileRows}>
           {(data) => <PercentileTable latency={data} />}
         </Panel>
       </div>
@@ -158,25 +146,48 @@ function openBox(box: Box, value: string): void {
   show(value === "response_us" ? { ...next, slowness } : next);
 }
 
+function percentileRows(latency: LatencyAnswer): PanelTable {
+  return {
+    header: ["Percentile", latency.value, "In the other period"],
+    rows: percentilesOf(latency).map(({ name, now, before }) => [name, now, before]),
+  };
+}
+
 function PercentileTable({ latency }: { latency: LatencyAnswer }) {
   const format = formatOf(latency.value);
+  const meaning = latency.value.endsWith("_us") ? "lower" : "none";
+  const { previous } = latency;
   return (
     <table class="rows">
       <caption class="hidden">Percentiles</caption>
+      <thead>
+        <tr>
+          <th scope="col">Percentile</th>
+          <th scope="col" class="number">
+            {VALUES[latency.value]}
+          </th>
+          {previous !== undefined && (
+            <th scope="col" class="number">
+              Change
+            </th>
+          )}
+        </tr>
+      </thead>
       <tbody>
-        {PERCENTILES.map((level) => (
-          <tr key={level}>
-            <th scope="row">p{level}</th>
+        {percentilesOf(latency).map(({ name, now, before }) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
             <td class="number">
-              {format(latency.percentiles[level])}
-              {latency.estimated ? " ±2 %" : ""}
+              {format(now)}
+              {latency.estimated && name !== LONGEST ? " ±2 %" : ""}
             </td>
+            {previous !== undefined && (
+              <td class="number">
+                <ChangeText change={changeOf(now, before, previous.total, meaning, format)} />
+              </td>
+            )}
           </tr>
         ))}
-        <tr>
-          <th scope="row">longest</th>
-          <td class="number">{format(latency.max)}</td>
-        </tr>
       </tbody>
     </table>
   );
@@ -200,14 +211,7 @@ function FirstByte() {
           keyOf={(row) => row.key[0] ?? ""}
           open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
           columns={[
-            {
-              title: "Route",
-              cell: (row) => (
-                <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
-                  {valueText("route", row.key[0] ?? "")}
-                </Link>
-              ),
-            },
+            ROUTE,
             withoutSort(requests(["route"])),
             { title: "p95 to the first byte", isNumber: true, cell: (row) => formatMs(row.ttfbP95Ms) },
             { title: "p95 of all", isNumber: true, cell: (row) => formatMs(row.p95Ms) },
@@ -289,14 +293,7 @@ function BeforeAndAfterPanel({ label, timeS }: { label: string; timeS: number })
           keyOf={(row) => row.key[0] ?? ""}
           open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
           columns={[
-            {
-              title: "Route",
-              cell: (row) => (
-                <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
-                  {valueText("route", row.key[0] ?? "")}
-                </Link>
-              ),
-            },
+            ROUTE,
             {
               title: "p95 before",
               isNumber: true,

@@ -20,7 +20,7 @@ import { OpenedEvent } from "./EventDetail.tsx";
 import { EventTable, MAX_KEPT } from "./EventTable.tsx";
 import { COLUMN_NAMES, chosenColumns, columnsText, eventTable } from "./event_columns.tsx";
 import { Live } from "./Live.tsx";
-import { isEmpty, linesOf, tableOf } from "./Overview.tsx";
+import { isEmpty, linesOf, tableOf } from "./series.ts";
 
 const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
 const EXPORTED = 10_000;

@@ -6,12 +6,14 @@ import { comparesNow, question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import type { Field, Filter } from "../filters.ts";
 import { withFilter } from "../filters.ts";
-import { formatExact } from "../format.ts";
+import { formatCount, formatExact } from "../format.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
-import { showWith, view } from "../state.ts";
+import { binding } from "../shared.ts";
+import { frame, showWith, view } from "../state.ts";
+import { useConsumerCounts } from "./consumer_counts.ts";
 import {
   breakdownTable,
   CHANGE,
@@ -19,17 +21,21 @@ import {
   LAST_SEEN,
   milliseconds,
   order,
+  ROUTE,
   requests,
   TIME_SHARE,
   TREND,
   withoutSort,
 } from "./figures.tsx";
 import { distributionTable, Histogram } from "./Histogram.tsx";
-import { LatencyPanel, RequestsPanel, Tiles } from "./Overview.tsx";
 import { RequestList } from "./RequestList.tsx";
+import { Tiles } from "./Tiles.tsx";
+import { LatencyPanel, RequestsPanel } from "./TimePanels.tsx";
+import { unusedRoutes } from "./unused.ts";
 
 const MEASURES = "requests,errors,errorRate,p50Ms,p95Ms,p99Ms,timeShare,lastSeen";
 const DEFAULT_SORT = "-timeShare";
+const UNUSED = "unused";
 const UNMATCHED = ["", "(unmatched)"];
 
 /** Show all routes, or the one that the address names. */
@@ -41,6 +47,7 @@ export function Routes() {
 function AllRoutes() {
   const { sort, search, own } = view.value;
   const show = own.show ?? "all";
+  const consumers = useConsumerCounts(["route", "method"]);
   const resource = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
@@ -55,6 +62,7 @@ function AllRoutes() {
       { compares: !(sort ?? "").includes("change:") || comparesNow() },
     ),
   );
+  const unused = useUnused(resource.value.data, search);
   const rows = (data: Breakdown) => lastUnmatched(shown(data.rows, show), sort === null);
   return (
     <Panel
@@ -76,46 +84,109 @@ function AllRoutes() {
             <option value="all">all</option>
             <option value="failing">failing</option>
             <option value="slow">p95 over 1 s</option>
+            <option value={UNUSED}>without requests</option>
           </select>
         </>
       }
     >
-      {(data) => (
-        <>
-          <Table
-            caption="Routes"
-            rows={rows(data)}
-            keyOf={(row) => row.key.join(" ")}
-            defaultSort={DEFAULT_SORT}
-            open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
-            exclude={(row) => exclude("route", row)}
-            columns={[
-              {
-                title: "Route",
-                cell: (row) => (
-                  <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
-                    <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
+      {(data) =>
+        show === UNUSED ? (
+          <Unused rows={unused ?? []} />
+        ) : (
+          <>
+            <Table
+              caption="Routes"
+              rows={rows(data)}
+              keyOf={(row) => row.key.join(" ")}
+              defaultSort={DEFAULT_SORT}
+              open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
+              exclude={(row) => exclude("route", row)}
+              columns={[
+                {
+                  title: "Route",
+                  cell: (row) => (
+                    <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
+                      <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
+                    </Link>
+                  ),
+                },
+                requests(["route", "method"]),
+                CHANGE,
+                errorRate(["route", "method"]),
+                milliseconds("p50", "p50Ms", true),
+                milliseconds("p95", "p95Ms"),
+                milliseconds("p99", "p99Ms", true),
+                TIME_SHARE,
+                ...(consumers === undefined
+                  ? []
+                  : [
+                      {
+                        title: "Consumers",
+                        isNumber: true,
+                        isMinor: true,
+                        cell: (row: BreakdownRow) => formatCount(consumers(row.key)),
+                      },
+                    ]),
+                LAST_SEEN,
+                TREND,
+              ]}
+            />
+            <p class="soft foot">
+              {formatExact(data.pagination.total)} routes
+              {data.pagination.hasMore ? `, the first ${data.rows.length} are shown` : ""}
+              {unused !== null && unused.length > 0 && (
+                <>
+                  {" · "}
+                  <Link to={{ ...view.value, own: { show: UNUSED } }}>
+                    {formatExact(unused.length)} without requests in this range
                   </Link>
-                ),
-              },
-              requests(["route", "method"]),
-              CHANGE,
-              errorRate(["route", "method"]),
-              milliseconds("p50", "p50Ms", true),
-              milliseconds("p95", "p95Ms"),
-              milliseconds("p99", "p99Ms", true),
-              TIME_SHARE,
-              LAST_SEEN,
-              TREND,
-            ]}
-          />
-          <p class="soft foot">
-            {formatExact(data.pagination.total)} routes
-            {data.pagination.hasMore ? `, the first ${data.rows.length} are shown` : ""}
-          </p>
-        </>
-      )}
+                </>
+              )}
+            </p>
+          </>
+        )
+      }
     </Panel>
+  );
+}
+
+/** How long before the range a route had requests that is known from earlier. */
+const EARLIER_S = 30 * 86_400;
+const MAX_ROUTES = 1000;
+
+/** Return the routes that had requests in the 30 days before the range and none in it; null where that is not known.
+ *
+ * @param shown the routes of the page's table, which are all routes where it was not searched and has no second page
+ */
+function useUnused(shown: Breakdown | null, search: string | null): BreakdownRow[] | null {
+  const { startS } = frame.value;
+  const fromS = Math.max(startS - EARLIER_S, binding.value?.notBefore ?? 0);
+  const parameters = { by: "route", measures: "requests,lastSeen", limit: MAX_ROUTES };
+  const span = { startS: fromS, endS: startS };
+  const before = useQuestion<Breakdown>(fromS < startS ? question("v1/breakdown", parameters, { span }) : null);
+  const isWhole = shown !== null && !shown.pagination.hasMore && (search ?? "") === "";
+  const now = useQuestion<Breakdown>(
+    shown === null || isWhole ? null : question("v1/breakdown", { by: "route", limit: MAX_ROUTES }),
+  );
+  const known = isWhole ? shown : now.value.data;
+  if (before.value.data === null || known === null || known.pagination.hasMore) return null;
+  return unusedRoutes(before.value.data.rows, new Set(known.rows.map(({ key }) => key[0] ?? "")));
+}
+
+function Unused({ rows }: { rows: readonly BreakdownRow[] }) {
+  if (rows.length === 0) return <p class="state">Every route of the 30 days before had requests in this range.</p>;
+  return (
+    <Table
+      caption="Routes without requests in this range"
+      rows={rows}
+      keyOf={(row) => row.key[0] ?? ""}
+      open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
+      columns={[
+        ROUTE,
+        { title: "Requests in the 30 days before", isNumber: true, cell: (row) => formatCount(row.requests) },
+        withoutSort(LAST_SEEN),
+      ]}
+    />
   );
 }
 
@@ -137,6 +208,7 @@ function Route({ route }: { route: string }) {
         ) : (
           <Dimension title="Functions" field="function" also={also} />
         )}
+        <Dimension title="Methods" field="method" also={also} />
         <Dimension title="Statuses" field="status_code" also={also} />
         <Dimension title="Consumers" field="consumer_id" also={also} />
         <Dimension title="Errors" field="error_type" also={also} />

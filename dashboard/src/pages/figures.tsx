@@ -2,10 +2,11 @@
 
 import { onPage, type View } from "../address.ts";
 import type { Breakdown, BreakdownRow, Measure } from "../api/answers.ts";
+import { question } from "../api/questions.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
 import { type Field, type Filter, withFilter } from "../filters.ts";
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.ts";
-import { Link } from "../parts/Link.tsx";
+import { Link, valueText } from "../parts/Link.tsx";
 import type { PanelTable } from "../parts/Panel.tsx";
 import { Spark } from "../parts/Spark.tsx";
 import type { Column } from "../parts/Table.tsx";
@@ -28,6 +29,27 @@ export function requestsBehind(row: BreakdownRow, by: readonly Field[], also: re
   const own = by.map((field, index): Filter => ({ field, value: row.key[index] ?? "", kind: "is" }));
   return { ...onPage(view.value, "requests"), filters: [...own, ...also].reduce(withFilter, view.value.filters) };
 }
+
+/** A route that leads to its details. */
+export function RouteLink({ route }: { route: string }) {
+  return <Link to={onPage(view.value, "routes", { route })}>{valueText("route", route)}</Link>;
+}
+
+/** The column of routes, the first member of a row's key. */
+export const ROUTE: Column<BreakdownRow> = {
+  title: "Route",
+  cell: (row) => <RouteLink route={row.key[0] ?? ""} />,
+};
+
+/** The column of consumers, the first member of a row's key. */
+export const CONSUMER: Column<BreakdownRow> = {
+  title: "Consumer",
+  cell: (row) => (
+    <Link to={onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}>
+      {valueText("consumer_id", row.key[0] ?? "")}
+    </Link>
+  ),
+};
 
 export const CHANGE: Column<BreakdownRow> = {
   title: "Change",
@@ -69,6 +91,7 @@ export const LAST_SEEN: Column<BreakdownRow> = {
   title: "Last seen",
   sort: "lastSeen",
   isMinor: true,
+  isShort: true,
   cell: (row) => seenText(row.lastSeen),
 };
 
@@ -76,6 +99,7 @@ export const FIRST_SEEN: Column<BreakdownRow> = {
   title: "First seen",
   sort: "firstSeen",
   isMinor: true,
+  isShort: true,
   cell: (row) => seenText(row.firstSeen),
 };
 
@@ -133,16 +157,23 @@ export function milliseconds(title: string, measure: Measure, isMinor = false): 
   };
 }
 
+/** Return the question for how many consumers are `new`, `silent` or `failing`. */
+export function restricted(having: string): string | null {
+  return question("v1/breakdown", { by: "consumer_id", having, limit: 1 });
+}
+
 /** Return the parameters of an order such as `-p95Ms`. */
 export function order(sort: string): { sort: string; order: string } {
   return { sort: sort.replace(/^-/, ""), order: sort.startsWith("-") ? "desc" : "asc" };
 }
 
-/** Return a moment as the tables show it. */
+/** Return a moment as the tables show it: with its date where that is not today's. */
 export function seenText(text: string | null | undefined): string {
   if (text === null || text === undefined) return "–";
-  const timeS = Date.parse(text) / 1000;
-  return Date.now() / 1000 - timeS < 60 ? "now" : formatTime(timeS, zone.value);
+  const [timeS, nowS] = [Date.parse(text) / 1000, Date.now() / 1000];
+  if (nowS - timeS < 60) return "now";
+  const [seen, today] = [formatTime(timeS, zone.value), formatTime(nowS, zone.value).slice(0, 10)];
+  return seen.startsWith(today) ? seen.slice(today.length + 1) : seen;
 }
 
 /** In a table full of figures, only changes that are large stand beside them. */

@@ -13,10 +13,12 @@ interface TileProps {
   change?: Change | null;
   note?: ComponentChildren;
   to?: View;
+  /** A small line of the figure over time. */
+  trend?: ComponentChildren;
 }
 
 /** Show one figure. */
-export function Tile({ label, value, exact, change, note, to }: TileProps) {
+export function Tile({ label, value, exact, change, note, to, trend }: TileProps) {
   return (
     <div class="tile">
       <dt>{label}</dt>
@@ -28,6 +30,7 @@ export function Tile({ label, value, exact, change, note, to }: TileProps) {
           {change !== null && change !== undefined && <ChangeText change={change} />}
           {note}
         </span>
+        {trend}
       </dd>
     </div>
   );

@@ -1,0 +1,129 @@
+/** Requests and latency over time, for the whole page or under further filters. */
+
+import type { Timeseries, Versions } from "../api/answers.ts";
+import { question } from "../api/questions.ts";
+import { useQuestion } from "../api/resource.ts";
+import { isUnfinished } from "../buckets.ts";
+import { STATUS_TOKENS } from "../charts/colours.ts";
+import type { Marker } from "../charts/plot.ts";
+import type { Filter } from "../filters.ts";
+import { formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
+import { Chart } from "../parts/Chart.tsx";
+import { useChartMenu } from "../parts/chart_menu.tsx";
+import { Panel } from "../parts/Panel.tsx";
+import { stepSeconds } from "../ranges.ts";
+import { isShared } from "../shared.ts";
+import { application, frame } from "../state.ts";
+import {
+  CLASSES,
+  hasNoPoint,
+  isEmpty,
+  linesOf,
+  percentileLines,
+  percentilesOverTime,
+  percentileTable,
+  requestsOverTime,
+  tableOf,
+} from "./series.ts";
+
+/** What a panel takes to show a part of the requests: one route, one consumer. */
+export interface Narrowed {
+  also?: readonly Filter[];
+}
+
+export const NO_FILTERS: readonly Filter[] = [];
+
+/** Requests over time, by class of the status. */
+export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
+  const { endS } = frame.value;
+  const { step: countStep, menu } = useChartMenu(frame.value.countStep);
+  const resource = useQuestion<Timeseries>(requestsOverTime(countStep, also));
+  const markers = useDeploys();
+  return (
+    <Panel
+      title="Requests by status"
+      resource={resource}
+      isEmpty={isEmpty}
+      table={(data) => tableOf(data, CLASSES)}
+      controls={
+        <>
+          {menu}
+          {application.value?.recorded.versions === false && !isShared.value && (
+            <span class="soft">
+              Set <code>version=</code> to see deploys here.
+            </span>
+          )}
+        </>
+      }
+    >
+      {(data) => {
+        const { times, lines } = linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
+        const sum = lines.reduce(
+          (all, { values }) => all + values.reduce<number>((one, value) => one + (value ?? 0), 0),
+          0,
+        );
+        return (
+          <Chart
+            kind="bars"
+            description={`Requests by status, ${formatExact(sum)} in all`}
+            times={times}
+            lines={lines}
+            stepS={stepSeconds(countStep)}
+            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
+            format={formatCount}
+            markers={markers}
+          />
+        );
+      }}
+    </Panel>
+  );
+}
+
+/** Percentiles of the response time over time, the other period's p95 dotted. */
+export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
+  const { endS } = frame.value;
+  const { step: percentileStep, isLog, menu } = useChartMenu(frame.value.percentileStep, { hasLog: true });
+  const resource = useQuestion<Timeseries>(percentilesOverTime(percentileStep, { compares: true, also }));
+  const markers = useDeploys();
+  return (
+    <Panel title="Latency" resource={resource} isEmpty={hasNoPoint} table={percentileTable} controls={menu}>
+      {(data) => {
+        const { times, lines } = percentileLines(data);
+        return (
+          <Chart
+            kind="lines"
+            description="Response time, percentiles 50, 95 and 99"
+            times={times}
+            lines={lines}
+            stepS={stepSeconds(percentileStep)}
+            isUnfinished={isUnfinished(times, stepSeconds(percentileStep), endS, Date.now() / 1000)}
+            format={formatDuration}
+            markers={markers}
+            isLog={isLog}
+          />
+        );
+      }}
+    </Panel>
+  );
+}
+
+/** Return the deploys of the range as markers of charts. */
+export function useDeploys(): readonly Marker[] {
+  const resource = useQuestion<Versions>(question("v1/versions", {}, { isUnfiltered: true }));
+  const versions = resource.value.data?.versions;
+  return versions === undefined ? NO_MARKERS : markersOf(versions);
+}
+
+const NO_MARKERS: readonly Marker[] = [];
+const markersByVersions = new WeakMap<object, readonly Marker[]>();
+
+function markersOf(versions: Versions["versions"]): readonly Marker[] {
+  const known = markersByVersions.get(versions);
+  if (known !== undefined) return known;
+  const markers = versions.map(({ version, firstSeen, isReturn }) => ({
+    timeS: Date.parse(firstSeen) / 1000,
+    label: visibleText(isReturn ? `↩ ${version}` : version, 40),
+  }));
+  markersByVersions.set(versions, markers);
+  return markers;
+}

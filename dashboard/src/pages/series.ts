@@ -1,0 +1,139 @@
+/** Answers of timeseries made ready for charts, for tables, and for the small lines of tiles. */
+
+import type { Timeseries } from "../api/answers.ts";
+import { granularity, type QuestionOptions, timeseries } from "../api/questions.ts";
+import { align } from "../buckets.ts";
+import type { Line } from "../charts/lines.ts";
+import type { Filter } from "../filters.ts";
+import type { PanelTable } from "../parts/Panel.tsx";
+import type { Step } from "../ranges.ts";
+import { zone } from "../state.ts";
+import { formatTime } from "../zones.ts";
+
+/** The classes of statuses in the order of the stack: failures at the bottom. */
+export const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
+
+const PERCENTILES = ["percentile_50", "percentile_95", "percentile_99"];
+const PERCENTILE_NAMES = ["p50", "p95", "p99"];
+
+/** Return the question for requests over time, by class of the status. */
+export function requestsOverTime(step: Step, also: readonly Filter[]): string | null {
+  return timeseries({ ...granularity(step), group: "status_class", fill: "zero" }, { also });
+}
+
+/** Return the question for percentiles of the response time over time. */
+export function percentilesOverTime(step: Step, options: QuestionOptions): string | null {
+  return timeseries({ ...granularity(step), aggregation: PERCENTILES, fill: "null" }, options);
+}
+
+const linesByAnswer = new WeakMap<object, { times: number[]; lines: Line[] }>();
+
+/** Return the groups of an answer with one aggregation as lines, in the order of `names`; absent ones are left out.
+ *
+ * A chart is drawn again where it gets other lines, so the same answer gives the same ones.
+ */
+export function linesOf(
+  data: Timeseries,
+  names: readonly string[],
+  token: (name: string, index: number) => string,
+  label?: (name: string) => string,
+): { times: number[]; lines: Line[] } {
+  const known = linesByAnswer.get(data);
+  if (known !== undefined) return known;
+  const result = linesAnew(data, names, token, label);
+  linesByAnswer.set(data, result);
+  return result;
+}
+
+function linesAnew(
+  data: Timeseries,
+  names: readonly string[],
+  token: (name: string, index: number) => string,
+  label: (name: string) => string = (name) => name,
+): { times: number[]; lines: Line[] } {
+  const groups: Record<string, [number, number | null][]> = {};
+  for (const name of names) {
+    const points = data.groups[name];
+    if (points !== undefined) groups[name] = points.map(([timeS, value]) => [timeS, value ?? null]);
+  }
+  const { times, series } = align(groups, 0);
+  return {
+    times,
+    lines: series.map(({ name, values }, index) => ({ name: label(name), token: token(name, index), values })),
+  };
+}
+
+/** Return the percentiles of an answer as lines, and the other period's p95. */
+export function percentileLines(data: Timeseries): { times: number[]; lines: Line[] } {
+  const known = linesByAnswer.get(data);
+  if (known !== undefined) return known;
+  const points = Object.values(data.groups)[0] ?? [];
+  const times = points.map(([timeS]) => timeS);
+  const lines: Line[] = PERCENTILE_NAMES.map((name, index) => ({
+    name,
+    token: `--${name}`,
+    values: points.map((point) => point[index + 1] ?? null),
+  }));
+  const before = Object.values(data.previous?.groups ?? {})[0];
+  if (before !== undefined) {
+    lines.push({
+      name: "p95 before",
+      token: "--soft",
+      isOther: true,
+      values: times.map((_, index) => before[index]?.[2] ?? null),
+    });
+  }
+  const result = { times, lines };
+  linesByAnswer.set(data, result);
+  return result;
+}
+
+/** Return lines over time as a table. */
+export function tableFrom(
+  { times, lines }: { times: readonly number[]; lines: readonly Line[] },
+  unit = "",
+): PanelTable {
+  return {
+    header: [`Time (${zone.value})`, ...lines.map(({ name }) => `${name}${unit}`)],
+    rows: times.map((timeS, index) => [
+      formatTime(timeS, zone.value, true),
+      ...lines.map(({ values }) => values[index] ?? null),
+    ]),
+  };
+}
+
+/** Return the figures of several groups as a table. */
+export function tableOf(data: Timeseries, names: readonly string[], label?: (name: string) => string): PanelTable {
+  return tableFrom(linesAnew(data, names, () => "--other", label));
+}
+
+/** Return the percentiles of an answer as a table. */
+export function percentileTable(data: Timeseries): PanelTable {
+  return tableFrom(percentileLines(data), " (µs)");
+}
+
+/** Return whether no request is in any group. */
+export function isEmpty(data: Timeseries): boolean {
+  return Object.values(data.groups).every((points) => points.every((point) => !point[1]));
+}
+
+/** Return whether no bucket has a measured time. */
+export function hasNoPoint(data: Timeseries): boolean {
+  return Object.values(data.groups).every((points) =>
+    points.every(([, ...values]) => values.every((v) => v === null)),
+  );
+}
+
+/** The name of the groups that an answer adds up. */
+export const OTHERS = "all others";
+const withRests = new WeakMap<Timeseries, Timeseries>();
+
+/** Return the answer with the omitted groups as one more group. */
+export function withRest(data: Timeseries): Timeseries {
+  if (data.rest === undefined || (data.omitted_groups ?? 0) === 0) return data;
+  const known = withRests.get(data);
+  if (known !== undefined) return known;
+  const whole = { ...data, groups: { ...data.groups, [OTHERS]: data.rest } };
+  withRests.set(data, whole);
+  return whole;
+}

@@ -1,0 +1,135 @@
+"""What the pages say of the requests: tiles, routes, consumers, errors, latency; against the API's own answers."""
+
+from __future__ import annotations
+
+import csv
+import re
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import FORGOTTEN
+from tests.dashboard.test_pages import rows_of_csv, settled
+from tests.support.services.keys import READ_KEY
+from tests.support.services.processes import get_json
+
+SPAN = re.compile(r"start=(\d+)&end=(\d+)")
+
+
+def asked(service, page, path, **parameters):
+    """The API's answer about the span that the page shows: the newest that it asked about."""
+    urls = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    spans = [found.groups() for url in urls if (found := SPAN.search(url))]
+    start, end = max(spans, key=lambda span: int(span[1]))
+    query = urlencode({"start": start, "end": end, **parameters})
+    return get_json(f"{service.query_url}/{path}?{query}", READ_KEY)
+
+
+def panel_named(page, title):
+    return page.locator("main .panel").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def test_each_tile_has_its_trend_and_consumers_say_how_many_are_new(visit, service):
+    page = visit().open("?range=7d")
+    settled(page)
+    expect(page.locator(".tile")).to_have_count(5)
+    expect(page.locator(".tile .spark")).to_have_count(5)
+    new = asked(service, page, "v1/breakdown", by="consumer_id", having="new")["pagination"]["total"]
+    assert new > 0
+    tile = page.locator(".tile", has_text="Consumers")
+    tile.get_by_role("link", name=f"{new} new").click()
+    expect(page.locator("h1")).to_have_text("Consumers")
+    expect(page.get_by_role("tab", name=f"new {new}")).to_have_attribute("aria-selected", "true")
+    settled(page)
+    expect(panel_named(page, "Consumers").locator("tr[data-row]")).to_have_count(new)
+
+
+def test_percentiles_say_how_they_changed(visit):
+    looked = visit()
+    page = looked.open("latency?range=6h&vs=previous")
+    settled(page)
+    table = panel_named(page, "Percentiles").locator("table")
+    expect(table.locator("th", has_text="Change")).to_be_visible()
+    for name in ("p50", "p75", "p90", "p95", "p99", "max"):
+        expect(table.locator("tr", has_text=name).locator(".change")).to_have_text(re.compile(r"\d|same"))
+    page = looked.open("latency?range=6h&vs=none")
+    settled(page)
+    expect(panel_named(page, "Percentiles").locator("th", has_text="Change")).to_have_count(0)
+
+
+def test_active_consumers_are_counted_over_time(visit, service):
+    page = visit().open("consumers?range=24h")
+    settled(page)
+    panel = panel_named(page, "Active consumers")
+    header, *rows = rows_of_csv(page, panel)
+    assert header.endswith('"returning","new"')
+    most = max(sum(map(int, re.findall(r'"(\d+)"', row.partition(",")[2]))) for row in rows if row)
+    total = asked(service, page, "v1/summary")["consumers"]
+    assert 0 < most <= total
+
+
+@pytest.mark.parametrize("span", ["24h", "1h"])
+def test_a_consumer_stands_against_all_others(visit, service, span):
+    page = visit().open(f"consumers?consumer=acme-prod&range={span}")
+    settled(page)
+    _, *rows = rows_of_csv(page, panel_named(page, "Latency against all others"))
+    shown = {
+        name: (int(own), int(others)) for name, own, others in (re.findall(r'"([^"]*)"', row) for row in rows if row)
+    }
+    own = asked(service, page, "v1/latency", include="consumer_id:acme-prod")["percentiles"]
+    others = asked(service, page, "v1/latency", exclude="consumer_id:acme-prod")["percentiles"]
+    for level in own:
+        assert shown[f"p{level}"] == (pytest.approx(own[level], rel=0.04), pytest.approx(others[level], rel=0.04))
+
+
+def test_routes_of_earlier_without_requests_are_counted_and_listed(visit):
+    page = visit().open("routes?range=24h")
+    settled(page)
+    panel = panel_named(page, "Routes")
+    expect(panel).not_to_contain_text(FORGOTTEN)
+    panel.get_by_role("link", name=re.compile(r"^\d+ without requests in this range$")).click()
+    expect(panel.locator("tr", has_text=FORGOTTEN).locator("td").nth(1)).to_have_text("3")
+    assert "show=unused" in page.url
+    expect(panel).not_to_contain_text("/v1/checkout")
+
+
+def test_routes_count_their_consumers(visit, service):
+    page = visit().open("routes?range=24h")
+    settled(page)
+    counted = asked(service, page, "v1/breakdown", by="route,method", measures="consumers")
+    by_key = {tuple(row["key"]): row["consumers"] for row in counted["rows"]}
+    row = panel_named(page, "Routes").locator("tr[data-row]", has_text="/v1/checkout").first
+    assert by_key["/v1/checkout", "POST"] > 1
+    expect(row.locator("td").nth(8)).to_have_text(str(by_key["/v1/checkout", "POST"]))
+
+
+def test_a_kind_of_error_opens_from_the_overview_with_its_time_line(visit, service):
+    page = visit().open("?range=6h")
+    settled(page)
+    errors = panel_named(page, "Errors")
+    errors.scroll_into_view_if_needed()
+    row = errors.locator("tr[data-row]").first
+    expect(row.locator("td")).to_have_count(5)
+    expect(row.locator("td").nth(4)).to_have_text(re.compile(r"^\d+$"))
+    kind = row.locator("td").first.inner_text()
+    row.get_by_role("link", name=kind).first.click()
+    expect(page.locator("h1")).to_have_text("Errors")
+    settled(page)
+    expect(page.locator("tr.open")).to_contain_text(kind)
+    expect(page.locator("tr.detail .panel", has_text="Over time").locator(".plot")).to_be_visible()
+
+
+def test_kinds_of_errors_have_one_row_over_all_their_routes(visit, service):
+    page = visit().open("errors?range=24h")
+    settled(page)
+    header, *rows = rows_of_csv(page, panel_named(page, "Kinds of errors"))
+    assert header.startswith('"Kind","Error type","Status","Count"')
+    table = list(csv.reader(rows))
+    kinds = [tuple(row[1:3]) for row in table if row]
+    assert len(kinds) == len(set(kinds)) > 5
+    by_kind = asked(
+        service, page, "v1/breakdown", by="error_type,status_code", include="status_code:502", measures="requests"
+    )
+    key, requests = by_kind["rows"][0]["key"], by_kind["rows"][0]["requests"]
+    assert [key[0], *key, str(requests)] in [row[:4] for row in table]
