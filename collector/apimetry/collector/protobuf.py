@@ -38,4 +38,4 @@ def make_classes(package: str, *messages: DescriptorProto) -> list[Any]:
     # A pool of our own: the host's may have a file of the same name.
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return [GetMessageClass(pool.FindMessageTypeByName(f"{package}.{each.name}")) for each in messages]
+    return [GetMessageClass(pool.FindMessageTypeByName(f"{package}.{message.name}")) for message in messages]

@@ -48,7 +48,7 @@ class StoreAddress:
         """Return the address for logs: without user and password."""
         if self.path is not None:
             return f"chdb://{self.path}"
-        return f"{self.interface}://{','.join(each.place for each in self.each())}/{self.database}"
+        return f"{self.interface}://{','.join(host.place for host in self.each())}/{self.database}"
 
     @property
     def place(self) -> str:

@@ -81,16 +81,16 @@ def find_owners(store: Store, segment: str, batches: Sequence[HeldBatch]) -> dic
 
 def other_holders(store: Store, segment: str, batches: Sequence[HeldBatch]) -> dict[bytes, Other]:
     """Return the batches that other segments hold, too, each with the first of these; blocks, raises StoreError."""
-    found: dict[bytes, dict[str, tuple[datetime, bool]]] = {}
+    holders: dict[bytes, dict[str, tuple[datetime, bool]]] = {}
     for is_first, kinds in ((True, [0]), (False, [0, 1])):
-        asked = [batch for batch in batches if batch.is_first is is_first]
-        if asked:
-            since_us = min(batch.received_us for batch in asked) - MAX_TRAVEL_S * 1_000_000
+        of_kind = [batch for batch in batches if batch.is_first is is_first]
+        if of_kind:
+            since_us = min(batch.received_us for batch in of_kind) - MAX_TRAVEL_S * 1_000_000
             values = {"since_us": since_us, "segment": segment, "kinds": kinds, "settling_s": SETTLING_S}
-            rows = _look_up(store, _OTHERS, [batch.key for batch in asked], values)
+            rows = _look_up(store, _OTHERS, [batch.key for batch in of_kind], values)
             for key, holder, at, is_old in rows:
-                found.setdefault(bytes(key), {})[holder] = (at, bool(is_old))
-    return {key: _first(holders) for key, holders in found.items()}
+                holders.setdefault(bytes(key), {})[holder] = (at, bool(is_old))
+    return {key: _first(segments) for key, segments in holders.items()}
 
 
 def choose_owners(store: Store, others: Mapping[bytes, Other]) -> dict[bytes, str]:

@@ -210,6 +210,19 @@ async def test_endpoint_counts_new_batches_once_and_shows_a_read_key_its_applica
         assert labelled(every, "apimetry_application_info") == 2
 
 
+async def test_batch_that_two_collectors_take_is_in_the_traffic_of_both(tmp_path):
+    # It counts at once, and the collectors agree on its owner when they store it.
+    sent = envelope([wire_row()])
+    async with (
+        collecting(tmp_path / "a", traffic_metrics=True) as first,
+        collecting(tmp_path / "b", traffic_metrics=True) as second,
+    ):
+        for collector in (first, second):
+            assert (await collector.post(sent, Content_Type=WIRE, X_Batch_Attempt="2")).status == 200
+            scraped = samples(await scrape(collector, KEYS[KeyKind.read]))
+            assert labelled(scraped, "apimetry_requests_total") == 1
+
+
 async def scrape(collector, key, **headers):
     response = await collector.client.get(PATH, headers={"Authorization": f"Bearer {key}", **headers})
     assert (response.status, response.headers["Content-Type"].partition(";")[0]) == (200, "text/plain")

@@ -85,9 +85,9 @@ class _Families(Collector):
         for series in self._traffic:
             for label, number in series.requests.items():
                 requests.add_metric((series.application, *label), number)
-            for each, measured in series.times.items():
+            for labels, measured in series.times.items():
                 buckets = list(zip(_BOUNDS, _cumulative(measured), strict=True))
-                times.add_metric((series.application, *each), buckets, measured.sum_us / US_PER_S)
+                times.add_metric((series.application, *labels), buckets, measured.sum_us / US_PER_S)
         yield from (info, requests, times)
 
 
@@ -109,7 +109,10 @@ def write_protobuf(traffic: Traffic, names: Mapping[str, str]) -> bytes:
         (
             APPLICATION,
             _GAUGE,
-            (_metric_of([("application", each), ("name", names[each])], gauge=one) for each in names),
+            (
+                _metric_of([("application", application), ("name", name)], gauge=one)
+                for application, name in names.items()
+            ),
         ),
         (REQUESTS, _COUNTER, _requests(traffic)),
         (TIMES, _HISTOGRAM, _times(traffic)),

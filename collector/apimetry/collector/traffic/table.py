@@ -87,7 +87,7 @@ class Traffic:
         for application in applications:
             series = self._applications.get(application)
             if series is not None:
-                times = {label: Times(each.cells[:], each.sum_us) for label, each in series.times.items()}
+                times = {label: Times(measured.cells[:], measured.sum_us) for label, measured in series.times.items()}
                 yield Series(application, dict(series.requests), times)
 
     def _of(self, application: str) -> Series:

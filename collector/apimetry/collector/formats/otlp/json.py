@@ -137,7 +137,7 @@ def _attributes(attributes: list[_Attribute] | None) -> Attributes:
             continue
         held = (value.string_value, value.bool_value, value.int_value, _double(value.double_value))
         convert = as_number if key in NUMBERS else as_text
-        known[key] = convert(next((each for each in held if each is not None), None))
+        known[key] = convert(next((member for member in held if member is not None), None))
     return known
 
 

@@ -191,8 +191,8 @@ def _text(value: bytes) -> str:
 
 def _messages(body: bytes, within: Range, number: int) -> Iterator[Range]:
     """Yield where the messages in a field of a message are."""
-    for found, wire_type, start, end in _fields(body, within):
-        if found == number:
+    for field, wire_type, start, end in _fields(body, within):
+        if field == number:
             if wire_type != _BYTES:
                 raise DecodeError(_UNREADABLE)
             yield start, end
