@@ -45,3 +45,29 @@ export function stacked(series: readonly (readonly (number | null)[])[]): number
 export function total(values: readonly (number | null)[]): number {
   return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
 }
+
+/** The highest point of a chart. */
+export interface Peak {
+  index: number;
+  value: number;
+  /** The series that has it; null: all together. */
+  name: string | null;
+}
+
+/** Return the highest point of the series, or of their sum where they are stacked; null where no value is there. */
+export function peakOf(
+  series: readonly { name: string; values: readonly (number | null)[] }[],
+  isStacked: boolean,
+): Peak | null {
+  const tops = stacked(series.map(({ values }) => values)).at(-1) ?? [];
+  const searched: { name: string | null; values: readonly (number | null)[] }[] = isStacked
+    ? [{ name: null, values: tops }]
+    : [...series];
+  let peak: Peak | null = null;
+  for (const { name, values } of searched) {
+    for (const [index, value] of values.entries()) {
+      if (value !== null && (peak === null || value > peak.value)) peak = { index, value, name };
+    }
+  }
+  return peak;
+}

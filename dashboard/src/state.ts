@@ -28,10 +28,12 @@ export const announcement = signal("");
 export const isAnnouncementSeen = signal(false);
 /** The first event of an application, from when the page sees it until it is closed. */
 export const firstEvent = signal<StoredEvent | null>(null);
-/** Seconds by which the service's clock is ahead of this one. */
+/** Seconds by which the service's clock is ahead of this one, known within `DRIFT_S`. */
 export const clockAheadS = signal(0);
 
 const keptZone = signal(browserStorage.getItem(KEPT_ZONE));
+/** How far the clocks may drift before the page looks at another time: an answer has whole seconds, and comes late. */
+export const DRIFT_S = 2;
 const shownAtS = signal(Date.now() / 1000);
 
 /** The application that is asked about; null for an admin key before an application is known. */
@@ -61,7 +63,8 @@ export const frame = computed<Frame>(() => {
   }
   const named = rangeNamed(range ?? "24h");
   if (named === undefined) throw new RangeError(`no range ${range}`);
-  const endS = roundedEnd(shownAtS.value + clockAheadS.value, named.lengthS);
+  // The service refuses an end that its own clock has not reached.
+  const endS = roundedEnd(shownAtS.value + clockAheadS.value - DRIFT_S, named.lengthS);
   const firstAt = application.value?.firstEventAt;
   const firstS = firstAt === null || firstAt === undefined ? endS - 86_400 : Math.floor(Date.parse(firstAt) / 1000);
   const startS = named.lengthS === null ? Math.min(firstS, endS - 60) : Math.max(0, endS - named.lengthS);
@@ -90,6 +93,25 @@ export function say(text: string): void {
   hiding = setTimeout(() => {
     isAnnouncementSeen.value = false;
   }, SEEN_MS);
+}
+
+/** How often a screen reader is told of a chart's points, at most. */
+const TOLD_EVERY_MS = 500;
+let toldNext = "";
+let telling: ReturnType<typeof setTimeout> | undefined;
+
+/** Tell a screen reader where a walk is: at once, then twice a second at most, the newest last. */
+export function tellPoint(text: string): void {
+  if (telling !== undefined) {
+    toldNext = text;
+    return;
+  }
+  announcement.value = text;
+  toldNext = "";
+  telling = setTimeout(() => {
+    telling = undefined;
+    if (toldNext !== "") tellPoint(toldNext);
+  }, TOLD_EVERY_MS);
 }
 
 /** Show another view: a change that a person made, so *Back* returns. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, isUnfinished, stacked, total } from "../src/buckets.ts";
+import { align, isUnfinished, peakOf, stacked, total } from "../src/buckets.ts";
 import { walked } from "../src/charts/keyboard.ts";
 import { changeInPoints, changeOf } from "../src/compare.ts";
 import { csvOf } from "../src/csv.ts";
@@ -39,6 +39,17 @@ test("groups are aligned on one axis", () => {
     [7, 4],
   ]);
   assert.equal(total([1, null, 2]), 3);
+});
+
+test("the highest point is that of one line, or of all bars together", () => {
+  const series = [
+    { name: "a", values: [5, null, 2] },
+    { name: "b", values: [1, 4, 5] },
+  ];
+  assert.deepEqual(peakOf(series, false), { index: 0, value: 5, name: "a" });
+  assert.deepEqual(peakOf(series, true), { index: 2, value: 7, name: null });
+  assert.equal(peakOf([{ name: "a", values: [null] }], false), null);
+  assert.equal(peakOf([], true), null);
 });
 
 test("the last bucket is unfinished until the range and the clock are past its end", () => {

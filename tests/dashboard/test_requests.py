@@ -113,3 +113,16 @@ def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
     expect(rows).to_have_count(1)
     page.get_by_role("button", name="Resume").hover()
     expect(rows).to_have_count(2)
+
+
+def test_a_hidden_tab_holds_no_stream_and_opens_it_again_when_it_is_seen(visit):
+    page = visit().open("requests?live=1")
+    expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    become = """state => {
+      Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_event("requestfailed", lambda request: "/v1/events/live" in request.url):
+        page.evaluate(become, "hidden")
+    with page.expect_request(re.compile("/v1/events/live")):
+        page.evaluate(become, "visible")

@@ -125,6 +125,22 @@ def test_a_service_that_is_away_is_asked_again_after_seconds_that_are_counted(vi
     looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
 
 
+def test_a_clock_that_runs_a_little_ahead_asks_for_no_time_that_the_service_has_not_reached(visit):
+    looked = visit()
+    page = looked.page
+    whole = int(time.time()) // 10 * 10 - 20
+    page.clock.set_fixed_time(whole + 0.5)
+    page.route(re.compile("/v1/me"), lambda route: answer_with(route, now=whole - 1))
+    with page.expect_request(re.compile("/v1/summary")) as asked_for:
+        looked.open("?range=1h&vs=none")
+    assert f"end={whole - 10}" in asked_for.value.url
+
+
+def answer_with(route, **members):
+    response = route.fetch()
+    route.fulfill(response=response, json={**response.json(), **members})
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(visit):
     looked = visit()
     page = looked.open("settings?tab=browser")

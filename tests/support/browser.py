@@ -75,7 +75,7 @@ class Visit:
 
     def close(self):
         self.context.close()
-        assert self.problems == []
+        assert self.problems == [], self.problems
 
     def keep_screen(self, name):
         if SCREENS:

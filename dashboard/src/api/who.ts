@@ -1,7 +1,7 @@
 /** Who looks: what the service says of the credential, and what it said at the last load in this tab. */
 
 import { credential, keepKnown, keptKnown } from "../session.ts";
-import { clockAheadS, me, openShared } from "../state.ts";
+import { clockAheadS, DRIFT_S, me, openShared } from "../state.ts";
 import type { Me } from "./answers.ts";
 import { ApiError, ask } from "./client.ts";
 import { sessionEnded } from "./sign_in.ts";
@@ -10,9 +10,6 @@ interface Known {
   me: Me;
   clockAheadS: number;
 }
-
-/** How far the clocks may drift before the page looks at another time: an answer has whole seconds, and comes late. */
-const DRIFT_S = 2;
 
 /** Show what was known of the credential at the last load, so that panels need not wait for the answer of now. */
 export function showKnown(): void {

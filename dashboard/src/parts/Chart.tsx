@@ -3,12 +3,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type uPlot from "uplot";
+import { peakOf } from "../buckets.ts";
 import { drawBars } from "../charts/bars.ts";
 import { schemeVersion } from "../charts/colours.ts";
 import { type Walk, walked } from "../charts/keyboard.ts";
 import { drawLines, type Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
-import { announcement, isDragging, showWith, zone } from "../state.ts";
+import { isDragging, showWith, tellPoint, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 export interface ChartProps {
@@ -85,7 +86,7 @@ export function Chart(props: ChartProps) {
       zoom(times[from] ?? 0, (times[to] ?? 0) + stepS);
     }
     if (step.walk.index !== null) {
-      announcement.value = pointWords(step.walk.index, times, lines, format, shownZone, isUnfinished);
+      tellPoint(pointWords(step.walk.index, times, lines, format, shownZone, isUnfinished));
     }
   };
 
@@ -98,7 +99,7 @@ export function Chart(props: ChartProps) {
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a chart is walked with the arrow keys
         tabIndex={0}
         aria-describedby={describedBy}
-        aria-label={props.description}
+        aria-label={`${props.description}${peakWords(props, shownZone)}`}
         onKeyDown={onKeyDown}
         onPointerDown={() => {
           isDragging.value = true;
@@ -123,6 +124,17 @@ export function Chart(props: ChartProps) {
       </p>
     </div>
   );
+}
+
+/** Return where the chart is highest, in words: `, highest 1,310 at 2026-11-26 10:30`. */
+function peakWords({ kind, times, lines, format }: ChartProps, shownZone: string): string {
+  const peak = peakOf(
+    lines.filter(({ isOther }) => !isOther),
+    kind === "bars",
+  );
+  if (peak === null) return "";
+  const name = peak.name === null ? "" : `${peak.name} `;
+  return `, highest ${name}${format(peak.value)} at ${formatTime(times[peak.index] ?? 0, shownZone)}`;
 }
 
 interface LegendProps {
