@@ -6,17 +6,20 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
-from prometheus_client import CollectorRegistry
+from flask import Flask, g
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.authentication import SimpleUser
 
 from apimetry.cli.main import main
-from apimetry.collector.metrics import Metrics
 from apimetry.middleware.options import Options
 from apimetry.query_api.openapi.document import build_document
 from apimetry.query_api.settings import QuerySettings
-from tests.support.services.query_service import COLLECTOR_API
+from tests.support.services.collecting import collecting
+from tests.support.services.query_service import COLLECTOR_API, running_query_service
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -96,13 +99,50 @@ def test_every_parameter_is_documented():
     assert parameters - named == set()
 
 
-def test_every_metric_of_the_collector_is_documented():
-    registry = CollectorRegistry()
-    Metrics(registry)
-    text = text_of("operations.md")
-    names = [family.name for family in registry.collect()]
-    assert len(names) > 10
-    assert [name for name in names if f"`{name}" not in text] == []
+async def test_every_metric_is_documented(tmp_path, server_store):
+    documented = text_of("operations.md")
+    async with collecting(tmp_path) as collector, running_query_service(server_store) as service:
+        of_collector = await (await collector.client.get("/metrics")).text()
+        of_query_service = await (await service.get("/metrics")).text()
+    for text, least in ((of_collector, 20), (of_query_service, 10)):
+        names = {family.name for family in text_string_to_metric_families(text)}
+        own = {name for name in names if name.startswith("apimetry_") and not name.endswith("_created")}
+        assert len(own) >= least
+        assert {name for name in own if f"`{name}" not in documented} == set()
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [str(page.relative_to(ROOT)) for page in PAGES if examples(page)])
+def test_python_of_a_page_is_python(page):
+    for example in examples(page):
+        compile(example, page, "exec")
+
+
+def test_consumers_of_the_middlewares_page_name_who_called():
+    (example,) = (example for example in examples("docs/middleware.md") if "consumer=" in example)
+    consumers = []
+    app = Flask("app")
+    names = {
+        "g": g,
+        "app": app,
+        "WSGIMiddleware": lambda _, consumer: consumers.append(consumer),
+        "ASGIMiddleware": lambda _, consumer: consumers.append(consumer),
+    }
+    for line in example.splitlines():
+        exec(line, names)
+        if "APIMETRY" in names:
+            consumers.append(names.pop("APIMETRY")["consumer"])
+    django, ninja, flask, starlette, fastapi = consumers
+    assert django(SimpleNamespace(user=SimpleNamespace(pk=7))) == 7
+    assert [ninja(SimpleNamespace(auth=auth)) for auth in (SimpleNamespace(key="k"), None)] == ["k", None]
+    with app.app_context():
+        g.user_id = "ann"
+        assert flask({}) == "ann"
+    assert [starlette(scope) for scope in ({"user": SimpleUser("ann")}, {})] == ["ann", None]
+    assert [fastapi(scope) for scope in ({"state": {"consumer": "ann"}}, {})] == ["ann", None]
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()):
