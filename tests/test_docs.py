@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,6 +61,26 @@ def test_every_test_that_a_page_names_exists():
                 missing.append(f"{page.name}: {file}::{name}")
     assert named > 30
     assert missing == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_a_page_for_maintainers_names_exists(page):
+    paths = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {f"{parent}/" for path in paths for parent in Path(path).parents}
+    named = set(re.findall(r"`([\w…/.<>]+(?:\.py|\.md|\.toml|/))`", (ROOT / page).read_text()))
+    assert len(named) > 15
+    # Of this one the pages say that it must never exist.
+    missing = {
+        name
+        for name in named - {"apimetry/__init__.py"}
+        if not any(pattern_of(name).search(path) for path in (*paths, *folders))
+    }
+    assert missing == set()
+
+
+def pattern_of(name: str) -> re.Pattern[str]:
+    """Return a pattern of paths that end so: `…` stands for folders, and `<room>` for any name."""
+    return re.compile(rf"(^|/){re.sub('<.*?>', '[^/]+', re.escape(name)).replace('…', '.*')}$")
 
 
 def test_every_option_of_the_middleware_is_documented():
