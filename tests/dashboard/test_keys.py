@@ -81,6 +81,7 @@ def test_l_shows_live_requests_from_any_page_and_again_the_past(visit):
     settled(page)
     page.keyboard.press("l")
     expect(page.locator("h1")).to_have_text("Requests")
+    expect(page.locator("h1")).to_be_focused()
     expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("l")
     expect(page.get_by_role("button", name="Live")).to_have_attribute("aria-pressed", "false")

@@ -126,3 +126,36 @@ def test_a_hidden_tab_holds_no_stream_and_opens_it_again_when_it_is_seen(visit):
         page.evaluate(become, "hidden")
     with page.expect_request(re.compile("/v1/events/live")):
         page.evaluate(become, "visible")
+
+
+def test_a_refresh_leaves_the_focus_on_its_request_where_newer_ones_come_above_it(visit):
+    looked = visit()
+    page = looked.open("requests?range=7d")
+    settled(page)
+    rows = page.locator("tr[data-row]")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    words = rows.nth(1).inner_text()
+
+    def newer(route):
+        response = route.fetch()
+        answer = response.json()
+        answer["events"].insert(0, {**answer["events"][0], "id": "newer", "method": "PATCH"})
+        route.fulfill(response=response, json=answer)
+
+    page.route(re.compile(r"/v1/events\?"), newer)
+    page.keyboard.press("r")
+    expect(rows.first).to_contain_text("PATCH")
+    assert page.evaluate("document.activeElement.innerText") == words
+    settled(page)
+
+
+def test_what_a_finger_presses_is_at_least_44_pixels_high(visit):
+    page = visit(**PHONE).open("requests?range=7d&is=method%3APOST")
+    settled(page)
+    page.locator(".bar-summary").click()
+    # The values in the two lines of a request are words of a text; the row has a button of its own.
+    pressed = page.locator("button:visible:not(.two-lines button), select:visible, .rail a:visible, summary:visible")
+    low = "elements => elements.filter((e) => e.getBoundingClientRect().height < 44).map((e) => e.outerHTML)"
+    assert pressed.evaluate_all(low) == []
+    settled(page)

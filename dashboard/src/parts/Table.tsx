@@ -1,6 +1,6 @@
 /** A table of figures: sorted by its headers, walked with j and k, at most 100 rows in the page. */
 
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import type { View } from "../address.ts";
 import { show, showWith, view } from "../state.ts";
 
@@ -88,9 +88,8 @@ export function Table<Row>(props: TableProps<Row>) {
         </thead>
         <tbody>
           {rows.slice(0, props.maxRows ?? MAX_ROWS).map((row) => (
-            <>
+            <Fragment key={keyOf(row)}>
               <tr
-                key={keyOf(row)}
                 tabIndex={-1}
                 data-row
                 class={props.isOpen?.(row) ? "open" : ""}
@@ -107,11 +106,11 @@ export function Table<Row>(props: TableProps<Row>) {
                 ))}
               </tr>
               {props.isOpen?.(row) && props.detail !== undefined && (
-                <tr key={`${keyOf(row)} detail`} class="detail">
+                <tr class="detail">
                   <td colSpan={columns.length}>{props.detail(row)}</td>
                 </tr>
               )}
-            </>
+            </Fragment>
           ))}
         </tbody>
       </table>
