@@ -32,7 +32,7 @@ def main() -> None:
     target = make_target(APPLICATION, 90, now_us=time.time_ns() // 1000, max_ahead_s=86_400, user_agents=agents)
     warm = decode_msgpack(batches(batch, batch, "msgpack")[0], target, max_events=batch).row_bytes
     store.insert_rows("warm", warm)
-    of_insert = store._call(lambda client: insert_settings(client, form), repeats=True)  # noqa: SLF001 - as the collector inserts
+    of_insert = store._pool.call(lambda client: insert_settings(client, form), repeats=True)  # noqa: SLF001 - as the collector inserts
     settings = ", ".join(f"{name} = '{value}'" for name, value in of_insert.items())
     if form == "json":
         path = directory / "events.json"

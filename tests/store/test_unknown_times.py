@@ -56,7 +56,7 @@ class FormerStore(Store):
     """A store as the version before had it, which kept no log of changes."""
 
     def insert_rows(self, token: str, body: bytes | memoryview) -> None:
-        self._insert(token, body, EVENTS)
+        self.insert_blocks(EVENTS, token, body)
 
 
 def fill_schema_before(url: str, segments: dict[str, bytes]) -> None:
