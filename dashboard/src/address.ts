@@ -46,7 +46,7 @@ export interface View {
 /** The parameters that a page has for itself. */
 export const OWN_PARAMETERS: Record<Page, readonly string[]> = {
   overview: ["explain"],
-  routes: ["route", "show"],
+  routes: ["route", "show", "columns"],
   consumers: ["consumer", "tab"],
   errors: ["class", "kind"],
   latency: ["value", "before"],

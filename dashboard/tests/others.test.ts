@@ -11,8 +11,9 @@ import { kindName, kindsOf } from "../src/pages/kinds.ts";
 import { newAndReturning } from "../src/pages/new_consumers.ts";
 import { drawable, othersOf } from "../src/pages/others.ts";
 import { percentilesOf } from "../src/pages/percentiles.ts";
-import { requestTrends, thinned, trendOf } from "../src/pages/trends.ts";
+import { requestTotals, requestTrends, thinned, trendOf } from "../src/pages/trends.ts";
 import { unusedRoutes } from "../src/pages/unused.ts";
+import { choiceText, chosenOf } from "../src/parts/column_choice.ts";
 import { traceAddress } from "../src/traces.ts";
 import { clockTime, offsetS, startOfDay } from "../src/zones.ts";
 
@@ -198,6 +199,8 @@ test("the trends of tiles leave the unfinished bucket out, and a peak stays when
   };
   assert.deepEqual(requestTrends({ ...series, groups }, true), { requests: [10, 3], errorRates: [10, 0] });
   assert.deepEqual(requestTrends({ ...series, groups }, false).requests, [10, 3, 2]);
+  assert.deepEqual(requestTotals({ ...series, groups }), { requests: 15, errorRate: (100 * 2) / 15 });
+  assert.deepEqual(requestTotals({ ...series, groups: {} }), { requests: 0, errorRate: 0 });
   assert.deepEqual(requestTrends({ ...series, groups: {} }, true), { requests: [], errorRates: [] });
   const percentiles: [number, number, number | null][] = [
     [0, 1, 5],
@@ -332,4 +335,14 @@ test("routes of earlier are unused where the range has none of their requests, t
     unused.map(({ key }) => key[0]),
     ["/often", "/rare"],
   );
+});
+
+test("an address chooses columns in the order of the table, and leaves out the usual ones", () => {
+  const names = ["a", "b", "c"];
+  assert.deepEqual(chosenOf(undefined, names, ["a", "b"]), ["a", "b"]);
+  assert.deepEqual(chosenOf("c,x,a", names, names), ["a", "c"]);
+  assert.deepEqual(chosenOf("x", names, names), names);
+  assert.equal(choiceText(["a", "b"], ["a", "b"]), undefined);
+  assert.equal(choiceText([], ["a"]), undefined);
+  assert.equal(choiceText(["a", "c"], names), "a,c");
 });

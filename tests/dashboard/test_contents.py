@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import urllib.request
 from urllib.parse import urlencode
 
 import pytest
@@ -12,7 +14,7 @@ from playwright.sync_api import expect
 from tests.dashboard.conftest import FORGOTTEN
 from tests.dashboard.test_pages import rows_of_csv, settled
 from tests.support.services.keys import READ_KEY
-from tests.support.services.processes import get_json
+from tests.support.services.processes import APPLICATION, get_json
 
 SPAN = re.compile(r"start=(\d+)&end=(\d+)")
 
@@ -133,3 +135,70 @@ def test_kinds_of_errors_have_one_row_over_all_their_routes(visit, service):
     )
     key, requests = by_kind["rows"][0]["key"], by_kind["rows"][0]["requests"]
     assert [key[0], *key, str(requests)] in [row[:4] for row in table]
+
+
+def test_columns_of_routes_are_chosen_and_the_address_keeps_them(visit):
+    page = visit().open("routes?range=24h")
+    settled(page)
+    panel = panel_named(page, "Routes")
+    expect(panel.locator("th", has_text="p50")).to_be_visible()
+    panel.locator("summary").click()
+    panel.get_by_label("p50").click()
+    expect(panel.locator("th", has_text="p50")).to_have_count(0)
+    assert "columns=" in page.url
+    page.reload()
+    settled(page)
+    expect(panel.locator("th", has_text="p95")).to_be_visible()
+    expect(panel.locator("th", has_text="p50")).to_have_count(0)
+
+
+def test_a_deploy_in_a_chart_leads_to_before_and_after(visit):
+    page = visit().open("?range=6h")
+    settled(page)
+    plot = panel_named(page, "Requests by status").locator(".u-over")
+    box = plot.bounding_box()
+    # The deploy is two hours old.
+    middle = int(box["width"] * 2 / 3)
+    for x in range(middle - 40, middle + 40, 8):
+        plot.click(position={"x": x, "y": 20})
+        if "latency" in page.url:
+            break
+    expect(page.locator("h1")).to_have_text("Latency")
+    expect(page.locator("main .actions select")).to_have_value("2.5.0")
+
+
+def test_on_a_phone_errors_come_before_routes(visit):
+    page = visit(viewport={"width": 390, "height": 844}).open("?range=24h")
+    settled(page)
+    errors = panel_named(page, "Errors").bounding_box()
+    routes = panel_named(page, "Routes that need attention").bounding_box()
+    assert errors["y"] < routes["y"]
+
+
+def test_figures_that_no_filter_narrows_say_so(visit, admin_key):
+    looked = visit(key=admin_key, kind="admin")
+    page = looked.open("?range=24h&is=route%3A%2Fv1%2Fcheckout")
+    settled(page)
+    page.locator("main .panel").last.scroll_into_view_if_needed()
+    expect(panel_named(page, "Alerts").locator(".notice")).to_contain_text("Not by route")
+    page = looked.open("quality?is=route%3A%2Fv1%2Fcheckout")
+    settled(page)
+    expect(page.locator(".panel.tiles .notice")).to_contain_text("Not by route")
+    expect(page.locator(".tile", has_text="Collector lag")).to_contain_text("s")
+
+
+def test_requests_per_minute_are_told_against_the_limit(visit, service, admin_key):
+    def limit(per_minute):
+        body = json.dumps({"limits": {"requestsPerMinute": per_minute}}).encode()
+        headers = {"Content-Type": "application/json", "X-API-Key": admin_key}
+        url = f"{service.query_url}/api/applications/{APPLICATION}"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PATCH")) as response:
+            assert response.status == 200
+
+    limit(100)
+    try:
+        page = visit().open("consumers?consumer=acme-prod&range=24h")
+        settled(page)
+        expect(page.locator(".tile", has_text="Requests per minute")).to_contain_text("% of the limit")
+    finally:
+        limit(None)

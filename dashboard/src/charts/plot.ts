@@ -16,6 +16,8 @@ export interface PlotOptions {
   /** Writes a value of the y axis. */
   format: (value: number) => string;
   markers: readonly Marker[];
+  /** A marker was clicked. */
+  onMarker?: ((marker: Marker) => void) | undefined;
   isLog?: boolean;
   /** A span that was dragged, in seconds. */
   onSpan?: ((startS: number, endS: number) => void) | undefined;
@@ -45,6 +47,7 @@ export function plotOptions(options: PlotOptions): Omit<uPlot.Options, "series">
     },
     axes: [xAxis(options.zone), yAxis(options.format)],
     hooks: {
+      ready: [(plot) => plot.over.addEventListener("click", (event) => clicked(plot, event.offsetX, options))],
       setCursor: [(plot) => options.onPoint?.(plot.cursor.idx ?? null)],
       setSelect: [(plot) => selected(plot, options)],
       draw: [(plot) => drawMarkers(plot, options.markers)],
@@ -84,6 +87,17 @@ function selected(plot: uPlot, options: PlotOptions): void {
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   options.onDragging?.(false);
   if (endS > startS) options.onSpan?.(startS, endS);
+}
+
+/** How near to a marker a click means it, in pixels. */
+const NEAR = 6;
+
+function clicked(plot: uPlot, x: number, { markers, onMarker }: PlotOptions): void {
+  const near = markers
+    .map((marker) => ({ marker, distance: Math.abs(plot.valToPos(marker.timeS, "x") - x) }))
+    .filter(({ distance }) => distance <= NEAR)
+    .sort((a, b) => a.distance - b.distance)[0];
+  if (near !== undefined) onMarker?.(near.marker);
 }
 
 /** The most deploys that a chart draws; the newest win. */

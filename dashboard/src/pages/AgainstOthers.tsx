@@ -8,6 +8,7 @@ import type { Filter } from "../filters.ts";
 import { formatDuration } from "../format.ts";
 import { Panel } from "../parts/Panel.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
+import { frame } from "../state.ts";
 import { Histogram } from "./Histogram.tsx";
 import { drawable, othersOf } from "./others.ts";
 
@@ -17,8 +18,22 @@ const FINEST = { resolution: 18 };
 const ENOUGH = 30;
 const LEVELS = ["50", "75", "90", "95", "99"];
 
+/** The longest range: the requests of one consumer are read from the events themselves. */
+const LONGEST_S = 7 * 86_400;
+
 /** Show both distributions, and their percentiles side by side. */
 export function AgainstOthers({ also }: { also: readonly Filter[] }) {
+  const { startS, endS } = frame.value;
+  if (endS - startS <= LONGEST_S) return <Both also={also} />;
+  return (
+    <section class="panel" aria-label="Latency against all others">
+      <h2>Latency against all others</h2>
+      <p class="state">Ranges up to 7 days show it: it is read from the events themselves.</p>
+    </section>
+  );
+}
+
+function Both({ also }: { also: readonly Filter[] }) {
   const own = useQuestion<Latency>(question("v1/latency", FINEST, { also }));
   const whole = useQuestion<Latency>(question("v1/latency", FINEST)).value.data;
   const others = (data: Latency) => (whole === null ? null : othersOf(whole, data));

@@ -1,7 +1,7 @@
 /** Consumers: who is new, big, failing, silent; and one consumer. */
 
 import { onPage } from "../address.ts";
-import type { Breakdown } from "../api/answers.ts";
+import type { Breakdown, BreakdownRow } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { type Filter, withFilter } from "../filters.ts";
@@ -9,6 +9,7 @@ import { formatCount, formatExact } from "../format.ts";
 import { openDialog } from "../parts/dialogs.ts";
 import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { binding, isShared } from "../shared.ts";
@@ -122,7 +123,7 @@ function ConsumerTable() {
             open={(row) => onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}
             exclude={(row) => exclude("consumer_id", row)}
             columns={[
-              CONSUMER,
+              { ...CONSUMER, cell: (row) => <ConsumerCell row={row} /> },
               requests(["consumer_id"]),
               CHANGE,
               errorRate(["consumer_id"]),
@@ -137,6 +138,16 @@ function ConsumerTable() {
         </>
       )}
     </Panel>
+  );
+}
+
+/** A consumer; on a phone, which has no room for a column of it, its trend stands beneath. */
+function ConsumerCell({ row }: { row: BreakdownRow }) {
+  return (
+    <>
+      {CONSUMER.cell(row)}
+      {isPhone.value && <div>{TREND.cell(row)}</div>}
+    </>
   );
 }
 

@@ -15,11 +15,11 @@ import { Search } from "../parts/Search.tsx";
 import { type Column, Table } from "../parts/Table.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, showWith, view } from "../state.ts";
-import { useConsumerCounts } from "./consumer_counts.ts";
 import { CHANGE, FIRST_SEEN, LAST_SEEN, requests } from "./figures.tsx";
 import { type Kind, kindName, kindsOf } from "./kinds.ts";
 import { RequestList } from "./RequestList.tsx";
 import { Dimension } from "./Routes.tsx";
+import { useConsumerCounts } from "./rows_beside.ts";
 import { isEmpty, linesOf, OTHERS, tableOf, withRest } from "./series.ts";
 import { useDeploys } from "./TimePanels.tsx";
 

@@ -15,7 +15,7 @@ import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
 import { useAttention } from "./attention_question.ts";
 import { formatMetric, METRIC_LABELS, METRICS, type Metric, requestsOf, sliceText } from "./causes.ts";
-import { FAILED, requestsBehind } from "./figures.tsx";
+import { FAILED, RouteLink, requestsBehind } from "./figures.tsx";
 
 const MAX_S = 31 * 86_400;
 
@@ -41,6 +41,15 @@ function Notice() {
   if (worst === undefined || worst.reason.tone !== "bad") return null;
   const { row } = worst;
   const route = row.key[0] ?? "";
+  // The reason is what changed: its errors, or else its time.
+  if (!worst.reason.text.startsWith("errors")) {
+    return (
+      <span class="change bad">
+        <RouteLink route={route} /> is slower: p95 is {formatMs(row.p95Ms)} (<ChangeText change={worst.reason} />
+        ).{" "}
+      </span>
+    );
+  }
   return (
     <span class="change bad">
       {valueText("route", route)} fails{" "}

@@ -100,6 +100,7 @@ function HeatmapPanel({ value }: { value: string }) {
 function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Timeseries | null; value: string }) {
   const element = useRef<HTMLDivElement>(null);
   const stepS = stepSeconds(frame.value.percentileStep);
+  const markers = useDeploys();
   const shownZone = zone.value;
   const scheme = schemeVersion.value;
   useEffect(() => {
@@ -116,7 +117,7 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
         height: innerWidth < 760 ? 160 : 260,
         zone: shownZone,
         format: formatOf(value),
-        markers: [],
+        markers,
         onBox: (box) => openBox(box, value),
       },
     );
@@ -126,7 +127,7 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
       resized.disconnect();
       plot.destroy();
     };
-  }, [latency, line, value, stepS, shownZone, scheme]);
+  }, [latency, line, value, stepS, markers, shownZone, scheme]);
   return (
     <div
       ref={element}

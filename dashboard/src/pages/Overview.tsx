@@ -1,7 +1,7 @@
 /** Overview: is it all right, compared with before? */
 
 import { onPage } from "../address.ts";
-import type { AlertEvents, Breakdown } from "../api/answers.ts";
+import type { AlertEvents, Breakdown, BreakdownRow } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { changeOf } from "../compare.ts";
@@ -9,6 +9,7 @@ import { formatCount, formatMs, visibleText } from "../format.ts";
 import { isFiring, useRules } from "../parts/firing.ts";
 import { useInView } from "../parts/in_view.ts";
 import { Link, Value } from "../parts/Link.tsx";
+import { notFiltered } from "../parts/not_filtered.ts";
 import { Panel } from "../parts/Panel.tsx";
 import { recordTable } from "../parts/records.ts";
 import { Spark } from "../parts/Spark.tsx";
@@ -18,11 +19,11 @@ import { view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
 import { useAttention } from "./attention_question.ts";
-import { useConsumerCounts } from "./consumer_counts.ts";
 import { Explain } from "./Explain.tsx";
 import {
   breakdownTable,
   CONSUMER,
+  CONSUMERS,
   errorRate,
   FAILED,
   RouteLink,
@@ -31,6 +32,7 @@ import {
   withoutSort,
 } from "./figures.tsx";
 import { kindName } from "./kinds.ts";
+import { countsConsumers, useRowsBeside } from "./rows_beside.ts";
 import { Tiles } from "./Tiles.tsx";
 import { LatencyPanel, RequestsPanel } from "./TimePanels.tsx";
 
@@ -104,16 +106,16 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
     isSeen
       ? question(
           "v1/breakdown",
-          { by: "error_type,status_code", measures: "requests,firstSeen", sort: "requests", limit: MAX_KINDS },
+          { by: "error_type,status_code", measures: "requests", sort: "requests", limit: MAX_KINDS },
           { also: FAILED },
         )
       : null,
   );
-  const consumers = useConsumerCounts(["error_type", "status_code"], {
+  const counts = countsConsumers(CONSUMERS_OVER_S);
+  const beside = useRowsBeside(["error_type", "status_code"], counts ? ["firstSeen", "consumers"] : ["firstSeen"], {
     also: FAILED,
     limit: MAX_KINDS,
-    longestS: CONSUMERS_OVER_S,
-    isSeen,
+    isSeen: isSeen && resource.value.data !== null,
   });
   return (
     <Panel
@@ -141,17 +143,10 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
             },
             { title: "Status", cell: (row) => <Value field="status_code" value={row.key[1] ?? ""} /> },
             { title: "Count", isNumber: true, cell: (row) => requests(["error_type", "status_code"]).cell(row) },
-            { title: "Since", isShort: true, cell: (row) => seenText(row.firstSeen) },
-            ...(consumers === undefined
-              ? []
-              : [
-                  {
-                    title: "Consumers",
-                    isNumber: true,
-                    isMinor: true,
-                    cell: (row: Breakdown["rows"][number]) => formatCount(consumers(row.key)),
-                  },
-                ]),
+            { title: "Since", isShort: true, cell: (row) => seenText(beside(row.key)?.firstSeen) },
+            ...(counts
+              ? [{ ...CONSUMERS, cell: (row: BreakdownRow) => formatCount(beside(row.key)?.consumers) }]
+              : []),
           ]}
         />
       )}
@@ -179,6 +174,7 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
           open={(row) => onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}
           columns={[
             CONSUMER,
+            CONSUMERS,
             withoutSort(requests(["consumer_id"])),
             {
               title: "Change",
@@ -213,6 +209,7 @@ function AlertsPanel({ isSeen }: { isSeen: boolean }) {
       resource={resource}
       isEmpty={(data) => data.events.length + firing.length === 0}
       empty={<p class="state">No alert fired in this range.</p>}
+      cannotFilter={notFiltered("rules have filters of their own")}
       table={(data) => recordTable(data.events, ["at", "name", "kind", "value", "threshold"])}
     >
       {(data) => (

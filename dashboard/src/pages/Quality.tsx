@@ -1,13 +1,15 @@
 /** Data quality: is what the page shows whole, and which sender is not. */
 
+import type { Signal } from "@preact/signals";
 import type { Collectors, Quality as QualityAnswer } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
-import { useQuestion } from "../api/resource.ts";
+import { type Resource, useQuestion } from "../api/resource.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
-import { formatBytes, formatCount, formatExact, visibleText } from "../format.ts";
+import { formatBytes, formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
 import { badgeOf } from "../parts/Badge.tsx";
 import { Chart } from "../parts/Chart.tsx";
+import { notFiltered } from "../parts/not_filtered.ts";
 import { Panel } from "../parts/Panel.tsx";
 import { recordTable } from "../parts/records.ts";
 import { Table } from "../parts/Table.tsx";
@@ -28,7 +30,13 @@ export function Quality() {
   );
   return (
     <>
-      <Panel title="Completeness" class="tiles" resource={resource} height={86}>
+      <Panel
+        title="Completeness"
+        class="tiles"
+        resource={resource}
+        height={86}
+        cannotFilter={notFiltered("senders count all that they capture")}
+      >
         {(data) => <Totals quality={data} />}
       </Panel>
       <Panel
@@ -84,6 +92,9 @@ function Totals({ quality }: { quality: QualityAnswer }) {
   const { total, newestEventAt, silentSenders, withoutReports } = quality;
   const lost = Object.entries(total.lost);
   const badge = badgeOf(total);
+  const collectors = useCollectors().value.data?.collectors ?? [];
+  const lagS =
+    collectors.length === 0 ? null : Math.max(...collectors.map(({ oldestSegmentS }) => oldestSegmentS ?? 0));
   return (
     <dl class="tile-row">
       <Tile
@@ -98,6 +109,13 @@ function Totals({ quality }: { quality: QualityAnswer }) {
         value={formatCount(lost.reduce((sum, [, count]) => sum + count, 0))}
         note={lost.map(([reason, count]) => `${reason} ${formatExact(count)}`).join(", ")}
       />
+      {lagS !== null && (
+        <Tile
+          label="Collector lag"
+          value={lagS === 0 ? "none" : formatDuration(lagS * 1e6)}
+          note="its oldest segment"
+        />
+      )}
       <Tile label="Newest event" value={seenText(newestEventAt)} />
       <Tile label="Without reports" value={formatCount(withoutReports)} note="JSON senders and imports" />
       <Tile label="Silent senders" value={formatCount(silentSenders)} note="with events in their buffer" />
@@ -170,8 +188,13 @@ function Senders({ quality }: { quality: QualityAnswer }) {
   );
 }
 
+/** Return the collectors, which an admin key alone may see. */
+function useCollectors(): Signal<Resource<Collectors>> {
+  return useQuestion<Collectors>(me.value?.kind === "admin" ? "api/collectors" : null);
+}
+
 function CollectorsPanel() {
-  const resource = useQuestion<Collectors>("api/collectors");
+  const resource = useCollectors();
   return (
     <Panel
       title="Collectors"

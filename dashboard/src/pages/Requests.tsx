@@ -10,6 +10,7 @@ import { isUnfinished } from "../buckets.ts";
 import { STATUS_TOKENS } from "../charts/colours.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { ColumnMenu } from "../parts/ColumnMenu.tsx";
 import { Problem, useRefusal } from "../parts/Form.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
@@ -18,7 +19,7 @@ import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { OpenedEvent } from "./EventDetail.tsx";
 import { EventTable, MAX_KEPT } from "./EventTable.tsx";
-import { COLUMN_NAMES, chosenColumns, columnsText, eventTable } from "./event_columns.tsx";
+import { COLUMN_NAMES, eventTable, USUAL_COLUMNS } from "./event_columns.tsx";
 import { Live } from "./Live.tsx";
 import { isEmpty, linesOf, tableOf } from "./series.ts";
 
@@ -48,7 +49,7 @@ export function Requests() {
         >
           ● Live
         </button>
-        {!isPhone.value && <ColumnChoice />}
+        {!isPhone.value && <ColumnMenu names={COLUMN_NAMES} usual={USUAL_COLUMNS} />}
         <Exports />
       </div>
       {isLive ? <Live /> : <Past inAll={requestsIn(overTime.value)} />}
@@ -62,29 +63,6 @@ function requestsIn({ data, isCurrent }: Resource<Timeseries>): number | null {
   return Object.values(data.groups)
     .flat()
     .reduce((sum, [, count]) => sum + (count ?? 0), 0);
-}
-
-function ColumnChoice() {
-  const { columns, ...own } = view.value.own;
-  const chosen = chosenColumns(columns);
-  const toggle = (name: string) => {
-    const text = columnsText(COLUMN_NAMES.filter((known) => chosen.includes(known) !== (known === name)));
-    showWith({ own: text === undefined ? own : { ...own, columns: text } });
-  };
-  return (
-    <details class="menu">
-      <summary>Columns</summary>
-      <fieldset>
-        <legend class="hidden">Columns</legend>
-        {COLUMN_NAMES.map((name) => (
-          <label key={name} class="check">
-            <input type="checkbox" checked={chosen.includes(name)} onChange={() => toggle(name)} />
-            {name}
-          </label>
-        ))}
-      </fieldset>
-    </details>
-  );
 }
 
 function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {

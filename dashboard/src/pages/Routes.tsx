@@ -7,13 +7,14 @@ import { useQuestion } from "../api/resource.ts";
 import type { Field, Filter } from "../filters.ts";
 import { withFilter } from "../filters.ts";
 import { formatCount, formatExact } from "../format.ts";
+import { ColumnMenu } from "../parts/ColumnMenu.tsx";
+import { chosenOf } from "../parts/column_choice.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Search } from "../parts/Search.tsx";
-import { Table } from "../parts/Table.tsx";
+import { type Column, Table } from "../parts/Table.tsx";
 import { binding } from "../shared.ts";
 import { frame, showWith, view } from "../state.ts";
-import { useConsumerCounts } from "./consumer_counts.ts";
 import {
   breakdownTable,
   CHANGE,
@@ -29,6 +30,7 @@ import {
 } from "./figures.tsx";
 import { distributionTable, Histogram } from "./Histogram.tsx";
 import { RequestList } from "./RequestList.tsx";
+import { useConsumerCounts } from "./rows_beside.ts";
 import { Tiles } from "./Tiles.tsx";
 import { LatencyPanel, RequestsPanel } from "./TimePanels.tsx";
 import { unusedRoutes } from "./unused.ts";
@@ -37,6 +39,38 @@ const MEASURES = "requests,errors,errorRate,p50Ms,p95Ms,p99Ms,timeShare,lastSeen
 const DEFAULT_SORT = "-timeShare";
 const UNUSED = "unused";
 const UNMATCHED = ["", "(unmatched)"];
+
+const CONSUMERS = "Consumers";
+
+const ROUTE_AND_METHOD: Column<BreakdownRow> = {
+  title: "Route",
+  cell: (row) => (
+    <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
+      <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
+    </Link>
+  ),
+};
+
+const COLUMNS: readonly Column<BreakdownRow>[] = [
+  requests(["route", "method"]),
+  CHANGE,
+  errorRate(["route", "method"]),
+  milliseconds("p50", "p50Ms", true),
+  milliseconds("p95", "p95Ms"),
+  milliseconds("p99", "p99Ms", true),
+  TIME_SHARE,
+  LAST_SEEN,
+  TREND,
+];
+const TITLES = COLUMNS.map(({ title }) => title);
+/** Every column that can be chosen, in the order of the table. */
+const COLUMN_NAMES = [...TITLES.slice(0, -2), CONSUMERS, ...TITLES.slice(-2)];
+
+/** Return the page's own choices with another set of routes. */
+function showing(routes: string): Record<string, string> {
+  const { show: _, ...own } = view.value.own;
+  return routes === "all" ? own : { ...own, show: routes };
+}
 
 /** Show all routes, or the one that the address names. */
 export function Routes() {
@@ -47,7 +81,19 @@ export function Routes() {
 function AllRoutes() {
   const { sort, search, own } = view.value;
   const show = own.show ?? "all";
-  const consumers = useConsumerCounts(["route", "method"]);
+  const chosen = chosenOf(own.columns, COLUMN_NAMES, COLUMN_NAMES);
+  const consumers = useConsumerCounts(["route", "method"], { isSeen: chosen.includes(CONSUMERS) });
+  const counted: Column<BreakdownRow> = {
+    title: CONSUMERS,
+    isNumber: true,
+    isMinor: true,
+    cell: (row) => formatCount(consumers?.(row.key)),
+  };
+  const columns = [
+    ...COLUMNS.slice(0, -2),
+    ...(consumers === undefined ? [] : [counted]),
+    ...COLUMNS.slice(-2),
+  ].filter(({ title }) => chosen.includes(title));
   const resource = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
@@ -77,15 +123,14 @@ function AllRoutes() {
           <select
             aria-label="Show"
             value={show}
-            onChange={(event) =>
-              showWith({ own: event.currentTarget.value === "all" ? {} : { show: event.currentTarget.value } })
-            }
+            onChange={(event) => showWith({ own: showing(event.currentTarget.value) })}
           >
             <option value="all">all</option>
             <option value="failing">failing</option>
             <option value="slow">p95 over 1 s</option>
             <option value={UNUSED}>without requests</option>
           </select>
+          <ColumnMenu names={COLUMN_NAMES} usual={COLUMN_NAMES} />
         </>
       }
     >
@@ -101,35 +146,7 @@ function AllRoutes() {
               defaultSort={DEFAULT_SORT}
               open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
               exclude={(row) => exclude("route", row)}
-              columns={[
-                {
-                  title: "Route",
-                  cell: (row) => (
-                    <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
-                      <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
-                    </Link>
-                  ),
-                },
-                requests(["route", "method"]),
-                CHANGE,
-                errorRate(["route", "method"]),
-                milliseconds("p50", "p50Ms", true),
-                milliseconds("p95", "p95Ms"),
-                milliseconds("p99", "p99Ms", true),
-                TIME_SHARE,
-                ...(consumers === undefined
-                  ? []
-                  : [
-                      {
-                        title: "Consumers",
-                        isNumber: true,
-                        isMinor: true,
-                        cell: (row: BreakdownRow) => formatCount(consumers(row.key)),
-                      },
-                    ]),
-                LAST_SEEN,
-                TREND,
-              ]}
+              columns={[ROUTE_AND_METHOD, ...columns]}
             />
             <p class="soft foot">
               {formatExact(data.pagination.total)} routes
@@ -137,7 +154,7 @@ function AllRoutes() {
               {unused !== null && unused.length > 0 && (
                 <>
                   {" · "}
-                  <Link to={{ ...view.value, own: { show: UNUSED } }}>
+                  <Link to={{ ...view.value, own: showing(UNUSED) }}>
                     {formatExact(unused.length)} without requests in this range
                   </Link>
                 </>

@@ -15,7 +15,7 @@ import { Spark } from "../parts/Spark.tsx";
 import { Tile } from "../parts/Tile.tsx";
 import { type Step, stepSeconds } from "../ranges.ts";
 import { binding } from "../shared.ts";
-import { frame, view } from "../state.ts";
+import { application, frame, view } from "../state.ts";
 import { activeConsumers } from "./ConsumerCharts.tsx";
 import { restricted } from "./figures.tsx";
 import { percentilesOverTime, requestsOverTime } from "./series.ts";
@@ -67,7 +67,7 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
               label="Requests per minute"
               value={formatRate(summary.requestsPerMinute)}
               to={onPage(here, "requests")}
-              note={`peak ${formatCount(summary.peakRequestsPerMinute)}`}
+              note={`peak ${formatCount(summary.peakRequestsPerMinute)}${useOfLimit(summary.peakRequestsPerMinute)}`}
               trend={trends.requests}
             />
             {!binding.value?.oneConsumer && (
@@ -76,8 +76,8 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
                 value={formatCount(summary.consumers)}
                 change={compare ? changeOf(summary.consumers, before.consumers, requestsBefore, "none") : null}
                 to={onPage(here, "consumers")}
-                note={also.length === 0 ? <NewAndSilent /> : undefined}
-                trend={also.length === 0 ? <ConsumerTrend /> : undefined}
+                note={also.length === 0 ? <NewAndSilent isLast={trends.areAnswered} /> : undefined}
+                trend={also.length === 0 ? <ConsumerTrend isLast={trends.areAnswered} /> : undefined}
               />
             )}
           </dl>
@@ -87,11 +87,21 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
   );
 }
 
+/** Return how much of the application's limit a minute's requests take, or nothing where it has none. */
+function useOfLimit(perMinute: number): string {
+  const limit = application.value?.limits?.requestsPerMinute ?? null;
+  return limit === null ? "" : `, ${formatPercent((100 * perMinute) / limit)} of the limit`;
+}
+
 /** The most bars of a tile's trend. */
 const MAX_BARS = 48;
 
+interface Trends extends Record<"requests" | "errorRates" | "p95", ComponentChildren> {
+  areAnswered: boolean;
+}
+
 /** Return what the tiles show over time: the answers of the panels below, which no question asks twice. */
-function useTrends(also: readonly Filter[]): Record<"requests" | "errorRates" | "p95", ComponentChildren> {
+function useTrends(also: readonly Filter[]): Trends {
   const { countStep, percentileStep, endS } = frame.value;
   const counts = useQuestion<Timeseries>(requestsOverTime(countStep, also)).value.data;
   const percentiles = useQuestion<Timeseries>(percentilesOverTime(percentileStep, { compares: true, also })).value
@@ -104,6 +114,7 @@ function useTrends(also: readonly Filter[]): Record<"requests" | "errorRates" | 
     counts === null ? { requests: [], errorRates: [] } : requestTrends(counts, isOpen(counts, countStep));
   const p95 = percentiles === null ? [] : trendOf(percentiles, 2, isOpen(percentiles, percentileStep));
   return {
+    areAnswered: counts !== null && percentiles !== null,
     requests: <Trend values={requests} label="Requests over the range" />,
     errorRates: <Trend values={errorRates} label="Error rate over the range" />,
     p95: <Trend values={p95} label="p95 over the range" />,
@@ -114,11 +125,14 @@ function Trend({ values, label }: { values: readonly number[]; label: string }) 
   return values.length < 2 ? null : <Spark values={thinned(values, MAX_BARS)} label={label} />;
 }
 
-/** How many consumers are new in the range, and how many are silent; each leads to them. */
-function NewAndSilent() {
+/** How many consumers are new in the range, and how many are silent; each leads to them.
+ *
+ * @param isLast whether what is looked at first is answered: these questions take no time from it
+ */
+function NewAndSilent({ isLast }: { isLast: boolean }) {
   const answers = {
-    new: useQuestion<Breakdown>(restricted("new")).value.data,
-    silent: useQuestion<Breakdown>(restricted("silent")).value.data,
+    new: useQuestion<Breakdown>(isLast ? restricted("new") : null).value.data,
+    silent: useQuestion<Breakdown>(isLast ? restricted("silent") : null).value.data,
   };
   const parts = (["new", "silent"] as const).flatMap((name) => {
     const total = answers[name]?.pagination.total ?? 0;
@@ -138,9 +152,9 @@ function NewAndSilent() {
   );
 }
 
-function ConsumerTrend() {
+function ConsumerTrend({ isLast }: { isLast: boolean }) {
   const { endS, percentileStep } = frame.value;
-  const data = useQuestion<Timeseries>(activeConsumers(percentileStep)).value.data;
+  const data = useQuestion<Timeseries>(isLast ? activeConsumers(percentileStep) : null).value.data;
   if (data === null) return null;
   const times = (Object.values(data.groups)[0] ?? []).map(([timeS]) => timeS);
   const isOpen = isUnfinished(times, stepSeconds(percentileStep), endS, Date.now() / 1000);

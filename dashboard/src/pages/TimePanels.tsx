@@ -7,7 +7,7 @@ import { isUnfinished } from "../buckets.ts";
 import { STATUS_TOKENS } from "../charts/colours.ts";
 import type { Marker } from "../charts/plot.ts";
 import type { Filter } from "../filters.ts";
-import { formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
+import { formatCount, formatDuration, formatExact, formatPercent, visibleText } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { useChartMenu } from "../parts/chart_menu.tsx";
 import { Panel } from "../parts/Panel.tsx";
@@ -25,6 +25,7 @@ import {
   requestsOverTime,
   tableOf,
 } from "./series.ts";
+import { requestTotals } from "./trends.ts";
 
 /** What a panel takes to show a part of the requests: one route, one consumer. */
 export interface Narrowed {
@@ -58,14 +59,10 @@ export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
     >
       {(data) => {
         const { times, lines } = linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
-        const sum = lines.reduce(
-          (all, { values }) => all + values.reduce<number>((one, value) => one + (value ?? 0), 0),
-          0,
-        );
         return (
           <Chart
             kind="bars"
-            description={`Requests by status, ${formatExact(sum)} in all`}
+            description={requestWords(data)}
             times={times}
             lines={lines}
             stepS={stepSeconds(countStep)}
@@ -77,6 +74,12 @@ export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
       }}
     </Panel>
   );
+}
+
+/** Say what the chart of requests shows. */
+function requestWords(data: Timeseries): string {
+  const { requests, errorRate } = requestTotals(data);
+  return `Requests by status, ${formatExact(requests)} in all, ${formatPercent(errorRate)} errors`;
 }
 
 /** Percentiles of the response time over time, the other period's p95 dotted. */

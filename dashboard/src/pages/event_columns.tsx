@@ -2,6 +2,7 @@
 
 import type { StoredEvent } from "../api/answers.ts";
 import { formatBytes, formatDuration, visibleText } from "../format.ts";
+import { chosenOf } from "../parts/column_choice.ts";
 import { Value, valueText } from "../parts/Link.tsx";
 import type { PanelTable } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
@@ -32,23 +33,15 @@ const COLUMNS: Readonly<Record<string, Column<StoredEvent>>> = {
 };
 
 export const COLUMN_NAMES = Object.keys(COLUMNS);
-const USUAL = COLUMN_NAMES.slice(0, 8);
+export const USUAL_COLUMNS = COLUMN_NAMES.slice(0, 8);
 
-/** Return the names of the columns that an address chooses, in the order of the table; unknown names are left out. */
+/** Return the names of the columns that an address chooses. */
 export function chosenColumns(text: string | undefined): string[] {
-  if (text === undefined) return USUAL;
-  const names = text.split(",");
-  const known = COLUMN_NAMES.filter((name) => names.includes(name));
-  return known.length === 0 ? USUAL : known;
-}
-
-/** Return the text that `chosenColumns` reads; undefined: the usual ones. */
-export function columnsText(names: readonly string[]): string | undefined {
-  return names.length === 0 || names.join() === USUAL.join() ? undefined : names.join();
+  return chosenOf(text, COLUMN_NAMES, USUAL_COLUMNS);
 }
 
 /** Return the columns of a table of requests. */
-export function eventColumns(names: readonly string[] = USUAL): readonly Column<StoredEvent>[] {
+export function eventColumns(names: readonly string[] = USUAL_COLUMNS): readonly Column<StoredEvent>[] {
   if (isPhone.value) return [TWO_LINES];
   return names.map((name) => COLUMNS[name]).filter((column) => column !== undefined);
 }

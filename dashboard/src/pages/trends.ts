@@ -31,3 +31,11 @@ export function thinned(values: readonly number[], most: number): number[] {
   const parts = Math.ceil(values.length / each);
   return Array.from({ length: parts }, (_, part) => Math.max(...values.slice(part * each, (part + 1) * each)));
 }
+
+/** Return all requests of an answer, and the percent of them that failed. */
+export function requestTotals(data: Timeseries): { requests: number; errorRate: number } {
+  const { requests, errorRates } = requestTrends(data, false);
+  const all = total(requests);
+  const failed = total(requests.map((count, index) => (count * (errorRates[index] ?? 0)) / 100));
+  return { requests: all, errorRate: all === 0 ? 0 : (100 * failed) / all };
+}

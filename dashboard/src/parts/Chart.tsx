@@ -3,13 +3,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type uPlot from "uplot";
+import { onPage } from "../address.ts";
 import { peakOf } from "../buckets.ts";
 import { drawBars } from "../charts/bars.ts";
 import { schemeVersion } from "../charts/colours.ts";
 import { type Walk, walked } from "../charts/keyboard.ts";
 import { drawLines, type Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
-import { isDragging, showWith, tellPoint, zone } from "../state.ts";
+import { isDragging, show, showWith, tellPoint, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 export interface ChartProps {
@@ -53,6 +54,7 @@ export function Chart(props: ChartProps) {
       zone: shownZone,
       format,
       markers,
+      onMarker: ({ label }: Marker) => show(onPage(view.value, "latency", { before: label })),
       isLog,
       onSpan: zoom,
       onPoint: (index: number | null) => {
