@@ -127,3 +127,11 @@ def test_the_settings_of_a_phone_are_a_list_and_keys_are_cards(visit, admin_key)
     assert overflow <= 0
     page.locator("main").get_by_role("link", name="Settings").click()
     expect(page.locator("main").get_by_role("link", name="This browser")).to_be_visible()
+
+
+def test_the_organization_says_in_words_what_its_plan_allows_and_what_is_used(visit, admin_key):
+    page = visit(admin_key, "admin").open("settings?tab=organization")
+    pairs = page.locator(".pairs")
+    expect(pairs).to_contain_text(re.compile(r"Requests this month[\d,]+, no limit"))
+    expect(pairs).to_contain_text(re.compile(r"Storage[\d.]+ [KMG]?B"))
+    expect(pairs).to_contain_text("Kept for at mostno limit")

@@ -29,6 +29,7 @@ export type ApplicationList = Schemas["ApplicationList"];
 export type KeyList = Schemas["KeyList"];
 export type NewKey = Schemas["NewKey"];
 export type OneJob = Schemas["OneJob"];
+export type OrganizationOverview = Schemas["Overview"];
 export type OneOrganization = Schemas["OneOrganization"];
 export type Collectors = Schemas["CollectorList"];
 export type Latency = Schemas["Latency"];

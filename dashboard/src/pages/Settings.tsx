@@ -2,12 +2,11 @@
 
 import { useSignal } from "@preact/signals";
 import { onPage } from "../address.ts";
-import type { Application, ApplicationList, OneOrganization } from "../api/answers.ts";
+import type { Application, ApplicationList } from "../api/answers.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
-import { formatCount } from "../format.ts";
 import { ZonePicker } from "../parts/Bar.tsx";
-import { Problem, Section, setter, Text } from "../parts/Form.tsx";
+import { Field, Problem, Section, setter, Text } from "../parts/Form.tsx";
 import { Link } from "../parts/Link.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
@@ -19,6 +18,7 @@ import { Deletion } from "./Deletion.tsx";
 import { Keys } from "./Keys.tsx";
 import { Links } from "./Links.tsx";
 import { useManaged } from "./managed.ts";
+import { Organization } from "./Organization.tsx";
 import { Sessions } from "./Sessions.tsx";
 import { Unlock } from "./Unlock.tsx";
 
@@ -176,60 +176,6 @@ function Applications() {
       </form>
     </Section>
   );
-}
-
-function Field({ label, value, save }: { label: string; value: string; save: (text: string) => void }) {
-  return (
-    <input
-      class="short"
-      aria-label={label}
-      value={value}
-      onChange={(event) => {
-        if (event.currentTarget.value !== value) save(event.currentTarget.value);
-      }}
-    />
-  );
-}
-
-function Organization() {
-  const managed = useManaged<OneOrganization>("api/organization");
-  const calls = useManaged<Record<string, unknown>>("api/analytics/overview");
-  const data = managed.data.value?.organization ?? null;
-  return (
-    <Section title="Organization">
-      <Problem text={managed.problem.value || calls.problem.value} />
-      {data !== null && (
-        <dl class="pairs">
-          <dt>Name</dt>
-          <dd>
-            <Field
-              label="Name"
-              value={data.name}
-              save={(name) => managed.act("PATCH", "api/organization", { name })}
-            />
-          </dd>
-          {flat({ plan: data.plan, ...(calls.data.value ?? {}) }).map(([name, value]) => (
-            <>
-              <dt key={name}>{name}</dt>
-              <dd key={`${name} value`}>
-                {typeof value === "number" ? formatCount(value) : String(value ?? "no limit")}
-              </dd>
-            </>
-          ))}
-        </dl>
-      )}
-    </Section>
-  );
-}
-
-/** Return the figures of an answer, lists left out. */
-function flat(value: Record<string, unknown>, prefix = ""): [string, unknown][] {
-  return Object.entries(value).flatMap(([name, member]): [string, unknown][] => {
-    if (Array.isArray(member)) return [];
-    if (typeof member === "object" && member !== null)
-      return flat(member as Record<string, unknown>, `${prefix}${name}.`);
-    return [[`${prefix}${name}`, member]];
-  });
 }
 
 const SCHEME = "apimetry.scheme";

@@ -61,3 +61,17 @@ export function setter(text: Signal<string>): (value: string) => void {
     text.value = value;
   };
 }
+
+/** A short field that saves its text when it is left. */
+export function Field({ label, value, save }: { label: string; value: string; save: (text: string) => void }) {
+  return (
+    <input
+      class="short"
+      aria-label={label}
+      value={value}
+      onChange={(event) => {
+        if (event.currentTarget.value !== value) save(event.currentTarget.value);
+      }}
+    />
+  );
+}
