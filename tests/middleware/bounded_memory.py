@@ -56,17 +56,14 @@ def make_event(generator):
         1,
         raw(LONG),
         text(512),
-        generator.choice(("", (text(LONG), text(512), text(512)))),
-        text(512),
         1,
-        data or None,
-        text(512),
+        (text(512), generator.choice(("", (text(LONG), text(512), text(512)))), text(512), data or None),
     )
 
 
 def fill_buffer(generator, options):
     recorder = Recorder({**options, "collector_url": "http://127.0.0.1:9", "write_key": "k", "consumer": "x-key"}, {})
-    recorder.record((0, "GET", "/", b"", ("/", "f"), 200, 1, None, 0, 1, b"", "", "", "", 1, None, ""))
+    recorder.record((0, "GET", "/", b"", ("/", "f"), 200, 1, None, 0, 1, b"", "", 1, None))
     before = read_resident_bytes()
     for _ in range(2000):
         recorder.record(make_event(generator))
@@ -86,11 +83,8 @@ def fill_buffer(generator, options):
                 number,
                 b"",
                 "",
-                "",
-                "",
                 1,
                 None,
-                "",
             )
         )
     grown = read_resident_bytes() - before

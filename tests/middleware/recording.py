@@ -23,11 +23,8 @@ def event(path="/a", status=200, response_ns=5_000_000):
         3,
         "",
         "",
-        "",
-        "",
         1,
         None,
-        "",
     )
 
 

@@ -34,32 +34,20 @@ texts = st.text(max_size=40) | st.text(min_size=1, max_size=4).map(lambda text: 
 
 @given(texts, texts, texts, texts, st.tuples(st.just("10.0.0.1"), texts, texts), texts)
 def test_cutting_what_is_kept_changes_nothing_of_what_is_sent(method, path, query, error, client, agent):
-    event = (
-        0,
-        method,
-        path,
-        query.encode(),
-        ("/r", "f"),
-        200,
-        1,
-        None,
-        "9" * 50,
-        1,
-        "",
-        error,
-        client,
-        agent,
-        1,
-        None,
-        "",
-    )
+    details = (error, client, agent, None)
+    event = (0, method, path, query.encode(), ("/r", "f"), 200, 1, None, "9" * 50, 1, "", "", 1, details)
     assert make_row(clip_event(event), OPTIONS, 0)[:11] == make_row(event, OPTIONS, 0)[:11]
 
 
-@given(st.integers(1, 16).filter(lambda index: index in {1, 2, 3, 8, 10, 11, 12, 13, 15, 16}))
+@given(st.integers(1, 15).filter(lambda index: index not in {4, 5, 6, 7, 9}))
 def test_every_text_of_an_event_counts_against_the_buffer(index):
-    event = [0, "GET", "/a", b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, None, ""]
-    assert count_slots(tuple(event)) == 1
+    event = [0, "GET", "/a", b"", ("/a", "f"), 200, 1, 1, 0, 0, "", ""]
+    details = ["", "", "", None]
+    assert count_slots((*event, 1, tuple(details))) == 1
     for text in ("a" * 10_000, "中" * 10_000):
-        event[index] = {"k": text} if index == 15 else ("", text, "") if index == 12 else text
-        assert count_slots(tuple(event)) * SLOT_BYTES >= sys.getsizeof(text)
+        if index < len(event):
+            event[index] = text
+        else:
+            place = index - len(event)
+            details[place] = ("", text, "") if place == 1 else {"k": text} if place == 3 else text
+        assert count_slots((*event, 1, tuple(details))) * SLOT_BYTES >= sys.getsizeof(text)

@@ -10,7 +10,8 @@ from apimetry.middleware.event import SLOT_BYTES
 
 
 def event(path="/a", data=None):
-    return (0, "GET", path, b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", "", "", 1, data, "")
+    details = None if data is None else ("", "", "", data)
+    return (0, "GET", path, b"", ("/a", "f"), 200, 1, 1, 0, 0, "", "", 1, details)
 
 
 def test_full_buffer_drops_newest_and_counts_it():

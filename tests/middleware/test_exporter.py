@@ -204,7 +204,7 @@ def test_full_buffer_drops_the_newest_and_reports_it_later(make, fake_collector)
 
 def test_event_that_cannot_be_encoded_costs_itself_alone(make, fake_collector):
     recorder = make()
-    recorder.record(("not", "an", "e", b"", ("v", "e"), "n", 1, 1, 1, 1, "", "", "", "", 1, None, ""))
+    recorder.record(("not", "an", "e", b"", ("v", "e"), "n", 1, 1, 1, 1, "", "", 1, None))
     recorder.record(event())
     assert not recorder.flush(10)
     assert recorder.counters() == {"captured": 2, "sent": 1, "dropped": {"invalid": 1}}

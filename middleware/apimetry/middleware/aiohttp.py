@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeAlias
 
+    from apimetry.middleware.event import Details
+
     Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
     Middleware: TypeAlias = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
@@ -202,14 +204,18 @@ class _Exchange:
                 _request_bytes(request),
                 0 if method == "HEAD" else self._response_bytes,
                 self._consumer(),
-                self._error_type,
-                self._client_ip() if recorder.takes_client_ip else "",
-                headers.get("User-Agent", "")[:MAX_STRING_CHARACTERS] if recorder.takes_user_agent else "",
-                1,
-                recorder.data(request, extra),
                 headers.get("traceparent", ""),
+                1,
+                self._details(extra) if recorder.takes_more or extra or self._error_type else None,
             )
         )
+
+    def _details(self, extra: dict[str, str] | None) -> Details:
+        """Return what few events have; `extra` is the adapter's own data."""
+        recorder = self._recorder
+        agent = self._request.headers.get("User-Agent", "") if recorder.takes_user_agent else ""
+        client = self._client_ip() if recorder.takes_client_ip else ""
+        return self._error_type, client, agent[:MAX_STRING_CHARACTERS], recorder.data(self._request, extra)
 
     def _client_ip(self) -> str | tuple[str, str, str]:
         peer = self._request.remote or ""

@@ -6,19 +6,18 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from apimetry.middleware.bodies import BODILESS_METHODS
 from apimetry.middleware.errors import error_name, is_cancellation
-from apimetry.middleware.event import MAX_STRING_CHARACTERS
 from apimetry.middleware.lifespan import FlushAtShutdown, flush_before_end
 from apimetry.middleware.listeners import listen_within
 from apimetry.middleware.nesting import MARK, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
-from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
+from apimetry.middleware.recorder import CLIENT_CLOSED, TRACEPARENT, Recorder
 from apimetry.middleware.routers import RouteLookup, RouterSearch, ask_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, asgi_names, join_names
+from apimetry.middleware.scopes import find_header, may_have_body, message_bytes, read_details
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
     from typing import TypeAlias
 
     from apimetry.middleware.routers import Routers
@@ -55,18 +54,18 @@ class ASGIMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and record it."""
-        kind, recorder = scope["type"], self.recorder
+        recorder, make_exchange = self.recorder, _RECORDED.get(scope["type"])
         if (
-            kind not in _RECORDED
+            make_exchange is None
             or MARK in scope
             or recorder.skips(scope["path"])
             or ((prefix := scope.get("root_path")) and recorder.skips_under(prefix, scope["path"]))
         ):
-            if kind == "lifespan":
+            if scope["type"] == "lifespan":
                 send = FlushAtShutdown(recorder, send)
             await self.app(scope, receive, send)
             return
-        exchange = _RECORDED[kind](self, scope, receive, send)
+        exchange = make_exchange(self, scope, receive, send)
         if wsgi_in_use:
             served_before = served.get()
             served.set(exchange)
@@ -232,27 +231,25 @@ class _Exchange:
             scope.pop(MARK, None)
             method = scope.get("method", "GET")
             consumer: str | bytes
-            consumer, traceparent = _find_headers(scope.get("headers") or (), recorder.consumer_header_bytes)
-            request_bytes = self._request_bytes or 0 if method == "GET" else self._body_bytes(method)
-            response_ns, extra = self._response_ns or 0, None
+            consumer, traceparent, header_names = b"", b"", recorder.header_names
+            for name, value in scope.get("headers") or ():
+                if name in header_names:
+                    if name == TRACEPARENT:
+                        traceparent = traceparent or value
+                    if name == recorder.consumer_header_bytes:
+                        consumer = consumer or value
+            response_ns, extra, details = self._response_ns or 0, None, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # The time that a stream stays open is no response time.
                 response_ns, extra = self._ttfb_ns, {"connection_us": str(response_ns // 1000)}
             names = asgi_names(middleware.names, scope)
-            if names is UNKNOWN_NAMES:
-                names = self.inner_names or self._ask_names(method)
-            elif self.inner_names is not None:
-                names = join_names(names, self.inner_names)
+            if names is UNKNOWN_NAMES or self.inner_names is not None:
+                names = self._find_inner_names(names, method)
             if self._status >= 500:
                 error_type = error_type or self.handled_error
-            client_ip: str | tuple[str, str, str] = ""
-            user_agent = ""
-            if recorder.takes_more:
-                if recorder.calls_consumer:
-                    consumer = recorder.consumer(scope)
-                extra = recorder.data(scope, extra)
-                client_ip = self._client_ip() if recorder.takes_client_ip else ""
-                user_agent = self._user_agent() if recorder.takes_user_agent else ""
+            if recorder.takes_more or error_type or extra:
+                consumer = recorder.consumer(scope) if recorder.calls_consumer else consumer
+                details = read_details(scope, recorder, error_type, extra)
             recorder.record(
                 (
                     self._started_ns,
@@ -263,19 +260,22 @@ class _Exchange:
                     self._status,
                     response_ns,
                     self._ttfb_ns,
-                    request_bytes,
+                    self._request_bytes or 0 if method == "GET" else self._body_bytes(method),
                     self._response_bytes,
                     consumer,
-                    error_type,
-                    client_ip,
-                    user_agent,
-                    1,
-                    extra,
                     traceparent,
+                    1,
+                    details,
                 )
             )
         except Exception as error:  # noqa: BLE001 - a malformed scope never hurts the host
             recorder.report_fault("asgi", error)
+
+    def _find_inner_names(self, names: Names, method: str) -> Names:
+        """Return the names with those that an inner middleware shares, or by the application's routers."""
+        if self.inner_names is None:
+            return self._ask_names(method)
+        return self.inner_names if names is UNKNOWN_NAMES else join_names(names, self.inner_names)
 
     def _ask_names(self, method: str) -> Names:
         """Return the names of a request, by the application's routers: no router left a trace in the scope."""
@@ -289,27 +289,12 @@ class _Exchange:
 
     def _body_bytes(self, method: str) -> int | str | None:
         """Return the length of the request's body: the announced one, or the bytes read; None if both are unknown."""
-        scope = self._scope
-        length = _find_header(scope["headers"], b"content-length")
+        length = find_header(self._scope, b"content-length")
         if length.isdigit():
             return length.decode("latin-1")
         if self._request_bytes is not None:
             return self._request_bytes
-        return None if _may_have_body(scope, method) else 0
-
-    def _user_agent(self) -> str:
-        agent = _find_header(self._scope["headers"], b"user-agent")
-        return agent[:MAX_STRING_CHARACTERS].decode("latin-1")
-
-    def _client_ip(self) -> str | tuple[str, str, str]:
-        client = self._scope.get("client")
-        peer: str = client[0] if client else ""
-        if not self._middleware.recorder.takes_forwarded:
-            return peer
-        headers = self._scope["headers"]
-        values = (b",".join(v for n, v in headers if n == name) for name in (b"x-forwarded-for", b"forwarded"))
-        forwarded_for, forwarded = (value[-MAX_STRING_CHARACTERS:].decode("latin-1") for value in values)
-        return peer, forwarded_for, forwarded
+        return None if may_have_body(self._scope, method) else 0
 
     def _is_event_stream(self) -> bool:
         for name, value in (self._start or {}).get("headers") or ():
@@ -327,7 +312,7 @@ class _Socket(_Exchange):
         """Count the client's messages and notice when it leaves."""
         message = await self._receive()
         if message["type"] == "websocket.receive":
-            self._request_bytes = (self._request_bytes or 0) + _message_bytes(message)
+            self._request_bytes = (self._request_bytes or 0) + message_bytes(message)
         elif message["type"] == "websocket.disconnect":
             self._is_client_gone = True
         return message
@@ -336,7 +321,7 @@ class _Socket(_Exchange):
         """Time the accept or the refusal, and count the application's messages."""
         kind = message["type"]
         if kind == "websocket.send":
-            self._response_bytes += _message_bytes(message)
+            self._response_bytes += message_bytes(message)
         elif kind == "websocket.http.response.body":
             self._response_bytes += len(message.get("body") or b"")
         elif self._ttfb_ns is None:
@@ -368,35 +353,3 @@ class _Socket(_Exchange):
 
 
 _RECORDED: Final = {"http": _Exchange, "websocket": _Socket}
-
-
-def _may_have_body(scope: Scope, method: str) -> bool:
-    """Return whether a request without a Content-Length may have a body. HTTP/2 and 3 need no header for a body."""
-    if _find_header(scope["headers"], b"transfer-encoding"):
-        return True
-    return str(scope.get("http_version", "")) in ("2", "3") and method not in BODILESS_METHODS
-
-
-def _find_header(headers: Iterable[tuple[bytes, bytes]], header_name: bytes) -> bytes:
-    for name, value in headers:
-        if name == header_name:
-            return value
-    return b""
-
-
-def _find_headers(headers: Iterable[tuple[bytes, bytes]], consumer_header: bytes) -> tuple[bytes, bytes]:
-    """Return the values of the consumer's header and of `traceparent`, in one pass."""
-    consumer = traceparent = b""
-    for name, value in headers:
-        if name == consumer_header and name:
-            consumer = consumer or value
-        if name == b"traceparent":
-            traceparent = traceparent or value
-    return consumer, traceparent
-
-
-def _message_bytes(message: Message) -> int:
-    text = message.get("text")
-    if text:
-        return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    return len(message.get("bytes") or b"")

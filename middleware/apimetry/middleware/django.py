@@ -59,7 +59,7 @@ class DjangoMiddleware:
         path, skips = request.path, self.recorder.skips
         if skips(path) or (request.path_info != path and skips(request.path_info)):
             return self.get_response(request)
-        carrier = request.__dict__.get("scope") or request.META
+        carrier = getattr(request, "scope", None) or request.META
         outer = carrier.get(MARK) or (served.get() and carrier is request.META and find_around(carrier))
         if outer:
             return self._share_names(outer, request, self.get_response(request))
@@ -76,7 +76,7 @@ class DjangoMiddleware:
         path, skips = request.path, self.recorder.skips
         if skips(path) or (request.path_info != path and skips(request.path_info)):
             return await self.get_response(request)
-        carrier = request.__dict__.get("scope") or request.META
+        carrier = getattr(request, "scope", None) or request.META
         outer = carrier.get(MARK)
         if outer is not None:
             return self._share_names(outer, request, await self.get_response(request))
@@ -118,7 +118,7 @@ def _note_exception(request: Any = None, **_signal: Any) -> None:  # noqa: ANN40
     """Note the class of an exception that Django turns into a response inside this middleware."""
     error = sys.exc_info()[1]
     if error is not None and request is not None:
-        note_error(request.__dict__.get("scope") or request.META, error)
+        note_error(getattr(request, "scope", None) or request.META, error)
 
 
 class _Exchange:
@@ -149,9 +149,7 @@ class _Exchange:
         self._ttfb_ns: int | None = None
         self._length: int | None = None  # the announced length of the response's body
         self._is_event_stream = self._is_recorded = False
-        self._counted = (
-            None if request.method == "GET" or request.META.get("CONTENT_LENGTH") else _count_body(request)
-        )
+        self._counted = None if request.method == "GET" else _count_body(request)
         self._carrier = carrier  # the request's scope or environ
         self.path = request.path
         self.handled_error = ""
@@ -226,35 +224,33 @@ class _Exchange:
             meta, method = request.META, request.method
             if status >= 500:
                 error_type = error_type or self.handled_error
+            names = django_names(middleware.names, request.resolver_match, method)
+            if names is UNKNOWN_NAMES:
+                names = middleware.find_names(request, status)
             key = recorder.consumer_environ_key
-            consumer = str(meta.get(key, "")) if key else ""
-            client: str | tuple[str, str, str] = ""
-            user_agent = ""
-            if recorder.takes_more:
-                client, user_agent = read_client(meta, recorder), read_user_agent(meta, recorder)
+            consumer, details = str(meta.get(key, "")) if key else "", None
+            if recorder.takes_more or error_type or extra:
                 if recorder.calls_host:
                     with without_queries(request):
                         consumer = recorder.consumer(request) if recorder.calls_consumer else consumer
                         extra = recorder.data(request, extra)
+                details = error_type, read_client(meta, recorder), read_user_agent(meta, recorder), extra
             recorder.record(
                 (
                     self._started_ns,
                     method,
                     request.path,
                     meta.get("QUERY_STRING", ""),
-                    middleware.find_names(request, status),
+                    names,
                     status,
                     response_ns,
                     self._ttfb_ns,
-                    str(meta.get("CONTENT_LENGTH") or "") if self._counted is None else self._counted(),
+                    (meta.get("CONTENT_LENGTH") or 0) if self._counted is None else self._counted(),
                     self._response_bytes,
                     consumer,
-                    error_type,
-                    client,
-                    user_agent,
-                    1,
-                    extra,
                     meta.get("HTTP_TRACEPARENT", ""),
+                    1,
+                    details,
                 )
             )
         except Exception as error:  # noqa: BLE001 - an unusual request never hurts the host
@@ -265,7 +261,7 @@ def _count_body(request: Any) -> Callable[[], int | None] | None:  # noqa: ANN40
     """Return a function that counts a request's body; None where the headers give the length."""
     if not has_unknown_length(request.META):
         return None
-    if "scope" not in request.__dict__:
+    if not hasattr(request, "scope"):
         counter = count_input(request.META)
         return lambda: counter.known_bytes
     # Django reads a whole ASGI body before the first middleware.

@@ -1,9 +1,9 @@
 """The event: the facts that an adapter measures of one request.
 
-An adapter records a `RawEvent`, a plain tuple in the order of `wire.EVENT_FIELDS`. Its values cost nothing to read:
-nanoseconds, the path and the query apart, the bytes of the consumer's header, the whole address. The exporter's
-thread turns the tuple into a row of the wire: microseconds, a masked URL, a hashed consumer, a truncated address. No
-raw value leaves the process. A NamedTuple in its place would cost every request 0.5 µs more.
+An adapter records a `RawEvent`, a plain tuple. Its values cost nothing to read: nanoseconds, the path and the query
+apart, the bytes of the consumer's header, the whole address. What few events have is in a tuple at its end. The
+exporter's thread turns the event into a row of the wire: microseconds, a masked URL, a hashed consumer, a truncated
+address. No raw value leaves the process. A NamedTuple in its place would cost every request 0.5 µs more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from __future__ import annotations
 from enum import Enum
 from sys import getsizeof
 from typing import Final, TypeAlias
+
+Details: TypeAlias = tuple[
+    str,  # error_type
+    "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, X-Forwarded-For and Forwarded
+    str,  # user_agent
+    "dict[str, str] | None",  # data
+]
 
 RawEvent: TypeAlias = tuple[
     int,  # started_ns: when the request arrived, by `time.perf_counter_ns`; the exporter knows the epoch
@@ -24,19 +31,17 @@ RawEvent: TypeAlias = tuple[
     "int | str | None",  # request_bytes; or the text of a Content-Length
     "int | None",  # response_bytes; a response to HEAD may count bytes that are not sent
     "str | bytes",  # consumer: of the host's callable, or a header's value, to be hashed
-    str,  # error_type
-    "str | tuple[str, str, str]",  # client_ip, whole; or the peer's, X-Forwarded-For and Forwarded
-    str,  # user_agent
-    int,  # sample_weight
-    "dict[str, str] | None",  # data
     "str | bytes",  # traceparent: the header of W3C's trace context
+    int,  # sample_weight
+    "Details | None",  # details: None if all of them are empty
 ]
 
 # Positions in a `RawEvent`.
 STATUS_CODE: Final = 5
 RESPONSE_NS: Final = 6
-SAMPLE_WEIGHT: Final = 14
-DATA: Final = 15
+SAMPLE_WEIGHT: Final = 12
+DETAILS: Final = 13
+NO_DETAILS: Final[Details] = ("", "", "", None)
 
 MAX_STRING_CHARACTERS: Final = 512
 MAX_TRACEPARENT_CHARACTERS: Final = 128
@@ -51,7 +56,7 @@ SLOT_BYTES: Final = 768
 """Bytes of memory for an event with `SLOT_CHARACTERS` of text: the tuple, its numbers, its strings."""
 SLOT_CHARACTERS: Final = 200
 _EMPTY_BYTES: Final = 320
-"""The tuple, its numbers, and its place in the queue."""
+"""The tuples, their numbers, and the place in the queue. Empty texts, which take nothing, are counted beside it."""
 
 
 class DropReason(str, Enum):
@@ -69,26 +74,9 @@ def count_slots(event: RawEvent) -> int:
 
     The names of a route are not counted: all its events share them.
     """
-    (
-        _,
-        method,
-        path,
-        query,
-        _,
-        _,
-        _,
-        _,
-        request_bytes,
-        _,
-        consumer,
-        error_type,
-        client,
-        user_agent,
-        _,
-        data,
-        parent,
-    ) = event
-    texts = (method, path, query, request_bytes, consumer, error_type, user_agent, parent)
+    _, method, path, query, _, _, _, _, request_bytes, _, consumer, traceparent, _, details = event
+    error_type, client, user_agent, data = details or NO_DETAILS
+    texts = (method, path, query, request_bytes, consumer, error_type, user_agent, traceparent)
     size = _EMPTY_BYTES + sum(map(getsizeof, texts))
     size += sum(map(getsizeof, client)) if isinstance(client, tuple) else getsizeof(client)
     if data:
@@ -110,12 +98,9 @@ def clip_event(event: RawEvent) -> RawEvent:
         request_bytes,
         response_bytes,
         consumer,
-        error_type,
-        client,
-        user_agent,
-        sample_weight,
-        data,
         traceparent,
+        sample_weight,
+        details,
     ) = event
     return (
         started_ns,
@@ -129,18 +114,19 @@ def clip_event(event: RawEvent) -> RawEvent:
         request_bytes[:_LENGTH_DIGITS] if isinstance(request_bytes, str) else request_bytes,
         response_bytes,
         consumer[:MAX_CONSUMER_CHARACTERS],
-        error_type[:MAX_STRING_CHARACTERS],
-        _clip_client(client),
-        user_agent[:MAX_STRING_CHARACTERS],
-        sample_weight,
-        data,
         traceparent if len(traceparent) <= MAX_TRACEPARENT_CHARACTERS else "",
+        sample_weight,
+        details if details is None else _clip_details(details),
     )
 
 
-def _clip_client(client: str | tuple[str, str, str]) -> str | tuple[str, str, str]:
-    if isinstance(client, str):
-        return client[:MAX_STRING_CHARACTERS]
-    # The last hops of a list count.
-    peer, forwarded_for, forwarded = client
-    return peer[:MAX_STRING_CHARACTERS], forwarded_for[-MAX_STRING_CHARACTERS:], forwarded[-MAX_STRING_CHARACTERS:]
+def _clip_details(details: Details) -> Details:
+    error_type, client, user_agent, data = details
+    if isinstance(client, tuple):
+        peer, *lists = client
+        # The last hops of a list count.
+        forwarded_for, forwarded = (hops[-MAX_STRING_CHARACTERS:] for hops in lists)
+        client = peer[:MAX_STRING_CHARACTERS], forwarded_for, forwarded
+    else:
+        client = client[:MAX_STRING_CHARACTERS]
+    return error_type[:MAX_STRING_CHARACTERS], client, user_agent[:MAX_STRING_CHARACTERS], data

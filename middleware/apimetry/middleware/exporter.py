@@ -57,14 +57,11 @@ class Exporter:
     def submit(self, event: RawEvent) -> None:
         """Take an event: it is sent, or dropped and counted. Returns at once."""
         buffer = self._buffer
-        _, method, path, query, _, _, _, _, _, _, consumer, error_type, client, agent, _, data, traceparent = event
+        _, method, path, query, _, _, _, _, _, _, consumer, traceparent, _, details = event
         if (
             buffer is None
+            or details is not None
             or len(buffer.queue) >= buffer.fast_limit[0]
-            or data is not None
-            or error_type
-            or client
-            or agent
             or len(method) + len(path) + len(query) + len(consumer) + len(traceparent) > SLOT_CHARACTERS
             or not path.isascii()
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from apimetry.middleware.event import MAX_STRING_CHARACTERS
+from apimetry.middleware.event import MAX_STRING_CHARACTERS, NO_DETAILS
 from apimetry.middleware.privacy import hash_consumer, public_address, public_url, resolve_client
 from apimetry.middleware.trace_context import read_traceparent
 from apimetry.middleware.wire import METHODS, bound_method
@@ -41,49 +41,53 @@ def make_row(event: RawEvent, options: Options, epoch_ns: int) -> Row:
         method,
         path,
         query,
-        (route, function),
+        names,
         status_code,
         response_ns,
         ttfb_ns,
         request_bytes,
         response_bytes,
         consumer,
-        error_type,
-        client,
-        user_agent,
-        weight,
-        data,
         traceparent,
+        weight,
+        details,
     ) = event
     if isinstance(query, bytes):
         query = query.decode("ascii", "replace") if query else ""
     if isinstance(request_bytes, str):
         request_bytes = _read_length(request_bytes)
-    if method not in METHODS:
-        method, text = bound_method(method)
-        data = {"method": text, **(data or {})} if text else data
-    if traceparent:
-        data = {**read_traceparent(traceparent), **(data or {})} or None
+    known_method, method_text = (method, "") if method in METHODS else bound_method(method)
     response_us = response_ns // 1000 if response_ns > 0 else 0
     row = (
         (epoch_ns + started_ns) // 1000,
-        method,
+        known_method,
         public_url(path, query, options.url),
-        route,
-        function,
+        *names,
         status_code,
         response_us,
         response_us if ttfb_ns is None else ttfb_ns // 1000 if ttfb_ns > 0 else 0,
         request_bytes,
-        response_bytes if method != "HEAD" else 0,
+        response_bytes if known_method != "HEAD" else 0,
         _read_consumer(consumer, options) if consumer else "",
     )
-    if not (error_type or client or user_agent or data or weight != 1):
+    if details is None and weight == 1 and not (traceparent or method_text):
         return row
+    return row + _make_rest(event, method_text, options)
+
+
+def _make_rest(event: RawEvent, method_text: str, options: Options) -> Row:
+    """Return the values at the end of a row; none if all of them are defaults."""
+    traceparent, weight, details = event[-3:]
+    error_type, client, user_agent, data = details or NO_DETAILS
+    if method_text:
+        data = {"method": method_text, **(data or {})}
+    if traceparent:
+        data = {**read_traceparent(traceparent), **(data or {})} or None
+    if not (error_type or client or user_agent or data or weight != 1):
+        return ()
     if isinstance(client, tuple):
         client = resolve_client(*client, tuple(options.trusted_proxies))
     return (
-        *row,
         error_type[:MAX_STRING_CHARACTERS],
         public_address(client, options.client_ip),
         user_agent[:MAX_STRING_CHARACTERS],

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
+    from apimetry.middleware.event import Details
     from apimetry.middleware.routes import Names
 
     Environ: TypeAlias = dict[str, Any]
@@ -331,20 +332,16 @@ class _Exchange:
             if status >= 500 or not status:
                 status, error_type = status or 500, error_type or self.handled_error
             key = recorder.consumer_environ_key
-            consumer = environ.get(key, "") if key else ""
-            client: str | tuple[str, str, str] = ""
-            user_agent = ""
-            if recorder.takes_more:
-                client, user_agent = read_client(environ, recorder), read_user_agent(environ, recorder)
-                if recorder.calls_host:
-                    called_consumer, data = getattr(self, "_host_values", None) or self._call_host()
-                    consumer, extra = called_consumer or consumer, {**data, **(extra or {})} if data else extra
-            counted = self._counted
+            consumer, details = environ.get(key, "") if key else "", None
+            if recorder.takes_more or error_type or extra:
+                called_consumer, details = self._find_details(error_type, extra)
+                consumer = called_consumer or consumer
+            path, counted = self._script_name + self.path, self._counted
             recorder.record(
                 (
                     self._started_ns,
                     method,
-                    as_text(self._script_name + self.path),
+                    path if path.isascii() else as_text(path),
                     environ.get("QUERY_STRING", ""),
                     names,
                     status,
@@ -353,16 +350,22 @@ class _Exchange:
                     (environ.get("CONTENT_LENGTH") or 0) if counted is None else counted.known_bytes,
                     self._response_bytes,
                     consumer,
-                    error_type,
-                    client,
-                    user_agent,
-                    1,
-                    extra,
                     environ.get("HTTP_TRACEPARENT", ""),
+                    1,
+                    details,
                 )
             )
         except Exception as error:  # noqa: BLE001 - a malformed environ never hurts the host
             recorder.report_fault("wsgi", error)
+
+    def _find_details(self, error_type: str, extra: dict[str, str] | None) -> tuple[str, Details]:
+        """Return the consumer by the host's callable, and what few events have; `extra` is the adapter's own data."""
+        recorder, environ = self._middleware.recorder, self._environ
+        consumer = ""
+        if recorder.calls_host:
+            consumer, data = getattr(self, "_host_values", None) or self._call_host()
+            extra = {**data, **(extra or {})} if data else extra
+        return consumer, (error_type, read_client(environ, recorder), read_user_agent(environ, recorder), extra)
 
     def _call_host(self) -> tuple[str, dict[str, str] | None]:
         """Call the host's callables: at the response's start, while Flask's `g` still exists."""
