@@ -211,8 +211,8 @@ def test_the_past_of_a_moving_question_is_read_once_and_again_after_a_late_event
 
 
 def page_of(end, now):
-    """What a page asks about the sixteen days before `end`: the call that answers each question, by name."""
-    start = end - 16 * DAY_S
+    """What a page asks about the seventy days before `end`: the call that answers each question, by name."""
+    start = end - 70 * DAY_S
     times = [("start", str(start)), ("end", str(end))]
     usage_query = UsageQuery(Window(start, end))
     summary = parse_summary([*times, ("target_ms", "3")], now)
@@ -234,7 +234,7 @@ def test_a_page_whose_end_moves_shows_any_change_of_the_events_at_once(filled):
         # The hour of the end is under way, and some events of it are later.
         for end in sorted(hour + rng.randrange(60, 3_000) for _ in range(2)):
             for name, question in page_of(end, end + 1).items():
-                memory, about = rng.choice(services), About("shop", ((end - 16 * DAY_S, end),), DAYS)
+                memory, about = rng.choice(services), About("shop", ((end - 70 * DAY_S, end),), DAYS)
                 expected = question(filled.ask)
                 for _ in range(2):
                     answer = question(memory.recall((name, end), about, filled.ask, NOW))
@@ -258,8 +258,8 @@ def test_of_usage_whose_end_moves_the_hours_that_are_over_are_read_once_and_agai
 
     def requests(end):
         statements.clear()
-        about = About("shop", ((end - 16 * DAY_S, end),), DAYS)
-        query = UsageQuery(Window(end - 16 * DAY_S, end))
+        about = About("shop", ((end - 70 * DAY_S, end),), DAYS)
+        query = UsageQuery(Window(end - 70 * DAY_S, end))
         answer = answer_usage(query, SHOP, ask=memory.recall(end, about, ask, NOW), now=end)
         of_hours = [statement.sql for statement in statements if "sumMap(part.minutes)" in statement.sql]
         return answer["usage"]["totalRequests"], ["without_start_s" in sql for sql in of_hours]

@@ -36,8 +36,8 @@ from apimetry.query_api.usage.params import Order, Sort
 from apimetry.store.rollups import DAY_S, HOUR_S, ROLLUPS, Rollup
 from apimetry.store.statement import Parts, Statement
 
-LEAST_PAST_S = 14 * DAY_S
-"""The shortest past whose hours take longer to read than one more statement."""
+LEAST_PAST_S = 60 * DAY_S
+"""The shortest past whose hours take clearly longer to read than two more statements."""
 
 Dimension = Literal["route", "method", "status_code", "consumer_id", "source"]
 
