@@ -159,6 +159,7 @@ def test_charts_of_a_month_by_the_minute_are_drawn_and_walked(visit):
     answers = {
         "status_class": {"2xx": [[at, 50] for at in times], "5xx": [[at, 7] for at in times]},
         "percentile_50": {APPLICATION: [[at, 1000, 2000, 3000] for at in times]},
+        "aggregation=consumers": {APPLICATION: [[at, 5] for at in times]},
     }
 
     def answer(route):

@@ -44,6 +44,7 @@ const CONSUMERS = "Consumers";
 
 const ROUTE_AND_METHOD: Column<BreakdownRow> = {
   title: "Route",
+  isWide: true,
   cell: (row) => (
     <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
       <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}

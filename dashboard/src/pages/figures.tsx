@@ -38,12 +38,14 @@ export function RouteLink({ route }: { route: string }) {
 /** The column of routes, the first member of a row's key. */
 export const ROUTE: Column<BreakdownRow> = {
   title: "Route",
+  isWide: true,
   cell: (row) => <RouteLink route={row.key[0] ?? ""} />,
 };
 
 /** The column of consumers, the first member of a row's key. */
 export const CONSUMER: Column<BreakdownRow> = {
   title: "Consumer",
+  isWide: true,
   cell: (row) => (
     <Link to={onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}>
       {valueText("consumer_id", row.key[0] ?? "")}
