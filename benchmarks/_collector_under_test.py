@@ -57,7 +57,7 @@ def store_of(kind: str, directory: Path) -> Store:
     migrations.migrate(store)
     bootstrap(Accounts(store), application=APPLICATION, write_key=WRITE_KEY)
     if kind == "bare":
-        for view in ("hourly_totals_view", "hourly_origins_view", "hourly_consumers_view"):
+        for view in ("hourly_totals_view", "hourly_origins_view", "hourly_consumers_view", "minute_totals_view"):
             store.command(f"DETACH TABLE {view}")
     return store
 

@@ -44,6 +44,7 @@ GRANT INSERT ON apimetry.jobs TO apimetry_reader;
 GRANT INSERT ON apimetry.changes* TO apimetry_reader;
 GRANT INSERT, ALTER DELETE, ALTER UPDATE ON apimetry.hourly_* TO apimetry_reader;
 GRANT INSERT, ALTER DELETE, ALTER UPDATE ON apimetry.daily_* TO apimetry_reader;
+GRANT INSERT, ALTER DELETE, ALTER UPDATE ON apimetry.minute_* TO apimetry_reader;
 GRANT ALTER DELETE, ALTER UPDATE, ALTER SETTINGS ON apimetry.events* TO apimetry_reader;
 GRANT ALTER DELETE ON apimetry.sender_reports* TO apimetry_reader;
 GRANT KILL QUERY, CLUSTER, REMOTE ON *.* TO apimetry_reader;

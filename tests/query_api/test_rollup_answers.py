@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -69,9 +70,9 @@ def random_groups(rng):
     return tuple(dict.fromkeys(groups))
 
 
-def random_question(rng):
-    start = START + rng.randrange(-7200, 2 * DAY)
-    start -= rng.choice([0, start % 3600])
+def random_question(rng, begin=START):
+    start = begin + rng.randrange(-7200, 2 * DAY)
+    start -= rng.choice([0, start % 60, start % 3600])
     return TimeseriesQuery(
         start=start,
         end=start + rng.choice([rng.randrange(1, 5 * DAY), 3600, 7201, 3 * 3600, DAY]),
@@ -147,6 +148,39 @@ MIXED = (
     TimeseriesQuery(START, START + 4 * DAY, ("count",), granularity=Calendar("month")),
     TimeseriesQuery(START, START + 4 * DAY, ("count",), granularity=Calendar("day", "Europe/Berlin")),
 )
+
+
+NARROW = (
+    TimeseriesQuery(0, 7200, ("percentile_95",), granularity=Granularity(60)),
+    TimeseriesQuery(0, 3600, ("percentile_95",), granularity=Granularity(60), groups=("route",)),
+    TimeseriesQuery(11, 3600 + 30, ("count", "percentile_50"), granularity=Granularity(300)),
+    TimeseriesQuery(1800, DAY + 3601, ("percentile_99", "max"), groups=("status_code",)),
+    TimeseriesQuery(1800, 2 * DAY + 1740, ("mean",), granularity=Granularity(3600), filters=FILTERS[:1]),
+    TimeseriesQuery(1799, 2 * DAY + 61, ("min",), granularity=Granularity(DAY)),
+    TimeseriesQuery(40, DAY + 1000, ("count", "sum")),
+    TimeseriesQuery(-2 * DAY + 1801, 2 * DAY + 1700, ("percentile_90", "count")),
+)
+
+
+@pytest.mark.parametrize("lacks", ["nothing", "rows"])
+def test_minutes_agree_with_events_on_any_question(store, lacks):
+    now = int(time.time())
+    begin = now // 3600 * 3600 - 2 * DAY - 3600
+    events = random_events(23, 4_000, begin - 3 * DAY, now)
+    for number in range(4):
+        insert_events(store, events[number::4], token=str(number))
+    if lacks == "rows":
+        # What an upgrade leaves: events answer.
+        store.command("TRUNCATE TABLE minute_totals")
+        store.command(f"INSERT INTO whole_minutes VALUES ({now + 60})")
+    rng = random.Random(29)
+    queries = [random_question(rng, begin) for _ in range(40)]
+    queries += [replace(query, start=begin + query.start, end=begin + query.end) for query in NARROW]
+    for query in queries:
+        assert_alike(*from_both(store, query, rng.choice([now, max(query.end, now)])), query)
+    planned = [plan(timeseries_needs(query, now)) for query in queries]
+    assert all(chosen.minutes for chosen in planned[-len(NARROW) :])
+    assert any(chosen.minutes and chosen.days for chosen in planned)
 
 
 def test_days_before_the_recorded_one_are_read_by_the_hour(embedded_store):

@@ -13,7 +13,7 @@ from apimetry.store.errors import SchemaError, StoreUnavailable
 from apimetry.store.layout import Layout
 from apimetry.store.pausing import pause_inserts
 from apimetry.store.rollup_filling import fill_statements
-from apimetry.store.rollups import SINCE_SQL, TABLES
+from apimetry.store.rollups import MINUTES_SINCE_SQL, SINCE_SQL, TABLES
 from tests.store.embedded.test_repair import remove_newest_part, with_store
 from tests.support.engine.clickhouse_server import ClickHouseServer
 from tests.support.oracles.event_rows import encode_row, encode_rows, now_us
@@ -34,8 +34,16 @@ def requests(store: Store) -> dict[str, int]:
     return counted
 
 
-def assert_all_count(store: Store, expected: int) -> None:
-    assert requests(store) == dict.fromkeys(("events", *ROLLUPS), expected)
+def assert_all_count(store: Store, expected: int, *, recent: int | None = None) -> None:
+    """Assert that all tables have the `expected` requests; that of minutes has the `recent` ones."""
+    minutes = {"minute_totals": expected if recent is None else recent}
+    assert requests(store) == dict.fromkeys(("events", *ROLLUPS), expected) | minutes
+
+
+def first_kept_us(store: Store) -> int:
+    """Return the first microsecond of the days that have rows per minute."""
+    ((first_s,),) = store.query("SELECT toUnixTimestamp(toStartOfDay(now('UTC')) - toIntervalDay(3))")
+    return int(first_s) * 1_000_000
 
 
 def test_a_token_counts_once_in_every_rollup(store: Store):
@@ -43,7 +51,7 @@ def test_a_token_counts_once_in_every_rollup(store: Store):
     for _ in range(4):
         store.insert_rows("segment-1", rows)
     store.insert_rows("segment-2", encode_rows(10, timestamp=now_us() - 8 * 24 * HOUR_US))
-    assert_all_count(store, 3_010)
+    assert_all_count(store, 3_010, recent=3_000)
 
 
 def test_a_token_of_many_groups_and_weeks_counts_once_and_fills_a_rollup_that_lacks_it(store: Store):
@@ -51,14 +59,16 @@ def test_a_token_of_many_groups_and_weeks_counts_once_and_fills_a_rollup_that_la
     events = random_events(3, 600, now_s - 30 * 86_400, now_s)
     insert_events(store, events, token="segment")
     expected = sum(event.sample_weight for event in events)
-    assert_all_count(store, expected)
+    recent = sum(event.sample_weight for event in events if event.timestamp >= first_kept_us(store))
+    assert 0 < recent < expected
+    assert_all_count(store, expected, recent=recent)
     for table in ROLLUPS:
         # Its rows and their tokens are gone, as if a kill had come before its parts.
         store.command(f"TRUNCATE TABLE {table}")
         insert_events(store, events, token="segment")
-        assert_all_count(store, expected)
+        assert_all_count(store, expected, recent=recent)
     insert_events(store, events, token="segment")
-    assert_all_count(store, expected)
+    assert_all_count(store, expected, recent=recent)
 
 
 def test_what_fills_rollups_counts_as_the_views_of_the_migrations_do(store: Store):
@@ -130,6 +140,43 @@ def test_an_hour_has_exact_sums_and_leaves_nulls_out(store: Store):
         assert measures[15:] == [5, 10, 0, 5, {0: 3, 46: 2}]
 
 
+def test_a_minute_has_the_sums_of_its_events_by_each_dimension(store: Store):
+    minute = first_kept_us(store)
+    store.insert_rows(
+        "t",
+        encode_row(timestamp=minute, response_us=10, sample_weight=2)
+        + encode_row(timestamp=minute + 59_999_999, response_us=2**63, sample_weight=2**32 - 1, status_code=500)
+        + encode_row(timestamp=minute + 1, response_us=10, sample_weight=2**32 - 1)
+        + encode_row(timestamp=minute + 2, response_us=None)
+        + encode_row(timestamp=minute + 60_000_000, response_us=None)
+        # Of a day without rows per minute.
+        + encode_row(timestamp=minute - 1),
+    )
+    sql = """SELECT toUnixTimestamp(time), requests, errors, response_us_weight, response_us_sum, response_us_min,
+    response_us_max, response_us_buckets FROM minute_totals FINAL WHERE dimension = {dimension:String} ORDER BY ALL"""
+    most, time_s = 2**32 - 1, minute // 1_000_000
+    total = (10 * (most + 2) + 2**63 * most) % 2**64
+    nothing = (time_s + 60, 1, 0, 0, 0, 2**64 - 1, 0, {})
+    for dimension in ("all", "method", "route"):
+        assert store.query(sql, {"dimension": dimension}) == [
+            (time_s, 2 * most + 3, most, 2 * most + 2, total, 10, 2**63, {62: most + 2, 720: most}),
+            nothing,
+        ]
+    assert store.query(sql, {"dimension": "status_code"}) == [
+        (time_s, most, most, most, 2**63 * most % 2**64, 2**63, 2**63, {720: most}),
+        (time_s, most + 3, 0, most + 2, 10 * (most + 2), 10, 10, {62: most + 2}),
+        nothing,
+    ]
+
+
+def test_minutes_leave_with_a_short_retention_as_hours_do(store: Store):
+    old = now_us() - 3 * 24 * HOUR_US
+    store.insert_rows("t", encode_row(timestamp=old, retention_days=1) + encode_row(retention_days=1))
+    for name in ("hourly_totals", "minute_totals"):
+        store.command(f"OPTIMIZE TABLE {name} FINAL")
+        assert requests(store)[name] == 1
+
+
 def test_expired_hours_go_with_their_events(store: Store):
     old = now_us() - 40 * 24 * HOUR_US
     store.insert_rows(
@@ -142,7 +189,7 @@ def test_expired_hours_go_with_their_events(store: Store):
     store.insert_rows("u", encode_row(timestamp=old - 24 * HOUR_US, retention_days=30))
     for name in ROLLUPS:
         store.command(f"OPTIMIZE TABLE {name} FINAL")
-        assert requests(store)[name] == 2
+        assert requests(store)[name] == (0 if name == "minute_totals" else 2)
 
 
 def test_a_pause_that_was_left_is_refused_and_lifted_by_migrating(store: Store):
@@ -158,7 +205,7 @@ def test_a_pause_that_was_left_is_refused_and_lifted_by_migrating(store: Store):
 
 
 def test_days_of_a_new_store_are_whole_from_the_beginning(store: Store):
-    assert store.query(SINCE_SQL) == [(0,)]
+    assert store.query(SINCE_SQL) == store.query(MINUTES_SINCE_SQL) == [(0,)]
 
 
 def test_days_of_an_upgraded_store_are_whole_from_a_day_on_that_no_former_insert_reaches(store_url: str):
@@ -177,6 +224,7 @@ def test_days_of_an_upgraded_store_are_whole_from_a_day_on_that_no_former_insert
         for _ in range(2):
             migrations.migrate(store)
         ((since,),) = store.query(SINCE_SQL)
+        assert store.query(MINUTES_SINCE_SQL) == [(since,)]
         for token, rows in segments.items():
             store.insert_rows(token, rows)
         store.insert_rows("late", encode_rows(3, timestamp=now_us() - 100 * HOUR_US))
@@ -188,7 +236,8 @@ def test_days_of_an_upgraded_store_are_whole_from_a_day_on_that_no_former_insert
                 f"SELECT sumIf(requests, time < {since}), sumIf(requests, time >= {since}) FROM {table} {where}"
             )
             assert after == 2, table
-            assert before == 15 or table.startswith("daily"), table
+            # 100 hours ago there are no rows per minute.
+            assert before == (5 if table == "minute_totals" else 15) or table.startswith("daily"), table
     finally:
         store.close()
 
@@ -197,7 +246,7 @@ def test_on_a_cluster_views_feed_the_nodes_own_rollups_and_the_pause_reaches_eve
     layout = Layout("d", cluster="c")
     fed = []
     for migration in migrations.migrations(layout):
-        if migration.name in ("0003_rollups", "0014_days"):
+        if migration.name in ("0003_rollups", "0014_days", "0017_minutes"):
             views = [text for text in migration.statements if text.startswith("CREATE MATERIALIZED VIEW")]
             fed += [(re.search(r" TO (\S+)", view)[1], re.search(r"FROM (d\.\S+)", view)[1]) for view in views]
     assert fed == [
@@ -208,5 +257,6 @@ def test_on_a_cluster_views_feed_the_nodes_own_rollups_and_the_pause_reaches_eve
         ("d.daily_totals_local", "d.hourly_totals_local"),
         ("d.daily_routes_local", "d.hourly_routes_local"),
         ("d.daily_consumers_local", "d.hourly_consumers_local"),
+        ("d.minute_totals_local", "d.events_local"),
     ]
     assert layout.alter_stored("events", "X") == "ALTER TABLE d.events_local ON CLUSTER 'c' X"

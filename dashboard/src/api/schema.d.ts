@@ -60,7 +60,7 @@ export interface paths {
          *     `aggregations` in the answer. Beside `count`, the others are null where a bucket's events lack the value.
          *
          *     Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
-         *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
+         *     to ten minutes it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
          *     value, and never above the true maximum.
          *
          *     With `format=rows` the answer is an array of flat records, one for each point: `time`, the fields of the group by
@@ -111,7 +111,7 @@ export interface paths {
          *     `aggregations` in the answer. Beside `count`, the others are null where a bucket's events lack the value.
          *
          *     Percentile p is the smallest measured value such that at least p % of the weight is at or below it. Over ranges of up
-         *     to two hours it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
+         *     to ten minutes it is exact. Over longer ones it may be an estimate from logarithmic buckets: within 2 % of the exact
          *     value, and never above the true maximum.
          *
          *     With `format=rows` the answer is an array of flat records, one for each point: `time`, the fields of the group by

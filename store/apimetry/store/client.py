@@ -25,7 +25,7 @@ from apimetry.store.errors import StoreUnavailable
 from apimetry.store.hosts import Hosts
 from apimetry.store.inserts import Inserts
 from apimetry.store.limits import query_settings, statement_settings
-from apimetry.store.rollups import LATEST_S, SINCE_SQL
+from apimetry.store.rollups import LATEST_S, MINUTES_SINCE_SQL, SINCE_SQL
 from apimetry.store.senders import SENDER_REPORTS
 from apimetry.store.statement import Statement
 from apimetry.store.streaming import StreamFormat, stream_from_engine, stream_from_server
@@ -43,12 +43,14 @@ SERVICE_THREADS: Final = 1
 # A statement is identified by its comment: an id would have to be new for every statement.
 _END_QUERIES: Final = "KILL QUERY{on_cluster} WHERE Settings['log_comment'] = {{comment:String}} ASYNC"
 
+_SINCE: Final = {"days_since_s": SINCE_SQL, "minutes_since_s": MINUTES_SINCE_SQL}
+
 
 class Store:
     """ClickHouse, embedded (`chdb:///path`) or over HTTP: blocking calls from any thread, `run` for asyncio.
 
     The constructor parses the URL and does not connect. Mutable state: the pools and `_ownership`, which `open` makes
-    and `close` takes away; `_days_since_s`, once it is read; `_revision`, under `_lock`.
+    and `close` takes away; `_since_s`, replaced as a whole; `_revision`, under `_lock`.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Store:
             self._pool, self.address, cluster=self.cluster, mark_changed=partial(mark_changed, self)
         )
         self._ownership: Ownership | None = None
-        self._days_since_s: int | None = None
+        self._since_s: dict[str, int | None] = {}
         self._lock: Final = threading.Lock()
         self._revision = 0
         self._executor: ThreadPoolExecutor | None = None
@@ -157,18 +159,22 @@ class Store:
     def ask(self, statement: Statement, *, settings: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of one statement, like `query`, with the statement's own settings as well.
 
-        The statement may name the value `days_since_s:UInt32`, from which on the rollups' rows per day are whole.
+        The statement may name the values `days_since_s:UInt32` and `minutes_since_s:UInt32`, from which on the
+        rollups' rows per day and per minute are whole.
         """
-        parameters = statement.parameters
-        if "{days_since_s:UInt32}" in statement.sql:
-            parameters = {**parameters, "days_since_s": self._days_since()}
+        parameters = dict(statement.parameters)
+        for name, sql in _SINCE.items():
+            if f"{{{name}:UInt32}}" in statement.sql:
+                parameters[name] = self._since(sql)
         return self.query(statement.sql, parameters, settings=statement_settings(settings, statement))
 
-    def _days_since(self) -> int:
-        # Only a migration changes it, and services start after it. A replica without it yet has no whole day.
-        if self._days_since_s is None:
-            ((self._days_since_s,),) = self.query(SINCE_SQL)
-        return LATEST_S if self._days_since_s is None else self._days_since_s
+    def _since(self, sql: str) -> int:
+        # Only a migration changes it, and services start after it. A replica without it yet has no whole rows.
+        since = self._since_s.get(sql)
+        if since is None:
+            ((since,),) = self.query(sql)
+            self._since_s = {**self._since_s, sql: since}
+        return LATEST_S if since is None else since
 
     def stream(self, statement: Statement, *, form: StreamFormat) -> Generator[bytes, None, None]:
         """Yield a SELECT's rows as bytes of a file in the engine's `form`, in constant memory.

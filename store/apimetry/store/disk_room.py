@@ -1,7 +1,8 @@
 """Drop the oldest week of an embedded store's events, where the operator wants that before the disk is full.
 
-Events and rollups have the same partitions, weeks that begin on Monday. They go together, so their figures agree. The
-weeks of the last seven days stay: without them nothing is left to look at. Counters of all events ever sent stay.
+Events and rollups have the same partitions, weeks that begin on Monday. They go together, so their figures agree.
+Rows per minute are only of days that stay. The weeks of the last seven days stay: without them nothing is left to
+look at. Counters of all events ever sent stay.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from apimetry.store.changes import mark_changed
-from apimetry.store.rollups import TABLES
+from apimetry.store.rollups import WEEKLY_TABLES
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -32,7 +33,7 @@ def drop_oldest_week(store: Store, today: date) -> date | None:
 
     After a kill in the middle, the next call drops the rest of the same week.
     """
-    tables = ["events", *TABLES]
+    tables = ["events", *WEEKLY_TABLES]
     ((monday,),) = store.query(_WEEKS, {"database": store.database, "tables": tables})
     # Without rows the minimum is the epoch.
     if monday == _NO_WEEK or monday + timedelta(days=7) > today - _KEPT:

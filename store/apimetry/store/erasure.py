@@ -29,7 +29,7 @@ from apimetry.store.layout import Layout
 from apimetry.store.mutations import Wait, mutate, unfinished_mutations
 from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.rollup_filling import fill_statements
-from apimetry.store.rollups import DAY_S, LAST_HOUR_S, ROLLUPS, SINCE_SQL, TABLES, Rollup
+from apimetry.store.rollups import DAY_S, LAST_HOUR_S, LATEST_S, MINUTES_SINCE_SQL, ROLLUPS, SINCE_SQL, TABLES, Rollup
 
 if TYPE_CHECKING:
     from apimetry.store.client import Store
@@ -79,6 +79,9 @@ FROM (
 )"""
 _BY_HOUR: Final = {rollup.table: rollup for rollup in reversed(ROLLUPS)}
 _BY_DAY: Final = {rollup.days: rollup for rollup in reversed(ROLLUPS) if rollup.days}
+_BY_MINUTE: Final = {rollup.minutes: rollup for rollup in reversed(ROLLUPS) if rollup.minutes}
+# The view leaves out what is older.
+_FIRST_MINUTE: Final = "SELECT toUnixTimestamp(toStartOfDay(now('UTC')) - toIntervalDay(3))"
 # No deduplication: a day may be filled with the same rows twice, and be emptied between the two fills.
 _FILL_SETTINGS: Final = {
     "async_insert": 0,
@@ -191,6 +194,11 @@ def _different_days(store: Store, application: str, days: tuple[int, int]) -> li
     different = _different(store, application, "toStartOfHour", _BY_HOUR, days)
     if since is not None and since < end:
         different |= _different(store, application, "toStartOfDay", _BY_DAY, (max(start, since), end))
+    ((minutes_since,),) = store.query(MINUTES_SINCE_SQL)
+    ((first_minute,),) = store.query(_FIRST_MINUTE)
+    first_minute = max(start, first_minute, LATEST_S if minutes_since is None else minutes_since)
+    if first_minute < end:
+        different |= _different(store, application, "toStartOfMinute", _BY_MINUTE, (first_minute, end))
     return sorted(different)
 
 

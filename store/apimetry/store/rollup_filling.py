@@ -40,8 +40,11 @@ def _weight(value: str) -> str:
 
 def _counts(value: str) -> str:
     """Return the SQL of the number of requests per bucket, as an array."""
-    bucket = f"toUInt16(least(18 * log2(assumeNotNull({value}) + 1.0), {_LAST_BUCKET}))"
-    return f"sumResample(0, {_LAST_BUCKET + 1}, 1)({_weight(value)}, {bucket}) AS {value}_counts"
+    return f"sumResample(0, {_LAST_BUCKET + 1}, 1)({_weight(value)}, {_bucket(value)}) AS {value}_counts"
+
+
+def _bucket(value: str) -> str:
+    return f"toUInt16(least(18 * log2(assumeNotNull({value}) + 1.0), {_LAST_BUCKET}))"
 
 
 def _as_map(counts: str, length: int, kind: str) -> str:
@@ -91,6 +94,46 @@ WHERE {{condition}}
 GROUP BY application, consumer_id, time"""  # noqa: S608 - our own columns
 
 
+_MINUTES: Final = f"""SELECT application, dimension, time, route, method, status_code, retention_days,
+  requests, errors, response_us_weight, response_us_sum, response_us_min, response_us_max,
+  mapFromArrays(arrayCompact(buckets), arrayMap((total, before) -> toUInt64(total - before),
+    totals, arrayShiftRight(totals, 1, toUInt64(0)))) AS response_us_buckets
+FROM (
+  SELECT *,
+    arrayMap(value -> toUInt16(bitShiftRight(value, 32)), sorted) AS buckets,
+    arrayFilter((total, bucket, next) -> bucket != next,
+      arrayCumSum(arrayMap(value -> bitAnd(value, {2**32 - 1}), sorted)), buckets,
+      arrayShiftLeft(buckets, 1, toUInt16({2**16 - 1}))) AS totals
+  FROM (
+    SELECT application, time, route, method, status_code,
+      CAST(multiIf(grouping(method) = 0, 1, grouping(status_code) = 0, 2, grouping(route) = 0, 3, 0),
+        $${_DIMENSIONS}$$) AS dimension,
+      max(part.retention_days) AS retention_days,
+      sum(part.requests) AS requests,
+      sumIf(part.requests, status_code >= 400) AS errors,
+      sum(part.response_us_weight) AS response_us_weight,
+      sum(part.response_us_sum) AS response_us_sum,
+      min(part.response_us_min) AS response_us_min,
+      max(part.response_us_max) AS response_us_max,
+      arraySort(groupArrayArray(part.values)) AS sorted
+    FROM (
+      SELECT application, toStartOfMinute(toDateTime(timestamp, 'UTC')) AS time, {", ".join(_ROUTE)},
+        max(retention_days) AS retention_days,
+        sum(sample_weight) AS requests,
+        {_measures("response_us")},
+        groupArrayIf(bitShiftLeft(toUInt64({_bucket("response_us")}), 32) + sample_weight, isNotNull(response_us))
+          AS values
+      FROM {{source}}
+      WHERE ({{condition}}) AND timestamp >= toStartOfDay(now('UTC')) - toIntervalDay(3)
+      GROUP BY application, time, {", ".join(_ROUTE)}
+    ) AS part
+    GROUP BY GROUPING SETS (
+      (application, time), (application, time, method), (application, time, status_code), (application, time, route)
+    )
+  )
+)"""  # noqa: S608 - our own columns
+
+
 @dataclass(frozen=True)
 class _Filled:
     """A rollup of events: its table, its key after the application, its measures, and the SELECT of its rows."""
@@ -107,6 +150,12 @@ _FILLED: Final = (
         ("dimension", *_ROUTE, "time"),
         (*_COUNTED, "errors", "minutes", *(f"{value}_buckets" for value in _VALUES)),
         _TOTALS,
+    ),
+    _Filled(
+        "minute_totals",
+        ("dimension", *_ROUTE, "time"),
+        ("requests", "errors", *(f"response_us_{name}" for name in (*_ALL, "buckets"))),
+        _MINUTES,
     ),
     _Filled("hourly_origins", ("time", *_ORIGIN), _COUNTED, _ORIGINS),
     _Filled(

@@ -60,14 +60,19 @@ def agree(store, seed, questions=10):
 
 def counted(store, application="shop"):
     """The requests that events and each rollup have."""
+    where = "WHERE application = {a:String}"
     tables = ["sum(sample_weight)) FROM events"] + [
         f"sum(requests)) FROM {table}" for table in TABLES if not table.endswith("totals")
     ]
-    tables += [f"sum(requests) / 4) FROM {table}" for table in TABLES if table.endswith("totals")]
-    where = "WHERE application = {a:String}"
+    tables += [f"sum(requests) / 4) FROM {table}" for table in ("hourly_totals", "daily_totals")]
+    # The rows per minute are those of the last days.
+    tables.append(f"sum(requests) / 4 + ({OLDER}{where})) FROM minute_totals")
     return {
         int(store.query(f"SELECT toUInt64({selection} {where}", {"a": application})[0][0]) for selection in tables
     }
+
+
+OLDER = "SELECT sumIf(sample_weight, timestamp < toStartOfDay(now('UTC')) - toIntervalDay(3)) FROM events "
 
 
 def weight(events):
@@ -179,8 +184,8 @@ class Dying:
         return getattr(self._store, name)
 
 
-# Events, seven rollups, three fills, pause and resume, and two marks in the log of changes.
-STATEMENTS = 15
+# Events, eight rollups, four fills, pause and resume, and two marks in the log of changes.
+STATEMENTS = 17
 
 
 def test_a_deletion_killed_before_any_statement_is_finished_by_the_next_attempt(embedded_store):
@@ -241,6 +246,28 @@ def test_rollups_that_a_start_in_between_made_wrong_are_found_and_made_again(emb
     assert counted(embedded_store) == {4, 8}
     carry_out(embedded_store, job_of(JobKind.delete_consumer, consumer_id="a"), no_wait)
     assert counted(embedded_store) == {2}
+
+
+def test_minutes_are_those_of_what_a_deletion_left(store):
+    now = int(datetime.now(timezone.utc).timestamp())
+    begin = now // HOUR * HOUR - 3 * DAY
+    insert_events(store, random_events(31, 900, begin - 2 * DAY, now))
+    before = store.query("SELECT sum(requests) FROM minute_totals")
+    jobs = (
+        job_of(JobKind.delete_range, start_us=(begin + 77) * 10**6, end_us=(begin + 2 * DAY + 1234) * 10**6),
+        job_of(JobKind.delete_consumer, consumer_id="alice"),
+    )
+    for job in jobs:
+        carry_out(store, job, no_wait)
+        assert len(counted(store)) == 1
+    assert store.query("SELECT sum(requests) FROM minute_totals") < before
+    rng = random.Random(37)
+    for query in (random_question(rng, begin + DAY) for _ in range(10)):
+        assert_alike(*from_both(store, query, now), query)
+    # What makes no hour differ makes a minute differ.
+    store.command("ALTER TABLE minute_totals DELETE WHERE 1", settings={"mutations_sync": 1})
+    carry_out(store, job_of(JobKind.delete_consumer, consumer_id="bob"), no_wait)
+    assert len(counted(store)) == 1
 
 
 def kept(store, table):

@@ -239,3 +239,51 @@ def test_errors_are_counted_or_told_from_the_status_in_every_rollup():
     assert METHODS.column("errors") == CONSUMERS.column("errors") == "errors"
     assert COMBINATIONS.column("errors") == ORIGINS.column("errors") == "if(status_code >= 400, requests, 0)"
     assert not Rollup("tiny", frozenset(), frozenset({"requests"})).covers(frozenset(), frozenset({"errors"}))
+
+
+NOW = 20_030 * DAY + 5000
+TODAY = NOW // HOUR * HOUR
+MINUTE, MEAN = Granularity(60), {"aggregation": "mean"}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "question", "middle", "minutes"),
+    [
+        # By the minute; of ranges up to two hours.
+        (TODAY - 3600, TODAY, {"granularity": MINUTE}, None, (TODAY - 3600, TODAY)),
+        (TODAY - 3599, TODAY + 61, {"granularity": MINUTE}, None, (TODAY - 3540, TODAY + 60)),
+        (TODAY - 3600, TODAY, {}, (TODAY - 3600, TODAY), None),
+        # At edges of more than a minute.
+        (TODAY - DAY + 600, TODAY + 700, {}, (TODAY - DAY + HOUR, TODAY), (TODAY - DAY + 600, TODAY + 660)),
+        (TODAY - DAY - 60, TODAY + 700, {}, (TODAY - DAY, TODAY), (TODAY - DAY, TODAY + 660)),
+        (TODAY - 9 * DAY, TODAY + 700, {}, (TODAY - 9 * DAY, TODAY), (TODAY - 9 * DAY, TODAY + 660)),
+        # Sums: of the minutes that are nearest, and the whole hour where nothing of it is beyond the range yet.
+        (TODAY + 629 - DAY, NOW, MEAN, (TODAY + HOUR - DAY, TODAY + HOUR), (TODAY + 600 - DAY, TODAY + HOUR)),
+    ],
+)  # fmt: skip
+def test_rows_per_minute_of_recent_days_answer_for_minutes_and_edges(start, end, question, middle, minutes):
+    chosen = plan_of(start, end, **{"aggregation": "percentile_95", **question}, now=NOW)
+    assert (chosen.rollup, chosen.middle, chosen.minutes) == (ALL, middle or (start, start), minutes)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "question"),
+    [
+        # Edges of a minute, ten minutes and less, other buckets, older minutes.
+        (TODAY - DAY, TODAY + 60, {}),
+        (TODAY - 600, TODAY, {}),
+        (TODAY - 7200, TODAY, {"granularity": Granularity(90)}),
+        (TODAY - 4 * DAY, TODAY - 4 * DAY + 3600, {"granularity": MINUTE}),
+        # Dimensions and measures without minutes.
+        (TODAY - 3600, TODAY, {"group": "source", "aggregation": "max"}),
+        (TODAY - 3600, TODAY, {"value": "ttfb_us"}),
+        (TODAY - 3600, TODAY, {"group": "route", "filters": only("method", "GET"), "aggregation": "max"}),
+    ],
+)
+def test_other_questions_read_no_rows_per_minute(start, end, question):
+    question = {"aggregation": "percentile_95", **question}
+    assert plan_of(start, end, **question, now=NOW) == plan_of(start, end, **question)
+
+
+def test_without_the_time_of_the_question_no_rows_per_minute_are_read():
+    assert plan_of(TODAY - 3600, TODAY, "percentile_95", granularity=MINUTE).minutes is None

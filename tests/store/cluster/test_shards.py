@@ -26,7 +26,7 @@ from apimetry.store.mutations import unfinished_mutations
 from apimetry.store.native import encode_block
 from apimetry.store.pausing import inserts_paused, pause_inserts, resume_inserts
 from apimetry.store.storage import StorageLocation, disk_usage
-from tests.store.test_rollups import EVENT_TABLES, requests
+from tests.store.test_rollups import EVENT_TABLES, first_kept_us, requests
 from tests.support.engine.cluster import Cluster
 from tests.support.oracles.event_rows import encode_rows, now_us
 from tests.support.oracles.query_events import Event, insert_events, random_events
@@ -99,13 +99,14 @@ def test_a_token_through_any_node_counts_once_in_events_and_rollups_of_every_sha
     for attempt in range(4):
         insert_events(stores[attempt % 2], events, token="segment")
     weight = sum(event.sample_weight for event in events)
+    recent = sum(event.sample_weight for event in events if event.timestamp >= first_kept_us(stores[0]))
     # All events of a token are on one shard.
     assert on_shards(stores[1], "events", "sum(sample_weight)") == [weight]
     tokens = [f"segment {number}" for number in range(9)]
     for number, token in enumerate(tokens):
         insert_events(stores[number % 2], events, token=token)
     for store in stores:
-        assert requests(store) == dict.fromkeys(EVENT_TABLES, 10 * weight)
+        assert requests(store) == dict.fromkeys(EVENT_TABLES, 10 * weight) | {"minute_totals": 10 * recent}
     shards = on_shards(stores[0], "events", "sum(sample_weight)")
     assert len(shards) == 2
     # A rollup's rows are on the shard of their events.

@@ -20,7 +20,7 @@ from apimetry.store.client import Store
 from apimetry.store.errors import StoreError
 
 # Tables with rows that migrations write.
-_WRITTEN = "('schema_migrations', 'whole_days')"
+_WRITTEN = "('schema_migrations', 'whole_days', 'whole_minutes')"
 # The tables with rows; a number that other statements change (schema, migrations, mutations); the number of parts.
 _TABLES = """SELECT groupArrayIf(name, total_rows > 0 AND name NOT IN {written}),
 toString(groupBitXor(cityHash64(name, create_table_query, if(name IN {written}, total_rows, 0))))

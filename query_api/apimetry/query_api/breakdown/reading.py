@@ -143,7 +143,7 @@ def _ranges(scope: Scope, before: Scope | None, reads: Reads) -> list[Groups]:
 
 
 def _groups(scope: Scope, reads: Reads, prefix: str = "") -> Groups:
-    source = scope.plan(reads.columns, dimensions=reads.dimensions, subtracts=reads.adds_up)
+    source = scope.plan(reads.columns, dimensions=reads.dimensions, subtracts=reads.adds_up, takes_minutes=True)
     return Groups(scope, source, reads, prefix)
 
 

@@ -55,10 +55,21 @@ class Scope:
         dimensions: frozenset[str] = frozenset(),
         granularity: Granularity | None = None,
         subtracts: bool = False,
+        takes_minutes: bool = False,
     ) -> Plan:
         """Return what answers for these `measures`, which are columns of rollups, and for more `dimensions`."""
         needed = columns_of(self.filters) | {column_of(field) for field in self.by} | dimensions
-        return plan(Needs(needed, measures, self.start, self.end, granularity, subtracts=subtracts, now=self.now))
+        needs = Needs(
+            needed,
+            measures,
+            self.start,
+            self.end,
+            granularity,
+            subtracts=subtracts,
+            now=self.now,
+            takes_minutes=takes_minutes,
+        )
+        return plan(needs)
 
     @property
     def conditions(self) -> tuple[str, ...]:

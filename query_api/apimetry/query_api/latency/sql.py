@@ -57,7 +57,9 @@ def needs_of(query: LatencyQuery, *, by_time: bool, now: int | None) -> Needs:
     """Return what the histograms, or the totals, of a query at `now` need of a table."""
     measures = frozenset(f"{query.value}_{name}" for name in ("buckets", "weight", "min", "max"))
     granularity = query.granularity if by_time else None
-    return Needs(columns_of(query.filters), measures, query.start, query.end, granularity, now=now)
+    return Needs(
+        columns_of(query.filters), measures, query.start, query.end, granularity, now=now, takes_minutes=True
+    )
 
 
 def histograms(query: LatencyQuery, plan: Plan, application: str, *, cell_limit: int) -> Statement:

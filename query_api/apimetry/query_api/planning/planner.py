@@ -13,6 +13,9 @@ events beyond the range: these are subtracted.
 Some rollups count requests by minute. For such counts minutes take the place of hours, so that the events at an edge
 are those of less than a minute, however many requests there are.
 
+Of recent days some rollups have rows per minute as well. If a query takes them, they answer for the edges up to whole
+minutes, and for shorter buckets of time.
+
 Events alone answer short ranges, other buckets of time, queries about URLs, and queries about consumers and one more
 dimension. The engine's limits on the time and memory of one statement limit the cost of these queries.
 """
@@ -23,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from apimetry.query_api.planning.granularity import Granularity
-from apimetry.store.rollups import DAY_S, HOUR_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
+from apimetry.store.rollups import DAY_S, HOUR_S, KEPT_MINUTES_S, LAST_HOUR_S, MINUTE_S, ROLLUPS, Rollup
 
 SHORT_S = 2 * HOUR_S
 """Events answer ranges up to this: it is as fast, and percentiles are exact."""
@@ -56,12 +59,15 @@ class Needs:
     is_last: bool = False
     """Whether no event lies between `end` and the end of its hour."""
 
+    takes_minutes: bool = False
+    """Whether rows per minute may answer, where `now` is known. Their times are minutes, not hours."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Events answer for `[start, end)` without `middle`; `rollup` answers for the whole hours or minutes of `middle`.
+    """Events answer for `[start, end)` without `around`; `rollup` answers for the whole hours or minutes of `middle`.
 
-    Where `middle` reaches over the range, the events beyond the range are subtracted.
+    Where `around` reaches over the range, the events beyond the range are subtracted.
     """
 
     start: int
@@ -72,6 +78,11 @@ class Plan:
     days: tuple[int, int] | None = None
     """The whole days within `middle` for which the rollup's rows per day answer; None: hours answer for all."""
 
+    minutes: tuple[int, int] | None = None
+    """The whole minutes for which the rollup's rows per minute answer, without `middle`; None: there are none.
+
+    `middle` lies in them, or is empty. Where the rows are not there, events answer for all but `middle`."""
+
     without: tuple[int, int] | None = None
     """What is left out of `middle`: another plan answers for it. It lies in `days` if there are days."""
 
@@ -81,14 +92,19 @@ class Plan:
         return Plan(*times, self.rollup, times, self.by_minute, days), replace(self, without=times)
 
     @property
+    def around(self) -> tuple[int, int]:
+        """Return what rows of the rollup answer for: what the edges lie around."""
+        return self.minutes or self.middle
+
+    @property
     def reads_events(self) -> bool:
         """Return whether events answer for a part of the range."""
-        return self.rollup is None or self.middle != (self.start, self.end)
+        return self.rollup is None or self.minutes is not None or self.middle != (self.start, self.end)
 
     @property
     def subtracts(self) -> bool:
         """Return whether events beyond the range are subtracted."""
-        return self.rollup is not None and (self.middle[0] < self.start or self.middle[1] > self.end)
+        return self.rollup is not None and (self.around[0] < self.start or self.around[1] > self.end)
 
     @property
     def estimates(self) -> bool:
@@ -98,13 +114,51 @@ class Plan:
 
 def plan(needs: Needs, rollups: Sequence[Rollup] = ROLLUPS) -> Plan:
     """Return which tables answer; `rollups` are sorted by their number of rows, the smallest first."""
+    hourly = _by_hour(needs, rollups)
+    if not needs.takes_minutes or needs.now is None or hourly.by_minute:
+        return hourly
+    rollup = next((rollup for rollup in rollups if rollup.covers(needs.dimensions, needs.measures)), None)
+    if rollup is None or not rollup.has_minutes(needs.measures) or not _are_whole(needs.granularity, MINUTE_S):
+        return hourly
+    middle, minutes = _with_minutes(needs, hourly, needs.now)
+    if minutes is None or minutes[0] >= minutes[1]:
+        return hourly
+    days = _days(needs.granularity, middle, rollup, needs.measures)
+    more = None if minutes == middle else minutes
+    return Plan(needs.start, hourly.end, rollup, middle, days=days, minutes=more)
+
+
+def _with_minutes(needs: Needs, hourly: Plan, now: int) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """Return the whole hours, and the whole minutes around them; None for minutes that are not kept, or not worth it.
+
+    Each edge of more than a minute is made of minutes, if they are kept. The hours are those within the range there.
+    """
+    kept = now - KEPT_MINUTES_S
+    first, last = _nearest(needs, MINUTE_S) if needs.subtracts else _within(needs.start, hourly.end, MINUTE_S)
+    minutes = first, min(last, LAST_HOUR_S)
+    start, end = _within(needs.start, min(hourly.end, LAST_HOUR_S), HOUR_S)
+    if hourly.rollup is None:
+        is_short = hourly.end - needs.start <= SHORT_MINUTES_S
+        are_hours = start < end and _are_whole(needs.granularity, HOUR_S)
+        middle = (start, end) if are_hours else (needs.start, needs.start)
+        return middle, None if is_short or needs.start < kept else minutes
+    beyond = min(hourly.middle[1], max(hourly.end, now))
+    at_start = needs.start >= kept and abs(hourly.middle[0] - needs.start) > MINUTE_S
+    at_end = end >= kept and abs(beyond - hourly.end) > MINUTE_S
+    middle = (start if at_start else hourly.middle[0], end if at_end else hourly.middle[1])
+    minutes = (minutes[0] if at_start else middle[0], minutes[1] if at_end else middle[1])
+    return middle, minutes if at_start or at_end else None
+
+
+def _by_hour(needs: Needs, rollups: Sequence[Rollup]) -> Plan:
+    """Return which tables answer without rows per minute."""
     raw = Plan(needs.start, needs.end)
     by_minute, measures = needs.measures == {"requests"} and not _are_whole(needs.granularity, HOUR_S), needs.measures
     if by_minute:
         measures = frozenset({"minutes"})
     unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
     end = _up(needs.end, HOUR_S) if needs.is_last else needs.end
-    middle = _nearest(needs, unit_s) if needs.subtracts else (_up(needs.start, unit_s), _down(end, unit_s))
+    middle = _nearest(needs, unit_s) if needs.subtracts else _within(needs.start, end, unit_s)
     middle = (middle[0], min(middle[1], LAST_HOUR_S))
     if end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
         return raw
@@ -132,6 +186,11 @@ def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:
     inner, outer = _down(needs.end, unit_s), _up(needs.end, unit_s)
     beyond = outer if needs.now is None else max(needs.end, min(outer, needs.now))
     return start, outer if beyond - needs.end < needs.end - inner else inner
+
+
+def _within(start: int, end: int, unit_s: int) -> tuple[int, int]:
+    """Return the whole units that lie in a range."""
+    return _up(start, unit_s), _down(end, unit_s)
 
 
 def _up(time_s: int, unit_s: int) -> int:

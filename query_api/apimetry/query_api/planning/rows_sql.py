@@ -19,7 +19,7 @@ from string import Template
 from typing import Final
 
 from apimetry.query_api.planning.planner import Plan
-from apimetry.store.rollups import BUCKETS_PER_DOUBLING, Rollup
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING, KEPT_MINUTES_S, Rollup
 
 _EVENTS = Template("""SELECT $columns
   FROM events
@@ -27,10 +27,18 @@ _EVENTS = Template("""SELECT $columns
     AND $range$conditions""")
 _WHOLE_RANGE = Template("""timestamp >= fromUnixTimestamp64Micro({start_us$tag:Int64}, 'UTC')
     AND timestamp < fromUnixTimestamp64Micro({end_us$tag:Int64}, 'UTC')""")
-_EDGES = Template("""((timestamp >= fromUnixTimestamp64Micro({first_edge_start_us$tag:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({first_edge_end_us$tag:Int64}, 'UTC'))
-      OR (timestamp >= fromUnixTimestamp64Micro({last_edge_start_us$tag:Int64}, 'UTC')
-        AND timestamp < fromUnixTimestamp64Micro({last_edge_end_us$tag:Int64}, 'UTC')))""")
+_EDGES = Template("""((timestamp >= fromUnixTimestamp64Micro({first_${edge}_start_us$tag:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({first_${edge}_end_us$tag:Int64}, 'UTC'))
+      OR (timestamp >= fromUnixTimestamp64Micro({last_${edge}_start_us$tag:Int64}, 'UTC')
+        AND timestamp < fromUnixTimestamp64Micro({last_${edge}_end_us$tag:Int64}, 'UTC')))""")
+# Rows per minute are there if they are whole (`Store.ask` binds since when) and kept. Otherwise events answer for all
+# that is not in the middle.
+_HAS_MINUTES = Template(
+    "({minutes_first_s$tag:UInt32} >= greatest({minutes_since_s:UInt32},"
+    f" toUnixTimestamp(now('UTC')) - {KEPT_MINUTES_S}))"
+)
+_EITHER_EDGES = Template("""(($has_minutes AND $edges)
+    OR (NOT $has_minutes AND $edges_of_hours))""")
 # Sums of UInt64 are modulo 2^64: there, this is minus the value.
 _SIGNED = Template("if($inside, $value, toUInt64(-toInt64($value)))")
 _ROLLUP = Template("""SELECT $columns
@@ -39,6 +47,11 @@ _ROLLUP = Template("""SELECT $columns
     AND $range$conditions""")
 _MIDDLE = Template("""time >= toStartOfHour(toDateTime({middle_start_s$tag:UInt32}, 'UTC'))
     AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC')""")
+_MINUTES = Template("""time >= toDateTime({minutes_start_s$tag:UInt32}, 'UTC')
+    AND time < toDateTime({minutes_end_s$tag:UInt32}, 'UTC')
+    AND NOT (time >= toDateTime({middle_start_s$tag:UInt32}, 'UTC')
+      AND time < toDateTime({middle_end_s$tag:UInt32}, 'UTC'))
+    AND $has_minutes""")
 # `Store.ask` binds the day from which on days are whole.
 _SINCE = Template("toDateTime(greatest({days_start_s$tag:UInt32}, {days_since_s:UInt32}), 'UTC')")
 _DAYS = Template("""time >= $since
@@ -86,18 +99,32 @@ def partial_rows(
     them its own `tag`: the end of the names of its parameters.
     """
     selects = []
-    if plan.rollup is not None:
+    if plan.rollup is not None and plan.middle[0] < plan.middle[1]:
         selects.append(_rollup_rows(plan, plan.rollup, columns, conditions, tag))
+    if plan.rollup is not None and plan.minutes is not None:
+        selects.append(_minute_rows(plan, plan.rollup, columns, conditions, tag))
     if plan.rollup is not None and plan.days is not None:
         selects.append(_day_rows(plan, plan.rollup, columns, conditions, tag))
     if plan.reads_events:
         rows = _EVENTS.substitute(
             columns=", ".join(f"{column.of_events} AS {column.name}" for column in columns),
-            range=(_WHOLE_RANGE if plan.rollup is None else _EDGES).substitute(tag=tag),
+            range=_range_of_events(plan, tag),
             conditions=_and((*conditions.shared, *conditions.of_events)),
         )
         selects.append(f"{rows}\n  GROUP BY {events_by}" if events_by else rows)
     return "\n  UNION ALL\n  ".join(selects)
+
+
+def _range_of_events(plan: Plan, tag: str) -> str:
+    if plan.rollup is None:
+        return _WHOLE_RANGE.substitute(tag=tag)
+    if plan.minutes is None:
+        return _EDGES.substitute(edge="edge", tag=tag)
+    return _EITHER_EDGES.substitute(
+        has_minutes=_HAS_MINUTES.substitute(tag=tag),
+        edges=_EDGES.substitute(edge="edge", tag=tag),
+        edges_of_hours=_EDGES.substitute(edge="edge_of_hours", tag=tag),
+    )
 
 
 def _rollup_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
@@ -123,6 +150,15 @@ def _day_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions:
     )
 
 
+def _minute_rows(plan: Plan, rollup: Rollup, columns: Sequence[Column], conditions: Conditions, tag: str) -> str:
+    return _ROLLUP.substitute(
+        columns=", ".join(f"{column.of_rollup} AS {column.name}" for column in columns),
+        table=rollup.minutes,
+        range=_MINUTES.substitute(has_minutes=_HAS_MINUTES.substitute(tag=tag), tag=tag),
+        conditions=_and(_conditions(plan, rollup, conditions, tag)),
+    )
+
+
 def _conditions(plan: Plan, rollup: Rollup, conditions: Conditions, tag: str) -> tuple[str, ...]:
     return (
         *conditions.shared,
@@ -135,11 +171,12 @@ def range_parameters(plan: Plan, *, tag: str = "") -> dict[str, object]:
     """Return the values of the time range that `partial_rows` binds."""
     parameters: dict[str, object] = {"start_us": plan.start * 1_000_000, "end_us": plan.end * 1_000_000}
     if plan.rollup is not None:
-        start, end = plan.middle
-        parameters["middle_start_s"], parameters["middle_end_s"] = start, end
-        for edge, times in (("first", (plan.start, start)), ("last", (plan.end, end))):
-            parameters[f"{edge}_edge_start_us"] = min(times) * 1_000_000
-            parameters[f"{edge}_edge_end_us"] = max(times) * 1_000_000
+        parameters["middle_start_s"], parameters["middle_end_s"] = plan.middle
+        parameters |= _edge_parameters(plan, plan.around, "edge")
+    if plan.minutes is not None:
+        parameters["minutes_start_s"], parameters["minutes_end_s"] = plan.minutes
+        parameters["minutes_first_s"] = plan.middle[1] if plan.minutes[0] == plan.middle[0] else plan.minutes[0]
+        parameters |= _edge_parameters(plan, plan.middle, "edge_of_hours")
     if plan.days is not None:
         parameters["days_start_s"], parameters["days_end_s"] = plan.days
     if plan.without is not None:
@@ -152,6 +189,14 @@ def settings_of(plan: Plan) -> Mapping[str, int]:
     return OF_ROLLUP if plan.rollup else {}
 
 
+def _edge_parameters(plan: Plan, around: tuple[int, int], name: str) -> dict[str, object]:
+    parameters: dict[str, object] = {}
+    for edge, times in (("first", (plan.start, around[0])), ("last", (plan.end, around[1]))):
+        parameters[f"{edge}_{name}_start_us"] = min(times) * 1_000_000
+        parameters[f"{edge}_{name}_end_us"] = max(times) * 1_000_000
+    return parameters
+
+
 def weight(plan: Plan, measure: str = "requests") -> Column:
     """Return the column `weight`: the number of requests of a row."""
     of_events = signed(plan, "toUInt64(sample_weight)")
@@ -162,7 +207,7 @@ def weight(plan: Plan, measure: str = "requests") -> Column:
 
 def edges() -> str:
     """Return the condition of the events at the edges; it binds `range_parameters`, without a tag."""
-    return _EDGES.substitute(tag="")
+    return _EDGES.substitute(edge="edge", tag="")
 
 
 def signed(plan: Plan, value: str, *, tag: str = "") -> str:

@@ -93,6 +93,7 @@ def timeseries_needs(query: TimeseriesQuery, now: int | None = None) -> Needs:
         grain_of(query.granularity, query.start, query.end),
         subtracts=aggregates.add_up,
         now=now,
+        takes_minutes=True,
     )
 
 

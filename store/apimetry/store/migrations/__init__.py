@@ -35,6 +35,7 @@ from apimetry.store.migrations import (
     m0014_days,
     m0015_alert_filters,
     m0016_tokens,
+    m0017_minutes,
     m0019_batches,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
@@ -60,6 +61,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0014_days", m0014_days.statements),
     ("0015_alert_filters", m0015_alert_filters.statements),
     ("0016_tokens", m0016_tokens.statements),
+    ("0017_minutes", m0017_minutes.statements),
     ("0019_batches", m0019_batches.statements),
 )
 _RECORD: Final = "schema_migrations"
