@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections import Counter
 from email.utils import formatdate
 
@@ -219,6 +220,21 @@ def test_length_that_nobody_can_believe_is_none(make, fake_collector, length, re
     recorder.record((*event()[:8], length, *event()[9:]))
     assert recorder.flush(10)
     assert [e["request_bytes"] for e in fake_collector.events] == [request_bytes]
+
+
+def test_length_of_many_digits_is_not_kept(make, fake_collector):
+    hold = threading.Event()
+    fake_collector.replies.append(Reply(200, hold=hold))
+    recorder = make(max_batch_events=10)
+    for _ in range(10):
+        recorder.record(event())
+    while recorder._exporter._buffer.queue:  # until the exporter's thread waits for the response
+        time.sleep(0.01)
+    for _ in range(5):
+        recorder.record((*event()[:8], "9" * 5000, *event()[9:]))
+    assert {len(kept[8]) for kept in list(recorder._exporter._buffer.queue)} == {20}
+    hold.set()
+    assert recorder.flush(10)
 
 
 def test_value_that_the_wire_cannot_carry_costs_its_event_alone(make, fake_collector):

@@ -50,7 +50,8 @@ MAX_URL_CHARACTERS: Final = 2048
 MAX_METHOD_CHARACTERS: Final = 512
 MAX_CONSUMER_CHARACTERS: Final = 4096
 """Characters of the consumer's header; the rest of a longer value is no part of the hash."""
-_LENGTH_DIGITS: Final = 20
+LENGTH_DIGITS: Final = 20
+"""Digits of a Content-Length that are kept. A longer one is not true."""
 MAX_DATA_ENTRIES: Final = 32
 SLOT_BYTES: Final = 768
 """Bytes of memory for an event with `SLOT_CHARACTERS` of text: the tuple, its numbers, its strings."""
@@ -111,7 +112,7 @@ def clip_event(event: RawEvent) -> RawEvent:
         status_code,
         response_ns,
         ttfb_ns,
-        request_bytes[:_LENGTH_DIGITS] if isinstance(request_bytes, str) else request_bytes,
+        request_bytes[:LENGTH_DIGITS] if isinstance(request_bytes, str) else request_bytes,
         response_bytes,
         consumer[:MAX_CONSUMER_CHARACTERS],
         traceparent if len(traceparent) <= MAX_TRACEPARENT_CHARACTERS else "",

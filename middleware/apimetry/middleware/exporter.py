@@ -22,7 +22,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from apimetry.middleware.event import SLOT_CHARACTERS, clip_event
+from apimetry.middleware.event import LENGTH_DIGITS, SLOT_CHARACTERS, clip_event
 from apimetry.middleware.worker import Worker
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ class Exporter:
     def submit(self, event: RawEvent) -> None:
         """Take an event: it is sent, or dropped and counted. Returns at once."""
         buffer = self._buffer
-        _, method, path, query, _, _, _, _, _, _, consumer, traceparent, _, details = event
+        _, method, path, query, _, _, _, _, request_bytes, _, consumer, traceparent, _, details = event
         if (
             buffer is None
             or details is not None
             or len(buffer.queue) >= buffer.fast_limit[0]
             or len(method) + len(path) + len(query) + len(consumer) + len(traceparent) > SLOT_CHARACTERS
             or not path.isascii()
+            or (request_bytes and request_bytes.__class__ is str and len(request_bytes) > LENGTH_DIGITS)
         ):
             self._submit_carefully(event)
             return
