@@ -70,7 +70,6 @@ function AllConsumers() {
 function ConsumerTable() {
   const { sort, search, own } = view.value;
   const tab = TABS.find((known) => known === own.tab) ?? "all";
-  const counts = useRestricted();
   const resource = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
@@ -96,19 +95,7 @@ function ConsumerTable() {
       controls={
         <>
           <Search label="Search in consumers" />
-          <div class="segments" role="tablist" aria-label="Which consumers">
-            {TABS.map((name) => (
-              <button
-                key={name}
-                type="button"
-                role="tab"
-                aria-selected={tab === name}
-                onClick={() => showWith({ own: name === "all" ? {} : { tab: name } })}
-              >
-                {name} {name === "all" ? "" : counts[name]}
-              </button>
-            ))}
-          </div>
+          <Which tab={tab} />
         </>
       }
     >
@@ -138,6 +125,33 @@ function ConsumerTable() {
         </>
       )}
     </Panel>
+  );
+}
+
+/** The choice of consumers: tabs, or a select on a phone. */
+function Which({ tab }: { tab: (typeof TABS)[number] }) {
+  const counts = useRestricted();
+  const choose = (name: string) => showWith({ own: name === "all" ? {} : { tab: name } });
+  const text = (name: (typeof TABS)[number]) => (name === "all" ? name : `${name} ${counts[name]}`);
+  if (isPhone.value) {
+    return (
+      <select aria-label="Which consumers" value={tab} onChange={(event) => choose(event.currentTarget.value)}>
+        {TABS.map((name) => (
+          <option key={name} value={name}>
+            {text(name)}
+          </option>
+        ))}
+      </select>
+    );
+  }
+  return (
+    <div class="segments" role="tablist" aria-label="Which consumers">
+      {TABS.map((name) => (
+        <button key={name} type="button" role="tab" aria-selected={tab === name} onClick={() => choose(name)}>
+          {text(name)}
+        </button>
+      ))}
+    </div>
   );
 }
 

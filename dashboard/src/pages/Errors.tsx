@@ -9,13 +9,15 @@ import { seriesToken } from "../charts/colours.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatExact, visibleText } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
-import { Value } from "../parts/Link.tsx";
+import { Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
 import { type Column, Table } from "../parts/Table.tsx";
+import { twoLines } from "../parts/two_lines.tsx";
 import { stepSeconds } from "../ranges.ts";
 import { frame, showWith, view } from "../state.ts";
-import { CHANGE, FIRST_SEEN, LAST_SEEN, requests } from "./figures.tsx";
+import { CHANGE, FIRST_SEEN, LAST_SEEN, requests, seenText } from "./figures.tsx";
 import { type Kind, kindName, kindsOf } from "./kinds.ts";
 import { RequestList } from "./RequestList.tsx";
 import { Dimension } from "./Routes.tsx";
@@ -130,15 +132,16 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
     { field: "error_type", value: kind.key[0] ?? "", kind: "is" },
     { field: "status_code", value: kind.key[1] ?? "", kind: "is" },
   ];
+  const name: Column<Kind> = {
+    title: "Kind",
+    cell: (kind) => (
+      <button type="button" class="value" aria-expanded={open.value === keyOf(kind)} onClick={() => toggle(kind)}>
+        {visibleText(kindName(kind.key[0] ?? "", kind.key[1] ?? ""), 60)}
+      </button>
+    ),
+  };
   const columns: Column<Kind>[] = [
-    {
-      title: "Kind",
-      cell: (kind) => (
-        <button type="button" class="value" aria-expanded={open.value === keyOf(kind)} onClick={() => toggle(kind)}>
-          {visibleText(kindName(kind.key[0] ?? "", kind.key[1] ?? ""), 60)}
-        </button>
-      ),
-    },
+    name,
     {
       title: "Route",
       cell: (kind) =>
@@ -197,7 +200,7 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
               onOpen={toggle}
               isOpen={(kind) => open.value === keyOf(kind)}
               detail={(kind) => <ErrorDetail also={filtersOf(kind)} hasRoutes={kind.routes.length > 1} />}
-              columns={columns}
+              columns={isPhone.value ? [kindInTwoLines(name)] : columns}
             />
             <p class="soft foot">
               {formatExact(kinds.length)} kinds
@@ -208,6 +211,27 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
       }}
     </Panel>
   );
+}
+
+/** Return the column of kinds for a phone, from the column of their names. */
+function kindInTwoLines(name: Column<Kind>): Column<Kind> {
+  return twoLines<Kind>({
+    title: "Kind",
+    class: "opens",
+    first: (kind) => (
+      <>
+        {name.cell(kind)} <b>{formatCount(kind.requests)}</b>
+      </>
+    ),
+    second: (kind) => (
+      <>
+        {kind.key[1]}{" "}
+        {kind.routes.length === 1 ? valueText("route", kind.routes[0] ?? "") : `(${kind.routes.length} routes)`} ·{" "}
+        {CHANGE.cell(kind)} · since {seenText(kind.firstSeen)}
+      </>
+    ),
+    sorts: [{ ...requests([]), title: "Count" }, CHANGE, FIRST_SEEN],
+  });
 }
 
 function ErrorDetail({ also, hasRoutes }: { also: readonly Filter[]; hasRoutes: boolean }) {

@@ -6,13 +6,15 @@ import { comparesNow, question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import type { Field, Filter } from "../filters.ts";
 import { withFilter } from "../filters.ts";
-import { formatCount, formatExact } from "../format.ts";
+import { formatCount, formatExact, formatMs, formatPercent } from "../format.ts";
 import { ColumnMenu } from "../parts/ColumnMenu.tsx";
 import { chosenOf } from "../parts/column_choice.ts";
 import { Link, Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
 import { type Column, Table } from "../parts/Table.tsx";
+import { twoLines } from "../parts/two_lines.tsx";
 import { binding } from "../shared.ts";
 import { frame, showWith, view } from "../state.ts";
 import {
@@ -52,6 +54,20 @@ const ROUTE_AND_METHOD: Column<BreakdownRow> = {
   ),
 };
 
+/** A route as a card. */
+const CARD = twoLines<BreakdownRow>({
+  title: "Route",
+  class: "opens boxed",
+  first: ROUTE_AND_METHOD.cell,
+  second: (row) => (
+    <>
+      {formatCount(row.requests)} {row.requests === 1 ? "request" : "requests"} · {formatPercent(row.errorRate)}{" "}
+      errors · p95 {formatMs(row.p95Ms)}
+    </>
+  ),
+  sorts: [requests([]), errorRate([]), milliseconds("p95", "p95Ms")],
+});
+
 const COLUMNS: readonly Column<BreakdownRow>[] = [
   requests(["route", "method"]),
   CHANGE,
@@ -83,7 +99,9 @@ function AllRoutes() {
   const { sort, search, own } = view.value;
   const show = own.show ?? "all";
   const chosen = chosenOf(own.columns, COLUMN_NAMES, COLUMN_NAMES);
-  const consumers = useConsumerCounts(["route", "method"], { isSeen: chosen.includes(CONSUMERS) });
+  const consumers = useConsumerCounts(["route", "method"], {
+    isSeen: chosen.includes(CONSUMERS) && !isPhone.value,
+  });
   const counted: Column<BreakdownRow> = {
     title: CONSUMERS,
     isNumber: true,
@@ -131,7 +149,7 @@ function AllRoutes() {
             <option value="slow">p95 over 1 s</option>
             <option value={UNUSED}>without requests</option>
           </select>
-          <ColumnMenu names={COLUMN_NAMES} usual={COLUMN_NAMES} />
+          {!isPhone.value && <ColumnMenu names={COLUMN_NAMES} usual={COLUMN_NAMES} />}
         </>
       }
     >
@@ -147,7 +165,7 @@ function AllRoutes() {
               defaultSort={DEFAULT_SORT}
               open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
               exclude={(row) => exclude("route", row)}
-              columns={[ROUTE_AND_METHOD, ...columns]}
+              columns={isPhone.value ? [CARD] : [ROUTE_AND_METHOD, ...columns]}
             />
             <p class="soft foot">
               {formatExact(data.pagination.total)} routes

@@ -8,6 +8,7 @@ import type { PanelTable } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { recordTable } from "../parts/records.ts";
 import type { Column } from "../parts/Table.tsx";
+import { twoLines } from "../parts/two_lines.tsx";
 import { zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
@@ -46,20 +47,20 @@ export function eventColumns(names: readonly string[] = USUAL_COLUMNS): readonly
   return names.map((name) => COLUMNS[name]).filter((column) => column !== undefined);
 }
 
-const TWO_LINES: Column<StoredEvent> = {
+const TWO_LINES = twoLines<StoredEvent>({
   title: "Request",
-  cell: (event) => (
-    <div class="two-lines">
-      <p>
-        <Status event={event} /> {event.method} <Value field="route" value={event.route} />
-      </p>
-      <p class="soft">
-        <time>{eventTime(event.timestamp).slice(0, -4)}</time> · {formatDuration(event.response_us)} ·{" "}
-        {event.consumer_id === undefined ? "hidden" : valueText("consumer_id", event.consumer_id)}
-      </p>
-    </div>
+  first: (event) => (
+    <>
+      <Status event={event} /> {event.method} <Value field="route" value={event.route} />
+    </>
   ),
-};
+  second: (event) => (
+    <>
+      <time>{eventTime(event.timestamp).slice(0, -4)}</time> · {formatDuration(event.response_us)} ·{" "}
+      {event.consumer_id === undefined ? "hidden" : valueText("consumer_id", event.consumer_id)}
+    </>
+  ),
+});
 
 function Status({ event }: { event: StoredEvent }) {
   return (

@@ -4,10 +4,15 @@ import { type ComponentChildren, Fragment } from "preact";
 import type { View } from "../address.ts";
 import { show, showWith, view } from "../state.ts";
 
-export interface Column<Row> {
-  /** The name by which the address sorts; absent: the column does not sort. */
+/** An order that a header offers, by the name that it has in the address. */
+export interface Sort {
   sort?: string;
   title: string;
+}
+
+export interface Column<Row> extends Sort {
+  /** The orders of a column that shows several figures. */
+  sorts?: readonly Sort[];
   isNumber?: boolean;
   cell: (row: Row) => ComponentChildren;
   /** Hidden on a phone. */
@@ -67,21 +72,13 @@ export function Table<Row>(props: TableProps<Row>) {
               <th
                 key={column.title}
                 scope="col"
-                class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""}`}
-                {...ariaSort(column.sort, sort)}
+                class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.sorts === undefined ? "" : "several"}`}
+                {...ariaSort(column, sort)}
               >
-                {column.sort === undefined ? (
-                  column.title
-                ) : (
-                  <button
-                    type="button"
-                    class="sort"
-                    onClick={() => showWith({ sort: nextSort(column.sort ?? "", sort) })}
-                  >
-                    {column.title}
-                    <span aria-hidden="true">{arrow(column.sort, sort)}</span>
-                  </button>
-                )}
+                {column.sort === undefined ? column.title : <SortButton by={column} now={sort} />}
+                {column.sorts?.map((by) => (
+                  <SortButton key={by.title} by={by} now={sort} />
+                ))}
               </th>
             ))}
           </tr>
@@ -118,8 +115,18 @@ export function Table<Row>(props: TableProps<Row>) {
   );
 }
 
-function ariaSort(column: string | undefined, sort: string): { "aria-sort"?: "ascending" | "descending" } {
-  if (column === undefined || sort.replace(/^-/, "") !== column) return {};
+function SortButton({ by, now }: { by: Sort; now: string }) {
+  const { sort = "", title } = by;
+  return (
+    <button type="button" class="sort" onClick={() => showWith({ sort: nextSort(sort, now) })}>
+      {title}
+      <span aria-hidden="true">{arrow(sort, now)}</span>
+    </button>
+  );
+}
+
+function ariaSort(column: Column<never>, sort: string): { "aria-sort"?: "ascending" | "descending" } {
+  if (![column, ...(column.sorts ?? [])].some((by) => by.sort === sort.replace(/^-/, ""))) return {};
   return { "aria-sort": sort.startsWith("-") ? "descending" : "ascending" };
 }
 
