@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { align, isUnfinished, peakOf, stacked, total } from "../src/buckets.ts";
-import { walked } from "../src/charts/keyboard.ts";
+import { walked, walkedCell } from "../src/charts/keyboard.ts";
 import { changeInPoints, changeOf } from "../src/compare.ts";
 import { csvOf } from "../src/csv.ts";
 import { addFilters, parseFilter, parseSlowness, slownessText, withFilter } from "../src/filters.ts";
@@ -345,4 +345,18 @@ test("an address chooses columns in the order of the table, and leaves out the u
   assert.equal(choiceText(["a", "b"], ["a", "b"]), undefined);
   assert.equal(choiceText([], ["a"]), undefined);
   assert.equal(choiceText(["a", "c"], names), "a,c");
+});
+
+test("a heatmap is walked by cell, over the buckets that it shows", () => {
+  const buckets = [4, 5, 7];
+  assert.deepEqual(walkedCell(null, "ArrowLeft", 3, buckets), { time: 2, bucket: 4 });
+  assert.deepEqual(walkedCell(null, "Home", 3, buckets), { time: 0, bucket: 4 });
+  const cell = { time: 1, bucket: 5 };
+  assert.deepEqual(walkedCell(cell, "ArrowUp", 3, buckets), { time: 1, bucket: 7 });
+  assert.deepEqual(walkedCell({ time: 1, bucket: 7 }, "ArrowUp", 3, buckets), { time: 1, bucket: 7 });
+  assert.deepEqual(walkedCell(cell, "ArrowRight", 3, buckets), { time: 2, bucket: 5 });
+  assert.deepEqual(walkedCell({ time: 2, bucket: 4 }, "ArrowRight", 3, buckets), { time: 2, bucket: 4 });
+  assert.deepEqual(walkedCell(cell, "Home", 3, buckets), { time: 0, bucket: 5 });
+  for (const key of ["Enter", "Escape", "a"]) assert.equal(walkedCell(cell, key, 3, buckets), null);
+  assert.equal(walkedCell(null, "ArrowLeft", 3, []), null);
 });

@@ -202,3 +202,26 @@ def test_requests_per_minute_are_told_against_the_limit(visit, service, admin_ke
         expect(page.locator(".tile", has_text="Requests per minute")).to_contain_text("% of the limit")
     finally:
         limit(None)
+
+
+def test_requests_stand_before_those_of_the_other_period(visit):
+    looked = visit()
+    for address, entries in (("?range=6h&vs=previous", 1), ("?range=6h&vs=none", 0)):
+        page = looked.open(address)
+        settled(page)
+        legend = panel_named(page, "Requests by status").locator(".legend-entry")
+        expect(legend.filter(has_text="2xx")).to_have_count(1)
+        expect(legend.filter(has_text="all before")).to_have_count(entries)
+
+
+def test_the_heatmap_is_walked_with_keys_to_the_requests_of_a_cell(visit):
+    page = visit().open("latency?range=6h")
+    settled(page)
+    plot = page.get_by_role("img", name=re.compile("Heatmap"))
+    plot.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("[aria-live]", has_text=re.compile(r"\d\d:\d\d, .* to .*: [\d,]+ requests"))).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Requests")
+    expect(page).to_have_url(re.compile(r"slow=\d+\.\.\d+"))

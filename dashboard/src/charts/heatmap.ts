@@ -3,6 +3,7 @@
 import uPlot from "uplot";
 import type { Latency } from "../api/answers.ts";
 import { colourOf, heatColours } from "./colours.ts";
+import type { Cell } from "./keyboard.ts";
 import { type PlotOptions, plotOptions } from "./plot.ts";
 
 /** Return the step of the palette, 0 to 8, of a cell with `count` requests. */
@@ -16,6 +17,40 @@ export interface Box {
   endS: number;
   from: number;
   to: number;
+}
+
+/** Return the buckets of values from the lowest filled one to the highest, without those that no value can be in. */
+export function shownBuckets({ counts, bounds }: Latency): number[] {
+  const filled = counts.flatMap((cells) => cells.map(([bucket]) => bucket));
+  const lowest = Math.min(...filled);
+  const all =
+    filled.length === 0 ? [] : Array.from({ length: Math.max(...filled) - lowest + 1 }, (_, n) => lowest + n);
+  return all.filter((bucket) => boundsOf(bounds, bucket)[1] > boundsOf(bounds, bucket)[0]);
+}
+
+/** Return the times and values of a cell. */
+export function boxOf({ times, bounds }: Latency, { time, bucket }: Cell, stepS: number): Box {
+  const startS = times[time] ?? 0;
+  const [from, to] = boundsOf(bounds, bucket);
+  return { startS, endS: startS + stepS, from, to };
+}
+
+function boundsOf(bounds: readonly number[], bucket: number): [number, number] {
+  const from = bounds[bucket] ?? 0;
+  return [from, bounds[bucket + 1] ?? from * 2];
+}
+
+/** Outline a box; null: none. */
+export function outline(plot: uPlot, box: Box | null): void {
+  if (box === null) {
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    return;
+  }
+  const left = plot.valToPos(box.startS, "x");
+  const top = plot.valToPos(Math.max(box.to, 1), "y");
+  const width = plot.valToPos(box.endS, "x") - left;
+  const height = plot.valToPos(Math.max(box.from, 0.5), "y") - top;
+  plot.setSelect({ left, top, width, height }, false);
 }
 
 /** Draw the cells of an answer, and a line over them, into an element; the caller destroys the plot. */
@@ -65,8 +100,7 @@ function drawCells(plot: uPlot, { times, counts, bounds }: Latency, stepS: numbe
     const left = plot.valToPos(timeS, "x", true);
     const width = plot.valToPos(timeS + stepS, "x", true) - left;
     for (const [bucket, count] of counts[index] ?? []) {
-      const from = bounds[bucket] ?? 0;
-      const to = bounds[bucket + 1] ?? from * 2;
+      const [from, to] = boundsOf(bounds, bucket);
       if (to <= from) continue;
       const bottom = plot.valToPos(Math.max(from, 0.5), "y", true);
       const top = plot.valToPos(Math.max(to, 1), "y", true);

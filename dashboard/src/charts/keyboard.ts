@@ -1,4 +1,5 @@
-/** Walk a chart with the arrow keys: by bucket, select with Shift, zoom with Enter, leave with Escape. Pure. */
+/** Walk a chart with the arrow keys: by bucket, select with Shift, zoom with Enter, leave with Escape. A heatmap is
+ * walked by cell. Pure. */
 
 export interface Walk {
   /** The index of the point that is read out; null: none yet. */
@@ -37,4 +38,32 @@ export function walked(walk: Walk, key: string, withShift: boolean, count: numbe
   }
   if (key === "Escape" && walk.index !== null) return { walk: { index: null, from: null }, zoom: null };
   return null;
+}
+
+/** A cell of a heatmap: the indexes of its time, and of its bucket of values. */
+export interface Cell {
+  time: number;
+  bucket: number;
+}
+
+/** Return the cell after a key, or null where the key does not move.
+ *
+ * @param cell where the walk is; null: it begins at the last time, in the lowest bucket
+ * @param buckets the buckets that can be shown, the lowest first
+ */
+export function walkedCell(cell: Cell | null, key: string, times: number, buckets: readonly number[]): Cell | null {
+  const moves: Record<string, readonly [number, number]> = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, 1],
+    ArrowDown: [0, -1],
+    Home: [-times, 0],
+    End: [times, 0],
+  };
+  const move = moves[key];
+  const lowest = buckets[0];
+  if (move === undefined || lowest === undefined || times === 0) return null;
+  if (cell === null) return { time: key === "Home" ? 0 : times - 1, bucket: lowest };
+  const row = Math.min(Math.max(buckets.indexOf(cell.bucket) + move[1], 0), buckets.length - 1);
+  return { time: Math.min(Math.max(cell.time + move[0], 0), times - 1), bucket: buckets[row] ?? lowest };
 }

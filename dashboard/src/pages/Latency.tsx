@@ -1,12 +1,14 @@
 /** Latency: how time is distributed, and what moved. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
+import type uPlot from "uplot";
 import { onPage } from "../address.ts";
 import type { Breakdown, BreakdownRow, Latency as LatencyAnswer, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { schemeVersion } from "../charts/colours.ts";
-import { type Box, drawHeatmap } from "../charts/heatmap.ts";
+import { type Box, boxOf, drawHeatmap, outline, shownBuckets } from "../charts/heatmap.ts";
+import { type Cell, walkedCell } from "../charts/keyboard.ts";
 import type { Marker } from "../charts/plot.ts";
 import { changeOf } from "../compare.ts";
 import type { Filter } from "../filters.ts";
@@ -15,7 +17,7 @@ import { Panel, type PanelTable } from "../parts/Panel.tsx";
 import { Table } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
-import { frame, show, showWith, view, zone } from "../state.ts";
+import { frame, show, showWith, tellPoint, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { breakdownTable, ROUTE, requests, withoutSort } from "./figures.tsx";
 import { distributionTable, formatOf, Histogram } from "./Histogram.tsx";
@@ -99,6 +101,9 @@ function HeatmapPanel({ value }: { value: string }) {
 
 function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Timeseries | null; value: string }) {
   const element = useRef<HTMLDivElement>(null);
+  const drawn = useRef<uPlot | null>(null);
+  const cell = useRef<Cell | null>(null);
+  const describedBy = useId();
   const stepS = stepSeconds(frame.value.percentileStep);
   const markers = useDeploys();
   const shownZone = zone.value;
@@ -123,19 +128,52 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
     );
     const resized = new ResizeObserver(() => plot.setSize({ width: target.clientWidth, height: plot.height }));
     resized.observe(target);
+    drawn.current = plot;
+    cell.current = null;
     return () => {
       resized.disconnect();
       plot.destroy();
+      drawn.current = null;
     };
   }, [latency, line, value, stepS, markers, shownZone, scheme]);
+  const onKeyDown = (event: KeyboardEvent) => {
+    const plot = drawn.current;
+    const before = cell.current;
+    const after = walkedCell(before, event.key, latency.times.length, shownBuckets(latency));
+    const isOwn = after !== null || (before !== null && (event.key === "Enter" || event.key === "Escape"));
+    if (plot === null || !isOwn) return;
+    event.preventDefault();
+    event.stopPropagation();
+    cell.current = after;
+    outline(plot, after === null ? null : boxOf(latency, after, stepS));
+    if (after !== null) tellPoint(cellWords(latency, after, stepS, value));
+    else if (before !== null && event.key === "Enter") openBox(boxOf(latency, before, stepS), value);
+  };
   return (
-    <div
-      ref={element}
-      class="plot"
-      role="img"
-      aria-label={`Heatmap of ${formatExact(latency.total)} requests by time and ${VALUES[value]}; the table has its cells`}
-    />
+    <>
+      <div
+        ref={element}
+        class="plot"
+        role="img"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a chart is walked with the arrow keys
+        tabIndex={0}
+        aria-describedby={describedBy}
+        aria-label={`Heatmap of ${formatExact(latency.total)} requests by time and ${VALUES[value]}; the table has its cells`}
+        onKeyDown={onKeyDown}
+      />
+      <p id={describedBy} class="hidden">
+        Move by cell with the arrow keys. Enter opens the requests of a cell, Escape leaves.
+      </p>
+    </>
   );
+}
+
+/** Say a cell's time, values and requests. */
+function cellWords(latency: LatencyAnswer, cell: Cell, stepS: number, value: string): string {
+  const { startS, from, to } = boxOf(latency, cell, stepS);
+  const format = formatOf(value);
+  const count = latency.counts[cell.time]?.find(([bucket]) => bucket === cell.bucket)?.[1] ?? 0;
+  return `${formatTime(startS, zone.value)}, ${format(from)} to ${format(to)}: ${formatExact(count)} requests`;
 }
 
 /** Show the requests of a box: its time, and its response times. */

@@ -4,7 +4,6 @@ import type { Timeseries, Versions } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { isUnfinished } from "../buckets.ts";
-import { STATUS_TOKENS } from "../charts/colours.ts";
 import type { Marker } from "../charts/plot.ts";
 import type { Filter } from "../filters.ts";
 import { formatCount, formatDuration, formatExact, formatPercent, visibleText } from "../format.ts";
@@ -15,15 +14,14 @@ import { stepSeconds } from "../ranges.ts";
 import { isShared } from "../shared.ts";
 import { application, frame } from "../state.ts";
 import {
-  CLASSES,
   hasNoPoint,
   isEmpty,
-  linesOf,
   percentileLines,
   percentilesOverTime,
   percentileTable,
+  requestLines,
   requestsOverTime,
-  tableOf,
+  requestTable,
 } from "./series.ts";
 import { requestTotals } from "./trends.ts";
 
@@ -34,7 +32,7 @@ export interface Narrowed {
 
 export const NO_FILTERS: readonly Filter[] = [];
 
-/** Requests over time, by class of the status. */
+/** Requests over time, by class of the status, all of the other period dotted. */
 export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
   const { endS } = frame.value;
   const { step: countStep, menu } = useChartMenu(frame.value.countStep);
@@ -45,7 +43,7 @@ export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
       title="Requests by status"
       resource={resource}
       isEmpty={isEmpty}
-      table={(data) => tableOf(data, CLASSES)}
+      table={requestTable}
       controls={
         <>
           {menu}
@@ -58,7 +56,7 @@ export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
       }
     >
       {(data) => {
-        const { times, lines } = linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
+        const { times, lines } = requestLines(data);
         return (
           <Chart
             kind="bars"

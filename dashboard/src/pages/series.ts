@@ -3,6 +3,7 @@
 import type { Timeseries } from "../api/answers.ts";
 import { granularity, type QuestionOptions, timeseries } from "../api/questions.ts";
 import { align } from "../buckets.ts";
+import { STATUS_TOKENS } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
 import type { Filter } from "../filters.ts";
 import type { PanelTable } from "../parts/Panel.tsx";
@@ -16,9 +17,9 @@ export const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
 const PERCENTILES = ["percentile_50", "percentile_95", "percentile_99"];
 const PERCENTILE_NAMES = ["p50", "p95", "p99"];
 
-/** Return the question for requests over time, by class of the status. */
+/** Return the question for requests over time, by class of the status, and for those of the other period. */
 export function requestsOverTime(step: Step, also: readonly Filter[]): string | null {
-  return timeseries({ ...granularity(step), group: "status_class", fill: "zero" }, { also });
+  return timeseries({ ...granularity(step), group: "status_class", fill: "zero" }, { also, compares: true });
 }
 
 /** Return the question for percentiles of the response time over time. */
@@ -61,6 +62,30 @@ function linesAnew(
     times,
     lines: series.map(({ name, values }, index) => ({ name: label(name), token: token(name, index), values })),
   };
+}
+
+/** Return the requests by class of the status as lines, and all requests of the other period. */
+export function requestLines(data: Timeseries): { times: number[]; lines: Line[] } {
+  const known = linesByAnswer.get(data);
+  if (known !== undefined) return known;
+  const { times, lines } = linesAnew(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
+  const before = Object.values(data.previous?.groups ?? {});
+  if (before.length > 0) {
+    lines.push({
+      name: "all before",
+      token: "--soft",
+      isOther: true,
+      values: times.map((_, index) => before.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0)),
+    });
+  }
+  const result = { times, lines };
+  linesByAnswer.set(data, result);
+  return result;
+}
+
+/** Return the requests of an answer as a table. */
+export function requestTable(data: Timeseries): PanelTable {
+  return tableFrom(requestLines(data));
 }
 
 /** Return the percentiles of an answer as lines, and the other period's p95. */
