@@ -126,10 +126,14 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
         onBox: (box) => openBox(box, value),
       },
     );
-    const resized = new ResizeObserver(() => plot.setSize({ width: target.clientWidth, height: plot.height }));
+    // A refresh keeps the walk where it is. The observer is called first when the plot has its scales.
+    if (cell.current !== null && cell.current.time >= latency.times.length) cell.current = null;
+    const resized = new ResizeObserver(() => {
+      plot.setSize({ width: target.clientWidth, height: plot.height });
+      outline(plot, cell.current === null ? null : boxOf(latency, cell.current, stepS));
+    });
     resized.observe(target);
     drawn.current = plot;
-    cell.current = null;
     return () => {
       resized.disconnect();
       plot.destroy();
