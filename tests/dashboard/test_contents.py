@@ -71,7 +71,8 @@ def test_active_consumers_are_counted_over_time(visit, service):
     assert 0 < most <= total
 
 
-@pytest.mark.parametrize("span", ["24h", "1h"])
+# Of a few hundred requests, two neighbours may differ by more than the buckets do.
+@pytest.mark.parametrize("span", ["24h", "7d"])
 def test_a_consumer_stands_against_all_others(visit, service, span):
     page = visit().open(f"consumers?consumer=acme-prod&range={span}")
     settled(page)
