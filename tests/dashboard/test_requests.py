@@ -115,6 +115,24 @@ def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
     expect(rows).to_have_count(2)
 
 
+def test_one_live_request_opens_and_the_others_stay_closed(visit, service):
+    page = visit().open("requests?live=1&is=route%3A%2Fv1%2Fopened")
+    expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    request = {
+        "method": "GET",
+        "url": "/v1/opened",
+        "route": "/v1/opened",
+        "response_us": 1,
+        "timestamp": time.time(),
+    }
+    send(service.collector_url, [{**request, "status_code": status} for status in (200, 404, 503)])
+    expect(page.locator("tr[data-row]")).to_have_count(3)
+    expect(page.locator("tr.detail")).to_have_count(0)
+    page.locator("tr[data-row]", has_text="404").get_by_role("button", name="Details").click()
+    expect(page.locator("tr.detail")).to_have_count(1)
+    expect(page.locator("tr.detail")).to_contain_text("404")
+
+
 def test_a_hidden_tab_holds_no_stream_and_opens_it_again_when_it_is_seen(visit):
     page = visit().open("requests?live=1")
     expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()

@@ -4,7 +4,8 @@ import type { StoredEvent } from "./answers.ts";
 import { ApiError, headersFor, ROOT } from "./client.ts";
 
 export interface LiveMessages {
-  onEvent: (event: StoredEvent) => void;
+  /** Requests that came together, the oldest first. */
+  onEvents: (events: readonly StoredEvent[]) => void;
   /** The stream shows `shown` of `of` requests of a second. */
   onThinned: (shown: number, of: number) => void;
   /** The stream ended; it is opened again unless the reason is final. */
@@ -21,9 +22,9 @@ export async function follow(address: string, messages: LiveMessages, signal: Ab
       const headers = { ...headersFor(), ...(lastId === "" ? {} : { "Last-Event-ID": lastId }) };
       const response = await fetch(new URL(address, ROOT), { headers, signal, cache: "no-store" });
       if (!response.ok || response.body === null) throw new ApiError(response.status, "The stream cannot be opened.");
-      for await (const message of messagesOf(response.body)) {
-        if (message.id !== "") lastId = message.id;
-        deliver(message, messages);
+      for await (const together of messagesOf(response.body)) {
+        lastId = together.findLast(({ id }) => id !== "")?.id ?? lastId;
+        deliver(together, messages);
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -56,7 +57,8 @@ export function messageOf(block: string): Message {
   return message;
 }
 
-async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Message> {
+/** Yield the messages of each piece of a stream together. */
+async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<readonly Message[]> {
   const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let text = "";
   try {
@@ -66,19 +68,26 @@ async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Mes
       text += value;
       const blocks = text.split("\n\n");
       text = blocks.pop() ?? "";
-      for (const block of blocks) yield messageOf(block);
+      if (blocks.length > 0) yield blocks.map(messageOf);
     }
   } finally {
     reader.releaseLock();
   }
 }
 
-function deliver({ event, data }: Message, messages: LiveMessages): void {
-  if (data === "") return;
-  const content: unknown = JSON.parse(data);
-  if (event === "request") messages.onEvent(content as StoredEvent);
-  else if (event === "thinned") {
-    const { shown, of } = content as { shown: number; of: number };
-    messages.onThinned(shown, of);
-  } else if (event === "end") messages.onEnd((content as { reason: string }).reason);
+function deliver(together: readonly Message[], messages: LiveMessages): void {
+  const requests = together.filter(({ event, data }) => event === "request" && data !== "");
+  if (requests.length > 0) messages.onEvents(requests.map(eventOf));
+  for (const { event, data } of together) {
+    if (data === "") continue;
+    if (event === "thinned") {
+      const { shown, of } = JSON.parse(data) as { shown: number; of: number };
+      messages.onThinned(shown, of);
+    } else if (event === "end") messages.onEnd((JSON.parse(data) as { reason: string }).reason);
+  }
+}
+
+/** Return the request of a message, with the message's id, which the data does not repeat. */
+export function eventOf({ id, data }: Message): StoredEvent {
+  return { ...(JSON.parse(data) as Omit<StoredEvent, "id">), id };
 }

@@ -37,9 +37,9 @@ export function Live() {
     follow(
       path,
       {
-        onEvent: (event) => {
+        onEvents: (arrived) => {
           const target = isPointed.value || isFocused.value ? waiting : events;
-          target.value = [event, ...target.value].slice(0, MAX_KEPT);
+          target.value = [...arrived.toReversed(), ...target.value].slice(0, MAX_KEPT);
         },
         onThinned: (some, of) => {
           note.value = `${formatExact(some)} of ${formatExact(of)}/s shown`;
