@@ -27,7 +27,12 @@ export function percentilesOverTime(step: Step, options: QuestionOptions): strin
   return timeseries({ ...granularity(step), aggregation: PERCENTILES, fill: "null" }, options);
 }
 
-const linesByAnswer = new WeakMap<object, { times: number[]; lines: Line[] }>();
+interface Drawn {
+  times: number[];
+  lines: Line[];
+}
+
+const linesByAnswer = new WeakMap<object, Drawn>();
 
 /** Return the groups of an answer with one aggregation as lines, in the order of `names`; absent ones are left out.
  *
@@ -38,12 +43,17 @@ export function linesOf(
   names: readonly string[],
   token: (name: string, index: number) => string,
   label?: (name: string) => string,
-): { times: number[]; lines: Line[] } {
+): Drawn {
+  return drawnOf(data, () => linesAnew(data, names, token, label));
+}
+
+/** Return the lines that were made of an answer before, or new ones. */
+function drawnOf(data: Timeseries, make: () => Drawn): Drawn {
   const known = linesByAnswer.get(data);
   if (known !== undefined) return known;
-  const result = linesAnew(data, names, token, label);
-  linesByAnswer.set(data, result);
-  return result;
+  const lines = make();
+  linesByAnswer.set(data, lines);
+  return lines;
 }
 
 function linesAnew(
@@ -51,7 +61,7 @@ function linesAnew(
   names: readonly string[],
   token: (name: string, index: number) => string,
   label: (name: string) => string = (name) => name,
-): { times: number[]; lines: Line[] } {
+): Drawn {
   const groups: Record<string, [number, number | null][]> = {};
   for (const name of names) {
     const points = data.groups[name];
@@ -65,22 +75,14 @@ function linesAnew(
 }
 
 /** Return the requests by class of the status as lines, and all requests of the other period. */
-export function requestLines(data: Timeseries): { times: number[]; lines: Line[] } {
-  const known = linesByAnswer.get(data);
-  if (known !== undefined) return known;
-  const { times, lines } = linesAnew(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
-  const before = Object.values(data.previous?.groups ?? {});
-  if (before.length > 0) {
-    lines.push({
-      name: "all before",
-      token: "--soft",
-      isOther: true,
-      values: times.map((_, index) => before.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0)),
-    });
-  }
-  const result = { times, lines };
-  linesByAnswer.set(data, result);
-  return result;
+export function requestLines(data: Timeseries): Drawn {
+  return drawnOf(data, () => {
+    const { times, lines } = linesAnew(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
+    const before = Object.values(data.previous?.groups ?? {});
+    if (before.length === 0) return { times, lines };
+    const all = times.map((_, index) => before.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0));
+    return { times, lines: [...lines, beforeLine("all before", all)] };
+  });
 }
 
 /** Return the requests of an answer as a table. */
@@ -89,35 +91,28 @@ export function requestTable(data: Timeseries): PanelTable {
 }
 
 /** Return the percentiles of an answer as lines, and the other period's p95. */
-export function percentileLines(data: Timeseries): { times: number[]; lines: Line[] } {
-  const known = linesByAnswer.get(data);
-  if (known !== undefined) return known;
-  const points = Object.values(data.groups)[0] ?? [];
-  const times = points.map(([timeS]) => timeS);
-  const lines: Line[] = PERCENTILE_NAMES.map((name, index) => ({
-    name,
-    token: `--${name}`,
-    values: points.map((point) => point[index + 1] ?? null),
-  }));
-  const before = Object.values(data.previous?.groups ?? {})[0];
-  if (before !== undefined) {
-    lines.push({
-      name: "p95 before",
-      token: "--soft",
-      isOther: true,
-      values: times.map((_, index) => before[index]?.[2] ?? null),
-    });
-  }
-  const result = { times, lines };
-  linesByAnswer.set(data, result);
-  return result;
+export function percentileLines(data: Timeseries): Drawn {
+  return drawnOf(data, () => {
+    const points = Object.values(data.groups)[0] ?? [];
+    const times = points.map(([timeS]) => timeS);
+    const lines: Line[] = PERCENTILE_NAMES.map((name, index) => ({
+      name,
+      token: `--${name}`,
+      values: points.map((point) => point[index + 1] ?? null),
+    }));
+    const before = Object.values(data.previous?.groups ?? {})[0];
+    if (before === undefined) return { times, lines };
+    const p95 = times.map((_, index) => before[index]?.[2] ?? null);
+    return { times, lines: [...lines, beforeLine("p95 before", p95)] };
+  });
+}
+
+function beforeLine(name: string, values: readonly (number | null)[]): Line {
+  return { name, token: "--soft", isOther: true, values };
 }
 
 /** Return lines over time as a table. */
-export function tableFrom(
-  { times, lines }: { times: readonly number[]; lines: readonly Line[] },
-  unit = "",
-): PanelTable {
+export function tableFrom({ times, lines }: Readonly<Drawn>, unit = ""): PanelTable {
   return {
     header: [`Time (${zone.value})`, ...lines.map(({ name }) => `${name}${unit}`)],
     rows: times.map((timeS, index) => [
