@@ -210,6 +210,25 @@ async def test_slow_body_is_cut_off(tmp_path):
         writer.close()
 
 
+@pytest.mark.parametrize("chunks", [b"zz\r\n[]\r\n", b"-2\r\n[]\r\n", b"2\r\n[]XX", b"f" * 17 + b"\r\n[]\r\n"])
+@pytest.mark.parametrize("path", ["/1/event/", "/v1/traces"])
+async def test_unreadable_chunks_are_a_400_and_cost_no_other_request(tmp_path, path, chunks):
+    async with collecting(tmp_path) as collector:
+        server = collector.client.server
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n".encode()
+            + f"Transfer-Encoding: chunked\r\nX-API-Key: {KEYS[KeyKind.write]}\r\n\r\n".encode()
+            + chunks
+            + b"0\r\n\r\n"
+        )
+        answer = await reader.read()
+        assert (answer.split()[1], b"chunks are not readable" in answer) == (b"400", True)
+        writer.close()
+        assert (await collector.post(body_of(event()))).status == 200
+        assert await collector.total("received_events_total") == 1
+
+
 async def test_key_over_its_rate_is_told_when_to_come_back(tmp_path):
     async with collecting(tmp_path, events_per_s_per_key=1.0) as collector:
         assert (await collector.post(body_of(*[event()] * 40))).status == 200

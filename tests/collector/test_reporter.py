@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
+from collections import Counter
+from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from apimetry.collector.reporter import IDLE_INTERVAL_S, INTERVAL_S, Reporter
+from apimetry.collector.formats.batch import Batch
+from apimetry.collector.metrics import Metrics
+from apimetry.collector.reporter import IDLE_INTERVAL_S, INTERVAL_S, Reporter, figures_of
+from apimetry.collector.settings import SpoolSettings
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.identity import FILE, name_in
+from apimetry.collector.spool.journal import Journal
+from apimetry.collector.spool.spool import Spool
 from apimetry.store.collectors import CollectorFigures
 from apimetry.store.errors import StoreUnavailable
 from tests.support.services.collecting import MemoryStore, collecting, event, eventually
@@ -89,6 +98,37 @@ async def test_a_collector_reports_its_spool_and_what_became_of_events(tmp_path)
     }
     assert (first["has_room"], first["oldest_segment_s"], first["reasons"]) == (1, 0.0, [])
     assert first["spool_limit_bytes"] == 4 * 2**30
+    assert (first["quarantine_pieces"], first["quarantine_rows"], first["quarantine_reason"]) == (0, 0, "")
+    assert first["spool_free_bytes"] > 0
+
+
+async def test_a_report_has_what_is_in_the_quarantine(tmp_path):
+    store = MemoryStore()
+    store.poison = lambda row: row["url"] == "/poison"
+    async with collecting(tmp_path, store) as collector:
+        assert (await collector.post(json.dumps([event(url="/poison"), event()]))).status == 200
+        await collector.drained()
+    async with collecting(tmp_path, store):
+        await eventually(lambda: store.collector_reports[-1]["quarantine_pieces"] == 1)
+    assert store.collector_reports[-1]["quarantine_rows"] == 1
+    assert store.collector_reports[-1]["quarantine_reason"] == "the store rejected it: poison"
+
+
+def test_a_report_has_the_time_of_the_last_rejection_of_each_reason(tmp_path):
+    times = iter((10.9, 20.2, 30.0))
+    metrics = Metrics(CollectorRegistry(), clock_s=lambda: next(times))
+    for rejected in ({"invalid": 1}, {"timestamp_expired": 2}, {"invalid": 3}):
+        metrics.record_batch(Batch(rejected=Counter(rejected)), new=True)
+    metrics.record_batch(Batch(rejected=Counter(timestamp_expired=1)), new=False)
+    spool = Spool(Journal(SpoolSettings(directory=tmp_path), RealFiles(), clock_ns=time.time_ns))
+    figures = figures_of(spool, metrics, time.time_ns())
+    assert figures.rejected == {"invalid": 4, "timestamp_expired": 2}
+    assert figures.rejected_at == {"invalid": 30, "timestamp_expired": 20}
+
+
+async def test_free_room_alone_is_no_reason_for_a_report():
+    figures = [replace(of(1), spool_free_bytes=number) for number in range(7)]
+    assert [at for at, _ in await Rig(figures).run()] == [0.0, IDLE_INTERVAL_S]
 
 
 async def test_what_waits_in_the_spool_is_received_again_by_the_next_process(tmp_path):

@@ -33,6 +33,7 @@ NAMES = [
     "0015_alert_filters",
     "0016_tokens",
     "0017_minutes",
+    "0018_rejections",
     "0019_batches",
 ]
 

@@ -22,7 +22,7 @@ from apimetry.collector.handler import EventsHandler
 from apimetry.collector.intake import Intake
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.otlp_handler import OTLPHandler
-from apimetry.collector.reporter import Reporter, figures_of
+from apimetry.collector.reporter import Reporter, figures_of, report_with_room
 from apimetry.collector.settings import CollectorSettings
 from apimetry.collector.spool.files import RealFiles
 from apimetry.collector.spool.identity import name_in
@@ -40,7 +40,7 @@ from apimetry.store.batches import find_owners, hold
 from apimetry.store.calls import calls_of_month
 from apimetry.store.client import Store
 from apimetry.store.clock import utc_now
-from apimetry.store.collectors import CollectorIdentity, record_report
+from apimetry.store.collectors import CollectorIdentity
 from apimetry.store.hosts import Hosts
 
 logger = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class _Work:
         # Not in a reserved thread: those are for inserts and accounts.
         return Reporter(
             lambda: figures_of(self.spool, self.metrics, time.time_ns()),
-            partial(self.store.run, record_report, self.store, identity),
+            partial(self.store.run, report_with_room, self.store, identity, directory),
         )
 
 

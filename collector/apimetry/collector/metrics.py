@@ -10,7 +10,8 @@ applications only, because all tenants share the metrics. Every label is of a cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,17 +28,21 @@ class Events:
     stored: int
     rejected: Mapping[str, int]
     """By reason."""
+    rejected_at: Mapping[str, int]
+    """When the last one was, by reason, in seconds since the epoch."""
     quarantined: int
 
 
 class Metrics:
     """The metrics of one collector; the event loop and the writer's threads may call every method."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, clock_s: Callable[[], float] = time.time) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"apimetry_collector_{name}", text, labels, registry=registry)
 
         self._registry = registry
+        self._clock_s = clock_s
+        self._rejected_at: dict[str, int] = {}
         self._received = counter("received_events", "Events of batches that got a final answer.")
         self._recovered = counter("recovered_events", "Events that an earlier process left in the spool.")
         self._stored = counter("stored_events", "Events that the store has.")
@@ -84,6 +89,7 @@ class Metrics:
         self._received.inc(batch.accepted + batch.rejected_total)
         for reason, count in batch.rejected.items():
             self._rejected.labels(reason).inc(count)
+            self._rejected_at[reason] = int(self._clock_s())
         self._cut.inc(batch.cut_strings)
         self._unknown.inc(batch.unknown_fields)
         self._ignored.inc(batch.ignored)
@@ -95,6 +101,7 @@ class Metrics:
             received=_total(self._received) + _total(self._recovered) - _total(self._elsewhere),
             stored=_total(self._stored),
             rejected={labels["reason"]: count for labels, count in _samples(self._rejected)},
+            rejected_at=dict(self._rejected_at),
             quarantined=_total(self._quarantined),
         )
 

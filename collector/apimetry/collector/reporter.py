@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from apimetry.collector.metrics import Metrics
 from apimetry.collector.spool.spool import Spool
 from apimetry.serving.repeats import RepeatedLine
-from apimetry.store.collectors import CollectorFigures
+from apimetry.store.client import Store
+from apimetry.store.collectors import CollectorFigures, CollectorIdentity, QuarantineFigures, record_report
 from apimetry.store.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +78,7 @@ class Reporter:
 def figures_of(spool: Spool, metrics: Metrics, now_ns: int) -> CollectorFigures:
     """Return what a collector says of itself at `now_ns`, nanoseconds since the epoch."""
     journal, events = spool.journal, metrics.events()
-    oldest_ns = journal.oldest_ns
+    quarantine, oldest_ns = journal.quarantine, journal.oldest_ns
     return CollectorFigures(
         spool_bytes=journal.size_bytes,
         spool_limit_bytes=journal.settings.max_bytes,
@@ -85,4 +89,18 @@ def figures_of(spool: Spool, metrics: Metrics, now_ns: int) -> CollectorFigures:
         stored=events.stored,
         rejected=events.rejected,
         quarantined=events.quarantined,
+        rejected_at=events.rejected_at,
+        quarantine=QuarantineFigures(len(quarantine), quarantine.rows, quarantine.newest_reason),
     )
+
+
+def report_with_room(store: Store, identity: CollectorIdentity, spool: Path, figures: CollectorFigures) -> None:
+    """Write a report, with the free bytes of the spool's disk; blocks, raises StoreError."""
+    record_report(store, identity, replace(figures, spool_free_bytes=_free_bytes(spool)))
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

@@ -31,8 +31,9 @@ class SpoolSettings:
     rows in every rollup, so a large insert costs less per event."""
     segment_records: int = 32_768
     """A segment is sealed at this many batches, so that their ids fit in the spool's 1 MiB reserve."""
-    segment_age_s: float = 0.5
-    """A segment is sealed this long after its first record, so that events are queryable within 2 s."""
+    segment_age_s: float = 1.0
+    """A segment is sealed this long after its first record, so that events are queryable within 2 s. After a pause of
+    twice this time, it is sealed after a tenth. An insert has a price, however few its rows."""
     fsync: FsyncPolicy = FsyncPolicy.always
     fsync_interval_s: float = 1.0
     """Under `interval`, a power loss takes the batches of this time at most; without meaning under `always`."""

@@ -17,16 +17,33 @@ from apimetry.store.versions import APPEND
 if TYPE_CHECKING:
     from apimetry.store.client import Store
 
+SILENT_AFTER_S: Final = 180
+"""Three times the longest pause between two reports of a collector that lives and reaches the store."""
+
 _WRITE: Final = """INSERT INTO collector_reports (collector, at, started_at, version, spool_bytes, spool_limit_bytes,
-  segments, oldest_segment_s, has_room, received, stored, rejected, quarantined)
+  segments, oldest_segment_s, has_room, received, stored, rejected, quarantined, rejected_at, quarantine_pieces,
+  quarantine_rows, quarantine_reason, spool_free_bytes)
 SELECT {collector:String}, now64(3), {started_at:DateTime64(3, 'UTC')}, {version:String}, {spool_bytes:UInt64},
   {spool_limit_bytes:UInt64}, {segments:UInt64}, {oldest_segment_s:Float64}, {has_room:UInt8}, {received:UInt64},
-  {stored:UInt64}, mapFromArrays({reasons:Array(String)}, {counts:Array(UInt64)}), {quarantined:UInt64}"""
+  {stored:UInt64}, mapFromArrays({reasons:Array(String)}, {counts:Array(UInt64)}), {quarantined:UInt64},
+  mapFromArrays({reasons_with_time:Array(String)}, {times_s:Array(UInt64)}), {quarantine_pieces:Nullable(UInt64)},
+  {quarantine_rows:Nullable(UInt64)}, {quarantine_reason:String}, {spool_free_bytes:Nullable(UInt64)}"""
 _READ: Final = """SELECT collector, version, started_at, at,
   (toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(at)) / 1000 AS age_s,
-  spool_bytes, spool_limit_bytes, segments, oldest_segment_s, has_room, received, stored, rejected, quarantined
+  spool_bytes, spool_limit_bytes, segments, oldest_segment_s, has_room, received, stored, rejected, quarantined,
+  rejected_at, quarantine_pieces, quarantine_rows, quarantine_reason, spool_free_bytes
 FROM collector_reports FINAL
 ORDER BY collector"""
+
+
+@dataclass(frozen=True)
+class QuarantineFigures:
+    """What a quarantine holds, which earlier processes filled, too: pieces, their rows, why the newest is there."""
+
+    pieces: int = 0
+    rows: int = 0
+    newest_reason: str = ""
+    """Of at most 200 characters, without anything from an event; empty without pieces."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,12 @@ class CollectorFigures:
     stored: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     quarantined: int = 0
+    rejected_at: Mapping[str, int] = field(default_factory=dict)
+    """When an event was last rejected, by reason, in seconds since the epoch."""
+    quarantine: QuarantineFigures | None = None
+    """None: the collector is of an earlier version."""
+    spool_free_bytes: int | None = field(default=None, compare=False)
+    """On the disk of the spool; None: not known. It changes by itself, so it is no reason for a report."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +88,15 @@ class CollectorReport:
     age_s: float
     figures: CollectorFigures
 
+    @property
+    def is_silent(self) -> bool:
+        """Return whether the collector is dead, or does not reach the store."""
+        return self.age_s > SILENT_AFTER_S
+
 
 def record_report(store: Store, identity: CollectorIdentity, figures: CollectorFigures) -> None:
     """Write a report in the place of the collector's last one; blocks, raises StoreError."""
+    quarantine = figures.quarantine
     store.command(
         _WRITE,
         {
@@ -84,6 +113,12 @@ def record_report(store: Store, identity: CollectorIdentity, figures: CollectorF
             "reasons": list(figures.rejected),
             "counts": list(figures.rejected.values()),
             "quarantined": figures.quarantined,
+            "reasons_with_time": list(figures.rejected_at),
+            "times_s": list(figures.rejected_at.values()),
+            "quarantine_pieces": None if quarantine is None else quarantine.pieces,
+            "quarantine_rows": None if quarantine is None else quarantine.rows,
+            "quarantine_reason": "" if quarantine is None else quarantine.newest_reason,
+            "spool_free_bytes": figures.spool_free_bytes,
         },
         settings=APPEND,
     )
@@ -109,5 +144,8 @@ def _report(row: tuple[Any, ...]) -> CollectorReport:
             stored=row[11],
             rejected=row[12],
             quarantined=row[13],
+            rejected_at=row[14],
+            quarantine=None if row[15] is None else QuarantineFigures(row[15], row[16], row[17]),
+            spool_free_bytes=row[18],
         ),
     )

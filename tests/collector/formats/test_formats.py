@@ -13,6 +13,7 @@ from apimetry.collector.errors import DecodeError
 from apimetry.collector.formats import blocks, event_structs
 from apimetry.collector.formats.json import decode_json
 from apimetry.collector.formats.msgpack import decode_msgpack
+from apimetry.collector.formats.surrogates import replace_halves
 from apimetry.collector.formats.user_agents import UserAgents
 from apimetry.middleware import wire
 from tests.support.services.collecting import envelope, event, unpack_rows, wire_row
@@ -229,6 +230,35 @@ def test_the_software_of_a_user_agent_is_named_in_both_formats():
 def test_last_of_duplicate_keys_holds():
     body = json.dumps([event()]).encode().replace(b'"status_code": 200', b'"status_code": 200, "status_code": 404')
     assert unpack_rows(read_json(body).row_bytes)[0]["status_code"] == 404
+
+
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"\ud83d", "\ufffd"),
+        (r"a\uDC00b\udfff", "a\ufffdb\ufffd"),
+        (r"\ud83d\ud83d\ude00\ude00", "\ufffd\U0001f600\ufffd"),
+        (r"\ud83d\u0041", "\ufffdA"),
+        (r"\\\ud83d\\ud83d", "\\\ufffd\\ud83d"),
+    ],
+)
+def test_half_a_character_is_replaced_and_costs_no_event(escaped, text):
+    body = json.dumps([event(), event(consumer_id="x")]).replace('"x"', f'"{escaped}"').encode()
+    batch = read_json(body)
+    assert (batch.accepted, batch.details) == (2, [])
+    assert unpack_rows(batch.row_bytes)[1]["consumer_id"] == text
+
+
+@given(st.text(max_size=12), st.text("\\ud83c0", max_size=40))
+def test_whole_characters_are_never_replaced(text, more):
+    body = json.dumps([text + more, more]).encode()
+    assert replace_halves(body) == body
+
+
+@given(st.text(st.characters(categories=("Cs", "Lu")), max_size=12))
+def test_json_with_halves_is_read_once_they_are_replaced(text):
+    (read,) = msgspec.json.decode(replace_halves(json.dumps([text]).encode()))
+    assert read == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def test_empty_batch_is_an_empty_batch():

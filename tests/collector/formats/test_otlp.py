@@ -265,6 +265,12 @@ def test_numbers_of_protobuf_are_read_at_all_lengths():
         assert row["response_bytes"] == size
 
 
+def test_half_a_character_in_json_is_replaced_and_costs_no_span():
+    sent = as_json(request(span({**STABLE, "enduser.id": "who"}), span(number=2))).replace(b'"who"', rb'"\ud83d!"')
+    batch = decode_json(sent, TARGET, max_events=10)
+    assert [row["consumer_id"] for row in unpack_rows(batch.row_bytes)] == ["\ufffd!", ""]
+
+
 def test_nulls_in_json_are_absent_values():
     sent = json.loads(as_json(request(span())))
     first_span = sent["resourceSpans"][0]["scopeSpans"][0]["spans"][0]

@@ -124,6 +124,12 @@ def test_huge_numbers_in_json_are_no_values():
     assert dict(batch.rejected) == {"invalid": 1}
 
 
+def test_a_double_beyond_64_bits_is_no_status(encoding):
+    batch = read(encoding, request(span({**STABLE, "http.response.status_code": 1e300})))
+    (detail,) = batch.details
+    assert (detail.field, "as a number" in detail.message) == ("http.response.status_code", True)
+
+
 def test_empty_resources_without_end_are_refused():
     with pytest.raises(DecodeError, match="resources and scopes"):
         decode_protobuf(b"\x0a\x00" * 100_001, TARGET, max_events=10)

@@ -112,6 +112,21 @@ def test_restart_after_a_torn_write_keeps_whole_records_at_every_cut():
         )
 
 
+def test_a_segment_in_traffic_waits_its_age_and_the_first_after_a_pause_a_tenth_of_it(tmp_path):
+    journal = make_journal(RealFiles(), tmp_path, segment_age_s=1.0)
+    journal.open()
+    waits = []
+    for began_s in (100.0, 100.2, 101.3, 103.2, 105.2, 1_000.0):
+        journal.append([entry(1)], began_s)
+        journal.append([entry(2)], began_s + 0.01)
+        waits.append(round(journal.due_in_s(began_s), 3))
+        journal.seal()
+    assert waits == [0.1, 1.0, 1.0, 1.0, 0.1, 0.1]
+    journal.append([entry(3)], 1_000.5)
+    assert (journal.due_in_s(1_001.0), journal.due_in_s(1_002.0)) == (0.5, 0.0)
+    journal.close()
+
+
 def test_bit_rot_in_a_sealed_segment_is_put_aside_and_counted(tmp_path):
     journal = make_journal(RealFiles(), tmp_path)
     journal.open()

@@ -94,6 +94,15 @@ def test_text_has_the_requests_and_the_classic_histogram_of_all_batches(first, s
             assert labelled(found, f"{name}_bucket", le=str(bound), **labels) == below
 
 
+def test_largest_times_and_weights_are_summed_beyond_64_bits():
+    traffic = counted([("GET", "/", 200, 2**40 - 1, 1_000_000)] * 40)
+    (series,) = traffic.read(["shop"])
+    assert series.times["GET", "/"].sum_us == 40 * 1_000_000 * (2**40 - 1)
+    found = samples(write_text([series], {"shop": "Shop"}).decode())
+    assert labelled(found, "apimetry_request_duration_seconds_sum") == pytest.approx(40 * (2**40 - 1))
+    assert write_protobuf([series], {"shop": "Shop"})
+
+
 @given(rows=requests)
 def test_protobuf_has_every_time_in_its_native_bucket(rows):
     families = list(parsed(write_protobuf(list(counted(rows).read(["shop"])), {"shop": "Shop"})))

@@ -111,7 +111,7 @@ class BodyReader:
         except DecodeError as error:
             raise BadRequest(str(error)) from error
         except (web.RequestPayloadError, ConnectionError) as error:
-            raise BadRequest("The body ended before its announced length") from error
+            raise BadRequest("The body ended before its announced length, or its chunks are not readable") from error
 
     async def _read(self, request: web.Request, hold: Hold, encoding: str | None) -> bytes:
         pieces: list[bytes] = []

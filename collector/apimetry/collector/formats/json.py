@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from apimetry.collector.errors import DecodeError
 from apimetry.collector.formats.batch import Batch
 from apimetry.collector.formats.blocks import Target, encode_json_events
 from apimetry.collector.formats.decoding import Decoders, finish, read_events, too_many
 from apimetry.collector.formats.event_structs import JSONEvent, LenientJSONEvent
+from apimetry.collector.formats.surrogates import replace_halves
 
 CONTENT_TYPE = "application/json"
 # An event has at most 18 fields. A body with far more commas than its events could need is refused before it is
@@ -36,6 +38,16 @@ def decode_json(body: bytes, target: Target, *, max_events: int) -> Batch:
     """Decode an array of objects; raises DecodeError or TooManyEventsError."""
     if body.count(b",") > max_events * COMMAS_PER_EVENT:
         raise too_many(max_events)
+    try:
+        return _decode(body, target, max_events)
+    except DecodeError:
+        replaced = replace_halves(body)
+        if replaced == body:
+            raise
+        return _decode(replaced, target, max_events)
+
+
+def _decode(body: bytes, target: Target, max_events: int) -> Batch:
     batch = Batch()
     events, indexes = read_events(_JSON, body, batch, max_events)
     block = encode_json_events(events, target)

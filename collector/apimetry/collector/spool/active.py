@@ -19,7 +19,8 @@ class ActiveSegment:
     token: str
     path: Path
     handle: int
-    began_s: float
+    due_s: float
+    """When it must be sealed."""
     synced_s: float
     good: int = 0
     """Bytes up to the end of the last acknowledged record."""

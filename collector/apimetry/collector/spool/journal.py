@@ -20,6 +20,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -36,6 +37,9 @@ from apimetry.collector.spool.plans import Plans
 from apimetry.collector.spool.quarantine import Quarantine
 from apimetry.collector.spool.recovery import Folders, recover, write_reserve
 from apimetry.collector.spool.segment import Entry, Sealed
+
+SETTLE_SHARE = 0.1
+"""The first segment after a pause waits this share of a segment's age for further batches."""
 
 
 class Journal:
@@ -60,6 +64,7 @@ class Journal:
         self._clock_ns = clock_ns
         self.failpoints = failpoints or Failpoints()
         self._active: ActiveSegment | None = None
+        self._began_s = -math.inf  # the newest segment
         self._lock_handle: int | None = None
         # The lock guards the sealed segments: the committing thread adds them, and the writer's thread removes them.
         self._lock = threading.Lock()
@@ -186,7 +191,7 @@ class Journal:
         """Return the seconds until the active segment must be sealed; None without an active segment."""
         if self._active is None:
             return None
-        return max(0.0, self._active.began_s + self.settings.segment_age_s - now_s)
+        return max(0.0, self._active.due_s - now_s)
 
     def seal(self) -> None:
         """Put the active segment's length into its name, and hand it to the writer; raises SpoolBrokenError."""
@@ -271,7 +276,7 @@ class Journal:
             handle = self._files.create(path)
         except OSError as error:
             raise refusal(error) from error
-        active = ActiveSegment(token, path, handle, now_s, now_s)
+        active = ActiveSegment(token, path, handle, self._due_s(now_s), now_s)
         self._active = active
         try:
             self._write(active, segment.encode_header(created_ns))
@@ -284,6 +289,13 @@ class Journal:
             raise
         active.good = active.end
         return active
+
+    def _due_s(self, now_s: float) -> float:
+        """Return when a segment that begins now must be sealed: soon after a pause, else at its full age."""
+        age_s = self.settings.segment_age_s
+        in_traffic = now_s - self._began_s < 2 * age_s
+        self._began_s = now_s
+        return now_s + (age_s if in_traffic else age_s * SETTLE_SHARE)
 
     def _write(self, active: ActiveSegment, data: bytes) -> None:
         active.synced = False

@@ -26,8 +26,8 @@ class Tally:
     keys: tuple[Key, ...]
     places: array[int]
     cells: array[int]
-    sums_us: array[int]
-    """The sum of the known times of each key."""
+    sums_us: tuple[int, ...]
+    """The sum of the known times of each key: with weights, it may have more than 64 bits."""
     weights: array[int] | None
     """How many requests each one stands for; None: one."""
 
@@ -53,7 +53,7 @@ def tally(columns: Mapping[str, Values]) -> Tally:
         tuple(numbers),
         places,
         array("H", _cells(times)),
-        array("Q", sums_us),
+        tuple(sums_us),
         array("L", weights) if is_weighted else None,
     )
 

@@ -36,6 +36,7 @@ from apimetry.store.migrations import (
     m0015_alert_filters,
     m0016_tokens,
     m0017_minutes,
+    m0018_rejections,
     m0019_batches,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
@@ -62,6 +63,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0015_alert_filters", m0015_alert_filters.statements),
     ("0016_tokens", m0016_tokens.statements),
     ("0017_minutes", m0017_minutes.statements),
+    ("0018_rejections", m0018_rejections.statements),
     ("0019_batches", m0019_batches.statements),
 )
 _RECORD: Final = "schema_migrations"
@@ -87,6 +89,11 @@ def pending(store: Store) -> list[Migration]:
     """Return the migrations that `migrate` would apply now, in order."""
     done = _applied(store)
     return [migration for migration in migrations(_layout(store)) if migration.name not in done]
+
+
+def has_begun(store: Store) -> bool:
+    """Return whether the database has the tables of any version of apimetry."""
+    return bool(_applied(store))
 
 
 def migrate(store: Store) -> list[str]:

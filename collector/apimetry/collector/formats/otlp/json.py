@@ -24,6 +24,7 @@ from apimetry.collector.formats.otlp.span import (
     as_text,
     is_stable,
 )
+from apimetry.collector.formats.surrogates import replace_halves
 
 _KINDS: Final = (SERVER, "SPAN_KIND_SERVER")
 _ERRORS: Final = (2, "STATUS_CODE_ERROR")
@@ -90,7 +91,7 @@ class JSONSpans:
 
     def __init__(self, body: bytes) -> None:
         try:
-            self._request = _decode_request(body)
+            self._request = _read_request(body)
         except UNREADABLE as error:
             raise unreadable("JSON", error, len(body)) from error
 
@@ -127,6 +128,16 @@ class JSONSpans:
             end_ns=_number(span.end_time_unix_nano),
             status=2 if span.status is not None and span.status.code in _ERRORS else 0,
         )
+
+
+def _read_request(body: bytes) -> _Request:
+    try:
+        return _decode_request(body)
+    except UNREADABLE:
+        replaced = replace_halves(body)
+        if replaced == body:
+            raise
+        return _decode_request(replaced)
 
 
 def _attributes(attributes: list[_Attribute] | None) -> Attributes:

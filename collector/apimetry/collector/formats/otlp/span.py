@@ -95,7 +95,7 @@ def as_text(value: object) -> str | None:
 def as_number(value: object) -> int | None:
     """Return an attribute's value as a whole number, None if it is none. It may be written as a text."""
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None
+        return int(value) if value.is_integer() and -_LARGEST <= value < _LARGEST else None
     if isinstance(value, str):
         return int(value) if _WHOLE.fullmatch(value) else None
     if not isinstance(value, int) or isinstance(value, bool):
