@@ -49,22 +49,46 @@ def backup(settings: Settings, destination: str, *, as_json: bool) -> None:
     """Back up the store of the settings, and print what was backed up.
 
     Raises:
-        click.ClickException: the destination exists, or events of the spool cannot be stored.
+        click.ClickException: there is no store, the destination exists, or events of the spool cannot be stored.
         StoreError: the store cannot be used, or the engine cannot back it up.
     """
+    if not settings.store:
+        _check_data_dir(settings)
     folder = None if settings.store else _new_folder(destination)
+    try:
+        held = _backup_into(settings, destination, folder)
+    except BaseException:
+        # What is not whole is of no use, and would stand in the way of the next attempt.
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    print_record(msgspec.to_builtins(held), as_json=as_json)
+
+
+def _backup_into(settings: Settings, destination: str, folder: Path | None) -> backups.Contents:
     store = store_of(settings, backups=folder)
     store.open()
     try:
+        if not migrations.has_begun(store):
+            raise click.ClickException(
+                f"the store has no tables of apimetry in {store.database}: nothing is backed up"
+            )
         migrations.migrate(store)
         migrations.check(store)
         if folder is None:
-            held = backups.backup(store, backups.checked_destination(destination))
-        else:
-            held = _backup_embedded(settings, store, folder)
+            return backups.backup(store, backups.checked_destination(destination))
+        return _backup_embedded(settings, store, folder)
     finally:
         store.close()
-    print_record(msgspec.to_builtins(held), as_json=as_json)
+
+
+def _check_data_dir(settings: Settings) -> None:
+    """Raise ClickException where no store is: opening would make an empty one, and its backup would look well."""
+    directory = Path(settings.data_dir).expanduser().absolute()
+    if not (directory / "store").is_dir():
+        raise click.ClickException(
+            f"there is no store in {directory}: --data-dir (APIMETRY_DATA_DIR) names that of `apimetry serve`"
+        )
 
 
 def _new_folder(text: str) -> Path:
@@ -119,10 +143,41 @@ def restore(settings: Settings, source: str, *, as_json: bool) -> None:
         click.ClickException: the source is no whole backup, or the restored store does not hold what was backed up.
         StoreError: the store is not empty or cannot be used, or the engine cannot restore the backup.
     """
-    folder = None if settings.store else Path(source).expanduser().absolute()
-    manifest = None if folder is None else _manifest(folder)
-    if folder is not None and any(make_data_dir(settings).iterdir()):
-        raise click.ClickException(f"{make_data_dir(settings)} is not empty: restore into a new data directory")
+    if settings.store:
+        held = _restore_into(settings, source, None)
+    else:
+        folder = Path(source).expanduser().absolute()
+        manifest = _manifest(folder)
+        if any(make_data_dir(settings).iterdir()):
+            raise click.ClickException(f"{make_data_dir(settings)} is not empty: restore into a new data directory")
+        try:
+            held = _restore_folder(settings, folder, manifest)
+        except BaseException:
+            # The directory was empty. What is not whole would stand in the way of the next attempt.
+            _remove_all(make_data_dir(settings))
+            raise
+    print_record(msgspec.to_builtins(held), as_json=as_json)
+
+
+def _remove_all(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _restore_folder(settings: Settings, folder: Path, manifest: Manifest) -> backups.Contents:
+    held = _restore_into(settings, str(folder), manifest)
+    if held != manifest.contents:
+        raise click.ClickException(f"the restored store holds {held}, and the backup held {manifest.contents}")
+    _restore_files(settings, folder)
+    return held
+
+
+def _restore_into(settings: Settings, source: str, manifest: Manifest | None) -> backups.Contents:
+    """Restore into the store of the settings; `manifest` is that of a folder, and None of a server's backup."""
+    folder = None if manifest is None else Path(source)
     store = store_of(settings, backups=folder)
     store.open()
     try:
@@ -130,21 +185,18 @@ def restore(settings: Settings, source: str, *, as_json: bool) -> None:
         backups.restore(store, place, database=manifest.database if manifest else store.database)
         migrations.migrate(store)
         migrations.check(store)
-        held = backups.contents(store)
+        return backups.contents(store)
     finally:
         store.close()
-    if folder is not None and manifest is not None:
-        if held != manifest.contents:
-            raise click.ClickException(f"the restored store holds {held}, and the backup held {manifest.contents}")
-        _restore_files(settings, folder)
-    print_record(msgspec.to_builtins(held), as_json=as_json)
 
 
 def _manifest(folder: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode((folder / "backup.json").read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise click.ClickException(f"{folder} is no whole backup: {error}") from error
+    except OSError as error:
+        raise click.ClickException(f"{folder} is no whole backup: backup.json: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise click.ClickException(f"{folder} is no whole backup: backup.json: {error}") from error
     if manifest.format > backups.FORMAT:
         raise click.ClickException(f"{folder} is a backup of a newer version: {manifest.version}")
     return manifest

@@ -26,6 +26,8 @@ FORMAT: Final = 1
 # What ClickHouse's BACKUP takes after TO, of its engines for backups.
 _DESTINATION: Final = re.compile(r"(File|Disk|S3|AzureBlobStorage)\('[^;]*'\)")
 _POLL_S: Final = 0.1
+# What follows the engine's own words in the error of a backup: frames of its code, and its version.
+_ENDS: Final = re.compile(r", Stack trace| \(version")
 _WEEKS: Final = """SELECT DISTINCT toDate(partition) FROM system.parts
 WHERE active AND rows > 0 AND database = {d:String} AND table = 'events'"""
 # Of cheap columns, which tell events apart; an addition does not depend on the order of rows. A statement has a limit
@@ -119,5 +121,5 @@ def _run(store: Store, statement: str, done: str) -> None:
         if status == done:
             return
         if status.endswith(("FAILED", "CANCELLED")):
-            raise BackupError(f"the engine says: {error.split(' (version')[0]}")
+            raise BackupError(f"the engine says: {_ENDS.split(error, maxsplit=1)[0]}")
         time.sleep(_POLL_S)

@@ -114,6 +114,11 @@ class Inserts:
         """
         return self._intents.moment() if self._intents is not None else None
 
+    @property
+    def holds(self) -> int:
+        """Return how many times `held` has held the inserts into an embedded store."""
+        return self._intents.holds if self._intents is not None else 0
+
     def held(self) -> AbstractContextManager[None]:
         """Return a block that holds all inserts into an embedded store. With a server it does nothing.
 

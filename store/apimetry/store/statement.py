@@ -18,7 +18,7 @@ class Statement:
     is_live: bool = False
     """Whether it reads other tables than events and their rollups: its rows may change while no event changes."""
     parts: Parts | None = None
-    """Two statements that answer the same rows together, in another order; None: there are none."""
+    """The statements that answer the same rows together, in another order; None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Parts:
     """`[start, end)` in seconds since the epoch: all events that the rows of `past` depend on."""
 
     past: Statement
-    others: Statement
+    others: Statement | None
+    """None: all rows are about the past."""
 
 
 Rows = Sequence[tuple[Any, ...]]

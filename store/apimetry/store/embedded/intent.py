@@ -59,8 +59,8 @@ TableRow = tuple[str, Sequence[str], Sequence[str]]
 class Intents:
     """The intents of one data directory, which this process owns; safe from several threads.
 
-    Mutable state: the file and `_failed` under `_lock`; the number of readers, and `_state`, under `_reading`. As
-    `_state` is replaced as a whole, `moment` needs no lock.
+    Mutable state: the file and `_failed` under `_lock`; the number of readers, `holds`, and `_state`, under
+    `_reading`. As `_state` is replaced as a whole, `moment` needs no lock.
     """
 
     def __init__(self, directory: Path, *, patience_s: float = PATIENCE_S) -> None:
@@ -73,6 +73,8 @@ class Intents:
         self._readers = 0
         # How many inserts and holds have ended, and whether the one under way may have shown a change; None: none is.
         self._state: tuple[int, Callable[[], bool] | None] = (0, None)
+        self.holds = 0
+        """How many holds have begun."""
 
     def close(self) -> None:
         """Close the file; an intent in the file stays."""
@@ -91,6 +93,7 @@ class Intents:
         """Hold all inserts until the block ends. The block begins when the insert under way has ended."""
         with self._lock:
             with self._reading:
+                self.holds += 1
                 self._state = (self._state[0], lambda: True)
             try:
                 yield
