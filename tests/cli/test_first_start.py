@@ -81,6 +81,32 @@ def test_keys_and_addresses_are_found_again_in_the_data_directory(tmp_path):
         assert credentials["admin_key"] not in service.output
 
 
+def test_a_key_that_a_setting_gives_is_not_printed(tmp_path):
+    secret = tmp_path / "write.key"
+    secret.write_text(WRITE_KEY)
+    with running(
+        "serve",
+        data_dir=tmp_path,
+        APIMETRY_BOOTSTRAP_WRITE_KEY_FILE=str(secret),
+        APIMETRY_BOOTSTRAP_ADMIN_KEY=ADMIN_KEY,
+    ) as service:
+        service.wait_until(lambda: "doctor` says" in service.output, "all lines")
+        credentials = json.loads((tmp_path / "credentials.json").read_text())
+        assert f"read_key     {credentials['read_key']}\n" in service.output
+        assert "write_key    apimetry_w_…   (given by a setting)" in service.output
+        assert 'write_key="apimetry_w_…"' in service.output
+        assert WRITE_KEY not in service.output
+        assert ADMIN_KEY not in service.output
+
+
+def test_an_error_that_stops_the_start_is_a_line_in_the_format_of_the_log(tmp_path):
+    same = {"APIMETRY_COLLECTOR_PORT": "17998", "APIMETRY_QUERY_PORT": "17998"}
+    ran = apimetry("serve", "--data-dir", str(tmp_path / "d"), cwd=tmp_path, APIMETRY_LOG_FORMAT="json", **same)
+    line = json.loads(ran.stderr)
+    assert (ran.returncode, line["level"]) == (1, "critical")
+    assert "cannot share port 17998" in line["message"]
+
+
 def test_the_exported_lines_set_what_every_command_reads(tmp_path):
     (tmp_path / "credentials.json").write_text(json.dumps({"application": "shop", "read_key": "apimetry_r_'x"}))
     (tmp_path / "addresses.json").write_text(json.dumps({"query_url": "http://127.0.0.1:1"}))
@@ -125,7 +151,8 @@ def test_keys_that_cannot_be_written_to_the_file_are_not_made(store, tmp_path):
 
 
 def test_a_cluster_needs_a_server_and_that_is_one_sentence(tmp_path):
-    ran = apimetry("serve", "--cluster", "main", cwd=tmp_path)
+    ports = ("--collector-port", "0", "--query-port", "0")
+    ran = apimetry("serve", "--cluster", "main", *ports, cwd=tmp_path)
     assert ran.returncode == 1
     assert ran.stderr == (
         "Error: the cluster 'main' needs a ClickHouse server, and the store is embedded: name a server with --store"

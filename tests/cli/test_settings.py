@@ -42,6 +42,7 @@ def test_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path):
         (None, "APIMETRY_STORE_FILE: .*secret cannot be read: No such file"),
         (b"", "has no secret"),
         (b"\n\n", "has no secret"),
+        (b" \t\n", "has no secret"),
         (b"\xff", "is not text"),
         (b"a" * 65_537, "has too much text for a secret"),
     ],
@@ -84,8 +85,18 @@ def test_text_becomes_the_setting_s_type():
         ({}, {"APIMETRY_MIGRATE": "perhaps"}, "APIMETRY_MIGRATE: 'perhaps' is not true or false"),
         ({}, {"APIMETRY_LOG_LEVEL": "loud"}, "'loud' is not one of debug, info, warning, error"),
         ({}, {"APIMETRY_PRICE_PER_BYTE": "-1"}, "'-1' is not a number from 0 to 1000000000"),
-        ({}, {"APIMETRY_CLUSTER": "a'b"}, "APIMETRY_CLUSTER"),
-        ({"host": ""}, {}, "--host"),
+        ({}, {"APIMETRY_CLUSTER": "a'b"}, 'APIMETRY_CLUSTER: "a\'b" is not a name of letters, digits, _, . and -'),
+        ({"host": ""}, {}, "--host: '' is not text of a character or more"),
+        ({"max_query_time_s": "inf"}, {}, "'inf' is not a number above 0 and up to 30"),
+        ({"public_url": "example.com"}, {}, "'example.com' is not an address such as https://"),
+        (
+            {"public_url": "https://me:hidden@example.com"},
+            {},
+            "--public-url: 'https://***@example.com' is not an address",
+        ),
+        ({"trace_url": "http://x/{id}"}, {}, "is not an address with {trace_id}"),
+        ({"smtp_from": "alerts"}, {}, "'alerts' is not a mail address such as"),
+        ({"bootstrap_application": "a b"}, {}, "'a b' is not an id of at most 64 letters"),
     ],
 )
 def test_the_error_of_an_invalid_value_names_its_source_the_value_and_the_expected_form(
@@ -94,6 +105,10 @@ def test_the_error_of_an_invalid_value_names_its_source_the_value_and_the_expect
     with pytest.raises(SettingsError) as raised:
         load(arguments, environment)
     assert message in str(raised.value)
+
+
+def test_no_error_of_a_setting_shows_a_pattern_or_a_missing_limit():
+    assert [info.name for info in TABLE if "^" in info.expected or "None" in info.expected] == []
 
 
 def test_a_wrong_type_in_the_file_is_refused_with_its_name(tmp_path):

@@ -11,6 +11,7 @@ from typing import Final, TextIO
 
 from apimetry.cli.data_dir import credentials_in
 from apimetry.cli.settings import Settings
+from apimetry.store.accounts.accounts import KEY_PREFIXES, KeyKind
 from apimetry.store.accounts.bootstrap import Credentials
 from apimetry.store.address import parse_address
 
@@ -49,14 +50,15 @@ def show(
         print(f"  collector      {addresses['collector']}/1/event/")
     path = credentials_in(settings.data_dir)
     if credentials is not None:
-        show_keys(credentials, path)
+        show_keys(credentials, settings)
     elif path.exists():
         print(f"  keys           `{command_name(sys.argv[0])} keys show` prints them; they are kept in {path}")
     collector = addresses.get("collector")
     if credentials is not None and collector is not None:
-        _show_lines(credentials, collector)
+        printed = _printed(credentials, settings)
+        _show_lines(printed["write_key"], collector)
         if "query" in addresses:
-            _show_query(credentials, addresses["query"])
+            _show_query(printed["read_key"], addresses["query"])
             print(f"If nothing shows up, `{command_name(sys.argv[0])} doctor` says why.\n")
     sys.stdout.flush()
 
@@ -95,15 +97,28 @@ def shown_credentials(credentials: Credentials) -> dict[str, str]:
     }
 
 
-def show_keys(credentials: Credentials, path: Path, file: TextIO = sys.stdout) -> None:
-    """Print the first keys, and the path of the file that has them."""
+def show_keys(credentials: Credentials, settings: Settings, file: TextIO = sys.stdout) -> None:
+    """Print the first keys that were made, and the path of the file that has all of them."""
+    path = credentials_in(settings.data_dir)
     print(f"\nThe first application and its keys, shown once and kept in {path}:", file=file)
-    for name, value in shown_credentials(credentials).items():
-        print(f"  {name:<12} {value}", file=file)
+    made = shown_credentials(credentials)
+    for name, value in _printed(credentials, settings).items():
+        print(f"  {name:<12} {value}{'' if value == made[name] else '   (given by a setting)'}", file=file)
 
 
-def _show_lines(credentials: Credentials, collector: str) -> None:
-    options = f'write_key="{credentials.write_key}"'
+def _printed(credentials: Credentials, settings: Settings) -> dict[str, str]:
+    """Return the first application and its keys as they are printed: a secret that the settings give is not."""
+    given = {
+        "admin_key": (settings.bootstrap_admin_key, KeyKind.admin),
+        "write_key": (settings.bootstrap_write_key, KeyKind.write),
+        "read_key": (settings.bootstrap_read_key, KeyKind.read),
+    }
+    hidden = {name: f"{KEY_PREFIXES[kind]}…" for name, (secret, kind) in given.items() if secret}
+    return {**shown_credentials(credentials), **hidden}
+
+
+def _show_lines(write_key: str, collector: str) -> None:
+    options = f'write_key="{write_key}"'
     if collector != DEFAULT_COLLECTOR:
         options += f', collector_url="{collector}"'
     django = ", ".join(
@@ -116,7 +131,8 @@ Add one line to your app:
   FastAPI, Starlette   from apimetry.middleware.asgi import ASGIMiddleware
                        app.add_middleware(ASGIMiddleware, {options})
 
-  any other ASGI app   app = ASGIMiddleware(app, {options})
+  any other ASGI app   from apimetry.middleware.asgi import ASGIMiddleware
+                       app = ASGIMiddleware(app, {options})
 
   Flask, any WSGI app  from apimetry.middleware.wsgi import WSGIMiddleware
                        app.wsgi_app = WSGIMiddleware(app.wsgi_app, {options})
@@ -129,12 +145,12 @@ Add one line to your app:
     )
 
 
-def _show_query(credentials: Credentials, query: str) -> None:
+def _show_query(read_key: str, query: str) -> None:
     print(
         f"""
 and ask what it did in the last hour, a minute at a time (`end` is exclusive):
 
-  curl -H "X-API-Key: {credentials.read_key}" \\
+  curl -H "X-API-Key: {read_key}" \\
     "{query}/1/timeseries/$(($(date +%s) - 3600))/$(($(date +%s) + 1))/?granularity=minute&group=route"
 """
     )

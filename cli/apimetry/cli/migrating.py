@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from apimetry.cli import banner
-from apimetry.cli.opening import credentials_path, first_keys, store_of
+from apimetry.cli.opening import first_keys, store_of
 from apimetry.cli.output import print_rows
 from apimetry.cli.settings import Settings
 from apimetry.store import migrations
@@ -32,7 +32,7 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
         store.close()
     print_rows([{"migration": name} for name in applied], ["migration"], as_json=as_json)
     if credentials is not None:
-        banner.show_keys(credentials, credentials_path(settings), file=sys.stderr if as_json else sys.stdout)
+        banner.show_keys(credentials, settings, file=sys.stderr if as_json else sys.stdout)
 
 
 def _print_pending(pending: Sequence[migrations.Migration], *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from apimetry.cli import banner, logs
 from apimetry.cli.data_dir import store_addresses
 from apimetry.cli.disk_room import keep_room
 from apimetry.cli.notifying import READY, STOPPING, notify
-from apimetry.cli.opening import credentials_path, make_data_dir, open_store, store_of
+from apimetry.cli.opening import make_data_dir, open_store, store_of
 from apimetry.cli.origins import origins_in, unmatchable
 from apimetry.cli.ports import cannot_listen, check_ports
 from apimetry.cli.settings import Settings, SettingsError
@@ -281,7 +281,7 @@ async def _serve(
         if opening.done():
             logger.info("the store is available")
         if credentials is not None:
-            banner.show_keys(credentials, credentials_path(settings))
+            banner.show_keys(credentials, settings)
     await stopping.wait()
     notify(STOPPING)
     logger.info("stopping")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,10 @@ def _run(command: Callable[..., None], settings: Settings, reload: Reload, comma
         command(settings, **command_options)
     except (StartError, SpoolError, StoreError) as error:
         prefix = f"{banner.store_name(settings)}: " if isinstance(error, StoreError) and is_transient(error) else ""
-        raise click.ClickException(f"{prefix}{error}") from error
+        if settings.log_format == "text":
+            raise click.ClickException(f"{prefix}{error}") from error
+        logging.getLogger(__name__).critical("%s%s", prefix, error)
+        raise SystemExit(1) from error
 
 
 @click.command()

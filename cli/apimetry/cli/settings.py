@@ -9,6 +9,7 @@ units: ``_s`` seconds, ``_bytes`` bytes, ``_days`` days.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,17 @@ MAX_SECRET_BYTES = 65_536
 SECRET = {"secret": True}
 TRACE_ADDRESS = r"^$|^https?://[^\s@]+\{trace_id\}\S*$"
 PUBLIC_ADDRESS = r"^$|^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+CLUSTER_NAME = "^[A-Za-z0-9_.-]*$"
+APPLICATION_ID = "^[A-Za-z0-9_.-]{0,64}$"
+MAIL_ADDRESS = r"^$|^[^\s@<>,;]+@[^\s@<>,;]+$"
+# What an error says in place of a pattern.
+FORMS = {
+    TRACE_ADDRESS: "an address with {trace_id}, such as https://traces.example.com/trace/{trace_id}",
+    PUBLIC_ADDRESS: "an address such as https://apimetry.example.com, without user and query",
+    CLUSTER_NAME: "a name of letters, digits, _, . and -",
+    APPLICATION_ID: "an id of at most 64 letters, digits, _, . and -",
+    MAIL_ADDRESS: "a mail address such as alerts@example.com",
+}
 
 
 class SettingsError(ValueError):
@@ -62,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(
             description="name of a ClickHouse cluster: replicated and distributed tables",
-            pattern="^[A-Za-z0-9_.-]*$",
+            pattern=CLUSTER_NAME,
         ),
     ] = ""
     migrate: Annotated[bool, Meta(description="bring the schema up to date at the start; false only checks it")] = (
@@ -72,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(
             description="on an empty store: id of the first application",
-            pattern="^[A-Za-z0-9_.-]{0,64}$",
+            pattern=APPLICATION_ID,
         ),
     ] = ""
     bootstrap_admin_key: Annotated[str, Meta(description="on an empty store: the first admin key", extra=SECRET)] = ""
@@ -149,7 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(
             description="sender of alerts by e-mail: alerts@example.com",
-            pattern=r"^$|^[^\s@<>,;]+@[^\s@<>,;]+$",
+            pattern=MAIL_ADDRESS,
         ),
     ] = ""
     smtp_security: Annotated[
@@ -204,12 +216,15 @@ def _expected(kind: Any, meta: Meta) -> str:  # noqa: ANN401 - a type expression
     if kind is bool:
         return "true or false"
     if kind is float:
-        return f"a number from {meta.ge} to {meta.le}"
+        least = f"from {meta.ge}" if meta.gt is None else f"above {meta.gt} and up"
+        return f"a number {least} to {meta.le}"
     if kind is int:
         return f"a whole number from {meta.ge} to {meta.le}"
     if getattr(kind, "__origin__", None) is Literal:
         return "one of " + ", ".join(kind.__args__)
-    return f"text that matches {meta.pattern}" if meta.pattern else "text"
+    if meta.pattern:
+        return FORMS[meta.pattern]
+    return "text of a character or more" if meta.min_length else "text"
 
 
 TABLE: tuple[SettingInfo, ...] = tuple(_info(field) for field in msgspec.structs.fields(Settings))
@@ -258,8 +273,10 @@ def _from_environment(info: SettingInfo, environment: Mapping[str, str]) -> str:
         raise SettingsError(f"{file_variable}: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{file_variable}: {path} is not text") from error
-    if not secret or len(content) > MAX_SECRET_BYTES:
-        raise SettingsError(f"{file_variable}: {path} has {'too much text for a secret' if secret else 'no secret'}")
+    if not secret.strip():
+        raise SettingsError(f"{file_variable}: {path} has no secret")
+    if len(content) > MAX_SECRET_BYTES:
+        raise SettingsError(f"{file_variable}: {path} has too much text for a secret")
     return secret
 
 
@@ -271,7 +288,9 @@ def _from_file(config: Path | None) -> dict[str, object]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not a TOML file: it is not text in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     for name in content:
         if name not in _BY_NAME:
@@ -286,6 +305,7 @@ def _checked(name: str, value: object, origin: str, *, strict: bool) -> object:
     try:
         settings = msgspec.convert({name: value}, Settings, strict=strict)
     except msgspec.ValidationError:
-        shown = "***" if info.secret else repr(value)
+        # An address may have a user and a password.
+        shown = "***" if info.secret else re.sub(r"//[^/?#]*@", "//***@", repr(value))
         raise SettingsError(f"{origin}: {shown} is not {info.expected}") from None
     return getattr(settings, name)

@@ -66,6 +66,11 @@ def test_each_framework_is_seen_with_its_routes_consumers_and_kinds_of_failure(d
         "/accounts/{identity}/profile",
         "(unmatched)",
     }
+    # So have the consumers their names.
+    before = ask(url, key, f"/1/timeseries/{start - 3600}/{start}/?group=consumer_id&limit=1000")["groups"]
+    consumers = ask(url, key, f"/1/timeseries/{start}/{now}/?group=consumer_id&limit=1000")["groups"]
+    assert set(consumers) <= set(before)
+    assert len(consumers) > 1
 
 
 def test_the_hour_before_has_a_deploy_and_an_incident(demo):

@@ -39,7 +39,11 @@ def serve(port: int) -> None:
     """Serve on the loopback until the process ends."""
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1"],
-        APIMETRY={"consumer": CONSUMER_HEADER, "source": "accounts", "version": VERSION},
+        APIMETRY={
+            "consumer": lambda request: request.headers.get(CONSUMER_HEADER),
+            "source": "accounts",
+            "version": VERSION,
+        },
         LOGGING_CONFIG=None,
         MIDDLEWARE=["apimetry.middleware.django.DjangoMiddleware"],
         ROOT_URLCONF=__name__,

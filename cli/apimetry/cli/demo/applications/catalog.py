@@ -12,7 +12,10 @@ from apimetry.middleware.wsgi import WSGIMiddleware
 
 app = Flask("catalog")
 app.wsgi_app = WSGIMiddleware(  # type: ignore[method-assign]
-    app.wsgi_app, consumer=CONSUMER_HEADER, source="catalog", version=VERSION
+    app.wsgi_app,
+    consumer=lambda environ: request.headers.get(CONSUMER_HEADER),  # noqa: ARG005 - Flask has the request
+    source="catalog",
+    version=VERSION,
 )
 
 

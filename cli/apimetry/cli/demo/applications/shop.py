@@ -17,8 +17,12 @@ class UpstreamError(Exception):
 
 
 app = FastAPI()
-# FastAPI types a factory of its own.
-app.add_middleware(ASGIMiddleware, consumer=CONSUMER_HEADER, source="shop", version=VERSION)  # type: ignore[arg-type]
+app.add_middleware(
+    ASGIMiddleware,  # type: ignore[arg-type]  # FastAPI types a factory of its own
+    consumer=lambda scope: Request(scope).headers.get(CONSUMER_HEADER),
+    source="shop",
+    version=VERSION,
+)
 
 
 @app.get("/v1/search")
