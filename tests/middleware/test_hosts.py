@@ -29,16 +29,19 @@ def fetch(url: str, body: dict[str, int] | None = None) -> int:
             return error.code
 
 
-def fetch_chunked(url: str, body: dict[str, int]) -> int:
-    """Send a body in two chunks, without its length."""
+def fetch_chunked(url: str, body: dict[str, int]) -> int | None:
+    """Send a body in two chunks, without its length; return None if the server closed before it read both."""
     address, data = urlsplit(url), json.dumps(body).encode()
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
     with contextlib.closing(connection):
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", address.path, iter([data[:4], data[4:]]), headers, encode_chunked=True)
-        with connection.getresponse() as response:
-            response.read()
-            return response.status
+        try:
+            connection.request("POST", address.path, iter([data[:4], data[4:]]), headers, encode_chunked=True)
+            with connection.getresponse() as response:
+                response.read()
+                return response.status
+        except (BrokenPipeError, ConnectionResetError):
+            return None
 
 
 # uWSGI keeps a body without a length apart from WSGI's input, and Django gives its views nothing of it under WSGI.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.lifespan import FlushAtShutdown, flush_before_end
 from apimetry.middleware.listeners import listen_within
-from apimetry.middleware.nesting import MARK, served, wsgi_in_use
+from apimetry.middleware.nesting import MARK, asgi_in_use, served, wsgi_in_use
 from apimetry.middleware.outside import Follower, find_way_out
-from apimetry.middleware.recorder import CLIENT_CLOSED, TRACEPARENT, Recorder
+from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routers import RouteLookup, RouterSearch, ask_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, asgi_names, join_names
 from apimetry.middleware.scopes import find_header, may_have_body, message_bytes, read_details
@@ -42,6 +42,7 @@ class ASGIMiddleware:
         self.recorder = Recorder(options)
         self.names = NameCache()
         self._router_search = RouterSearch()
+        asgi_in_use.add("asgi")
         listen_within(app)
 
     def flush(self, timeout_s: float = 2.0) -> bool:
@@ -231,13 +232,12 @@ class _Exchange:
             scope.pop(MARK, None)
             method = scope.get("method", "GET")
             consumer: str | bytes
-            consumer, traceparent, header_names = b"", b"", recorder.header_names
+            consumer, traceparent, consumer_header = b"", b"", recorder.consumer_header_bytes
             for name, value in scope.get("headers") or ():
-                if name in header_names:
-                    if name == TRACEPARENT:
-                        traceparent = traceparent or value
-                    if name == recorder.consumer_header_bytes:
-                        consumer = consumer or value
+                if name == b"traceparent":
+                    traceparent = traceparent or value
+                if name == consumer_header and name:  # empty: no header identifies the consumer
+                    consumer = consumer or value
             response_ns, extra, details = self._response_ns or 0, None, None
             if self._is_streamed and self._ttfb_ns is not None and self._is_event_stream():
                 # The time that a stream stays open is no response time.

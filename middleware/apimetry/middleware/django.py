@@ -16,7 +16,7 @@ from apimetry.middleware.environs import read_client, read_user_agent
 from apimetry.middleware.errors import error_name, is_cancellation
 from apimetry.middleware.lazy_requests import without_queries
 from apimetry.middleware.lifespan import flush_before_end
-from apimetry.middleware.nesting import MARK, OuterExchange, find_around, note_error, served, wsgi_in_use
+from apimetry.middleware.nesting import MARK, OuterExchange, asgi_in_use, find_around, note_error, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, django_names
 
@@ -60,7 +60,7 @@ class DjangoMiddleware:
         if skips(path) or (request.path_info != path and skips(request.path_info)):
             return self.get_response(request)
         carrier = getattr(request, "scope", None) or request.META
-        outer = carrier.get(MARK) or (served.get() and carrier is request.META and find_around(carrier))
+        outer = carrier.get(MARK) or (asgi_in_use and carrier is request.META and find_around(carrier))
         if outer:
             return self._share_names(outer, request, self.get_response(request))
         exchange = _Exchange(self, request, carrier)

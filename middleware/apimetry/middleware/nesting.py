@@ -41,6 +41,9 @@ served: Final[ContextVar[OuterExchange | None]] = ContextVar("apimetry.served", 
 wsgi_in_use: Final[set[str]] = set()
 """The kinds of middleware in this process that take WSGI requests; empty in most processes that serve ASGI."""
 
+asgi_in_use: Final[set[str]] = set()
+"""Likewise of ASGI: without it, no WSGI request is part of an ASGI request."""
+
 
 def find_around(environ: Mapping[str, Any]) -> OuterExchange | None:
     """Return the exchange of the ASGI request that a WSGI request is part of, or None."""

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from apimetry.middleware.exporter import Exporter
     from apimetry.middleware.options import Options
 
-TRACEPARENT: Final = b"traceparent"
-"""The name of the header of W3C's trace context, as ASGI gives it."""
-
 CLIENT_CLOSED: Final = 499
 """The status of a request whose client left before the last body part (nginx's number for it)."""
 
@@ -50,8 +47,6 @@ class Recorder:
             User-Agent. Few hosts want that, and others pay one test.
         consumer_header: the name of the header that identifies the consumer, lower case, or empty;
             as `consumer_header_bytes` for ASGI, as `consumer_environ_key` for WSGI and Django.
-        header_names: the names of the headers that ASGI's adapter reads of every request: of the consumer, and
-            `TRACEPARENT`.
         record: takes a finished event; never blocks.
         host: the state of the host's server.
     """
@@ -65,7 +60,6 @@ class Recorder:
         self.consumer_header = options.consumer.lower() if isinstance(options.consumer, str) else ""
         self.takes_forwarded = self.takes_client_ip and bool(options.trusted_proxies)
         self.consumer_header_bytes = self.consumer_header.encode("latin-1", "replace")
-        self.header_names = frozenset((self.consumer_header_bytes or TRACEPARENT, TRACEPARENT))
         self.consumer_environ_key = (
             "HTTP_" + self.consumer_header.upper().replace("-", "_") if self.consumer_header else ""
         )

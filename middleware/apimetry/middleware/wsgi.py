@@ -11,7 +11,7 @@ from apimetry.middleware.bodies import CountedInput, count_input, has_unknown_le
 from apimetry.middleware.environs import as_text, is_skipped, read_client, read_user_agent
 from apimetry.middleware.errors import error_name
 from apimetry.middleware.listeners import listen_within
-from apimetry.middleware.nesting import MARK, OuterExchange, find_around, served, wsgi_in_use
+from apimetry.middleware.nesting import MARK, OuterExchange, asgi_in_use, find_around, wsgi_in_use
 from apimetry.middleware.recorder import CLIENT_CLOSED, Recorder
 from apimetry.middleware.routers import RouteLookup, RouterSearch, ask_routers, find_routers
 from apimetry.middleware.routes import UNKNOWN_NAMES, UNMATCHED_NAMES, NameCache, wsgi_names
@@ -63,15 +63,14 @@ class WSGIMiddleware:
         call, owner_ref = self._call, self._owner_ref
         if owner_ref is not None:
             call = MethodType(call, owner_ref())
-        path = environ.get("PATH_INFO", "")
-        if self.recorder.skips(path) or (
-            (not path.isascii() or environ.get("SCRIPT_NAME")) and is_skipped(self.recorder, environ)
-        ):
+        # Read now: applications that dispatch to others change both.
+        script_name, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+        if self.recorder.skips(path) or ((script_name or not path.isascii()) and is_skipped(self.recorder, environ)):
             return call(environ, start_response)  # type: ignore[no-any-return]
-        outer = environ.get(MARK) or (served.get() and find_around(environ))
+        outer = environ.get(MARK) or (find_around(environ) if asgi_in_use else None)
         if outer is not None:
             return call(environ, self._note_names(outer, environ, start_response))  # type: ignore[no-any-return]
-        exchange = _Exchange(self, environ, start_response)
+        exchange = _Exchange(self, environ, start_response, (script_name, path))
         try:
             body = call(environ, exchange.start_response)
         except BaseException as error:
@@ -162,14 +161,14 @@ class _Exchange:
         "path",
     )
 
-    def __init__(self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse) -> None:
+    def __init__(
+        self, middleware: WSGIMiddleware, environ: Environ, start_response: StartResponse, paths: tuple[str, str]
+    ) -> None:
         self._body: Any
         self._middleware = middleware
         self._environ = environ
         self._start_response = start_response
-        # Read now: applications that dispatch to others change SCRIPT_NAME and PATH_INFO.
-        self._script_name = environ.get("SCRIPT_NAME", "")
-        self.path = environ.get("PATH_INFO", "")
+        self._script_name, self.path = paths
         self._names = UNKNOWN_NAMES
         self._headers: Any = ()
         self._counted: CountedInput | None = None
@@ -243,7 +242,9 @@ class _Exchange:
             for data in self._body:
                 if self._chunks == 0:
                     self._ttfb_ns = perf_counter_ns() - self._started_ns
-                    announced = self._content_length()
+                    # Frameworks announce the length of a body of one chunk; of others it takes longer to find.
+                    is_whole = ("Content-Length", str(len(data))) in self._headers
+                    announced = len(data) if is_whole else self._content_length()
                 self._chunks += 1
                 self._response_bytes += len(data)
                 if self._response_bytes == announced or self._chunks == self._size:
