@@ -34,6 +34,7 @@ QUESTIONS = [
     f"/v1/values?{RANGE}&field=consumer_id",
     f"/v1/versions?{RANGE}",
     f"/v1/events?{RANGE}&limit=50",
+    f"/v1/quality?{RANGE}",
     "/v1/developer/insights",
 ]
 SETTINGS = QuerySettings(evaluate_alerts=False)
@@ -112,6 +113,8 @@ async def assert_lost(service, left):
     assert (answer["groups"], answer["missing_shards"]) == ({"shop": [[START, left]]}, [2])
     answer = await service.answer(f"/v1/developer/usage?start={START}&end={NOW}&partial=1")
     assert (answer["usage"]["totalRequests"], answer["missing_shards"]) == (left, [2])
+    answer = await service.answer(f"/v1/quality?start={START}&end={NOW}&partial=1")
+    assert (answer["withoutReports"], answer["missing_shards"]) == (left, [2])
     # What is billed is never partial.
     overview = await service.get("/api/analytics/overview?partial=1", "admin")
     await assert_error(overview, 503, "Shard 2", missing_shards=[2])

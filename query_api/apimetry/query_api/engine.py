@@ -79,7 +79,7 @@ class Engine:
             max_wait_s=settings.max_queue_time_s,
             aside=store.threads,
         )
-        self.memory = Memory(settings.remembered_bytes, store.inserts.moment if store.embedded else None)
+        self.memory = Memory(settings.remembered_bytes, store.inserts if store.embedded else None)
         self._joinable: dict[Hashable, _Joinable] = {}
         self._ending: set[asyncio.Future[None]] = set()
         self._threads: int | None = None

@@ -6,11 +6,12 @@ statements are not run: their rows are those that the engine would return. So wh
 late or not, every deletion and every change of retention at once, also with several services on one server.
 
 The process of an embedded store makes all of its changes, and counts them (`Inserts.moment`). As long as the moment
-is that at which the version was read, rows are true without any statement.
+is that at which the version was read, rows are true without any statement. What an insert shows while other rows are
+read has its own version: so rows of the past are remembered although inserts never pause.
 
 A question whose end moves with the time is never asked again. Some of its statements have parts (`Statement.parts`).
-The rows about the past are then a question of their own, with the version of their own range. The first time, the
-statement is run as a whole.
+A range of the past is then a question of its own, with its own version, and the statements about it are those that
+have parts about this range. The first time that something is asked of the range, its statements are run as a whole.
 
 Nothing is remembered that reaches back beyond the retention, or with events that may have expired: the engine removes
 those at a time of its own. On a cluster nothing is remembered: replicas know of an insert at different times.
@@ -23,10 +24,9 @@ from __future__ import annotations
 import marshal
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from hashlib import blake2b
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -34,7 +34,8 @@ from prometheus_client.registry import Collector
 
 from apimetry.query_api.question_size import question_bytes
 from apimetry.store.changes import Versions, inserting, versions, versions_in
-from apimetry.store.statement import Ask, Parts, Rows, Statement
+from apimetry.store.inserts import Inserts
+from apimetry.store.statement import Ask, Rows, Statement
 
 DAY_S = 86_400
 SKEW_S = 300
@@ -59,7 +60,7 @@ class Outcome(str, Enum):
     """From the engine, and they are remembered."""
 
     unfit = "unfit"
-    """From the engine: asked for the first time, too large, or read beside an insert."""
+    """From the engine: asked for the first time, too large, or with a version that was read beside an insert."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,14 @@ class _Remembered:
     version: Versions | None = None
     rows: dict[_Key, bytes] = field(default_factory=dict)
     moment: int | None = None
-    """The moment of an embedded store at which the version was read."""
+    """The moment of an embedded store at which the version was read; None if an insert showed rows meanwhile."""
+    holds: int = 0
+    """How many holds of its inserts had begun."""
 
-    def at(self, version: Versions, moment: int | None) -> _Remembered:
+    def at(self, version: Versions, moment: int | None, holds: int) -> _Remembered:
         """Return what is known once `version` was read at `moment`."""
-        return _Remembered(self.question_bytes, version, self.rows if self.version == version else {}, moment)
+        rows = self.rows if self.version == version else {}
+        return _Remembered(self.question_bytes, version, rows, moment, holds)
 
     @property
     def size(self) -> int:
@@ -105,14 +109,14 @@ class _Remembered:
 class Memory(Collector):
     """The remembered rows of one service; any thread may use it.
 
-    `moment` returns that of an embedded store; None with a server.
+    `inserts` are those of an embedded store; None with a server.
 
     Mutable state, under `_lock`: the questions, their size, and the counts of statements.
     """
 
-    def __init__(self, max_bytes: int, moment: Callable[[], int | None] | None = None) -> None:
+    def __init__(self, max_bytes: int, inserts: Inserts | None = None) -> None:
         self._max_bytes = max_bytes
-        self._moment = moment
+        self._inserts = inserts
         self._lock = threading.Lock()
         self._questions: OrderedDict[Hashable, _Remembered] = OrderedDict()
         self._bytes = 0
@@ -132,7 +136,9 @@ class Memory(Collector):
             return self._counting(ask)
         moment = self.moment()
         if moment is None or moment != known.moment:
-            known = known.at(versions_in(ask(versions(about.application, about.ranges))), moment)
+            holds = self.holds
+            version = versions_in(ask(versions(about.application, about.ranges)))
+            known = known.at(version, moment if moment == self.moment() else None, holds)
             with self._lock:
                 self._keep(question, known)
         expires_s = known.version.expires_s if known.version is not None else None
@@ -149,35 +155,49 @@ class Memory(Collector):
 
     def _in_parts(self, about: About, ask: Ask, now_s: float) -> Ask:
         """Return `ask`, which takes rows about the past from memory where a statement has them apart."""
+        pasts: dict[tuple[int, int], Ask | None] = {}
+        lock = threading.Lock()
 
         def asked(statement: Statement) -> Rows:
             parts = statement.parts
-            past = None if parts is None else self._past(parts, about, ask, now_s)
-            return ask(statement) if parts is None or past is None else [*past, *ask(parts.others)]
+            if parts is None:
+                return ask(statement)
+            # The version of a range is read once, also where several threads ask.
+            with lock:
+                if parts.range not in pasts:
+                    pasts[parts.range] = self._past(parts.range, about, ask, now_s)
+            past = pasts[parts.range]
+            if past is None:
+                return ask(statement)
+            return [*past(parts.past), *(ask(parts.others) if parts.others is not None else ())]
 
         return asked
 
-    def _past(self, parts: Parts, about: About, ask: Ask, now_s: float) -> Rows | None:
-        """Return the rows of the part about the past; None the first time, and where they cannot be remembered."""
-        about_past = replace(about, ranges=(parts.range,))
+    def _past(self, times: tuple[int, int], about: About, ask: Ask, now_s: float) -> Ask | None:
+        """Return what answers about the past; None the first time, and where its rows cannot be remembered."""
+        about_past = replace(about, ranges=(times,))
         if _reaches_back(about_past, now_s):
             return None
-        # A question is kept even if it is never asked again, so it takes few bytes.
-        question = (about.application, blake2b(repr(_key_of(parts.past)).encode()).digest())
+        question = (about.application, times)
         with self._lock:
             if question not in self._questions:
                 self._keep(question, _Remembered(question_bytes(question)))
                 return None
-        return self.recall(question, about_past, ask, now_s)(parts.past)
+        return self.recall(question, about_past, ask, now_s)
 
     @property
     def knows_moments(self) -> bool:
         """Return whether the store is embedded."""
-        return self._moment is not None
+        return self._inserts is not None
+
+    @property
+    def holds(self) -> int:
+        """Return how many holds of an embedded store's inserts have begun."""
+        return self._inserts.holds if self._inserts is not None else 0
 
     def moment(self) -> int | None:
         """Return the moment of an embedded store; None while an insert shows rows, and with a server."""
-        return self._moment() if self._moment is not None else None
+        return self._inserts.moment() if self._inserts is not None else None
 
     def inserting(self, ask: Ask) -> bool:
         """Return whether inserts run now. Blocks while `ask` does."""
@@ -245,8 +265,9 @@ def _key_of(statement: Statement) -> _Key:
 class _Recalling:
     """One asking of a question. Its statements may run in several threads.
 
-    Mutable state, under `_lock`: `_asked`, and `_is_settled`, which is None until the first statement must be run,
-    and always in an embedded store.
+    Mutable state, under `_lock`: `_asked`; `_true_at`, a moment of an embedded store at which the events had the
+    known version; and `_is_settled`, which is None until the first statement must be run, and always in an embedded
+    store.
     """
 
     def __init__(self, memory: Memory, question: Hashable, about: About, known: _Remembered, ask: Ask) -> None:
@@ -257,15 +278,16 @@ class _Recalling:
         self._ask = ask
         self._lock = threading.Lock()
         self._asked: set[_Key] = set()
+        self._true_at = known.moment
         self._is_settled: bool | None = None
 
     def ask(self, statement: Statement) -> Rows:
-        """Return the rows of a statement. A statement that is asked again is run: its first rows did not fit."""
+        """Return the rows of a statement. Where it is asked again, its first rows did not fit."""
         key = _key_of(statement)
         with self._lock:
-            packed = None if key in self._asked else self._known.rows.get(key)
+            packed, is_repeated = self._known.rows.get(key), key in self._asked
             self._asked.add(key)
-        if packed is not None:
+        if packed is not None and (not is_repeated or self._is_still_true()):
             self._memory.count(Outcome.used)
             self._memory.used(self._question)
             remembered: Rows = marshal.loads(packed)  # noqa: S302 - bytes of this process
@@ -278,14 +300,26 @@ class _Recalling:
         self._memory.count(outcome)
         return rows
 
+    def _is_still_true(self) -> bool:
+        """Return whether the events have the known version now, in an embedded store; with a server it is unknown."""
+        moment = self._memory.moment()
+        if moment is None:
+            return False
+        with self._lock:
+            if moment != self._true_at:
+                rows = self._ask(versions(self._about.application, self._about.ranges))
+                is_true = versions_in(rows) == self._known.version and moment == self._memory.moment()
+                self._true_at = moment if is_true else None
+            return moment == self._true_at
+
     def _settled(self) -> bool:
         """Return whether all tables had what the log had, and have it still.
 
-        In an embedded store it is so until an insert shows rows. With a server it is so if no insert ran after the
-        version was read: an insert that begins later makes another version.
+        It is so if no insert ran when the version was read, or with a server after it: an insert that begins later
+        makes another version. What holds the inserts of an embedded store is in the log later than in the tables.
         """
         if self._memory.knows_moments:
-            return self._known.moment is not None and self._known.moment == self._memory.moment()
+            return self._known.moment is not None and self._known.holds == self._memory.holds
         with self._lock:
             if self._is_settled is None:
                 self._is_settled = not self._memory.inserting(self._ask)

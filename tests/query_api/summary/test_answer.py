@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,6 +12,7 @@ from fractions import Fraction
 import pytest
 
 from apimetry.query_api.planning.latency_buckets import bounds_of, bucket_of
+from apimetry.query_api.summary import answer as summary_answer
 from apimetry.query_api.summary.answer import answer_summary
 from apimetry.query_api.summary.params import parse_summary
 from apimetry.query_api.timeseries.answer import answer_timeseries
@@ -39,9 +41,9 @@ FILTERS = [
 ]
 
 
-def summary(store, parameters=(), start=START, end=START + DAY, application=SHOP):
-    query = parse_summary([*parameters, ("start", str(start)), ("end", str(end))], end)
-    return answer_summary(query, application, ask=store.ask, now=end)
+def summary(store, parameters=(), start=START, end=START + DAY, application=SHOP, now=None):
+    query = parse_summary([*parameters, ("start", str(start)), ("end", str(end))], now or end)
+    return answer_summary(query, application, ask=store.ask, now=now or end)
 
 
 def chosen_events(events, parameters, start, end):
@@ -110,18 +112,52 @@ def test_every_figure_is_what_counting_finds(store):
     for parameters in FILTERS:
         for first, last in rng.sample(RANGES, 3):
             start, end = START + first, START + last
-            chosen = chosen_events(events, parameters, start, end)
-            answer = summary(store, parameters, start, end)
-            counts, latencies = expected_counts(chosen, start, end), expected_latencies(chosen, 300_000)
-            assert {name: answer[name] for name in counts} == counts, parameters
-            exact.add(answer["estimated"])
-            if not answer["estimated"] or latencies["p50Ms"] is None:
-                assert {name: answer[name] for name in latencies} == latencies, parameters
-            else:
-                for name in ("p50Ms", "p95Ms", "p99Ms"):
-                    assert answer[name] == pytest.approx(latencies[name], rel=0.02, abs=0.051), (name, parameters)
-            assert set(answer) == {*counts, *latencies, "estimated"}
+            exact.add(assert_counted(summary(store, parameters, start, end), events, parameters)["estimated"])
     assert exact == {True, False}
+
+
+def assert_counted(answer, events, parameters):
+    """Compare all figures of an answer with those of the events, and return the answer."""
+    start, end = answer["start"], answer["end"]
+    chosen = chosen_events(events, parameters, start, end)
+    counts, latencies = expected_counts(chosen, start, end), expected_latencies(chosen, 300_000)
+    assert {name: answer[name] for name in counts} == counts, parameters
+    if not answer["estimated"] or latencies["p50Ms"] is None:
+        assert {name: answer[name] for name in latencies} == latencies, parameters
+    else:
+        for name in ("p50Ms", "p95Ms", "p99Ms"):
+            assert answer[name] == pytest.approx(latencies[name], rel=0.02, abs=0.051), (name, parameters)
+    assert set(answer) == {*counts, *latencies, "estimated"}
+    return answer
+
+
+@pytest.mark.parametrize(("lacks", "exact_requests"), [("nothing", 0), ("rows", 0), ("nothing", 100_000)])
+def test_every_figure_of_recent_hours_is_what_counting_finds(store, monkeypatch, lacks, exact_requests):
+    monkeypatch.setattr(summary_answer, "EXACT_REQUESTS", exact_requests)
+    now = int(time.time())
+    events = random_events(45, 2_000, now - 26 * HOUR, now)
+    for number in range(2):
+        insert_events(store, events[number::2], token=str(number))
+    if lacks == "rows":
+        # What an upgrade leaves: events answer.
+        store.command("TRUNCATE TABLE minute_totals")
+        store.command(f"INSERT INTO whole_minutes VALUES ({now + 60})")
+    rng = random.Random(46)
+    for parameters in FILTERS:
+        for back, span in rng.sample([(0, HOUR), (600, DAY), (7, 700), (20, HOUR + 2000), (1900, 3 * HOUR)], 3):
+            answer = summary(store, parameters, now - back - span, now - back, now=now)
+            assert_counted(answer, events, parameters)
+            assert span > 2 * HOUR or not exact_requests or not answer["estimated"]
+
+
+def test_a_consumer_of_the_same_hour_beyond_the_range_is_not_counted(store):
+    hour = START // HOUR * HOUR
+    inside = [Event(timestamp=(hour + n * HOUR) * 1_000_000, consumer_id=f"c{n}") for n in range(5)]
+    late = hour + 5 * HOUR - 20
+    beyond = [Event(timestamp=late * 1_000_000, consumer_id=name, sample_weight=3) for name in ("c4", "late", "late")]
+    insert_events(store, inside + beyond)
+    assert summary(store, start=hour, end=late, now=late + 20)["consumers"] == 5
+    assert summary(store, start=hour, end=late + 1, now=late + 20)["consumers"] == 6
 
 
 def test_counts_and_percentiles_are_those_of_the_timeseries(store):

@@ -20,8 +20,9 @@ from apimetry.query_api.timeseries.params import TimeseriesQuery
 from apimetry.query_api.timeseries.reading import Limits
 from apimetry.query_api.usage import lists_sql
 from apimetry.query_api.usage import sql as usage_sql
+from apimetry.query_api.usage.answer import answer_usage
 from apimetry.query_api.usage.lists import read_lists
-from apimetry.query_api.usage.params import Order
+from apimetry.query_api.usage.params import Order, parse_usage
 from apimetry.query_api.usage.reading import totals
 from apimetry.store.errors import QueryLimitExceeded
 from tests.query_api.timeseries.test_answer import HOSTILE
@@ -36,6 +37,20 @@ from tests.support.oracles.query_usage import (
 )
 
 LIMITS = Limits(100_000, 1000)
+
+
+class RefusesGroups:
+    """Asks a store, and refuses statements that bound their groups, as the engine does for too many."""
+
+    def __init__(self, store):
+        self._store = store
+        self.refused = []
+
+    def __call__(self, statement):
+        if "max_rows_to_group_by" in statement.settings:
+            self.refused.append(statement)
+            raise QueryLimitExceeded("too many groups", code=158)
+        return self._store.ask(statement)
 
 
 def test_the_series_has_the_days_weeks_and_months_of_a_zone(embedded_store):
@@ -135,20 +150,28 @@ def test_what_must_agree_agrees(store):
 @pytest.mark.parametrize("filters", [(), (Filter("method", ("GET", "POST")),)])
 def test_lists_with_too_many_groups_to_read_are_the_same(embedded_store, order, filters):
     insert_events(embedded_store, random_events(11, 600, START, NOW))
-    refused = []
-
-    def ask(statement):
-        if "max_rows_to_group_by" in statement.settings:
-            refused.append(statement)
-            raise QueryLimitExceeded("too many groups", code=158)
-        return embedded_store.ask(statement)
-
+    ask = RefusesGroups(embedded_store)
     scope = usage_sql.Scope("shop", START, NOW, filters)
     lists = read_lists(scope, order, embedded_store.ask)
     assert lists.routes.rows
     assert lists.failed_routes.rows
     assert read_lists(scope, order, ask) == lists
-    assert len(refused) == 1
+    assert len(ask.refused) == 1
+
+
+@pytest.mark.parametrize("sort", ["requests", "errors", "latency", "timestamp"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("end", [NOW, NOW // 3600 * 3600])
+def test_figures_that_python_adds_up_are_those_of_the_engine(embedded_store, sort, order, end):
+    insert_events(embedded_store, random_events(23, 900, NOW - 5 * DAY, NOW))
+    ask = RefusesGroups(embedded_store)
+    for days in (1, 4, 30):
+        parameters = [("start", str(end - days * DAY)), ("end", str(end)), ("sortBy", sort), ("order", order)]
+        query = parse_usage([*parameters, ("compare", "previous")], NOW)
+        added_up = answer_usage(query, UNLIMITED, ask=embedded_store.ask, now=NOW)
+        ask.refused.clear()
+        assert added_up == answer_usage(query, UNLIMITED, ask=ask, now=NOW)
+        assert any("GROUPING SETS ((hour)" in statement.sql for statement in ask.refused) == (end % 3600 > 0)
 
 
 _events = st.builds(
@@ -220,6 +243,7 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
             usage_sql.counterparts(scope.within(START - DAY, START), Buckets("month", START, NOW), [0]),
             usage_sql.groups(replace(scope, failed=True), "route", most, limit=9),
             usage_sql.counted_groups(scope, "consumer_id", most, limit=9),
+            usage_sql.every_consumer(scope, most),
             lists_sql.every_group(scope),
             lists_sql.lists(scope, most, limit=9),
             lists_sql.percentiles(scope, values),

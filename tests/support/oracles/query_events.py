@@ -142,8 +142,8 @@ def passes(event, filter_):
     if isinstance(filter_, Contains):
         return filter_.text.lower() in getattr(event, filter_.field).lower()
     if isinstance(filter_, Bound):
-        us = event.response_us
-        return us is not None and (us <= filter_.response_us if filter_.is_upper else us >= filter_.response_us)
+        value = getattr(event, filter_.field)
+        return value is not None and (value <= filter_.limit if filter_.is_upper else value >= filter_.limit)
     return (_value_of(event, filter_.field) in filter_.values) is not filter_.excludes
 
 

@@ -21,6 +21,7 @@ from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
+    added_up,
     partial_rows,
     range_parameters,
     signed,
@@ -30,13 +31,13 @@ from apimetry.store.accounts.accounts import RequestLimits
 from apimetry.store.alerts.records import NEEDS_REQUESTS, AlertRule, Metric
 from apimetry.store.statement import Statement
 
-_SQL = Template("""SELECT sum(part.weight), $measure
+_SQL = Template("""SELECT $requests, $measure
 FROM ($rows) AS part""")
 _MEASURES = {
-    Metric.error_rate: "sum(part.errors)",
-    Metric.latency_mean: "sum(part.total_us)",
-    Metric.latency_percentile: "quantileExactWeighted({level:Float64})(part.value, part.weight)",
+    Metric.error_rate: "part.errors",
+    Metric.latency_mean: "part.total_us",
 }
+_PERCENTILE = "quantileExactWeighted({level:Float64})(part.value, part.weight)"
 _COLUMNS = {
     Metric.error_rate: frozenset({"requests", "errors"}),
     Metric.latency_mean: frozenset({"response_us_weight", "response_us_sum"}),
@@ -62,7 +63,10 @@ def window_conditions(rule: AlertRule, filters: Sequence[AnyFilter]) -> Conditio
 
 def window_columns(metric: Metric, chosen: Plan) -> tuple[list[Column], str]:
     """Return the columns of the rows, `weight` first, and the expression of the measure over them."""
-    return _columns(metric, chosen), _MEASURES.get(metric, "0")
+    measure = _PERCENTILE if metric is Metric.latency_percentile else "0"
+    if metric in _MEASURES:
+        measure = added_up(chosen, _MEASURES[metric])
+    return _columns(metric, chosen), measure
 
 
 def measurement(rule: AlertRule, end_s: int) -> Statement:
@@ -81,7 +85,7 @@ def measurement(rule: AlertRule, end_s: int) -> Statement:
         parameters["level"] = rule.percentile / 100 * BELOW
     columns, measure = window_columns(rule.metric, chosen)
     rows = partial_rows(chosen, columns, window_conditions(rule, filters))
-    return Statement(_SQL.substitute(measure=measure, rows=rows), parameters)
+    return Statement(_SQL.substitute(requests=added_up(chosen), measure=measure, rows=rows), parameters)
 
 
 def _columns(metric: Metric, chosen: Plan) -> list[Column]:

@@ -23,7 +23,7 @@ from apimetry.query_api.planning.filter_sql import filter_parameters
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.latency_buckets import middle_of
 from apimetry.query_api.planning.planner import Plan, plan
-from apimetry.query_api.planning.rows_sql import Column, partial_rows, range_parameters, seconds
+from apimetry.query_api.planning.rows_sql import Column, added_up, partial_rows, range_parameters, seconds
 from apimetry.serving.errors import BadRequest
 from apimetry.store.accounts.accounts import RequestLimits
 from apimetry.store.alerts.records import AlertRule, Metric
@@ -45,7 +45,7 @@ _LATENCIES = 64 * BUCKETS_PER_DOUBLING + 1
 
 _SLOT_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp) - {start_us:Int64}, {slot_us:Int64})"
 _SLOT_OF_ROLLUP = Template("intDiv($seconds - {start_s:Int64}, {slot_s:Int64})")
-_SUMS = Template("""SELECT $place AS place, sum(part.weight), $measure
+_SUMS = Template("""SELECT $place AS place, $requests, $measure
 FROM ($rows) AS part
 WHERE part.slot % {stride:Int64} < {kept:Int64}
 GROUP BY place""")
@@ -153,7 +153,7 @@ def _statement(rule: AlertRule, moments: Moments, slots: _Slots) -> Statement:
     if rule.metric is Metric.latency_percentile:
         sql = _BUCKETS.substitute(place=slots.place, rows=rows, per_doubling=BUCKETS_PER_DOUBLING)
     else:
-        sql = _SUMS.substitute(place=slots.place, rows=rows, measure=measure)
+        sql = _SUMS.substitute(place=slots.place, rows=rows, requests=added_up(chosen), measure=measure)
     return Statement(sql, parameters)
 
 

@@ -15,6 +15,7 @@ from apimetry.query_api.planning.rows_sql import (
     BELOW,
     Column,
     Conditions,
+    added_up,
     group_key,
     middle_of_bucket,
     partial_rows,
@@ -42,7 +43,6 @@ _OF_BUCKET = Template("least(toFloat64($array[-1]), $middle)")
 _BUCKET = Template(f"toUInt16({BUCKETS_PER_DOUBLING} * log2(assumeNotNull($value) + 1.0))")
 _ONE_EVENT: Final = PARTS["requests"].of_event
 _AGGREGATES: Final = {
-    "sum": "sum(part.{name})",
     "max": "max(part.{name})",
     "distinct": "uniqExactIf(part.{name}, part.{name} != '')",
 }
@@ -126,9 +126,12 @@ class Groups:
     def _sums(self) -> list[str]:
         """Return the aggregates of all PARTS; a part that is not read is 0."""
         return [
-            f"{_AGGREGATES[part.kind].format(name=name) if name in self.reads.parts else 0} AS {self.prefix}{name}"
-            for name, part in PARTS.items()
+            f"{self._aggregate(name) if name in self.reads.parts else 0} AS {self.prefix}{name}" for name in PARTS
         ]
+
+    def _aggregate(self, name: str) -> str:
+        kind = PARTS[name].kind
+        return added_up(self.source, f"part.{name}") if kind == "sum" else _AGGREGATES[kind].format(name=name)
 
     def _values(self) -> list[Column]:
         """Return the columns of percentiles. Events without a value are in none."""

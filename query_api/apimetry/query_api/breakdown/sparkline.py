@@ -18,6 +18,7 @@ from apimetry.query_api.planning.planner import Plan
 from apimetry.query_api.planning.rows_sql import (
     Column,
     Conditions,
+    added_up,
     partial_rows,
     range_parameters,
     seconds,
@@ -34,7 +35,7 @@ _FINE: Final = 6
 
 _SERIES = Template("""SELECT $keys, groupArray(bucket), groupArray(requests)
 FROM (
-  SELECT $keys, part.bucket AS bucket, sum(part.weight) AS requests
+  SELECT $keys, part.bucket AS bucket, $requests AS requests
   FROM ($rows) AS part
   GROUP BY $keys, bucket
   HAVING requests > 0
@@ -97,6 +98,7 @@ class Sparkline:
         columns = (*self.scope.columns(self.source), bucket, weight(self.source))
         sql = _SERIES.substitute(
             keys=", ".join(self.scope.names),
+            requests=added_up(self.source),
             rows=partial_rows(self.source, columns, Conditions(self.scope.conditions)),
         )
         start, end = self._span

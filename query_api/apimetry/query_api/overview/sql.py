@@ -14,7 +14,7 @@ from datetime import date
 from string import Template
 
 from apimetry.query_api.planning.planner import Needs, plan
-from apimetry.query_api.planning.rows_sql import edges, range_parameters, weight
+from apimetry.query_api.planning.rows_sql import added_up, edges, range_parameters, weight
 from apimetry.store.rollups import LAST_HOUR_S, Rollup
 from apimetry.store.statement import Statement
 
@@ -24,7 +24,7 @@ _EVER_SENT = """SELECT sumIf(requests, month = {month:Date}),
   toUnixTimestamp64Micro(maxOrNull(last_seen))
 FROM counters
 WHERE application IN (SELECT id FROM applications WHERE organization_id = {organization:String})"""
-_STORED = Template("""SELECT sum(requests), sum(recent)
+_STORED = Template("""SELECT sum(requests), $counted
 FROM (
   SELECT $requests AS requests,
     if(time >= toDateTime({middle_start_s:UInt32}, 'UTC') AND time < toDateTime({middle_end_s:UInt32}, 'UTC'),
@@ -57,7 +57,8 @@ def stored(applications: Sequence[str], since: int, until: int) -> Statement:
     The range is of two hours or more: of less than that, the planner knows no hours in its middle.
     """
     chosen = plan(Needs(frozenset(), _REQUESTS, since, until, subtracts=True, now=until))
-    sql = _of_hours(_STORED, chosen.rollup, recent=weight(chosen).of_events, edges=edges())
+    parts = {"recent": weight(chosen).of_events, "counted": added_up(chosen, "recent"), "edges": edges()}
+    sql = _of_hours(_STORED, chosen.rollup, **parts)
     return Statement(sql, {**range_parameters(chosen), "applications": list(applications)})
 
 

@@ -197,12 +197,17 @@ def _edge_parameters(plan: Plan, around: tuple[int, int], name: str) -> dict[str
     return parameters
 
 
-def weight(plan: Plan, measure: str = "requests") -> Column:
-    """Return the column `weight`: the number of requests of a row."""
-    of_events = signed(plan, "toUInt64(sample_weight)")
+def weight(plan: Plan, measure: str = "requests", *, tag: str = "") -> Column:
+    """Return the column `weight`: the number of requests of a row; it binds `range_parameters` with the `tag`."""
+    of_events = signed(plan, "toUInt64(sample_weight)", tag=tag)
     if plan.by_minute:
         return Column("weight", of_events, "minute_requests")
     return Column("weight", of_events, plan.rollup.column(measure) if plan.rollup else "")
+
+
+def inside() -> str:
+    """Return the condition of the events in the range; it binds `range_parameters`, without a tag."""
+    return _WHOLE_RANGE.substitute(tag="")
 
 
 def edges() -> str:
@@ -210,9 +215,29 @@ def edges() -> str:
     return _EDGES.substitute(edge="edge", tag="")
 
 
+def range_of_days() -> str:
+    """Return the condition of rows per day, and of the hours in these days; it binds `range_parameters`, untagged."""
+    return _DAYS.substitute(since=_SINCE.substitute(tag=""), tag="")
+
+
+def range_outside_days() -> str:
+    """Return the condition of all hours but those in `range_of_days`."""
+    return _WITHOUT_DAYS.substitute(since=_SINCE.substitute(tag=""), tag="")
+
+
 def signed(plan: Plan, value: str, *, tag: str = "") -> str:
     """Return the expression of what an event adds to a sum of UInt64; it binds `range_parameters` with the `tag`."""
     return _SIGNED.substitute(inside=_WHOLE_RANGE.substitute(tag=tag), value=value) if plan.subtracts else value
+
+
+def added_up(plan: Plan, column: str = "part.weight") -> str:
+    """Return the expression of the sum of a column of rows, of UInt64; a sum of `signed` values is at least 0.
+
+    On a server, readers see the events of an insert a moment before its rollups: events beyond the range would be
+    subtracted from a row that does not have them yet.
+    """
+    total = f"sum({column})"
+    return f"if(bitTest({total}, 63), 0, {total})" if plan.subtracts else total
 
 
 def group_key(plan: Plan, field: str, name: str = "key") -> Column:

@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from apimetry.query_api.planning.completeness import completeness
 from apimetry.query_api.planning.figures import percent, rounded
 from apimetry.query_api.planning.latency_buckets import bounds_of, bucket_of
+from apimetry.query_api.planning.planner import SHORT_S
 from apimetry.query_api.summary.params import SummaryQuery
+from apimetry.query_api.summary.pieces import read_pieces
 from apimetry.query_api.summary.response import Summary
-from apimetry.query_api.summary.sql import PERCENTILES, Scope, bounds_us, summing
+from apimetry.query_api.summary.sql import PERCENTILES, Scope, bounds_us, requests_in_hours, summing
 from apimetry.store.accounts.accounts import Application
 from apimetry.store.statement import Ask
+
+EXACT_REQUESTS = 100_000
+"""Latencies of a short range are exact up to so many requests in its hours."""
+
+_AT_ONCE = 3
+"""Statements of one summary that run at the same time."""
 
 
 def answer_summary(query: SummaryQuery, application: Application, *, ask: Ask, now: int) -> Summary:
     """Return the response about `application` at `now`, seconds since the epoch. Blocks while `ask` does."""
-    answer = _figures(query, application, ask, now)
-    earlier = query.earlier
-    if earlier is not None:
-        answer["previous"] = _figures(earlier, application, ask, now)
+    with ThreadPoolExecutor(_AT_ONCE, "apimetry-summary") as threads:
+        reading = _read(query, application, ask, now, threads)
+        earlier = _read(query.earlier, application, ask, now, threads) if query.earlier else None
+        answer = reading.response()
+        if earlier is not None:
+            answer["previous"] = earlier.response()
     if query.completeness:
         answer["completeness"] = completeness(application.id, query.start, query.end, ask=ask)
     return answer
 
 
-def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) -> Summary:
+@dataclass(frozen=True)
+class _Reading:
+    """The figures of one range, which are being read."""
+
+    query: SummaryQuery
+    target_us: int | None
+    figures: Callable[[], Mapping[str, int]]
+    """Waits for the figures by name; times are microseconds."""
+
+    estimates: bool
+    """Whether latencies come from buckets."""
+
+    def response(self) -> Summary:
+        """Return the figures as the response has them."""
+        return _response(self.query, self.target_us, self.figures(), estimated=self.estimates)
+
+
+def _read(query: SummaryQuery, application: Application, ask: Ask, now: int, threads: Executor) -> _Reading:
     target_ms = query.target_ms or application.target_ms
     target_us = None if target_ms is None else 1000 * target_ms
     scope = Scope(application.id, query.start, query.end, query.filters, target_us, now)
-    summary_statement = summing(scope)
-    figures = summary_statement.figures(ask(summary_statement.statement))
+    pieces = read_pieces(scope, ask, threads)
+    if pieces is not None:
+        return _Reading(query, target_us, pieces, estimates=True)
+    if query.end - query.start <= SHORT_S:
+        ((in_hours,),) = ask(requests_in_hours(scope))
+        scope = replace(scope, takes_minutes=in_hours > EXACT_REQUESTS)
+    summary = summing(scope)
+    rows = threads.submit(ask, summary.statement)
+    return _Reading(query, target_us, lambda: summary.figures(rows.result()), summary.estimates)
+
+
+def _response(query: SummaryQuery, target_us: int | None, figures: Mapping[str, int], *, estimated: bool) -> Summary:
     within_target, apdex = _of_target(figures, target_us) if target_us and figures["timed"] else (None, None)
     requests, timed = figures["requests"], figures["timed"]
     latencies = {f"p{number}Ms": _ms(figures, f"p{number}") for number in PERCENTILES}
@@ -55,7 +94,7 @@ def _figures(query: SummaryQuery, application: Application, ask: Ask, now: int) 
         "consumers": figures["consumers"],
         "withinTarget": within_target,
         "apdex": apdex,
-        "estimated": summary_statement.estimates,
+        "estimated": estimated,
     }
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apimetry.query_api.planning.planner import Plan
-from apimetry.query_api.planning.rows_sql import Column, bucket_columns, group_key, middle_of_bucket, signed, weight
+from apimetry.query_api.planning.rows_sql import (
+    Column,
+    added_up,
+    bucket_columns,
+    group_key,
+    middle_of_bucket,
+    signed,
+    weight,
+)
 from apimetry.query_api.timeseries.params import CONSUMERS, TimeseriesQuery, percentile_of
 
 _NOTHING_IS_LESS = "toUInt64(18446744073709551615)"
@@ -107,13 +115,13 @@ class Aggregates:
 
     def _figure(self, plan: Plan, aggregation: str) -> str:
         if aggregation == "count":
-            return "sum(part.weight)"
+            return added_up(plan)
         if aggregation == CONSUMERS:
             return "uniqExactIf(part.consumer, part.consumer != '')"
-        known = "sum(part.known)" if self.is_mixed else "sum(part.weight)"
+        known, total = added_up(plan, "part.known" if self.is_mixed else "part.weight"), added_up(plan, "part.total")
         figure = {
-            "sum": "sum(part.total)",
-            "mean": f"sum(part.total) / {known}",
+            "sum": total,
+            "mean": f"{total} / {known}",
             "min": "min(part.low)",
             "max": "max(part.high)",
         }.get(aggregation) or self._percentile(plan, aggregation)

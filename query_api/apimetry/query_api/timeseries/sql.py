@@ -23,6 +23,7 @@ from apimetry.query_api.planning.rows_sql import (
     OF_ROLLUP,
     Column,
     Conditions,
+    added_up,
     group_key,
     partial_rows,
     range_parameters,
@@ -36,7 +37,7 @@ _LARGEST = Template("""WITH (
   SELECT (groupArray(($names)), max(groups))
   FROM (
     SELECT $names, count() OVER () AS groups
-    FROM (SELECT $names, sum(weight) AS total FROM ($rows) GROUP BY $names HAVING total > 0)
+    FROM (SELECT $names, $weight AS total FROM ($rows) AS part GROUP BY $names HAVING total > 0)
     ORDER BY total DESC, $names
     LIMIT {group_limit:UInt64}
   )
@@ -44,14 +45,14 @@ _LARGEST = Template("""WITH (
 """)
 _POINTS = Template("""${largest}SELECT $keys, $aggregates, $groups AS groups
 FROM ($rows) AS part
-${group_by}HAVING sum(part.weight) > 0
+${group_by}HAVING $weight > 0
 ORDER BY $names
 LIMIT {row_limit:UInt64}""")
 # Without a granularity each group is one row, so one pass ranks the groups and answers. Percentiles take two passes:
 # their states hold every value, and only the largest groups may have one.
 _TOP = Template("""SELECT * EXCEPT total
 FROM (
-  SELECT $keys, $aggregates, count() OVER () AS groups, sum(part.weight) AS total
+  SELECT $keys, $aggregates, count() OVER () AS groups, $weight AS total
   FROM ($rows) AS part
   ${group_by}HAVING total > 0
   ORDER BY total DESC, $names
@@ -63,7 +64,7 @@ _SIZE = Template("""${largest}SELECT count(), $distinct
 FROM (
   SELECT $keys
   FROM ($rows) AS part
-  ${group_by}HAVING sum(part.weight) > 0
+  ${group_by}HAVING $weight > 0
 )""")
 _IN_LARGEST = Template("($keys) IN (SELECT arrayJoin(largest.1))")
 _IN_KEYS = Template("($keys) $operator $arrays")
@@ -106,7 +107,7 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
     largest, shown = "", conditions
     if query.omits:
         ranked = (*keys, aggregates.weight(plan))
-        largest = _LARGEST.substitute(names=names, rows=partial_rows(plan, ranked, conditions))
+        largest = _LARGEST.substitute(names=names, weight=added_up(plan), rows=partial_rows(plan, ranked, conditions))
         is_shown = _IN_LARGEST.substitute(keys=", ".join(map(key_of, query.groups)))
         if query.rest:
             keys = _or_rest(keys, is_shown)
@@ -114,7 +115,7 @@ def statements(query: TimeseriesQuery, plan: Plan, *, application: str, row_limi
             shown = Conditions((*conditions.shared, is_shown), conditions.of_events)
     buckets = [bucket_of_rows(query.granularity, plan)] if query.granularity else []
     columns = (*keys, *buckets, *aggregates.columns(plan))
-    parts = _parts(query, [*keys, *buckets])
+    parts = {**_parts(query, [*keys, *buckets]), "weight": added_up(plan)}
     parts |= {"largest": largest, "aggregates": aggregates.figures(plan), "groups": "largest.2" if largest else "0"}
     rows = partial_rows(plan, columns, shown)
     points = _POINTS.substitute(parts, rows=rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -48,7 +48,12 @@ def read_lists(scope: Scope, order: Order, ask: Ask) -> Lists:
         return _of_first_rows(ask(lists_sql.lists(scope, order, limit=MAX_ROWS)))
     by_list: dict[str, list[Group]] = {"method": [], "status_code": [], "route": []}
     for name, method, status, route, *measures in rows:
-        by_list[name].append((_key(name, method, status, route), Measures(*measures)))
+        by_list[name].append((key_of(name, method, status, route), Measures(*measures)))
+    return lists_of(by_list, order)
+
+
+def lists_of(by_list: Mapping[str, list[Group]], order: Order) -> Lists:
+    """Return the lists of all groups in `order`."""
     failed = [(key, _failures(measures)) for key, measures in by_list["route"] if measures.errors]
     by_requests = Order("requests", order.descending)
     return Lists(
@@ -70,6 +75,21 @@ def read_consumers(scope: Scope, order: Order, ask: Ask) -> Groups:
     return Groups(tuple((key, Measures(requests)) for key, requests, *_ in rows), rows[0][-1] if rows else 0)
 
 
+def read_every_consumer(scope: Scope, order: Order, ask: Ask) -> Groups:
+    """Return what `read_consumers` does, with the consumers of hours that are over from memory where they are few."""
+    rows = ask_unless_too_many(sql.every_consumer(scope, order), ask)
+    if rows is None:
+        return read_consumers(scope, order, ask)
+    sums: dict[str, Sequence[int]] = {}
+    for key, *figures in rows:
+        known = sums.get(key)
+        sums[key] = figures if known is None else [sum(pair) for pair in zip(known, figures, strict=True)]
+    names = sql.counted(order)
+    every = [(key, Measures(**dict(zip(names, figures, strict=True)))) for key, figures in sums.items()]
+    first = tuple((key, Measures(measures.requests)) for key, measures in in_order(every, order)[:MAX_ROWS])
+    return Groups(first, sum(measures.requests for _, measures in every))
+
+
 def groups(scope: Scope, dimension: Dimension, order: Order, ask: Ask, *, limit: int = MAX_ROWS) -> list[Group]:
     """Return the first `limit` groups of requests in `order`."""
     return list(_groups(ask(sql.groups(scope, dimension, order, limit=limit))).rows)
@@ -84,6 +104,8 @@ def percentiles(scope: Scope, routes: Sequence[str], ask: Ask) -> dict[str, Sequ
 def in_order(groups: Iterable[Group], order: Order) -> list[Group]:
     """Return groups sorted as the store sorts them."""
     sign = -1 if order.descending else 1
+    if order.sort == "requests":
+        return sorted(groups, key=lambda group: (sign * group[1].requests, group[0]))
     return sorted(groups, key=lambda group: (sign * _weight(group[1], order), sign * group[1].requests, group[0]))
 
 
@@ -108,7 +130,8 @@ def _groups(rows: Rows) -> Groups:
     return Groups(tuple((key, Measures(*measures)) for key, *measures, _ in rows), rows[0][-1] if rows else 0)
 
 
-def _key(name: str, method: str, status: int, route: str) -> Any:  # noqa: ANN401 - a key is a text or a number
+def key_of(name: str, method: str, status: int, route: str) -> Any:  # noqa: ANN401 - a key is a text or a number
+    """Return the value of the list `name` in a row."""
     return {"method": method, "status_code": status, "route": route}[name]
 
 
@@ -132,7 +155,7 @@ class _ListRow(NamedTuple):
 def _of_first_rows(rows: Rows) -> Lists:
     by_list: dict[str, list[_ListRow]] = {"method": [], "status_code": [], "route": []}
     for name, method, status, route, *measures, place, failed_place, requests, errors in rows:
-        key = _key(name, method, status, route)
+        key = key_of(name, method, status, route)
         by_list[name].append(_ListRow(key, Measures(*measures), place, failed_place, requests, errors))
 
     def first_rows(name: str) -> Groups:

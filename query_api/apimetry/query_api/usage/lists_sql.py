@@ -67,8 +67,9 @@ GROUP BY $by_list"""
 _PERCENTILES = Template("""SELECT part.route AS route, $percentiles
 FROM ($rows) AS part
 GROUP BY route""")
+LEVELS = tuple(p / 100 * BELOW for p in PERCENTILES)
 _LEVELS = ", ".join(f"{{p{p}:Float64}}" for p in PERCENTILES)
-_LEVEL_VALUES = {f"p{p}": p / 100 * BELOW for p in PERCENTILES}
+_LEVEL_VALUES = {f"p{p}": level for p, level in zip(PERCENTILES, LEVELS, strict=True)}
 _EXACT = f"quantilesExactWeighted({_LEVELS})(part.value, part.weight)"
 _OF_BUCKETS = f"quantilesExactWeightedArray({_LEVELS})(part.buckets, part.weights), max(part.high) AS high"
 

@@ -13,7 +13,7 @@ uses one thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -29,17 +29,25 @@ from apimetry.query_api.usage.lists import (
     in_order,
     percentiles,
     read_consumers,
+    read_every_consumer,
     read_failed_routes,
     read_lists,
 )
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
+from apimetry.query_api.usage.pieces import read_pieces
 from apimetry.query_api.usage.sql import Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
-from apimetry.store.statement import Ask
+from apimetry.store.statement import Ask, Rows
 
 Totals = tuple[Measures, tuple[int, int]]
 """The sums over all requests, and the most requests in a clock minute and in a clock hour."""
+
+TotalsAndSeries = tuple[Totals, list[Group]]
+Latencies = Mapping[str, Sequence[int]]
+"""The latency of routes in microseconds, at each of PERCENTILES."""
+
+_Figures = tuple[Lists, Latencies, Groups, TotalsAndSeries]
 
 MAX_SORTED_BUCKETS = 1_000_000
 """Buckets in a series that is not sorted by time: nearly two years of minutes."""
@@ -67,6 +75,15 @@ class Page:
 
 
 @dataclass(frozen=True)
+class OverTime:
+    """How totals and a series are read, and how they are made of the rows of `sql.hours`."""
+
+    read: Callable[[], TotalsAndSeries]
+    of_hours: Callable[[Rows], TotalsAndSeries] | None = None
+    """None: the buckets are not made of whole hours."""
+
+
+@dataclass(frozen=True)
 class Breakdowns:
     """Totals, and the lists that must add up to them."""
 
@@ -78,8 +95,8 @@ class Breakdowns:
     """All of them."""
 
     routes: Groups
-    percentiles: Mapping[str, Sequence[int]]
-    """Latency in microseconds at each of PERCENTILES, of each route in the list."""
+    percentiles: Latencies
+    """Those of each route in the list."""
 
     methods: Groups
     consumers: Groups
@@ -158,7 +175,7 @@ def read_usage(scope: Scope, page: Page, order: Order, ask: Ask, *, again: Again
     """
 
     def read() -> Reading:
-        figures, series = breakdowns(scope, order, ask, lambda: _totals_and_page(scope, page, ask))
+        figures, series = breakdowns(scope, order, ask, _over_page(scope, page, ask))
         return Reading(figures, tuple(series), len(series) == page.buckets.count)
 
     return until_agreed(read, again)
@@ -170,9 +187,7 @@ def read_usage_before(  # noqa: PLR0913 - what it reads, and how
     """Return the figures of `scope`, an earlier period, in the buckets `indexes` of the later period, moved to it."""
 
     def read() -> Reading:
-        figures, series = breakdowns(
-            scope, order, ask, lambda: _totals_and_counterparts(scope, buckets, indexes, ask)
-        )
+        figures, series = breakdowns(scope, order, ask, _over_counterparts(scope, buckets, indexes, ask))
         return Reading(figures, tuple(series), len(series) == buckets.count)
 
     return until_agreed(read, again)
@@ -194,37 +209,47 @@ def until_agreed(read: Callable[[], Reading], again: Again) -> Reading:
     return reading
 
 
-def breakdowns(
-    scope: Scope, order: Order, ask: Ask, over_time: Callable[[], tuple[Totals, list[Group]]]
-) -> tuple[Breakdowns, list[Group]]:
-    """Return totals and lists, and a series. `over_time` returns the totals and the series.
-
-    Statements run at the same time.
-    """
-
-    def of_lists() -> tuple[Lists, Mapping[str, Sequence[int]]]:
-        by_dimension = read_lists(scope, order, ask)
-        return by_dimension, percentiles(scope, [route for route, _ in by_dimension.routes.rows], ask)
-
+def breakdowns(scope: Scope, order: Order, ask: Ask, over_time: OverTime) -> tuple[Breakdowns, list[Group]]:
+    """Return totals and lists, and a series. Statements run at the same time."""
     with ThreadPoolExecutor(_AT_ONCE, "apimetry-usage") as threads:
-        by_list = threads.submit(of_lists)
-        by_consumer = threads.submit(read_consumers, scope, order, ask)
-        totals_and_series = threads.submit(over_time)
         # In a list by latency, failed routes are sorted by the latency of failed requests. The lists do not have it.
         by_failed_route = threads.submit(read_failed_routes, scope, order, ask) if order.sort == "latency" else None
-        by_dimension, latencies = by_list.result()
-        failed_routes = by_failed_route.result() if by_failed_route else by_dimension.failed_routes
-        (total, peaks), series = totals_and_series.result()
+        figures = _of_pieces(scope, order, ask, over_time, threads)
+        lists, latencies, consumers, ((total, peaks), series) = figures or _of_statements(
+            scope, order, ask, over_time, threads
+        )
+        failed_routes = by_failed_route.result() if by_failed_route else lists.failed_routes
         return Breakdowns(
-            total,
-            peaks,
-            by_dimension.statuses,
-            by_dimension.routes,
-            latencies,
-            by_dimension.methods,
-            by_consumer.result(),
-            failed_routes,
+            total, peaks, lists.statuses, lists.routes, latencies, lists.methods, consumers, failed_routes
         ), series
+
+
+def _of_pieces(scope: Scope, order: Order, ask: Ask, over_time: OverTime, threads: Executor) -> _Figures | None:
+    """Return the figures that Python adds up; None where there are no pieces, or they have too many groups."""
+    added_up = read_pieces(scope, ask, threads) if over_time.of_hours is not None else None
+    if added_up is None or over_time.of_hours is None:
+        return None
+    by_consumer = threads.submit(read_every_consumer, scope, order, ask)
+    pieces = added_up()
+    if pieces is None:
+        return None
+    lists = pieces.lists(order)
+    latencies = pieces.percentiles(route for route, _ in lists.routes.rows)
+    return lists, latencies, by_consumer.result(), over_time.of_hours(pieces.hours)
+
+
+def _of_statements(scope: Scope, order: Order, ask: Ask, over_time: OverTime, threads: Executor) -> _Figures:
+    """Return the figures that the engine adds up."""
+
+    def of_lists() -> tuple[Lists, Latencies]:
+        lists = read_lists(scope, order, ask)
+        return lists, percentiles(scope, [route for route, _ in lists.routes.rows], ask)
+
+    by_list = threads.submit(of_lists)
+    by_consumer = threads.submit(read_consumers, scope, order, ask)
+    totals_and_series = threads.submit(over_time.read)
+    lists, latencies = by_list.result()
+    return lists, latencies, by_consumer.result(), totals_and_series.result()
 
 
 def totals(scope: Scope, ask: Ask) -> Totals:
@@ -255,28 +280,32 @@ def series_rows(scope: Scope, page: Page, ask: Ask) -> list[tuple[int, Measures]
     return [(index, Measures(*measures)) for index, *measures in ask(statement) if index in indexes]
 
 
-def _totals_and_page(scope: Scope, page: Page, ask: Ask) -> tuple[Totals, list[Group]]:
+def _over_page(scope: Scope, page: Page, ask: Ask) -> OverTime:
     if not are_whole_hours(page.buckets):
-        return totals(scope, ask), series_rows(scope, page, ask)
-    rows = ask(sql.hours(scope))
-    sums, nothing = by_bucket(rows, page.buckets), Measures()
-    series: list[Group] = [(index, sums.get(index, nothing)) for index in range(page.buckets.count)]
-    if page.order.sort != "timestamp":
-        series = in_order(series, page.order)
-    elif page.order.descending:
-        series.reverse()
-    return added_up(rows), series[page.rows.start : page.rows.stop]
+        return OverTime(lambda: (totals(scope, ask), series_rows(scope, page, ask)))
+
+    def of_hours(rows: Rows) -> TotalsAndSeries:
+        sums, nothing = by_bucket(rows, page.buckets), Measures()
+        series: list[Group] = [(index, sums.get(index, nothing)) for index in range(page.buckets.count)]
+        if page.order.sort != "timestamp":
+            series = in_order(series, page.order)
+        elif page.order.descending:
+            series.reverse()
+        return added_up(rows), series[page.rows.start : page.rows.stop]
+
+    return OverTime(lambda: of_hours(ask(sql.hours(scope))), of_hours)
 
 
-def _totals_and_counterparts(
-    scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask
-) -> tuple[Totals, list[Group]]:
+def _over_counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> OverTime:
     shift_s = buckets.start - scope.start
     if not are_whole_hours(buckets, shift_s):
-        return totals(scope, ask), _counterparts(scope, buckets, indexes, ask)
-    rows = ask(sql.hours(scope))
-    sums, nothing = by_bucket(rows, buckets, shift_s), Measures()
-    return added_up(rows), [(index, sums.get(index, nothing)) for index in indexes]
+        return OverTime(lambda: (totals(scope, ask), _counterparts(scope, buckets, indexes, ask)))
+
+    def of_hours(rows: Rows) -> TotalsAndSeries:
+        sums, nothing = by_bucket(rows, buckets, shift_s), Measures()
+        return added_up(rows), [(index, sums.get(index, nothing)) for index in indexes]
+
+    return OverTime(lambda: of_hours(ask(sql.hours(scope))), of_hours)
 
 
 def _counterparts(scope: Scope, buckets: Buckets, indexes: Sequence[int], ask: Ask) -> list[tuple[int, Measures]]:

@@ -118,6 +118,16 @@ def with_shares(groups: Iterable[Group], total: Measures) -> Iterator[tuple[Any,
 
 
 def _point(time_s: int, measures: Measures) -> UsagePoint:
+    if not measures.requests:
+        return {
+            "timestamp": iso_time(time_s),
+            "requests": 0,
+            "successfulRequests": 0,
+            "failedRequests": 0,
+            "averageLatency": 0.0,
+            "peakLatency": 0.0,
+            "dataTransferred": 0,
+        }
     return {
         "timestamp": iso_time(time_s),
         "requests": measures.requests,

@@ -36,6 +36,9 @@ from apimetry.query_api.usage.params import Order, Sort
 from apimetry.store.rollups import DAY_S, HOUR_S, ROLLUPS, Rollup
 from apimetry.store.statement import Parts, Statement
 
+MOST_CONSUMERS = 10_000
+"""Consumers up to which all are read, and sorted outside of the engine."""
+
 LEAST_PAST_S = 60 * DAY_S
 """The shortest past whose hours take clearly longer to read than two more statements."""
 
@@ -58,9 +61,10 @@ _NEEDED = frozenset(column for _, columns in _MEASURES.values() for column in co
 _ADDED = {name: "max" if name == "peak_us" else "sum" for name in _MEASURES}
 _SUM_OF = {name: f"{added}(part.{name}) AS {name}" for name, added in _ADDED.items()}
 SUMS = ", ".join(_SUM_OF.values())
+SUMS_OF_ROLLUP = ", ".join(f"{_ADDED[name]}({' + '.join(columns)})" for name, (_, columns) in _MEASURES.items())
 _NOTHING = ", ".join(f"0 AS {name}" for name in _MEASURES)
 _OF_SEVERAL_EVENTS = {name: f"{_ADDED[name]}({of_events})" for name, (of_events, _) in _MEASURES.items()}
-_RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVENTS.items())
+RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVENTS.items())
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
@@ -95,6 +99,9 @@ FROM ($rows) AS part
 GROUP BY key
 ORDER BY $order
 LIMIT {row_limit:UInt64}""")
+_EVERY_GROUP = Template("""SELECT part.key AS key, $sums
+FROM ($rows) AS part
+GROUP BY key""")
 _HALVES = Template("""SELECT part.half AS half, $sums
 FROM ($rows) AS part
 GROUP BY half""")
@@ -191,9 +198,8 @@ def hours(scope: Scope) -> Statement:
     """
     source = scope.plan(measures=_NEEDED | {"minutes"})
     whole = _hours_of(scope, source)
-    # With a rollup's row for an hour under way, the middle ends after the range.
-    past = (source.middle[0], min(source.middle[1], scope.end // HOUR_S * HOUR_S))
-    if past[1] - past[0] < LEAST_PAST_S:
+    past = over(scope, source)
+    if past is None or past[1] - past[0] < LEAST_PAST_S:
         return whole
     of_past, others = source.apart(past)
     return replace(whole, parts=Parts(past, _hours_of(scope, of_past), _hours_of(scope, others)))
@@ -246,7 +252,48 @@ def counted_groups(scope: Scope, dimension: Dimension, order: Order, *, limit: i
 
     That takes less time than all measures, above all for a dimension with many values.
     """
-    return _groups(scope, dimension, order, frozenset({"requests", *_SORTED_BY.get(order.sort, ())}), limit)
+    return _groups(scope, dimension, order, frozenset(counted(order)), limit)
+
+
+def counted(order: Order) -> list[str]:
+    """Return the measures that a list of requests in `order` reads."""
+    read = {"requests", *_SORTED_BY.get(order.sort, ())}
+    return [name for name in _MEASURES if name in read]
+
+
+def every_consumer(scope: Scope, order: Order) -> Statement:
+    """Select rows of (consumer, requests, and what `order` reads); the engine stops at more than MOST_CONSUMERS.
+
+    The rows of hours that are over are a part of their own (`Statement.parts`): a consumer may be in both parts.
+    """
+    source, read = with_days_over(scope, scope.plan("consumer_id")), counted(order)
+
+    def of(part: Plan) -> Statement:
+        columns = group_key(part, "consumer_id"), *measures_of(part, read=frozenset(read))
+        sums = ", ".join(_SUM_OF[name] for name in read)
+        statement = statement_of(_EVERY_GROUP.substitute(sums=sums, rows=rows_of(scope, part, *columns)), scope, part)
+        return replace(statement, settings={**statement.settings, "max_rows_to_group_by": MOST_CONSUMERS})
+
+    past = over(scope, source)
+    if past is None:
+        return of(source)
+    of_past, others = source.apart(past)
+    return replace(of(source), parts=Parts(past, of(of_past), of(others)))
+
+
+def with_days_over(scope: Scope, source: Plan) -> Plan:
+    """Return `source` with the days that are over alone: hours answer for a day whose last hour is under way."""
+    if source.days is None or source.days[1] <= scope.end:
+        return source
+    start, end = source.days[0], scope.end // DAY_S * DAY_S
+    return replace(source, days=(start, end) if start < end else None)
+
+
+def over(scope: Scope, source: Plan) -> tuple[int, int] | None:
+    """Return the hours of `source`'s middle that are over; None if there are none."""
+    # With a rollup's row for an hour under way, the middle ends after the range.
+    start, end = source.middle[0], min(source.middle[1], scope.end // HOUR_S * HOUR_S)
+    return (start, end) if source.rollup is not None and start < end else None
 
 
 def _groups(scope: Scope, dimension: Dimension, order: Order, read: frozenset[str], limit: int) -> Statement:
@@ -277,7 +324,7 @@ def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute
     `scope` should be short.
     """
     conditions = "".join(f"\n    AND {condition}" for condition in scope.conditions)
-    sql = _CHATTY.substitute(measures=_RAW_MEASURES, conditions=conditions)
+    sql = _CHATTY.substitute(measures=RAW_MEASURES, conditions=conditions)
     return Statement(
         sql,
         {
