@@ -145,7 +145,8 @@ def test_whole_services_run_as_the_users_of_least_privilege(server: ClickHouseSe
         assert ask("GET", "/api/analytics/overview")
         assert ask("GET", "/v1/developer/usage", key=READ_KEY)["usage"]["totalRequests"] == 100
         assert ask("GET", "/api/collectors")["collectors"]
-        ask("DELETE", f"/api/applications/{APPLICATION}/consumers/c0")
+        job = ask("DELETE", f"/api/applications/{APPLICATION}/consumers/c0")["job"]
+        query.wait_until(lambda: ask("GET", f"/api/jobs/{job['id']}")["job"]["state"] == "done", "deletion")
         wait_for_total(query, query.query_url, 50)
         for service in (collector, query):
             assert "ACCESS_DENIED" not in service.output, service.output

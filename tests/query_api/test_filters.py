@@ -42,6 +42,9 @@ FILTERS = [
     ("has", "error_type:error"),
     ("min_response_us", "20"),
     ("max_response_us", "500000"),
+    ("between", "ttfb_us:20.."),
+    ("between", "request_bytes:10..500"),
+    ("between", "response_bytes:..400"),
 ]
 
 

@@ -7,8 +7,13 @@ from datetime import datetime, timezone
 
 import pytest
 
-from apimetry.query_api.collectors.api import SILENT_AFTER_S
-from apimetry.store.collectors import CollectorFigures, CollectorIdentity, record_report
+from apimetry.store.collectors import (
+    SILENT_AFTER_S,
+    CollectorFigures,
+    CollectorIdentity,
+    QuarantineFigures,
+    record_report,
+)
 from tests.support.services.query_service import assert_error
 
 PATH = "/api/collectors"
@@ -22,7 +27,13 @@ FIGURES = CollectorFigures(
     stored=7,
     rejected={"timestamp_expired": 3, "invalid": 1},
     quarantined=5,
+    rejected_at={"timestamp_expired": 1772452800},
+    quarantine=QuarantineFigures(2, 5, "the store rejected it: code 117"),
+    spool_free_bytes=2**42,
 )
+OF_AN_EARLIER_VERSION = """INSERT INTO collector_reports (collector, at, started_at, version, spool_bytes,
+  spool_limit_bytes, segments, oldest_segment_s, has_room, received, stored, rejected, quarantined)
+SELECT 'old', now64(3), now64(3), '0.0.9', 1, 2, 3, 4, 1, 5, 6, map('invalid', 7), 8"""
 
 
 async def test_the_last_report_of_every_collector_is_shown_by_name(service):
@@ -39,12 +50,15 @@ async def test_the_last_report_of_every_collector_is_shown_by_name(service):
             "version": "0.1.0",
             "spoolBytes": 1000,
             "spoolLimitBytes": 4 * 2**30,
+            "spoolFreeBytes": 2**42,
             "segments": 2,
             "oldestSegmentS": 0.4,
             "received": 2**40,
             "stored": 7,
             "rejected": {"timestamp_expired": 3, "invalid": 1},
+            "rejectedAt": {"timestamp_expired": "2026-03-02T12:00:00Z"},
             "quarantined": 5,
+            "quarantine": {"pieces": 2, "rows": 5, "newestReason": "the store rejected it: code 117"},
             "state": "ok",
         }
         assert (second["id"], second["rejected"]) == ("zoo", {})
@@ -72,6 +86,14 @@ async def test_a_collector_is_ok_behind_full_or_silent(embedded_service, figures
     )
     aged, _ = (await embedded_service.answer(PATH, "admin"))["collectors"]
     assert (aged["id"], aged["state"]) == ("aged", state)
+
+
+async def test_what_a_collector_of_an_earlier_version_does_not_report_is_null(service):
+    service.accounts.store.command(OF_AN_EARLIER_VERSION)
+    (collector,) = (await service.answer(PATH, "admin"))["collectors"]
+    assert (collector["rejected"], collector["quarantined"], collector["state"]) == ({"invalid": 7}, 8, "ok")
+    assert collector["rejectedAt"] == {}
+    assert collector["quarantine"] is collector["spoolFreeBytes"] is None
 
 
 async def test_parameters_are_refused(embedded_service):

@@ -36,20 +36,6 @@ def job_of(kind, application="shop", **details):
     return Job("job1", "o", application, kind, NOW, **details)
 
 
-async def deleted(service, path, **arguments):
-    response = await service.request("DELETE", f"/api/applications/{path}", **arguments)
-    assert response.status in (200, 202), await response.text()
-    return await ended(service, (await response.json())["job"], arguments.get("key", "admin"))
-
-
-async def ended(service, job, key="admin"):
-    """The job when it is done."""
-    while job["state"] != "done":
-        await asyncio.sleep(0.05)
-        job = (await service.answer(f"/api/jobs/{job['id']}", key))["job"]
-    return job
-
-
 def agree(store, seed, questions=10):
     """Whether answers by way of rollups are those of events alone, for random questions."""
     assert _different_days(store, "shop", (0, LAST_HOUR_S)) == []
@@ -86,7 +72,7 @@ async def test_after_deletions_rollups_agree_with_what_is_left_of_the_events(ser
         insert_events(store, events[part::3], token=f"part{part}")
     before = store.query("SELECT sum(requests) FROM counters")
     start, end = START + HOUR + 77, START + DAY + 1234
-    job = await deleted(service, f"shop/events?start={start}&end={end}")
+    job = await service.deleted(f"/api/applications/shop/events?start={start}&end={end}")
     assert (job["kind"], job["start"], job["end"], job["application"]) == ("delete_range", start, end, "shop")
 
     def stays(event):
@@ -96,7 +82,7 @@ async def test_after_deletions_rollups_agree_with_what_is_left_of_the_events(ser
     remaining = [event for event in events if stays(event)]
     assert counted(store) == {weight(e for e in remaining if e.application == "shop")}
     agree(store, 1)
-    job = await deleted(service, "shop/consumers/alice")
+    job = await service.deleted("/api/applications/shop/consumers/alice")
     assert (job["kind"], job["consumer"], job["start"]) == ("delete_consumer", "alice", None)
     remaining = [event for event in remaining if (event.application, event.consumer_id) != ("shop", "alice")]
     assert counted(store) == {weight(e for e in remaining if e.application == "shop")}
@@ -116,7 +102,7 @@ async def test_an_application_takes_its_events_along_where_asked(embedded_servic
     store = embedded_service.accounts.store
     insert_events(store, random_events(8, 60, START, START + DAY))
     others = counted(store, "other")
-    job = await deleted(embedded_service, "shop?events=true")
+    job = await embedded_service.deleted("/api/applications/shop?events=true")
     assert (job["kind"], job["state"]) == ("delete_application", "done")
     assert counted(store) == {0}
     assert counted(store, "other") == others
@@ -148,14 +134,11 @@ async def test_a_consumer_s_id_may_be_anything(embedded_service):
     in_path = [consumer for consumer in ODD_CONSUMERS if consumer not in (".", "..")]
     for number, consumer in enumerate([*in_path[:4], "", "%2F"]):
         path = f"/api/applications/shop/consumers/{quote(consumer, safe='')}"
-        response = await embedded_service.request("DELETE", URL(path, encoded=True))
-        assert response.status == 200, await response.text()
-        assert (await response.json())["job"]["consumer"] == consumer, number
+        assert (await embedded_service.deleted(URL(path, encoded=True)))["consumer"] == consumer, number
     for consumer in ODD_CONSUMERS:
-        response = await embedded_service.request(
-            "DELETE", "/api/applications/shop/consumers", params={"consumer_id": consumer}
-        )
-        assert (await response.json())["job"]["consumer"] == consumer
+        named = {"consumer_id": consumer}
+        job = await embedded_service.deleted("/api/applications/shop/consumers", params=named)
+        assert job["consumer"] == consumer
     assert counted(store) == {1}
 
 
@@ -284,7 +267,7 @@ async def test_stored_events_follow_a_new_retention(service):
     async def change(days):
         response = await service.request("PATCH", "/api/applications/shop", json={"retentionDays": days})
         assert response.status == 200
-        await ended(service, (await service.answer("/api/jobs", "admin"))["jobs"][0])
+        await service.ended((await service.answer("/api/jobs", "admin"))["jobs"][0])
 
     await change(30)
     for table in ("events", *TABLES):
@@ -358,7 +341,7 @@ async def test_what_is_not_to_be_deleted_is_refused(embedded_service):
     ]:
         await assert_error(await embedded_service.request("DELETE", f"/api/applications/{path}"), status, named)
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
-    foreign = await deleted(embedded_service, "theirs/events?start=1&end=5", key="their admin")
+    foreign = await embedded_service.deleted("/api/applications/theirs/events?start=1&end=5", key="their admin")
     await assert_error(await embedded_service.get(f"/api/jobs/{foreign['id']}", "admin"), 404, foreign["id"])
     assert (await embedded_service.answer("/api/jobs", "admin"))["jobs"] == []
 
@@ -382,7 +365,7 @@ async def test_a_deletion_that_the_store_cannot_do_says_why_and_ends_when_it_can
         assert "rewrite events" in caplog.text
         assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in caplog.text
         embedded_store.command("KILL MUTATION WHERE command LIKE '%throwIf%'")
-        assert (await ended(service, job))["rewriting"] == []
+        assert (await service.ended(job))["rewriting"] == []
         assert counted(embedded_store) == {0}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from apimetry.query_api.me.figures import KEPT_S
+from apimetry.query_api.me.figures import KEPT_NEW_S, KEPT_S, NEW_S
 from apimetry.query_api.settings import QuerySettings
 from tests.support.oracles.query_events import Event, insert_events, random_events
 from tests.support.services.query_service import assert_error, running_query_service
@@ -57,6 +57,7 @@ def expected(events):
             "versions": any(e.version for e in events),
             "errorTypes": any(e.error_type for e in events),
             "urls": any(e.url for e in newest),
+            "sampled": any(e.sample_weight > 1 for e in newest),
         },
     }
 
@@ -82,7 +83,13 @@ async def test_a_read_key_learns_its_application_and_that_nothing_is_stored(both
                 "limits": {"requestsPerMinute": None, "requestsPerHour": None, "requestsPerDay": None},
                 "firstEventAt": None,
                 "lastEventAt": None,
-                "recorded": {"consumers": False, "versions": False, "errorTypes": False, "urls": False},
+                "recorded": {
+                    "consumers": False,
+                    "versions": False,
+                    "errorTypes": False,
+                    "urls": False,
+                    "sampled": False,
+                },
             }
         ],
         "fixed": None,
@@ -140,6 +147,7 @@ async def test_texts_are_those_of_the_newest_week_with_events(me_service):
         "versions": True,
         "errorTypes": False,
         "urls": False,
+        "sampled": False,
     }
 
 
@@ -152,26 +160,28 @@ async def test_a_clock_that_runs_ahead_moves_the_last_event_no_further_than_now(
 async def test_what_was_deleted_is_not_there_any_more(me_service, clock):
     insert_events(me_service.accounts.store, [Event(timestamp=(NOW - 7) * 1_000_000)])
     assert (await application_of(me_service))["lastEventAt"] == iso((NOW - 7) * 1_000_000)
-    path = f"/api/applications/shop/events?start={NOW - 100}&end={NOW}"
-    assert (await me_service.request("DELETE", path)).status == 200
+    await me_service.deleted(f"/api/applications/shop/events?start={NOW - 100}&end={NOW}")
     clock.now += KEPT_S
     assert (await application_of(me_service))["lastEventAt"] is None
 
 
-async def test_the_first_event_shows_a_second_later_and_further_ones_after_ten(me_service, clock):
+@pytest.mark.parametrize(("first_s", "kept_s"), [(NOW - NEW_S + 20, KEPT_NEW_S), (NOW - NEW_S - 20, KEPT_S)])
+async def test_events_show_a_second_later_and_in_an_application_that_is_not_new_after_ten(
+    me_service, clock, first_s, kept_s
+):
     def insert(second):
         insert_events(me_service.accounts.store, [Event(timestamp=second * 1_000_000)], token=str(second))
 
     assert (await application_of(me_service))["lastEventAt"] is None
-    insert(NOW - 9)
+    insert(first_s)
     assert (await application_of(me_service))["lastEventAt"] is None
+    clock.now += KEPT_NEW_S
+    assert (await application_of(me_service))["lastEventAt"] == iso(first_s * 1_000_000)
+    insert(first_s + 1)
+    clock.now += kept_s - 1
+    assert (await application_of(me_service))["lastEventAt"] == iso(first_s * 1_000_000)
     clock.now += 1
-    assert (await application_of(me_service))["lastEventAt"] == iso((NOW - 9) * 1_000_000)
-    insert(NOW - 8)
-    clock.now += KEPT_S - 1
-    assert (await application_of(me_service))["lastEventAt"] == iso((NOW - 9) * 1_000_000)
-    clock.now += 1
-    assert (await application_of(me_service))["lastEventAt"] == iso((NOW - 8) * 1_000_000)
+    assert (await application_of(me_service))["lastEventAt"] == iso((first_s + 1) * 1_000_000)
 
 
 async def test_the_addresses_of_the_collector_and_of_traces_are_those_of_the_settings(embedded_store):

@@ -174,8 +174,7 @@ async def test_every_operation_answers_as_documented(document, embedded_service)
     rule = {"application": "shop", "name": "Silence", "metric": "no_data"}
     response = await embedded_service.request("POST", "/api/alerts", json=rule)
     alert = (await response.json())["alert"]["id"]
-    response = await embedded_service.request("DELETE", "/api/applications/shop/events?start=0&end=1")
-    job = (await response.json())["job"]["id"]
+    job = (await embedded_service.deleted("/api/applications/shop/events?start=0&end=1"))["id"]
     insert_events(embedded_service.accounts.store, [Event(timestamp=START * 1_000_000)])
     event = (await embedded_service.answer(f"/v1/events?start={START}&end={START + 1}"))["events"][0]["id"]
     session = (await (await embedded_service.request("POST", "/v1/session")).json())["id"]

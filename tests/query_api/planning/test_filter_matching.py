@@ -10,7 +10,13 @@ from apimetry.query_api.events.news import COLUMNS
 from apimetry.query_api.events.params import EventsQuery
 from apimetry.query_api.events.search import Bounds
 from apimetry.query_api.planning.filter_matching import matcher
-from apimetry.query_api.planning.filters import DIMENSIONS, FILTER_PARAMETERS, TEXT_FIELDS, filters_of
+from apimetry.query_api.planning.filters import (
+    DIMENSIONS,
+    FILTER_PARAMETERS,
+    MEASURED_FIELDS,
+    TEXT_FIELDS,
+    filters_of,
+)
 from tests.support.oracles.query_events import insert_events, random_events
 
 START = 1_413_295_200
@@ -30,6 +36,10 @@ def random_filters(rng, values):
         elif kind == "has":
             text = rng.choice(TEXTS)
             collected[kind].append(f"{rng.choice(TEXT_FIELDS)}:{rng.choice([text, text.lower(), text[1:]])}")
+        elif kind == "between":
+            least = rng.choice([0, 10, 40])
+            limits = rng.choice([f"{least}..", f"..{least + 400}", f"{least}..{least + 400}"])
+            collected[kind].append(f"{rng.choice(MEASURED_FIELDS)}:{limits}")
         else:
             collected[kind] = [str(rng.choice([0, 10, 40]) + 100_000 * (kind == "max_response_us"))]
     return filters_of(collected)

@@ -67,6 +67,10 @@ def test_an_empty_text_is_in_every_text_and_filters_nothing():
             "status_code:4x",
             "include=status_code is '4x'; allowed: 1xx to 9xx, or a whole number, 0 to 65535",
         ),
+        ("between", "method:1..2", "field:from..to, where field is one of response_us, ttfb_us"),
+        ("between", "ttfb_us:..", "between is 'ttfb_us:..'; allowed: field:from..to, with whole numbers"),
+        ("between", "ttfb_us:1-2", "between is 'ttfb_us:1-2'"),
+        ("between", "ttfb_us:1..1" + "0" * 18, "allowed: field:from..to"),
         ("min_response_us", "1.5", "min_response_us is '1.5'; allowed: whole microseconds, 0 to 9223372036854775807"),
         ("max_response_us", "9223372036854775808", "max_response_us is '9223372036854775808'"),
     ],
@@ -81,6 +85,23 @@ def test_bounds_that_leave_nothing_between_them_are_refused_with_both():
     with pytest.raises(BadRequest, match="min_response_us must not be above max_response_us: they are 8 and 7"):
         read(("min_response_us", "8"), ("max_response_us", "7"))
     assert read(("min_response_us", "7"), ("max_response_us", "7")) == (Bound(7), Bound(7, is_upper=True))
+
+
+def test_measured_fields_lie_between_two_numbers_of_which_one_may_be_left_out():
+    assert read(
+        ("between", "ttfb_us:5..7"), ("between", "request_bytes:5.."), ("between", "response_bytes:..7"),
+    ) == (
+        Bound(5, field="ttfb_us"), Bound(7, is_upper=True, field="ttfb_us"),
+        Bound(5, field="request_bytes"), Bound(7, is_upper=True, field="response_bytes"),
+    )  # fmt: skip
+    assert read(("between", "response_us:5..5"), ("between", "response_us:5..")) == read(
+        ("min_response_us", "5"), ("max_response_us", "5")
+    )
+    assert columns_of(read(("between", "request_bytes:1.."))) == {"request_bytes"}
+    with pytest.raises(
+        BadRequest, match="first number of between=ttfb_us must not be above the second: they are 8 and 7"
+    ):
+        read(("between", "ttfb_us:8..7"))
 
 
 def test_a_parameter_of_its_own_is_short_for_include():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,19 @@ class QueryService:
         response = await self.get(path, key)
         assert response.status == 200, await response.text()
         return await response.json()
+
+    async def deleted(self, path, key="admin", **arguments):
+        """Delete events of an application; return the job when it is done. A slow machine answers before that."""
+        response = await self.request("DELETE", path, key, **arguments)
+        assert response.status in (200, 202), await response.text()
+        return await self.ended((await response.json())["job"], key)
+
+    async def ended(self, job, key="admin"):
+        """The job when it is done."""
+        while job["state"] != "done":
+            await asyncio.sleep(0.05)
+            job = (await self.answer(f"/api/jobs/{job['id']}", key))["job"]
+        return job
 
 
 @contextlib.asynccontextmanager

@@ -8,18 +8,15 @@ from aiohttp import web
 from msgspec.json import encode
 
 from apimetry.query_api.answering import Answering
-from apimetry.query_api.collectors.response import CollectorList, CollectorState
+from apimetry.query_api.collectors.response import CollectorList, CollectorQuarantine, CollectorState
 from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.http.query_string import collect
 from apimetry.query_api.queueing.askers import client_of
 from apimetry.serving.credentials import authorize
 from apimetry.store.accounts.accounts import KeyKind
 from apimetry.store.accounts.directory import Directory
-from apimetry.store.collectors import CollectorReport, collector_reports
+from apimetry.store.collectors import CollectorReport, QuarantineFigures, collector_reports
 from apimetry.store.statement import Ask
-
-SILENT_AFTER_S: Final = 180
-"""Three times the longest pause between two reports of a collector that lives and reaches the store."""
 
 BEHIND_AFTER_S: Final = 60
 
@@ -57,18 +54,27 @@ def _collector(report: CollectorReport) -> CollectorState:
         "lastReport": iso_time(int(report.at.timestamp())),
         "spoolBytes": figures.spool_bytes,
         "spoolLimitBytes": figures.spool_limit_bytes,
+        "spoolFreeBytes": figures.spool_free_bytes,
         "segments": figures.segments,
         "oldestSegmentS": figures.oldest_segment_s,
         "received": figures.received,
         "stored": figures.stored,
         "rejected": dict(figures.rejected),
+        "rejectedAt": {reason: iso_time(at_s) for reason, at_s in figures.rejected_at.items()},
         "quarantined": figures.quarantined,
+        "quarantine": _quarantine(figures.quarantine),
         "state": _state(report),
     }
 
 
+def _quarantine(figures: QuarantineFigures | None) -> CollectorQuarantine | None:
+    if figures is None:
+        return None
+    return {"pieces": figures.pieces, "rows": figures.rows, "newestReason": figures.newest_reason}
+
+
 def _state(report: CollectorReport) -> str:
-    if report.age_s > SILENT_AFTER_S:
+    if report.is_silent:
         return "silent"
     if not report.figures.has_room:
         return "full"

@@ -32,4 +32,5 @@ def iso_or_none(time: datetime | None) -> str | None:
 
 
 def _iso(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # An answer has thousands of times, and `strftime` takes five times as long.
+    return f"{time.isoformat(timespec='seconds')[:19]}Z"

@@ -128,6 +128,7 @@ def _application(application: Application, figures: Figures, now: int, fixed: Fi
             "versions": figures.has_versions,
             "errorTypes": figures.has_error_types,
             "urls": figures.has_urls,
+            "sampled": figures.is_sampled,
         },
     }
 

@@ -12,8 +12,11 @@ from apimetry.store.statement import Ask
 KEPT_S = 10
 """Seconds for which the figures of an application with events are kept."""
 
-KEPT_EMPTY_S = 1
-"""Seconds for which it is kept that an application has no events: a page waits for the first one."""
+KEPT_NEW_S = 1
+"""Seconds for which the figures of a new application are kept: a page waits for its first event and its texts."""
+
+NEW_S = 600
+"""An application is new without events, or while its first event is no older, in seconds."""
 
 _APPLICATIONS_AT_ONCE = 20
 """Applications in one statement about single events: a statement with too many parts takes long to plan."""
@@ -29,6 +32,7 @@ class Figures:
     has_versions: bool = False
     has_error_types: bool = False
     has_urls: bool = False
+    is_sampled: bool = False
 
 
 def read_figures(ask: Ask, applications: Sequence[str]) -> dict[str, Figures]:
@@ -41,9 +45,9 @@ def read_figures(ask: Ask, applications: Sequence[str]) -> dict[str, Figures]:
     names = list(hours_of)
     for start in range(0, len(names), _APPLICATIONS_AT_ONCE):
         part = {name: hours_of[name] for name in names[start : start + _APPLICATIONS_AT_ONCE]}
-        for application, first_us, last_us, has_urls in ask(ends(part)):
+        for application, first_us, last_us, *of_newest in ask(ends(part)):
             if last_us is not None:
-                flags = map(bool, (*flags_of.get(application, (0, 0, 0)), has_urls))
+                flags = map(bool, (*flags_of.get(application, (0, 0, 0)), *of_newest))
                 figures[application] = Figures(first_us or hours_of[application][0] * 1_000_000, last_us, *flags)
     return figures
 
@@ -57,7 +61,7 @@ class KeptFigures:
     def fresh(self, now: float) -> dict[str, Figures]:
         """Return the figures that still hold at `now`, by application, and forget the others."""
         self._figures = {
-            name: entry for name, entry in self._figures.items() if 0 <= now - entry[0] < _kept_s(entry[1])
+            name: entry for name, entry in self._figures.items() if 0 <= now - entry[0] < _kept_s(entry[1], now)
         }
         return {name: figures for name, (_, figures) in self._figures.items()}
 
@@ -66,5 +70,6 @@ class KeptFigures:
         self._figures |= {name: (now, read) for name, read in figures.items()}
 
 
-def _kept_s(figures: Figures) -> int:
-    return KEPT_EMPTY_S if figures.last_us is None else KEPT_S
+def _kept_s(figures: Figures, now: float) -> int:
+    is_new = figures.last_us is None or (figures.first_us or 0) > (now - NEW_S) * 1_000_000
+    return KEPT_NEW_S if is_new else KEPT_S

@@ -28,12 +28,13 @@ class KnownLimits(TypedDict):
 
 
 class Recorded(TypedDict):
-    """Which texts the newest events of an application have."""
+    """Which texts the newest events of an application have, and whether they are a sample."""
 
     consumers: bool
     versions: bool
     errorTypes: bool
     urls: bool
+    sampled: Annotated[bool, Meta(description="Whether any of them stands for several requests.")]
 
 
 class KnownApplication(TypedDict):

@@ -14,12 +14,15 @@ _EXAMPLE: Json = {
             "lastReport": "2026-11-26T10:43:58Z",
             "spoolBytes": 0,
             "spoolLimitBytes": 4294967296,
+            "spoolFreeBytes": 51539607552,
             "segments": 0,
             "oldestSegmentS": 0.4,
             "received": 1204311,
             "stored": 1204308,
             "rejected": {"timestamp_expired": 3},
+            "rejectedAt": {"timestamp_expired": "2026-11-26T09:12:40Z"},
             "quarantined": 0,
+            "quarantine": {"pieces": 0, "rows": 0, "newestReason": ""},
             "state": "ok",
         }
     ]

@@ -6,6 +6,7 @@ from apimetry.query_api.http.json_values import Json
 from apimetry.query_api.planning.filters import (
     FILTER_FIELDS,
     MAX_RESPONSE_US,
+    MEASURED_FIELDS,
     NUMERIC_DIMENSIONS,
     STATUS_CLASS,
     STATUS_CLASS_PATTERN,
@@ -19,6 +20,7 @@ FILTER_PATTERN = (
     f"^(({_TEXTS}):|({_NUMBERS}):([0-9]{{1,5}}|{STATUS_CLASS_PATTERN})$|{STATUS_CLASS}:{STATUS_CLASS_PATTERN}$)"
 )
 _HAS_PATTERN = f"^({'|'.join(TEXT_FIELDS)}):"
+_BETWEEN_PATTERN = f"^({'|'.join(MEASURED_FIELDS)}):([0-9]{{1,18}}[.]{{2}}[0-9]{{0,18}}|[.]{{2}}[0-9]{{1,18}})$"
 _HOW = (
     " Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold."
     " `status_code` also takes a class: `status_code:5xx`."
@@ -42,6 +44,13 @@ def described_filters() -> list[Json]:
         ),
         query_parameter(
             "max_response_us", "Only events that took at most so many microseconds.", microseconds, 60_000_000
+        ),
+        _texts(
+            "between",
+            "Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left"
+            " out. Repeatable; all must hold.",
+            _BETWEEN_PATTERN,
+            "response_bytes:1024..4096",
         ),
     ]
 

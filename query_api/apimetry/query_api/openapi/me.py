@@ -24,7 +24,7 @@ _EXAMPLE: Json = {
             "limits": {"requestsPerMinute": None, "requestsPerHour": 1000, "requestsPerDay": None},
             "firstEventAt": "2026-09-01T08:00:12Z",
             "lastEventAt": "2026-11-26T10:43:58Z",
-            "recorded": {"consumers": True, "versions": True, "errorTypes": True, "urls": True},
+            "recorded": {"consumers": True, "versions": True, "errorTypes": True, "urls": True, "sampled": False},
         }
     ],
     "fixed": None,

@@ -41,6 +41,25 @@ _EXAMPLE: Json = {
     "newestEventAt": "2026-11-26T10:43:58Z",
     "silentSenders": 1,
     "withoutReports": 34929,
+    "recorded": {
+        "events": 1000,
+        "fields": {
+            "route": 1000,
+            "consumer_id": 961,
+            "source": 1000,
+            "version": 1000,
+            "error_type": 22,
+            "url": 1000,
+            "user_agent": 0,
+            "client_ip": 0,
+            "data": 0,
+        },
+        "queries": "masked",
+        "clientIps": "none",
+        "maxWeight": 1,
+        "maxErrorWeight": 1,
+    },
+    "collectors": {"known": 2, "silent": 0, "lastReport": "2026-11-26T10:43:58Z", "oldestSegmentS": 0.4},
 }
 
 

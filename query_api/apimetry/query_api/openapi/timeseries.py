@@ -130,6 +130,17 @@ def _time(name: str, description: str, example: int) -> Json:
 
 
 def _parameters(settings: QuerySettings) -> list[Json]:
+    return [
+        *_points(),
+        zone_parameter(),
+        *_groups(settings),
+        *described_filters(),
+        *comparison_parameters(),
+        *presentation_parameters(),
+    ]
+
+
+def _points() -> list[Json]:
     aggregations = [
         {"type": "string", "enum": [*SIMPLE_AGGREGATIONS, CONSUMERS]},
         {"type": "string", "pattern": f"^{PERCENTILE_PATTERN}$"},
@@ -159,7 +170,17 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             {"oneOf": [named, seconds]},
             "hour",
         ),
-        zone_parameter(),
+        query_parameter(
+            "fill",
+            "What empty buckets get, instead of being left out.",
+            {"type": "string", "enum": list(FILLS)},
+            "zero",
+        ),
+    ]
+
+
+def _groups(settings: QuerySettings) -> list[Json]:
+    return [
         query_parameter(
             "group",
             f"One series for each value. Repeatable, up to {MAX_GROUPINGS}: then one for each pair of values.",
@@ -167,13 +188,6 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             list(GROUPS[:MAX_GROUPINGS]),
             style="form",
             explode=True,
-        ),
-        *described_filters(),
-        query_parameter(
-            "fill",
-            "What empty buckets get, instead of being left out.",
-            {"type": "string", "enum": list(FILLS)},
-            "zero",
         ),
         query_parameter(
             "limit",
@@ -187,6 +201,4 @@ def _parameters(settings: QuerySettings) -> list[Json]:
             {"type": "string", "enum": list(FLAGS), "default": FLAGS[0]},
             "1",
         ),
-        *comparison_parameters(),
-        *presentation_parameters(),
     ]

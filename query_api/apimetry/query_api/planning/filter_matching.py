@@ -26,7 +26,7 @@ def matcher(filters: Iterable[AnyFilter], places: Mapping[str, int]) -> Test:
 
 def _test(filter_: AnyFilter, place: int) -> Test:
     if isinstance(filter_, Bound):
-        bound = filter_.response_us
+        bound = filter_.limit
         if filter_.is_upper:
             return lambda values: values[place] is not None and values[place] <= bound
         return lambda values: values[place] is not None and values[place] >= bound

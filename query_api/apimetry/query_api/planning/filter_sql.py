@@ -46,7 +46,7 @@ def containing(text: str, parameter: str) -> str:
 
 def _condition(filter_: AnyFilter, name: str) -> str:
     if isinstance(filter_, Bound):
-        return f"response_us {'<=' if filter_.is_upper else '>='} {{{name}:UInt64}}"
+        return f"{filter_.column} {'<=' if filter_.is_upper else '>='} {{{name}:UInt64}}"
     if isinstance(filter_, Contains):
         return containing(filter_.field, name)
     is_class = filter_.field == STATUS_CLASS
@@ -57,5 +57,5 @@ def _condition(filter_: AnyFilter, name: str) -> str:
 
 def _value(filter_: AnyFilter) -> object:
     if isinstance(filter_, Bound):
-        return filter_.response_us
+        return filter_.limit
     return filter_.text if isinstance(filter_, Contains) else list(filter_.values)

@@ -46,13 +46,18 @@ FILTER_FIELDS = GROUPS
 TEXT_FIELDS = ("url", "route", "consumer_id", "error_type")
 """The fields of `has`."""
 
-FILTER_PARAMETERS = ("include", "exclude", "has", "min_response_us", "max_response_us")
+MEASURED_FIELDS = ("response_us", "ttfb_us", "request_bytes", "response_bytes")
+"""The fields of `between`."""
+
+FILTER_PARAMETERS = ("include", "exclude", "has", "min_response_us", "max_response_us", "between")
 MAX_STATUS_CODE = 65_535
 MAX_RESPONSE_US = 2**63 - 1
 UNMATCHED_ROUTES = ("", "(unmatched)")
 """The route of a request without a matching route: the first in logs and from other senders, the second from ours."""
 
 STATUS_CLASS_PATTERN = "[1-9][xX]{2}"
+MEASURED_PATTERN = "([0-9]{0,18})[.]{2}([0-9]{0,18})"
+_LIMITS = re.compile(MEASURED_PATTERN, re.ASCII)
 _STATUS_CLASS = re.compile(STATUS_CLASS_PATTERN, re.ASCII)
 
 
@@ -88,15 +93,16 @@ class Contains:
 
 @dataclass(frozen=True)
 class Bound:
-    """Events with a known response time of at least `response_us`; with `is_upper`, of at most `response_us`."""
+    """Events with a known `field` of at least `limit`; with `is_upper`, of at most `limit`."""
 
-    response_us: int
+    limit: int
     is_upper: bool = False
+    field: str = "response_us"
 
     @property
     def column(self) -> str:
         """Return the column that a table needs for this filter. No rollup has it, so events answer."""
-        return "response_us"
+        return self.field
 
 
 AnyFilter: TypeAlias = Filter | Contains | Bound
@@ -121,6 +127,7 @@ def filters_of(values: dict[str, list[str]], own: Sequence[str] = ()) -> tuple[A
         *_parse("exclude", values["exclude"]),
         *containing_filters(values["has"]),
         *bounds(least, most),
+        *measured_filters(values["between"]),
     )
 
 
@@ -144,32 +151,55 @@ def containing_filters(texts: Iterable[str]) -> tuple[Contains, ...]:
     return tuple(Contains(field, text) for field, text in dict.fromkeys(pairs) if text)
 
 
+def measured_filters(texts: Iterable[str]) -> tuple[Bound, ...]:
+    """Return the filters of the `field:from..to` texts of `between`, of which one number may be left out.
+
+    Empty texts are ignored.
+
+    Raises:
+        BadRequest: names the text and what is allowed.
+    """
+    filters: dict[Bound, None] = {}
+    for text in filter(None, texts):
+        field, limits = _split("between", text, MEASURED_FIELDS)
+        found = _LIMITS.fullmatch(limits)
+        if found is None or limits == "..":
+            raise refusal("between", text, "field:from..to, with whole numbers, of which one may be left out")
+        least, most = (None if digits == "" else int(digits) for digits in found.groups())
+        names = (f"the first number of between={field}", "the second")
+        filters |= dict.fromkeys(bounds(least, most, names, field))
+    return tuple(filters)
+
+
 def bounds(
-    least_us: int | None, most_us: int | None, names: tuple[str, str] = ("min_response_us", "max_response_us")
+    least: int | None,
+    most: int | None,
+    names: tuple[str, str] = ("min_response_us", "max_response_us"),
+    field: str = "response_us",
 ) -> tuple[Bound, ...]:
-    """Return the filters of the two bounds of a response time, in microseconds; None means no bound.
+    """Return the filters of the two bounds of a measured field; None means no bound.
 
     A refusal calls the bounds by `names`.
 
     Raises:
         BadRequest: the first is above the second.
     """
-    if least_us is not None and most_us is not None and least_us > most_us:
-        raise BadRequest(f"{names[0]} must not be above {names[1]}: they are {least_us} and {most_us}")
+    if least is not None and most is not None and least > most:
+        raise BadRequest(f"{names[0]} must not be above {names[1]}: they are {least} and {most}")
     return (
-        *([] if least_us is None else [Bound(least_us)]),
-        *([] if most_us is None else [Bound(most_us, is_upper=True)]),
+        *([] if least is None else [Bound(least, field=field)]),
+        *([] if most is None else [Bound(most, is_upper=True, field=field)]),
     )
 
 
 def columns_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
-    """Return the columns that a table needs for `filters`: the dimensions of a rollup, or `response_us`."""
+    """Return the columns that a table needs for `filters`: the dimensions of a rollup, or measured fields."""
     return frozenset(filter_.column for filter_ in filters)
 
 
 def fields_of(filters: Iterable[AnyFilter]) -> frozenset[str]:
-    """Return the fields that `filters` are about, as a question names them; bounds are about `response_us`."""
-    return frozenset(filter_.column if isinstance(filter_, Bound) else filter_.field for filter_ in filters)
+    """Return the fields that `filters` are about, as a question names them."""
+    return frozenset(filter_.field for filter_ in filters)
 
 
 def _parse(
@@ -189,7 +219,7 @@ def _parse(
 def _split(parameter: str, text: str, fields: Sequence[str]) -> tuple[str, str]:
     field, colon, value = text.partition(":")
     if not colon or field not in fields:
-        shape = "field:text" if parameter == "has" else "field:value"
+        shape = {"has": "field:text", "between": "field:from..to"}.get(parameter, "field:value")
         raise refusal(parameter, text, f"{shape}, where field is one of {', '.join(fields)}")
     return field, value
 

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from apimetry.store.rollups import BUCKETS_PER_DOUBLING
 
@@ -25,6 +28,13 @@ def bounds_of(bucket: int) -> tuple[int, int]:
     """Return the lowest and the highest whole number in a bucket; of an empty bucket the lowest is the higher one."""
     lowest = math.ceil(2 ** (bucket / BUCKETS_PER_DOUBLING)) - 1
     return lowest, math.ceil(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)) - 2
+
+
+def buckets_at(weights: Mapping[int, int], levels: Sequence[float]) -> list[int]:
+    """Return the bucket at each of `levels`, as the engine does; `weights` has the requests in each bucket."""
+    ordered = sorted(weights)
+    added = list(accumulate(weights[bucket] for bucket in ordered))
+    return [ordered[bisect_left(added, math.ceil(level * added[-1]))] for level in levels]
 
 
 def whole_percentile(bucket: int, highest: int) -> int:

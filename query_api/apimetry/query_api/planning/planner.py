@@ -87,9 +87,15 @@ class Plan:
     """What is left out of `middle`: another plan answers for it. It lies in `days` if there are days."""
 
     def apart(self, times: tuple[int, int]) -> tuple[Plan, Plan]:
-        """Return the plan of a part of `middle`, in whole hours, or in whole days of `days`; and of all the rest."""
-        days = times if self.days else None
-        return Plan(*times, self.rollup, times, self.by_minute, days), replace(self, without=times)
+        """Return the plan of a part of `middle`, in whole hours, and of all the rest.
+
+        The part has all days, or its ends are those of days.
+        """
+        if self.days is None or (times[0] <= self.days[0] and self.days[1] <= times[1]):
+            return Plan(*times, self.rollup, times, self.by_minute, self.days), replace(
+                self, days=None, without=times
+            )
+        return Plan(*times, self.rollup, times, self.by_minute, times), replace(self, without=times)
 
     @property
     def around(self) -> tuple[int, int]:

@@ -21,9 +21,10 @@ _HOURS = Template("""SELECT application, toInt64(toUnixTimestamp(min(time))), to
 FROM $table
 WHERE application IN {applications:Array(String)}$condition
 GROUP BY application""")
-_ENDS_OF_ONE = Template("""SELECT {application_$n:String}, minOrNull(first), maxOrNull(last), max(has_urls)
+_ENDS_OF_ONE = Template("""SELECT
+  {application_$n:String}, minOrNull(first), maxOrNull(last), max(has_urls), max(is_sampled)
 FROM (
-  SELECT toUnixTimestamp64Micro(timestamp) AS first, NULL AS last, 0 AS has_urls FROM (
+  SELECT toUnixTimestamp64Micro(timestamp) AS first, NULL AS last, 0 AS has_urls, 0 AS is_sampled FROM (
     SELECT timestamp FROM events
     WHERE application = {application_$n:String}
       AND timestamp >= toDateTime({first_$n:Int64}, 'UTC')
@@ -32,8 +33,10 @@ FROM (
     LIMIT 1
   )
   UNION ALL
-  SELECT NULL AS first, toUnixTimestamp64Micro(timestamp) AS last, url != '' AS has_urls FROM (
-    SELECT timestamp, url FROM events
+  SELECT
+    NULL AS first, toUnixTimestamp64Micro(timestamp) AS last, url != '' AS has_urls, sample_weight > 1 AS is_sampled
+  FROM (
+    SELECT timestamp, url, sample_weight FROM events
     WHERE application = {application_$n:String}
       AND timestamp >= toDateTime({last_$n:Int64}, 'UTC')
       AND timestamp < toDateTime({last_$n:Int64} + $hour_s, 'UTC')
@@ -42,7 +45,7 @@ FROM (
   )
 )""")
 _NEWEST_EVENTS = 1000
-"""Events that are looked at for a URL: one sender without URLs among others decides nothing."""
+"""Events that are looked at for URLs and weights: one sender among others decides nothing."""
 
 
 def hours(applications: Sequence[str]) -> Statement:
@@ -54,9 +57,11 @@ def hours(applications: Sequence[str]) -> Statement:
 
 
 def ends(hours_of: Hours) -> Statement:
-    """Return what answers rows of (application, µs of the first event, µs of the last, whether the newest have URLs).
+    """Return what answers a row for each application.
 
-    A time is None where the events have left and the rollup's row has not: the engine merges both some time later.
+    A row is the application, the time of its first and of its last event in µs, and of its newest events whether any
+    has a URL, and whether any has a weight over 1. A time is None where the events have left and the rollup's row has
+    not: the engine merges both some time later.
     """
     branches: list[str] = []
     parameters: dict[str, object] = {}

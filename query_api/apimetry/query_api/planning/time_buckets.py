@@ -33,7 +33,7 @@ class Buckets:
             return len(self.calendar.indexes(self.start, self.end))
         return (self.end - 1 - self.starts_at(0)) // self.size_s + 1
 
-    @property
+    @cached_property
     def calendar(self) -> Calendar | None:
         """Return the calendar of buckets whose lengths differ."""
         differ = self.granularity == MONTH or (self.granularity in CALENDAR_UNITS and self.zone != UTC)
@@ -59,6 +59,6 @@ class Buckets:
         """Return the part of `[start, end)` that lies in the buckets `indexes`, which follow each other."""
         return max(self.start, self.starts_at(indexes.start)), min(self.end, self.starts_at(indexes.stop))
 
-    @property
+    @cached_property
     def _fixed(self) -> Granularity:
         return named_granularity(self.granularity)

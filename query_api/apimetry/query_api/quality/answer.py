@@ -7,8 +7,8 @@ from typing import Any
 
 from apimetry.query_api.http.json_values import iso_time
 from apimetry.query_api.planning.completeness import losses, share_of
-from apimetry.query_api.planning.stored import ends, hours
 from apimetry.query_api.quality import sql
+from apimetry.query_api.quality.kept import KeptParts
 from apimetry.query_api.quality.params import QualityQuery
 from apimetry.query_api.quality.response import (
     Quality,
@@ -22,8 +22,14 @@ from apimetry.store.statement import Ask
 _NO_SENDERS: tuple[Any, ...] = (0, 0, 0, {}, 0, 0, 0)
 
 
-def answer_quality(query: QualityQuery, application: str, *, ask: Ask, now: int) -> Quality:
-    """Return the response about `application` at `now`, seconds since the epoch. Blocks while `ask` does."""
+def answer_quality(
+    query: QualityQuery, application: str, *, ask: Ask, now: int, kept: KeptParts | None = None
+) -> Quality:
+    """Return the response about `application` at `now`, seconds since the epoch. Blocks while `ask` does.
+
+    With `kept` parts of it may be some seconds old.
+    """
+    kept = kept or KeptParts()
     rows = ask(sql.senders(query, application, now))
     listed = [_sender(row[:11]) for row in rows]
     count, stored, delivered, dropped, lost_with_senders, pending, silent = rows[0][11:] if rows else _NO_SENDERS
@@ -32,18 +38,29 @@ def answer_quality(query: QualityQuery, application: str, *, ask: Ask, now: int)
     ((events,),) = ask(sql.stored(query, application))
     answer: Quality = {
         "total": total,
-        "series": [
-            (query.origin + bucket * query.bucket_s, _counts(*of_bucket))
-            for bucket, *of_bucket in ask(sql.series(query, application, now))
-        ],
+        "series": _series(query, application, counts if rows else None, ask=ask, now=now),
         "senders": listed,
         "newestEventAt": _newest(application, ask, now),
         "silentSenders": silent,
         "withoutReports": max(0, events - stored),
+        "recorded": kept.recorded(query, application, ask=ask, now=now),
+        "collectors": kept.collecting(ask=ask, now=now),
     }
     if count > len(listed):
         answer["rest"] = _rest(total, listed, count)
     return answer
+
+
+def _series(
+    query: QualityQuery, application: str, total: QualityCounts | None, *, ask: Ask, now: int
+) -> list[tuple[int, QualityCounts]]:
+    """Return the counts of every bucket with reports. One bucket has the total, None without reports."""
+    if query.buckets == 1:
+        return [] if total is None else [(query.origin, total)]
+    return [
+        (query.origin + bucket * query.bucket_s, _counts(*of_bucket))
+        for bucket, *of_bucket in ask(sql.series(query, application, now))
+    ]
 
 
 def _counts(stored: int, delivered: int, dropped: Mapping[str, int], lost_with_senders: int) -> QualityCounts:
@@ -82,7 +99,6 @@ def _rest(total: QualityTotal, listed: list[QualitySender], count: int) -> Quali
 
 def _newest(application: str, ask: Ask, now: int) -> str | None:
     """Return the time of the newest stored event; a sender's clock may run ahead of ours."""
-    for _, first, last in ask(hours([application])):
-        ((_, _, newest_us, _),) = ask(ends({application: (first, last)}))
-        return None if newest_us is None else iso_time(min(newest_us // 1_000_000, now))
+    for (newest_us,) in ask(sql.newest(application)):
+        return iso_time(min(newest_us // 1_000_000, now))
     return None

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from apimetry.serving.answer_types import Count, Time, one_of
 
+QUERIES = ("none", "masked", "full")
+ADDRESSES = ("none", "truncated", "full")
 STATES = ("alive", "ended", "gone")
 Lost = Annotated[dict[str, Count], Meta(description="By reason.")]
 Pending = Annotated[Count, Meta(description="In living senders' buffers when they last reported.")]
@@ -55,6 +57,39 @@ class QualitySender(QualityCounts):
     ]
 
 
+class QualityRecorded(TypedDict):
+    """What events of the range have: the newest 1,000 of its last hour with events."""
+
+    events: Annotated[Count, Meta(description="How many were looked at.")]
+    fields: Annotated[dict[str, Count], Meta(description="How many of them have each text.")]
+    queries: Annotated[
+        str, one_of(QUERIES), Meta(description="`masked`: URLs have names of parameters and no values.")
+    ]
+    clientIps: Annotated[
+        str, one_of(ADDRESSES), Meta(description="`truncated`: addresses end in zeros, to /24 and /48.")
+    ]
+    maxWeight: Annotated[
+        Count,
+        Meta(
+            description="The largest `sample_weight` of these events and of the first 1,000 of the range; over 1:"
+            " counts are made of samples."
+        ),
+    ]
+    maxErrorWeight: Annotated[Count, Meta(description="The same of those with a status of 400 and above.")]
+
+
+class QualityCollectors(TypedDict):
+    """The collectors that reported in the last 30 days, of all organizations."""
+
+    known: Annotated[Count, Meta(description="How many they are.")]
+    silent: Annotated[Count, Meta(description="How many of them did not report for 180 s.")]
+    lastReport: Annotated[Time | None, Meta(description="Of all of them; null: there is none.")]
+    oldestSegmentS: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="Age of what waits longest in the spools of those that report; null: none reports."),
+    ]
+
+
 class _Quality(TypedDict):
     total: QualityTotal
     series: Annotated[
@@ -67,6 +102,8 @@ class _Quality(TypedDict):
     withoutReports: Annotated[
         Count, Meta(description="Stored events in the range beyond those that reports cover: from JSON and imports.")
     ]
+    recorded: QualityRecorded
+    collectors: QualityCollectors
 
 
 class Quality(_Quality, total=False):

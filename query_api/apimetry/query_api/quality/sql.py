@@ -9,6 +9,7 @@ from __future__ import annotations
 from string import Template
 
 from apimetry.query_api.planning.completeness import INSTANCES, PERIOD, REPORTS, period_parameters
+from apimetry.query_api.planning.stored import condition_of, hourly
 from apimetry.query_api.quality.params import QualityQuery
 from apimetry.store.statement import Statement
 
@@ -72,6 +73,13 @@ WHERE bucket >= 0 AND bucket < {buckets:Int64}
 GROUP BY bucket
 ORDER BY bucket
 """)
+# The rollup says in which hour it is, so that other partitions are not read.
+_NEWEST = Template("""SELECT toUnixTimestamp64Micro(timestamp) FROM events
+WHERE application = {application:String} AND timestamp >= (
+    SELECT max(time) FROM $hours WHERE application = {application:String}$condition
+  )
+ORDER BY timestamp DESC
+LIMIT 1""")
 # Rows and not weights: a sender counts an event once, whatever its weight.
 _STORED = """SELECT count() FROM events
 WHERE application = {application:String}
@@ -106,3 +114,10 @@ def stored(query: QualityQuery, application: str) -> Statement:
     """Return what answers one row: the number of stored events in the range."""
     times = {"start_us": query.start * 1_000_000, "end_us": query.end * 1_000_000}
     return Statement(_STORED, {"application": application, **times})
+
+
+def newest(application: str) -> Statement:
+    """Return what answers the time of the newest stored event in µs; no row without events."""
+    source = hourly()
+    sql = _NEWEST.substitute(hours=source.table, condition=condition_of(source))
+    return Statement(sql, {"application": application})
