@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } fr
 import { basename, extname, join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { uplotParts } from "./uplot_parts.mjs";
 
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
 const SHIPPED = ["preact", "@preact/signals", "@preact/signals-core", "uplot"];
@@ -39,6 +40,7 @@ async function bundle(entry, options) {
     write: false,
     target: ["es2022", "chrome123", "firefox120", "safari17.5"],
     legalComments: "none",
+    plugins: [uplotParts],
     ...options,
   });
   return Buffer.from(result.outputFiles[0].contents);

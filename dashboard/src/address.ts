@@ -46,8 +46,8 @@ export interface View {
 /** The parameters that a page has for itself. */
 export const OWN_PARAMETERS: Record<Page, readonly string[]> = {
   overview: ["explain"],
-  routes: ["route", "show", "columns"],
-  consumers: ["consumer", "tab"],
+  routes: ["route", "show", "columns", "from"],
+  consumers: ["consumer", "tab", "from"],
   errors: ["class", "kind"],
   latency: ["value", "before"],
   requests: ["event", "live", "columns"],
@@ -152,7 +152,7 @@ function parseTime(query: URLSearchParams, bad: string[]): Pick<View, "range" | 
 
 function parseFilters(query: URLSearchParams, bad: string[]): Filter[] {
   const filters: Filter[] = [];
-  for (const kind of ["is", "not", "has"] as const) {
+  for (const kind of ["is", "not", "has", "between"] as const) {
     for (const text of query.getAll(kind)) {
       const filter = parseFilter(kind, text);
       if (filter === null) bad.push(`${kind}=${text}`);

@@ -25,6 +25,12 @@ export function align(groups: Readonly<Record<string, readonly Point[]>>, missin
   return { times, series };
 }
 
+/** Return when the buckets of a span begin; they are counted from the epoch, so the first may begin before the span. */
+export function bucketTimes({ startS, endS }: { startS: number; endS: number }, stepS: number): number[] {
+  const firstS = Math.floor(startS / stepS) * stepS;
+  return Array.from({ length: Math.max(0, Math.ceil((endS - firstS) / stepS)) }, (_, n) => firstS + n * stepS);
+}
+
 /** Return whether the last bucket ends after the range's end: its number is only "so far". */
 export function isUnfinished(times: readonly number[], stepS: number, endS: number, nowS: number): boolean {
   const last = times.at(-1);

@@ -27,7 +27,7 @@ export function changeOf(
   meaning: Meaning,
   show: (value: number) => string = formatCount,
 ): Change {
-  if (now === null || now === undefined) return NOTHING;
+  if (now === null || now === undefined || (now === 0 && requestsBefore === 0)) return NOTHING;
   if (requestsBefore === 0 || before === null || before === undefined) {
     return { text: "new", tone: "neutral", direction: null };
   }
@@ -47,7 +47,7 @@ export function changeInPoints(
   requestsBefore: number,
   meaning: Meaning,
 ): Change {
-  if (now === null || now === undefined) return NOTHING;
+  if (now === null || now === undefined || (now === 0 && requestsBefore === 0)) return NOTHING;
   if (requestsBefore === 0 || before === null || before === undefined) {
     return { text: "new", tone: "neutral", direction: null };
   }

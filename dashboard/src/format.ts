@@ -24,6 +24,11 @@ export function formatCount(count: number | null | undefined): string {
   return signed(count, grouped(size));
 }
 
+/** Return a number of things in words, as "1 route" and "2 routes". */
+export function formatCounted(number: number, thing: string): string {
+  return `${formatExact(number)} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 /** Return a whole number with comma groups. */
 export function formatExact(count: number | null | undefined): string {
   if (count === null || count === undefined) return MISSING;
@@ -42,8 +47,10 @@ export function formatDuration(us: number | null | undefined): string {
   return `${Math.round(s / 3600)}${NARROW}h`;
 }
 
-/** Return a duration, given in milliseconds. */
+/** Return a duration, given in milliseconds with one decimal: what is below has no digit that is known. */
 export function formatMs(ms: number | null | undefined): string {
+  if (ms === 0) return `<0.1${NARROW}ms`;
+  if (ms !== null && ms !== undefined && ms < 1) return `${ms.toFixed(1)}${NARROW}ms`;
   return formatDuration(ms === null || ms === undefined ? ms : ms * 1000);
 }
 
@@ -68,11 +75,27 @@ export function formatPercent(percent: number | null | undefined): string {
   return `${signed(percent, Math.abs(percent).toFixed(1))}${NARROW}%`;
 }
 
-/** Return a rate per minute. */
-export function formatRate(perMinute: number | null | undefined): string {
+/** Return a rate per minute, with one decimal at the most: never 0 where there are requests. */
+export function formatRate(perMinute: number | null | undefined, requests = 0): string {
   if (perMinute === null || perMinute === undefined) return MISSING;
+  if (perMinute < 0.05 && requests > 0) return "<0.1/min";
   const text = perMinute >= 10 || perMinute === 0 ? formatCount(Math.round(perMinute)) : perMinute.toFixed(1);
   return `${text}/min`;
+}
+
+/** Return the text of a count with the sign of an estimate where it is one; nothing and a bound are none. */
+export function estimated(text: string, isEstimate: boolean): string {
+  return isEstimate && text !== MISSING && !/^(<|0(\/|$))/.test(text) ? `≈${text}` : text;
+}
+
+/** Return what stands beside percentiles that come from latency buckets. */
+export function margin(isEstimate: boolean): string {
+  return isEstimate ? " ±2 %" : "";
+}
+
+/** Return `~` for a moment of which only the hour is known. */
+export function about(text: string): string {
+  return /:00:00(\.0+)?Z$/.test(text) ? "~" : "";
 }
 
 /** Return shards by their numbers, `Shards 2 and 3`; empty where there are none. */

@@ -66,9 +66,13 @@ export function finer(step: Step, spanS: number, maxPoints = 2000): Step {
   return next !== undefined && spanS / stepSeconds(next) <= maxPoints ? next : step;
 }
 
-/** Return the end that everybody who looks now asks for: whole 10 s below a day, else whole minutes. */
-export function roundedEnd(nowS: number, lengthS: number | null): number {
-  const unitS = lengthS !== null && lengthS < 86_400 ? 10 : 60;
+/** Return the end that everybody who looks now asks for: whole 10 s below a day, else whole minutes.
+ *
+ * @param firstS when the application had its first event: for an hour after it, ends are whole seconds, so it shows at once
+ */
+export function roundedEnd(nowS: number, lengthS: number | null, firstS: number | null = null): number {
+  const isNew = firstS !== null && nowS - firstS < 3600;
+  const unitS = isNew ? 1 : lengthS !== null && lengthS < 86_400 ? 10 : 60;
   return Math.floor(nowS / unitS) * unitS;
 }
 

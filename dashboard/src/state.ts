@@ -1,9 +1,10 @@
 /** The state of the page: the view in the address, the time it looks at, and who looks. */
 
 import { computed, effect, signal } from "@preact/signals";
-import { addressOf, defaultComparison, PAGES, parseAddress, type View } from "./address.ts";
+import { addressOf, COMPARISONS, defaultComparison, PAGES, parseAddress, type View } from "./address.ts";
 import type { Me, StoredEvent } from "./api/answers.ts";
 import { forgetAnswers, ROOT } from "./api/client.ts";
+import { visibleText } from "./format.ts";
 import { type NamedRange, rangeNamed, roundedEnd, type Step, stepsFor } from "./ranges.ts";
 import { browserStorage } from "./storage.ts";
 import { browserZone } from "./zones.ts";
@@ -43,6 +44,12 @@ export const application = computed(() => {
   return named ?? applications[0] ?? null;
 });
 
+/** Return the name of an application that the key sees, else its id; null is all of them. */
+export function applicationName(id: string | null | undefined): string {
+  if (id === null || id === undefined) return "all";
+  return visibleText(me.value?.applications.find((known) => known.id === id)?.name || id);
+}
+
 export const zone = computed(() => view.value.zone ?? keptZone.value ?? browserZone());
 
 export interface Frame {
@@ -55,6 +62,11 @@ export interface Frame {
   named: NamedRange | null;
 }
 
+/** Return a time that the service's clock has certainly reached: it refuses an end beyond. */
+export function reachedS(atS: number): number {
+  return atS + clockAheadS.value - DRIFT_S;
+}
+
 /** The range that every panel of the page asks for, with one end. */
 export const frame = computed<Frame>(() => {
   const { span, range } = view.value;
@@ -63,11 +75,11 @@ export const frame = computed<Frame>(() => {
   }
   const named = rangeNamed(range ?? "24h");
   if (named === undefined) throw new RangeError(`no range ${range}`);
-  // The service refuses an end that its own clock has not reached.
-  const endS = roundedEnd(shownAtS.value + clockAheadS.value - DRIFT_S, named.lengthS);
   const firstAt = application.value?.firstEventAt;
-  const firstS = firstAt === null || firstAt === undefined ? endS - 86_400 : Math.floor(Date.parse(firstAt) / 1000);
-  const startS = named.lengthS === null ? Math.min(firstS, endS - 60) : Math.max(0, endS - named.lengthS);
+  const firstS = firstAt === null || firstAt === undefined ? null : Math.floor(Date.parse(firstAt) / 1000);
+  const endS = roundedEnd(reachedS(shownAtS.value), named.lengthS, firstS);
+  const startS =
+    named.lengthS === null ? Math.min(firstS ?? endS - 86_400, endS - 60) : Math.max(0, endS - named.lengthS);
   const steps = named.lengthS === null ? stepsFor(endS - startS) : named;
   return {
     startS,
@@ -78,6 +90,21 @@ export const frame = computed<Frame>(() => {
     named,
   };
 });
+
+const WEEK_S = 604_800;
+
+/** What the page can compare with: the week before up to a week, and not where it is older than the first event. */
+export const comparisons = computed(() => {
+  const { startS, endS } = frame.value;
+  const firstAt = application.value?.firstEventAt;
+  const hasWeek = endS - startS <= WEEK_S && !(firstAt && Date.parse(firstAt) / 1000 >= endS - WEEK_S);
+  return COMPARISONS.filter((name) => name !== "week" || hasWeek);
+});
+
+/** What the page compares with. */
+export const comparison = computed(() =>
+  comparisons.value.includes(view.value.compare) ? view.value.compare : "previous",
+);
 
 /** Whether another site's page frames this one. Then the address stays that of the link, which alone may be framed. */
 export const isEmbedded = pathHere().startsWith("embed/");
@@ -132,9 +159,10 @@ export function show(next: View): void {
   view.value = next;
 }
 
-/** Change parts of the view. */
+/** Change parts of the view. A table begins at its first page again. */
 export function showWith(parts: Partial<View>): void {
-  show({ ...view.value, ...parts });
+  const { from: _, ...own } = view.value.own;
+  show({ ...view.value, own, ...parts });
 }
 
 /** Return the address of a view, for a link. */

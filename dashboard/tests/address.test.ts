@@ -19,6 +19,8 @@ const ADDRESSES = [
   "?range=7d&is=consumer_id%3A&is=version%3A2.5.0",
   "quality?range=24h&vs=previous",
   "?q=a+b%26c",
+  "requests?between=response_bytes%3A1024..4096&between=ttfb_us%3A0..900",
+  "errors?between=request_bytes%3A1024..&between=ttfb_us%3A..900",
 ];
 
 test("every address round-trips", () => {
@@ -41,7 +43,7 @@ test("a range up to a day is compared with the week before, a longer one with th
 
 test("bad parts are named and the rest is shown", () => {
   const { view, bad } = read(
-    "routes?range=2h&vs=never&is=colour:red&is=status_code:abc&slow=9..1&tz=Mars/Base&start=5&end=4",
+    "routes?range=2h&vs=never&is=colour:red&is=status_code:abc&between=url:1..2&between=ttfb_us:..&slow=9..1&tz=Mars/Base&start=5&end=4",
   );
   assert.deepEqual(bad, [
     "start=5, end=4",
@@ -51,6 +53,8 @@ test("bad parts are named and the rest is shown", () => {
     "tz=Mars/Base",
     "is=colour:red",
     "is=status_code:abc",
+    "between=url:1..2",
+    "between=ttfb_us:..",
   ]);
   assert.equal(view.page, "routes");
   assert.equal(view.range, "24h");

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  estimated,
   formatBytes,
   formatCount,
+  formatCounted,
   formatDuration,
   formatExact,
+  formatMs,
   formatPercent,
   formatRate,
   shardWords,
@@ -47,6 +50,16 @@ test("durations take the unit that reads best", () => {
   ]);
 });
 
+test("durations in milliseconds have no digit that is not known", () => {
+  table(formatMs, [
+    [0, "<0.1 ms"],
+    [0.5, "0.5 ms"],
+    [4.2, "4.2 ms"],
+    [1500, "1.50 s"],
+    [null, "–"],
+  ]);
+});
+
 test("sizes go in steps of 1024", () => {
   table(formatBytes, [
     [0, "0 B"],
@@ -70,8 +83,18 @@ test("100 % is exact and 0 % is nothing", () => {
   table(formatRate, [
     [97.2, "97/min"],
     [0.4, "0.4/min"],
+    [0, "0/min"],
     [null, "–"],
   ]);
+  assert.equal(formatRate(0, 63), "<0.1/min");
+});
+
+test("a count of samples has a sign, and nothing has none", () => {
+  assert.equal(estimated(formatCount(1200), true), "≈1,200");
+  assert.equal(estimated(formatCount(1200), false), "1,200");
+  assert.equal(estimated(formatRate(12), true), "≈12/min");
+  assert.equal(estimated(formatRate(0, 63), true), "<0.1/min");
+  for (const text of [formatCount(0), formatRate(0), formatCount(null)]) assert.equal(estimated(text, true), text);
 });
 
 test("control characters and overrides are shown as signs, long texts are cut in the middle", () => {
@@ -85,4 +108,11 @@ test("shards are named by their numbers", () => {
   assert.equal(shardWords([]), "");
   assert.equal(shardWords([2]), "Shard 2");
   assert.equal(shardWords([1, 2, 4]), "Shards 1, 2 and 4");
+});
+
+test("one thing is not many", () => {
+  assert.deepEqual(
+    [0, 1, 1200].map((number) => formatCounted(number, "kind")),
+    ["0 kinds", "1 kind", "1,200 kinds"],
+  );
 });

@@ -1,16 +1,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { align, isUnfinished, peakOf, stacked, total } from "../src/buckets.ts";
-import { walked, walkedCell } from "../src/charts/keyboard.ts";
+import { align, bucketTimes, isUnfinished, peakOf, stacked, total } from "../src/buckets.ts";
+import { indexAfter, walked, walkedCell } from "../src/charts/keyboard.ts";
 import { changeInPoints, changeOf } from "../src/compare.ts";
 import { csvOf } from "../src/csv.ts";
-import { addFilters, parseFilter, parseSlowness, slownessText, withFilter } from "../src/filters.ts";
-import { attentionRows } from "../src/pages/attention.ts";
+import {
+  addFilters,
+  areFailures,
+  filterWords,
+  parseFilter,
+  parseSlowness,
+  slownessText,
+  withFilter,
+} from "../src/filters.ts";
+import { formatBytes } from "../src/format.ts";
+import { attentionRows, worstOf } from "../src/pages/attention.ts";
 import { requestsOf, sliceText } from "../src/pages/causes.ts";
 import { kindName, kindsOf } from "../src/pages/kinds.ts";
 import { newAndReturning } from "../src/pages/new_consumers.ts";
+import { rejections, setAside } from "../src/pages/not_stored.ts";
 import { drawable, othersOf } from "../src/pages/others.ts";
 import { percentilesOf } from "../src/pages/percentiles.ts";
+import { recordedRows } from "../src/pages/recorded_words.ts";
 import { requestTotals, requestTrends, thinned, trendOf } from "../src/pages/trends.ts";
 import { unusedRoutes } from "../src/pages/unused.ts";
 import { choiceText, chosenOf } from "../src/parts/column_choice.ts";
@@ -53,6 +64,11 @@ test("the highest point is that of one line, or of all bars together", () => {
   assert.equal(peakOf([], true), null);
 });
 
+test("the buckets of a span are counted from the epoch and cover all of it", () => {
+  assert.deepEqual(bucketTimes({ startS: 1000, endS: 2800 }, 900), [900, 1800, 2700]);
+  assert.deepEqual(bucketTimes({ startS: 1800, endS: 2700 }, 900), [1800]);
+});
+
 test("the last bucket is unfinished until the range and the clock are past its end", () => {
   assert.equal(isUnfinished([0, 60], 60, 90, 1000), true);
   assert.equal(isUnfinished([0, 60], 60, 120, 100), true);
@@ -67,6 +83,7 @@ test("changes say percent, points, new, was and times", () => {
   assert.equal(text(changeOf(1120, 100, 100, "none")), "×11.2");
   assert.equal(text(changeOf(50, 12, 12, "none")), "was 12");
   assert.equal(text(changeOf(50, null, 0, "none")), "new");
+  assert.equal(text(changeOf(0, 0, 0, "none")), "");
   assert.equal(changeOf(150, 100, 100, "lower").tone, "bad");
   assert.equal(changeOf(105, 100, 100, "lower").tone, "neutral");
   assert.equal(changeOf(50, 100, 100, "lower").tone, "good");
@@ -88,6 +105,16 @@ test("filters are read from field:value and written as the API takes them", () =
   assert.equal(parseFilter("is", "status_code:5xx")?.value, "5xx");
   assert.equal(parseFilter("is", "status_code:x"), null);
   const query = new URLSearchParams();
+  assert.equal(parseFilter("between", "ttfb_us:9..1"), null);
+  const words = ["1024..4096", "..4096", "1024.."].map((span) => {
+    const filter = parseFilter("between", `response_bytes:${span}`);
+    return filter === null ? null : filterWords(filter).value;
+  });
+  assert.deepEqual(words, [
+    `${formatBytes(1024)} to ${formatBytes(4096)}`,
+    `up to ${formatBytes(4096)}`,
+    `${formatBytes(1024)} or more`,
+  ]);
   const filters = [parseFilter("is", "route:/a"), parseFilter("not", "status_code:404"), parseFilter("has", "url:x")];
   addFilters(
     query,
@@ -137,6 +164,12 @@ test("arrows walk a chart, Shift selects, Enter zooms, Escape leaves", () => {
   assert.deepEqual(walked({ index: 0, from: null }, "ArrowLeft", false, 5)?.walk.index, 0);
 });
 
+test("a walk stays at its time when a refresh moves the range", () => {
+  assert.equal(indexAfter(2, [10, 20, 30], [20, 30, 40]), 1);
+  assert.equal(indexAfter(0, [10, 20, 30], [20, 30, 40]), null);
+  assert.equal(indexAfter(null, [10], [10]), null);
+});
+
 test("a route whose share of the errors grew comes first, with the reason", () => {
   const row = (name: string, errors: number, before: number) => ({
     key: [name],
@@ -159,6 +192,13 @@ test("a route whose share of the errors grew comes first, with the reason", () =
   const [first] = attentionRows(breakdown);
   assert.equal(first?.row.key[0], "/broken");
   assert.equal(first?.reason.text, "errors ×14.0");
+  assert.equal(worstOf(breakdown)?.row.key[0], "/broken");
+  assert.equal(worstOf({ ...breakdown, rows: [row("/broken", 140, 0)] })?.reason.text, "new errors");
+  assert.equal(worstOf({ ...breakdown, rows: [row("/calm", 10, 10)] }), undefined);
+  // Without a period before, a route stands out by how often it fails.
+  const { previous: _, ...unknown } = { ...row("/broken", 140, 10), errorRate: 14 };
+  assert.equal(worstOf({ ...breakdown, rows: [unknown] })?.row.key[0], "/broken");
+  assert.equal(worstOf({ ...breakdown, rows: [{ ...unknown, errorRate: 1.4 }] }), undefined);
 });
 
 test("a cause leads to its requests, those that failed where errors changed", () => {
@@ -359,4 +399,64 @@ test("a heatmap is walked by cell, over the buckets that it shows", () => {
   assert.deepEqual(walkedCell(cell, "Home", 3, buckets), { time: 0, bucket: 5 });
   for (const key of ["Enter", "Escape", "a"]) assert.equal(walkedCell(cell, key, 3, buckets), null);
   assert.equal(walkedCell(null, "ArrowLeft", 3, []), null);
+});
+
+test("what is recorded says how many events have a field, and how much of it", () => {
+  const fields = { route: 10, consumer_id: 5, url: 10, client_ip: 10 };
+  const recorded = { events: 10, fields, queries: "masked", clientIps: "truncated", maxWeight: 4, maxErrorWeight: 1 };
+  const rows = Object.fromEntries(recordedRows({ ...recorded, queries: "masked", clientIps: "truncated" }));
+  assert.equal(rows.Routes, "in all");
+  assert.equal(rows.Consumers, "in 50.0\u202f%");
+  assert.equal(rows.URLs, "in all, queries masked: names without values");
+  assert.equal(rows["Client addresses"], "in all, truncated to networks");
+  assert.equal(rows["User agents"], "not recorded");
+  assert.equal(rows.Sampling, "on: an event stands for up to 4 requests; errors are all recorded");
+  const whole = recordedRows({ ...recorded, queries: "full", clientIps: "full", maxWeight: 1 });
+  assert.ok(whole.some(([, text]) => text === "off: every request is an event"));
+  assert.deepEqual(recordedRows({ ...recorded, events: 0, queries: "none", clientIps: "none" }), [
+    ["Events", "none in this range"],
+  ]);
+});
+
+test("what collectors rejected and put aside is listed, the most first", () => {
+  const spool = { spoolBytes: 0, spoolLimitBytes: 0, spoolFreeBytes: null, segments: 0, oldestSegmentS: 0 };
+  const report = { ...spool, version: "", lastReport: "" };
+  const rejectedAt = { invalid: "2026-11-26T10:43:58Z" };
+  const counts = { received: 9, stored: 1, state: "ok" } as const;
+  const collectors = [
+    {
+      ...{ ...report, ...counts, id: "a", rejected: { invalid: 3, timestamp_expired: 0 }, rejectedAt },
+      ...{ quarantined: 0, quarantine: { pieces: 0, rows: 0, newestReason: "" } },
+    },
+    {
+      ...{ ...report, ...counts, id: "b", rejected: { invalid: 4 }, rejectedAt: {} },
+      ...{ quarantined: 5, quarantine: null },
+    },
+    {
+      ...{ ...report, ...counts, id: "c", rejected: {}, rejectedAt: {} },
+      ...{ quarantined: 0, quarantine: { pieces: 2, rows: 1, newestReason: "refused" } },
+    },
+  ];
+  assert.deepEqual(rejections(collectors), [
+    { reason: "invalid", collector: "b", events: 4, lastAt: null },
+    { reason: "invalid", collector: "a", events: 3, lastAt: rejectedAt.invalid },
+  ]);
+  assert.deepEqual(setAside(collectors), [
+    { collector: "c", pieces: 2, rows: 1, events: 0, reason: "refused" },
+    { collector: "b", pieces: null, rows: null, events: 5, reason: "" },
+  ]);
+});
+
+test("filters pass failures alone where all values of a field are failures", () => {
+  const is = (field: "status_code" | "status_class" | "error_type", value: string) => ({
+    field,
+    value,
+    kind: "is" as const,
+  });
+  assert.equal(areFailures([is("status_code", "502")]), true);
+  assert.equal(areFailures([is("status_class", "4xx"), is("status_class", "5xx")]), true);
+  assert.equal(areFailures([is("status_class", "4xx"), is("status_class", "2xx")]), false);
+  assert.equal(areFailures([is("error_type", "")]), false);
+  assert.equal(areFailures([{ field: "status_code", value: "502", kind: "not" }]), false);
+  assert.equal(areFailures([]), false);
 });

@@ -32,6 +32,11 @@ test("everybody who looks in the same ten seconds asks for the same end", () => 
   assert.equal(roundedEnd(1_795_691_039.9, null), 1_795_690_980);
 });
 
+test("in the first hour of an application an end is a whole second", () => {
+  assert.equal(roundedEnd(1_795_691_039.9, 86_400, 1_795_691_037), 1_795_691_039);
+  assert.equal(roundedEnd(1_795_691_039.9, 86_400, 1_795_687_439), 1_795_690_980);
+});
+
 test("finer stops where the points would be too many, coarser at months", () => {
   assert.equal(finer(3600, 86_400), 900);
   assert.equal(finer(60, 86_400), 60);

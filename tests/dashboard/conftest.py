@@ -75,6 +75,12 @@ def forgotten_events(now):
         }
 
 
+def last_hours(hours):
+    """A span in the address, which no clock moves: the page does not refresh it."""
+    end = int(time.time()) // 60 * 60
+    return f"start={end - hours * 3600}&end={end}"
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """A running `apimetry serve` with a deploy and an incident in its last two days."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.test_pages import settled
+from tests.support.browser import address_has, address_lacks, settled
 
 # Within the page, so that questions can be given up as ever.
 STAND_IN = """
@@ -49,7 +49,7 @@ def test_a_lost_shard_leaves_no_numbers_until_the_rest_is_asked_for(looked, path
     expect(page.get_by_text("Shard 2 of the store does not answer").first).to_be_visible()
     expect(page.locator("table.rows, .plot, .figure")).to_have_count(0)
     page.get_by_role("button", name="Show the rest").first.click()
-    assert "partial=1" in page.url
+    address_has(page, "partial=1")
     expect(page.get_by_role("alert")).to_contain_text("Shard 2 of the store does not answer.")
     settled(page)
     expect(page.get_by_role("button", name="Show the rest")).to_have_count(0)
@@ -57,7 +57,7 @@ def test_a_lost_shard_leaves_no_numbers_until_the_rest_is_asked_for(looked, path
     assert shown.count() > 0
     expect(page.locator("main .panel:has(table.rows, .plot, .figure):not(:has(.tag))")).to_have_count(0)
     page.get_by_role("button", name="Show whole numbers only").click()
-    assert "partial" not in page.url
+    address_lacks(page, "partial")
     expect(page.locator("table.rows, .plot, .figure")).to_have_count(0)
 
 
@@ -71,7 +71,7 @@ def test_a_link_keeps_that_a_shard_is_left_out_and_every_number_is_marked(looked
         assert figure.evaluate(mark) == '"*"'
     expect(page.locator(".badge")).to_have_text("not whole")
     page.get_by_role("link", name="Errors").first.click()
-    assert "partial=1" in page.url
+    address_has(page, "partial=1")
     panel = page.locator(".panel:has(table.rows)").first
     with page.expect_download() as downloading:
         panel.get_by_role("button", name="CSV").click()
@@ -88,7 +88,7 @@ def test_a_shard_that_is_back_leaves_whole_numbers_without_marks(looked):
     settled(page)
     expect(page.locator(".tag")).to_have_count(0)
     page.get_by_role("button", name="Remove: also without lost shards").click()
-    assert "partial" not in page.url
+    address_lacks(page, "partial")
 
 
 def test_where_every_shard_answers_nothing_is_marked(visit):

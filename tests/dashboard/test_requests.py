@@ -8,7 +8,7 @@ import time
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import send
-from tests.dashboard.test_pages import settled
+from tests.support.browser import address_has, address_lacks, settled
 from tests.support.services.processes import get_json
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
@@ -25,7 +25,8 @@ def test_a_phone_shows_each_request_in_two_lines_and_its_details_as_a_page(visit
     expect(lines.last).to_have_text(re.compile(r"\d\d:\d\d:\d\d · [\d.]+\s\w+ · .+"))
     for row in rows.all():
         assert [line.bounding_box()["height"] < 30 for line in row.locator("p").all()] == [True, True]
-    rows.first.get_by_role("button", name="Details").click()
+    # A tap on a value opens the request, too.
+    lines.first.tap(position={"x": 80, "y": 10})
     expect(page.locator(".details")).to_contain_text("user_agent")
     expect(rows).to_have_count(0)
     settled(page)
@@ -47,7 +48,7 @@ def test_the_address_of_one_request_shows_it_wherever_it_stands(visit, service):
     expect(panel.locator(".details")).to_contain_text(oldest["route"])
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
-    assert "event=" not in page.url
+    address_lacks(page, "event=")
     page.locator("tr[data-row]").first.get_by_role("button", name="Details").click()
     expect(page.locator("tr.detail .details")).to_be_visible()
     expect(panel).to_have_count(0)
@@ -91,6 +92,35 @@ def test_older_pages_stay_open_through_a_refresh_until_the_newest_are_asked_for(
     settled(page)
 
 
+def test_a_click_on_a_row_opens_its_request_and_a_click_on_a_value_filters(visit):
+    page = visit().open("requests")
+    row = page.locator("tr[data-row]").first
+    row.locator("[data-title=Duration]").click()
+    expect(page.locator("tr.detail")).to_have_count(1)
+    address_has(page, "event=")
+    row.locator("[data-title=Duration]").click()
+    expect(page.locator("tr.detail")).to_have_count(0)
+    row.locator("[data-title=Route] button").click()
+    page.wait_for_url(re.compile("is=route"))
+    address_lacks(page, "event=")
+
+
+def test_a_request_without_a_route_shows_its_path_and_what_it_does_not_have(visit, service):
+    event = {"timestamp": time.time() - 5, "method": "GET", "url": "/lost/7", "route": "(unmatched)"}
+    send(service.collector_url, [{**event, "status_code": 404, "response_us": 100}])
+    count = f"{service.query_url}/v1/summary?start=0&include=url:/lost/7"
+    service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")
+    page = visit().open("requests?range=15m&is=url:/lost/7")
+    row = page.locator("tr[data-row]")
+    expect(row).to_contain_text("(unmatched) /lost/7")
+    row.get_by_role("button", name="Details").click()
+    details = page.locator("tr.detail")
+    expect(details).to_contain_text("(none)")
+    expect(details).to_contain_text("(no version)")
+    expect(details.get_by_role("button", name="Same consumer")).to_have_count(0)
+    settled(page)
+
+
 def test_x_leaves_out_the_route_of_the_row(visit):
     page = visit().open("requests?range=7d&is=method%3APOST")
     settled(page)
@@ -100,9 +130,16 @@ def test_x_leaves_out_the_route_of_the_row(visit):
     settled(page)
 
 
-def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
-    page = visit().open("requests?live=1&is=route%3A%2Fv1%2Flive")
+def opened_live(looked, query=""):
+    """The page of live requests, whose stream is open: before that, it sees none."""
+    with looked.page.expect_response(re.compile("/v1/events/live")):
+        page = looked.open(f"requests?live=1{query}")
     expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    return page
+
+
+def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
+    page = opened_live(visit(), "&is=route%3A%2Fv1%2Flive")
     request = {"method": "GET", "url": "/v1/live", "route": "/v1/live", "status_code": 200, "response_us": 1}
     rows = page.locator("tr[data-row]")
     send(service.collector_url, [{**request, "timestamp": time.time()}])
@@ -116,8 +153,7 @@ def test_live_requests_wait_while_the_pointer_is_in_the_table(visit, service):
 
 
 def test_one_live_request_opens_and_the_others_stay_closed(visit, service):
-    page = visit().open("requests?live=1&is=route%3A%2Fv1%2Fopened")
-    expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    page = opened_live(visit(), "&is=route%3A%2Fv1%2Fopened")
     request = {
         "method": "GET",
         "url": "/v1/opened",
@@ -133,9 +169,54 @@ def test_one_live_request_opens_and_the_others_stay_closed(visit, service):
     expect(page.locator("tr.detail")).to_contain_text("404")
 
 
-def test_a_hidden_tab_holds_no_stream_and_opens_it_again_when_it_is_seen(visit):
-    page = visit().open("requests?live=1")
+def test_a_stream_that_comes_back_says_no_longer_that_it_is_away(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    page.clock.install()
+    live = re.compile("/v1/events/live")
+    page.route(live, lambda route: route.fulfill(status=503, json={"message": "no"}))
+    looked.open("requests?live=1&is=route%3A%2Fnowhere")
+    expect(page.get_by_text("Not reachable. Trying again.")).to_be_visible()
+    page.unroute(live)
+    page.clock.fast_forward(2000)
     expect(page.get_by_text("Requests appear here as they arrive.")).to_be_visible()
+    page.route(live, lambda route: route.fulfill(status=401, json={"message": "no"}))
+    looked.open("requests?live=1")
+    expect(page.get_by_text("This session has ended. Sign in again.")).to_be_visible()
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_a_menu_closes_at_escape_and_at_a_press_beside_it(visit):
+    page = visit().open("requests?is=method%3APOST")
+    settled(page)
+    menu = page.locator("details.menu")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("h1").click()):
+        menu.locator("summary").click()
+        page.get_by_role("checkbox", name="version").focus()
+        close()
+        expect(menu).not_to_have_attribute("open", "")
+    expect(page.locator(".chip")).to_have_count(1)
+    settled(page)
+
+
+def test_the_detail_alone_has_a_long_text_whole(visit, service):
+    url, note = "/" + "u" * 2047, "n" * 1024
+    event = {"timestamp": time.time() - 5, "method": "GET", "url": url, "route": "/long", "data": {"note": note}}
+    send(service.collector_url, [{**event, "status_code": 200, "response_us": 100}])
+    count = f"{service.query_url}/v1/summary?start=0&include=route:/long"
+    service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")
+    page = visit().open("requests?range=15m&is=route:/long&columns=time,url")
+    row = page.locator("tr[data-row]")
+    expect(row).to_contain_text("uuu…uuu")
+    row.get_by_role("button", name="Details").click()
+    details = page.locator("tr.detail")
+    expect(details).to_contain_text(url)
+    expect(details.locator("ul")).to_contain_text(note)
+    settled(page)
+
+
+def test_a_hidden_tab_holds_no_stream_and_opens_it_again_when_it_is_seen(visit):
+    page = opened_live(visit())
     become = """state => {
       Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import urllib.request
 from datetime import datetime, timezone
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
 
 from apimetry.query_api.alerting.links import link_of
 from apimetry.store.alerts.records import AlertEvent, AlertRule, Metric, Transition
-from tests.dashboard.conftest import send
-from tests.dashboard.test_pages import PAGES, settled
+from tests.dashboard.conftest import FORGOTTEN, last_hours, send
+from tests.dashboard.test_pages import DETAILS, PAGES, asked
+from tests.support.browser import address_has, settled
 from tests.support.services.processes import ADMIN_KEY, get_json
 
-WITH_PANELS = [path for path in PAGES if not path.startswith("settings")]
+WITH_PANELS = [*(path for path in PAGES if not path.startswith("settings")), *DETAILS]
+# Their panels are about senders and rules.
+WITHOUT_REQUESTS = ("alerts", "quality")
+TABS = ("applications", "keys", "organization", "links", "sessions")
 ANSWERS = re.compile(r"/(v1/(?!me\b)|1/timeseries/|api/alerts)")
+OVER_TIME = re.compile("/1/timeseries/")
 DAY, HOUR = 86_400, 3600
 
 
@@ -84,24 +88,115 @@ def test_every_page_says_that_it_still_asks_and_shows_the_answers_when_they_come
         settled(page)
 
 
+def also(path, query):
+    return f"{path}{'&' if '?' in path else '?'}{query}"
+
+
+def test_every_page_says_that_nothing_is_there_or_that_nothing_passes(visit):
+    looked = visit()
+    for query, words in (
+        ("start=1413295200&end=1413298800", "No requests between|No request failed in this range"),
+        ("is=method%3ANOPE&vs=none", "No request passes these filters|No request that passes these filters failed"),
+    ):
+        for path in WITH_PANELS:
+            page = looked.open(also(path.replace("&range=7d", ""), query))
+            settled(page)
+            expect(page.get_by_text("This panel failed")).to_have_count(0)
+            expect(page.locator("main .skeleton, main .plot, main tr[data-row]")).to_have_count(0)
+            if path not in WITHOUT_REQUESTS:
+                expect(page.locator("main .state").get_by_text(re.compile(words)).first).to_be_visible()
+            for tile in page.locator("main .tile", has_text="Error rate").all():
+                expect(tile).to_have_text(re.compile("^Error rate\u2013$"))
+
+
+def test_a_page_of_one_route_or_consumer_counts_and_dates_its_own_requests(visit, service):
+    consumer = {"include": "consumer_id:acme-prod", "start": int(time.time()) - DAY}
+    requests = get_json(f"{service.query_url}/v1/summary?{urlencode(consumer)}")["requests"]
+    page = visit().open("consumers?consumer=acme-prod&is=method%3ANOPE")
+    settled(page)
+    words = page.get_by_text(re.compile("Without “method is NOPE” there are")).first
+    counted = int(re.search(r"there are ([\d,]+)", words.inner_text())[1].replace(",", ""))
+    assert abs(counted - requests) < requests / 10
+    page = visit().open(f"routes?route={FORGOTTEN}")
+    settled(page)
+    expect(page.get_by_text("The last one was at").first).to_be_visible()
+    page.get_by_role("button", name="Go there").first.click()
+    settled(page)
+    expect(page.locator(".tile", has_text="Requests").first).to_contain_text(re.compile(r"Requests3\D"))
+    expect(page.get_by_text("No request failed in this range.").first).to_be_visible()
+
+
+def test_every_tab_of_the_settings_says_that_it_asks_and_why_it_has_no_answer(visit, admin_key):
+    looked, gate, management = visit(admin_key, "admin"), Gate(), re.compile("/api/")
+    page = looked.open("settings?tab=browser")
+    for tab in TABS:
+        page.route(management, failing)
+        looked.open(f"settings?tab={tab}")
+        expect(page.get_by_role("alert").first).to_contain_text("The store is upside down")
+        page.unroute(management)
+        page.route(management, gate.pass_on)
+        gate.close()
+        page.get_by_role("button", name="Now", exact=True).click()
+        expect(page.locator("main .skeleton")).to_be_visible()
+        gate.open()
+        settled(page)
+        expect(page.locator("main .skeleton")).to_have_count(0)
+        page.unroute(management)
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_every_page_of_an_application_without_events_waits_for_the_first(visit, admin_key, service):
+    body = {"name": "Nothing yet"}
+    application = asked(service.query_url, "POST", "/api/applications", body)["application"]["id"]
+    looked = visit(admin_key, "admin")
+    for path in WITH_PANELS:
+        page = looked.open(also(path, f"app={application}"))
+        expect(page.get_by_text("Waiting for the first event.")).to_be_visible()
+
+
 def test_a_question_that_takes_long_can_be_stopped_and_asked_again(visit):
     looked, gate = visit(), Gate()
     page = looked.open("settings?tab=browser")
     page.clock.install()
-    page.route(re.compile("/1/timeseries/"), gate.pass_on)
+    page.route(OVER_TIME, gate.pass_on)
     gate.close()
-    looked.open("requests?range=7d")
+    # The panel is busy before its request is sent, which four others may keep waiting.
+    with page.expect_request(OVER_TIME) as sent:
+        looked.open(f"requests?{last_hours(168)}")
+    panel = page.locator(".panel", has_text="Requests over time")
+    page.clock.fast_forward(6000)
+    with page.expect_event("requestfailed", lambda request: request == sent.value):
+        panel.get_by_role("button", name="Stop").click()
+    gate.forget()
+    gate.open()
+    asked_again(page, panel)
+
+
+def test_a_question_that_waits_for_its_turn_can_be_stopped_and_is_not_asked(visit):
+    looked, gate, sent = visit(), Gate(), []
+    page = looked.open("settings?tab=browser")
+    settled(page)
+    page.clock.install()
+    page.route(re.compile("/(v1|1|api)/"), gate.pass_on)
+    page.on("request", lambda request: sent.append(request.url) if OVER_TIME.search(request.url) else None)
+    gate.close()
+    looked.open(f"requests?{last_hours(168)}")
     panel = page.locator(".panel", has_text="Requests over time")
     expect(panel).to_have_attribute("aria-busy", "true")
     page.clock.fast_forward(6000)
-    with page.expect_event("requestfailed") as failed:
-        panel.get_by_role("button", name="Stop").click()
-    assert "/1/timeseries/" in failed.value.url
+    panel.get_by_role("button", name="Stop").click()
+    expect(panel).to_contain_text("Stopped.")
+    gate.open()
+    settled(page)
+    assert sent == []
+    asked_again(page, panel)
+
+
+def asked_again(page, panel):
+    """Ask a question again that was stopped."""
     expect(panel).to_contain_text("Stopped.")
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator(".skeleton")).to_have_count(0)
-    gate.forget()
-    gate.open()
     panel.get_by_role("button", name="Ask again").click()
     expect(panel.locator(".plot")).to_be_visible()
     expect(panel.get_by_text("Stopped.")).to_have_count(0)
@@ -115,11 +210,17 @@ def test_a_service_that_is_away_is_asked_again_after_seconds_that_are_counted(vi
     page.route(ANSWERS, lambda route: route.fulfill(status=503, json={"message": "no"}, headers={"Retry-After": "9"}))
     looked.open("errors?range=7d")
     panel = page.locator(".panel").first
-    expect(panel).to_contain_text("Not reachable. Trying again in 9 s.")
+    expect(panel).to_contain_text("Not reachable. Trying again in")
+    # It asks once more; then no time passes but the test's.
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 60"))
+    expect(panel).to_contain_text(re.compile(r"Trying again in \d+ s"))
+    page.clock.run_for(500)
+    expect(panel).to_contain_text("Trying again in 9 s.")
     page.clock.run_for(5000)
     expect(panel).to_contain_text("Trying again in 4 s.")
     page.unroute(ANSWERS)
     page.clock.run_for(5000)
+    page.clock.resume()
     expect(panel.get_by_text("Not reachable")).to_have_count(0)
     settled(page)
     looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
@@ -186,15 +287,8 @@ def test_an_alert_leads_to_its_requests_in_two_clicks(visit, service):
     first.click()
     expect(page.locator("h1")).to_have_text("Requests")
     settled(page)
-    assert "is=route%3A%2Fv1%2Falerted" in page.url
+    address_has(page, "is=route%3A%2Fv1%2Falerted")
     expect(page.locator("tr[data-row]").first).to_contain_text("502")
-
-
-def asked(service, method, path, body, key=ADMIN_KEY):
-    headers = {"X-API-Key": key, "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{service}{path}", json.dumps(body).encode(), headers, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +303,8 @@ def long_kept(service):
     events = [{"timestamp": at, "method": "GET", "url": "/", "status_code": 200, "response_us": 1} for at in times]
     answer = asked(service.collector_url, "POST", "/1/event/", events, key["secret"])
     assert answer["rejected"] == 0
+    count = f"{service.query_url}/v1/summary?start=0&application={application}"
+    service.wait_until(lambda: get_json(count, ADMIN_KEY)["requests"] == len(events), "events")
     return application
 
 
@@ -226,4 +322,64 @@ def test_a_day_on_which_the_clocks_change_has_all_of_its_hours(visit, admin_key,
     row = panel.locator("tr", has_text=day)
     expect(row).to_have_count(1)
     expect(row.locator("td").last).to_have_text(str(hours))
+    settled(page)
+
+
+def test_too_many_points_are_answered_with_a_coarser_step(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+
+    def refuse(route):
+        if "granularity=3600" in route.request.url:
+            route.fulfill(status=400, json={"message": "The answer would have 99999 points"})
+        else:
+            route.continue_()
+
+    page.route(re.compile("/1/timeseries/.*group=status_class"), refuse)
+    looked.open("?range=7d&vs=none")
+    panel = page.locator(".panel", has_text="Requests by status")
+    expect(panel).to_contain_text("The answer would have 99999 points")
+    expect(panel.get_by_role("button", name="Shorter")).to_be_visible()
+    panel.locator(".state").get_by_role("button", name="Coarser").click()
+    expect(panel.locator(".plot")).to_be_visible()
+    settled(page)
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_a_question_that_the_key_may_not_ask_leads_to_another_key(visit):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    refused = {"message": "Only Admin keys can look at this"}
+    page.route(re.compile("/v1/quality"), lambda route: route.fulfill(status=403, json=refused))
+    looked.open("quality")
+    page.get_by_role("button", name="Sign in with another key").first.click()
+    expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    looked.problems = [text for text in looked.problems if "Failed to load resource" not in text]
+
+
+def test_no_failure_under_filters_is_said_to_be_under_filters(visit):
+    page = visit().open("errors?is=route:/nowhere&range=7d&vs=none")
+    expect(page.get_by_text("No request that passes these filters failed in this range.").first).to_be_visible()
+    settled(page)
+
+
+def test_consumers_show_once_a_request_names_one(visit):
+    looked = visit()
+    named = False
+
+    def answer(route):
+        response = route.fetch()
+        me = response.json()
+        for application in me["applications"]:
+            application["recorded"]["consumers"] = named
+        route.fulfill(response=response, json=me)
+
+    looked.page.route(re.compile("/v1/me"), answer)
+    page = looked.open("consumers")
+    expect(page.get_by_text("No request names its consumer")).to_be_visible()
+    settled(page)
+    named = True
+    page.keyboard.press("r")
+    expect(page.get_by_text("No request names its consumer")).to_have_count(0)
+    expect(page.locator("tr[data-row]").first).to_be_visible()
     settled(page)

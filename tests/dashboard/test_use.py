@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import send
-from tests.dashboard.test_pages import PAGES, settled
+from tests.dashboard.test_pages import PAGES
 from tests.support import browser as browsers
+from tests.support.browser import address_has, address_lacks, settled
 from tests.support.services.keys import READ_KEY, UNKNOWN_READ_KEY, WRITE_KEY
 from tests.support.services.processes import APPLICATION, BOOTSTRAP, get_json, running, wait_for_total
 
@@ -50,7 +51,7 @@ def test_a_key_opens_a_session_and_signing_out_ends_it(visit, service):
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     settled(page)
-    assert READ_KEY not in page.url
+    address_lacks(page, READ_KEY)
     session = page.evaluate("sessionStorage.getItem('apimetry.session')")
     token = json.loads(session)["secret"]
     assert token.startswith("apimetry_t_")
@@ -85,17 +86,22 @@ def test_a_key_that_may_not_look_is_refused_with_the_reason(visit, key, words):
 def test_a_key_in_the_address_is_removed_unread(visit):
     page = visit(key=None).open(f"routes?range=7d&key={READ_KEY}")
     expect(page.get_by_role("status")).to_contain_text("removed and not used")
-    assert "key=" not in page.url
-    assert page.url.endswith("routes?range=7d")
+    address_lacks(page, "key=")
+    address_has(page, "routes?range=7d")
     assert page.evaluate("sessionStorage.length") == 0
 
 
 def test_g_and_a_letter_go_to_every_page_and_back_returns(visit):
-    page = visit().open()
+    looked = visit()
+    looked.page.clock.install()
+    page = looked.open("?range=7d")
     settled(page)
     for title, letter in GO.items():
+        # The page waits a moment for the letter: no time passes until a busy machine has pressed it.
+        page.clock.pause_at(page.evaluate("Date.now() / 1000 + 60"))
         page.keyboard.press("g")
         page.keyboard.press(letter)
+        page.clock.resume()
         expect(page.locator("h1")).to_have_text(title)
         settled(page)
     for title in reversed(list(GO)[1:-1]):
@@ -115,15 +121,40 @@ def test_keys_add_a_filter_choose_a_range_and_show_their_list(visit):
     expect(page.locator(".chip")).to_have_count(0)
     page.keyboard.press("t")
     page.get_by_role("dialog", name="Range").get_by_role("button", name="Last 30 days").click()
-    assert "range=30d" in page.url
+    address_has(page, "range=30d")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Copy link")
     page.keyboard.press("Escape")
     page.keyboard.press("c")
-    assert "vs=" in page.url
+    address_has(page, "vs=")
     page.keyboard.press("[")
-    assert re.search(r"start=\d+&end=\d+", page.url)
+    expect(page).to_have_url(re.compile(r"start=\d+&end=\d+"))
     settled(page)
+
+
+def test_a_filter_takes_a_span_of_sizes_and_of_times(visit, service):
+    page = visit().open("requests?range=24h")
+    settled(page)
+    for field, unit, span, kept, chip in (
+        ("response bytes", "bytes", ("100", "2048"), "between=response_bytes%3A100..2048", "100 B to 2 KB"),
+        ("first byte", "milliseconds", ("", "900"), "between=ttfb_us%3A..900000", "up to 900 ms"),
+        ("response time", "milliseconds", ("1", "5000"), "slow=1..5000", "1 ms to 5.00 s"),
+    ):
+        page.keyboard.press("f")
+        dialog = page.get_by_role("dialog", name="Add a filter")
+        dialog.get_by_label("Field").select_option(field)
+        dialog.get_by_label(f"To, in {unit}").fill("0")
+        dialog.get_by_label(f"From, in {unit}").fill("7")
+        page.keyboard.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text("the smaller one first")
+        for label, number in zip(("From", "To"), span, strict=True):
+            dialog.get_by_label(f"{label}, in {unit}").fill(number)
+        page.keyboard.press("Enter")
+        expect(dialog).to_have_count(0)
+        address_has(page, kept)
+        expect(page.locator(".chip", has_text=chip)).to_be_visible()
+    settled(page)
+    expect(page.locator("tr[data-row]").first).to_be_visible()
 
 
 def test_the_palette_finds_pages_routes_and_consumers(visit):
@@ -148,7 +179,7 @@ def test_arrows_walk_a_chart_and_enter_zooms(visit):
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("Enter")
-    assert re.search(r"start=\d+&end=\d+", page.url)
+    expect(page).to_have_url(re.compile(r"start=\d+&end=\d+"))
     settled(page)
 
 
@@ -218,6 +249,7 @@ def test_settings_need_an_admin_key_and_make_a_key_that_is_shown_once(visit, adm
     expect(page.locator(".once code")).to_contain_text("apimetry_r_")
     row = page.locator("tr", has_text="for the test")
     row.get_by_role("button", name="Revoke").click()
+    row.get_by_role("button", name="Sure? Revoke").click()
     expect(row).to_have_count(0)
     page.reload()
     expect(page.get_by_label("This needs an admin key")).to_be_visible()
@@ -236,17 +268,31 @@ def test_after_the_code_of_the_first_start_the_page_waits_for_an_event_and_then_
         expect(page.locator("pre")).to_contain_text("ASGIMiddleware")
         page.get_by_role("tab", name="Flask").click()
         expect(page.locator("pre")).to_contain_text("WSGIMiddleware")
-        now = page.evaluate("Date.now() / 1000 - 30")
+        page.get_by_role("button", name="Make another one").click()
+        expect(page.locator("pre")).to_contain_text(re.compile(r'write_key="apimetry_w_\w{20,}"'))
+        fits = "pre => pre.scrollWidth <= pre.clientWidth"
+        assert page.locator("pre").evaluate(fits)
+        now = page.evaluate("Date.now() / 1000")
         send(
             serve.collector_url,
             [{"timestamp": now, "method": "GET", "url": "/hello", "status_code": 200, "response_us": 12_000}],
         )
         expect(page.get_by_text("Requests by status")).to_be_visible()
+        # Nobody waits for the next refresh to see the first request: no tile ever says 0.
+        expect(page.locator(".tile").first).to_contain_text(re.compile(r"Requests\s*\d"))
+        assert re.search(r"Requests\s*1\b", page.locator(".tile").first.inner_text())
         first = page.get_by_text("First event: GET /hello, 12 ms")
         expect(first).to_be_visible()
         settled(page)
         page.get_by_role("button", name="Close").click()
         expect(first).to_have_count(0)
+        address_has(page, "range=15m")
+        looked.open("?range=24h")
+        expect(page.locator(".tile", has_text="Requests").first).to_contain_text(re.compile(r"Requests\s*1\b"))
+        page.get_by_role("link", name="Show the last 15 minutes").click()
+        expect(page.get_by_text("The first request came at")).to_have_count(0)
+        address_has(page, "range=15m")
+        settled(page)
         looked.close()
 
 
@@ -263,6 +309,7 @@ def test_a_service_that_is_away_leaves_the_old_numbers_and_says_so(tmp_path, chr
         assert serve.stop() == 0
         page.keyboard.press("r")
         expect(page.get_by_text("Not reachable").first).to_be_visible()
+        expect(page.locator(".badge")).to_have_text("not known now")
         expect(page.locator(".tile", has_text="Requests").first).to_contain_text("1")
         # The page asks again until it is closed. Chromium itself names each request that fails.
         looked.context.close()

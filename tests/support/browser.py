@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ SCREENS = os.environ.get("APIMETRY_TEST_SCREENS")
 """A folder for screenshots; without it, none is kept."""
 
 # What is expected may come late on a busy machine.
-_PATIENCE_MS = 100_000
+PATIENCE_MS = 100_000
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -37,16 +38,57 @@ addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
+# Counts the questions whose answers are not whole yet. A stream of live requests has no end.
+_COUNT_QUESTIONS = """{
+  const ask = fetch;
+  window.questionsAsked = 0;
+  window.mostAskedAtOnce = 0;
+  window.fetch = async (...asked) => {
+    if (String(asked[0]).includes("/v1/events/live")) return ask(...asked);
+    window.questionsAsked += 1;
+    window.mostAskedAtOnce = Math.max(window.mostAskedAtOnce, window.questionsAsked);
+    try {
+      const response = await ask(...asked);
+      await response.clone().arrayBuffer();
+      return response;
+    } finally {
+      window.questionsAsked -= 1;
+    }
+  };
+}"""
+# What was pressed shows in the next frame; what that asks, or brings into view to ask, a frame or two later.
+_SETTLED = """async () => {
+  for (let quiet = 0; quiet < 6; ) {
+    await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+    quiet = window.questionsAsked > 0 || document.querySelector("[aria-busy=true]") ? 0 : quiet + 1;
+  }
+  return true;
+}"""
 
 
 @contextmanager
 def running_chromium():
     """Run one browser for many pages."""
-    expect.set_options(timeout=_PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
         yield browser
         browser.close()
+
+
+def address_has(page, text):
+    """Expect a text in the page's address, of which Playwright hears some time after a key or a click."""
+    expect(page).to_have_url(re.compile(re.escape(text)))
+
+
+def address_lacks(page, text):
+    """Expect a text to be gone from the page's address."""
+    expect(page).not_to_have_url(re.compile(re.escape(text)))
+
+
+def settled(page):
+    """Wait until the page of a visit shows what was pressed, and has all answers."""
+    page.wait_for_function(_SETTLED)
 
 
 class Visit:
@@ -57,8 +99,9 @@ class Visit:
         self.problems = []
         options = {"viewport": {"width": 1440, "height": 1000}, "timezone_id": "UTC", **context_options}
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(_PATIENCE_MS)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.context.add_init_script(_NOTE_REPORTS)
+        self.context.add_init_script(_COUNT_QUESTIONS)
         if key is not None:
             session = json.dumps({"secret": key, "kind": kind})
             self.context.add_init_script(f"sessionStorage.setItem('apimetry.session', {json.dumps(session)})")

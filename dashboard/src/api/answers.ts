@@ -21,6 +21,7 @@ export type Events = Omit<Schemas["EventsPage"], "events"> & { events: StoredEve
 export type AlertEvents = Schemas["AlertHistory"];
 export type Rule = Schemas["AlertRule"];
 export type RuleList = Schemas["AlertRuleList"];
+export type NewRule = Schemas["NewAlertRule"];
 export type OneRule = Schemas["OneAlertRule"];
 export type Preview = Schemas["AlertPreview"];
 export type TestedRule = Schemas["AlertTest"];
@@ -50,5 +51,5 @@ export interface Timeseries {
   aggregations?: string[];
   rest?: TimePoint[];
   omitted_groups?: number;
-  previous?: { groups: Record<string, TimePoint[]>; start: number; end: number };
+  previous?: { groups: Record<string, TimePoint[]>; start: number; end: number; rest?: TimePoint[] };
 }

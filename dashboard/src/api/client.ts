@@ -1,7 +1,7 @@
 /** Questions to the service: four at once, each can be given up, answers are remembered for *Back*.
  *
- * The first figures of a page are asked first, with one other question beside them: the service has a few processors,
- * and what is asked at once takes its time from the figures that are looked at first. A question that is asked already
+ * The first figures of a page are asked first, with nothing beside them: the service has a few processors, and what is
+ * asked at once takes its time from the figures that are looked at first. A question that is asked already
  * is not asked twice.
  */
 
@@ -13,7 +13,7 @@ export const ROOT = new URL("../", import.meta.url);
 
 const AT_ONCE = 4;
 /** How many questions run while first ones do. */
-const WITH_FIRST = 2;
+const WITH_FIRST = 1;
 const KEPT_ANSWERS = 50;
 const KEPT_MS = 5 * 60 * 1000;
 

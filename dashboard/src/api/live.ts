@@ -2,8 +2,11 @@
 
 import type { StoredEvent } from "./answers.ts";
 import { ApiError, headersFor, ROOT } from "./client.ts";
+import { sessionEnded } from "./sign_in.ts";
 
 export interface LiveMessages {
+  /** The stream is open, for the first time or again. */
+  onOpen: () => void;
   /** Requests that came together, the oldest first. */
   onEvents: (events: readonly StoredEvent[]) => void;
   /** The stream shows `shown` of `of` requests of a second. */
@@ -22,12 +25,14 @@ export async function follow(address: string, messages: LiveMessages, signal: Ab
       const headers = { ...headersFor(), ...(lastId === "" ? {} : { "Last-Event-ID": lastId }) };
       const response = await fetch(new URL(address, ROOT), { headers, signal, cache: "no-store" });
       if (!response.ok || response.body === null) throw new ApiError(response.status, "The stream cannot be opened.");
+      messages.onOpen();
       for await (const together of messagesOf(response.body)) {
         lastId = together.findLast(({ id }) => id !== "")?.id ?? lastId;
         deliver(together, messages);
       }
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof ApiError && error.status === 401) sessionEnded();
       const isPassing = error instanceof TypeError || (error instanceof ApiError && error.status >= 500);
       messages.onEnd(isPassing ? "Not reachable. Trying again." : String((error as Error).message));
       if (!isPassing) return;

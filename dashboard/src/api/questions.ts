@@ -3,7 +3,7 @@
 import { addFilters, type Filter, type Slowness } from "../filters.ts";
 import type { Step } from "../ranges.ts";
 import { binding, mayAsk } from "../shared.ts";
-import { application, frame, me, view, zone } from "../state.ts";
+import { application, comparison, frame, me, view, zone } from "../state.ts";
 
 /** The questions that the service answers also without the shards that do not answer. */
 const TAKES_PARTIAL = /^(1\/timeseries|v1\/(summary|breakdown|latency|explain|quality|events))$/;
@@ -65,7 +65,7 @@ function addCommon(query: URLSearchParams, path: string, parameters: Parameters,
     if (typeof value === "string" || typeof value === "number") query.set(name, String(value));
     else for (const member of value) query.append(name, member);
   }
-  if (options.compares && comparesNow()) query.set("compare", view.value.compare);
+  if (options.compares && comparesNow()) query.set("compare", comparison.value);
   const own: readonly Filter[] = options.isUnfiltered ? [] : view.value.filters;
   const slowness: Slowness | null = options.isUnfiltered ? null : view.value.slowness;
   addFilters(query, [...own, ...(options.also ?? [])], slowness);
@@ -76,12 +76,11 @@ export function comparesNow(): boolean {
   return otherSpan() !== null;
 }
 
-/** Return the other period, or null where none is shown: the same span a week before exists up to 7 days alone. */
+/** Return the other period, or null where none is shown. */
 export function otherSpan(): { startS: number; endS: number } | null {
   const { startS, endS } = frame.value;
-  const { compare } = view.value;
-  if (compare === "none" || (compare === "week" && endS - startS > 604_800)) return null;
-  const earlierS = compare === "week" ? 604_800 : endS - startS;
+  if (comparison.value === "none") return null;
+  const earlierS = comparison.value === "week" ? 604_800 : endS - startS;
   if (startS - earlierS < (binding.value?.notBefore ?? 0)) return null;
   return { startS: startS - earlierS, endS: endS - earlierS };
 }

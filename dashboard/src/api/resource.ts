@@ -4,6 +4,7 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { refreshes } from "../state.ts";
 import { ApiError, ask, isPartial, missingIn, remembered } from "./client.ts";
+import { onceSeen } from "./seen.ts";
 import { sessionEnded } from "./sign_in.ts";
 
 export interface Resource<T> {
@@ -77,6 +78,7 @@ export function useQuestion<T>(address: string | null, isFirst = false): Signal<
       isStopped: false,
     };
     let again: ReturnType<typeof setTimeout> | undefined;
+    let forgetSeen = () => {};
     ask<T>(address, giveUp.signal, isFirst).then(
       (data) => {
         failures.current = 0;
@@ -99,11 +101,14 @@ export function useQuestion<T>(address: string | null, isFirst = false): Signal<
         state.value = { ...state.value, isAsking: false, error, againAtMs };
         if (waitMs === null) return;
         failures.current += 1;
-        again = setTimeout(state.value.again, waitMs);
+        again = setTimeout(() => {
+          forgetSeen = onceSeen(state.value.again);
+        }, waitMs);
       },
     );
     return () => {
       clearTimeout(again);
+      forgetSeen();
       giveUp.abort();
     };
   }, [address, refresh, attempt]);

@@ -1717,6 +1717,8 @@ export interface components {
             lastReport: string;
             spoolBytes: number;
             spoolLimitBytes: number;
+            /** @description Free on the spool's disk; null: not reported. */
+            spoolFreeBytes: number | null;
             segments: number;
             /** @description Age of the oldest segment in the spool; 0 without one. */
             oldestSegmentS: number;
@@ -1726,12 +1728,26 @@ export interface components {
             rejected: {
                 [key: string]: number;
             };
+            /** @description When an event was last rejected, by reason. Collectors of earlier versions report none. */
+            rejectedAt: {
+                [key: string]: string;
+            };
             quarantined: number;
+            /** @description null: a collector of an earlier version does not report it. */
+            quarantine: components["schemas"]["CollectorQuarantine"] | null;
             /**
              * @description `silent`: no report for 180 s; `full`: its spool takes no more; `behind`: its oldest segment is over 60 s old; else `ok`.
              * @enum {string}
              */
             state: "ok" | "behind" | "full" | "silent";
+        };
+        /** @description What the quarantine of a collector's spool holds, also from before its start. */
+        CollectorQuarantine: {
+            pieces: number;
+            /** @description Events of these pieces; damaged bytes have none. */
+            rows: number;
+            /** @description Why the newest piece is there; empty: none is. */
+            newestReason: string;
         };
         /** @description The body of every error. */
         Error: {
@@ -2189,12 +2205,14 @@ export interface components {
             /** @description Null: no limit. */
             requestsPerDay: number | null;
         };
-        /** @description Which texts the newest events of an application have. */
+        /** @description Which texts the newest events of an application have, and whether they are a sample. */
         Recorded: {
             consumers: boolean;
             versions: boolean;
             errorTypes: boolean;
             urls: boolean;
+            /** @description Whether any of them stands for several requests. */
+            sampled: boolean;
         };
         /** @description What a link binds. Filters on fields that it hides are not shown. */
         Binding: {
@@ -2377,7 +2395,46 @@ export interface components {
             silentSenders: number;
             /** @description Stored events in the range beyond those that reports cover: from JSON and imports. */
             withoutReports: number;
+            recorded: components["schemas"]["QualityRecorded"];
+            collectors: components["schemas"]["QualityCollectors"];
             rest?: components["schemas"]["QualityRest"];
+        };
+        /** @description The collectors that reported in the last 30 days, of all organizations. */
+        QualityCollectors: {
+            /** @description How many they are. */
+            known: number;
+            /** @description How many of them did not report for 180 s. */
+            silent: number;
+            /**
+             * Format: date-time
+             * @description Of all of them; null: there is none.
+             */
+            lastReport: string | null;
+            /** @description Age of what waits longest in the spools of those that report; null: none reports. */
+            oldestSegmentS: number | null;
+        };
+        /** @description What events of the range have: the newest 1,000 of its last hour with events. */
+        QualityRecorded: {
+            /** @description How many were looked at. */
+            events: number;
+            /** @description How many of them have each text. */
+            fields: {
+                [key: string]: number;
+            };
+            /**
+             * @description `masked`: URLs have names of parameters and no values.
+             * @enum {string}
+             */
+            queries: "none" | "masked" | "full";
+            /**
+             * @description `truncated`: addresses end in zeros, to /24 and /48.
+             * @enum {string}
+             */
+            clientIps: "none" | "truncated" | "full";
+            /** @description The largest `sample_weight` of these events and of the first 1,000 of the range; over 1: counts are made of samples. */
+            maxWeight: number;
+            /** @description The same of those with a status of 400 and above. */
+            maxErrorWeight: number;
         };
         /** @description Events of the range, of the senders that are not listed. */
         QualityRest: {
@@ -3351,7 +3408,8 @@ export interface operations {
                      *             "consumers": true,
                      *             "versions": true,
                      *             "errorTypes": true,
-                     *             "urls": true
+                     *             "urls": true,
+                     *             "sampled": false
                      *           }
                      *         }
                      *       ],
@@ -3397,6 +3455,11 @@ export interface operations {
                  */
                 granularity?: ("second" | "minute" | "hour" | "day" | "week" | "month") | number;
                 /**
+                 * @description What empty buckets get, instead of being left out.
+                 * @example zero
+                 */
+                fill?: "zero" | "null";
+                /**
                  * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
                  * @example Europe/Berlin
                  */
@@ -3409,6 +3472,16 @@ export interface operations {
                  *     ]
                  */
                 group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip" | "status_class")[];
+                /**
+                 * @description Only the largest groups by count; `omitted_groups` in the answer says how many were left out.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
+                 * @example 1
+                 */
+                rest?: "0" | "1";
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -3441,20 +3514,12 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
-                 * @description What empty buckets get, instead of being left out.
-                 * @example zero
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
                  */
-                fill?: "zero" | "null";
-                /**
-                 * @description Only the largest groups by count; `omitted_groups` in the answer says how many were left out.
-                 * @example 10
-                 */
-                limit?: number;
-                /**
-                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
-                 * @example 1
-                 */
-                rest?: "0" | "1";
+                between?: string[];
                 /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
@@ -3541,6 +3606,11 @@ export interface operations {
                  */
                 granularity?: ("second" | "minute" | "hour" | "day" | "week" | "month") | number;
                 /**
+                 * @description What empty buckets get, instead of being left out.
+                 * @example zero
+                 */
+                fill?: "zero" | "null";
+                /**
                  * @description The time zone, by its name, in which days, weeks and months begin; else UTC. Hours and less begin on UTC's hours in every zone. All times in the answer stay in UTC.
                  * @example Europe/Berlin
                  */
@@ -3553,6 +3623,16 @@ export interface operations {
                  *     ]
                  */
                 group?: ("consumer_id" | "method" | "url" | "function" | "status_code" | "route" | "source" | "version" | "error_type" | "user_agent" | "client_ip" | "status_class")[];
+                /**
+                 * @description Only the largest groups by count; `omitted_groups` in the answer says how many were left out.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
+                 * @example 1
+                 */
+                rest?: "0" | "1";
                 /**
                  * @description Only events with this value. Repeatable, split at the first colon: values of one field are alternatives, different fields must all hold. `status_code` also takes a class: `status_code:5xx`.
                  * @example [
@@ -3585,20 +3665,12 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
-                 * @description What empty buckets get, instead of being left out.
-                 * @example zero
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
                  */
-                fill?: "zero" | "null";
-                /**
-                 * @description Only the largest groups by count; `omitted_groups` in the answer says how many were left out.
-                 * @example 10
-                 */
-                limit?: number;
-                /**
-                 * @description 1: the answer also has the groups beyond `limit`, added up. For counts and sums alone.
-                 * @example 1
-                 */
-                rest?: "0" | "1";
+                between?: string[];
                 /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
@@ -3734,6 +3806,13 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
+                /**
                  * @description The application. A read key implies its own.
                  * @example shop
                  */
@@ -3839,6 +3918,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -4007,6 +4093,13 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
+                /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
                  */
@@ -4159,6 +4252,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description 1: the answer says which share of what senders captured is stored.
                  * @example 1
@@ -4323,7 +4423,31 @@ export interface operations {
                      *       ],
                      *       "newestEventAt": "2026-11-26T10:43:58Z",
                      *       "silentSenders": 1,
-                     *       "withoutReports": 34929
+                     *       "withoutReports": 34929,
+                     *       "recorded": {
+                     *         "events": 1000,
+                     *         "fields": {
+                     *           "route": 1000,
+                     *           "consumer_id": 961,
+                     *           "source": 1000,
+                     *           "version": 1000,
+                     *           "error_type": 22,
+                     *           "url": 1000,
+                     *           "user_agent": 0,
+                     *           "client_ip": 0,
+                     *           "data": 0
+                     *         },
+                     *         "queries": "masked",
+                     *         "clientIps": "none",
+                     *         "maxWeight": 1,
+                     *         "maxErrorWeight": 1
+                     *       },
+                     *       "collectors": {
+                     *         "known": 2,
+                     *         "silent": 0,
+                     *         "lastReport": "2026-11-26T10:43:58Z",
+                     *         "oldestSegmentS": 0.4
+                     *       }
                      *     }
                      */
                     "application/json": components["schemas"]["Quality"];
@@ -4409,6 +4533,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -4560,6 +4691,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -4828,6 +4966,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -5103,6 +5248,13 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
+                /**
                  * @description `rows`: the answer is an array of flat records, as other tools read them.
                  * @example rows
                  */
@@ -5202,6 +5354,13 @@ export interface operations {
                  */
                 max_response_us?: number;
                 /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
+                /**
                  * @description The application. A read key implies its own.
                  * @example shop
                  */
@@ -5291,6 +5450,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -5396,6 +5562,13 @@ export interface operations {
                  * @example 60000000
                  */
                 max_response_us?: number;
+                /**
+                 * @description Only events whose field is known and within both numbers, microseconds or bytes. One of them may be left out. Repeatable; all must hold.
+                 * @example [
+                 *       "response_bytes:1024..4096"
+                 *     ]
+                 */
+                between?: string[];
                 /**
                  * @description The application. A read key implies its own.
                  * @example shop
@@ -6702,6 +6875,7 @@ export interface operations {
                      *           "lastReport": "2026-11-26T10:43:58Z",
                      *           "spoolBytes": 0,
                      *           "spoolLimitBytes": 4294967296,
+                     *           "spoolFreeBytes": 51539607552,
                      *           "segments": 0,
                      *           "oldestSegmentS": 0.4,
                      *           "received": 1204311,
@@ -6709,7 +6883,15 @@ export interface operations {
                      *           "rejected": {
                      *             "timestamp_expired": 3
                      *           },
+                     *           "rejectedAt": {
+                     *             "timestamp_expired": "2026-11-26T09:12:40Z"
+                     *           },
                      *           "quarantined": 0,
+                     *           "quarantine": {
+                     *             "pieces": 0,
+                     *             "rows": 0,
+                     *             "newestReason": ""
+                     *           },
                      *           "state": "ok"
                      *         }
                      *       ]

@@ -4,6 +4,7 @@ import { credential, keepKnown, keptKnown } from "../session.ts";
 import { clockAheadS, DRIFT_S, me, openShared } from "../state.ts";
 import type { Me } from "./answers.ts";
 import { ApiError, ask } from "./client.ts";
+import { onceSeen } from "./seen.ts";
 import { sessionEnded } from "./sign_in.ts";
 
 interface Known {
@@ -37,6 +38,6 @@ export async function askWho(signal: AbortSignal, again: () => void): Promise<vo
     if (signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401 || error.status === 403) sessionEnded();
-    else setTimeout(again, 2000);
+    else setTimeout(() => onceSeen(again), 2000);
   }
 }

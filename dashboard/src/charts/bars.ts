@@ -59,12 +59,31 @@ function bar(line: Line, isDense: boolean): uPlot.Series {
   const paths = isDense ? uPlot.paths.stepped?.({ align: 1 }) : uPlot.paths.bars?.({ size: [0.86, 60], align: 1 });
   return {
     label: line.name,
-    fill: () => colourOf(line.token),
+    fill: () => fillOf(line.token),
     stroke: () => colourOf(line.token),
     width: 0,
     points: { show: false },
     ...(paths === undefined ? {} : { paths }),
   };
+}
+
+/** Return a colour; in forced colours, errors of clients and of servers are hatched in two directions. */
+function fillOf(token: string): string | CanvasPattern {
+  const colour = colourOf(token);
+  const slope = { "--status-4xx": 0, "--status-5xx": 8 }[token];
+  if (slope === undefined || !matchMedia("(forced-colors: active)").matches) return colour;
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = 8;
+  const ctx = tile.getContext("2d");
+  if (ctx === null) return colour;
+  ctx.fillStyle = colour;
+  ctx.fillRect(0, 0, 8, 8);
+  ctx.strokeStyle = colourOf("--surface");
+  ctx.lineWidth = 2;
+  ctx.moveTo(0, slope);
+  ctx.lineTo(8, 8 - slope);
+  ctx.stroke();
+  return ctx.createPattern(tile, "repeat") ?? colour;
 }
 
 function hatch(plot: uPlot, timeS: number, stepS: number, top: number): void {

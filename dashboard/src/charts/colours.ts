@@ -7,6 +7,8 @@ export const schemeVersion = signal(0);
 
 const probe = document.createElement("span");
 probe.hidden = true;
+// Forced colours would make all of them one.
+probe.style.forcedColorAdjust = "none";
 document.body.append(probe);
 const resolved = new Map<string, string>();
 

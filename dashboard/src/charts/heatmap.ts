@@ -59,20 +59,23 @@ export function drawHeatmap(
   latency: Latency,
   stepS: number,
   line: readonly (number | null)[],
-  options: PlotOptions & { onBox: (box: Box) => void },
+  options: PlotOptions & { span: { startS: number; endS: number }; onBox: (box: Box) => void },
 ): uPlot {
   const { times, bounds } = latency;
   const base = plotOptions({ ...options, isLog: true });
   const buckets = latency.counts.flatMap((cells) => cells.map(([bucket]) => bucket));
   const lowest = Math.max(1, bounds[Math.min(...buckets)] ?? 1);
   const highest = Math.max(lowest * 10, bounds[Math.max(...buckets) + 1] ?? latency.max ?? 1);
-  const last = times.at(-1) ?? 0;
+  // The answer has filled buckets alone; the first and the last may reach over the span's ends.
+  const { startS, endS } = options.span;
+  const shown: [number, number] = [Math.min(times[0] ?? startS, startS), Math.max((times.at(-1) ?? 0) + stepS, endS)];
   return new uPlot(
     {
       ...base,
+      axes: base.axes?.map((axis) => ({ ...axis, grid: { show: false } })) ?? [],
       cursor: { ...base.cursor, drag: { x: true, y: true, setScale: false } },
       scales: {
-        x: { time: true, range: (_plot, min) => [min, last + stepS] },
+        x: { time: true, range: () => shown },
         y: { distr: 3, range: () => [lowest, highest] },
       },
       series: [{}, { label: "p95", stroke: () => colourOf("--text"), width: 1.4, points: { show: false } }],
@@ -97,20 +100,16 @@ function drawCells(plot: uPlot, { times, counts, bounds }: Latency, stepS: numbe
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   times.forEach((timeS, index) => {
-    const left = plot.valToPos(timeS, "x", true);
-    const width = plot.valToPos(timeS + stepS, "x", true) - left;
+    // Neighbours share an edge: whole pixels of both leave no gap.
+    const left = Math.round(plot.valToPos(timeS, "x", true));
+    const right = Math.round(plot.valToPos(timeS + stepS, "x", true));
     for (const [bucket, count] of counts[index] ?? []) {
       const [from, to] = boundsOf(bounds, bucket);
       if (to <= from) continue;
-      const bottom = plot.valToPos(Math.max(from, 0.5), "y", true);
-      const top = plot.valToPos(Math.max(to, 1), "y", true);
+      const bottom = Math.round(plot.valToPos(Math.max(from, 0.5), "y", true));
+      const top = Math.round(plot.valToPos(Math.max(to, 1), "y", true));
       ctx.fillStyle = colours[heatStep(count, highest)] ?? "";
-      ctx.fillRect(
-        Math.round(left),
-        Math.round(top),
-        Math.max(1, Math.round(width)),
-        Math.max(1, Math.round(bottom - top)),
-      );
+      ctx.fillRect(left, top, Math.max(1, right - left), Math.max(1, bottom - top));
     }
   });
   ctx.restore();

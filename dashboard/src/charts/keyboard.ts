@@ -40,6 +40,12 @@ export function walked(walk: Walk, key: string, withShift: boolean, count: numbe
   return null;
 }
 
+/** Return the index of a walk's time in other times, as a refresh brings them; null where they do not have it. */
+export function indexAfter(index: number | null, before: readonly number[], times: readonly number[]): number | null {
+  const place = index === null ? -1 : times.indexOf(before[index] ?? Number.NaN);
+  return place < 0 ? null : place;
+}
+
 /** A cell of a heatmap: the indexes of its time, and of its bucket of values. */
 export interface Cell {
   time: number;

@@ -17,6 +17,7 @@ export function drawLines(
   element: HTMLElement,
   times: readonly number[],
   lines: readonly Line[],
+  stepS: number,
   isUnfinished: boolean,
   options: PlotOptions,
 ): uPlot {
@@ -30,7 +31,14 @@ export function drawLines(
     data.push(line.values.map((value, index) => (index >= times.length - 2 ? value : null)));
     series.push(seriesOf(line, [5, 4]));
   }
-  return new uPlot({ ...plotOptions(options), series }, data as uPlot.AlignedData, element);
+  const base = plotOptions(options);
+  // A deploy within the last bucket is seen, too.
+  const toS = (times.at(-1) ?? 0) + stepS;
+  const scales = {
+    ...base.scales,
+    x: { time: true, range: (_plot: uPlot, min: number): [number, number] => [min, toS] },
+  };
+  return new uPlot({ ...base, scales, series }, data as uPlot.AlignedData, element);
 }
 
 function seriesOf(line: Line, dash: number[] | undefined): uPlot.Series {

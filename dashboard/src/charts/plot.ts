@@ -34,7 +34,8 @@ export function plotOptions(options: PlotOptions): Omit<uPlot.Options, "series">
     width: options.width,
     height: options.height,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    // On the right, half of a label has room: the last one may stand at the edge.
+    padding: [8, 28, 0, 0],
     cursor: {
       sync: { key: "page" },
       drag: { x: true, y: false, setScale: false },
@@ -76,7 +77,7 @@ function yAxis(format: (value: number) => string): uPlot.Axis {
     grid: { stroke: () => colourOf("--line"), width: 1 },
     ticks: { show: false },
     size: 58,
-    values: (_plot, splits) => splits.map((value) => (value === null ? "" : format(value))),
+    values: (_plot, splits) => splits.map((value) => (value === null ? "" : format(value).replace("≈", ""))),
   };
 }
 
@@ -125,10 +126,12 @@ function drawMarkers(plot: uPlot, markers: readonly Marker[]): void {
     ctx.stroke();
     const text = label.length > 14 ? `${label.slice(0, 13)}…` : label;
     const width = ctx.measureText(text).width;
-    // A name is left out where it would run into the next one or over the edge.
-    if (x + width + 6 < Math.min(freeUntil, bbox.left + bbox.width)) {
-      ctx.fillText(text, x + 4, bbox.top + 10 * devicePixelRatio);
-      freeUntil = x;
+    // A name stands right of its line, at the edge left of it; where it would run into the next one it is left out.
+    const isInside = x + width + 6 < bbox.left + bbox.width;
+    const left = isInside ? x + 4 : x - width - 4;
+    if (left + width + 2 < freeUntil) {
+      ctx.fillText(text, left, bbox.top + 10 * devicePixelRatio);
+      freeUntil = Math.min(x, left);
     }
   }
   if (seen.length > MAX_MARKERS) {

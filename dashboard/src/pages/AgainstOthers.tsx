@@ -5,8 +5,8 @@ import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { changeOf } from "../compare.ts";
 import type { Filter } from "../filters.ts";
-import { formatDuration } from "../format.ts";
-import { Panel } from "../parts/Panel.tsx";
+import { formatDuration, margin } from "../format.ts";
+import { Panel, Scrolled } from "../parts/Panel.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
 import { frame } from "../state.ts";
 import { Histogram } from "./Histogram.tsx";
@@ -65,47 +65,49 @@ function Compared({ own, others }: { own: Latency; others: Latency | null }) {
   return (
     <>
       <Histogram latency={{ ...drawable(own), bounds, previous: outline }} outlined="all others" />
-      <table class="rows">
-        <caption class="hidden">Percentiles of this consumer and of all others</caption>
-        <thead>
-          <tr>
-            <th scope="col">Percentile</th>
-            <th scope="col" class="number">
-              This consumer
-            </th>
-            <th scope="col" class="number">
-              All others
-            </th>
-            <th scope="col" class="number">
-              Difference
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {LEVELS.map((level) => (
-            <tr key={level}>
-              <th scope="row">p{level}</th>
-              <td class="number">{formatDuration(own.percentiles[level])}</td>
-              <td class="number">{formatDuration(others.percentiles[level])} ±2 %</td>
-              <td class="number">
-                {isEnough ? (
-                  <ChangeText
-                    change={changeOf(
-                      own.percentiles[level],
-                      others.percentiles[level],
-                      total,
-                      "lower",
-                      formatDuration,
-                    )}
-                  />
-                ) : (
-                  "too few requests to tell"
-                )}
-              </td>
+      <Scrolled title="Percentiles">
+        <table class="rows">
+          <caption class="hidden">Percentiles of this consumer and of all others</caption>
+          <thead>
+            <tr>
+              <th scope="col">Percentile</th>
+              <th scope="col" class="number">
+                Its own{margin(own.estimated)}
+              </th>
+              <th scope="col" class="number">
+                All others{margin(true)}
+              </th>
+              <th scope="col" class="number">
+                Difference
+              </th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {LEVELS.map((level) => (
+              <tr key={level}>
+                <th scope="row">p{level}</th>
+                <td class="number">{formatDuration(own.percentiles[level])}</td>
+                <td class="number">{formatDuration(others.percentiles[level])}</td>
+                <td class="number">
+                  {isEnough ? (
+                    <ChangeText
+                      change={changeOf(
+                        own.percentiles[level],
+                        others.percentiles[level],
+                        total,
+                        "lower",
+                        formatDuration,
+                      )}
+                    />
+                  ) : (
+                    "too few requests to tell"
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scrolled>
     </>
   );
 }

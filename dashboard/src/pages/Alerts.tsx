@@ -6,8 +6,7 @@ import type { AlertEvents, Rule, RuleList, TestedRule } from "../api/answers.ts"
 import { ApiError, change } from "../api/client.ts";
 import { question } from "../api/questions.ts";
 import { type Resource, useQuestion } from "../api/resource.ts";
-import { parseFilter } from "../filters.ts";
-import { formatExact, MISSING, visibleText } from "../format.ts";
+import { MISSING, visibleText } from "../format.ts";
 import { isFiring, useRules } from "../parts/firing.ts";
 import { Link } from "../parts/Link.tsx";
 import { notFiltered } from "../parts/not_filtered.ts";
@@ -17,7 +16,9 @@ import { Table } from "../parts/Table.tsx";
 import { adminKey, credential } from "../session.ts";
 import { refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { RuleEditor, testWords, thresholdWords, valueWords } from "./RuleEditor.tsx";
+import { RuleEditor } from "./RuleEditor.tsx";
+import { filterTexts, overviewOf, requestsOf } from "./rule_views.ts";
+import { measured, testWords, thresholdWords, valueWords, withUnit } from "./rule_words.ts";
 import { Unlock } from "./Unlock.tsx";
 
 const TABS = ["firing", "rules", "history"] as const;
@@ -104,7 +105,7 @@ function Firing({ rules, act }: { rules: Signal<Resource<RuleList>>; act: Act })
               </strong>
               <span>{valueWords(rule)}</span>
               <span class="soft">since {sinceWords(rule)}</span>
-              <span class="soft">{filtersOf(rule)}</span>
+              <span class="soft">{filterTexts(rule)}</span>
               <RuleActions rule={rule} act={act} />
             </li>
           ))}
@@ -130,6 +131,9 @@ function Rules({ rules, act }: { rules: Signal<Resource<RuleList>>; act: Act }) 
           "paused",
           "include",
           "exclude",
+          "has",
+          "minResponseUs",
+          "maxResponseUs",
         ])
       }
       isEmpty={(data) => data.alerts.length === 0}
@@ -141,7 +145,7 @@ function Rules({ rules, act }: { rules: Signal<Resource<RuleList>>; act: Act }) 
           isCards
           rows={[...data.alerts].sort((a, b) => Number(isFiring(b)) - Number(isFiring(a)))}
           keyOf={(rule) => rule.id}
-          open={(rule) => requestsOf(rule)}
+          open={(rule) => overviewOf(rule)}
           columns={[
             {
               title: "State",
@@ -157,10 +161,10 @@ function Rules({ rules, act }: { rules: Signal<Resource<RuleList>>; act: Act }) 
             {
               title: "Now",
               isNumber: true,
-              cell: (rule) => (rule.state.lastValue === null ? MISSING : `${rule.state.lastValue}`),
+              cell: measured,
             },
             { title: "Since", isMinor: true, cell: sinceWords },
-            { title: "Filters", isMinor: true, cell: filtersOf },
+            { title: "Filters", isMinor: true, cell: filterTexts },
             { title: "", cell: (rule) => <RuleActions rule={rule} act={act} /> },
           ]}
         />
@@ -172,7 +176,8 @@ function Rules({ rules, act }: { rules: Signal<Resource<RuleList>>; act: Act }) 
 function RuleActions({ rule, act }: { rule: Rule; act: Act }) {
   return (
     <span class="actions">
-      <Link to={requestsOf(rule)}>Open</Link>
+      <Link to={overviewOf(rule)}>Overview</Link>
+      <Link to={requestsOf(rule)}>Requests</Link>
       {act !== null && (
         <>
           <Link to={onPage(view.value, "alerts", { tab: "edit", rule: rule.id })}>Edit</Link>
@@ -196,12 +201,10 @@ function sinceWords(rule: Rule): string {
   return rule.state.since === null ? MISSING : formatTime(Date.parse(rule.state.since) / 1000, zone.value);
 }
 
-function filtersOf(rule: Rule): string {
-  return visibleText([...rule.include, ...rule.exclude.map((text) => `not ${text}`)].join(", "));
-}
-
 function History() {
   const resource = useQuestion<AlertEvents>(question("v1/alert-events", { limit: 200 }, { isUnfiltered: true }));
+  const rules = useRules().value.data?.alerts ?? [];
+  const ruleOf = (event: AlertEvents["events"][number]) => rules.find(({ id }) => id === event.alert);
   return (
     <Panel
       title="History"
@@ -218,33 +221,25 @@ function History() {
           keyOf={(event) => event.id}
           columns={[
             { title: "When", cell: (event) => formatTime(Date.parse(event.at) / 1000, zone.value, true) },
-            { title: "Rule", cell: (event) => event.name },
-            { title: "State", cell: (event) => event.kind },
+            { title: "Rule", cell: (event) => visibleText(event.name) },
+            { title: "State", isShort: true, cell: (event) => event.kind },
             {
               title: "Value",
               isNumber: true,
-              cell: (event) => (event.value === null ? MISSING : formatExact(event.value)),
+              cell: (event) => withUnit(ruleOf(event)?.metric ?? "", event.value),
             },
             { title: "Told", isMinor: true, cell: (event) => event.delivery },
+            {
+              title: "",
+              isShort: true,
+              cell: (event) => {
+                const rule = ruleOf(event);
+                return rule === undefined ? "" : <Link to={requestsOf(rule, event.at)}>Requests</Link>;
+              },
+            },
           ]}
         />
       )}
     </Panel>
   );
-}
-
-/** Return the view of the requests behind a rule: its filters, from 30 minutes before it fired. */
-function requestsOf(rule: Rule) {
-  const filters = [
-    ...rule.include.map((text) => parseFilter("is", text)),
-    ...rule.exclude.map((text) => parseFilter("not", text)),
-  ].filter((filter) => filter !== null);
-  const since = rule.state.since === null ? null : Math.floor(Date.parse(rule.state.since) / 1000);
-  const base = { ...onPage(view.value, "overview"), filters };
-  if (since === null || !isFiring(rule)) return base;
-  return {
-    ...base,
-    range: null,
-    span: { startS: since - Math.max(1800, rule.windowS), endS: Math.floor(Date.now() / 1000) },
-  };
 }

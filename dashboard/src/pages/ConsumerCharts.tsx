@@ -3,18 +3,21 @@
 import type { Breakdown, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
-import { isUnfinished } from "../buckets.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { useChartMenu } from "../parts/chart_menu.tsx";
 import { valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { type Step, stepSeconds } from "../ranges.ts";
+import { formatRequests } from "../sampling.ts";
 import { sees } from "../shared.ts";
 import { frame } from "../state.ts";
+import { NAMED } from "./figures.tsx";
 import { newAndReturning } from "./new_consumers.ts";
 import { isEmpty, linesOf, OTHERS, tableFrom, tableOf, withRest } from "./series.ts";
+import { useDeploys } from "./TimePanels.tsx";
 
 const HOUR_S = 3600;
 /** The most new consumers that are asked for by name. */
@@ -22,12 +25,17 @@ const MAX_NEW = 1000;
 
 /** Show how many consumers had requests, and how many of them were new. */
 export function ActiveConsumers() {
-  const { percentileStep, endS } = frame.value;
+  const { percentileStep } = frame.value;
+  const markers = useDeploys();
   // Rollups know consumers, and when each was first seen, by the hour.
   const step: Step = stepSeconds(percentileStep) < HOUR_S ? HOUR_S : percentileStep;
   const resource = useQuestion<Timeseries>(activeConsumers(step));
   const fresh = useQuestion<Breakdown>(
-    question("v1/breakdown", { by: "consumer_id", having: "new", measures: "firstSeen", limit: MAX_NEW }),
+    question(
+      "v1/breakdown",
+      { by: "consumer_id", having: "new", measures: "firstSeen", limit: MAX_NEW },
+      { also: NAMED },
+    ),
   ).value.data;
   return (
     <Panel
@@ -46,8 +54,8 @@ export function ActiveConsumers() {
             times={times}
             lines={lines}
             stepS={stepSeconds(step)}
-            isUnfinished={isUnfinished(times, stepSeconds(step), endS, Date.now() / 1000)}
             format={formatCount}
+            markers={markers}
           />
         );
       }}
@@ -81,14 +89,20 @@ function drawn(data: Timeseries, fresh: Breakdown | null): { times: number[]; li
 
 /** Show the requests of the largest consumers. */
 export function TopConsumers() {
-  const { countStep, endS } = frame.value;
+  const { step: countStep, menu, coarsen } = useChartMenu(frame.value.countStep);
+  const markers = useDeploys();
   const resource = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "consumer_id", limit: 6, rest: 1, fill: "zero" }),
+    timeseries(
+      { ...granularity(countStep), group: "consumer_id", limit: 6, rest: 1, fill: "zero" },
+      { compares: true },
+    ),
   );
   return (
     <Panel
       title="Requests by consumer"
       resource={resource}
+      controls={menu}
+      coarsen={coarsen}
       isEmpty={isEmpty}
       table={(data) => tableOf(withRest(data), Object.keys(withRest(data).groups))}
     >
@@ -103,12 +117,12 @@ export function TopConsumers() {
         return (
           <Chart
             kind="bars"
-            description={`Requests of the ${lines.length} largest consumers`}
+            description={`Requests of the ${Object.keys(data.groups).length} largest consumers`}
             times={times}
             lines={lines}
             stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
+            format={formatRequests}
+            markers={markers}
           />
         );
       }}

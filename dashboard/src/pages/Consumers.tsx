@@ -1,19 +1,22 @@
 /** Consumers: who is new, big, failing, silent; and one consumer. */
 
+import { useEffect } from "preact/hooks";
 import { onPage } from "../address.ts";
 import type { Breakdown, BreakdownRow } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
+import { askWho } from "../api/who.ts";
 import { type Filter, withFilter } from "../filters.ts";
-import { formatCount, formatExact } from "../format.ts";
+import { formatCount, formatCounted } from "../format.ts";
 import { openDialog } from "../parts/dialogs.ts";
 import { Link } from "../parts/Link.tsx";
+import { firstRow, PAGE_ROWS, Pages } from "../parts/Pages.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
 import { Table } from "../parts/Table.tsx";
 import { binding, isShared } from "../shared.ts";
-import { application, showWith, view } from "../state.ts";
+import { application, refreshes, showWith, view } from "../state.ts";
 import { AgainstOthers } from "./AgainstOthers.tsx";
 import { ActiveConsumers, TopConsumers } from "./ConsumerCharts.tsx";
 import {
@@ -22,10 +25,13 @@ import {
   CHANGE,
   CONSUMER,
   errorRate,
+  FAILED,
   FIRST_SEEN,
   LAST_SEEN,
   milliseconds,
+  NAMED,
   order,
+  percentilesNote,
   requests,
   restricted,
   TREND,
@@ -46,16 +52,7 @@ export function Consumers() {
 
 function AllConsumers() {
   const recorded = application.value?.recorded.consumers ?? true;
-  if (!recorded) {
-    return (
-      <section class="panel state">
-        <p>No request names its consumer. One option of the middleware does:</p>
-        <pre>
-          <code>{'consumer="X-Client-Id"   # the header that identifies who calls'}</code>
-        </pre>
-      </section>
-    );
-  }
+  if (!recorded) return <NoneNamed />;
   return (
     <>
       <div class="grid two">
@@ -64,6 +61,25 @@ function AllConsumers() {
       </div>
       <ConsumerTable />
     </>
+  );
+}
+
+/** Say how requests name their consumers, until one does. */
+function NoneNamed() {
+  const refresh = refreshes.value;
+  useEffect(() => {
+    if (isShared.value) return;
+    const giveUp = new AbortController();
+    askWho(giveUp.signal, () => {});
+    return () => giveUp.abort();
+  }, [refresh]);
+  return (
+    <section class="panel state">
+      <p>No request names its consumer. One option of the middleware does:</p>
+      <pre>
+        <code>{'consumer="X-Client-Id"   # the header that identifies who calls'}</code>
+      </pre>
+    </section>
   );
 }
 
@@ -77,12 +93,13 @@ function ConsumerTable() {
         by: "consumer_id",
         measures: MEASURES,
         ...order(sort ?? "-requests"),
-        limit: 100,
+        limit: PAGE_ROWS,
+        offset: firstRow(),
         series: 24,
         ...(tab === "all" ? {} : { having: tab }),
         ...(search === null ? {} : { search }),
       },
-      { compares: true },
+      { compares: true, also: tab === "all" ? [] : NAMED },
     ),
   );
   return (
@@ -114,14 +131,18 @@ function ConsumerTable() {
               requests(["consumer_id"]),
               CHANGE,
               errorRate(["consumer_id"]),
-              milliseconds("p95", "p95Ms"),
+              milliseconds("p95", "p95Ms", ["consumer_id"]),
               BYTES,
               FIRST_SEEN,
               LAST_SEEN,
               TREND,
             ]}
           />
-          <p class="soft foot">{formatExact(data.pagination.total)} consumers</p>
+          <p class="soft foot">
+            {formatCounted(data.pagination.total, "consumer")}
+            {percentilesNote(data)}
+            <Pages {...data} />
+          </p>
         </>
       )}
     </Panel>
@@ -200,7 +221,7 @@ function Consumer({ consumer }: { consumer: string }) {
         <LatencyPanel also={also} />
         {!binding.value?.oneConsumer && <AgainstOthers also={also} />}
         <Dimension title="Routes" field="route" also={also} />
-        <Dimension title="Errors" field="error_type" also={also} />
+        <Dimension title="Errors" field="error_type" also={[...also, ...FAILED]} />
         <Dimension title="Statuses" field="status_code" also={also} />
         <Dimension title="Versions" field="version" also={also} />
       </div>

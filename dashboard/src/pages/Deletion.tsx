@@ -10,7 +10,7 @@ import { formatExact } from "../format.ts";
 import { useSettled } from "../parts/FilterDialog.tsx";
 import { Problem, Section, setter, Text, useRefusal } from "../parts/Form.tsx";
 import { adminKey } from "../session.ts";
-import { application, frame, zone } from "../state.ts";
+import { application, applicationName, frame, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 const FOLLOW_MS = 2000;
@@ -41,7 +41,7 @@ export function Deletion() {
     });
   return (
     <Section title="Delete data">
-      <p>Delete events of “{shown.name}”, for good. The rollups are made again without them.</p>
+      <p>Delete events of “{applicationName(shown.id)}”, for good. The rollups are made again without them.</p>
       <form
         class="fields"
         onSubmit={(event) => {
@@ -68,7 +68,7 @@ export function Deletion() {
           <p>{span}</p>
         )}
         <Text
-          label={isOfConsumer ? "The same name again" : `The application’s name, ${shown.name}`}
+          label={isOfConsumer ? "The same name again" : `The application’s name, ${applicationName(shown.id)}`}
           value={typed.value}
           onInput={setter(typed)}
           isRequired

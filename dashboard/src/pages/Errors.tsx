@@ -1,23 +1,24 @@
 /** Errors: which kinds of failure, since when, whom they hit. */
 
-import { useSignal } from "@preact/signals";
 import type { Breakdown, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
-import { isUnfinished } from "../buckets.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Filter } from "../filters.ts";
-import { formatCount, formatExact, visibleText } from "../format.ts";
+import { formatCounted, formatExact, visibleText } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
+import { useChartMenu } from "../parts/chart_menu.tsx";
 import { Value, valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
+import { NoFailure } from "../parts/States.tsx";
 import { type Column, Table } from "../parts/Table.tsx";
 import { twoLines } from "../parts/two_lines.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { formatErrors } from "../sampling.ts";
 import { frame, showWith, view } from "../state.ts";
-import { CHANGE, FIRST_SEEN, LAST_SEEN, requests, seenText } from "./figures.tsx";
+import { CHANGE, ConsumersLink, FIRST_SEEN, LAST_SEEN, requests, seenText } from "./figures.tsx";
 import { type Kind, kindName, kindsOf } from "./kinds.ts";
 import { RequestList } from "./RequestList.tsx";
 import { Dimension } from "./Routes.tsx";
@@ -58,12 +59,12 @@ function failures(chosen: (typeof CLASSES)[number]): Filter[] {
 }
 
 function ErrorChart({ also }: { also: readonly Filter[] }) {
-  const { countStep, endS } = frame.value;
+  const { step: countStep, menu, coarsen } = useChartMenu(frame.value.countStep);
   const markers = useDeploys();
   const resource = useQuestion<Timeseries>(
     timeseries(
       { ...granularity(countStep), group: ["error_type", "status_code"], limit: 6, rest: 1, fill: "zero" },
-      { also },
+      { also, compares: true },
     ),
   );
   const names = (data: Timeseries) => Object.keys(withRest(data).groups);
@@ -71,8 +72,10 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
     <Panel
       title="Errors over time"
       resource={resource}
+      controls={menu}
+      coarsen={coarsen}
       isEmpty={isEmpty}
-      empty={<p class="state">No request failed in this range.</p>}
+      empty={<NoFailure />}
       table={(data) => tableOf(withRest(data), names(data), groupName)}
     >
       {(data) => {
@@ -86,12 +89,11 @@ function ErrorChart({ also }: { also: readonly Filter[] }) {
         return (
           <Chart
             kind="bars"
-            description={`Errors over time, by kind: ${lines.map(({ name }) => name).join(", ")}`}
+            description={`Errors over time, by kind: ${names(data).map(groupName).join(", ")}`}
             times={times}
             lines={lines}
             stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
+            format={formatErrors}
             markers={markers}
           />
         );
@@ -114,7 +116,6 @@ const MAX_ROWS = 1000;
 
 function ErrorTable({ also }: { also: readonly Filter[] }) {
   const { sort, search, own } = view.value;
-  const open = useSignal(own.kind ?? "");
   const parameters = {
     by: "error_type,route,status_code",
     measures: MEASURES,
@@ -125,8 +126,10 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
   const resource = useQuestion<Breakdown>(question("v1/breakdown", parameters, { compares: true, also }));
   const consumers = useConsumerCounts(["error_type", "status_code"], { also });
   const keyOf = (kind: Kind) => kind.key.join("|");
+  const isOpen = (kind: Kind) => own.kind === keyOf(kind);
   const toggle = (kind: Kind) => {
-    open.value = open.value === keyOf(kind) ? "" : keyOf(kind);
+    const { kind: _, ...rest } = own;
+    showWith({ own: isOpen(kind) ? rest : { ...rest, kind: keyOf(kind) } });
   };
   const filtersOf = (kind: Kind): Filter[] => [
     { field: "error_type", value: kind.key[0] ?? "", kind: "is" },
@@ -135,7 +138,7 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
   const name: Column<Kind> = {
     title: "Kind",
     cell: (kind) => (
-      <button type="button" class="value" aria-expanded={open.value === keyOf(kind)} onClick={() => toggle(kind)}>
+      <button type="button" class="value" aria-expanded={isOpen(kind)} onClick={() => toggle(kind)}>
         {visibleText(kindName(kind.key[0] ?? "", kind.key[1] ?? ""), 60)}
       </button>
     ),
@@ -152,7 +155,7 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
         ),
     },
     { title: "Status", cell: (kind) => <Value field="status_code" value={kind.key[1] ?? ""} /> },
-    { ...requests(["error_type", "status_code"]), title: "Count" },
+    { ...requests(["error_type", "status_code"], [], formatErrors), title: "Count" },
     CHANGE,
     ...(consumers === undefined
       ? []
@@ -161,7 +164,9 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
             title: "Consumers",
             isNumber: true,
             isMinor: true,
-            cell: (kind: Kind) => formatCount(consumers(kind.key)),
+            cell: (kind: Kind) => (
+              <ConsumersLink row={kind} by={["error_type", "status_code"]} count={consumers(kind.key)} />
+            ),
           },
         ]),
     FIRST_SEEN,
@@ -173,7 +178,7 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
       resource={resource}
       height={320}
       isEmpty={(data) => data.rows.length === 0 && search === null}
-      empty={<p class="state">No request failed in this range.</p>}
+      empty={<NoFailure />}
       table={(data) => ({
         header: ["Kind", "Error type", "Status", "Count", "First seen", "Last seen", "Routes"],
         rows: kindsOf(data, sort ?? DEFAULT_SORT).map((kind) => [
@@ -198,12 +203,12 @@ function ErrorTable({ also }: { also: readonly Filter[] }) {
               keyOf={keyOf}
               defaultSort={DEFAULT_SORT}
               onOpen={toggle}
-              isOpen={(kind) => open.value === keyOf(kind)}
+              isOpen={isOpen}
               detail={(kind) => <ErrorDetail also={filtersOf(kind)} hasRoutes={kind.routes.length > 1} />}
               columns={isPhone.value ? [kindInTwoLines(name)] : columns}
             />
             <p class="soft foot">
-              {formatExact(kinds.length)} kinds
+              {formatCounted(kinds.length, "kind")}
               {data.pagination.hasMore ? `, of the ${formatExact(MAX_ROWS)} most frequent on a route` : ""}
             </p>
           </>
@@ -220,7 +225,7 @@ function kindInTwoLines(name: Column<Kind>): Column<Kind> {
     class: "opens",
     first: (kind) => (
       <>
-        {name.cell(kind)} <b>{formatCount(kind.requests)}</b>
+        {name.cell(kind)} <b>{formatErrors(kind.requests)}</b>
       </>
     ),
     second: (kind) => (
@@ -236,12 +241,14 @@ function kindInTwoLines(name: Column<Kind>): Column<Kind> {
 
 function ErrorDetail({ also, hasRoutes }: { also: readonly Filter[]; hasRoutes: boolean }) {
   return (
-    <div class="grid two">
-      <TimeLine also={also} />
-      {hasRoutes && <Dimension title="Routes" field="route" also={also} />}
-      <Dimension title="Consumers" field="consumer_id" also={also} />
-      <Dimension title="Versions" field="version" also={also} />
-      <Dimension title="Sources" field="source" also={also} />
+    <div class="grid">
+      <div class="grid two">
+        <TimeLine also={also} />
+        {hasRoutes && <Dimension title="Routes" field="route" also={also} />}
+        <Dimension title="Versions" field="version" also={also} />
+        <Dimension title="Sources" field="source" also={also} />
+        <Dimension title="Consumers" field="consumer_id" also={also} />
+      </div>
       <RequestList title="Last requests" limit={10} also={also} />
     </div>
   );
@@ -249,9 +256,11 @@ function ErrorDetail({ also, hasRoutes }: { also: readonly Filter[]; hasRoutes: 
 
 /** One kind over time. */
 function TimeLine({ also }: { also: readonly Filter[] }) {
-  const { countStep, endS } = frame.value;
+  const { countStep } = frame.value;
   const markers = useDeploys();
-  const resource = useQuestion<Timeseries>(timeseries({ ...granularity(countStep), fill: "zero" }, { also }));
+  const resource = useQuestion<Timeseries>(
+    timeseries({ ...granularity(countStep), fill: "zero" }, { also, compares: true }),
+  );
   return (
     <Panel
       title="Over time"
@@ -275,8 +284,7 @@ function TimeLine({ also }: { also: readonly Filter[] }) {
             lines={lines}
             height={120}
             stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
+            format={formatErrors}
             markers={markers}
           />
         );

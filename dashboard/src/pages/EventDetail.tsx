@@ -7,11 +7,15 @@ import { useQuestion } from "../api/resource.ts";
 import { FIELDS, withFilter } from "../filters.ts";
 import { formatBytes, formatDuration, formatExact, visibleText } from "../format.ts";
 import { copyText } from "../parts/copy.ts";
+import { valueText } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
-import { me, showWith, view, zone } from "../state.ts";
+import { me, showWith, view } from "../state.ts";
 import { traceAddress } from "../traces.ts";
-import { formatTime } from "../zones.ts";
+import { eventTime } from "./event_columns.tsx";
+
+/** The detail alone cuts no text. */
+const WHOLE = Number.POSITIVE_INFINITY;
 
 /** Open a request, or close the one that is open. */
 export function openEvent(id: string): void {
@@ -58,7 +62,7 @@ export function Detail({ event }: { event: StoredEvent }) {
         ))}
       </dl>
       <p class="actions">
-        {event.consumer_id !== undefined && (
+        {(event.consumer_id ?? "") !== "" && (
           <button
             type="button"
             onClick={() =>
@@ -84,8 +88,8 @@ export function Detail({ event }: { event: StoredEvent }) {
 
 function DetailValue({ name, value }: { name: string; value: unknown }) {
   const field = FIELDS.find((known) => known === name);
-  const text = visibleText(value === null ? "unknown" : String(value), 2000);
-  if (name === "timestamp") return <>{formatTime(Number(value), zone.value, true)}</>;
+  const text = visibleText(value === null ? "unknown" : String(value), WHOLE);
+  if (name === "timestamp") return <>{eventTime(Number(value))}</>;
   if (name.endsWith("_us") && typeof value === "number")
     return <>{`${formatDuration(value)} (${formatExact(value)} µs)`}</>;
   if (name.endsWith("_bytes") && typeof value === "number")
@@ -93,7 +97,7 @@ function DetailValue({ name, value }: { name: string; value: unknown }) {
   if (field === undefined) return <>{text}</>;
   return (
     <>
-      {text}{" "}
+      {text === "" ? <span class="soft">{valueText(field, "")}</span> : text}{" "}
       <button
         type="button"
         class="quiet"
@@ -123,7 +127,7 @@ function DataMap({ data }: { data: Record<string, string> }) {
 
 function DataValue({ name, value }: { name: string; value: string }) {
   const address = name === "trace_id" ? traceAddress(me.value?.traceUrl, value) : null;
-  if (address === null) return <>{visibleText(value, 1000)}</>;
+  if (address === null) return <>{visibleText(value, WHOLE)}</>;
   return (
     <a href={address} target="_blank" rel="noreferrer">
       {value}

@@ -1,6 +1,7 @@
 /** The one line that records requests, for each framework. */
 
 import { useSignal } from "@preact/signals";
+import { copyText } from "../parts/copy.ts";
 import { me } from "../state.ts";
 
 /** The lines that record requests, by framework; URL and KEY are filled in. */
@@ -64,6 +65,11 @@ export function FrameworkLines({ writeKey }: { writeKey: string }) {
       <pre>
         <code>{code}</code>
       </pre>
+      <p class="actions">
+        <button type="button" onClick={() => copyText(code, "Code")}>
+          Copy
+        </button>
+      </p>
     </>
   );
 }

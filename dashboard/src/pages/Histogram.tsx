@@ -1,16 +1,12 @@
 /** The distribution of times or sizes: bars of buckets, the period before as an outline, both as shares. */
 
 import type { Latency } from "../api/answers.ts";
-import { formatBytes, formatDuration, formatExact } from "../format.ts";
+import { formatOf } from "../filters.ts";
 import type { PanelTable } from "../parts/Panel.tsx";
+import { exactRequests } from "../sampling.ts";
 
 const WIDTH = 600;
 const HEIGHT = 160;
-
-/** Return how values of a field are written: durations, or sizes. */
-export function formatOf(value: string): (amount: number | null | undefined) => string {
-  return value.endsWith("_bytes") ? formatBytes : formatDuration;
-}
 
 /** Return a distribution as a table: the bounds of each bucket, and its requests now and in the period before. */
 export function distributionTable(latency: Latency): PanelTable {
@@ -56,7 +52,7 @@ export function Histogram({ latency, outlined = "the other period" }: { latency:
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"
         role="img"
-        aria-label={`Distribution of ${formatExact(latency.total)} requests; half take up to ${format(latency.percentiles["50"])}, 95 % up to ${format(latency.percentiles["95"])}`}
+        aria-label={`Distribution of ${exactRequests(latency.total)} requests; half take up to ${format(latency.percentiles["50"])}, 95 % up to ${format(latency.percentiles["95"])}`}
       >
         {[...now].map(([bucket, count]) => {
           const top = y(share(count, totals.now));
@@ -69,7 +65,7 @@ export function Histogram({ latency, outlined = "the other period" }: { latency:
               height={HEIGHT - top}
             >
               <title>
-                {`${format(latency.bounds[bucket])} to ${format(latency.bounds[bucket + 1])}: ${formatExact(count)} requests`}
+                {`${format(latency.bounds[bucket])} to ${format(latency.bounds[bucket + 1])}: ${exactRequests(count)} requests`}
               </title>
             </rect>
           );

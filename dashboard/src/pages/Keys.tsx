@@ -3,13 +3,13 @@
 import { useSignal } from "@preact/signals";
 import type { KeyList, NewKey } from "../api/answers.ts";
 import { change } from "../api/client.ts";
-import { copyText } from "../parts/copy.ts";
-import { Problem, Section, setter, Text } from "../parts/Form.tsx";
+import { visibleText } from "../format.ts";
+import { Asking, Once, Section, Sure, setter, Text } from "../parts/Form.tsx";
 import { Table } from "../parts/Table.tsx";
 import { adminKey } from "../session.ts";
-import { application } from "../state.ts";
+import { application, applicationName } from "../state.ts";
 import { FrameworkLines } from "./FrameworkLines.tsx";
-import { seenText } from "./figures.tsx";
+import { endText, seenText } from "./figures.tsx";
 import { useManaged } from "./managed.ts";
 
 const OVERLAPS: readonly [label: string, seconds: number][] = [
@@ -44,7 +44,7 @@ export function Keys() {
     });
   return (
     <Section title="Keys">
-      <Problem text={managed.problem.value} />
+      <Asking of={managed} />
       <form
         class="fields"
         onSubmit={(event) => {
@@ -60,8 +60,8 @@ export function Keys() {
               kind.value = event.currentTarget.value;
             }}
           >
-            <option value="read">read, for {application.value?.name}</option>
-            <option value="write">write, for {application.value?.name}</option>
+            <option value="read">read, for {applicationName(application.value?.id)}</option>
+            <option value="write">write, for {applicationName(application.value?.id)}</option>
             <option value="admin">admin, for the organization</option>
           </select>
         </label>
@@ -69,12 +69,15 @@ export function Keys() {
         <button type="submit">Make</button>
       </form>
       {made.value !== null && (
-        <MadeKey
-          made={made.value}
+        <Once
+          secret={made.value.secret}
+          what="Key"
           close={() => {
             made.value = null;
           }}
-        />
+        >
+          {made.value.key.kind === "write" && <FrameworkLines writeKey={made.value.secret} />}
+        </Once>
       )}
       <div class="fields">
         <label>
@@ -100,12 +103,12 @@ export function Keys() {
         keyOf={({ id }) => id}
         columns={[
           { title: "Kind", cell: (key) => key.kind },
-          { title: "Name", cell: (key) => key.name },
-          { title: "Application", isMinor: true, cell: (key) => key.application ?? "all" },
+          { title: "Name", cell: (key) => visibleText(key.name) },
+          { title: "Application", isMinor: true, cell: (key) => applicationName(key.application) },
           { title: "Starts with", isMinor: true, cell: (key) => <code>{key.firstCharacters}…</code> },
           { title: "Created", isMinor: true, cell: (key) => seenText(key.createdAt) },
           { title: "Last used", cell: (key) => seenText(key.lastUsedAt) },
-          { title: "Expires", isMinor: true, cell: (key) => seenText(key.expiresAt) },
+          { title: "Expires", isMinor: true, cell: (key) => endText(key.expiresAt) },
           {
             title: "",
             cell: (key) => (
@@ -113,32 +116,12 @@ export function Keys() {
                 <button type="button" class="quiet" onClick={() => rotate(key.id)}>
                   Rotate
                 </button>
-                <button type="button" class="danger" onClick={() => managed.act("DELETE", `api/keys/${key.id}`)}>
-                  Revoke
-                </button>
+                <Sure label="Revoke" onSure={() => managed.act("DELETE", `api/keys/${key.id}`)} />
               </span>
             ),
           },
         ]}
       />
     </Section>
-  );
-}
-
-function MadeKey({ made, close }: { made: NewKey; close: () => void }) {
-  return (
-    <div class="once">
-      <code>{made.secret}</code>
-      <span class="actions">
-        <button type="button" onClick={() => copyText(made.secret, "Key")}>
-          Copy
-        </button>
-        <button type="button" onClick={close}>
-          Done
-        </button>
-      </span>
-      <span class="soft">Shown once. It is not stored.</span>
-      {made.key.kind === "write" && <FrameworkLines writeKey={made.secret} />}
-    </div>
   );
 }

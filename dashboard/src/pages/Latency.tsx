@@ -2,26 +2,26 @@
 
 import { useEffect, useId, useRef } from "preact/hooks";
 import type uPlot from "uplot";
-import { onPage } from "../address.ts";
-import type { Breakdown, BreakdownRow, Latency as LatencyAnswer, Timeseries } from "../api/answers.ts";
+import { onPage, type View } from "../address.ts";
+import type { Latency as LatencyAnswer, Timeseries } from "../api/answers.ts";
 import { granularity, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { schemeVersion } from "../charts/colours.ts";
 import { type Box, boxOf, drawHeatmap, outline, shownBuckets } from "../charts/heatmap.ts";
-import { type Cell, walkedCell } from "../charts/keyboard.ts";
-import type { Marker } from "../charts/plot.ts";
+import { type Cell, indexAfter, walkedCell } from "../charts/keyboard.ts";
 import { changeOf } from "../compare.ts";
-import type { Filter } from "../filters.ts";
-import { formatCount, formatExact, formatMs, MISSING } from "../format.ts";
+import { formatOf, parseFilter, withFilter } from "../filters.ts";
+import { margin } from "../format.ts";
+import { Link } from "../parts/Link.tsx";
 import { Panel, type PanelTable } from "../parts/Panel.tsx";
-import { Table } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { exactRequests } from "../sampling.ts";
 import { frame, show, showWith, tellPoint, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-import { breakdownTable, ROUTE, requests, withoutSort } from "./figures.tsx";
-import { distributionTable, formatOf, Histogram } from "./Histogram.tsx";
+import { distributionTable, Histogram } from "./Histogram.tsx";
 import { LONGEST, percentilesOf } from "./percentiles.ts";
+import { BeforeAndAfter, FirstByte } from "./RouteTimes.tsx";
 import { useDeploys } from "./TimePanels.tsx";
 
 const VALUES: Record<string, string> = {
@@ -103,6 +103,7 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
   const element = useRef<HTMLDivElement>(null);
   const drawn = useRef<uPlot | null>(null);
   const cell = useRef<Cell | null>(null);
+  const walkedTimes = useRef(latency.times);
   const describedBy = useId();
   const stepS = stepSeconds(frame.value.percentileStep);
   const markers = useDeploys();
@@ -123,11 +124,14 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
         zone: shownZone,
         format: formatOf(value),
         markers,
+        span: frame.value,
         onBox: (box) => openBox(box, value),
       },
     );
-    // A refresh keeps the walk where it is. The observer is called first when the plot has its scales.
-    if (cell.current !== null && cell.current.time >= latency.times.length) cell.current = null;
+    // A refresh keeps the walk at its time. The observer is called first when the plot has its scales.
+    const time = indexAfter(cell.current?.time ?? null, walkedTimes.current, latency.times);
+    cell.current = cell.current === null || time === null ? null : { ...cell.current, time };
+    walkedTimes.current = latency.times;
     const resized = new ResizeObserver(() => {
       plot.setSize({ width: target.clientWidth, height: plot.height });
       outline(plot, cell.current === null ? null : boxOf(latency, cell.current, stepS));
@@ -162,7 +166,7 @@ function Heatmap({ latency, line, value }: { latency: LatencyAnswer; line: Times
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a chart is walked with the arrow keys
         tabIndex={0}
         aria-describedby={describedBy}
-        aria-label={`Heatmap of ${formatExact(latency.total)} requests by time and ${VALUES[value]}; the table has its cells`}
+        aria-label={`Heatmap of ${exactRequests(latency.total)} requests by time and ${VALUES[value]}; the table has its cells`}
         onKeyDown={onKeyDown}
       />
       <p id={describedBy} class="hidden">
@@ -177,16 +181,23 @@ function cellWords(latency: LatencyAnswer, cell: Cell, stepS: number, value: str
   const { startS, from, to } = boxOf(latency, cell, stepS);
   const format = formatOf(value);
   const count = latency.counts[cell.time]?.find(([bucket]) => bucket === cell.bucket)?.[1] ?? 0;
-  return `${formatTime(startS, zone.value)}, ${format(from)} to ${format(to)}: ${formatExact(count)} requests`;
+  return `${formatTime(startS, zone.value)}, ${format(from)} to ${format(to)}: ${exactRequests(count)} requests`;
 }
 
-/** Show the requests of a box: its time, and its response times. */
-function openBox(box: Box, value: string): void {
-  const span = { startS: box.startS, endS: box.endS };
+/** Show the requests of a box: its time, and its values. The first and the last cells have requests of the range alone. */
+function openBox({ startS, endS, from, to }: Box, field: string): void {
+  const range = frame.value;
+  const span = { startS: Math.max(startS, range.startS), endS: Math.min(endS, range.endS) };
   const next = { ...onPage(view.value, "requests"), range: null, span };
-  const fromMs = Math.floor(box.from / 1000);
-  const slowness = { fromMs, toMs: Math.max(fromMs + 1, Math.ceil(box.to / 1000)) };
-  show(value === "response_us" ? { ...next, slowness } : next);
+  if (field === "response_us") {
+    const fromMs = Math.floor(from / 1000);
+    show({ ...next, slowness: { fromMs, toMs: Math.max(fromMs + 1, Math.ceil(to / 1000)) } });
+    return;
+  }
+  // The upper end belongs to the cell above.
+  const least = Math.floor(from);
+  const filter = parseFilter("between", `${field}:${least}..${Math.max(least, Math.ceil(to) - 1)}`);
+  show(filter === null ? next : { ...next, filters: withFilter(next.filters, filter) });
 }
 
 function percentileRows(latency: LatencyAnswer): PanelTable {
@@ -196,164 +207,52 @@ function percentileRows(latency: LatencyAnswer): PanelTable {
   };
 }
 
+/** Return the view of the requests with so much, or more, of a measured field. */
+function slowest(field: string, least: number): View {
+  const to = onPage(view.value, "requests");
+  if (field === "response_us") return { ...to, slowness: { fromMs: Math.floor(least / 1000), toMs: null } };
+  const filter = parseFilter("between", `${field}:${Math.floor(least)}..`);
+  return filter === null ? to : { ...to, filters: withFilter(to.filters, filter) };
+}
+
 function PercentileTable({ latency }: { latency: LatencyAnswer }) {
   const format = formatOf(latency.value);
   const meaning = latency.value.endsWith("_us") ? "lower" : "none";
   const { previous } = latency;
   return (
-    <table class="rows">
-      <caption class="hidden">Percentiles</caption>
-      <thead>
-        <tr>
-          <th scope="col">Percentile</th>
-          <th scope="col" class="number">
-            {VALUES[latency.value]}
-          </th>
-          {previous !== undefined && (
+    <div class="scroll">
+      <table class="rows">
+        <caption class="hidden">Percentiles</caption>
+        <thead>
+          <tr>
+            <th scope="col">Percentile</th>
             <th scope="col" class="number">
-              Change
+              {VALUES[latency.value]}
             </th>
-          )}
-        </tr>
-      </thead>
-      <tbody>
-        {percentilesOf(latency).map(({ name, now, before }) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <td class="number">
-              {format(now)}
-              {latency.estimated && name !== LONGEST ? " ±2 %" : ""}
-            </td>
             {previous !== undefined && (
-              <td class="number">
-                <ChangeText change={changeOf(now, before, previous.total, meaning, format)} />
-              </td>
+              <th scope="col" class="number">
+                Change
+              </th>
             )}
           </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-/** The time to the first byte against the whole time, by route. */
-function FirstByte() {
-  const parameters = { by: "route", measures: "requests,p95Ms,ttfbP95Ms", sort: "requests", limit: 20 };
-  const resource = useQuestion<Breakdown>(question("v1/breakdown", parameters));
-  return (
-    <Panel
-      title="Time to the first byte, by route"
-      resource={resource}
-      isEmpty={(data) => data.rows.length === 0}
-      table={breakdownTable}
-    >
-      {(data) => (
-        <Table
-          caption="Time to the first byte against the whole time"
-          rows={data.rows}
-          keyOf={(row) => row.key[0] ?? ""}
-          open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
-          columns={[
-            ROUTE,
-            withoutSort(requests(["route"])),
-            { title: "p95 to the first byte", isNumber: true, cell: (row) => formatMs(row.ttfbP95Ms) },
-            { title: "p95 of all", isNumber: true, cell: (row) => formatMs(row.p95Ms) },
-          ]}
-        />
-      )}
-    </Panel>
-  );
-}
-
-/** Return the last deploy: the one that somebody who looks at latency asks about. */
-function newest(markers: readonly Marker[]): Marker | undefined {
-  return [...markers].sort((a, b) => b.timeS - a.timeS)[0];
-}
-
-/** The fewest requests on each side of a deploy that tell something. */
-const ENOUGH = 30;
-
-function BeforeAndAfter() {
-  const markers = useDeploys();
-  const chosen = markers.find(({ label }) => label === view.value.own.before) ?? newest(markers);
-  if (chosen === undefined) return null;
-  return (
-    <>
-      <div class="actions">
-        <label>
-          Before and after{" "}
-          <select
-            value={chosen.label}
-            onChange={(event) => showWith({ own: { ...view.value.own, before: event.currentTarget.value } })}
-          >
-            {markers.map(({ label, timeS }) => (
-              <option key={`${label} ${timeS}`} value={label}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
-      </div>
-      <BeforeAndAfterPanel label={chosen.label} timeS={Math.floor(chosen.timeS)} />
-    </>
-  );
-}
-
-function BeforeAndAfterPanel({ label, timeS }: { label: string; timeS: number }) {
-  const { endS } = frame.value;
-  const lengthS = Math.max(60, Math.min(endS - timeS, 7 * 86_400));
-  const parameters = { by: "route", measures: "requests,p95Ms", sort: "requests", limit: 20 };
-  const none: readonly Filter[] = [];
-  const after = useQuestion<Breakdown>(
-    question("v1/breakdown", parameters, { span: { startS: timeS, endS: timeS + lengthS }, also: none }),
-  );
-  const before = useQuestion<Breakdown>(
-    question("v1/breakdown", parameters, { span: { startS: timeS - lengthS, endS: timeS }, also: none }),
-  );
-  const beforeRows = new Map((before.value.data?.rows ?? []).map((row) => [row.key[0] ?? "", row]));
-  const change = (row: BreakdownRow) => {
-    const old = beforeRows.get(row.key[0] ?? "");
-    if ((row.requests ?? 0) < ENOUGH || (old?.requests ?? 0) < ENOUGH) return "too few requests to tell";
-    return <ChangeText change={changeOf(row.p95Ms, old?.p95Ms, old?.requests ?? 0, "lower", formatMs)} />;
-  };
-  return (
-    <Panel
-      title={`Before and after ${label}, by route`}
-      resource={after}
-      isEmpty={(data) => data.rows.length === 0}
-      table={(data) => ({
-        header: ["Route", "p95 before, ms", "p95 after, ms", "Requests before", "Requests after"],
-        rows: data.rows.map((row) => {
-          const old = beforeRows.get(row.key[0] ?? "");
-          return [row.key[0] ?? "", old?.p95Ms ?? null, row.p95Ms ?? null, old?.requests ?? 0, row.requests ?? 0];
-        }),
-      })}
-    >
-      {(data) => (
-        <Table
-          caption={`p95 before and after ${label}`}
-          rows={data.rows}
-          keyOf={(row) => row.key[0] ?? ""}
-          open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
-          columns={[
-            ROUTE,
-            {
-              title: "p95 before",
-              isNumber: true,
-              cell: (row) => formatMs(beforeRows.get(row.key[0] ?? "")?.p95Ms),
-            },
-            { title: "p95 after", isNumber: true, cell: (row) => formatMs(row.p95Ms) },
-            { title: "Change", isNumber: true, cell: change },
-            {
-              title: "Requests before, after",
-              isNumber: true,
-              isMinor: true,
-              cell: (row) =>
-                `${formatCount(beforeRows.get(row.key[0] ?? "")?.requests) || MISSING}, ${formatCount(row.requests)}`,
-            },
-          ]}
-        />
-      )}
-    </Panel>
+        </thead>
+        <tbody>
+          {percentilesOf(latency).map(({ name, now, before }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="number">
+                {now === null ? format(now) : <Link to={slowest(latency.value, now)}>{format(now)}</Link>}
+                {name !== LONGEST && margin(latency.estimated)}
+              </td>
+              {previous !== undefined && (
+                <td class="number">
+                  <ChangeText change={changeOf(now, before, previous.total, meaning, format)} />
+                </td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

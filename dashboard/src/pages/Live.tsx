@@ -37,7 +37,11 @@ export function Live() {
     follow(
       path,
       {
+        onOpen: () => {
+          note.value = "";
+        },
         onEvents: (arrived) => {
+          note.value = "";
           const target = isPointed.value || isFocused.value ? waiting : events;
           target.value = [...arrived.toReversed(), ...target.value].slice(0, MAX_KEPT);
         },

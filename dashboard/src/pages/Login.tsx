@@ -70,8 +70,8 @@ export function Login() {
         )}
       </form>
       <p class="soft">
-        <code>apimetry serve</code> prints a sign-in code, and <code>apimetry keys show</code> the keys of a local
-        start. The API is described at <a href="docs">/docs</a>.
+        <code>apimetry serve</code> prints a sign-in code when it starts, good for ten minutes.{" "}
+        <code>apimetry keys show</code> prints the first keys. The API is described at <a href="docs">/docs</a>.
       </p>
     </main>
   );

@@ -3,7 +3,7 @@
 import { Fragment } from "preact";
 import type { OneOrganization, OrganizationOverview } from "../api/answers.ts";
 import { formatExact, formatPercent, MISSING } from "../format.ts";
-import { Field, Problem, Section } from "../parts/Form.tsx";
+import { Asking, Field, Problem, Section } from "../parts/Form.tsx";
 import { seenText } from "./figures.tsx";
 import { useManaged } from "./managed.ts";
 
@@ -15,7 +15,8 @@ export function Organization() {
   const figures = overview.data.value?.overview ?? null;
   return (
     <Section title="Organization">
-      <Problem text={managed.problem.value || overview.problem.value} />
+      <Asking of={managed} />
+      <Problem text={overview.problem.value} />
       {organization !== null && (
         <dl class="pairs">
           <dt>Name</dt>

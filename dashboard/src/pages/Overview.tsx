@@ -5,16 +5,21 @@ import type { AlertEvents, Breakdown, BreakdownRow } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { changeOf } from "../compare.ts";
-import { formatCount, formatMs, visibleText } from "../format.ts";
+import type { Field } from "../filters.ts";
+import { formatPercent, margin, visibleText } from "../format.ts";
 import { isFiring, useRules } from "../parts/firing.ts";
 import { useInView } from "../parts/in_view.ts";
-import { Link, Value } from "../parts/Link.tsx";
+import { Breakable, Link, Value } from "../parts/Link.tsx";
 import { notFiltered } from "../parts/not_filtered.ts";
 import { Panel } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { recordTable } from "../parts/records.ts";
 import { Spark } from "../parts/Spark.tsx";
-import { Table } from "../parts/Table.tsx";
+import { NoFailure } from "../parts/States.tsx";
+import { type Column, Table } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
+import { twoLines } from "../parts/two_lines.tsx";
+import { formatErrors } from "../sampling.ts";
 import { view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { attentionRows } from "./attention.ts";
@@ -23,16 +28,18 @@ import { Explain } from "./Explain.tsx";
 import {
   breakdownTable,
   CONSUMER,
-  CONSUMERS,
-  errorRate,
+  ConsumersLink,
   FAILED,
+  Milliseconds,
   RouteLink,
   requests,
+  requestsBehind,
   seenText,
   withoutSort,
 } from "./figures.tsx";
 import { kindName } from "./kinds.ts";
 import { countsConsumers, useRowsBeside } from "./rows_beside.ts";
+import { overviewOf } from "./rule_views.ts";
 import { Tiles } from "./Tiles.tsx";
 import { LatencyPanel, RequestsPanel } from "./TimePanels.tsx";
 
@@ -58,7 +65,11 @@ export function Overview() {
 }
 
 const REQUESTS_OF_ROUTE = requests(["route"]);
-const ERRORS_OF_ROUTE = errorRate(["route"]);
+
+/** An error rate that leads to the requests that failed. */
+function ErrorRate({ row, by }: { row: BreakdownRow; by: Field }) {
+  return <Link to={requestsBehind(row, [by], FAILED)}>{formatPercent(row.errorRate)}</Link>;
+}
 
 function AttentionPanel() {
   const resource = useAttention();
@@ -78,15 +89,21 @@ function AttentionPanel() {
           columns={[
             {
               title: "Route",
+              isWide: true,
               cell: ({ row }) => <RouteLink route={row.key[0] ?? ""} />,
             },
             { title: "Requests", isNumber: true, cell: ({ row }) => REQUESTS_OF_ROUTE.cell(row) },
-            { title: "Err %", isNumber: true, cell: ({ row }) => ERRORS_OF_ROUTE.cell(row) },
-            { title: "p95", isNumber: true, cell: ({ row }) => formatMs(row.p95Ms) },
+            { title: "Err %", isNumber: true, cell: ({ row }) => <ErrorRate row={row} by="route" /> },
+            {
+              title: `p95${margin(data.estimated)}`,
+              isNumber: true,
+              cell: ({ row }) => <Milliseconds row={row} by={["route"]} ms={row.p95Ms} />,
+            },
             { title: "Why", isMinor: true, cell: ({ reason }) => <ChangeText change={reason} /> },
             {
               title: "Trend",
               isMinor: true,
+              isTrend: true,
               cell: ({ row }) => <Spark values={row.series ?? []} label={`${row.requests} requests`} />,
             },
           ]}
@@ -117,13 +134,36 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
     limit: MAX_KINDS,
     isSeen: isSeen && resource.value.data !== null,
   });
+  const since = (row: BreakdownRow) => seenText(beside(row.key)?.firstSeen);
+  const columns: Column<BreakdownRow>[] = [
+    { title: "Kind", isWide: true, cell: (row) => <KindLink row={row} /> },
+    { title: "Status", cell: (row) => <Value field="status_code" value={row.key[1] ?? ""} /> },
+    {
+      title: "Count",
+      isNumber: true,
+      cell: requests(["error_type", "status_code"], [], formatErrors).cell,
+    },
+    { title: "Since", isShort: true, cell: since },
+    ...(counts
+      ? [
+          {
+            title: "Consumers",
+            isNumber: true,
+            isMinor: true,
+            cell: (row: BreakdownRow) => (
+              <ConsumersLink row={row} by={["error_type", "status_code"]} count={beside(row.key)?.consumers} />
+            ),
+          },
+        ]
+      : []),
+  ];
   return (
     <Panel
       title="Errors"
       class="phone-first"
       resource={resource}
       isEmpty={(data) => data.rows.length === 0}
-      empty={<p class="state">No request failed in this range.</p>}
+      empty={<NoFailure />}
       table={breakdownTable}
     >
       {(data) => (
@@ -132,26 +172,35 @@ function ErrorsPanel({ isSeen }: { isSeen: boolean }) {
           rows={data.rows}
           keyOf={(row) => row.key.join(" ")}
           open={(row) => onPage(view.value, "errors", { kind: row.key.join("|") })}
-          columns={[
-            {
-              title: "Kind",
-              cell: (row) => (
-                <Link to={onPage(view.value, "errors", { kind: row.key.join("|") })}>
-                  {visibleText(kindName(row.key[0] ?? "", row.key[1] ?? ""), 60)}
-                </Link>
-              ),
-            },
-            { title: "Status", cell: (row) => <Value field="status_code" value={row.key[1] ?? ""} /> },
-            { title: "Count", isNumber: true, cell: (row) => requests(["error_type", "status_code"]).cell(row) },
-            { title: "Since", isShort: true, cell: (row) => seenText(beside(row.key)?.firstSeen) },
-            ...(counts
-              ? [{ ...CONSUMERS, cell: (row: BreakdownRow) => formatCount(beside(row.key)?.consumers) }]
-              : []),
-          ]}
+          columns={isPhone.value ? [kindInTwoLines(since)] : columns}
         />
       )}
     </Panel>
   );
+}
+
+/** A kind that leads to its details. */
+function KindLink({ row }: { row: BreakdownRow }) {
+  const [errorType = "", status = ""] = row.key;
+  return (
+    <Link to={onPage(view.value, "errors", { kind: row.key.join("|") })}>
+      <Breakable text={visibleText(kindName(errorType, status), 60)} />
+    </Link>
+  );
+}
+
+/** Return the column of kinds for a phone. */
+function kindInTwoLines(since: (row: BreakdownRow) => string): Column<BreakdownRow> {
+  return twoLines({
+    title: "Kind",
+    class: "opens",
+    first: (row) => (
+      <>
+        <KindLink row={row} /> <b>{formatErrors(row.requests)}</b>
+      </>
+    ),
+    second: (row) => `${row.key[1]} · since ${since(row)}`,
+  });
 }
 
 function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
@@ -174,7 +223,6 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
           open={(row) => onPage(view.value, "consumers", { consumer: row.key[0] ?? "" })}
           columns={[
             CONSUMER,
-            CONSUMERS,
             withoutSort(requests(["consumer_id"])),
             {
               title: "Change",
@@ -185,7 +233,7 @@ function ConsumersPanel({ isSeen }: { isSeen: boolean }) {
                 />
               ),
             },
-            withoutSort(errorRate(["consumer_id"])),
+            { title: "Err %", isNumber: true, cell: (row) => <ErrorRate row={row} by="consumer_id" /> },
           ]}
         />
       )}
@@ -198,10 +246,26 @@ function AlertsPanel({ isSeen }: { isSeen: boolean }) {
   const resource = useQuestion<AlertEvents>(
     isSeen ? question("v1/alert-events", { limit: 8 }, { isUnfiltered: true }) : null,
   );
-  const firing = (useRules().value.data?.alerts ?? []).filter(isFiring);
+  const rules = useRules().value.data?.alerts ?? [];
+  const firing = rules.filter(isFiring);
   const rows = (data: AlertEvents) => [
-    ...firing.map(({ id, name, state }) => ({ id, name, state: "firing now", at: state.since })),
-    ...data.events.map(({ id, name, kind, at }) => ({ id, name, state: kind, at })),
+    ...firing.map((rule) => ({
+      id: rule.id,
+      name: rule.name,
+      state: "firing now",
+      at: rule.state.since,
+      to: overviewOf(rule),
+    })),
+    ...data.events.map(({ id, alert, name, kind, at }) => {
+      const rule = rules.find((known) => known.id === alert);
+      return {
+        id,
+        name,
+        state: kind,
+        at,
+        to: rule === undefined ? onPage(view.value, "alerts") : overviewOf(rule, at),
+      };
+    }),
   ];
   return (
     <Panel
@@ -217,9 +281,9 @@ function AlertsPanel({ isSeen }: { isSeen: boolean }) {
           caption="Rules that fire, and the last alerts"
           rows={rows(data).slice(0, 8)}
           keyOf={(row) => row.id}
-          open={() => onPage(view.value, "alerts")}
+          open={(row) => row.to}
           columns={[
-            { title: "Rule", cell: (row) => row.name },
+            { title: "Rule", cell: (row) => <Link to={row.to}>{visibleText(row.name)}</Link> },
             {
               title: "State",
               cell: (row) => <span class={row.state === "firing now" ? "change bad" : ""}>{row.state}</span>,

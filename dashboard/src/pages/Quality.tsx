@@ -1,22 +1,31 @@
 /** Data quality: is what the page shows whole, and which sender is not. */
 
 import type { Signal } from "@preact/signals";
-import type { Collectors, Quality as QualityAnswer } from "../api/answers.ts";
+import type { Quality as QualityAnswer } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { type Resource, useQuestion } from "../api/resource.ts";
+import { bucketTimes } from "../buckets.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
-import { formatBytes, formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
+import { formatCount, formatDuration, formatExact, visibleText } from "../format.ts";
 import { badgeOf } from "../parts/Badge.tsx";
 import { Chart } from "../parts/Chart.tsx";
+import { Folded } from "../parts/Folded.tsx";
 import { notFiltered } from "../parts/not_filtered.ts";
 import { Panel } from "../parts/Panel.tsx";
-import { recordTable } from "../parts/records.ts";
-import { Table } from "../parts/Table.tsx";
+import { isPhone } from "../parts/phone.ts";
+import { type Column, Table } from "../parts/Table.tsx";
 import { Tile } from "../parts/Tile.tsx";
-import { application, frame, me, zone } from "../state.ts";
+import { twoLines } from "../parts/two_lines.tsx";
+import { frame, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
+import { Collectors } from "./Collectors.tsx";
 import { seenText } from "./figures.tsx";
+import { Recorded } from "./Recorded.tsx";
+import { recordedRows } from "./recorded_words.ts";
+import { useDeploys } from "./TimePanels.tsx";
+
+type Sender = QualityAnswer["senders"][number];
 
 const MINUTE_S = 60;
 
@@ -39,35 +48,15 @@ export function Quality() {
       >
         {(data) => <Totals quality={data} />}
       </Panel>
-      <Panel
-        title="Stored and lost over time"
-        resource={resource}
-        isEmpty={(data) => data.series.length === 0}
-        empty={
-          <p class="state">
-            No sender reported in this range. Senders of JSON and imports report nothing: only the middleware counts
-            what it captured.
-          </p>
-        }
-        table={(data) => ({
-          header: [`Time (${zone.value})`, "Captured", "Stored", ...reasonsOf(data)],
-          rows: data.series.map(([timeS, { captured, stored, lost }]) => [
-            formatTime(timeS, zone.value),
-            captured,
-            stored,
-            ...reasonsOf(data).map((reason) => lost[reason] ?? 0),
-          ]),
-        })}
-      >
-        {(data) => <LossChart quality={data} stepS={stepS} />}
-      </Panel>
+      {!isPhone.value && <OverTime resource={resource} span={span} stepS={stepS} />}
       <Panel
         title="Senders"
+        height={80}
         resource={resource}
         isEmpty={(data) => data.senders.length === 0}
         empty={<p class="state">No sender reported in this range.</p>}
         table={(data) => ({
-          header: ["Sender", "Source", "Version", "Last report", "Captured", "Stored", "Pending", "State"],
+          header: ["Sender", "Source", "Version", "Last report", "Captured", "Stored", "Lost", "Pending", "State"],
           rows: data.senders.map((sender) => [
             sender.instance,
             sender.source,
@@ -75,6 +64,7 @@ export function Quality() {
             sender.lastReport,
             sender.captured,
             sender.stored,
+            lostText(sender),
             sender.pending,
             sender.state,
           ]),
@@ -82,21 +72,61 @@ export function Quality() {
       >
         {(data) => <Senders quality={data} />}
       </Panel>
-      {me.value?.kind === "admin" && <CollectorsPanel />}
-      <Recorded />
+      <Folded title="Over time, collectors, what is recorded">
+        {isPhone.value && <OverTime resource={resource} span={span} stepS={stepS} />}
+        <Collectors />
+        <Panel
+          title="What is recorded"
+          height={80}
+          resource={resource}
+          table={(data) => ({ header: ["What", "How"], rows: recordedRows(data.recorded) })}
+        >
+          {(data) => <Recorded recorded={data.recorded} />}
+        </Panel>
+      </Folded>
     </>
   );
 }
 
+interface OverTimeProps {
+  resource: Signal<Resource<QualityAnswer>>;
+  span: { startS: number; endS: number };
+  stepS: number;
+}
+
+function OverTime({ resource, span, stepS }: OverTimeProps) {
+  return (
+    <Panel
+      title="Stored and lost over time"
+      resource={resource}
+      isEmpty={(data) => data.series.length === 0}
+      empty={
+        <p class="state">
+          No sender reported in this range. Senders of JSON and imports report nothing: only the middleware counts
+          what it captured.
+        </p>
+      }
+      table={(data) => ({
+        header: [`Time (${zone.value})`, "Captured", "Stored", ...reasonsOf(data)],
+        rows: data.series.map(([timeS, { captured, stored, lost }]) => [
+          formatTime(timeS, zone.value),
+          captured,
+          stored,
+          ...reasonsOf(data).map((reason) => lost[reason] ?? 0),
+        ]),
+      })}
+    >
+      {(data) => <LossChart quality={data} span={span} stepS={stepS} />}
+    </Panel>
+  );
+}
+
 function Totals({ quality }: { quality: QualityAnswer }) {
-  const { total, newestEventAt, silentSenders, withoutReports } = quality;
+  const { total, newestEventAt, silentSenders, withoutReports, collectors } = quality;
   const lost = Object.entries(total.lost);
   const badge = badgeOf(total);
-  const collectors = useCollectors().value.data?.collectors ?? [];
-  const lagS =
-    collectors.length === 0 ? null : Math.max(...collectors.map(({ oldestSegmentS }) => oldestSegmentS ?? 0));
   return (
-    <dl class="tile-row">
+    <dl class="tile-row led">
       <Tile
         label="Stored of what was captured"
         value={badge.text}
@@ -107,19 +137,37 @@ function Totals({ quality }: { quality: QualityAnswer }) {
       <Tile
         label="Lost"
         value={formatCount(lost.reduce((sum, [, count]) => sum + count, 0))}
-        note={lost.map(([reason, count]) => `${reason} ${formatExact(count)}`).join(", ")}
+        note={isPhone.value ? <Losses lost={lost} /> : lostText(total)}
       />
-      {lagS !== null && (
-        <Tile
-          label="Collector lag"
-          value={lagS === 0 ? "none" : formatDuration(lagS * 1e6)}
-          note="its oldest segment"
-        />
-      )}
+      <Tile label="Collector lag" value={lagText(collectors)} note={collectorsText(collectors)} />
       <Tile label="Newest event" value={seenText(newestEventAt)} />
       <Tile label="Without reports" value={formatCount(withoutReports)} note="JSON senders and imports" />
       <Tile label="Silent senders" value={formatCount(silentSenders)} note="with events in their buffer" />
     </dl>
+  );
+}
+
+function lagText({ oldestSegmentS }: QualityAnswer["collectors"]): string {
+  if (oldestSegmentS === null) return "–";
+  return oldestSegmentS === 0 ? "none" : formatDuration(oldestSegmentS * 1e6);
+}
+
+function collectorsText({ known, silent }: QualityAnswer["collectors"]): string {
+  if (known === 0) return "no collector has reported";
+  if (silent === known) return "no collector reports";
+  return silent === 0 ? "the oldest segment" : `${formatExact(silent)} of ${formatExact(known)} collectors silent`;
+}
+
+/** The losses by reason, as a list. */
+function Losses({ lost }: { lost: readonly [string, number][] }) {
+  return (
+    <ul>
+      {lost.map(([reason, count]) => (
+        <li key={reason}>
+          {reason} {formatExact(count)}
+        </li>
+      ))}
+    </ul>
   );
 }
 
@@ -129,18 +177,35 @@ function reasonsOf(quality: QualityAnswer): string[] {
 
 const linesByQuality = new WeakMap<QualityAnswer, { times: number[]; lines: Line[] }>();
 
-function LossChart({ quality, stepS }: { quality: QualityAnswer; stepS: number }) {
+function LossChart({
+  quality,
+  span,
+  stepS,
+}: {
+  quality: QualityAnswer;
+  span: { startS: number; endS: number };
+  stepS: number;
+}) {
+  const markers = useDeploys();
   let drawn = linesByQuality.get(quality);
   if (drawn === undefined) {
+    // The answer leaves out buckets without reports; the chart has the whole range.
+    const reported = new Map(quality.series);
+    const times = [...new Set([...bucketTimes(span, stepS), ...reported.keys()])].sort((a, b) => a - b);
+    const values = (of: (counts: QualityAnswer["series"][number][1]) => number) =>
+      times.map((timeS) => {
+        const counts = reported.get(timeS);
+        return counts === undefined ? 0 : of(counts);
+      });
     drawn = {
-      times: quality.series.map(([timeS]) => timeS),
+      times,
       lines: [
         ...reasonsOf(quality).map((reason, index) => ({
           name: reason,
           token: index === 0 ? "--bad" : seriesToken(index),
-          values: quality.series.map(([, { lost }]) => lost[reason] ?? 0),
+          values: values(({ lost }) => lost[reason] ?? 0),
         })),
-        { name: "stored", token: "--status-2xx", values: quality.series.map(([, { stored }]) => stored) },
+        { name: "stored", token: "--status-2xx", values: values(({ stored }) => stored) },
       ],
     };
     linesByQuality.set(quality, drawn);
@@ -152,8 +217,9 @@ function LossChart({ quality, stepS }: { quality: QualityAnswer; stepS: number }
       times={drawn.times}
       lines={drawn.lines}
       stepS={stepS}
-      isUnfinished={false}
+      isWhole
       format={formatCount}
+      markers={markers}
     />
   );
 }
@@ -164,122 +230,46 @@ function Senders({ quality }: { quality: QualityAnswer }) {
       caption="Senders"
       rows={quality.senders}
       keyOf={(sender) => sender.instance}
-      columns={[
-        { title: "Sender", cell: (sender) => visibleText(sender.instance, 60) },
-        { title: "Source", isMinor: true, cell: (sender) => visibleText(sender.source, 60) },
-        { title: "Version", isMinor: true, cell: (sender) => visibleText(sender.version, 60) },
-        { title: "Last report", cell: (sender) => seenText(sender.lastReport) },
-        { title: "Captured", isNumber: true, cell: (sender) => formatCount(sender.captured) },
-        { title: "Stored", isNumber: true, cell: (sender) => formatCount(sender.stored) },
-        {
-          title: "Lost",
-          isNumber: true,
-          cell: (sender) =>
-            Object.entries(sender.lost)
-              .map(([reason, count]) => `${reason} ${formatExact(count)}`)
-              .join(", ") || "0",
-        },
-        {
-          title: "State",
-          cell: (sender) => <span class={sender.state === "gone" ? "change bad" : "soft"}>{sender.state}</span>,
-        },
-      ]}
+      columns={isPhone.value ? [SENDER_ON_PHONE] : SENDERS}
     />
   );
 }
 
-/** Return the collectors, which an admin key alone may see. */
-function useCollectors(): Signal<Resource<Collectors>> {
-  return useQuestion<Collectors>(me.value?.kind === "admin" ? "api/collectors" : null);
+const SENDERS: readonly Column<Sender>[] = [
+  { title: "Sender", cell: (sender) => visibleText(sender.instance, 60) },
+  { title: "Source", isMinor: true, cell: (sender) => visibleText(sender.source, 60) },
+  { title: "Version", isMinor: true, cell: (sender) => visibleText(sender.version, 60) },
+  { title: "Last report", cell: (sender) => seenText(sender.lastReport) },
+  { title: "Captured", isNumber: true, cell: (sender) => formatCount(sender.captured) },
+  { title: "Stored", isNumber: true, cell: (sender) => formatCount(sender.stored) },
+  {
+    title: "Lost",
+    isNumber: true,
+    cell: (sender) => lostText(sender) || "0",
+  },
+  {
+    title: "State",
+    cell: stateOf,
+  },
+];
+
+const SENDER_ON_PHONE = twoLines<Sender>({
+  title: "Senders",
+  first: (sender) => (
+    <>
+      {stateOf(sender)} {visibleText(sender.instance, 60)}
+    </>
+  ),
+  second: (sender) =>
+    `${formatCount(sender.captured)} captured · ${seenText(sender.lastReport)} · lost: ${lostText(sender) || "none"}`,
+});
+
+function stateOf({ state }: Sender) {
+  return <span class={state === "gone" ? "change bad" : "soft"}>{state}</span>;
 }
 
-function CollectorsPanel() {
-  const resource = useCollectors();
-  return (
-    <Panel
-      title="Collectors"
-      resource={resource}
-      isEmpty={(data) => data.collectors.length === 0}
-      empty={<p class="state">No collector has reported yet.</p>}
-      table={(data) => {
-        const names = [
-          "id",
-          "version",
-          "state",
-          "spoolBytes",
-          "received",
-          "stored",
-          "rejected",
-          "quarantined",
-        ] as const;
-        return recordTable(data.collectors, [...names, "lastReport"]);
-      }}
-    >
-      {(data) => (
-        <Table
-          caption="Collectors"
-          rows={data.collectors}
-          keyOf={(collector) => collector.id}
-          columns={[
-            { title: "Collector", cell: (collector) => collector.id },
-            {
-              title: "State",
-              cell: (collector) => (
-                <span class={collector.state === "ok" ? "soft" : "change bad"}>{collector.state}</span>
-              ),
-            },
-            {
-              title: "Spool",
-              isNumber: true,
-              cell: (collector) =>
-                `${formatBytes(collector.spoolBytes)} of ${formatBytes(collector.spoolLimitBytes)}`,
-            },
-            { title: "Received", isNumber: true, cell: (collector) => formatCount(collector.received) },
-            { title: "Stored", isNumber: true, cell: (collector) => formatCount(collector.stored) },
-            {
-              title: "Rejected",
-              isNumber: true,
-              isMinor: true,
-              cell: (collector) =>
-                Object.entries(collector.rejected)
-                  .map(([reason, count]) => `${reason} ${formatExact(count)}`)
-                  .join(", ") || "0",
-            },
-            {
-              title: "Quarantined",
-              isNumber: true,
-              isMinor: true,
-              cell: (collector) => formatCount(collector.quarantined),
-            },
-            { title: "Last report", cell: (collector) => seenText(collector.lastReport) },
-          ]}
-        />
-      )}
-    </Panel>
-  );
-}
-
-function Recorded() {
-  const shown = application.value;
-  if (shown === null) return null;
-  const { consumers, versions, errorTypes, urls } = shown.recorded;
-  const parts: [string, boolean][] = [
-    ["consumers", consumers],
-    ["versions", versions],
-    ["error types", errorTypes],
-    ["URLs", urls],
-  ];
-  return (
-    <section class="panel" aria-label="What is recorded">
-      <h2>What is recorded</h2>
-      <ul>
-        {parts.map(([name, isRecorded]) => (
-          <li key={name}>
-            {isRecorded ? "✓" : "–"} {name}
-          </li>
-        ))}
-        <li>kept for {shown.retentionDays === null ? "ever" : `${shown.retentionDays} days`}</li>
-      </ul>
-    </section>
-  );
+function lostText({ lost }: Pick<Sender, "lost">): string {
+  return Object.entries(lost)
+    .map(([reason, count]) => `${reason} ${formatExact(count)}`)
+    .join(", ");
 }

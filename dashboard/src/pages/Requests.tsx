@@ -4,26 +4,25 @@ import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { Events, Timeseries } from "../api/answers.ts";
 import { ApiError, ask, headersFor, ROOT } from "../api/client.ts";
-import { granularity, question, timeseries } from "../api/questions.ts";
+import { question } from "../api/questions.ts";
 import { type Resource, useQuestion } from "../api/resource.ts";
-import { isUnfinished } from "../buckets.ts";
-import { STATUS_TOKENS } from "../charts/colours.ts";
-import { formatCount, formatExact } from "../format.ts";
+import { formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { ColumnMenu } from "../parts/ColumnMenu.tsx";
 import { Problem, useRefusal } from "../parts/Form.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { stepSeconds } from "../ranges.ts";
+import { formatRequests } from "../sampling.ts";
 import { frame, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 import { OpenedEvent } from "./EventDetail.tsx";
 import { EventTable, MAX_KEPT } from "./EventTable.tsx";
 import { COLUMN_NAMES, eventTable, USUAL_COLUMNS } from "./event_columns.tsx";
 import { Live } from "./Live.tsx";
-import { isEmpty, linesOf, tableOf } from "./series.ts";
+import { isEmpty, requestLines, requestsOverTime, requestTable } from "./series.ts";
+import { NO_FILTERS, useDeploys } from "./TimePanels.tsx";
 
-const CLASSES = ["5xx", "4xx", "3xx", "2xx"];
 const EXPORTED = 10_000;
 
 /** Show the requests of the range, newest first, or those that arrive now. */
@@ -31,9 +30,8 @@ export function Requests() {
   const { live, event } = view.value.own;
   const isLive = live === "1";
   const { countStep } = frame.value;
-  const overTime = useQuestion<Timeseries>(
-    timeseries({ ...granularity(countStep), group: "status_class", fill: "zero" }),
-  );
+  // The question of the Overview: who comes from there waits for no answer.
+  const overTime = useQuestion<Timeseries>(requestsOverTime(countStep, NO_FILTERS));
   if (isPhone.value && event !== undefined) return <OpenedEvent id={event} />;
   return (
     <>
@@ -66,17 +64,12 @@ function requestsIn({ data, isCurrent }: Resource<Timeseries>): number | null {
 }
 
 function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {
-  const { countStep, endS } = frame.value;
+  const { countStep } = frame.value;
+  const markers = useDeploys();
   return (
-    <Panel
-      title="Requests over time"
-      resource={resource}
-      height={110}
-      isEmpty={isEmpty}
-      table={(data) => tableOf(data, CLASSES)}
-    >
+    <Panel title="Requests over time" resource={resource} height={110} isEmpty={isEmpty} table={requestTable}>
       {(data) => {
-        const { times, lines } = linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
+        const { times, lines } = requestLines(data);
         return (
           <Chart
             kind="bars"
@@ -85,8 +78,8 @@ function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {
             times={times}
             lines={lines}
             stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
+            format={formatRequests}
+            markers={markers}
           />
         );
       }}
@@ -141,13 +134,12 @@ function Past({ inAll }: { inAll: number | null }) {
         {(answer) => {
           const events = eventsOf(answer);
           const last = further.value.at(-1) ?? answer;
-          const isSampled = events.some(({ sample_weight: weight }) => weight > 1);
           return (
             <>
               <EventTable events={events} />
               <p class="soft foot">
                 {formatExact(events.length)}
-                {inAll === null || isHeld ? "" : ` of ${isSampled ? "≈" : ""}${formatCount(inAll)}`} requests
+                {inAll === null || isHeld ? "" : ` of ${formatRequests(inAll)}`} requests
                 {last.complete ? "" : ` · searched back to ${formatTime(last.searched.start, zone.value, true)}`}
                 {last.next !== null && events.length < MAX_KEPT && (
                   <button type="button" disabled={isLoading.value} onClick={() => more(last.next ?? "")}>

@@ -5,32 +5,40 @@ import type { Breakdown, BreakdownRow, Latency } from "../api/answers.ts";
 import { comparesNow, question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import type { Field, Filter } from "../filters.ts";
-import { withFilter } from "../filters.ts";
-import { formatCount, formatExact, formatMs, formatPercent } from "../format.ts";
+import { areFailures, withFilter } from "../filters.ts";
+import { formatCounted, formatExact, formatMs, formatPercent } from "../format.ts";
 import { ColumnMenu } from "../parts/ColumnMenu.tsx";
 import { chosenOf } from "../parts/column_choice.ts";
-import { Link, Value, valueText } from "../parts/Link.tsx";
+import { Link, Value } from "../parts/Link.tsx";
+import { firstRow, PAGE_ROWS, Pages } from "../parts/Pages.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { Search } from "../parts/Search.tsx";
+import { NoFailure } from "../parts/States.tsx";
 import { type Column, Table } from "../parts/Table.tsx";
 import { twoLines } from "../parts/two_lines.tsx";
+import { formatRequests } from "../sampling.ts";
 import { binding } from "../shared.ts";
 import { frame, showWith, view } from "../state.ts";
 import {
   breakdownTable,
   CHANGE,
+  ConsumersLink,
   errorRate,
+  FAILED,
   LAST_SEEN,
   milliseconds,
   order,
+  percentilesNote,
   ROUTE,
+  RouteLink,
   requests,
   TIME_SHARE,
   TREND,
   withoutSort,
 } from "./figures.tsx";
 import { distributionTable, Histogram } from "./Histogram.tsx";
+import { kindName } from "./kinds.ts";
 import { RequestList } from "./RequestList.tsx";
 import { useConsumerCounts } from "./rows_beside.ts";
 import { Tiles } from "./Tiles.tsx";
@@ -48,9 +56,9 @@ const ROUTE_AND_METHOD: Column<BreakdownRow> = {
   title: "Route",
   isWide: true,
   cell: (row) => (
-    <Link to={onPage(view.value, "routes", { route: row.key[0] ?? "" })}>
-      <b class="method">{row.key[1]}</b> {valueText("route", row.key[0] ?? "")}
-    </Link>
+    <RouteLink route={row.key[0] ?? ""}>
+      <b class="method">{row.key[1]}</b>{" "}
+    </RouteLink>
   ),
 };
 
@@ -61,20 +69,20 @@ const CARD = twoLines<BreakdownRow>({
   first: ROUTE_AND_METHOD.cell,
   second: (row) => (
     <>
-      {formatCount(row.requests)} {row.requests === 1 ? "request" : "requests"} · {formatPercent(row.errorRate)}{" "}
+      {formatRequests(row.requests)} {row.requests === 1 ? "request" : "requests"} · {formatPercent(row.errorRate)}{" "}
       errors · p95 {formatMs(row.p95Ms)}
     </>
   ),
-  sorts: [requests([]), errorRate([]), milliseconds("p95", "p95Ms")],
+  sorts: [requests([]), errorRate([]), milliseconds("p95", "p95Ms", [])],
 });
 
 const COLUMNS: readonly Column<BreakdownRow>[] = [
   requests(["route", "method"]),
   CHANGE,
   errorRate(["route", "method"]),
-  milliseconds("p50", "p50Ms", true),
-  milliseconds("p95", "p95Ms"),
-  milliseconds("p99", "p99Ms", true),
+  milliseconds("p50", "p50Ms", ["route", "method"], true),
+  milliseconds("p95", "p95Ms", ["route", "method"]),
+  milliseconds("p99", "p99Ms", ["route", "method"], true),
   TIME_SHARE,
   LAST_SEEN,
   TREND,
@@ -85,7 +93,7 @@ const COLUMN_NAMES = [...TITLES.slice(0, -2), CONSUMERS, ...TITLES.slice(-2)];
 
 /** Return the page's own choices with another set of routes. */
 function showing(routes: string): Record<string, string> {
-  const { show: _, ...own } = view.value.own;
+  const { show: _, from: __, ...own } = view.value.own;
   return routes === "all" ? own : { ...own, show: routes };
 }
 
@@ -106,7 +114,7 @@ function AllRoutes() {
     title: CONSUMERS,
     isNumber: true,
     isMinor: true,
-    cell: (row) => formatCount(consumers?.(row.key)),
+    cell: (row) => <ConsumersLink row={row} by={["route", "method"]} count={consumers?.(row.key)} />,
   };
   const columns = [
     ...COLUMNS.slice(0, -2),
@@ -120,7 +128,8 @@ function AllRoutes() {
         by: "route,method",
         measures: MEASURES,
         ...order(sort ?? DEFAULT_SORT),
-        limit: 100,
+        limit: PAGE_ROWS,
+        offset: firstRow(),
         series: 24,
         ...(search === null || search === "" ? {} : { search }),
       },
@@ -168,8 +177,9 @@ function AllRoutes() {
               columns={isPhone.value ? [CARD] : [ROUTE_AND_METHOD, ...columns]}
             />
             <p class="soft foot">
-              {formatExact(data.pagination.total)} routes
-              {data.pagination.hasMore ? `, the first ${data.rows.length} are shown` : ""}
+              {formatCounted(data.pagination.total, "route")}
+              {percentilesNote(data)}
+              <Pages {...data} />
               {unused !== null && unused.length > 0 && (
                 <>
                   {" · "}
@@ -200,7 +210,7 @@ function useUnused(shown: Breakdown | null, search: string | null): BreakdownRow
   const parameters = { by: "route", measures: "requests,lastSeen", limit: MAX_ROUTES };
   const span = { startS: fromS, endS: startS };
   const before = useQuestion<Breakdown>(fromS < startS ? question("v1/breakdown", parameters, { span }) : null);
-  const isWhole = shown !== null && !shown.pagination.hasMore && (search ?? "") === "";
+  const isWhole = shown !== null && shown.pagination.total === shown.rows.length && (search ?? "") === "";
   const now = useQuestion<Breakdown>(
     shown === null || isWhole ? null : question("v1/breakdown", { by: "route", limit: MAX_ROUTES }),
   );
@@ -219,7 +229,7 @@ function Unused({ rows }: { rows: readonly BreakdownRow[] }) {
       open={(row) => onPage(view.value, "routes", { route: row.key[0] ?? "" })}
       columns={[
         ROUTE,
-        { title: "Requests in the 30 days before", isNumber: true, cell: (row) => formatCount(row.requests) },
+        { title: "Requests in the 30 days before", isNumber: true, cell: (row) => formatRequests(row.requests) },
         withoutSort(LAST_SEEN),
       ]}
     />
@@ -239,27 +249,16 @@ function Route({ route }: { route: string }) {
       </div>
       <div class="grid two">
         <HistogramPanel also={also} />
-        {isUnmatched ? (
-          <Dimension title="Paths" field="url" also={also} />
-        ) : (
-          <Dimension title="Functions" field="function" also={also} />
-        )}
-        <Dimension title="Methods" field="method" also={also} />
-        <Dimension title="Statuses" field="status_code" also={also} />
+        {isUnmatched && <Dimension title="Paths" field="url" also={also} />}
         <Dimension title="Consumers" field="consumer_id" also={also} />
-        <Dimension title="Errors" field="error_type" also={also} />
+        <Dimension title="Statuses" field="status_code" also={also} />
+        <Dimension title="Errors" field="error_type" also={[...also, ...FAILED]} />
         <Dimension title="Versions" field="version" also={also} />
         <Dimension title="Sources" field="source" also={also} />
+        <Dimension title="Methods" field="method" also={also} />
+        {!isUnmatched && <Dimension title="Functions" field="function" also={also} />}
       </div>
-      <RequestList
-        title="Last failed requests"
-        limit={20}
-        also={[
-          ...also,
-          { field: "status_class", value: "4xx", kind: "is" },
-          { field: "status_class", value: "5xx", kind: "is" },
-        ]}
-      />
+      <RequestList title="Last failed requests" limit={20} also={[...also, ...FAILED]} />
     </>
   );
 }
@@ -281,10 +280,18 @@ export function HistogramPanel({ also }: { also: readonly Filter[] }) {
 
 /** A small table of one dimension, whose values filter the page. */
 export function Dimension({ title, field, also }: { title: string; field: Field; also: readonly Filter[] }) {
+  // An error without a type has the name of its status.
+  const by: readonly Field[] = field === "error_type" ? [field, "status_code"] : [field];
+  const named = ({ key: [value = "", status = ""] }: BreakdownRow) =>
+    field === "error_type" && value === ""
+      ? { field: "status_code" as const, value: status, text: kindName("", status) }
+      : { field, value };
+  // A status is an error or is none, and of failures all failed.
+  const hasRate = field !== "status_code" && !areFailures([...view.value.filters, ...also]);
   const resource = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
-      { by: field, measures: "requests,errorRate", sort: "requests", limit: 10 },
+      { by: by.join(","), measures: "requests,errorRate", sort: "requests", limit: 10 },
       { also, compares: true },
     ),
   );
@@ -294,6 +301,7 @@ export function Dimension({ title, field, also }: { title: string; field: Field;
       resource={resource}
       height={120}
       isEmpty={(data) => data.rows.length === 0}
+      empty={field === "error_type" ? <NoFailure /> : undefined}
       table={breakdownTable}
     >
       {(data) => (
@@ -301,12 +309,12 @@ export function Dimension({ title, field, also }: { title: string; field: Field;
           caption={title}
           rows={data.rows}
           keyOf={(row) => row.key.join(" ")}
-          exclude={(row) => exclude(field, row)}
+          exclude={(row) => leaveOut(named(row))}
           columns={[
-            { title, cell: (row) => <Value field={field} value={row.key[0] ?? ""} /> },
-            withoutSort(requests([field], also)),
+            { title, cell: (row) => <Value {...named(row)} /> },
+            withoutSort(requests(by, also)),
             withoutSort(CHANGE),
-            withoutSort(errorRate([field], also)),
+            ...(hasRate ? [withoutSort(errorRate([field], also))] : []),
           ]}
         />
       )}
@@ -316,7 +324,11 @@ export function Dimension({ title, field, also }: { title: string; field: Field;
 
 /** Leave the value of a row out of the page. */
 export function exclude(field: Field, row: BreakdownRow): void {
-  showWith({ filters: withFilter(view.value.filters, { field, value: row.key[0] ?? "", kind: "not" }) });
+  leaveOut({ field, value: row.key[0] ?? "" });
+}
+
+function leaveOut({ field, value }: Pick<Filter, "field" | "value">): void {
+  showWith({ filters: withFilter(view.value.filters, { field, value, kind: "not" }) });
 }
 
 function shown(rows: readonly BreakdownRow[], show: string): BreakdownRow[] {

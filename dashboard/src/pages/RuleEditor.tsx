@@ -2,54 +2,17 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import type { OneRule, Preview, Rule, TestedRule } from "../api/answers.ts";
-import { ApiError, ask, change } from "../api/client.ts";
+import type { NewRule, OneRule, Preview, Rule, TestedRule } from "../api/answers.ts";
+import { change } from "../api/client.ts";
 import { formatCount, formatExact } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
-import { Problem, Text, useRefusal } from "../parts/Form.tsx";
+import { Once, Problem, Sure, Text, useRefusal } from "../parts/Form.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { adminKey } from "../session.ts";
 import { application, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
-
-export const METRICS: Record<string, { words: string; unit: string }> = {
-  error_rate: { words: "error rate", unit: "%" },
-  latency_mean: { words: "mean latency", unit: "ms" },
-  latency_percentile: { words: "latency percentile", unit: "ms" },
-  request_count: { words: "requests", unit: "" },
-  limit_utilization: { words: "use of limits", unit: "%" },
-  no_data: { words: "no request", unit: "" },
-};
-
-const WINDOWS_S: [number, string][] = [
-  [60, "1 min"],
-  [300, "5 min"],
-  [900, "15 min"],
-  [3600, "1 h"],
-  [86_400, "1 day"],
-];
-
-/** Return what a rule watches, in words. */
-export function thresholdWords(rule: Rule): string {
-  const metric = METRICS[rule.metric] ?? { words: rule.metric, unit: "" };
-  const name = rule.percentile === null ? metric.words : `p${rule.percentile}`;
-  if (rule.threshold === null) return `no request in ${windowWords(rule.windowS)}`;
-  return `${name} ${rule.direction === "below" ? "<" : ">"} ${rule.threshold} ${metric.unit} over ${windowWords(rule.windowS)}`;
-}
-
-/** Return what a rule that fires measured, against its threshold: `error rate 29 % > 5 %`. */
-export function valueWords(rule: Rule): string {
-  if (rule.threshold === null || rule.state.lastValue === null) return thresholdWords(rule);
-  const metric = METRICS[rule.metric] ?? { words: rule.metric, unit: "" };
-  const name = rule.percentile === null ? metric.words : `p${rule.percentile}`;
-  const sign = rule.direction === "below" ? "<" : ">";
-  return `${name} ${rule.state.lastValue} ${metric.unit} ${sign} ${rule.threshold} ${metric.unit}`;
-}
-
-/** Return what became of a test of a rule's webhook. */
-export function testWords(answer: Partial<TestedRule>): string {
-  return answer.delivered ? `The test arrived (${answer.status}).` : `The test failed: ${answer.error}`;
-}
+import { filtersOfPage, filterTexts, type RuleFilters } from "./rule_views.ts";
+import { METRICS, testWords, WINDOWS_S, windowWords } from "./rule_words.ts";
 
 interface Draft {
   name: string;
@@ -60,6 +23,8 @@ interface Draft {
   windowS: number;
   minimumRequests: string;
   webhookUrl: string;
+  /** PagerDuty's key; empty: the one that is saved. */
+  routingKey: string;
 }
 
 /** Show the editor of a new rule, or of one that exists. */
@@ -73,52 +38,103 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
     windowS: 300,
     minimumRequests: "20",
     webhookUrl: "",
+    routingKey: "",
   });
-  const filters = useSignal<{ include: string[]; exclude: string[] }>(filtersOfPage());
+  const filters = useSignal<RuleFilters>(filtersOfPage());
+  const isLoaded = useSignal(ruleId === null);
+  const isSigned = useSignal(false);
+  const hasRoutingKey = useSignal(false);
+  const secret = useSignal("");
   const preview = useSignal<Preview | null>(null);
   const tested = useSignal("");
   const { problem, run } = useRefusal();
+  const key = adminKey.value ?? undefined;
+  const path = `api/alerts/${encodeURIComponent(ruleId ?? "")}`;
   useEffect(() => {
     if (ruleId === null) return;
-    const giveUp = new AbortController();
-    ask<OneRule>(`api/alerts/${encodeURIComponent(ruleId)}`, giveUp.signal).then(
-      ({ alert }) => {
-        draft.value = draftOf(alert);
-        filters.value = { include: alert.include, exclude: alert.exclude };
-      },
-      (error: unknown) => {
-        if (error instanceof ApiError) problem.value = error.message;
-      },
-    );
-    return () => giveUp.abort();
+    // A reader's own key does not see the address that a rule tells.
+    run(async () => {
+      const { alert } = await change<OneRule>("GET", path, undefined, key);
+      const { include, exclude, has, minResponseUs, maxResponseUs } = alert;
+      draft.value = draftOf(alert);
+      filters.value = { include, exclude, has, minResponseUs, maxResponseUs };
+      isSigned.value = alert.channel === "webhook";
+      hasRoutingKey.value = alert.routingKey !== null;
+      isLoaded.value = true;
+    });
   }, [ruleId]);
   const set = (parts: Partial<Draft>) => {
     draft.value = { ...draft.value, ...parts };
     preview.value = null;
   };
   const body = () => bodyOf(draft.value, filters.value);
-  const key = adminKey.value ?? undefined;
   const showPreview = () =>
     run(async () => {
       preview.value = await change<Preview>(
         "POST",
         "api/alerts/preview",
-        { ...body(), application: application.value?.id, days: 7 },
+        // What is tried needs no name yet, and tells nobody.
+        {
+          ...body(),
+          name: draft.value.name || "untitled",
+          webhookUrl: null,
+          routingKey: null,
+          application: application.value?.id,
+          days: 7,
+        },
         key,
       );
     });
   const sendTest = () =>
     run(async () => {
-      const address = `api/alerts/${encodeURIComponent(ruleId ?? "")}/test`;
-      tested.value = testWords(await change<TestedRule>("POST", address, {}, key));
+      tested.value = testWords(await change<TestedRule>("POST", `${path}/test`, {}, key));
     });
+  const close = () => {
+    refresh();
+    showWith({ own: { tab: "rules" } });
+  };
   const saveRule = () =>
     run(async () => {
-      if (ruleId === null) await change("POST", "api/alerts", { ...body(), application: application.value?.id }, key);
-      else await change("PATCH", `api/alerts/${encodeURIComponent(ruleId)}`, body(), key);
-      refresh();
-      showWith({ own: {} });
+      if (ruleId !== null) {
+        await change("PATCH", path, body(), key);
+        close();
+        return;
+      }
+      const made = await change<NewRule>(
+        "POST",
+        "api/alerts",
+        { ...body(), application: application.value?.id },
+        key,
+      );
+      if (made.alert.channel === "webhook") secret.value = made.secret;
+      else close();
     });
+  const renew = () =>
+    run(async () => {
+      secret.value = (await change<NewRule>("POST", `${path}/rotate`, {}, key)).secret;
+    });
+  const remove = () =>
+    run(async () => {
+      await change("DELETE", path, undefined, key);
+      close();
+    });
+  // What is typed before the rule is here would be lost.
+  if (!isLoaded.value) {
+    return (
+      <section class="panel" aria-label="Rule" aria-busy={problem.value === ""}>
+        <div class="skeleton" style={{ height: "120px" }} />
+        <Problem text={problem.value} />
+      </section>
+    );
+  }
+  if (secret.value !== "") {
+    return (
+      <section class="panel" aria-label="Secret of the webhook">
+        <p>With this secret, the receiver checks the signature of each message.</p>
+        <Once secret={secret.value} what="Secret" close={close} />
+      </section>
+    );
+  }
   const { metric } = draft.value;
   const unit = METRICS[metric]?.unit ?? "";
   return (
@@ -186,13 +202,22 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
           onInput={(minimumRequests) => set({ minimumRequests })}
         />
         <Text
-          label="Webhook or mailto: address"
+          label="Webhook or mailto: address (optional)"
           value={draft.value.webhookUrl}
           onInput={(webhookUrl) => set({ webhookUrl })}
         />
+        {isPagerDuty(draft.value.webhookUrl) && (
+          <Text
+            label={`PagerDuty's integration key${hasRoutingKey.value ? " (empty: as it is)" : ""}`}
+            value={draft.value.routingKey}
+            onInput={(routingKey) => set({ routingKey })}
+            isRequired={!hasRoutingKey.value}
+          />
+        )}
         <p class="soft grow">
-          Filters:{" "}
-          {[...filters.value.include, ...filters.value.exclude.map((text) => `not ${text}`)].join(", ") || "none"}.{" "}
+          Filters: {filterTexts(filters.value) || "none"}.{" "}
+          {view.value.filters.some(({ kind }) => kind === "between") &&
+            "A rule cannot have the page's spans of sizes and first bytes. "}
           <button
             type="button"
             class="quiet"
@@ -209,9 +234,17 @@ export function RuleEditor({ ruleId }: { ruleId: string | null }) {
             Would it have fired?
           </button>
           {ruleId !== null && (
-            <button type="button" title="To the address that is saved" onClick={sendTest}>
-              Send a test
-            </button>
+            <>
+              <button type="button" title="To the address that is saved" onClick={sendTest}>
+                Send a test
+              </button>
+              {isSigned.value && (
+                <button type="button" title="Replaces the one that signs the messages" onClick={renew}>
+                  New secret
+                </button>
+              )}
+              <Sure label="Delete" onSure={remove} />
+            </>
           )}
           <button type="submit" class="primary">
             Save
@@ -267,7 +300,7 @@ function PreviewChart({ preview, unit }: { preview: Preview; unit: string }) {
         times={drawn.times}
         lines={drawn.lines}
         stepS={300}
-        isUnfinished={false}
+        isWhole
         format={unit === "" ? formatCount : unit === "%" ? formatShare : formatMilliseconds}
       />
     </>
@@ -282,12 +315,6 @@ function formatMilliseconds(value: number): string {
   return `${value} ms`;
 }
 
-function filtersOfPage(): { include: string[]; exclude: string[] } {
-  const texts = (kind: "is" | "not") =>
-    view.value.filters.filter((filter) => filter.kind === kind).map(({ field, value }) => `${field}:${value}`);
-  return { include: texts("is"), exclude: texts("not") };
-}
-
 function draftOf(rule: Rule): Draft {
   return {
     name: rule.name,
@@ -298,10 +325,11 @@ function draftOf(rule: Rule): Draft {
     windowS: rule.windowS,
     minimumRequests: String(rule.minimumRequests),
     webhookUrl: rule.webhookUrl ?? "",
+    routingKey: "",
   };
 }
 
-function bodyOf(draft: Draft, filters: { include: string[]; exclude: string[] }): Record<string, unknown> {
+function bodyOf(draft: Draft, filters: RuleFilters): Record<string, unknown> {
   return {
     name: draft.name,
     metric: draft.metric,
@@ -310,10 +338,17 @@ function bodyOf(draft: Draft, filters: { include: string[]; exclude: string[] })
     ...filters,
     windowS: draft.windowS,
     minimumRequests: Number(draft.minimumRequests || 0),
-    ...(draft.webhookUrl === "" ? {} : { webhookUrl: draft.webhookUrl }),
+    webhookUrl: draft.webhookUrl === "" ? null : draft.webhookUrl,
+    ...routingKeyOf(draft),
   };
 }
 
-function windowWords(windowS: number): string {
-  return WINDOWS_S.find(([seconds]) => seconds === windowS)?.[1] ?? `${Math.round(windowS / 60)} min`;
+/** Return the member that a new key, or an address that takes none, changes. */
+function routingKeyOf({ webhookUrl, routingKey }: Draft): { routingKey?: string | null } {
+  if (!isPagerDuty(webhookUrl)) return { routingKey: null };
+  return routingKey === "" ? {} : { routingKey };
+}
+
+function isPagerDuty(address: string): boolean {
+  return /^https:\/\/events(\.eu)?\.pagerduty\.com\//i.test(address);
 }

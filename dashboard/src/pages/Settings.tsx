@@ -6,7 +6,7 @@ import type { Application, ApplicationList } from "../api/answers.ts";
 import { signOut } from "../api/sign_in.ts";
 import { schemeChanged } from "../charts/colours.ts";
 import { ZonePicker } from "../parts/Bar.tsx";
-import { Field, Problem, Section, setter, Text } from "../parts/Form.tsx";
+import { Asking, Field, Section, setter, Text } from "../parts/Form.tsx";
 import { Link } from "../parts/Link.tsx";
 import { isPhone } from "../parts/phone.ts";
 import { singleKeys, switchSingleKeys } from "../parts/single_keys.ts";
@@ -106,7 +106,7 @@ function Applications() {
   const name = useSignal("");
   return (
     <Section title="Applications">
-      <Problem text={managed.problem.value} />
+      <Asking of={managed} />
       <Table
         caption="Applications"
         isCards
@@ -123,7 +123,7 @@ function Applications() {
               />
             ),
           },
-          { title: "Id", isMinor: true, cell: (row) => <code>{row.id}</code> },
+          { title: "Id", isMinor: true, isShort: true, cell: (row) => <code>{row.id}</code> },
           {
             title: "Kept for, days",
             cell: (row) => (
@@ -147,7 +147,7 @@ function Applications() {
             ),
           },
           ...LIMITS.map(([member, words]) => ({
-            title: `Requests per ${words}, limit`,
+            title: `Limit per ${words}`,
             isMinor: true,
             cell: (row: Application) => (
               <Field
@@ -163,6 +163,7 @@ function Applications() {
           })),
         ]}
       />
+      <p class="soft">A change is saved when you leave its field. Limits are watched, and not enforced.</p>
       <form
         class="fields"
         onSubmit={(event) => {

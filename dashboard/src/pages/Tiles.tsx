@@ -8,12 +8,13 @@ import { useQuestion } from "../api/resource.ts";
 import { isUnfinished } from "../buckets.ts";
 import { changeInPoints, changeOf } from "../compare.ts";
 import type { Filter } from "../filters.ts";
-import { formatCount, formatExact, formatMs, formatPercent, formatRate } from "../format.ts";
+import { formatCount, formatExact, formatMs, formatPercent, margin } from "../format.ts";
 import { Link } from "../parts/Link.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { Spark } from "../parts/Spark.tsx";
 import { Tile } from "../parts/Tile.tsx";
 import { type Step, stepSeconds } from "../ranges.ts";
+import { exactRequests, formatErrors, formatRequestRate, formatRequests, samplingWords } from "../sampling.ts";
 import { binding } from "../shared.ts";
 import { application, frame, view } from "../state.ts";
 import { activeConsumers } from "./ConsumerCharts.tsx";
@@ -36,27 +37,26 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
         const requestsBefore = before?.requests ?? 0;
         const compare = before !== undefined;
         const here = { ...view.value, filters: [...view.value.filters, ...also] };
-        const estimate = summary.estimated ? " ±2 %" : "";
         return (
           <dl class="tile-row">
             <Tile
               label="Requests"
-              value={formatCount(summary.requests)}
-              exact={formatExact(summary.requests)}
+              value={formatRequests(summary.requests)}
+              exact={[exactRequests(summary.requests), samplingWords()].filter(Boolean).join(". ")}
               change={compare ? changeOf(summary.requests, before.requests, requestsBefore, "none") : null}
               to={onPage(here, "requests")}
               trend={trends.requests}
             />
             <Tile
               label="Error rate"
-              value={formatPercent(summary.errorRate)}
-              exact={`${formatExact(summary.errors)} errors: ${formatExact(summary.clientErrors)} 4xx, ${formatExact(summary.serverErrors)} 5xx`}
+              value={formatPercent(summary.requests === 0 ? null : summary.errorRate)}
+              exact={`${formatErrors(summary.errors)} errors: ${formatExact(summary.clientErrors)} 4xx, ${formatExact(summary.serverErrors)} 5xx`}
               change={compare ? changeInPoints(summary.errorRate, before.errorRate, requestsBefore, "lower") : null}
               to={onPage(here, "errors")}
               trend={trends.errorRates}
             />
             <Tile
-              label={`p95${estimate}`}
+              label={`p95${margin(summary.estimated)}`}
               value={formatMs(summary.p95Ms)}
               exact={`p50 ${formatMs(summary.p50Ms)}, p99 ${formatMs(summary.p99Ms)}, longest ${formatMs(summary.maxMs)}`}
               change={compare ? changeOf(summary.p95Ms, before.p95Ms, requestsBefore, "lower", formatMs) : null}
@@ -65,16 +65,20 @@ export function Tiles({ also = NO_FILTERS }: Narrowed) {
             />
             <Tile
               label="Requests per minute"
-              value={formatRate(summary.requestsPerMinute)}
+              value={formatRequestRate(summary.requestsPerMinute, summary.requests)}
               to={onPage(here, "requests")}
-              note={`peak ${formatCount(summary.peakRequestsPerMinute)}${useOfLimit(summary.peakRequestsPerMinute)}`}
+              note={`peak ${formatRequests(summary.peakRequestsPerMinute)}${useOfLimit(summary.peakRequestsPerMinute)}`}
               trend={trends.requests}
             />
-            {!binding.value?.oneConsumer && (
+            {!binding.value?.oneConsumer && !also.some(({ field }) => field === "consumer_id") && (
               <Tile
                 label="Consumers"
                 value={formatCount(summary.consumers)}
-                change={compare ? changeOf(summary.consumers, before.consumers, requestsBefore, "none") : null}
+                change={
+                  compare && requestsBefore > 0
+                    ? changeOf(summary.consumers, before.consumers, requestsBefore, "none")
+                    : null
+                }
                 to={onPage(here, "consumers")}
                 note={also.length === 0 ? <NewAndSilent isLast={trends.areAnswered} /> : undefined}
                 trend={also.length === 0 ? <ConsumerTrend isLast={trends.areAnswered} /> : undefined}
@@ -141,8 +145,8 @@ function NewAndSilent({ isLast }: { isLast: boolean }) {
   return (
     <>
       {parts.map(({ name, total }, index) => (
-        <span key={name}>
-          {index === 0 ? " · " : ", "}
+        <span key={name} title={name === "new" ? "First seen in this range" : "For longer than is usual for them"}>
+          {index === 0 ? "" : ", "}
           <Link to={onPage(view.value, "consumers", { tab: name })}>
             {formatCount(total)} {name}
           </Link>

@@ -3,14 +3,14 @@
 import type { Timeseries, Versions } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
-import { isUnfinished } from "../buckets.ts";
 import type { Marker } from "../charts/plot.ts";
 import type { Filter } from "../filters.ts";
-import { formatCount, formatDuration, formatExact, formatPercent, visibleText } from "../format.ts";
+import { formatDuration, formatPercent, visibleText } from "../format.ts";
 import { Chart } from "../parts/Chart.tsx";
 import { useChartMenu } from "../parts/chart_menu.tsx";
 import { Panel } from "../parts/Panel.tsx";
 import { stepSeconds } from "../ranges.ts";
+import { exactRequests, formatRequests } from "../sampling.ts";
 import { isShared } from "../shared.ts";
 import { application, frame } from "../state.ts";
 import {
@@ -34,40 +34,39 @@ export const NO_FILTERS: readonly Filter[] = [];
 
 /** Requests over time, by class of the status, all of the other period dotted. */
 export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
-  const { endS } = frame.value;
-  const { step: countStep, menu } = useChartMenu(frame.value.countStep);
+  const { step: countStep, menu, coarsen } = useChartMenu(frame.value.countStep);
   const resource = useQuestion<Timeseries>(requestsOverTime(countStep, also));
   const markers = useDeploys();
   return (
     <Panel
       title="Requests by status"
+      coarsen={coarsen}
       resource={resource}
       isEmpty={isEmpty}
       table={requestTable}
-      controls={
-        <>
-          {menu}
-          {application.value?.recorded.versions === false && !isShared.value && (
-            <span class="soft">
-              Set <code>version=</code> to see deploys here.
-            </span>
-          )}
-        </>
-      }
+      controls={menu}
     >
       {(data) => {
         const { times, lines } = requestLines(data);
         return (
-          <Chart
-            kind="bars"
-            description={requestWords(data)}
-            times={times}
-            lines={lines}
-            stepS={stepSeconds(countStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(countStep), endS, Date.now() / 1000)}
-            format={formatCount}
-            markers={markers}
-          />
+          <>
+            <Chart
+              kind="bars"
+              description={requestWords(data)}
+              times={times}
+              lines={lines}
+              stepS={stepSeconds(countStep)}
+              format={formatRequests}
+              markers={markers}
+            />
+            {application.value?.recorded.versions === false && !isShared.value && (
+              <p class="soft foot">
+                <span>
+                  Give the middleware a <code>version=</code> to see deploys here.
+                </span>
+              </p>
+            )}
+          </>
         );
       }}
     </Panel>
@@ -77,17 +76,23 @@ export function RequestsPanel({ also = NO_FILTERS }: Narrowed) {
 /** Say what the chart of requests shows. */
 function requestWords(data: Timeseries): string {
   const { requests, errorRate } = requestTotals(data);
-  return `Requests by status, ${formatExact(requests)} in all, ${formatPercent(errorRate)} errors`;
+  return `Requests by status, ${exactRequests(requests)} in all, ${formatPercent(errorRate)} errors`;
 }
 
 /** Percentiles of the response time over time, the other period's p95 dotted. */
 export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
-  const { endS } = frame.value;
-  const { step: percentileStep, isLog, menu } = useChartMenu(frame.value.percentileStep, { hasLog: true });
+  const { step: percentileStep, isLog, menu, coarsen } = useChartMenu(frame.value.percentileStep, { hasLog: true });
   const resource = useQuestion<Timeseries>(percentilesOverTime(percentileStep, { compares: true, also }));
   const markers = useDeploys();
   return (
-    <Panel title="Latency" resource={resource} isEmpty={hasNoPoint} table={percentileTable} controls={menu}>
+    <Panel
+      title="Latency"
+      coarsen={coarsen}
+      resource={resource}
+      isEmpty={hasNoPoint}
+      table={percentileTable}
+      controls={menu}
+    >
       {(data) => {
         const { times, lines } = percentileLines(data);
         return (
@@ -97,7 +102,6 @@ export function LatencyPanel({ also = NO_FILTERS }: Narrowed) {
             times={times}
             lines={lines}
             stepS={stepSeconds(percentileStep)}
-            isUnfinished={isUnfinished(times, stepSeconds(percentileStep), endS, Date.now() / 1000)}
             format={formatDuration}
             markers={markers}
             isLog={isLog}

@@ -22,11 +22,29 @@ export function attentionRows({ rows }: Breakdown): Attention[] {
     .sort((a, b) => b.need - a.need || (b.row.requests ?? 0) - (a.row.requests ?? 0));
 }
 
+/** A route without a period before fails often from so many errors, and such a part of its requests, on. */
+const MANY_ERRORS = 10;
+const MANY_PERCENT = 5;
+
+/** Return the route that became worst, or without a period before, one that fails often; undefined: none stands out. */
+export function worstOf(data: Breakdown): Attention | undefined {
+  const rows = attentionRows(data);
+  return (
+    rows.find(({ reason }) => reason.tone === "bad") ??
+    rows.find(
+      ({ row }) =>
+        !row.previous?.requests && (row.errors ?? 0) >= MANY_ERRORS && (row.errorRate ?? 0) >= MANY_PERCENT,
+    )
+  );
+}
+
 function reasonOf(row: BreakdownRow): Change {
   const before = row.previous?.requests ?? 0;
   const errors = changeOf(row.errors, row.previous?.errors, before, "lower");
   const p95 = changeOf(row.p95Ms, row.previous?.p95Ms, before, "lower", formatMs);
-  if (errors.tone === "bad") return { ...errors, text: `errors ${errors.text}` };
+  if (errors.tone === "bad") {
+    return { ...errors, text: row.previous?.errors === 0 ? "new errors" : `errors ${errors.text}` };
+  }
   if (p95.tone === "bad") return { ...p95, text: `p95 ${p95.text}` };
   return { text: "", tone: "neutral", direction: null };
 }

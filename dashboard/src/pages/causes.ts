@@ -15,10 +15,16 @@ export const METRIC_LABELS: Record<Metric, string> = {
   meanMs: "Mean time",
 };
 
-/** Return the figure of a metric as text. */
-export function formatMetric(metric: Metric, value: number | null): string {
+type Count = (value: number | null) => string;
+
+/** Return the figure of a metric as text, its counts by `counts`. */
+export function formatMetric(
+  metric: Metric,
+  value: number | null,
+  counts: { errors: Count; requests: Count } = { errors: formatCount, requests: formatCount },
+): string {
   if (metric === "errorRate") return formatPercent(value);
-  return metric === "meanMs" ? formatMs(value) : formatCount(value);
+  return metric === "meanMs" ? formatMs(value) : counts[metric](value);
 }
 
 /** Return the fields and values of a slice. */

@@ -17,9 +17,9 @@ const COLUMNS: Readonly<Record<string, Column<StoredEvent>>> = {
   time: { title: "Time", cell: (event) => <time>{eventTime(event.timestamp)}</time> },
   status: { title: "Status", cell: (event) => <Status event={event} /> },
   method: { title: "Method", isShort: true, cell: (event) => event.method },
-  route: { title: "Route", isWide: true, cell: (event) => <Value field="route" value={event.route} /> },
+  route: { title: "Route", isWide: true, cell: (event) => <Route event={event} /> },
   duration: { title: "Duration", isNumber: true, cell: (event) => formatDuration(event.response_us) },
-  consumer: { title: "Consumer", cell: (event) => <Consumer event={event} /> },
+  consumer: { title: "Consumer", isWide: true, cell: (event) => <Consumer event={event} /> },
   version: { title: "Version", isShort: true, cell: (event) => <Value field="version" value={event.version} /> },
   error: {
     title: "Error",
@@ -47,11 +47,15 @@ export function eventColumns(names: readonly string[] = USUAL_COLUMNS): readonly
   return names.map((name) => COLUMNS[name]).filter((column) => column !== undefined);
 }
 
+/** On a phone a tap opens the request, wherever it lands: its values are filters there. */
 const TWO_LINES = twoLines<StoredEvent>({
   title: "Request",
   first: (event) => (
     <>
-      <Status event={event} /> {event.method} <Value field="route" value={event.route} />
+      <span class={statusClass(event)}>
+        <code class="value">{event.status_code}</code>
+      </span>{" "}
+      {event.method} <code>{pathOf(event) ?? valueText("route", event.route)}</code>
     </>
   ),
   second: (event) => (
@@ -62,9 +66,28 @@ const TWO_LINES = twoLines<StoredEvent>({
   ),
 });
 
+/** Return the path of a request without a route, which tells it apart; null where it has a route, or the path is hidden. */
+function pathOf({ route, url }: StoredEvent): string | null {
+  return (route === "" || route === "(unmatched)") && url !== undefined ? visibleText(url, 60) : null;
+}
+
+function Route({ event }: { event: StoredEvent }) {
+  const path = pathOf(event);
+  return (
+    <>
+      <Value field="route" value={event.route} />
+      {path !== null && <span class="soft"> {path}</span>}
+    </>
+  );
+}
+
+function statusClass(event: StoredEvent): string {
+  return `status s${Math.floor(event.status_code / 100)}`;
+}
+
 function Status({ event }: { event: StoredEvent }) {
   return (
-    <span class={`status s${Math.floor(event.status_code / 100)}`}>
+    <span class={statusClass(event)}>
       <Value field="status_code" value={String(event.status_code)} />
     </span>
   );

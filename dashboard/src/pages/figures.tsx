@@ -1,26 +1,33 @@
 /** Columns of figures that several tables share. */
 
+import type { ComponentChildren } from "preact";
 import { onPage, type View } from "../address.ts";
-import type { Breakdown, BreakdownRow, Measure } from "../api/answers.ts";
+import type { Breakdown, BreakdownRow } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
-import { changeInPoints, changeOf } from "../compare.ts";
-import { type Field, type Filter, withFilter } from "../filters.ts";
-import { formatBytes, formatCount, formatMs, formatPercent } from "../format.ts";
-import { Link, valueText } from "../parts/Link.tsx";
+import { type Change, changeInPoints, changeOf } from "../compare.ts";
+import { areFailures, type Field, type Filter, withFilter } from "../filters.ts";
+import { about, formatBytes, formatCount, formatMs, formatPercent, MISSING, margin } from "../format.ts";
+import { Breakable, Link, valueText } from "../parts/Link.tsx";
 import type { PanelTable } from "../parts/Panel.tsx";
+import { isPhone } from "../parts/phone.ts";
 import { Spark } from "../parts/Spark.tsx";
 import type { Column } from "../parts/Table.tsx";
 import { ChangeText } from "../parts/Tile.tsx";
-import { view, zone } from "../state.ts";
+import { formatErrors, formatRequests } from "../sampling.ts";
+import { comparison, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 /** Return the column of requests, each number a link to them; `by` are the fields of a row's key. */
-export function requests(by: readonly Field[], also: readonly Filter[] = []): Column<BreakdownRow> {
+export function requests(
+  by: readonly Field[],
+  also: readonly Filter[] = [],
+  format = areFailures(also) ? formatErrors : formatRequests,
+): Column<BreakdownRow> {
   return {
     title: "Requests",
     sort: "requests",
     isNumber: true,
-    cell: (row) => <Link to={requestsBehind(row, by, also)}>{formatCount(row.requests)}</Link>,
+    cell: (row) => <Link to={requestsBehind(row, by, also)}>{format(row.requests)}</Link>,
   };
 }
 
@@ -30,9 +37,54 @@ export function requestsBehind(row: BreakdownRow, by: readonly Field[], also: re
   return { ...onPage(view.value, "requests"), filters: [...own, ...also].reduce(withFilter, view.value.filters) };
 }
 
+/** A time that leads to the requests of a row that took as long, or longer.
+ *
+ * @param span another span than the page's
+ */
+export function Milliseconds({ row, by, ms, span }: MillisecondsProps) {
+  if (ms === null || ms === undefined) return <>{MISSING}</>;
+  const fromMs = Math.floor(ms);
+  const most = view.value.slowness?.toMs ?? 0;
+  const to = {
+    ...requestsBehind(row, by, []),
+    slowness: { fromMs, toMs: most > fromMs ? most : null },
+    ...(span === undefined ? {} : { range: null, span }),
+  };
+  return (
+    <Link to={to} title="Requests that took as long, or longer">
+      {formatMs(ms)}
+    </Link>
+  );
+}
+
+interface MillisecondsProps {
+  row: BreakdownRow;
+  /** The fields of the row's key. */
+  by: readonly Field[];
+  ms: number | null | undefined;
+  span?: View["span"];
+}
+
+/** How many consumers are behind a row, a link to them. */
+export function ConsumersLink({ row, by, count }: ConsumersLinkProps) {
+  if (!count) return <>{formatCount(count)}</>;
+  return <Link to={{ ...requestsBehind(row, by, []), page: "consumers" }}>{formatCount(count)}</Link>;
+}
+
+interface ConsumersLinkProps {
+  row: BreakdownRow;
+  by: readonly Field[];
+  count: number | null | undefined;
+}
+
 /** A route that leads to its details. */
-export function RouteLink({ route }: { route: string }) {
-  return <Link to={onPage(view.value, "routes", { route })}>{valueText("route", route)}</Link>;
+export function RouteLink({ route, children }: { route: string; children?: ComponentChildren }) {
+  return (
+    <Link to={onPage(view.value, "routes", { route })}>
+      {children}
+      <Breakable text={valueText("route", route)} />
+    </Link>
+  );
 }
 
 /** The column of routes, the first member of a row's key. */
@@ -59,7 +111,7 @@ export const CHANGE: Column<BreakdownRow> = {
   isNumber: true,
   isMinor: true,
   cell: (row) =>
-    view.value.compare === "none" ? (
+    comparison.value === "none" ? (
       "–"
     ) : (
       <ChangeText change={changeOf(row.requests, row.previous?.requests ?? 0, row.previous?.requests ?? 0, "none")} />
@@ -81,8 +133,8 @@ export function errorRate(by: readonly Field[], also: readonly Filter[] = []): C
     cell: (row) => (
       <>
         <Link to={requestsBehind(row, by, [...also, ...FAILED])}>{formatPercent(row.errorRate)}</Link>{" "}
-        <ChangeText
-          change={quiet(changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower"))}
+        <Beside
+          change={changeInPoints(row.errorRate, row.previous?.errorRate, row.previous?.requests ?? 0, "lower")}
         />
       </>
     ),
@@ -113,13 +165,6 @@ export const BYTES: Column<BreakdownRow> = {
   cell: (row) => formatBytes(row.bytes),
 };
 
-export const CONSUMERS: Column<BreakdownRow> = {
-  title: "Consumers",
-  isNumber: true,
-  isMinor: true,
-  cell: (row) => formatCount(row.consumers),
-};
-
 export const TIME_SHARE: Column<BreakdownRow> = {
   title: "Time spent",
   sort: "timeShare",
@@ -136,11 +181,17 @@ export const TIME_SHARE: Column<BreakdownRow> = {
 export const TREND: Column<BreakdownRow> = {
   title: "Trend",
   isMinor: true,
+  isTrend: true,
   cell: (row) => <Spark values={row.series ?? []} label="Requests over the range" />,
 };
 
-/** Return the column of a measure in milliseconds, with its change where it is large. */
-export function milliseconds(title: string, measure: Measure, isMinor = false): Column<BreakdownRow> {
+/** Return the column of a measure in milliseconds, with its change where it is large; `by` are the fields of a row's key. */
+export function milliseconds(
+  title: string,
+  measure: "p50Ms" | "p95Ms" | "p99Ms",
+  by: readonly Field[],
+  isMinor = false,
+): Column<BreakdownRow> {
   return {
     title,
     sort: measure,
@@ -148,39 +199,52 @@ export function milliseconds(title: string, measure: Measure, isMinor = false): 
     isMinor,
     cell: (row) => (
       <>
-        {formatMs(row[measure])}{" "}
-        <ChangeText
-          change={quiet(
-            changeOf(row[measure], row.previous?.[measure], row.previous?.requests ?? 0, "lower", formatMs),
-          )}
+        <Milliseconds row={row} by={by} ms={row[measure]} />{" "}
+        <Beside
+          change={changeOf(row[measure], row.previous?.[measure], row.previous?.requests ?? 0, "lower", formatMs)}
         />
       </>
     ),
   };
 }
 
+/** Return the words below a table whose percentiles come from buckets. */
+export function percentilesNote(data: Breakdown): string {
+  return data.estimated ? `, percentiles${margin(true)}` : "";
+}
+
 /** Return the question for how many consumers are `new`, `silent` or `failing`. */
 export function restricted(having: string): string | null {
-  return question("v1/breakdown", { by: "consumer_id", having, limit: 1 });
+  return question("v1/breakdown", { by: "consumer_id", having, limit: 1 }, { also: NAMED });
 }
+
+/** Filters that requests with a consumer pass: those without one are nobody's first or last. */
+export const NAMED: readonly Filter[] = [{ field: "consumer_id", value: "", kind: "not" }];
 
 /** Return the parameters of an order such as `-p95Ms`. */
 export function order(sort: string): { sort: string; order: string } {
   return { sort: sort.replace(/^-/, ""), order: sort.startsWith("-") ? "desc" : "asc" };
 }
 
-/** Return a moment as the tables show it: with its date where that is not today's. */
+/** Return a moment as the tables show it: with its date where that is not today's, and `~` where only its hour is known. */
 export function seenText(text: string | null | undefined): string {
   if (text === null || text === undefined) return "–";
   const [timeS, nowS] = [Date.parse(text) / 1000, Date.now() / 1000];
   if (nowS - timeS < 60) return "now";
   const [seen, today] = [formatTime(timeS, zone.value), formatTime(nowS, zone.value).slice(0, 10)];
-  return seen.startsWith(today) ? seen.slice(today.length + 1) : seen;
+  if (seen.startsWith(today)) return about(text) + seen.slice(today.length + 1);
+  // A phone has no room for the year that everybody knows.
+  return about(text) + (isPhone.value && seen.startsWith(today.slice(0, 5)) ? seen.slice(5) : seen);
 }
 
-/** In a table full of figures, only changes that are large stand beside them. */
-function quiet<T extends { tone: string; text: string }>(change: T): T {
-  return change.tone === "neutral" ? { ...change, text: "" } : change;
+/** Return a moment to come, when something ends; `–`: never. */
+export function endText(text: string | null | undefined): string {
+  return text === null || text === undefined ? MISSING : formatTime(Date.parse(text) / 1000, zone.value);
+}
+
+/** In a table full of figures, only changes that are large stand beside them, and on a phone none. */
+function Beside({ change }: { change: Change }) {
+  return change.tone === "neutral" || isPhone.value ? null : <ChangeText change={change} />;
 }
 
 /** Return the rows of a breakdown as a table for CSV. */

@@ -34,7 +34,8 @@ interface Drawn {
 
 const linesByAnswer = new WeakMap<object, Drawn>();
 
-/** Return the groups of an answer with one aggregation as lines, in the order of `names`; absent ones are left out.
+/** Return the groups of an answer of counts as lines, in the order of `names`; absent ones are left out. All of the
+ * other period is the last line.
  *
  * A chart is drawn again where it gets other lines, so the same answer gives the same ones.
  */
@@ -44,7 +45,15 @@ export function linesOf(
   token: (name: string, index: number) => string,
   label?: (name: string) => string,
 ): Drawn {
-  return drawnOf(data, () => linesAnew(data, names, token, label));
+  return drawnOf(data, () => withBefore(linesAnew(data, names, token, label), data));
+}
+
+/** Add the line of all that was counted in the other period, where the answer has one. */
+function withBefore({ times, lines }: Drawn, { previous }: Timeseries): Drawn {
+  if (previous === undefined) return { times, lines };
+  const groups = [...Object.values(previous.groups), previous.rest ?? []];
+  const all = times.map((_, index) => groups.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0));
+  return { times, lines: [...lines, beforeLine("all before", all)] };
 }
 
 /** Return the lines that were made of an answer before, or new ones. */
@@ -76,13 +85,7 @@ function linesAnew(
 
 /** Return the requests by class of the status as lines, and all requests of the other period. */
 export function requestLines(data: Timeseries): Drawn {
-  return drawnOf(data, () => {
-    const { times, lines } = linesAnew(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
-    const before = Object.values(data.previous?.groups ?? {});
-    if (before.length === 0) return { times, lines };
-    const all = times.map((_, index) => before.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0));
-    return { times, lines: [...lines, beforeLine("all before", all)] };
-  });
+  return linesOf(data, CLASSES, (name) => STATUS_TOKENS[name] ?? "--other");
 }
 
 /** Return the requests of an answer as a table. */
@@ -124,7 +127,12 @@ export function tableFrom({ times, lines }: Readonly<Drawn>, unit = ""): PanelTa
 
 /** Return the figures of several groups as a table. */
 export function tableOf(data: Timeseries, names: readonly string[], label?: (name: string) => string): PanelTable {
-  return tableFrom(linesAnew(data, names, () => "--other", label));
+  return tableFrom(
+    withBefore(
+      linesAnew(data, names, () => "--other", label),
+      data,
+    ),
+  );
 }
 
 /** Return the percentiles of an answer as a table. */

@@ -2,15 +2,15 @@
 
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { COMPARISONS, type Comparison } from "../address.ts";
+import type { Comparison } from "../address.ts";
 import { signOut } from "../api/sign_in.ts";
-import { filterWords, slownessText } from "../filters.ts";
+import { filterWords, slownessWords } from "../filters.ts";
 import { visibleText } from "../format.ts";
 import { RANGES } from "../ranges.ts";
 import { binding, isShared } from "../shared.ts";
-import { chooseZone, frame, refresh, showWith, view, zone } from "../state.ts";
+import { chooseZone, comparison, comparisons, frame, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone, formatTime } from "../zones.ts";
-import { Badge } from "./Badge.tsx";
+import { Badge, Sampled } from "./Badge.tsx";
 import { copyLink } from "./copy.ts";
 import { openDialog } from "./dialogs.ts";
 import { FilterDialog } from "./FilterDialog.tsx";
@@ -26,18 +26,19 @@ export const COMPARISON_WORDS: Record<Comparison, string> = {
 /** Show the bar. */
 export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement | null>; title: string }) {
   const isOpen = useSignal(false);
-  const { range, span, compare, filters, slowness } = view.value;
+  const { range, span, filters, slowness } = view.value;
   const { startS, endS } = frame.value;
   const dialog = openDialog.value;
   const filterCount = filters.length + (slowness === null ? 0 : 1);
   const isPartial = view.value.isPartial;
   return (
-    <div class={`bar ${isOpen.value ? "open" : ""}`}>
+    <header class={`bar ${isOpen.value ? "open" : ""}`}>
       <div class="bar-line">
         <h1 ref={heading} tabIndex={-1}>
           {visibleText(title)}
         </h1>
         <Badge />
+        <Sampled />
         <button
           type="button"
           class="bar-summary"
@@ -48,6 +49,25 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
         >
           {range ?? "picked"} ▾ {filterCount > 0 ? `${filterCount} ${filterCount === 1 ? "filter" : "filters"}` : ""}
         </button>
+        {!isShared.value && (
+          <span class="bar-actions">
+            <button type="button" class="quiet" onClick={copyLink}>
+              Copy link
+            </button>
+            <button
+              type="button"
+              class="quiet"
+              onClick={() => {
+                openDialog.value = "share";
+              }}
+            >
+              Share
+            </button>
+            <button type="button" class="quiet" onClick={signOut}>
+              Sign out
+            </button>
+          </span>
+        )}
         <div class="bar-controls">
           {/* biome-ignore lint/a11y/useSemanticElements: buttons in a row, no form */}
           <div class="segments" role="group" aria-label="Range">
@@ -87,14 +107,14 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
           <label>
             <span class="soft">vs </span>
             <select
-              value={compare}
+              value={comparison.value}
               onChange={(event) => {
-                const chosen = COMPARISONS.find((known) => known === event.currentTarget.value);
+                const chosen = comparisons.value.find((known) => known === event.currentTarget.value);
                 if (chosen !== undefined) showWith({ compare: chosen });
               }}
             >
-              {COMPARISONS.map((name) => (
-                <option key={name} value={name} disabled={name === "week" && endS - startS > 604_800}>
+              {comparisons.value.map((name) => (
+                <option key={name} value={name}>
                   {COMPARISON_WORDS[name]}
                 </option>
               ))}
@@ -112,28 +132,7 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
             <span aria-hidden="true">⟳</span>
             <span class="hidden">Refresh</span> {frame.value.refreshS === null ? "" : `${frame.value.refreshS} s`}
           </button>
-          {!isShared.value && (
-            <button type="button" class="quiet" onClick={copyLink}>
-              Copy link
-            </button>
-          )}
           <ZonePicker />
-          {!isShared.value && (
-            <>
-              <button
-                type="button"
-                class="quiet"
-                onClick={() => {
-                  openDialog.value = "share";
-                }}
-              >
-                Share
-              </button>
-              <button type="button" class="quiet" onClick={signOut}>
-                Sign out
-              </button>
-            </>
-          )}
         </div>
       </div>
       {binding.value !== null && (
@@ -159,16 +158,14 @@ export function Bar({ heading, title }: { heading: RefObject<HTMLHeadingElement 
               />
             );
           })}
-          {slowness !== null && (
-            <Chip words={`response time ${slownessText(slowness)} ms`} remove={() => showWith({ slowness: null })} />
-          )}
+          {slowness !== null && <Chip words={slownessWords(slowness)} remove={() => showWith({ slowness: null })} />}
           {isPartial && <Chip words="also without lost shards" remove={() => showWith({ isPartial: false })} />}
         </div>
       )}
       {dialog === "filter" && <FilterDialog />}
       {dialog === "range" && <RangeDialog />}
       {dialog === "share" && <ShareDialog />}
-    </div>
+    </header>
   );
 }
 

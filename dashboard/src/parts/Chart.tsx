@@ -4,14 +4,14 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type uPlot from "uplot";
 import { onPage } from "../address.ts";
-import { peakOf } from "../buckets.ts";
+import { isUnfinished, peakOf } from "../buckets.ts";
 import { drawBars } from "../charts/bars.ts";
 import { schemeVersion } from "../charts/colours.ts";
-import { type Walk, walked } from "../charts/keyboard.ts";
+import { indexAfter, type Walk, walked } from "../charts/keyboard.ts";
 import { drawLines, type Line } from "../charts/lines.ts";
 import type { Marker } from "../charts/plot.ts";
-import { isDragging, show, showWith, tellPoint, view, zone } from "../state.ts";
-import { formatTime } from "../zones.ts";
+import { frame, isDragging, show, showWith, tellPoint, view, zone } from "../state.ts";
+import { clockTime, formatTime } from "../zones.ts";
 
 export interface ChartProps {
   kind: "lines" | "bars";
@@ -20,7 +20,8 @@ export interface ChartProps {
   times: readonly number[];
   lines: readonly Line[];
   stepS: number;
-  isUnfinished: boolean;
+  /** Whether the last bucket is over, whatever the page's range is. */
+  isWhole?: boolean;
   format: (value: number) => string;
   markers?: readonly Marker[];
   height?: number;
@@ -31,11 +32,13 @@ export interface ChartProps {
 
 /** Draw series over time. */
 export function Chart(props: ChartProps) {
-  const { kind, times, lines, stepS, isUnfinished, format, markers = [], height = 200, isLog = false } = props;
+  const { kind, times, lines, stepS, format, markers = [], height = 200, isLog = false } = props;
+  const isOpen = !props.isWhole && isUnfinished(times, stepS, frame.value.endS, Date.now() / 1000);
   const element = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const point = useSignal<number | null>(null);
   const walk = useRef<Walk>({ index: null, from: null });
+  const walkedTimes = useRef(times);
   const describedBy = useId();
   const shownZone = zone.value;
   const scheme = schemeVersion.value;
@@ -63,9 +66,17 @@ export function Chart(props: ChartProps) {
     };
     const drawn =
       kind === "bars"
-        ? drawBars(target, times, lines, stepS, isUnfinished, options)
-        : drawLines(target, times, lines, isUnfinished, options);
+        ? drawBars(target, times, lines, stepS, isOpen, options)
+        : drawLines(target, times, lines, stepS, isOpen, options);
     plot.current = drawn;
+    // A refresh keeps the walk at its time.
+    const { index, from } = walk.current;
+    walk.current = {
+      index: indexAfter(index, walkedTimes.current, times),
+      from: indexAfter(from, walkedTimes.current, times),
+    };
+    if (index !== null) point.value = walk.current.index;
+    walkedTimes.current = times;
     const resized = new ResizeObserver(() => drawn.setSize({ width: target.clientWidth, height }));
     resized.observe(target);
     return () => {
@@ -73,7 +84,7 @@ export function Chart(props: ChartProps) {
       drawn.destroy();
       plot.current = null;
     };
-  }, [kind, times, lines, stepS, isUnfinished, format, markers, height, isLog, shownZone, scheme]);
+  }, [kind, times, lines, stepS, isOpen, format, markers, height, isLog, shownZone, scheme]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const step = walked(walk.current, event.key, event.shiftKey, times.length);
@@ -88,7 +99,7 @@ export function Chart(props: ChartProps) {
       zoom(times[from] ?? 0, (times[to] ?? 0) + stepS);
     }
     if (step.walk.index !== null) {
-      tellPoint(pointWords(step.walk.index, times, lines, format, shownZone, isUnfinished));
+      tellPoint(pointWords(step.walk.index, times, lines, format, shownZone, isOpen));
     }
   };
 
@@ -119,7 +130,7 @@ export function Chart(props: ChartProps) {
         index={point.value}
         format={format}
         zone={shownZone}
-        isUnfinished={isUnfinished}
+        isUnfinished={isOpen}
       />
       <p id={describedBy} class="hidden">
         Move with the arrow keys. Shift selects, Enter zooms, Escape leaves.
@@ -150,9 +161,11 @@ interface LegendProps {
 
 function Legend({ times, lines, index, format, zone: shownZone, isUnfinished }: LegendProps) {
   const timeS = index === null ? undefined : times[index];
+  const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > 2 * 86_400;
   return (
     <div class="legend">
       <span class="legend-time">
+        {timeS !== undefined && isLong ? `${clockTime(timeS, shownZone).weekday} ` : ""}
         {timeS === undefined ? "" : `${formatTime(timeS, shownZone)} (${formatTime(timeS, "UTC").slice(11)} UTC)`}
         {timeS !== undefined && isUnfinished && index === times.length - 1 ? " so far" : ""}
       </span>

@@ -10,17 +10,22 @@ import {
   FIELDS,
   type Field,
   type Filter,
+  MEASURED,
+  parseFilter,
   parseSlowness,
   SEARCHED_FIELDS,
   withFilter,
 } from "../filters.ts";
-import { formatCount } from "../format.ts";
+import { formatRequests } from "../sampling.ts";
 import { sees } from "../shared.ts";
 import { showWith, view } from "../state.ts";
 import { Dialog } from "./Dialog.tsx";
 import { closeDialog } from "./dialogs.ts";
+import { Problem } from "./Form.tsx";
 import { valueText } from "./Link.tsx";
 
+/** Fields of which a filter takes a span. */
+const SPANS: readonly (Field | "response_us")[] = ["response_us", ...MEASURED];
 const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx"];
 
 /** Show the dialog that adds a filter. */
@@ -28,8 +33,11 @@ export function FilterDialog() {
   const field = useSignal<Field | "response_us">("route");
   const kind = useSignal<Filter["kind"]>("is");
   const text = useSignal("");
+  const upTo = useSignal("");
+  const problem = useSignal("");
   const searched = useSettled(text.value, 150);
-  const isText = field.value !== "response_us" && field.value !== "status_class";
+  const isSpan = SPANS.includes(field.value);
+  const isText = !isSpan && field.value !== "status_class";
   const found = useQuestion<Values>(
     isText
       ? question(
@@ -40,13 +48,24 @@ export function FilterDialog() {
       : null,
   );
   const add = (value: string) => {
-    if (field.value === "response_us") {
-      const slowness = parseSlowness(value);
-      if (slowness === null) return;
+    const name = field.value;
+    const [from, to] = [text.value, upTo.value];
+    const slowness = name === "response_us" ? parseSlowness(`${from}..${to}`) : null;
+    if (slowness !== null) {
       showWith({ slowness });
-    } else {
-      showWith({ filters: withFilter(view.value.filters, { field: field.value, value, kind: kind.value }) });
+      closeDialog();
+      return;
     }
+    const filter = isSpan
+      ? parseFilter("between", `${name}:${inUnit(name, from)}..${inUnit(name, to)}`)
+      : parseFilter(kind.value, `${name}:${value}`);
+    if (filter === null) {
+      problem.value = isSpan
+        ? "A span is two whole numbers, the smaller one first. One of them may be left out."
+        : "This field has no such value.";
+      return;
+    }
+    showWith({ filters: withFilter(view.value.filters, filter) });
     closeDialog();
   };
   const values =
@@ -55,6 +74,7 @@ export function FilterDialog() {
       : isText
         ? (found.value.data?.values ?? [])
         : [];
+  const unit = field.value.endsWith("_bytes") ? "bytes" : "milliseconds";
   const canSearch = field.value !== "response_us" && SEARCHED_FIELDS.includes(field.value);
   return (
     <Dialog title="Add a filter" onClose={closeDialog} class="filter-dialog">
@@ -70,10 +90,10 @@ export function FilterDialog() {
             <select
               value={field.value}
               onChange={(event) => {
-                const chosen = FIELDS.find((known) => known === event.currentTarget.value);
+                const chosen = [...FIELDS, ...MEASURED].find((known) => known === event.currentTarget.value);
                 field.value = chosen ?? "response_us";
                 if (kind.value === "has") kind.value = "is";
-                text.value = "";
+                text.value = upTo.value = problem.value = "";
               }}
             >
               {FIELDS.filter(sees).map((name) => (
@@ -82,9 +102,14 @@ export function FilterDialog() {
                 </option>
               ))}
               <option value="response_us">response time</option>
+              {MEASURED.map((name) => (
+                <option key={name} value={name}>
+                  {FIELD_LABELS[name]}
+                </option>
+              ))}
             </select>
           </label>
-          {field.value !== "response_us" && (
+          {!isSpan && (
             <label>
               Must
               <select
@@ -101,28 +126,41 @@ export function FilterDialog() {
             </label>
           )}
           <label class="grow">
-            {field.value === "response_us" ? "Milliseconds, from..to" : "Value"}
+            {isSpan ? `From, in ${unit}` : "Value"}
             <input
               autoFocus
+              inputMode={isSpan ? "numeric" : "text"}
               value={text.value}
               autocomplete="off"
               spellcheck={false}
-              placeholder={field.value === "response_us" ? "250..2000" : ""}
               onInput={(event) => {
                 text.value = event.currentTarget.value;
               }}
             />
           </label>
+          {isSpan && (
+            <label class="grow">
+              To, in {unit}
+              <input
+                value={upTo.value}
+                inputMode="numeric"
+                onInput={(event) => {
+                  upTo.value = event.currentTarget.value;
+                }}
+              />
+            </label>
+          )}
           <button type="submit" class="primary">
             Add
           </button>
         </div>
+        <Problem text={problem.value} />
         <ul class="completions">
           {values.map(({ value, requests }) => (
             <li key={value}>
               <button type="button" onClick={() => add(value)}>
                 <span>{field.value === "response_us" ? value : valueText(field.value, value)}</span>
-                {requests !== null && <span class="soft">{formatCount(requests)}</span>}
+                {requests !== null && <span class="soft">{formatRequests(requests)}</span>}
               </button>
             </li>
           ))}
@@ -130,6 +168,11 @@ export function FilterDialog() {
       </form>
     </Dialog>
   );
+}
+
+/** Return a number in the unit of its field: a first byte is typed in milliseconds. */
+function inUnit(field: string, number: string): string {
+  return field === "ttfb_us" && number !== "" ? `${number}000` : number;
 }
 
 /** Return a text that has not changed for some milliseconds. */

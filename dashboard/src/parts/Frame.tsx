@@ -5,7 +5,17 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { addressOf, onPage, PAGES, type Page } from "../address.ts";
 import { seesPage } from "../shared.ts";
-import { announcement, application, isAnnouncementSeen, isEmbedded, me, show, showWith, view } from "../state.ts";
+import {
+  announcement,
+  application,
+  applicationName,
+  isAnnouncementSeen,
+  isEmbedded,
+  me,
+  show,
+  showWith,
+  view,
+} from "../state.ts";
 import { Bar } from "./Bar.tsx";
 import { useFiringCount } from "./firing.ts";
 import { Icon } from "./icons.tsx";
@@ -92,6 +102,11 @@ function EmbeddedPages() {
 function Rail() {
   const applications = me.value?.applications ?? [];
   const firing = useFiringCount();
+  const count = firing > 0 && (
+    <b class="count" title={`${firing} ${firing === 1 ? "rule fires" : "rules fire"} now`}>
+      {firing}
+    </b>
+  );
   // A phone has room for five entries: the others are behind the last one.
   const isOpen = useSignal(false);
   const { page: here } = view.value;
@@ -107,13 +122,7 @@ function Rail() {
             <Link to={onPage(view.value, page)} isCurrent={view.value.page === page}>
               <Icon page={page} />
               <span>{PAGE_TITLES[page]}</span>
-              {page === "alerts" && firing > 0 ? (
-                <b class="count" title={`${firing} rules fire now`}>
-                  {firing}
-                </b>
-              ) : (
-                <kbd>g{PAGE_KEYS[page]}</kbd>
-              )}
+              {(page === "alerts" && count) || <kbd>g{PAGE_KEYS[page]}</kbd>}
             </Link>
           </li>
         ))}
@@ -126,7 +135,7 @@ function Rail() {
               isOpen.value = !isOpen.value;
             }}
           >
-            More
+            More {!isOpen.value && seesPage("alerts") && count}
           </button>
         </li>
       </ul>
@@ -137,15 +146,15 @@ function Rail() {
             value={application.value?.id ?? ""}
             onChange={(event) => showWith({ application: event.currentTarget.value })}
           >
-            {applications.map(({ id, name }) => (
+            {applications.map(({ id }) => (
               <option key={id} value={id}>
-                {name || id}
+                {applicationName(id)}
               </option>
             ))}
           </select>
         ) : (
           <p class="application" title={application.value?.id ?? ""}>
-            {application.value?.name ?? ""}
+            {application.value === null ? "" : applicationName(application.value.id)}
           </p>
         )}
       </div>

@@ -2,7 +2,7 @@
 
 import { useEffect } from "preact/hooks";
 import { PAGES } from "../address.ts";
-import { announcement, chooseZone, frame, refresh, showWith, view, zone } from "../state.ts";
+import { announcement, chooseZone, comparison, comparisons, refresh, showWith, view, zone } from "../state.ts";
 import { browserZone } from "../zones.ts";
 import { move, widen } from "./Bar.tsx";
 import { copyLink } from "./copy.ts";
@@ -42,7 +42,11 @@ let goingTimer: ReturnType<typeof setTimeout> | undefined;
 export function Keys() {
   useEffect(() => {
     addEventListener("keydown", onKeyDown);
-    return () => removeEventListener("keydown", onKeyDown);
+    addEventListener("pointerdown", closeMenuBeside);
+    return () => {
+      removeEventListener("keydown", onKeyDown);
+      removeEventListener("pointerdown", closeMenuBeside);
+    };
   }, []);
   if (openDialog.value === "palette") return <Palette />;
   if (openDialog.value !== "keys") return null;
@@ -88,6 +92,7 @@ function onKeyDown(event: KeyboardEvent): void {
     open("palette");
     return;
   }
+  if (event.key === "Escape" && openDialog.value === null && closeMenu()) return;
   if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
   if (openDialog.value !== null || (!singleKeys.value && event.key !== "Escape")) return;
   if (isGoing) {
@@ -113,6 +118,23 @@ function onKeyDown(event: KeyboardEvent): void {
   action();
 }
 
+/** What opens below a button without being a dialog, by the button that closes it. */
+const OPEN_MENUS = "details.menu[open] summary, .rail.open .more button, .bar.open .bar-summary";
+
+/** Close the menu that is open; false where none is. */
+function closeMenu(): boolean {
+  const button = document.querySelector<HTMLElement>(OPEN_MENUS);
+  button?.click();
+  button?.focus();
+  return button !== null;
+}
+
+/** A press beside a menu closes it. */
+function closeMenuBeside({ target }: Event): void {
+  const menu = document.querySelector<HTMLDetailsElement>("details.menu[open]");
+  if (menu !== null && target instanceof Node && !menu.contains(target)) menu.open = false;
+}
+
 function open(dialog: "filter" | "range" | "keys" | "palette"): void {
   openDialog.value = dialog;
 }
@@ -129,10 +151,8 @@ function focusSearch(): void {
 }
 
 function nextComparison(): void {
-  // A week before exists for ranges up to a week alone.
-  const { startS, endS } = frame.value;
-  const order = (["previous", "week", "none"] as const).filter((name) => name !== "week" || endS - startS <= 604_800);
-  const next = order[(order.indexOf(view.value.compare) + 1) % order.length] ?? "previous";
+  const order = comparisons.value;
+  const next = order[(order.indexOf(comparison.value) + 1) % order.length] ?? "previous";
   showWith({ compare: next });
   announcement.value = `Compared with ${next}`;
 }

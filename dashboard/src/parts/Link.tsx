@@ -1,6 +1,6 @@
 /** Links inside of the dashboard, and values that become filters when they are clicked. */
 
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import type { View } from "../address.ts";
 import { EMPTY_LABELS, type Field, withFilter } from "../filters.ts";
 import { visibleText } from "../format.ts";
@@ -36,14 +36,35 @@ export function Link({ to, children, title, isCurrent, ...rest }: LinkProps) {
   );
 }
 
+/** A text without spaces that is broken at its slashes, underscores and dots before it is broken anywhere. */
+export function Breakable({ text }: { text: string }) {
+  return (
+    <>
+      {text.split(/(?<=[/_.])/).map((part, index) => (
+        <Fragment key={index}>
+          {part}
+          <wbr />
+        </Fragment>
+      ))}
+    </>
+  );
+}
+
 /** Return the text of a value as the page shows it. */
 export function valueText(field: Field, value: string): string {
   return value === "" ? (EMPTY_LABELS[field] ?? "(empty)") : visibleText(value);
 }
 
+interface ValueProps {
+  field: Field;
+  value: string;
+  maxCharacters?: number;
+  /** Other words than the value's own. */
+  text?: string;
+}
+
 /** A value of an event: a click keeps only it, a click with Shift leaves it out. */
-export function Value({ field, value, maxCharacters = 60 }: { field: Field; value: string; maxCharacters?: number }) {
-  const text = value === "" ? valueText(field, value) : visibleText(value, maxCharacters);
+export function Value({ field, value, maxCharacters = 60, text }: ValueProps) {
   return (
     <button
       type="button"
@@ -55,7 +76,7 @@ export function Value({ field, value, maxCharacters = 60 }: { field: Field; valu
         showWith({ filters: withFilter(view.value.filters, { field, value, kind }) });
       }}
     >
-      {text}
+      {text ?? (value === "" ? valueText(field, value) : visibleText(value, maxCharacters))}
     </button>
   );
 }

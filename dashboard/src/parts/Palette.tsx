@@ -2,14 +2,14 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { COMPARISONS, onPage, PAGES } from "../address.ts";
+import { onPage, PAGES } from "../address.ts";
 import type { Values } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { signOut } from "../api/sign_in.ts";
 import { RANGES } from "../ranges.ts";
 import { isShared, seesPage } from "../shared.ts";
-import { chooseZone, refresh, show, showWith, view, zone } from "../state.ts";
+import { chooseZone, comparisons, refresh, show, showWith, view, zone } from "../state.ts";
 import { browserZone } from "../zones.ts";
 import { COMPARISON_WORDS } from "./Bar.tsx";
 import { copyLink } from "./copy.ts";
@@ -141,7 +141,7 @@ function fixedEntries(): Entry[] {
       text: zone.value === "UTC" ? `Times of ${browserZone()}` : "Times of UTC",
       run: () => chooseZone(zone.value === "UTC" ? browserZone() : "UTC"),
     },
-    ...COMPARISONS.map((compare) => ({
+    ...comparisons.value.map((compare) => ({
       kind: "Comparison",
       text: `Compare with ${COMPARISON_WORDS[compare]}`,
       run: () => showWith({ compare }),

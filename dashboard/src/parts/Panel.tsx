@@ -6,7 +6,7 @@ import { useEffect, useId, useRef } from "preact/hooks";
 import { missingIn } from "../api/client.ts";
 import type { Resource } from "../api/resource.ts";
 import { csvOf } from "../csv.ts";
-import { shardWords } from "../format.ts";
+import { formatExact, shardWords } from "../format.ts";
 import { isShared } from "../shared.ts";
 import { showTables } from "./panel_keys.ts";
 import { Boundary, Nothing, Refusal, Slow, Stopped } from "./States.tsx";
@@ -29,9 +29,11 @@ interface PanelProps<T> {
   table?: (data: T) => PanelTable;
   /** Controls beside the title. */
   controls?: ComponentChildren;
-  /** The least height of the body in pixels, so that nothing moves when the answer comes. */
+  /** The height of the body in pixels until the first answer comes. */
   height?: number;
   class?: string;
+  /** Takes a coarser step, where the panel has one. */
+  coarsen?: (() => void) | undefined;
   /** Why the panel cannot take a filter of the page; it is dimmed then. */
   cannotFilter?: string | null;
 }
@@ -90,10 +92,14 @@ export function Panel<T>(props: PanelProps<T>) {
           </span>
         )}
       </header>
-      <div class="panel-body" style={{ minHeight: `${height}px` }}>
+      <div class="panel-body">
         {props.cannotFilter ? <p class="notice">{props.cannotFilter}</p> : null}
         <Slow resource={resource.value} />
-        {isStopped ? <Stopped resource={resource.value} /> : <Refusal resource={resource.value} />}
+        {isStopped ? (
+          <Stopped resource={resource.value} />
+        ) : (
+          <Refusal resource={resource.value} coarsen={props.coarsen} />
+        )}
         {data === null && error === null && !isStopped && <div class="skeleton" style={{ height: `${height}px` }} />}
         <Boundary>{body()}</Boundary>
       </div>
@@ -101,9 +107,22 @@ export function Panel<T>(props: PanelProps<T>) {
   );
 }
 
+/** Let the arrow keys scroll a table without links or buttons that is wider than its panel. */
+export function Scrolled({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: there is nothing in it that takes the focus
+    <section class="scroll" aria-label={title} tabIndex={0}>
+      {children}
+    </section>
+  );
+}
+
+/** The most rows of a chart's table in the page. */
+const MAX_ROWS = 500;
+
 function PlainTable({ title, table }: { title: string; table: PanelTable }) {
   return (
-    <div class="scroll">
+    <Scrolled title={title}>
       <table class="plain">
         <caption class="hidden">{title}</caption>
         <thead>
@@ -116,7 +135,7 @@ function PlainTable({ title, table }: { title: string; table: PanelTable }) {
           </tr>
         </thead>
         <tbody>
-          {table.rows.slice(0, 500).map((row) => (
+          {table.rows.slice(0, MAX_ROWS).map((row) => (
             <tr key={row[0]}>
               {row.map((value, column) => (
                 <td key={table.header[column]} class={typeof value === "number" ? "number" : ""}>
@@ -127,7 +146,12 @@ function PlainTable({ title, table }: { title: string; table: PanelTable }) {
           ))}
         </tbody>
       </table>
-    </div>
+      {table.rows.length > MAX_ROWS && (
+        <p class="soft foot">
+          The first {formatExact(MAX_ROWS)} of {formatExact(table.rows.length)} rows; the CSV has all.
+        </p>
+      )}
+    </Scrolled>
   );
 }
 

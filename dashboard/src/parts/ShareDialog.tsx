@@ -50,7 +50,7 @@ function ShareForm() {
   const { startS } = frame.value;
   const made = useSignal<NewShare | null>(null);
   const { problem, run } = useRefusal();
-  const bound = view.value.filters.filter(({ kind }) => kind !== "has");
+  const bound = view.value.filters.filter(({ kind }) => kind === "is" || kind === "not");
   const isLeftOut = bound.length < view.value.filters.length || view.value.slowness !== null;
   const make = () =>
     run(async () => {
@@ -83,7 +83,8 @@ function ShareForm() {
         {bound.length === 0
           ? "The link shows all requests of this application. Add filters first to show a part."
           : `The link shows only: ${bound.map((filter) => wordsOf(filter)).join(", ")}.`}
-        {isLeftOut && " Text searches and response times of the page are not part of it."}
+        {isLeftOut &&
+          " Text searches, times and sizes of the page are not part of it: the link shows these requests, too."}
       </p>
       <div class="fields">
         <Text

@@ -3,17 +3,20 @@
 import { useSignal } from "@preact/signals";
 import { Component, type ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import type { Summary } from "../api/answers.ts";
+import type { Breakdown, Summary } from "../api/answers.ts";
 import { question } from "../api/questions.ts";
 import type { Resource } from "../api/resource.ts";
 import { useQuestion } from "../api/resource.ts";
-import { filterWords } from "../filters.ts";
-import { formatExact, shardWords } from "../format.ts";
+import { signOut } from "../api/sign_in.ts";
+import { type Filter, filterWords } from "../filters.ts";
+import { about, shardWords, visibleText } from "../format.ts";
+import { exactRequests } from "../sampling.ts";
+import { isShared } from "../shared.ts";
 import { application, frame, refresh, showWith, view, zone } from "../state.ts";
 import { formatTime } from "../zones.ts";
 
 /** Say why there is no answer, and what to do. */
-export function Refusal({ resource }: { resource: Resource<unknown> }) {
+export function Refusal({ resource, coarsen }: { resource: Resource<unknown>; coarsen?: (() => void) | undefined }) {
   const { error, answeredAtS } = resource;
   if (error === null) return null;
   if (error.status === 400) {
@@ -21,6 +24,11 @@ export function Refusal({ resource }: { resource: Resource<unknown> }) {
       <div class="state" role="status">
         <p>{error.message}</p>
         <p class="actions">
+          {coarsen !== undefined && (
+            <button type="button" onClick={coarsen}>
+              Coarser
+            </button>
+          )}
           <button type="button" onClick={shorten}>
             Shorter
           </button>
@@ -33,7 +41,20 @@ export function Refusal({ resource }: { resource: Resource<unknown> }) {
       </div>
     );
   }
-  if (error.status === 403) return <p class="state">{error.message}</p>;
+  if (error.status === 403) {
+    return (
+      <div class="state" role="status">
+        <p>{error.message}</p>
+        {!isShared.value && (
+          <p class="actions">
+            <button type="button" onClick={signOut}>
+              Sign in with another key
+            </button>
+          </p>
+        )}
+      </div>
+    );
+  }
   const shards = shardWords(error.missingShards);
   const since = answeredAtS === null ? "" : ` since ${formatTime(answeredAtS, zone.value, true).slice(11)}`;
   const isAway = error.status === 0 || error.status === 503;
@@ -94,56 +115,86 @@ export function Stopped({ resource }: { resource: Resource<unknown> }) {
 
 /** Say that nothing is in the range, or that nothing passes the filters. */
 export function Nothing() {
-  const { startS, endS } = frame.value;
+  const { filters, slowness } = view.value;
+  return filters.length > 0 || slowness !== null ? <NothingPasses /> : <NothingThere />;
+}
+
+/** Return what the page is about beside its filters: one route, one consumer, or all. */
+function subjects(): Filter[] {
+  const { page, own } = view.value;
+  if (page === "routes" && own.route !== undefined) return [{ field: "route", value: own.route, kind: "is" }];
+  if (page !== "consumers" || own.consumer === undefined) return [];
+  return [{ field: "consumer_id", value: own.consumer, kind: "is" }];
+}
+
+function NothingPasses() {
   const { filters, slowness } = view.value;
   const last = filters.at(-1);
   const without = useQuestion<Summary>(
     // With both, the count without one of them is another question than the one without both.
     (last === undefined) === (slowness === null)
       ? null
-      : question("v1/summary", {}, { isUnfiltered: true, also: filters.slice(0, -1) }),
+      : question("v1/summary", {}, { isUnfiltered: true, also: [...filters.slice(0, -1), ...subjects()] }),
   );
-  if (last !== undefined || slowness !== null) {
-    const requests = without.value.data?.requests;
-    const words = last === undefined ? null : filterWords(last);
-    const filter = words === null ? "the response time" : `${words.field} ${words.verb} ${words.value}`;
-    return (
-      <div class="state" role="status">
-        <p>
-          No request passes these filters.
-          {requests !== undefined && ` Without “${filter}” there are ${formatExact(requests)}.`}
-        </p>
-        <p class="actions">
-          <button
-            type="button"
-            onClick={() =>
-              last === undefined ? showWith({ slowness: null }) : showWith({ filters: filters.slice(0, -1) })
-            }
-          >
-            Remove {filter}
+  const requests = without.value.data?.requests;
+  const words = last === undefined ? null : filterWords(last);
+  const filter =
+    words === null ? "the response time" : `${words.field} ${words.verb} ${visibleText(words.value, 60)}`;
+  return (
+    <div class="state" role="status">
+      <p>
+        No request passes these filters.
+        {requests !== undefined && ` Without “${filter}” there are ${exactRequests(requests)}.`}
+      </p>
+      <p class="actions">
+        <button
+          type="button"
+          onClick={() =>
+            last === undefined ? showWith({ slowness: null }) : showWith({ filters: filters.slice(0, -1) })
+          }
+        >
+          Remove {filter}
+        </button>
+        {filters.length + (slowness === null ? 0 : 1) > 1 && (
+          <button type="button" onClick={() => showWith({ filters: [], slowness: null })}>
+            Remove all filters
           </button>
-        </p>
-      </div>
-    );
-  }
-  const lastAt = application.value?.lastEventAt;
+        )}
+      </p>
+    </div>
+  );
+}
+
+function NothingThere() {
+  const { startS, endS } = frame.value;
+  const subject = subjects()[0];
+  const latest = useQuestion<Breakdown>(
+    subject === undefined
+      ? null
+      : question(
+          "v1/breakdown",
+          { by: subject.field, measures: "lastSeen", limit: 1 },
+          { also: [subject], span: { startS: 0, endS } },
+        ),
+  ).value.data;
+  const lastAt = subject === undefined ? application.value?.lastEventAt : latest?.rows[0]?.lastSeen;
   const lastS = lastAt === null || lastAt === undefined ? null : Date.parse(lastAt) / 1000;
+  const isThere = lastS !== null && lastS >= startS && lastS < endS;
   const [from, to] = [formatTime(startS, zone.value), formatTime(endS, zone.value)];
+  // Of one route or consumer, the last request may be known to its hour.
+  const endOfLastS = Math.floor(lastS ?? 0) + (about(lastAt ?? "") === "" ? 60 : 3600);
   return (
     <div class="state" role="status">
       <p>
         No requests between {from} and {from.slice(0, 10) === to.slice(0, 10) ? to.slice(11) : to} {zone.value}.
-        {lastS !== null && ` The last one was at ${formatTime(lastS, zone.value)}.`}
+        {lastS !== null && !isThere && ` The last one was at ${about(lastAt ?? "")}${formatTime(lastS, zone.value)}.`}
       </p>
-      {lastS !== null && (lastS < startS || lastS >= endS) && (
+      {lastS !== null && !isThere && (
         <p class="actions">
           <button
             type="button"
             onClick={() =>
-              showWith({
-                range: null,
-                span: { startS: Math.floor(lastS) - (endS - startS) + 60, endS: Math.floor(lastS) + 60 },
-              })
+              showWith({ range: null, span: { startS: endOfLastS - (endS - startS), endS: endOfLastS } })
             }
           >
             Go there
@@ -152,6 +203,12 @@ export function Nothing() {
       )}
     </div>
   );
+}
+
+/** Say that no request failed, of those that pass the filters. */
+export function NoFailure() {
+  const isNarrowed = view.value.filters.length > 0 || view.value.slowness !== null;
+  return <p class="state">No request {isNarrowed ? "that passes these filters " : ""}failed in this range.</p>;
 }
 
 /** Say that the question takes long. */

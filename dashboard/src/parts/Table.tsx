@@ -1,7 +1,9 @@
-/** A table of figures: sorted by its headers, walked with j and k, at most 100 rows in the page. */
+/** A table of figures: sorted by its headers, walked with j and k, 100 rows until more are asked for. */
 
+import { useSignal } from "@preact/signals";
 import { type ComponentChildren, Fragment } from "preact";
 import type { View } from "../address.ts";
+import { formatExact } from "../format.ts";
 import { show, showWith, view } from "../state.ts";
 
 /** An order that a header offers, by the name that it has in the address. */
@@ -17,6 +19,8 @@ export interface Column<Row> extends Sort {
   cell: (row: Row) => ComponentChildren;
   /** Hidden on a phone. */
   isMinor?: boolean;
+  /** Hidden where the table is narrow. */
+  isTrend?: boolean;
   /** Whether it keeps room for a route where the table is wider than the screen. */
   isWide?: boolean;
   /** Whether its words are not broken. */
@@ -37,7 +41,7 @@ interface TableProps<Row> {
   isOpen?: (row: Row) => boolean;
   /** What is shown below an open row. */
   detail?: (row: Row) => ComponentChildren;
-  /** The most rows in the page; 100 unless told otherwise. */
+  /** The most rows at first; 100 unless told otherwise. */
   maxRows?: number;
   /** Whether a phone shows each row as a card, with every column. */
   isCards?: boolean;
@@ -50,10 +54,18 @@ const MAX_ROWS = 100;
 /** Show rows. */
 export function Table<Row>(props: TableProps<Row>) {
   const { caption, columns, rows, keyOf } = props;
+  const most = useSignal(props.maxRows ?? MAX_ROWS);
+  const hidden = rows.length - most.value;
   const sort = view.value.sort ?? props.defaultSort ?? "";
   const open = (row: Row) => {
     if (props.open !== undefined) show(props.open(row));
     else props.onOpen?.(row);
+  };
+  const opens = props.open !== undefined || props.onOpen !== undefined;
+  const onClick = (event: MouseEvent, row: Row) => {
+    // What has a click of its own keeps it, and a text that is being selected stays selected.
+    const isElsewhere = event.target instanceof Element && event.target.closest("a, button, input, select") !== null;
+    if (opens && !isElsewhere && String(getSelection()) === "") open(row);
   };
   const onKeyDown = (event: KeyboardEvent, row: Row) => {
     if (event.key === "Enter" && event.target === event.currentTarget) open(row);
@@ -72,9 +84,10 @@ export function Table<Row>(props: TableProps<Row>) {
               <th
                 key={column.title}
                 scope="col"
-                class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.sorts === undefined ? "" : "several"}`}
+                class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isTrend ? "trend" : ""} ${column.sorts === undefined ? "" : "several"}`}
                 {...ariaSort(column, sort)}
               >
+                {column.title === "" && <span class="hidden">Actions</span>}
                 {column.sort === undefined ? column.title : <SortButton by={column} now={sort} />}
                 {column.sorts?.map((by) => (
                   <SortButton key={by.title} by={by} now={sort} />
@@ -84,19 +97,20 @@ export function Table<Row>(props: TableProps<Row>) {
           </tr>
         </thead>
         <tbody>
-          {rows.slice(0, props.maxRows ?? MAX_ROWS).map((row) => (
+          {rows.slice(0, most.value).map((row) => (
             <Fragment key={keyOf(row)}>
               <tr
                 tabIndex={-1}
                 data-row
-                class={props.isOpen?.(row) ? "open" : ""}
+                class={`${props.isOpen?.(row) ? "open" : ""} ${opens ? "clickable" : ""}`}
+                onClick={(event) => onClick(event, row)}
                 onKeyDown={(event) => onKeyDown(event, row)}
               >
                 {columns.map((column) => (
                   <td
                     key={column.title}
                     data-title={column.title}
-                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isShort ? "short" : ""} ${column.isWide ? "wide" : ""}`}
+                    class={`${column.isNumber ? "number" : ""} ${column.isMinor ? "minor" : ""} ${column.isTrend ? "trend" : ""} ${column.isShort ? "short" : ""} ${column.isWide ? "wide" : ""}`}
                   >
                     {column.cell(row)}
                   </td>
@@ -111,6 +125,18 @@ export function Table<Row>(props: TableProps<Row>) {
           ))}
         </tbody>
       </table>
+      {hidden > 0 && (
+        <p class="foot">
+          <button
+            type="button"
+            onClick={() => {
+              most.value += MAX_ROWS;
+            }}
+          >
+            {formatExact(Math.min(hidden, MAX_ROWS))} more of {formatExact(rows.length)}
+          </button>
+        </p>
+      )}
     </div>
   );
 }

@@ -39,7 +39,7 @@ export function Tile({ label, value, exact, change, note, to, trend }: TileProps
 /** Show a change with its direction as a sign, never by colour alone. */
 export function ChangeText({ change }: { change: Change }) {
   if (change.text === "") return null;
-  const sign = change.direction === null ? "" : change.direction === "up" ? "▲ " : "▼ ";
+  const sign = change.direction === null ? "" : change.direction === "up" ? "▲\u00a0" : "▼\u00a0";
   return (
     <span class={`change ${change.tone}`}>
       <span aria-hidden="true">{sign}</span>

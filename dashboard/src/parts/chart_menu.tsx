@@ -9,6 +9,8 @@ interface ChartMenu {
   step: Step;
   isLog: boolean;
   menu: ComponentChildren;
+  /** Takes the next coarser step; undefined where there is none. */
+  coarsen?: (() => void) | undefined;
 }
 
 /** Return the step of a chart, whether its scale is logarithmic, and the buttons that change them.
@@ -46,5 +48,6 @@ export function useChartMenu(usual: Step, { hasLog = false } = {}): ChartMenu {
       )}
     </span>
   );
-  return { step, isLog: isLog.value, menu };
+  const coarsen = coarse === step ? undefined : () => choose(coarse);
+  return { step, isLog: isLog.value, menu, coarsen };
 }
