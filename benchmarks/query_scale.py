@@ -1,18 +1,22 @@
 """Time to answer from rollups and from raw events at scale: medians and p95 of warm questions, down to JSON bytes.
 
-    python benchmarks/query_scale.py [--events 100000000] [--directory DIR] [--repeat 9] [--segments 8]
+    python benchmarks/query_scale.py [--events 100000000] [--directory DIR] [--repeat 9] [--segments 8] [--months 10]
 
 Makes 30 days of one application inside the engine: 60 routes, 2,000 consumers, a million URLs, skewed latencies,
 nulls. With `--directory` the store is kept there, and reused by the next run with as many events. Raw answers are the
 same statements, planned without rollups; 0 where one needs more memory than it may have. The insert rates are of
 ready segments through `Store.insert_rows`, into a store of its own, turn by turn with all views of the rollups,
 without that of minutes, without those of days, and with none.
+
+With `--months 10` the questions come again when the rollups hold nine months more, each a copy of the newest: those
+of a billion events, if a month has 100 million. It needs a store of its own: the copies have no events, and stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import resource
 import statistics
 import tempfile
@@ -28,6 +32,7 @@ from apimetry.query_api.breakdown import scope as breakdown_scope
 from apimetry.query_api.breakdown.answer import answer_breakdown
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
 from apimetry.query_api.planning import planner
+from apimetry.query_api.remembering import About, Memory
 from apimetry.query_api.summary import sql as summary_sql
 from apimetry.query_api.summary.answer import answer_summary
 from apimetry.query_api.summary.params import parse_summary
@@ -165,10 +170,6 @@ TABLES_OF_30_DAYS = {
         ("series", "30"),
     ],
 }
-COUNTERS = (
-    "SELECT application, sum(requests), max(time) FROM hourly_totals WHERE dimension = 'all' GROUP BY application"
-)
-RAW_COUNTERS = "SELECT application, sum(sample_weight), max(timestamp) FROM events GROUP BY application"
 Question = Callable[[], object]
 
 
@@ -192,9 +193,30 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
         return json_response(answer_usage(query, application, ask=store.ask, now=end - 1234))
 
     yield "usage over 30 days", ask_usage, 250
+    memory, moments = Memory(64 * 1024**2, store.inserts), itertools.count(end - 1234)
+
+    def ask_moving_usage() -> object:
+        now = next(moments)
+        query, about = parse_usage([("timeframe", "30d")], now), About(APPLICATION, ((now - SPAN_S, now),), 90)
+        ask = memory.recall(query, about, store.ask, now)
+        return json_response(answer_usage(query, application, ask=ask, now=now))
+
+    yield "usage over 30 days, its end moves", ask_moving_usage, 60
     month = [("start", str(end - SPAN_S)), ("end", str(end))]
     summary = parse_summary(month, end)
     yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=end), 30
+
+    newest = itertools.count(end - 60)
+
+    def ask_moving_summary() -> object:
+        # As in traffic, few events of the hour under way are later. The range begins within an hour.
+        now = next(newest)
+        start = now - SPAN_S + 900
+        query = parse_summary([("start", str(start)), ("end", str(now))], now)
+        ask = memory.recall(query, About(APPLICATION, ((start, now),), 90), store.ask, now)
+        return answer_summary(query, application, ask=ask, now=now)
+
+    yield "summary of 30 days, its end moves", ask_moving_summary, 30
     for name, columns in TABLES_OF_30_DAYS.items():
         table = parse_breakdown([*month, *columns], end)
 
@@ -202,6 +224,24 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
             return answer_breakdown(table, APPLICATION, ask=store.ask, now=end)
 
         yield name, ask_table, 120
+
+
+def add_months(store: Store, months: int) -> None:
+    """Give the rollups `months` older months, copies of the newest; their rows are kept for `months` too."""
+    days = f"toIntervalDay({DAYS} * {{back:UInt16}})"
+    ((first,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
+    for back, table in itertools.product(range(1, months + 1), FED):
+        if table in ("minute_totals", "hourly_consumers_untimed"):
+            continue  # minutes are recent, and the second is another view of `hourly_consumers`
+        store.command(
+            f"INSERT INTO {table} SELECT * REPLACE (time - {days} AS time, 4000 AS retention_days)"
+            f" FROM (SELECT * FROM {table} WHERE time >= {{first:UInt32}})"
+            " SETTINGS max_partitions_per_insert_block = 0",
+            {"back": back, "first": first - SPAN_S},
+            settings={"async_insert": 0},
+        )
+    ((requests,),) = store.query("SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'")
+    print(f"the rollups hold {requests:,} requests of {DAYS * (months + 1)} days now")
 
 
 @contextlib.contextmanager
@@ -246,17 +286,15 @@ def measured(question: Question, repeat: int) -> Times:
 
 def measure_questions(store: Store, repeat: int, raw_repeat: int) -> None:
     ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
-    cases = [*questions(store, end), ("counters of applications", lambda: store.query(COUNTERS), 50)]
     head = f"{'question':<40}{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}"
     print(f"{head}{'raw ms':>10}{'p95':>8}{'cpu':>8}{'times':>7}")
-    for name, question, limit_ms in cases:
+    for name, question, limit_ms in questions(store, end):
         ours = measured(question, repeat)
         raw = Times(0, 0, 0)
         if raw_repeat:
-            raw_question = (lambda: store.query(RAW_COUNTERS)) if name.startswith("counters") else question
             # Exact percentiles of a hundred million values need more memory than a question may have.
             with without_rollups(), contextlib.suppress(QueryLimitExceeded):
-                raw = measured(raw_question, raw_repeat)
+                raw = measured(question, raw_repeat)
         print(
             f"{name:<40}{ours.median:>10.1f}{ours.p95:>7.0f}{limit_ms:>7}{ours.cpu:>7.0f}{raw.median:>10.0f}"
             f"{raw.p95:>8.0f}{raw.cpu:>8.0f}{raw.median / ours.median:>7.1f}",
@@ -329,6 +367,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--raw-repeat", type=int, default=1, help="0: leave raw events out")
     parser.add_argument("--segments", type=int, default=8, help="0: leave the insert rates out")
+    parser.add_argument("--months", type=int, default=1, help="ask again with rollups of so many months")
     parser.add_argument("--segment-rows", type=int, default=100_000)
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -338,6 +377,9 @@ def main() -> None:
         try:
             print_sizes(store)
             measure_questions(store, given.repeat, given.raw_repeat)
+            if given.months > 1:
+                add_months(store, given.months - 1)
+                measure_questions(store, given.repeat, 0)
         finally:
             store.close()
     if given.segments:
