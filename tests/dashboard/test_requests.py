@@ -74,7 +74,7 @@ def test_columns_are_chosen_and_stand_in_the_address(visit):
 def test_older_pages_stay_open_through_a_refresh_until_the_newest_are_asked_for(visit):
     looked = visit()
     looked.page.clock.install()
-    page = looked.open("requests")
+    page = looked.open("requests?range=24h")
     settled(page)
     rows = page.locator("tr[data-row]")
     expect(rows).to_have_count(50)

@@ -86,16 +86,17 @@ export function Refusal({ resource, coarsen }: { resource: Resource<unknown>; co
 
 /** Count the seconds until a question is asked again. A screen reader is not told each of them. */
 function Countdown({ resource: { againAtMs, isAsking } }: { resource: Resource<unknown> }) {
-  const nowMs = useSignal(performance.now());
+  const ticks = useSignal(0);
   useEffect(() => {
-    nowMs.value = performance.now();
     if (againAtMs === null) return;
     const timer = setInterval(() => {
-      nowMs.value = performance.now();
+      ticks.value += 1;
     }, 250);
     return () => clearInterval(timer);
   }, [againAtMs]);
-  const leftS = againAtMs === null ? 0 : Math.ceil((againAtMs - nowMs.value) / 1000);
+  // Each tick reads the clock anew, and so does the first look at a new time.
+  void ticks.value;
+  const leftS = againAtMs === null ? 0 : Math.round((againAtMs - performance.now()) / 1000);
   return <span aria-hidden="true">{isAsking || leftS <= 0 ? " Trying again." : ` Trying again in ${leftS} s.`}</span>;
 }
 
