@@ -191,6 +191,7 @@ def test_migrate_prints_its_statements_then_runs_them_then_has_nothing_to_do(tmp
     here = {"APIMETRY_DATA_DIR": str(tmp_path), **BOOTSTRAP}
     planned = apimetry("migrate", "--dry-run", **here)
     assert "CREATE TABLE IF NOT EXISTS" in planned.stdout
+    assert list(tmp_path.iterdir()) == []
     applied = apimetry("migrate", "--json", **here)
     names = [row["migration"] for row in json.loads(applied.stdout)]
     assert names == [line[3:] for line in planned.stdout.splitlines() if line.startswith("-- ")]
@@ -237,6 +238,10 @@ def test_a_bootstrap_key_of_the_wrong_form_is_refused_without_being_shown(tmp_pa
         assert service.process.wait(30) == 1
         assert "48 or 52 characters" in service.output
         assert wrong not in service.output
+    assert not (tmp_path / "store").exists()
+    migrated = apimetry("migrate", APIMETRY_DATA_DIR=str(tmp_path), APIMETRY_BOOTSTRAP_WRITE_KEY=wrong)
+    assert (migrated.returncode, "48 or 52 characters" in migrated.stderr) == (1, True)
+    assert not (tmp_path / "store").exists()
 
 
 def test_data_is_readable_by_its_owner_only(tmp_path):

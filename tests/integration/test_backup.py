@@ -89,10 +89,21 @@ def test_a_backup_of_no_store_fails_and_makes_nothing(tmp_path):
 
 def test_a_backup_of_a_store_without_tables_fails_and_leaves_no_folder(tmp_path):
     folder, data_dir = tmp_path / "backup", tmp_path / "data"
-    assert apimetry("migrate", "--dry-run", "--data-dir", data_dir).returncode == 0
+    # A service that may not migrate opens the store, and ends.
+    assert apimetry("serve", "--migrate", "false", "--data-dir", data_dir).returncode == 1
     backup = apimetry("backup", folder, "--data-dir", data_dir)
     assert (backup.returncode, "no tables of apimetry" in backup.stderr) == (1, True), backup.stderr
     assert not folder.exists()
+
+
+def test_a_backup_into_the_data_directory_is_refused(tmp_path):
+    data_dir = tmp_path / "data"
+    assert apimetry("migrate", "--data-dir", data_dir).returncode == 0
+    (tmp_path / "also").symlink_to(data_dir)
+    for folder in (data_dir / "backup", data_dir, tmp_path / "also" / "backup"):
+        backup = apimetry("backup", folder, "--data-dir", data_dir)
+        assert (backup.returncode, "outside the data directory" in backup.stderr) == (1, True), backup.stderr
+    assert not (data_dir / "backup").exists()
 
 
 def test_a_damaged_backup_is_refused_in_one_line_and_leaves_an_empty_directory(tmp_path):

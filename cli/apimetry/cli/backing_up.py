@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import web
 
 from apimetry.cli import data_dir
-from apimetry.cli.opening import make_data_dir, store_of
+from apimetry.cli.opening import has_store, make_data_dir, store_of
 from apimetry.cli.output import print_record
 from apimetry.cli.running import collector_settings
 from apimetry.cli.settings import Settings
@@ -49,12 +49,14 @@ def backup(settings: Settings, destination: str, *, as_json: bool) -> None:
     """Back up the store of the settings, and print what was backed up.
 
     Raises:
-        click.ClickException: there is no store, the destination exists, or events of the spool cannot be stored.
+        click.ClickException: there is no store, the destination exists or is in the data directory, or events of the
+            spool cannot be stored.
         StoreError: the store cannot be used, or the engine cannot back it up.
     """
+    folder = None
     if not settings.store:
         _check_data_dir(settings)
-    folder = None if settings.store else _new_folder(destination)
+        folder = _new_folder(settings, destination)
     try:
         held = _backup_into(settings, destination, folder)
     except BaseException:
@@ -84,15 +86,21 @@ def _backup_into(settings: Settings, destination: str, folder: Path | None) -> b
 
 def _check_data_dir(settings: Settings) -> None:
     """Raise ClickException where no store is: opening would make an empty one, and its backup would look well."""
-    directory = Path(settings.data_dir).expanduser().absolute()
-    if not (directory / "store").is_dir():
+    if not has_store(settings):
         raise click.ClickException(
-            f"there is no store in {directory}: --data-dir (APIMETRY_DATA_DIR) names that of `apimetry serve`"
+            f"there is no store in {_data_dir(settings)}:"
+            " --data-dir (APIMETRY_DATA_DIR) names that of `apimetry serve`"
         )
 
 
-def _new_folder(text: str) -> Path:
+def _data_dir(settings: Settings) -> Path:
+    return Path(settings.data_dir).expanduser().absolute()
+
+
+def _new_folder(settings: Settings, text: str) -> Path:
     folder = Path(text).expanduser().absolute()
+    if folder.resolve().is_relative_to(_data_dir(settings).resolve()):
+        raise click.ClickException(f"{folder}: a backup is a folder outside the data directory")
     try:
         folder.mkdir(mode=0o700, parents=True)
     except OSError as error:

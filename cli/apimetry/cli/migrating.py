@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 
+import msgspec
+
 from apimetry.cli import banner
-from apimetry.cli.opening import first_keys, store_of
+from apimetry.cli.opening import check_first_keys, first_keys, has_store, store_of
 from apimetry.cli.output import print_rows
 from apimetry.cli.settings import Settings
 from apimetry.store import migrations
@@ -19,12 +22,13 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     Raises:
         StoreError: the store cannot be used, or is away.
     """
+    if dry_run:
+        _print_pending(_pending(settings), as_json=as_json)
+        return
+    check_first_keys(settings)
     store = store_of(settings)
     store.open()
     try:
-        if dry_run:
-            _print_pending(migrations.pending(store), as_json=as_json)
-            return
         applied = migrations.migrate(store)
         migrations.check(store)
         credentials = first_keys(store, settings, generate=True)
@@ -33,6 +37,19 @@ def migrate(settings: Settings, *, dry_run: bool, as_json: bool) -> None:
     print_rows([{"migration": name} for name in applied], ["migration"], as_json=as_json)
     if credentials is not None:
         banner.show_keys(credentials, settings, file=sys.stderr if as_json else sys.stdout)
+
+
+def _pending(settings: Settings) -> Sequence[migrations.Migration]:
+    """Return the migrations that the store needs. Where none is yet, one that is removed again stands for it."""
+    with tempfile.TemporaryDirectory() as empty:
+        if not settings.store and not has_store(settings):
+            settings = msgspec.structs.replace(settings, data_dir=empty)
+        store = store_of(settings)
+        store.open()
+        try:
+            return migrations.pending(store)
+        finally:
+            store.close()
 
 
 def _print_pending(pending: Sequence[migrations.Migration], *, as_json: bool) -> None:

@@ -11,8 +11,8 @@ from apimetry.cli import banner, data_dir
 from apimetry.cli.settings import Settings
 from apimetry.cli.start_error import StartError
 from apimetry.store import migrations
-from apimetry.store.accounts.accounts import Accounts
-from apimetry.store.accounts.bootstrap import Credentials, bootstrap, has_admin_key
+from apimetry.store.accounts.accounts import Accounts, KeyKind
+from apimetry.store.accounts.bootstrap import Credentials, bootstrap, check_given, has_admin_key
 from apimetry.store.address import parse_address
 from apimetry.store.client import Store
 from apimetry.store.embedded.yielding import lower_priority_of_merges
@@ -51,9 +51,11 @@ async def open_store(store: Store, settings: Settings, away: asyncio.Event, *, g
         generate: whether to generate keys that the settings do not give.
 
     Raises:
+        AccountInvalid: the settings give a first key of a wrong form; the store is untouched.
         StoreLocked: another process owns the embedded store.
         SchemaError: the schema does not fit this version.
     """
+    check_first_keys(settings)
     wait_s, name = FIRST_WAIT_S, banner.store_name(settings)
     loop = asyncio.get_running_loop()
     while True:
@@ -100,6 +102,21 @@ def make_data_dir(settings: Settings) -> Path:
     except OSError as error:
         raise StartError(f"data directory {folder}: {error.strerror}") from error
     return folder
+
+
+def has_store(settings: Settings) -> bool:
+    """Return whether the data directory has an embedded store."""
+    return (Path(settings.data_dir).expanduser() / "store").is_dir()
+
+
+def check_first_keys(settings: Settings) -> None:
+    """Raise AccountInvalid where the settings give a first key of a wrong form."""
+    given = {
+        KeyKind.admin: settings.bootstrap_admin_key,
+        KeyKind.write: settings.bootstrap_write_key,
+        KeyKind.read: settings.bootstrap_read_key,
+    }
+    check_given({kind: secret or None for kind, secret in given.items()})
 
 
 def first_keys(store: Store, settings: Settings, *, generate: bool) -> Credentials | None:

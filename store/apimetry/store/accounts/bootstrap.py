@@ -7,7 +7,7 @@ from the configured keys, so all services write the same ids: one organization, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -44,14 +44,9 @@ def bootstrap(  # noqa: PLR0913 - one option for each record
     no key is created. The keys are checked first, also where nothing will be created: raises AccountInvalid. The next
     bootstrap completes a bootstrap that was killed.
     """
-    secrets = {
-        kind: generate_key(kind) if secret is None else check_key(kind, secret)
-        for kind, secret in (
-            (KeyKind.admin, admin_key),
-            (KeyKind.write, write_key),
-            (KeyKind.read, read_key),
-        )
-    }
+    given = {KeyKind.admin: admin_key, KeyKind.write: write_key, KeyKind.read: read_key}
+    check_given(given)
+    secrets = {kind: generate_key(kind) if secret is None else secret for kind, secret in given.items()}
     if has_admin_key(accounts):
         return None
     existing = accounts.keys_with_hashes()
@@ -76,6 +71,13 @@ def bootstrap(  # noqa: PLR0913 - one option for each record
         if hash_key(secrets[kind]) not in existing_digests:
             _create_first_key(accounts, organization.id, kind, application_id, secrets[kind])
     return credentials
+
+
+def check_given(keys: Mapping[KeyKind, str | None]) -> None:
+    """Raise AccountInvalid for a key that does not have the form of its kind; None is a key that is not given."""
+    for kind, secret in keys.items():
+        if secret is not None:
+            check_key(kind, secret)
 
 
 def has_admin_key(accounts: Accounts) -> bool:
