@@ -11,6 +11,7 @@ from tests.dashboard.conftest import send
 from tests.support.browser import address_has, address_lacks, settled
 from tests.support.services.processes import get_json
 
+OVER_TIME = re.compile("/1/timeseries/")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 
@@ -82,13 +83,43 @@ def test_older_pages_stay_open_through_a_refresh_until_the_newest_are_asked_for(
     expect(rows).to_have_count(100)
     page.get_by_role("button", name="Load more").click()
     expect(rows).to_have_count(150)
-    with page.expect_response(re.compile("/1/timeseries/")):
+    with page.expect_response(OVER_TIME):
         page.clock.fast_forward(61_000)
     settled(page)
     expect(rows).to_have_count(150)
     page.get_by_role("button", name="Newest").click()
     expect(rows).to_have_count(50)
     expect(page.locator(".foot")).to_contain_text(re.compile(r"^50 of [\d,]+ requests"))
+    settled(page)
+
+
+def test_the_list_stays_under_the_pointer_until_it_leaves(visit, service):
+    looked = visit()
+    page = looked.open("settings?tab=browser")
+    page.clock.install()
+    listed = "requests?range=24h&is=route%3A%2Fread"
+    looked.open(listed)
+    settled(page)
+    request = {"method": "GET", "url": "/read", "route": "/read", "status_code": 200, "response_us": 1}
+    rows, count = page.locator("tr[data-row]"), f"{service.query_url}/v1/summary?start=0&include=route:/read"
+
+    def send_one(number):
+        send(service.collector_url, [{**request, "timestamp": time.time() - 5}])
+        service.wait_until(lambda: get_json(count)["requests"] == number, "the event")
+
+    send_one(1)
+    page.get_by_role("button", name="Refresh").click()
+    expect(rows).to_have_count(1)
+    rows.first.hover()
+    send_one(2)
+    with page.expect_response(OVER_TIME) as answered:
+        page.clock.fast_forward(61_000)
+    assert sum(count or 0 for line in answered.value.json()["groups"].values() for _, count in line) == 2
+    settled(page)
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("button", name="Newest")).to_be_visible()
+    page.locator("h1").hover()
+    expect(rows).to_have_count(2)
     settled(page)
 
 

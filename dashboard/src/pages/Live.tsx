@@ -1,22 +1,24 @@
 /** Requests as they arrive. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { StoredEvent } from "../api/answers.ts";
 import { follow } from "../api/live.ts";
 import { question } from "../api/questions.ts";
 import { formatExact } from "../format.ts";
+import { usePresence } from "../parts/presence.ts";
 import { EventTable, MAX_KEPT } from "./EventTable.tsx";
 
 /** Show requests as they arrive: they wait while the pointer or the focus is in the table. */
 export function Live() {
   const events = useSignal<readonly StoredEvent[]>([]);
   const waiting = useSignal<readonly StoredEvent[]>([]);
-  const isPointed = useSignal(false);
-  const isFocused = useSignal(false);
+  const reader = usePresence();
   const isSeen = useSignal(document.visibilityState === "visible");
   const note = useSignal("");
-  const isPaused = isPointed.value || isFocused.value;
+  const isPaused = reader.isHere;
+  const paused = useRef(isPaused);
+  paused.current = isPaused;
   const path = (question("v1/events/live") ?? "").replace(/start=\d+&end=\d+&?/, "");
   useEffect(() => {
     const onVisibility = () => {
@@ -42,7 +44,7 @@ export function Live() {
         },
         onEvents: (arrived) => {
           note.value = "";
-          const target = isPointed.value || isFocused.value ? waiting : events;
+          const target = paused.current ? waiting : events;
           target.value = [...arrived.toReversed(), ...target.value].slice(0, MAX_KEPT);
         },
         onThinned: (some, of) => {
@@ -67,13 +69,7 @@ export function Live() {
         {isPaused ? (
           <>
             Paused, {formatExact(waiting.value.length)} new.{" "}
-            <button
-              type="button"
-              onClick={() => {
-                isPointed.value = false;
-                isFocused.value = false;
-              }}
-            >
+            <button type="button" onClick={reader.forget}>
               Resume
             </button>
           </>
@@ -81,21 +77,7 @@ export function Live() {
           note.value || "Requests appear here as they arrive."
         )}
       </p>
-      <div
-        onPointerEnter={() => {
-          isPointed.value = true;
-        }}
-        onPointerLeave={() => {
-          isPointed.value = false;
-        }}
-        onFocusCapture={() => {
-          isFocused.value = true;
-        }}
-        onBlurCapture={(event) => {
-          const next = event.relatedTarget;
-          isFocused.value = next instanceof Node && event.currentTarget.contains(next);
-        }}
-      >
+      <div {...reader.listeners}>
         <EventTable events={events.value} />
       </div>
     </section>

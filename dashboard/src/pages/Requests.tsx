@@ -12,6 +12,7 @@ import { ColumnMenu } from "../parts/ColumnMenu.tsx";
 import { Problem, useRefusal } from "../parts/Form.tsx";
 import { Panel, save } from "../parts/Panel.tsx";
 import { isPhone } from "../parts/phone.ts";
+import { usePresence } from "../parts/presence.ts";
 import { stepSeconds } from "../ranges.ts";
 import { formatRequests } from "../sampling.ts";
 import { frame, showWith, view, zone } from "../state.ts";
@@ -87,7 +88,7 @@ function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {
   );
 }
 
-/** A list whose older pages are open: it stays at its end until they are closed. */
+/** A list that somebody reads, or whose older pages are open: it stays at its end meanwhile. */
 interface Held {
   scope: string;
   address: string;
@@ -102,6 +103,13 @@ function Past({ inAll }: { inAll: number | null }) {
   const address = isHeld ? (held.value?.address ?? now) : now;
   const first = useQuestion<Events>(address);
   const further = useSignal<readonly Events[]>([]);
+  const reader = usePresence();
+  useEffect(() => {
+    if (reader.isHere && !isHeld && now !== null) held.value = { scope, address: now };
+    if (!reader.isHere && further.value.length === 0) held.value = null;
+  }, [reader.isHere, isHeld, now, scope]);
+  // The list has a newer end, or would begin anew.
+  const isBehind = isHeld && (address !== now || further.value.length > 0);
   const isLoading = useSignal(false);
   const { problem, run } = useRefusal();
   useEffect(() => {
@@ -135,21 +143,22 @@ function Past({ inAll }: { inAll: number | null }) {
           const events = eventsOf(answer);
           const last = further.value.at(-1) ?? answer;
           return (
-            <>
+            <div {...reader.listeners}>
               <EventTable events={events} />
               <p class="soft foot">
                 {formatExact(events.length)}
-                {inAll === null || isHeld ? "" : ` of ${formatRequests(inAll)}`} requests
+                {inAll === null || isBehind ? "" : ` of ${formatRequests(inAll)}`} requests
                 {last.complete ? "" : ` · searched back to ${formatTime(last.searched.start, zone.value, true)}`}
                 {last.next !== null && events.length < MAX_KEPT && (
                   <button type="button" disabled={isLoading.value} onClick={() => more(last.next ?? "")}>
                     {last.complete ? "Load more" : "Search further back"}
                   </button>
                 )}
-                {isHeld && (
+                {isBehind && (
                   <button
                     type="button"
                     onClick={() => {
+                      reader.forget();
                       held.value = null;
                       further.value = [];
                     }}
@@ -159,7 +168,7 @@ function Past({ inAll }: { inAll: number | null }) {
                 )}
               </p>
               <Problem text={problem.value} />
-            </>
+            </div>
           );
         }}
       </Panel>
