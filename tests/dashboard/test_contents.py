@@ -92,7 +92,7 @@ def test_percentiles_say_how_they_changed(visit):
 
 
 def test_active_consumers_are_counted_over_time(visit, service):
-    page = visit().open("consumers?range=24h")
+    page = visit().open("consumers?range=24h&vs=none")
     settled(page)
     panel = panel_named(page, "Active consumers")
     header, *rows = rows_of_csv(page, panel)
@@ -355,6 +355,7 @@ def test_requests_per_minute_are_told_against_the_limit(visit, service, admin_ke
         ("", "Requests by status", "2xx"),
         ("errors", "Errors over time", "not_found"),
         ("consumers", "Requests by consumer", "acme-prod"),
+        ("consumers", "Active consumers", "returning"),
         ("requests", "Requests over time", "2xx"),
     ],
 )

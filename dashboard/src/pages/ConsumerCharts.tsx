@@ -1,7 +1,7 @@
 /** Consumers over time: how many, how many of them new, and which have the most requests. */
 
 import type { Breakdown, Timeseries } from "../api/answers.ts";
-import { granularity, question, timeseries } from "../api/questions.ts";
+import { granularity, type QuestionOptions, question, timeseries } from "../api/questions.ts";
 import { useQuestion } from "../api/resource.ts";
 import { seriesToken } from "../charts/colours.ts";
 import type { Line } from "../charts/lines.ts";
@@ -16,7 +16,7 @@ import { sees } from "../shared.ts";
 import { frame } from "../state.ts";
 import { NAMED } from "./figures.tsx";
 import { newAndReturning } from "./new_consumers.ts";
-import { isEmpty, linesOf, OTHERS, tableFrom, tableOf, withRest } from "./series.ts";
+import { isEmpty, linesOf, OTHERS, tableFrom, tableOf, withBefore, withRest } from "./series.ts";
 import { useDeploys } from "./TimePanels.tsx";
 
 const HOUR_S = 3600;
@@ -29,7 +29,7 @@ export function ActiveConsumers() {
   const markers = useDeploys();
   // Rollups know consumers, and when each was first seen, by the hour.
   const step: Step = stepSeconds(percentileStep) < HOUR_S ? HOUR_S : percentileStep;
-  const resource = useQuestion<Timeseries>(activeConsumers(step));
+  const resource = useQuestion<Timeseries>(activeConsumers(step, { compares: true }));
   const fresh = useQuestion<Breakdown>(
     question(
       "v1/breakdown",
@@ -64,9 +64,9 @@ export function ActiveConsumers() {
 }
 
 /** Return the question for distinct consumers over time; null where a link hides who they are. */
-export function activeConsumers(step: Step): string | null {
+export function activeConsumers(step: Step, options: QuestionOptions = {}): string | null {
   if (!sees("consumer_id")) return null;
-  return timeseries({ ...granularity(step), aggregation: "consumers", fill: "zero" });
+  return timeseries({ ...granularity(step), aggregation: "consumers", fill: "zero" }, options);
 }
 
 const drawnByAnswer = new WeakMap<Timeseries, { fresh: Breakdown | null; times: number[]; lines: Line[] }>();
@@ -82,7 +82,7 @@ function drawn(data: Timeseries, fresh: Breakdown | null): { times: number[]; li
     { name: "returning", token: "--p50", values: returning },
     { name: "new", token: "--p99", values: first },
   ];
-  const made = { fresh, times, lines };
+  const made = { fresh, ...withBefore({ times, lines }, data) };
   drawnByAnswer.set(data, made);
   return made;
 }

@@ -49,7 +49,7 @@ export function linesOf(
 }
 
 /** Add the line of all that was counted in the other period, where the answer has one. */
-function withBefore({ times, lines }: Drawn, { previous }: Timeseries): Drawn {
+export function withBefore({ times, lines }: Drawn, { previous }: Timeseries): Drawn {
   if (previous === undefined) return { times, lines };
   const groups = [...Object.values(previous.groups), previous.rest ?? []];
   const all = times.map((_, index) => groups.reduce((sum, points) => sum + (points[index]?.[1] ?? 0), 0));
