@@ -1,7 +1,8 @@
 """A real Chromium that looks at a real `apimetry serve`. It fails a test on what no page may do.
 
-`APIMETRY_TEST_CHROMIUM` names the browser; else it is Debian's. Without one, the tests of the dashboard are skipped
-by name; with `APIMETRY_TEST_REQUIRE_CHROMIUM=1`, as in CI, they fail.
+`APIMETRY_TEST_CHROMIUM` names the browser; else it is Debian's, the one without windows first: it takes a third less
+time. Without one, the tests of the dashboard are skipped by name; with `APIMETRY_TEST_REQUIRE_CHROMIUM=1`, as in CI,
+they fail.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-CHROMIUM = Path(os.environ.get("APIMETRY_TEST_CHROMIUM", "/usr/bin/chromium"))
+_OF_DEBIAN = [Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium")]
+_INSTALLED = next((path for path in _OF_DEBIAN if path.exists()), _OF_DEBIAN[0])
+CHROMIUM = Path(os.environ.get("APIMETRY_TEST_CHROMIUM", _INSTALLED))
 IS_REQUIRED = os.environ.get("APIMETRY_TEST_REQUIRE_CHROMIUM") == "1"
 SCREENS = os.environ.get("APIMETRY_TEST_SCREENS")
 """A folder for screenshots; without it, none is kept."""
