@@ -104,7 +104,7 @@ def test_the_list_stays_under_the_pointer_until_it_leaves(visit, service):
     rows, count = page.locator("tr[data-row]"), f"{service.query_url}/v1/summary?start=0&include=route:/read"
 
     def send_one(number):
-        send(service.collector_url, [{**request, "timestamp": time.time() - 5}])
+        send(service.collector_url, [{**request, "timestamp": time.time() - 120}])
         service.wait_until(lambda: get_json(count)["requests"] == number, "the event")
 
     send_one(1)
@@ -137,7 +137,7 @@ def test_a_click_on_a_row_opens_its_request_and_a_click_on_a_value_filters(visit
 
 
 def test_a_request_without_a_route_shows_its_path_and_what_it_does_not_have(visit, service):
-    event = {"timestamp": time.time() - 5, "method": "GET", "url": "/lost/7", "route": "(unmatched)"}
+    event = {"timestamp": time.time() - 60, "method": "GET", "url": "/lost/7", "route": "(unmatched)"}
     send(service.collector_url, [{**event, "status_code": 404, "response_us": 100}])
     count = f"{service.query_url}/v1/summary?start=0&include=url:/lost/7"
     service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")
@@ -232,7 +232,7 @@ def test_a_menu_closes_at_escape_and_at_a_press_beside_it(visit):
 
 def test_the_detail_alone_has_a_long_text_whole(visit, service):
     url, note = "/" + "u" * 2047, "n" * 1024
-    event = {"timestamp": time.time() - 5, "method": "GET", "url": url, "route": "/long", "data": {"note": note}}
+    event = {"timestamp": time.time() - 60, "method": "GET", "url": url, "route": "/long", "data": {"note": note}}
     send(service.collector_url, [{**event, "status_code": 200, "response_us": 100}])
     count = f"{service.query_url}/v1/summary?start=0&include=route:/long"
     service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")

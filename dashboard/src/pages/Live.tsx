@@ -16,7 +16,7 @@ export function Live() {
   const reader = usePresence();
   const isSeen = useSignal(document.visibilityState === "visible");
   const note = useSignal("");
-  const isPaused = reader.isHere;
+  const isPaused = reader.isPointed || reader.isFocused;
   const paused = useRef(isPaused);
   paused.current = isPaused;
   const path = (question("v1/events/live") ?? "").replace(/start=\d+&end=\d+&?/, "");

@@ -88,46 +88,54 @@ function OverTime({ resource }: { resource: Signal<Resource<Timeseries>> }) {
   );
 }
 
-/** A list that somebody reads, or whose older pages are open: it stays at its end meanwhile. */
+/** A list with the pointer in it, or whose older pages are open: it stays as it is meanwhile. The focus stays on its
+ * request by itself. */
 interface Held {
   scope: string;
   address: string;
+  answer: Events;
 }
 
 function Past({ inAll }: { inAll: number | null }) {
-  const now = question("v1/events", { limit: 50 });
-  const held = useSignal<Held | null>(null);
-  // A refresh moves the end of the range; a change of the view changes more.
-  const scope = `${view.value.range} ${now?.replace(/(start|end)=\d+&/g, "")}`;
-  const isHeld = held.value?.scope === scope;
-  const address = isHeld ? (held.value?.address ?? now) : now;
+  const address = question("v1/events", { limit: 50 });
   const first = useQuestion<Events>(address);
+  const held = useSignal<Held | null>(null);
   const further = useSignal<readonly Events[]>([]);
   const reader = usePresence();
-  useEffect(() => {
-    if (reader.isHere && !isHeld && now !== null) held.value = { scope, address: now };
-    if (!reader.isHere && further.value.length === 0) held.value = null;
-  }, [reader.isHere, isHeld, now, scope]);
-  // The list has a newer end, or would begin anew.
-  const isBehind = isHeld && (address !== now || further.value.length > 0);
   const isLoading = useSignal(false);
   const { problem, run } = useRefusal();
+  // A refresh moves the end of the range; a change of the view changes more.
+  const scope = `${view.value.range} ${address?.replace(/(start|end)=\d+&/g, "")}`;
+  const { data, isCurrent } = first.value;
+  const kept = held.value?.scope === scope ? held.value : null;
+  const isBehind = kept !== null && (kept.answer !== data || further.value.length > 0);
   useEffect(() => {
     further.value = [];
-  }, [address]);
-  const more = async (cursor: string) => {
-    if (address === null) return;
-    held.value = { scope, address };
+  }, [scope]);
+  useEffect(() => {
+    if (!reader.isPointed && further.value.length === 0) held.value = null;
+    else if (kept === null && address !== null && data !== null && isCurrent) {
+      held.value = { scope, address, answer: data };
+    }
+  }, [reader.isPointed, kept, address, data, isCurrent, scope]);
+  const more = async ({ next }: Events) => {
+    const list = kept ?? (address !== null && data !== null ? { scope, address, answer: data } : null);
+    if (list === null || next === null) return;
+    held.value = list;
     isLoading.value = true;
     await run(async () => {
-      const page = await ask<Events>(`${address}&cursor=${encodeURIComponent(cursor)}`, new AbortController().signal);
+      const page = await ask<Events>(
+        `${list.address}&cursor=${encodeURIComponent(next)}`,
+        new AbortController().signal,
+      );
       further.value = [...further.value, page];
     });
     isLoading.value = false;
   };
   const { event: opened } = view.value.own;
-  const eventsOf = (data: Events) => [data, ...further.value].flatMap((page) => page.events).slice(0, MAX_KEPT);
-  const { data } = first.value;
+  const shownOf = (answer: Events) => kept?.answer ?? answer;
+  const eventsOf = (answer: Events) =>
+    [shownOf(answer), ...further.value].flatMap(({ events }) => events).slice(0, MAX_KEPT);
   const isListed = data === null || eventsOf(data).some(({ id }) => id === opened);
   return (
     <>
@@ -137,11 +145,14 @@ function Past({ inAll }: { inAll: number | null }) {
         resource={first}
         height={480}
         table={(answer) => eventTable(eventsOf(answer))}
-        isEmpty={(answer) => answer.events.length === 0 && answer.complete && answer.next === null}
+        isEmpty={(answer) => {
+          const { events, complete, next } = shownOf(answer);
+          return events.length === 0 && complete && next === null;
+        }}
       >
         {(answer) => {
           const events = eventsOf(answer);
-          const last = further.value.at(-1) ?? answer;
+          const last = further.value.at(-1) ?? shownOf(answer);
           return (
             <div {...reader.listeners}>
               <EventTable events={events} />
@@ -150,7 +161,7 @@ function Past({ inAll }: { inAll: number | null }) {
                 {inAll === null || isBehind ? "" : ` of ${formatRequests(inAll)}`} requests
                 {last.complete ? "" : ` · searched back to ${formatTime(last.searched.start, zone.value, true)}`}
                 {last.next !== null && events.length < MAX_KEPT && (
-                  <button type="button" disabled={isLoading.value} onClick={() => more(last.next ?? "")}>
+                  <button type="button" disabled={isLoading.value} onClick={() => more(last)}>
                     {last.complete ? "Load more" : "Search further back"}
                   </button>
                 )}

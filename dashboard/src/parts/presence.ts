@@ -3,7 +3,8 @@
 import { useSignal } from "@preact/signals";
 
 export interface Presence {
-  isHere: boolean;
+  isPointed: boolean;
+  isFocused: boolean;
   /** Say that nobody is there, until the pointer or the focus comes anew. */
   forget: () => void;
   /** The listeners of the part's element. */
@@ -20,7 +21,8 @@ export function usePresence(): Presence {
   const isPointed = useSignal(false);
   const isFocused = useSignal(false);
   return {
-    isHere: isPointed.value || isFocused.value,
+    isPointed: isPointed.value,
+    isFocused: isFocused.value,
     forget: () => {
       isPointed.value = false;
       isFocused.value = false;
