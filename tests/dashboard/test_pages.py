@@ -212,7 +212,10 @@ def test_stored_texts_stay_texts_on_every_page(visit):
         assert overflow <= 0, path
         # An override of the direction, and a control character, are shown as signs.
         assert not re.search("[\u202e\x1b]", page.locator("body").inner_text()), path
-    page = looked.open("requests?range=24h&between=response_us:1000..1000")
+
+
+def test_stored_texts_stay_texts_in_details_and_where_they_are_chosen(visit):
+    page = visit().open("requests?range=24h&between=response_us:1000..1000")
     settled(page)
     for text in HOSTILE[:3]:
         expect(page.locator("main").get_by_text(text[:20]).first).to_be_visible()

@@ -156,6 +156,7 @@ def test_x_leaves_out_the_route_of_the_row(visit):
     page = visit().open("requests?range=7d&is=method%3APOST")
     settled(page)
     page.keyboard.press("j")
+    expect(page.locator("tr[data-row]").first).to_be_focused()
     page.keyboard.press("x")
     expect(page.locator(".chip", has_text="route is not")).to_have_count(1)
     settled(page)

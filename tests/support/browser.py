@@ -41,29 +41,47 @@ addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
 """
-# Counts the questions whose answers are not whole yet. A stream of live requests has no end.
+# Counts the questions whose answers the page has not read yet. Some answers it never reads, and a stream of live
+# requests has no end.
 _COUNT_QUESTIONS = """{
   const ask = fetch;
   window.questionsAsked = 0;
   window.mostAskedAtOnce = 0;
   window.fetch = async (...asked) => {
     if (String(asked[0]).includes("/v1/events/live")) return ask(...asked);
+    let isAsked = true;
+    let isRead = false;
+    const end = () => {
+      window.questionsAsked -= isAsked ? 1 : 0;
+      isAsked = false;
+    };
     window.questionsAsked += 1;
     window.mostAskedAtOnce = Math.max(window.mostAskedAtOnce, window.questionsAsked);
     try {
       const response = await ask(...asked);
-      await response.clone().arrayBuffer();
+      for (const name of ["text", "blob"]) {
+        const read = response[name].bind(response);
+        response[name] = () => {
+          isRead = true;
+          return read().finally(end);
+        };
+      }
+      const unread = () => isRead || end();
+      response.clone().arrayBuffer().then(unread, unread);
       return response;
-    } finally {
-      window.questionsAsked -= 1;
+    } catch (error) {
+      end();
+      throw error;
     }
   };
 }"""
 # What was pressed shows in the next frame; what that asks, or brings into view to ask, a frame or two later.
 _SETTLED = """async () => {
+  const isQuiet = () =>
+    window.questionsAsked === 0 && document.querySelector("#main") && !document.querySelector("[aria-busy=true]");
   for (let quiet = 0; quiet < 6; ) {
     await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
-    quiet = window.questionsAsked > 0 || document.querySelector("[aria-busy=true]") ? 0 : quiet + 1;
+    quiet = isQuiet() ? quiet + 1 : 0;
   }
   return true;
 }"""
