@@ -1,6 +1,6 @@
 /** Who looks: the session of this tab, where it is kept, and how it is forgotten. */
 
-import { computed, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { browserStorage, tabStorage } from "./storage.ts";
 
 /** What a question is sent with, the token of a session; `kind` says what the page may show. */
@@ -19,8 +19,6 @@ export const credential = signal<Credential | null>(stored());
 
 /** The admin key that Settings asked for; in memory only, for 15 minutes. */
 export const adminKey = signal<string | null>(null);
-
-export const isSignedIn = computed(() => credential.value !== null);
 
 const ADMIN_KEY_MS = 15 * 60 * 1000;
 let forgetting: ReturnType<typeof setTimeout> | undefined;

@@ -40,16 +40,6 @@ export function offsetS(timeS: number, zone: string): number {
   return Date.parse(`${date}T${time}Z`) / 1000 - Math.floor(timeS);
 }
 
-/** Return the second at which a day of a zone begins, 23, 24 or 25 hours before the next one. */
-export function startOfDay(timeS: number, zone: string): number {
-  const { date } = clockTime(timeS, zone);
-  const midnight = Date.parse(`${date}T00:00:00Z`) / 1000;
-  // The offset at midnight may differ from the one now: the second look uses the one of the first guess.
-  let start = midnight - offsetS(timeS, zone);
-  for (let look = 0; look < 2; look += 1) start = midnight - offsetS(start, zone);
-  return start;
-}
-
 /** Return the browser's own zone. */
 export function browserZone(): string {
   return new Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -13,6 +14,15 @@ from tests.support.services.processes import get_json
 
 OVER_TIME = re.compile("/1/timeseries/")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+
+
+def store_one(service, route, **fields):
+    """Send a request of two minutes ago, which any range up to now has, and wait until it is stored."""
+    count = f"{service.query_url}/v1/summary?start=0&include=route:{quote(route)}"
+    before = get_json(count)["requests"]
+    event = {"timestamp": time.time() - 120, "method": "GET", "status_code": 200, "response_us": 100}
+    send(service.collector_url, [{**event, "route": route, **fields}])
+    service.wait_until(lambda: get_json(count)["requests"] == before + 1, "the event")
 
 
 def test_a_phone_shows_each_request_in_two_lines_and_its_details_as_a_page(visit):
@@ -97,21 +107,14 @@ def test_the_list_stays_under_the_pointer_until_it_leaves(visit, service):
     looked = visit()
     page = looked.open("settings?tab=browser")
     page.clock.install()
-    listed = "requests?range=24h&is=route%3A%2Fread"
-    looked.open(listed)
+    looked.open("requests?range=24h&is=route%3A%2Fread")
     settled(page)
-    request = {"method": "GET", "url": "/read", "route": "/read", "status_code": 200, "response_us": 1}
-    rows, count = page.locator("tr[data-row]"), f"{service.query_url}/v1/summary?start=0&include=route:/read"
-
-    def send_one(number):
-        send(service.collector_url, [{**request, "timestamp": time.time() - 120}])
-        service.wait_until(lambda: get_json(count)["requests"] == number, "the event")
-
-    send_one(1)
+    rows = page.locator("tr[data-row]")
+    store_one(service, "/read", url="/read")
     page.get_by_role("button", name="Refresh").click()
     expect(rows).to_have_count(1)
     rows.first.hover()
-    send_one(2)
+    store_one(service, "/read", url="/read")
     with page.expect_response(OVER_TIME) as answered:
         page.clock.fast_forward(61_000)
     assert sum(count or 0 for line in answered.value.json()["groups"].values() for _, count in line) == 2
@@ -137,10 +140,7 @@ def test_a_click_on_a_row_opens_its_request_and_a_click_on_a_value_filters(visit
 
 
 def test_a_request_without_a_route_shows_its_path_and_what_it_does_not_have(visit, service):
-    event = {"timestamp": time.time() - 60, "method": "GET", "url": "/lost/7", "route": "(unmatched)"}
-    send(service.collector_url, [{**event, "status_code": 404, "response_us": 100}])
-    count = f"{service.query_url}/v1/summary?start=0&include=url:/lost/7"
-    service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")
+    store_one(service, "(unmatched)", url="/lost/7")
     page = visit().open("requests?range=15m&is=url:/lost/7")
     row = page.locator("tr[data-row]")
     expect(row).to_contain_text("(unmatched) /lost/7")
@@ -233,10 +233,7 @@ def test_a_menu_closes_at_escape_and_at_a_press_beside_it(visit):
 
 def test_the_detail_alone_has_a_long_text_whole(visit, service):
     url, note = "/" + "u" * 2047, "n" * 1024
-    event = {"timestamp": time.time() - 60, "method": "GET", "url": url, "route": "/long", "data": {"note": note}}
-    send(service.collector_url, [{**event, "status_code": 200, "response_us": 100}])
-    count = f"{service.query_url}/v1/summary?start=0&include=route:/long"
-    service.wait_until(lambda: get_json(count)["requests"] == 1, "the event")
+    store_one(service, "/long", url=url, data={"note": note})
     page = visit().open("requests?range=15m&is=route:/long&columns=time,url")
     row = page.locator("tr[data-row]")
     expect(row).to_contain_text("uuu…uuu")

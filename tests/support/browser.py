@@ -1,6 +1,6 @@
 """A real Chromium that looks at a real `apimetry serve`. It fails a test on what no page may do.
 
-`APIMETRY_TEST_CHROMIUM` names the browser; else it is Debian's, the one without windows first: it takes a third less
+`APIMETRY_TEST_CHROMIUM` names the browser; else it is Debian's, the one without windows first: it takes 30 % less
 time. Without one, the tests of the dashboard are skipped by name; with `APIMETRY_TEST_REQUIRE_CHROMIUM=1`, as in CI,
 they fail.
 """

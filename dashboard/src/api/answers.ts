@@ -13,8 +13,6 @@ export type Application = Schemas["Application"];
 export type Summary = Schemas["Summary"];
 export type Breakdown = Schemas["Breakdown"];
 export type BreakdownRow = Schemas["BreakdownRow"];
-/** The figures of a row that are numbers. */
-export type Measure = keyof Schemas["PreviousFigures"];
 /** A request with all of its fields: the page leaves none out. */
 export type StoredEvent = Required<Schemas["StoredEvent"]>;
 export type Events = Omit<Schemas["EventsPage"], "events"> & { events: StoredEvent[] };

@@ -23,11 +23,6 @@ export function colourOf(token: string): string {
   return colour;
 }
 
-/** Return the colour with an opacity from 0 to 1. */
-export function faded(token: string, opacity: number): string {
-  return `color-mix(in srgb, ${colourOf(token)} ${Math.round(opacity * 100)}%, transparent)`;
-}
-
 /** Return the nine colours of a heatmap, from few to many. */
 export function heatColours(): string[] {
   return Array.from({ length: 9 }, (_, step) => colourOf(`--heat-${step + 1}`));
