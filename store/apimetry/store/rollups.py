@@ -48,6 +48,9 @@ MINUTE_S: Final = 60
 BUCKETS_PER_DOUBLING: Final = 18
 """Bucket b holds the values x with floor(18 * log2(x + 1)) = b, so that its middle is within 2 % of all of them."""
 
+LAST_BUCKET: Final = 40 * BUCKETS_PER_DOUBLING
+"""The bucket of all values from 2^40 on."""
+
 LATEST_S: Final = 2**32 - 1
 """The last second that a DateTime holds, in 2106."""
 

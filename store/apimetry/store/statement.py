@@ -18,12 +18,16 @@ class Statement:
     is_live: bool = False
     """Whether it reads other tables than events and their rollups: its rows may change while no event changes."""
     parts: Parts | None = None
-    """The statements that answer the same rows together, in another order; None: there are none."""
+    """The statements that answer the same together, in another order; None: there are none."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a statement in two parts: those about a range of the past, which hardly change, and the others."""
+    """The rows of a statement in two parts: those about a range of the past, which hardly change, and the others.
+
+    Of the statements that answer one question, all with the same range are answered by their parts, or none is.
+    Together their parts have the same rows as the statements.
+    """
 
     range: tuple[int, int]
     """`[start, end)` in seconds since the epoch: all events that the rows of `past` depend on."""

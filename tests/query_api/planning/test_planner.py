@@ -198,7 +198,7 @@ def test_a_part_of_the_days_is_a_plan_of_days_and_the_rest_leaves_it_out():
 )
 @pytest.mark.parametrize("aggregation", ["count", "sum", "mean"])
 def test_what_adds_up_takes_the_side_of_an_edge_that_has_less_time_in_it(aggregation, start, end, now, middle):
-    chosen = plan_of(start, end, aggregation, now=now)
+    chosen = plan_of(start, end, aggregation, now=now, granularity=Granularity(HOUR))
     assert (chosen.start, chosen.end, chosen.middle) == (start, end, middle)
     assert chosen.subtracts == (middle[0] < start or middle[1] > end)
 
@@ -209,10 +209,48 @@ def test_what_does_not_add_up_takes_no_hour_that_is_not_whole(aggregation):
     assert (chosen.middle, chosen.subtracts) == ((HOUR, DAY - HOUR), False)
 
 
-def test_an_hour_without_events_after_the_end_counts_as_whole():
-    needs = Needs(frozenset(), frozenset({"response_us_max"}), 1, DAY - 1, is_last=True)
-    assert plan(needs) == Plan(1, DAY, ALL, (HOUR, DAY))
-    assert plan(Needs(frozenset({"url"}), needs.measures, 1, DAY - 1, is_last=True)) == Plan(1, DAY - 1)
+@pytest.mark.parametrize(
+    ("quiet_until", "end", "days"),
+    [
+        (0, 2 * DAY + HOUR + 5, None),
+        (2 * DAY + HOUR + 9, 2 * DAY + HOUR + 5, None),
+        (2 * DAY + 3 * HOUR + 9, 2 * DAY + 3 * HOUR, None),
+        (3 * DAY, 3 * DAY, (DAY, 3 * DAY)),
+    ],
+)
+def test_hours_and_days_without_events_after_the_end_count_as_whole(quiet_until, end, days):
+    needs = Needs(frozenset(), frozenset({"response_us_max"}), 1, 2 * DAY + HOUR + 5, quiet_until=quiet_until)
+    assert plan(needs) == Plan(1, end, ALL, (HOUR, end // HOUR * HOUR), days=days)
+    by_url = Needs(frozenset({"url"}), needs.measures, 1, 2 * DAY + HOUR + 5, quiet_until=quiet_until)
+    assert plan(by_url) == Plan(1, 2 * DAY + HOUR + 5)
+
+
+def test_a_short_range_is_read_from_events_also_where_the_rest_of_the_day_is_quiet():
+    needs = Needs(frozenset(), frozenset({"response_us_max"}), 5, HOUR + 5, quiet_until=DAY)
+    assert plan(needs) == Plan(5, HOUR + 5)
+
+
+@pytest.mark.parametrize(
+    ("end", "now", "middle", "days"),
+    [
+        # The day of the question is read whole, less what is beyond the range.
+        (9 * DAY + 5 * HOUR + 700, 9 * DAY + 5 * HOUR + 700, (0, 10 * DAY), (0, 10 * DAY)),
+        (9 * DAY + 5 * HOUR + 700, 9 * DAY + 5 * HOUR + 760, (0, 10 * DAY), (0, 10 * DAY)),
+        (9 * DAY + 5 * HOUR, 9 * DAY + 5 * HOUR + 60, (0, 10 * DAY), (0, 10 * DAY)),
+        # More than a minute is beyond the range.
+        (9 * DAY + 5 * HOUR + 700, 9 * DAY + 5 * HOUR + 761, (0, 9 * DAY + 5 * HOUR), (0, 9 * DAY)),
+        (9 * DAY + 5 * HOUR + 700, 20 * DAY, (0, 9 * DAY + 5 * HOUR), (0, 9 * DAY)),
+        (9 * DAY + 5 * HOUR + 700, None, (0, 9 * DAY + 5 * HOUR), (0, 9 * DAY)),
+        # Whole days end where they end.
+        (9 * DAY, 9 * DAY + 5, (0, 9 * DAY), (0, 9 * DAY)),
+        (9 * DAY + 5, 9 * DAY + 50, (0, 9 * DAY), (0, 9 * DAY)),
+    ],
+)
+def test_sums_take_the_day_under_way_less_the_little_that_is_beyond_the_range(end, now, middle, days):
+    chosen = plan_of(0, end, now=now)
+    assert (chosen.middle, chosen.days, chosen.end) == (middle, days, end)
+    assert plan_of(0, end, now=now, granularity=Granularity(HOUR)).days is None
+    assert plan_of(0, end, "max", now=now).days == (0, 9 * DAY)
 
 
 def test_percentiles_are_exact_over_a_day_of_events_and_estimated_from_rollups_and_over_more():

@@ -247,4 +247,4 @@ def test_answers_beside_threads_that_insert_late_events_leave_nothing_untrue_in_
 
 def test_whether_events_are_later_than_a_question_is_never_remembered():
     scope = usage_sql.Scope("shop", START, START + DAY_S + 60)
-    assert not About("shop", ((START, START + DAY_S + 60),), DAYS).covers(usage_sql.later(scope))
+    assert not About("shop", ((START, START + DAY_S + 60),), DAYS).covers(usage_sql.next_event(scope))

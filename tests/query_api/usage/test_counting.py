@@ -171,7 +171,7 @@ def test_figures_that_python_adds_up_are_those_of_the_engine(embedded_store, sor
         added_up = answer_usage(query, UNLIMITED, ask=embedded_store.ask, now=NOW)
         ask.refused.clear()
         assert added_up == answer_usage(query, UNLIMITED, ask=ask, now=NOW)
-        assert any("GROUPING SETS ((hour)" in statement.sql for statement in ask.refused) == (end % 3600 > 0)
+        assert any("GROUPING SETS ((minute)" in statement.sql for statement in ask.refused) == (end % 3600 > 0)
 
 
 _events = st.builds(
@@ -255,13 +255,15 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
     assert [statement.sql for statement in hostile] == [statement.sql for statement in harmless]
 
 
-@pytest.mark.parametrize("later_s", [None, 0, 59, 899, 900])
-def test_the_hour_under_way_counts_up_to_the_end_of_the_range(embedded_store, later_s):
-    events = [replace(event, application="shop") for event in random_events(9, 150, START, NOW)]
+@pytest.mark.parametrize("later_s", [None, 0, 59, 899, 900, 8000, DAY - NOW % DAY - 1, DAY - NOW % DAY])
+@pytest.mark.parametrize("days", [1, 5])
+def test_the_hour_and_the_day_under_way_count_up_to_the_end_of_the_range(embedded_store, later_s, days):
+    start = NOW - days * DAY
+    events = [replace(event, application="shop") for event in random_events(9, 150, start, NOW)]
     later = [] if later_s is None else [at(NOW + later_s, response_us=10**9, route="/later", status_code=500)]
     insert_events(embedded_store, events + later)
     assert NOW % 3600 == 2700
-    answer = usage(embedded_store, ("granularity", "hour"))
-    assert answer["usage"] == expected_totals(events, DAY)
-    assert answer["timeSeries"] == expected_series(events, "hour", START, NOW)
+    answer = usage(embedded_store, ("granularity", "hour"), ("start", str(start)), ("end", str(NOW)))
+    assert answer["usage"] == expected_totals(events, days * DAY)
+    assert answer["timeSeries"] == expected_series(events, "hour", start, NOW)
     assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))

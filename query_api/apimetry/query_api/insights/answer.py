@@ -14,7 +14,7 @@ from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
 from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.lists import Group, groups
 from apimetry.query_api.usage.params import Order, Sort, Window
-from apimetry.query_api.usage.reading import as_last, scope_of, totals
+from apimetry.query_api.usage.reading import scope_of, totals, with_day_under_way
 from apimetry.query_api.usage.sql import Scope
 from apimetry.query_api.usage.warnings import alerts, limits_json, utilizations
 from apimetry.store.accounts.accounts import Application
@@ -27,7 +27,7 @@ _SORTS: tuple[Sort, ...] = ("requests", "errors", "latency")
 
 def answer_insights(window: Window, application: Application, *, prices: Prices, ask: Ask, now: int) -> Insights:
     """Return the answer about `application` at `now`. Blocks while `ask` does."""
-    scope = as_last(scope_of(window, application.id, ask), ask, now)
+    scope = with_day_under_way(scope_of(window, application.id, ask), ask, now)
     total, (peak_minute, peak_hour) = totals(scope, ask)
     halves = _halves(scope, ask)
     by_figure = trends(halves)

@@ -23,7 +23,7 @@ from apimetry.query_api.planning.figures import formatted_bytes, percent, scaled
 from apimetry.query_api.planning.time_buckets import Buckets
 from apimetry.query_api.usage.lists import groups, percentiles
 from apimetry.query_api.usage.params import Order
-from apimetry.query_api.usage.reading import Page, as_last, series_rows, totals
+from apimetry.query_api.usage.reading import Page, series_rows, totals, with_day_under_way
 from apimetry.query_api.usage.shapes import endpoints_json, points_json, with_shares
 from apimetry.query_api.usage.sql import Dimension, Scope
 from apimetry.store.accounts.accounts import Application, Organization
@@ -97,7 +97,7 @@ def bucket_summaries(applications: Sequence[Application], *, ask: Ask, now: int)
 def answer_bucket(application: Application, period: str, *, ask: Ask, now: int) -> Bucket:
     """Return the analytics of one bucket in one of PERIODS until `now`. Blocks while `ask` does."""
     span_s, granularity = PERIODS[period]
-    scope = as_last(Scope(application.id, now - span_s, now), ask, now)
+    scope = with_day_under_way(Scope(application.id, now - span_s, now), ask, now)
     buckets = Buckets(granularity, scope.start, scope.end)
     series = series_rows(scope, Page(buckets, range(buckets.count), _OLDEST_FIRST), ask)
     total, _ = totals(scope, ask)

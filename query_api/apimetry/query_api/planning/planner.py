@@ -8,7 +8,7 @@ Most rollups have rows per day as well. If the buckets of time are whole days in
 place of the hours of whole days.
 
 Sums can also be subtracted. Of an hour that is nearly whole, or not over yet, the rollup's row is read, and only the
-events beyond the range: these are subtracted.
+events beyond the range: these are subtracted. It is the same with the day under way.
 
 Some rollups count requests by minute. For such counts minutes take the place of hours, so that the events at an edge
 are those of less than a minute, however many requests there are.
@@ -56,8 +56,8 @@ class Needs:
     now: int | None = None
     """When the query is asked, in seconds. Nearly all events are earlier. None: not known."""
 
-    is_last: bool = False
-    """Whether no event lies between `end` and the end of its hour."""
+    quiet_until: int = 0
+    """No event lies between `end` and this time, in seconds; 0: not known."""
 
     takes_minutes: bool = False
     """Whether rows per minute may answer, where `now` is known. Their times are minutes, not hours."""
@@ -163,16 +163,19 @@ def _by_hour(needs: Needs, rollups: Sequence[Rollup]) -> Plan:
     if by_minute:
         measures = frozenset({"minutes"})
     unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
-    end = _up(needs.end, HOUR_S) if needs.is_last else needs.end
+    end = max(needs.end, _down(needs.quiet_until, HOUR_S))
     middle = _nearest(needs, unit_s) if needs.subtracts else _within(needs.start, end, unit_s)
     middle = (middle[0], min(middle[1], LAST_HOUR_S))
-    if end - needs.start <= short_s or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
+    is_short = min(end, _up(needs.end, HOUR_S)) - needs.start <= short_s
+    if is_short or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
         return raw
     for rollup in rollups:
         if rollup.covers(needs.dimensions, measures):
-            return Plan(
-                needs.start, end, rollup, middle, by_minute, _days(needs.granularity, middle, rollup, measures)
-            )
+            for hours in (_with_day_under_way(needs, middle), middle):
+                days = _days(needs.granularity, hours, rollup, measures)
+                if days is not None:
+                    return Plan(needs.start, end, rollup, hours, by_minute, days)
+            return Plan(needs.start, end, rollup, middle, by_minute)
     return raw
 
 
@@ -192,6 +195,14 @@ def _nearest(needs: Needs, unit_s: int) -> tuple[int, int]:
     inner, outer = _down(needs.end, unit_s), _up(needs.end, unit_s)
     beyond = outer if needs.now is None else max(needs.end, min(outer, needs.now))
     return start, outer if beyond - needs.end < needs.end - inner else inner
+
+
+def _with_day_under_way(needs: Needs, middle: tuple[int, int]) -> tuple[int, int]:
+    """Return the middle up to the end of its last day, if at most a minute of that day is beyond the range yet."""
+    day_end = min(_up(middle[1], DAY_S), LAST_HOUR_S)
+    now = day_end if needs.now is None else needs.now
+    is_over = min(day_end, now) - needs.end <= MINUTE_S
+    return (middle[0], day_end) if needs.subtracts and is_over else middle
 
 
 def _within(start: int, end: int, unit_s: int) -> tuple[int, int]:

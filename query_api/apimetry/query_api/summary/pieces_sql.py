@@ -23,6 +23,7 @@ from apimetry.query_api.planning.rows_sql import (
     added_up,
     group_key,
     inside,
+    most_in_a_minute,
     partial_rows,
     range_parameters,
     settings_of,
@@ -31,14 +32,11 @@ from apimetry.query_api.planning.rows_sql import (
 )
 from apimetry.query_api.planning.rows_sql import edges as edges_of_events
 from apimetry.query_api.summary.sql import Scope
-from apimetry.store.rollups import BUCKETS_PER_DOUBLING, DAY_S, HOUR_S
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING, DAY_S, HOUR_S, LAST_BUCKET
 from apimetry.store.statement import Parts, Statement
 
 MOST_CONSUMERS = 10_000
 """Consumers up to which their names are read."""
-
-BUCKETS: Final = 64 * BUCKETS_PER_DOUBLING + 1
-"""Latency buckets of a UInt64."""
 
 SUMS: Final = ("requests", "errors", "latency_us", "request_bytes", "response_bytes")
 
@@ -53,7 +51,7 @@ WHERE dimension = 'all' AND $whole""")
 # A rollup has several rows of an hour until the engine merges them.
 _BUSIEST_MINUTE = Template("""SELECT max(most)
 FROM (
-  SELECT arrayMax(mapValues(sumMap(minutes))) AS most
+  SELECT $most AS most
   FROM hourly_totals
   WHERE dimension = 'all' AND $whole
   GROUP BY time
@@ -77,8 +75,8 @@ _EVENTS = Template("""SELECT intDiv(toUnixTimestamp64Micro(timestamp), 360000000
   sum(weight), sumIf(weight, status_code >= 400), sum(ifNull(response_us, 0) * weight),
   sum(ifNull(request_bytes, 0) * weight), sum(ifNull(response_bytes, 0) * weight),
   max(if($inside, ifNull(response_us, 0), 0)),
-  sumResampleIf(0, $buckets, 1)(
-    weight, toUInt16($per_doubling * log2(ifNull(response_us, 0) + 1.0)), isNotNull(response_us)
+  sumResampleIf(0, $last + 1, 1)(
+    weight, toUInt16(least($per_doubling * log2(ifNull(response_us, 0) + 1.0), $last)), isNotNull(response_us)
   ),
   sumIf(weight, status_code >= 500), sumResample(0, 60, 1)(weight, toMinute(timestamp))
 FROM (
@@ -148,7 +146,7 @@ def events(scope: Scope, hours: Hours) -> Statement | None:
     sql = _EVENTS.substitute(
         weight=signed(source, "toUInt64(sample_weight)"),
         inside=inside(),
-        buckets=BUCKETS,
+        last=LAST_BUCKET,
         per_doubling=BUCKETS_PER_DOUBLING,
         edges=edges_of_events(),
     )
@@ -162,9 +160,7 @@ def consumers(scope: Scope) -> Statement:
     )
     source = plan(needs)
     past = _whole(source)
-    if source.days is not None:
-        days = -(-past[0] // DAY_S) * DAY_S, past[1] // DAY_S * DAY_S
-        source = replace(source, days=days if days[0] < days[1] else None)
+    days = -(-past[0] // DAY_S) * DAY_S, past[1] // DAY_S * DAY_S
 
     def of(part: Plan) -> Statement:
         columns = [group_key(part, "consumer_id", "consumer"), weight(part)]
@@ -175,7 +171,8 @@ def consumers(scope: Scope) -> Statement:
 
     if source.rollup is None or past[0] >= past[1]:
         return of(source)
-    of_past, others = source.apart(past)
+    in_past = replace(source, days=days if source.days is not None and days[0] < days[1] else None)
+    of_past, others = in_past.apart(past)
     has_others = source.reads_events or source.middle != past
     return replace(of(source), parts=Parts(past, of(of_past), of(others) if has_others else None))
 
@@ -192,7 +189,7 @@ def peak(scope: Scope, start: int, end: int) -> Statement:
 def _of_whole(template: Template, scope: Scope, hours: Hours) -> Statement:
     start, end = hours.whole
     parameters = {**_depends_on(scope, hours.whole), "whole_start_s": start, "whole_end_s": end}
-    statement = Statement(template.substitute(whole=_WHOLE), parameters, _OF_HOURS)
+    statement = Statement(template.substitute(whole=_WHOLE, most=most_in_a_minute()), parameters, _OF_HOURS)
     return replace(statement, parts=Parts(hours.whole, statement, None))
 
 

@@ -12,11 +12,11 @@ from apimetry.query_api.usage.params import Order, UsageQuery
 from apimetry.query_api.usage.reading import (
     Again,
     Reading,
-    as_last,
     read_usage,
     read_usage_before,
     scope_of,
     series_page,
+    with_day_under_way,
 )
 from apimetry.query_api.usage.response import PreviousUsage, Usage
 from apimetry.query_api.usage.shapes import breakdown_json, changes_json, errors_json, points_json, totals_json
@@ -37,7 +37,7 @@ def answer_usage(
         BadRequest: more buckets would have to be sorted than MAX_SORTED_BUCKETS, or the earlier period would begin
             before 1970.
     """
-    scope = as_last(scope_of(query.window, application.id, ask), ask, now)
+    scope = with_day_under_way(scope_of(query.window, application.id, ask), ask, now)
     before = scope.within(*compared_period(query.compare, scope.start, scope.end)) if query.compare else None
     page = series_page(query, scope.start, scope.end)
     reading = read_usage(scope, page, query.list_order, ask, again=again)

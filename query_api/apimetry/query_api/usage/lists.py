@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from apimetry.query_api.planning.figures import Measures
@@ -84,8 +85,10 @@ def read_every_consumer(scope: Scope, order: Order, ask: Ask) -> Groups:
     for key, *figures in rows:
         known = sums.get(key)
         sums[key] = figures if known is None else [sum(pair) for pair in zip(known, figures, strict=True)]
-    names = sql.counted(order)
-    every = [(key, Measures(**dict(zip(names, figures, strict=True)))) for key, figures in sums.items()]
+    # Thousands of consumers: their measures are made by columns.
+    columns = dict(zip(sql.counted(order), zip(*sums.values(), strict=True), strict=False))
+    measures_of_all = map(Measures, *(columns.get(name, repeat(0)) for name in Measures._fields))
+    every = list(zip(sums, measures_of_all, strict=False))
     first = tuple((key, Measures(measures.requests)) for key, measures in in_order(every, order)[:MAX_ROWS])
     return Groups(first, sum(measures.requests for _, measures in every))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import compress
 from typing import Any
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.group_limit import ask_unless_too_many
 from apimetry.query_api.planning.latency_buckets import buckets_at, whole_percentile
+from apimetry.query_api.planning.planner import Plan
 from apimetry.query_api.usage import pieces_sql
 from apimetry.query_api.usage.lists import Lists, key_of, lists_of
 from apimetry.query_api.usage.lists_sql import LEVELS
@@ -23,7 +26,7 @@ from apimetry.store.statement import Ask, Rows
 class Pieces:
     """The sums over the rows of all pieces."""
 
-    hours: list[tuple[int, ...]]
+    hours: list[tuple[int, ...]] = field(default_factory=list)
     """Rows of (hour since the epoch, the measures, the most requests in a clock minute)."""
 
     groups: dict[str, dict[Any, Measures]] = field(
@@ -31,20 +34,28 @@ class Pieces:
     )
     """The sums of each value, by the list."""
 
-    buckets: dict[str, dict[int, int]] = field(default_factory=dict)
+    buckets: dict[str, defaultdict[int, int]] = field(default_factory=dict)
     """The requests in each latency bucket, by the route."""
 
     def add(self, rows: Rows) -> None:
         """Add rows of `pieces_sql.groups`."""
-        for name, hour, method, status, route, *figures, buckets, most in rows:
+        minutes: dict[int, list[Measures]] = {}
+        for name, time, method, status, route, *figures, buckets, most in rows:
+            measures = Measures(*figures)
             if name == "all":
-                self.hours.append((hour, *figures, most))
+                self.hours.append((time, *measures, most))
                 continue
-            key, group, measures = key_of(name, method, status, route), self.groups[name], Measures(*figures)
+            if name == pieces_sql.MINUTE:
+                minutes.setdefault(time // 60, []).append(measures)
+                continue
+            key, group = key_of(name, method, status, route), self.groups[name]
             known = group.get(key)
             group[key] = measures if known is None else known.plus(measures)
             if name == "route":
                 self._add_buckets(route, buckets)
+        for hour, of_minutes in minutes.items():
+            most = max(measures.requests for measures in of_minutes)
+            self.hours.append((hour, *reduce(Measures.plus, of_minutes), most))
 
     def lists(self, order: Order) -> Lists:
         """Return the lists in `order`."""
@@ -66,31 +77,22 @@ class Pieces:
         counted = buckets if isinstance(buckets, Mapping) else dict(compress(enumerate(buckets), buckets))
         sums = self.buckets.get(route)
         if sums is None:
-            self.buckets[route] = dict(counted)
+            self.buckets[route] = defaultdict(int, counted)
             return
         for bucket, requests in counted.items():
-            sums[bucket] = sums.get(bucket, 0) + requests
+            sums[bucket] += requests
 
 
-def read_pieces(scope: Scope, ask: Ask, threads: Executor) -> Callable[[], Pieces | None] | None:
-    """Return what waits for the pieces, which are read in `threads`; None if `scope` has no pieces.
-
-    The pieces are None if there are more groups than MOST_GROUPS.
-    """
-    source = pieces_sql.plan_of(scope)
-    if source is None:
-        return None
-    of_days = pieces_sql.hours_of_days(scope, source)
-    hours = threads.submit(ask, of_days) if of_days else None
+def read_pieces(scope: Scope, source: Plan, ask: Ask, threads: Executor) -> Pieces | None:
+    """Return the pieces of `source`, which are read in `threads`; None if there are more groups than MOST_GROUPS."""
     groups = [threads.submit(ask_unless_too_many, piece, ask) for piece in pieces_sql.groups(scope, source)]
-
-    def added_up() -> Pieces | None:
-        pieces = Pieces(list(hours.result()) if hours else [])
-        for group in groups:
-            rows = group.result()
-            if rows is None:
-                return None
-            pieces.add(rows)
-        return pieces
-
-    return added_up
+    by_hour = pieces_sql.hours(scope, source)
+    hours = threads.submit(ask, by_hour) if by_hour else None
+    pieces = Pieces()
+    for group in groups:
+        rows = group.result()
+        if rows is None:
+            return None
+        pieces.add(rows)
+    pieces.hours.extend(hours.result() if hours else ())
+    return pieces

@@ -35,6 +35,7 @@ from apimetry.query_api.usage.lists import (
 )
 from apimetry.query_api.usage.params import DEFAULT_GRANULARITY, Order, UsageQuery, Window
 from apimetry.query_api.usage.pieces import read_pieces
+from apimetry.query_api.usage.pieces_sql import plan_of
 from apimetry.query_api.usage.sql import Scope
 from apimetry.serving.errors import BadRequest
 from apimetry.store.rollups import HOUR_S
@@ -144,13 +145,16 @@ def scope_of(window: Window, application: str, ask: Ask) -> Scope:
     return Scope(application, start, window.end, window.filters)
 
 
-def as_last(scope: Scope, ask: Ask, now: int) -> Scope:
-    """Return `scope` with `is_last` set where it ends in the hour of `now` and no event is later.
+def with_day_under_way(scope: Scope, ask: Ask, now: int) -> Scope:
+    """Return `scope`, with `quiet_until` where it ends in the hour of `now`: until the next event, or the day's end.
 
-    A rollup then answers for that hour. Otherwise every statement would read all events of the hour.
+    Rollups then answer for that hour and day. Otherwise every statement would read all events of the hour.
     """
     is_under_way = scope.end % HOUR_S and scope.end // HOUR_S >= now // HOUR_S
-    return replace(scope, is_last=not ask(sql.later(scope))) if is_under_way else scope
+    if not is_under_way:
+        return scope
+    later = ask(sql.next_event(scope))
+    return replace(scope, quiet_until=later[0][0] if later else sql.end_of_day(scope.end))
 
 
 def series_page(query: UsageQuery, start: int, end: int) -> Page:
@@ -226,11 +230,12 @@ def breakdowns(scope: Scope, order: Order, ask: Ask, over_time: OverTime) -> tup
 
 def _of_pieces(scope: Scope, order: Order, ask: Ask, over_time: OverTime, threads: Executor) -> _Figures | None:
     """Return the figures that Python adds up; None where there are no pieces, or they have too many groups."""
-    added_up = read_pieces(scope, ask, threads) if over_time.of_hours is not None else None
-    if added_up is None or over_time.of_hours is None:
+    source = plan_of(scope) if over_time.of_hours is not None else None
+    if source is None or over_time.of_hours is None:
         return None
+    # What takes the longest begins first: then no core waits at the end.
     by_consumer = threads.submit(read_every_consumer, scope, order, ask)
-    pieces = added_up()
+    pieces = read_pieces(scope, source, ask, threads)
     if pieces is None:
         return None
     lists = pieces.lists(order)

@@ -26,6 +26,7 @@ from apimetry.query_api.planning.rows_sql import (
     Column,
     Conditions,
     group_key,
+    most_in_a_minute,
     partial_rows,
     range_parameters,
     seconds,
@@ -68,13 +69,14 @@ RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVE
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
-_LATER = """SELECT 1
+_LATER = """SELECT toUnixTimestamp(timestamp)
 FROM events
 WHERE application = {application:String}
   AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
-  AND timestamp < fromUnixTimestamp64Micro({end_us_of_hour:Int64}, 'UTC')
+  AND timestamp < fromUnixTimestamp64Micro({end_us_of_day:Int64}, 'UTC')
+ORDER BY application, timestamp
 LIMIT 1"""
-_HOURS = Template("""SELECT part.hour AS hour, $sums, arrayMax(mapValues(sumMap(part.minutes))) AS most
+_HOURS = Template("""SELECT part.hour AS hour, $sums, $most AS most
 FROM ($rows) AS part
 GROUP BY hour""")
 # Minutes lie in hours, and hours make up the whole.
@@ -137,7 +139,7 @@ _SORTED_BY: dict[Sort, tuple[str, ...]] = {"errors": ("errors",), "latency": ("l
 class Scope:
     """The events of a query: of `application`, in `[start, end)` seconds, that pass all `filters`.
 
-    If `failed`, failed requests alone. If `is_last`, no event of any kind lies between `end` and the end of its hour.
+    If `failed`, failed requests alone. No event of any kind lies between `end` and `quiet_until`; 0: not known.
     """
 
     application: str
@@ -145,11 +147,11 @@ class Scope:
     end: int
     filters: tuple[AnyFilter, ...] = ()
     failed: bool = False
-    is_last: bool = False
+    quiet_until: int = 0
 
     def within(self, start: int, end: int) -> Scope:
         """Return the same events, in another range."""
-        return replace(self, start=start, end=end, is_last=self.is_last and end == self.end)
+        return replace(self, start=start, end=end, quiet_until=self.quiet_until if end == self.end else 0)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -165,7 +167,8 @@ class Scope:
     ) -> Plan:
         """Return the tables of rows with these dimensions and measures."""
         needed = columns_of(self.filters) | {*dimensions, *(["status_code"] if self.failed else [])}
-        return plan(Needs(needed, measures, self.start, self.end, granularity, is_last=self.is_last), rollups)
+        needs = Needs(needed, measures, self.start, self.end, granularity, quiet_until=self.quiet_until)
+        return plan(needs, rollups)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -183,12 +186,16 @@ def first_event(application: str) -> Statement:
     return Statement(_FIRST, {"application": application})
 
 
-def later(scope: Scope) -> Statement:
-    """Select one row if the application has events between `end` and the end of that hour, otherwise none."""
-    hour_end = -(-scope.end // HOUR_S) * HOUR_S
+def next_event(scope: Scope) -> Statement:
+    """Select the time in seconds of the application's first event between `end` and the end of that day, if any."""
     # `remembering` knows a time beyond the question's range by its name: the row is not remembered.
-    parameters = {"end_us": scope.end * 1_000_000, "end_us_of_hour": hour_end * 1_000_000}
+    parameters = {"end_us": scope.end * 1_000_000, "end_us_of_day": end_of_day(scope.end) * 1_000_000}
     return Statement(_LATER, {"application": scope.application, **parameters})
+
+
+def end_of_day(time_s: int) -> int:
+    """Return the end of the day in UTC that has the second before `time_s`."""
+    return -(-time_s // DAY_S) * DAY_S
 
 
 def hours(scope: Scope) -> Statement:
@@ -209,7 +216,8 @@ def _hours_of(scope: Scope, source: Plan) -> Statement:
     hour = Column("hour", _HOUR_OF_EVENTS, f"intDiv({seconds(source)}, {HOUR_S})")
     minutes = Column("minutes", _MINUTES_OF_EVENTS, "CAST(minutes, 'Map(UInt8, UInt64)')")
     rows = rows_of(scope, source, hour, minutes, *measures_of(source, of_several_events=True), events_by="hour")
-    return statement_of(_HOURS.substitute(sums=SUMS, rows=rows), scope, source)
+    sql = _HOURS.substitute(sums=SUMS, most=most_in_a_minute("part.minutes"), rows=rows)
+    return statement_of(sql, scope, source)
 
 
 def totals(scope: Scope) -> Statement:
@@ -266,7 +274,7 @@ def every_consumer(scope: Scope, order: Order) -> Statement:
 
     The rows of hours that are over are a part of their own (`Statement.parts`): a consumer may be in both parts.
     """
-    source, read = with_days_over(scope, scope.plan("consumer_id")), counted(order)
+    source, read = scope.plan("consumer_id"), counted(order)
 
     def of(part: Plan) -> Statement:
         columns = group_key(part, "consumer_id"), *measures_of(part, read=frozenset(read))
@@ -277,12 +285,12 @@ def every_consumer(scope: Scope, order: Order) -> Statement:
     past = over(scope, source)
     if past is None:
         return of(source)
-    of_past, others = source.apart(past)
+    of_past, others = with_days_over(scope, source).apart(past)
     return replace(of(source), parts=Parts(past, of(of_past), of(others)))
 
 
 def with_days_over(scope: Scope, source: Plan) -> Plan:
-    """Return `source` with the days that are over alone: hours answer for a day whose last hour is under way."""
+    """Return `source` with the days that are over alone: hours answer for the day under way."""
     if source.days is None or source.days[1] <= scope.end:
         return source
     start, end = source.days[0], scope.end // DAY_S * DAY_S
