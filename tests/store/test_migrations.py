@@ -35,6 +35,7 @@ NAMES = [
     "0017_minutes",
     "0018_rejections",
     "0019_batches",
+    "0020_merges",
 ]
 
 # Kills its own process before the command with the given number.

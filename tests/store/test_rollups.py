@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -260,3 +265,43 @@ def test_on_a_cluster_views_feed_the_nodes_own_rollups_and_the_pause_reaches_eve
         ("d.minute_totals_local", "d.events_local"),
     ]
     assert layout.alter_stored("events", "X") == "ALTER TABLE d.events_local ON CLUSTER 'c' X"
+
+
+def parts_by_rollup(store: Store) -> dict[str, list[Path]]:
+    """Return the parts of every rollup."""
+    rows = store.query(
+        "SELECT table, groupArray(path) FROM system.parts"
+        " WHERE active AND database = {d:String} AND table IN {t:Array(String)} GROUP BY table",
+        {"d": store.database, "t": list(ROLLUPS)},
+    )
+    return {table: [Path(path) for path in paths] for table, paths in rows}
+
+
+def test_the_parts_of_rollups_become_one_when_they_are_a_day_old(embedded_store_url: str):
+    now_s = now_us() // 1_000_000
+    hour_s, day_ago_s = now_s // 3600 * 3600, now_s - 90_000
+    parts: dict[str, list[Path]] = {}
+
+    def insert(store: Store) -> None:
+        for table in ROLLUPS:
+            store.command(f"SYSTEM STOP MERGES {table}")
+        # Of a large part and a small one the engine makes one only when it has to.
+        for number, count in enumerate((2_000, 1)):
+            events = random_events(number, count, hour_s - 3600, hour_s)
+            named = [replace(event, consumer_id=f"{number}-{place}") for place, event in enumerate(events)]
+            insert_events(store, named, token=str(number))
+        parts.update(parts_by_rollup(store))
+
+    def wait(store: Store) -> None:
+        deadline = time.monotonic() + 60
+        while any(len(of_table) > 1 for of_table in parts_by_rollup(store).values()):
+            assert time.monotonic() < deadline, parts_by_rollup(store)
+            time.sleep(0.1)
+
+    with_store(embedded_store_url, insert)
+    assert parts.keys() == {*ROLLUPS}
+    assert len(parts["hourly_consumers"]) > 1
+    for part in itertools.chain.from_iterable(parts.values()):
+        for path in (part, *part.iterdir()):
+            os.utime(path, (day_ago_s, day_ago_s))
+    with_store(embedded_store_url, wait)

@@ -38,6 +38,7 @@ from apimetry.store.migrations import (
     m0017_minutes,
     m0018_rejections,
     m0019_batches,
+    m0020_merges,
 )
 from apimetry.store.pausing import inserts_paused, resume_inserts
 
@@ -65,6 +66,7 @@ _ALL: Final[tuple[tuple[str, Callable[[Layout], list[str]]], ...]] = (
     ("0017_minutes", m0017_minutes.statements),
     ("0018_rejections", m0018_rejections.statements),
     ("0019_batches", m0019_batches.statements),
+    ("0020_merges", m0020_merges.statements),
 )
 _RECORD: Final = "schema_migrations"
 _WINDOW = re.compile(r"\bnon_replicated_deduplication_window = (\d+)")
