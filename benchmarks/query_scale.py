@@ -54,6 +54,7 @@ from apimetry.store.rollups import TABLES, Rollup
 DAY_S = 86_400
 DAYS = 30
 SPAN_S = DAYS * DAY_S
+PAST_HOUR_S = 2366
 ROWS_PER_INSERT = 1_000_000
 APPLICATION = "bench"
 # What views fill from events. Other rollups are filled from these.
@@ -122,17 +123,32 @@ def fill(store: Store, events: int, start_s: int) -> None:
     for first in range(0, events, ROWS_PER_INSERT):
         rows = range(first, min(first + ROWS_PER_INSERT, events))
         store.command(insert, event_rows(start_s, SPAN_S, events, rows), settings={"async_insert": 0})
+    merge_old_parts(store)
     print(f"{events:,} events over {DAYS} days made in {time.perf_counter() - started:,.0f} s")
 
 
+def merge_old_parts(store: Store) -> None:
+    """Merge the parts of rollups whose rows are a day old, as the engine does once the parts are."""
+    partitions = store.query(
+        "SELECT table, partition_id FROM system.parts WHERE active AND database = {d:String}"
+        " AND table IN {t:Array(String)} GROUP BY table, partition_id HAVING max(max_time) < now() - 86400",
+        {"d": store.database, "t": list(TABLES)},
+    )
+    for table, partition in partitions:
+        store.command(f"OPTIMIZE TABLE {table} PARTITION ID '{partition}' FINAL")
+
+
 def opened_with_events(directory: Path, events: int) -> Store:
-    """Yield the store in `directory` with its events: those of an earlier run, or new ones that end this hour."""
+    """Return the store in `directory` with its events: those of an earlier run, or new ones.
+
+    The newest event is never at the end of an hour: PAST_HOUR_S after its beginning.
+    """
     store = Store(f"chdb://{directory}/store")
     store.open()
     migrations.migrate(store)
     ((stored,),) = store.query("SELECT count() FROM events")
     if stored == 0:
-        fill(store, events, int(time.time()) // 3600 * 3600 - SPAN_S)
+        fill(store, events, (int(time.time()) - PAST_HOUR_S) // 3600 * 3600 + PAST_HOUR_S - SPAN_S)
     elif not events <= stored <= 1.01 * events:  # `page_at_scale.py` adds some
         raise SystemExit(f"{directory} holds {stored:,} events, not {events:,}: name another directory")
     return store
@@ -173,14 +189,19 @@ TABLES_OF_30_DAYS = {
 Question = Callable[[], object]
 
 
-def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
-    """Return each question's name, the call that answers it down to JSON, and its limit in milliseconds."""
+def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
+    """Return each question's name, the call that answers it down to JSON, and its limit in milliseconds.
+
+    A usage answer and a summary end now, just after the newest event. The others end with the last whole hour.
+    """
+    ((newest,),) = store.query("SELECT toUnixTimestamp(max(timestamp)) FROM events")
+    now, end = newest + 1, newest // 3600 * 3600
     for name, span_s, text, limit_ms in TIMESERIES:
         parameters = [tuple(pair.split("=", 1)) for pair in text.split("&")]
 
         def ask(span_s: int = span_s, parameters: list = parameters) -> object:
             query = parse_timeseries(str(end - span_s), str(end), parameters, max_groups=LIMITS.max_groups)
-            return json_response(answer_timeseries(query, APPLICATION, ask=store.ask, limits=LIMITS, now=end))
+            return json_response(answer_timeseries(query, APPLICATION, ask=store.ask, limits=LIMITS, now=now))
 
         yield name, ask, limit_ms
     limits = RequestLimits(None, None, None)
@@ -188,12 +209,11 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
     application = Application(APPLICATION, "organization", "Bench", 90, limits, created)
 
     def ask_usage() -> object:
-        # Now is no whole hour, as it never is.
-        query = parse_usage([("timeframe", "30d")], end - 1234)
-        return json_response(answer_usage(query, application, ask=store.ask, now=end - 1234))
+        query = parse_usage([("timeframe", "30d")], now)
+        return json_response(answer_usage(query, application, ask=store.ask, now=now))
 
-    yield "usage over 30 days", ask_usage, 250
-    memory, moments = Memory(64 * 1024**2, store.inserts), itertools.count(end - 1234)
+    yield "usage over 30 days", ask_usage, 60
+    memory, moments = Memory(64 * 1024**2, store.inserts), itertools.count(now)
 
     def ask_moving_usage() -> object:
         now = next(moments)
@@ -202,18 +222,16 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
         return json_response(answer_usage(query, application, ask=ask, now=now))
 
     yield "usage over 30 days, its end moves", ask_moving_usage, 60
+    summary = parse_summary([("start", str(now - SPAN_S)), ("end", str(now))], now)
+    yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=now), 30
     month = [("start", str(end - SPAN_S)), ("end", str(end))]
-    summary = parse_summary(month, end)
-    yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=end), 30
-
-    newest = itertools.count(end - 60)
+    of_hours = parse_summary(month, now)
+    yield "summary of 720 hours", lambda: answer_summary(of_hours, application, ask=store.ask, now=now), 30
 
     def ask_moving_summary() -> object:
-        # As in traffic, few events of the hour under way are later. The range begins within an hour.
-        now = next(newest)
-        start = now - SPAN_S + 900
-        query = parse_summary([("start", str(start)), ("end", str(now))], now)
-        ask = memory.recall(query, About(APPLICATION, ((start, now),), 90), store.ask, now)
+        now = next(moments)
+        query = parse_summary([("start", str(now - SPAN_S)), ("end", str(now))], now)
+        ask = memory.recall(query, About(APPLICATION, ((now - SPAN_S, now),), 90), store.ask, now)
         return answer_summary(query, application, ask=ask, now=now)
 
     yield "summary of 30 days, its end moves", ask_moving_summary, 30
@@ -221,7 +239,7 @@ def questions(store: Store, end: int) -> Iterator[tuple[str, Question, int]]:
         table = parse_breakdown([*month, *columns], end)
 
         def ask_table(table: BreakdownQuery = table) -> object:
-            return answer_breakdown(table, APPLICATION, ask=store.ask, now=end)
+            return answer_breakdown(table, APPLICATION, ask=store.ask, now=now)
 
         yield name, ask_table, 120
 
@@ -285,10 +303,9 @@ def measured(question: Question, repeat: int) -> Times:
 
 
 def measure_questions(store: Store, repeat: int, raw_repeat: int) -> None:
-    ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
     head = f"{'question':<40}{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}"
     print(f"{head}{'raw ms':>10}{'p95':>8}{'cpu':>8}{'times':>7}")
-    for name, question, limit_ms in questions(store, end):
+    for name, question, limit_ms in questions(store):
         ours = measured(question, repeat)
         raw = Times(0, 0, 0)
         if raw_repeat:

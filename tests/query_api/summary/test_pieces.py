@@ -18,14 +18,15 @@ BEGIN = START // HOUR * HOUR
 
 
 @pytest.mark.parametrize("now_s", [0, 5, 900, DAY])
-def test_parts_of_an_hour_at_both_ends_count_what_is_in_the_range(store, now_s):
-    events = random_events(51, 1_500, BEGIN, BEGIN + 5 * HOUR)
+@pytest.mark.parametrize("days", [0, 4])
+def test_parts_of_an_hour_at_both_ends_count_what_is_in_the_range(store, now_s, days):
+    events = random_events(51, 1_500, BEGIN, BEGIN + days * DAY + 5 * HOUR)
     for number in range(2):
         insert_events(store, events[number::2], token=str(number))
     rng = random.Random(now_s)
     for near_start, near_end in [(0, 0), (1, 1), (60, 3_540), (1_801, 1_799), (3_599, 3_599), (0, 1_850), (2_400, 0)]:
         start = BEGIN + near_start
-        end = BEGIN + rng.choice([3, 4]) * HOUR + near_end
+        end = BEGIN + days * DAY + rng.choice([3, 4]) * HOUR + near_end
         answer = summary(store, start=start, end=end, now=end + now_s)
         assert_counted(answer, events, [])
         assert answer["estimated"]
@@ -66,8 +67,9 @@ def test_events_beyond_the_range_that_no_rollup_has_yet_make_no_figure_negative(
     assert (answer["consumers"], answer["peakRequestsPerMinute"], answer["requestBytes"]) == (1, 1, 0)
 
 
-def test_of_a_range_whose_end_moves_the_whole_hours_are_read_once_and_again_after_a_late_event(embedded_store):
-    events = random_events(53, 600, BEGIN, BEGIN + 30 * HOUR)
+@pytest.mark.parametrize("hours", [29, 101])
+def test_of_a_range_whose_end_moves_the_whole_hours_are_read_once_and_again_after_a_late_event(embedded_store, hours):
+    events = random_events(53, 600, BEGIN, BEGIN + (hours + 1) * HOUR)
     insert_events(embedded_store, events)
     memory, ask = Memory(10**6, embedded_store.inserts), Counted(embedded_store)
 
@@ -80,7 +82,7 @@ def test_of_a_range_whose_end_moves_the_whole_hours_are_read_once_and_again_afte
         assert answer == answer_summary(query, SHOP, ask=embedded_store.ask, now=end)
         return answer["requests"], ask.having("GROUP BY time")
 
-    end = BEGIN + 29 * HOUR + 600
+    end = BEGIN + hours * HOUR + 600
     counts = [requests(end + moved_s) for moved_s in (0, 10, 20, 30)]
     # Each of both periods has a statement of the busiest minute of its whole hours.
     assert [of_minutes for _, of_minutes in counts] == [2, 2, 0, 0]
@@ -95,6 +97,6 @@ def test_what_an_edge_reads_beyond_the_range_is_not_remembered():
     hours = pieces_sql.hours_of(scope)
     about = About("shop", ((BEGIN, end),), 20_000)
     assert hours.source.subtracts
-    assert not about.covers(pieces_sql.edges(scope, hours))
+    assert not about.covers(pieces_sql.other_hours(scope, hours))
     assert not about.covers(pieces_sql.events(scope, hours))
     assert about.covers(pieces_sql.totals(scope, hours))

@@ -41,14 +41,19 @@ class _Pieces:
 
     def add_totals(self, rows: Rows) -> None:
         """Add the row of `pieces_sql.totals`."""
-        ((*sums, self.peak_us, buckets),) = rows
-        self._add(sums, buckets)
+        ((*sums, peak_us, buckets, server_errors),) = rows
+        self._add(sums, buckets, server_errors)
+        self.peak_us = max(self.peak_us, peak_us)
 
-    def add_edges(self, rows: Rows) -> None:
-        """Add rows of `pieces_sql.edges`."""
-        for edge, *sums, self.peaks_us[edge], buckets, server_errors, minutes in rows:
+    def add_hours(self, rows: Rows, whole: tuple[int, int]) -> None:
+        """Add rows of `pieces_sql.other_hours`, of which those in `whole` lie wholly in the range."""
+        for hour, *sums, peak_us, buckets, server_errors, minutes in rows:
             self._add(sums, buckets, server_errors)
-            self._minutes_of(edge).update(minutes)
+            if whole[0] <= hour * HOUR_S < whole[1]:
+                self.peak_us = max(self.peak_us, peak_us)
+            else:
+                self.peaks_us[hour] = peak_us
+                self._minutes_of(hour).update(minutes)
 
     def add_events(self, rows: Rows) -> None:
         """Add rows of `pieces_sql.events`."""
@@ -90,23 +95,20 @@ def read_pieces(scope: Scope, ask: Ask, threads: Executor) -> Callable[[], dict[
     if hours is None:
         return None
     consumers = threads.submit(ask_unless_too_many, pieces_sql.consumers(scope), ask)
-    events, edges = (
+    events, other_hours = (
         threads.submit(ask, piece) if piece is not None else None
-        for piece in (pieces_sql.events(scope, hours), pieces_sql.edges(scope, hours))
+        for piece in (pieces_sql.events(scope, hours), pieces_sql.other_hours(scope, hours))
     )
-    totals, busiest_minute, server_errors = (
-        threads.submit(ask, piece(scope, hours))
-        for piece in (pieces_sql.totals, pieces_sql.busiest_minute, pieces_sql.server_errors)
+    totals, busiest_minute = (
+        threads.submit(ask, piece(scope, hours)) for piece in (pieces_sql.totals, pieces_sql.busiest_minute)
     )
 
     def added_up() -> dict[str, int]:
         pieces = _Pieces()
         pieces.add_totals(totals.result())
-        pieces.add_edges(edges.result() if edges is not None else ())
+        pieces.add_hours(other_hours.result() if other_hours is not None else (), hours.whole)
         pieces.add_events(events.result() if events is not None else ())
         ((pieces.busiest_minute,),) = busiest_minute.result()
-        ((of_whole_hours,),) = server_errors.result()
-        pieces.sums["server_errors"] += of_whole_hours
         pieces.peak_us = _peak_us(pieces, scope, ask)
         return {**pieces.figures(scope.target_us), "consumers": _distinct(consumers.result(), scope, ask)}
 

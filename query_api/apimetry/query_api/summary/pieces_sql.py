@@ -1,7 +1,8 @@
 """A summary without filters as SQL, in pieces that each read one table. Pure.
 
 The engine reads a piece in a few milliseconds, and what lies in the whole hours of the range is apart
-(`Statement.parts`): it stays the same until the next hour is over. `summary.pieces` adds the rows up.
+(`Statement.parts`): it stays the same until the next hour is over. Of the whole hours, rows per day answer for whole
+days. `summary.pieces` adds the rows up.
 
 An hour that lies only partly in the range is an edge. Of an edge, either events answer for the part in the range, or
 the rollup's row does, and the events beyond the range are subtracted (`planner.Needs.subtracts`). Sums, latency
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import Final
 
-from apimetry.query_api.planning.planner import Needs, Plan, plan
+from apimetry.query_api.planning.planner import LEAST_DAYS_S, Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
     OF_ROLLUP,
     Column,
@@ -25,6 +26,8 @@ from apimetry.query_api.planning.rows_sql import (
     inside,
     most_in_a_minute,
     partial_rows,
+    range_of_days,
+    range_outside_days,
     range_parameters,
     settings_of,
     signed,
@@ -32,44 +35,48 @@ from apimetry.query_api.planning.rows_sql import (
 )
 from apimetry.query_api.planning.rows_sql import edges as edges_of_events
 from apimetry.query_api.summary.sql import Scope
-from apimetry.store.rollups import BUCKETS_PER_DOUBLING, DAY_S, HOUR_S, LAST_BUCKET
+from apimetry.store.rollups import BUCKETS_PER_DOUBLING, DAY_S, HOUR_S, LAST_BUCKET, ROLLUPS
 from apimetry.store.statement import Parts, Statement
 
 MOST_CONSUMERS = 10_000
 """Consumers up to which their names are read."""
 
+_TOTAL: Final = ROLLUPS[0]
+
 SUMS: Final = ("requests", "errors", "latency_us", "request_bytes", "response_bytes")
 
 # Few rows: one thread reads them in the least processor time.
 _OF_HOURS: Final[Mapping[str, int]] = {**OF_ROLLUP, "max_threads": 1}
-_WHOLE = """application = {application:String}
-  AND time >= toDateTime({whole_start_s:UInt32}, 'UTC') AND time < toDateTime({whole_end_s:UInt32}, 'UTC')"""
-_TOTALS = Template("""SELECT sum(requests), sum(errors), sum(response_us_sum), sum(request_bytes_sum),
-  sum(response_bytes_sum), max(response_us_max), sumMap(response_us_buckets)
-FROM hourly_totals
-WHERE dimension = 'all' AND $whole""")
+_WHOLE = "time >= toDateTime({whole_start_s:UInt32}, 'UTC') AND time < toDateTime({whole_end_s:UInt32}, 'UTC')"
+_MIDDLE = "time >= toDateTime({middle_start_s:UInt32}, 'UTC') AND time < toDateTime({middle_end_s:UInt32}, 'UTC')"
+_OUTSIDE_WHOLE = (
+    "(time < toDateTime({whole_start_s:UInt32}, 'UTC') OR time >= toDateTime({whole_end_s:UInt32}, 'UTC'))"
+)
+_FIGURES = """sumIf(requests, dimension = 'all'), sumIf(errors, dimension = 'all'),
+  sumIf(response_us_sum, dimension = 'all'), sumIf(request_bytes_sum, dimension = 'all'),
+  sumIf(response_bytes_sum, dimension = 'all'), maxIf(response_us_max, dimension = 'all'),
+  sumMapIf(response_us_buckets, dimension = 'all'), sumIf(requests, dimension = 'status_code')"""
+_ROWS = """application = {application:String}
+  AND (dimension = 'all' OR (dimension = 'status_code' AND status_code >= 500))"""
+_TOTALS = Template("""SELECT $figures
+FROM $table
+WHERE $rows
+  AND $within""")
+_HOURS = Template("""SELECT intDiv(toUnixTimestamp(time), 3600) AS hour, $figures,
+  sumMapIf(minutes, dimension = 'all')
+FROM $table
+WHERE $rows
+  AND $within
+GROUP BY hour""")
 # A rollup has several rows of an hour until the engine merges them.
 _BUSIEST_MINUTE = Template("""SELECT max(most)
 FROM (
   SELECT $most AS most
-  FROM hourly_totals
-  WHERE dimension = 'all' AND $whole
+  FROM $table
+  WHERE application = {application:String} AND dimension = 'all'
+    AND $within
   GROUP BY time
 )""")
-_SERVER_ERRORS = Template("""SELECT sum(requests)
-FROM hourly_totals
-WHERE dimension = 'status_code' AND status_code >= 500 AND $whole""")
-_EDGES = """SELECT intDiv(toUnixTimestamp(time), 3600) AS edge,
-  sumIf(requests, dimension = 'all'), sumIf(errors, dimension = 'all'), sumIf(response_us_sum, dimension = 'all'),
-  sumIf(request_bytes_sum, dimension = 'all'), sumIf(response_bytes_sum, dimension = 'all'),
-  maxIf(response_us_max, dimension = 'all'), sumMapIf(response_us_buckets, dimension = 'all'),
-  sumIf(requests, dimension = 'status_code'), sumMapIf(minutes, dimension = 'all')
-FROM hourly_totals
-WHERE application = {application:String}
-  AND (dimension = 'all' OR (dimension = 'status_code' AND status_code >= 500))
-  AND ((time >= toDateTime({middle_start_s:UInt32}, 'UTC') AND time < toDateTime({whole_start_s:UInt32}, 'UTC'))
-    OR (time >= toDateTime({whole_end_s:UInt32}, 'UTC') AND time < toDateTime({middle_end_s:UInt32}, 'UTC')))
-GROUP BY edge"""
 # The weight has a name of its own: the engine analyses every use of its expression.
 _EVENTS = Template("""SELECT intDiv(toUnixTimestamp64Micro(timestamp), 3600000000) AS edge,
   sum(weight), sumIf(weight, status_code >= 400), sum(ifNull(response_us, 0) * weight),
@@ -96,6 +103,8 @@ class Hours:
 
     source: Plan
     whole: tuple[int, int]
+    days: tuple[int, int] | None
+    """The days among the whole hours, for which rows per day answer; None: they are too few."""
 
 
 def hours_of(scope: Scope) -> Hours | None:
@@ -104,39 +113,50 @@ def hours_of(scope: Scope) -> Hours | None:
         return None
     measures = frozenset({"requests", "response_us_buckets", "minutes"})
     source = plan(Needs(frozenset(), measures, scope.start, scope.end, subtracts=True, now=scope.now))
-    hours = Hours(source, _whole(source))
-    return hours if source.rollup is not None and hours.whole[0] < hours.whole[1] else None
+    whole = _whole(source)
+    if source.rollup is None or whole[0] >= whole[1]:
+        return None
+    days = -(-whole[0] // DAY_S) * DAY_S, whole[1] // DAY_S * DAY_S
+    return Hours(source, whole, days if days[1] - days[0] >= LEAST_DAYS_S else None)
 
 
 def totals(scope: Scope, hours: Hours) -> Statement:
-    """Select one row: SUMS, the longest response time, and requests by latency bucket, of the whole hours."""
-    return _of_whole(_TOTALS, scope, hours)
+    """Select one row: SUMS, the longest response time, requests by latency bucket, and server errors.
+
+    It is about the days, or without them about the whole hours.
+    """
+    table, within = (_TOTAL.days, range_of_days()) if hours.days else (_TOTAL.table, _WHOLE)
+    sql = _TOTALS.substitute(figures=_FIGURES, table=table, rows=_ROWS, within=within)
+    return _of_whole(Statement(sql, _times(scope, hours, hours.whole), _OF_HOURS), hours)
 
 
 def busiest_minute(scope: Scope, hours: Hours) -> Statement:
     """Select one row: the most requests in a clock minute of the whole hours."""
-    return _of_whole(_BUSIEST_MINUTE, scope, hours)
+    sql = _BUSIEST_MINUTE.substitute(most=most_in_a_minute(), table=_TOTAL.table, within=_WHOLE)
+    return _of_whole(Statement(sql, _times(scope, hours, hours.whole), _OF_HOURS), hours)
 
 
-def server_errors(scope: Scope, hours: Hours) -> Statement:
-    """Select one row: the requests of the whole hours with a status from 500 on."""
-    return _of_whole(_SERVER_ERRORS, scope, hours)
+def other_hours(scope: Scope, hours: Hours) -> Statement | None:
+    """Select rows of the hours that `totals` is not about: a number since the epoch, its figures, and minutes.
 
-
-def edges(scope: Scope, hours: Hours) -> Statement | None:
-    """Select rows of (hour, SUMS, the longest response time, buckets, server errors, minutes) of the edges' hours.
-
-    An hour is a number since the epoch. Buckets and minutes are mappings to requests. None: there are no such rows.
+    Minutes are a mapping to requests. None: there are no such hours.
     """
-    (start, end), (whole_start, whole_end) = hours.source.middle, hours.whole
-    if hours.source.middle == hours.whole:
-        return None
-    times = {"middle_start_s": start, "middle_end_s": end, "whole_start_s": whole_start, "whole_end_s": whole_end}
-    return Statement(_EDGES, {**_depends_on(scope, hours.source.middle), **times}, _OF_HOURS)
+
+    def of(within: str, times: tuple[int, int]) -> Statement:
+        sql = _HOURS.substitute(figures=_FIGURES, table=_TOTAL.table, rows=_ROWS, within=within)
+        return Statement(sql, _times(scope, hours, times), _OF_HOURS)
+
+    has_edges = hours.source.middle != hours.whole
+    edges = of(f"{_MIDDLE}\n  AND {_OUTSIDE_WHOLE}", hours.source.middle) if has_edges else None
+    if hours.days is None or hours.days == hours.whole:
+        return edges
+    past = of(f"{_WHOLE}\n  AND {range_outside_days()}", hours.whole)
+    whole = of(f"{_MIDDLE}\n  AND {range_outside_days()}", hours.source.middle)
+    return replace(whole, parts=Parts(hours.whole, past, edges))
 
 
 def events(scope: Scope, hours: Hours) -> Statement | None:
-    """Select the same of the events at the edges, with a number for each bucket, and for each minute.
+    """Select the same rows of the hours at the edges from events, with a number for each bucket and minute.
 
     Events beyond the range count negatively, modulo 2^64, except in the longest response time. None: there are none.
     """
@@ -186,11 +206,16 @@ def peak(scope: Scope, start: int, end: int) -> Statement:
     return Statement(_PEAK.substitute(rows=rows), parameters, settings_of(source))
 
 
-def _of_whole(template: Template, scope: Scope, hours: Hours) -> Statement:
-    start, end = hours.whole
-    parameters = {**_depends_on(scope, hours.whole), "whole_start_s": start, "whole_end_s": end}
-    statement = Statement(template.substitute(whole=_WHOLE, most=most_in_a_minute()), parameters, _OF_HOURS)
+def _of_whole(statement: Statement, hours: Hours) -> Statement:
     return replace(statement, parts=Parts(hours.whole, statement, None))
+
+
+def _times(scope: Scope, hours: Hours, depends_on: tuple[int, int]) -> dict[str, object]:
+    """Return the application, all times of `hours`, and the times of all events that rows depend on."""
+    times = {"middle": hours.source.middle, "whole": hours.whole, **({"days": hours.days} if hours.days else {})}
+    bounds = {f"{name}_start_s": start for name, (start, _) in times.items()}
+    bounds |= {f"{name}_end_s": end for name, (_, end) in times.items()}
+    return {**_depends_on(scope, depends_on), **bounds}
 
 
 def _whole(source: Plan) -> tuple[int, int]:
