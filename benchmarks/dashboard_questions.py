@@ -63,16 +63,14 @@ QUESTIONS = (
 )
 
 
-def questions(store: Store, end: int) -> Iterator[tuple[str, Callable[[], bytes], int]]:
+def questions(store: Store, now: int) -> Iterator[tuple[str, Callable[[], bytes], int]]:
     """Return each question's text, the call that answers it down to JSON, and its limit in milliseconds."""
     for endpoint, span_s, text, limit_ms in QUESTIONS:
         parse, answer = ENDPOINTS[endpoint]
-        # The clock's hour is under way, as it nearly always is.
-        now = end - 1234
         pairs = [tuple(pair.split("=", 1)) for pair in text.split("&") if pair]
         query = parse([*pairs, ("start", str(now - span_s)), ("end", str(now))], now)
 
-        def ask(query: object = query, answer: Callable = answer, now: int = now) -> bytes:
+        def ask(query: object = query, answer: Callable = answer) -> bytes:
             return encode(answer(query, query_scale.APPLICATION, ask=store.ask, now=now))
 
         yield f"{endpoint} {span_s // DAY_S} d {text}", ask, limit_ms
@@ -89,11 +87,10 @@ def main() -> None:
         directory.mkdir(parents=True, exist_ok=True)
         store = query_scale.opened_with_events(directory, arguments.events)
         stack.callback(store.close)
-        ((end,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
         bare = query_scale.measured(lambda: store.query("SELECT 1"), arguments.repeat)
         print(f"load of the machine: {os.getloadavg()}; SELECT 1: {bare.median:.1f} ms, p95 {bare.p95:.0f}")
         print(f"{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}{'kB':>7}  question")
-        for name, question, limit_ms in questions(store, end):
+        for name, question, limit_ms in questions(store, query_scale.now_of(store)):
             times = query_scale.measured(question, arguments.repeat)
             size = len(question()) / 1000
             print(

@@ -4,7 +4,8 @@
 
 The events are those of `query_scale.py`, whose `--directory` can be used again. For each range of time the page is
 opened once after the service's start, then again with nothing new, then again with a new event before each opening,
-so that no answer comes from memory. The questions of the page are also sent without a browser, four at a time.
+so that no answer comes from memory. The questions of the page are also sent without a browser, four at a time: warm,
+with a new event, and as the first ones after a start of the service.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def with_new_event(serve: Service, measure: Callable[[], float]) -> float:
     return measure()
 
 
+def asked_first_ms(directory: Path, settings: Mapping[str, str], addresses: Sequence[str]) -> float:
+    """Start a service, and return the milliseconds until its first questions are answered, four at a time."""
+    with running("serve", data_dir=directory, **settings) as serve:
+        return asked_ms([f"{serve.query_url}/{address.split('/', 3)[3]}" for address in addresses])
+
+
 def main() -> None:
     """Print one line for each range of time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,6 +88,7 @@ def main() -> None:
     query_scale.opened_with_events(options.directory, options.events).close()
     settings = {**BOOTSTRAP, "APIMETRY_BOOTSTRAP_APPLICATION": query_scale.APPLICATION}
     print("milliseconds: page first, warm, with a new event (budget 600); questions warm (300), with a new event")
+    addresses_of: dict[str, list[str]] = {}
     with running("serve", data_dir=options.directory, **settings) as serve, running_chromium() as chromium:
         visit = Visit(chromium, serve.query_url, READ_KEY)
         visit.open("settings")
@@ -90,12 +98,16 @@ def main() -> None:
             loads = range(options.loads)
             warm = statistics.median(opened_ms(visit, span) for _ in loads)
             changed = statistics.median(with_new_event(serve, lambda s=span: opened_ms(visit, s)) for _ in loads)
-            addresses = questions_of(visit, span)
+            addresses = addresses_of[span] = questions_of(visit, span)
             asked = statistics.median(asked_ms(addresses) for _ in loads)
             anew = statistics.median(with_new_event(serve, lambda a=addresses: asked_ms(a)) for _ in loads)
             line = f"{first:6.0f} {warm:6.0f} {changed:6.0f}   {len(addresses)} questions: {asked:6.0f} {anew:6.0f}"
             print(f"{span:4s} {line}", flush=True)
         visit.context.close()
+    print("milliseconds: the questions after a start, least, median and most of three starts (800)")
+    for span, addresses in addresses_of.items():
+        cold = sorted(asked_first_ms(options.directory, settings, addresses) for _ in range(3))
+        print(f"{span:4s} {cold[0]:6.0f} {cold[1]:6.0f} {cold[2]:6.0f}", flush=True)
 
 
 if __name__ == "__main__":

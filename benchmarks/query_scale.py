@@ -189,13 +189,19 @@ TABLES_OF_30_DAYS = {
 Question = Callable[[], object]
 
 
+def now_of(store: Store) -> int:
+    """Return the second after the newest event."""
+    ((newest,),) = store.query("SELECT toUnixTimestamp(max(timestamp)) FROM events")
+    return int(newest) + 1
+
+
 def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
     """Return each question's name, the call that answers it down to JSON, and its limit in milliseconds.
 
     A usage answer and a summary end now, just after the newest event. The others end with the last whole hour.
     """
-    ((newest,),) = store.query("SELECT toUnixTimestamp(max(timestamp)) FROM events")
-    now, end = newest + 1, newest // 3600 * 3600
+    now = now_of(store)
+    end = now // 3600 * 3600
     for name, span_s, text, limit_ms in TIMESERIES:
         parameters = [tuple(pair.split("=", 1)) for pair in text.split("&")]
 
