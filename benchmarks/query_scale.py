@@ -1,6 +1,6 @@
 """Time to answer from rollups and from raw events at scale: medians and p95 of warm questions, down to JSON bytes.
 
-    python benchmarks/query_scale.py [--events 100000000] [--directory DIR] [--repeat 9] [--segments 8] [--months 10]
+    python benchmarks/query_scale.py [--events 100000000] [--directory DIR] [--repeat 9] [--segments 8] [--months 12]
 
 Makes 30 days of one application inside the engine: 60 routes, 2,000 consumers, a million URLs, skewed latencies,
 nulls. With `--directory` the store is kept there, and reused by the next run with as many events. Raw answers are the
@@ -8,8 +8,8 @@ same statements, planned without rollups; 0 where one needs more memory than it 
 ready segments through `Store.insert_rows`, into a store of its own, turn by turn with all views of the rollups,
 without that of minutes, without those of days, and with none.
 
-With `--months 10` the questions come again when the rollups hold nine months more, each a copy of the newest: those
-of a billion events, if a month has 100 million. It needs a store of its own: the copies have no events, and stay.
+With `--months 12` the questions come again when the rollups hold eleven months more, each a copy of the newest: those
+of 1.2 billion events, if a month has 100 million. It needs a store of its own: the copies have no events, and stay.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from apimetry.query_api.breakdown.answer import answer_breakdown
 from apimetry.query_api.breakdown.params import BreakdownQuery, parse_breakdown
 from apimetry.query_api.planning import planner
 from apimetry.query_api.remembering import About, Memory
+from apimetry.query_api.summary import pieces_sql
 from apimetry.query_api.summary import sql as summary_sql
 from apimetry.query_api.summary.answer import answer_summary
 from apimetry.query_api.summary.params import parse_summary
@@ -228,6 +229,9 @@ def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
         return json_response(answer_usage(query, application, ask=ask, now=now))
 
     yield "usage over 30 days, its end moves", ask_moving_usage, 60
+    year = [("start", str(now - 365 * DAY_S)), ("end", str(now))]
+    of_year = parse_usage(year, now)
+    yield "usage over 365 days", lambda: answer_usage(of_year, application, ask=store.ask, now=now), 120
     summary = parse_summary([("start", str(now - SPAN_S)), ("end", str(now))], now)
     yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=now), 30
     month = [("start", str(end - SPAN_S)), ("end", str(end))]
@@ -264,6 +268,7 @@ def add_months(store: Store, months: int) -> None:
             {"back": back, "first": first - SPAN_S},
             settings={"async_insert": 0},
         )
+    merge_old_parts(store)
     ((requests,),) = store.query("SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'")
     print(f"the rollups hold {requests:,} requests of {DAYS * (months + 1)} days now")
 
@@ -276,7 +281,7 @@ def without_rollups() -> Iterator[None]:
         del rollups
         return planner.plan(needs, ())
 
-    modules: tuple[Any, ...] = (timeseries_reading, usage_sql, summary_sql, breakdown_scope)
+    modules: tuple[Any, ...] = (timeseries_reading, usage_sql, summary_sql, pieces_sql, breakdown_scope)
     for module in modules:
         module.plan = plan
     try:

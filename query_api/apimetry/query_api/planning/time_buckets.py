@@ -53,11 +53,15 @@ class Buckets:
         """Return the first second of a bucket, also of one after the last."""
         if self.calendar:
             return self.calendar.starts_at(self.first_index + index)
-        return self._fixed.floor(self.start) + index * self.size_s
+        return self._first_s + index * self._fixed.seconds
 
     def clip(self, indexes: range) -> tuple[int, int]:
         """Return the part of `[start, end)` that lies in the buckets `indexes`, which follow each other."""
         return max(self.start, self.starts_at(indexes.start)), min(self.end, self.starts_at(indexes.stop))
+
+    @cached_property
+    def _first_s(self) -> int:
+        return self._fixed.floor(self.start)
 
     @cached_property
     def _fixed(self) -> Granularity:

@@ -34,10 +34,14 @@ def added_up(rows: Rows) -> tuple[Measures, tuple[int, int]]:
 
 def by_bucket(rows: Rows, buckets: Buckets, shift_s: int = 0) -> dict[int, Measures]:
     """Return the sums over rows of `sql.hours` by the index of the bucket, which lies `shift_s` seconds later."""
+    if not rows:
+        return {}
     index_of = _index_of(buckets)
     sums: dict[int, Measures] = {}
-    for hour, *figures, _ in rows:
-        index, measures = index_of(hour * HOUR_S + shift_s), Measures(*figures)
+    # Thousands of hours: their measures are made by columns.
+    hours, *columns, _ = zip(*rows, strict=True)
+    for hour, measures in zip(hours, map(Measures, *columns), strict=True):
+        index = index_of(hour * HOUR_S + shift_s)
         known = sums.get(index)
         sums[index] = measures if known is None else known.plus(measures)
     return sums
