@@ -69,7 +69,7 @@ RAW_MEASURES = ", ".join(f"{added} AS {name}" for name, added in _OF_SEVERAL_EVE
 
 _FIRST = """SELECT toUnixTimestamp64Micro(timestamp)
 FROM events WHERE application = {application:String} ORDER BY application, timestamp LIMIT 1"""
-_LATER = """SELECT toUnixTimestamp(timestamp)
+_NEXT_EVENT = """SELECT toUnixTimestamp(timestamp)
 FROM events
 WHERE application = {application:String}
   AND timestamp >= fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')
@@ -190,7 +190,7 @@ def next_event(scope: Scope) -> Statement:
     """Select the time in seconds of the application's first event between `end` and the end of that day, if any."""
     # `remembering` knows a time beyond the question's range by its name: the row is not remembered.
     parameters = {"end_us": scope.end * 1_000_000, "end_us_of_day": end_of_day(scope.end) * 1_000_000}
-    return Statement(_LATER, {"application": scope.application, **parameters})
+    return Statement(_NEXT_EVENT, {"application": scope.application, **parameters})
 
 
 def end_of_day(time_s: int) -> int:
