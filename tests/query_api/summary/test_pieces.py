@@ -91,6 +91,21 @@ def test_of_a_range_whose_end_moves_the_whole_hours_are_read_once_and_again_afte
     assert (count, of_minutes) == (counts[-1][0] + 1, 1)
 
 
+@pytest.mark.parametrize("since_days", [2, 99])
+def test_days_before_the_recorded_one_are_read_by_the_hour(embedded_store, since_days):
+    midnight = BEGIN // DAY * DAY
+    events = random_events(54, 900, midnight - HOUR, midnight + 5 * DAY)
+    insert_events(embedded_store, events)
+    since = midnight + since_days * DAY
+    # What an upgrade leaves: earlier days have no rows, or not all.
+    for table in ("daily_totals", "daily_consumers"):
+        embedded_store.command(f"ALTER TABLE {table} DELETE WHERE time < {since} SETTINGS mutations_sync = 1")
+    embedded_store.command(f"INSERT INTO whole_days VALUES ({since})")
+    for start, end in [(0, 4 * DAY), (0, 4 * DAY + 7), (-7, 4 * DAY), (2 * HOUR, 4 * DAY + 3 * HOUR)]:
+        answer = summary(embedded_store, start=midnight + start, end=midnight + end)
+        assert_counted(answer, events, [])
+
+
 def test_what_an_edge_reads_beyond_the_range_is_not_remembered():
     end = BEGIN + 5 * HOUR + 60
     scope = pieces.Scope("shop", BEGIN, end, now=end)

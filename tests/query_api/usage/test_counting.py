@@ -255,6 +255,21 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
     assert [statement.sql for statement in hostile] == [statement.sql for statement in harmless]
 
 
+@pytest.mark.parametrize("since_days", [2, 99])
+def test_days_before_the_recorded_one_are_read_by_the_hour(embedded_store, since_days):
+    start = (NOW // DAY - 5) * DAY
+    events = [replace(event, application="shop") for event in random_events(10, 300, start, NOW)]
+    insert_events(embedded_store, events)
+    since = start + since_days * DAY
+    # What an upgrade leaves: earlier days have no rows, or not all.
+    for table in ("daily_totals", "daily_consumers"):
+        embedded_store.command(f"ALTER TABLE {table} DELETE WHERE time < {since} SETTINGS mutations_sync = 1")
+    embedded_store.command(f"INSERT INTO whole_days VALUES ({since})")
+    answer = usage(embedded_store, ("start", str(start)), ("end", str(NOW)))
+    assert answer["usage"] == expected_totals(events, NOW - start)
+    assert answer["breakdown"] == within_bounds(expected_breakdown(events, "requests", True))
+
+
 @pytest.mark.parametrize("later_s", [None, 0, 59, 899, 900, 8000, DAY - NOW % DAY - 1, DAY - NOW % DAY])
 @pytest.mark.parametrize("days", [1, 5])
 def test_the_hour_and_the_day_under_way_count_up_to_the_end_of_the_range(embedded_store, later_s, days):

@@ -140,9 +140,9 @@ def _with_minutes(needs: Needs, hourly: Plan, now: int) -> tuple[tuple[int, int]
     Each edge of more than a minute is made of minutes, if they are kept. The hours are those within the range there.
     """
     kept = now - KEPT_MINUTES_S
-    first, last = _nearest(needs, MINUTE_S) if needs.subtracts else _within(needs.start, hourly.end, MINUTE_S)
+    first, last = _nearest(needs, MINUTE_S) if needs.subtracts else whole_units(needs.start, hourly.end, MINUTE_S)
     minutes = first, min(last, LAST_HOUR_S)
-    start, end = _within(needs.start, min(hourly.end, LAST_HOUR_S), HOUR_S)
+    start, end = whole_units(needs.start, min(hourly.end, LAST_HOUR_S), HOUR_S)
     if hourly.rollup is None:
         is_short = hourly.end - needs.start <= SHORT_MINUTES_S
         are_hours = start < end and _are_whole(needs.granularity, HOUR_S)
@@ -164,7 +164,7 @@ def _by_hour(needs: Needs, rollups: Sequence[Rollup]) -> Plan:
         measures = frozenset({"minutes"})
     unit_s, short_s = (MINUTE_S, SHORT_MINUTES_S) if by_minute else (HOUR_S, SHORT_S)
     end = max(needs.end, _down(needs.quiet_until, HOUR_S))
-    middle = _nearest(needs, unit_s) if needs.subtracts else _within(needs.start, end, unit_s)
+    middle = _nearest(needs, unit_s) if needs.subtracts else whole_units(needs.start, end, unit_s)
     middle = (middle[0], min(middle[1], LAST_HOUR_S))
     is_short = min(end, _up(needs.end, HOUR_S)) - needs.start <= short_s
     if is_short or middle[0] >= middle[1] or not _are_whole(needs.granularity, unit_s):
@@ -205,8 +205,8 @@ def _with_day_under_way(needs: Needs, middle: tuple[int, int]) -> tuple[int, int
     return (middle[0], day_end) if needs.subtracts and is_over else middle
 
 
-def _within(start: int, end: int, unit_s: int) -> tuple[int, int]:
-    """Return the whole units that lie in a range."""
+def whole_units(start: int, end: int, unit_s: int) -> tuple[int, int]:
+    """Return the whole units that lie in a range; the end comes before the start where there are none."""
     return _up(start, unit_s), _down(end, unit_s)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from string import Template
 from typing import Final
 
-from apimetry.query_api.planning.planner import LEAST_DAYS_S, Needs, Plan, plan
+from apimetry.query_api.planning.planner import LEAST_DAYS_S, Needs, Plan, plan, whole_units
 from apimetry.query_api.planning.rows_sql import (
     OF_ROLLUP,
     Column,
@@ -116,7 +116,7 @@ def hours_of(scope: Scope) -> Hours | None:
     whole = _whole(source)
     if source.rollup is None or whole[0] >= whole[1]:
         return None
-    days = -(-whole[0] // DAY_S) * DAY_S, whole[1] // DAY_S * DAY_S
+    days = whole_units(*whole, DAY_S)
     return Hours(source, whole, days if days[1] - days[0] >= LEAST_DAYS_S else None)
 
 
@@ -148,8 +148,9 @@ def other_hours(scope: Scope, hours: Hours) -> Statement | None:
 
     has_edges = hours.source.middle != hours.whole
     edges = of(f"{_MIDDLE}\n  AND {_OUTSIDE_WHOLE}", hours.source.middle) if has_edges else None
-    if hours.days is None or hours.days == hours.whole:
+    if hours.days is None:
         return edges
+    # Also where all hours lie in days: hours answer for days before those that are whole (`rollups.SINCE_SQL`).
     past = of(f"{_WHOLE}\n  AND {range_outside_days()}", hours.whole)
     whole = of(f"{_MIDDLE}\n  AND {range_outside_days()}", hours.source.middle)
     return replace(whole, parts=Parts(hours.whole, past, edges))
@@ -180,7 +181,7 @@ def consumers(scope: Scope) -> Statement:
     )
     source = plan(needs)
     past = _whole(source)
-    days = -(-past[0] // DAY_S) * DAY_S, past[1] // DAY_S * DAY_S
+    days = whole_units(*past, DAY_S)
 
     def of(part: Plan) -> Statement:
         columns = [group_key(part, "consumer_id", "consumer"), weight(part)]
@@ -220,7 +221,7 @@ def _times(scope: Scope, hours: Hours, depends_on: tuple[int, int]) -> dict[str,
 
 def _whole(source: Plan) -> tuple[int, int]:
     """Return the hours of the middle that lie wholly in the range."""
-    start, end = -(-source.start // HOUR_S) * HOUR_S, source.end // HOUR_S * HOUR_S
+    start, end = whole_units(source.start, source.end, HOUR_S)
     return max(start, source.middle[0]), min(end, source.middle[1])
 
 

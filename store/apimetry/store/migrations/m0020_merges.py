@@ -1,7 +1,7 @@
 """Let the engine merge the parts of rollups that nothing was merged into for a day.
 
 The engine stops merging parts once they are few and large. Each part costs every statement about its weeks some 0.4
-ms, and past weeks of rollups stay with three or four for good. Rollups are small, so one more merge costs little. The
+ms, and past weeks of rollups stay with three or four. Rollups are small, so one more merge costs little. The
 parts of events are large, and few questions read those of many weeks: they stay.
 
 The SQL is frozen: an applied migration is never changed.
