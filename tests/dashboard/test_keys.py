@@ -34,7 +34,8 @@ def test_keys_choose_the_zone_search_refresh_and_copy_the_link(visit):
     address_has(page, "tz=Europe%2FBerlin")
     page.get_by_role("button", name="UTC").click()
     address_has(page, "tz=UTC")
-    with page.expect_response(re.compile("/v1/breakdown")):
+    settled(page)
+    with page.expect_request(re.compile("/v1/breakdown")):
         page.keyboard.press("r")
     page.keyboard.press(".")
     expect(page.get_by_text("Link copied")).to_be_visible()
