@@ -31,6 +31,8 @@ PAGES = {
 # Without rules, and without senders that report.
 WITHOUT_TABLES = ("alerts", "quality", "settings?tab=browser")
 DETAILS = ("routes?route=%2Fv1%2Fcheckout", "consumers?consumer=acme-prod", "?explain=errors&range=7d")
+# With a sentence about the route that stands out.
+WORST = "?range=6h&vs=previous"
 # Where an admin key changes something.
 MANAGED = (
     *(f"settings?tab={tab}" for tab in ("applications", "keys", "organization", "links", "sessions", "delete")),
@@ -158,7 +160,7 @@ def test_what_is_built_is_small():
 
 
 @pytest.mark.parametrize(
-    "paths", [PAGES, (*DETAILS, "errors?start=1413295200&end=1413298800", "latency?is=method%3ANOPE")]
+    "paths", [PAGES, (*DETAILS, WORST, "errors?start=1413295200&end=1413298800", "latency?is=method%3ANOPE")]
 )
 def test_axe_finds_nothing_serious_on_any_page(visit, paths):
     # The checker is a script of its own, which the page's policy rightly refuses.
@@ -250,7 +252,7 @@ def test_the_overview_shows_the_numbers_of_the_api_and_names_the_worst_route(vis
     requests = answered.value.json()["requests"]
     settled(page)
     expect(page.locator(".tile", has_text="Requests").first).to_contain_text(f"{requests:,}")
-    page = looked.open("?range=6h&vs=previous")
+    page = looked.open(WORST)
     settled(page)
     notice = page.locator(".explain")
     expect(notice).to_contain_text(re.compile(r"/v1/\w+ fails \d"))
