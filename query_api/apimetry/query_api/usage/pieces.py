@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import compress
-from typing import Any
+from typing import Any, TypeVar
 
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.group_limit import ask_unless_too_many
@@ -19,7 +19,9 @@ from apimetry.query_api.usage.lists import Lists, key_of, lists_of
 from apimetry.query_api.usage.lists_sql import LEVELS
 from apimetry.query_api.usage.params import Order
 from apimetry.query_api.usage.sql import Scope
-from apimetry.store.statement import Ask, Rows
+from apimetry.store.statement import Ask, Rows, Statement
+
+Series = TypeVar("Series")
 
 
 @dataclass
@@ -37,8 +39,10 @@ class Pieces:
     buckets: dict[str, defaultdict[int, int]] = field(default_factory=dict)
     """The requests in each latency bucket, by the route."""
 
-    def add(self, rows: Rows) -> None:
-        """Add rows of `pieces_sql.groups`."""
+    def add(self, rows: Rows | None) -> bool:
+        """Add rows of `pieces_sql.groups_and_times`; return whether there are any: None is too many groups."""
+        if rows is None:
+            return False
         minutes: dict[int, list[Measures]] = {}
         for name, time, method, status, route, *figures, buckets, most in rows:
             measures = Measures(*figures)
@@ -56,6 +60,7 @@ class Pieces:
         for hour, of_minutes in minutes.items():
             most = max(measures.requests for measures in of_minutes)
             self.hours.append((hour, *reduce(Measures.plus, of_minutes), most))
+        return True
 
     def lists(self, order: Order) -> Lists:
         """Return the lists in `order`."""
@@ -83,16 +88,25 @@ class Pieces:
             sums[bucket] += requests
 
 
-def read_pieces(scope: Scope, source: Plan, ask: Ask, threads: Executor) -> Pieces | None:
-    """Return the pieces of `source`, which are read in `threads`; None if there are more groups than MOST_GROUPS."""
-    groups = [threads.submit(ask_unless_too_many, piece, ask) for piece in pieces_sql.groups(scope, source)]
-    by_hour = pieces_sql.hours(scope, source)
+def read_pieces(
+    scope: Scope, source: Plan, ask: Ask, threads: Executor, of_hours: Callable[[Rows], Series]
+) -> tuple[Pieces, Series] | None:
+    """Return the pieces of `source`, which are read in `threads`, and what `of_hours` makes of their hours.
+
+    The engine reads days, which take the longest, while Python is busy with hours. None: there are more groups than
+    MOST_GROUPS.
+    """
+
+    def groups(statement: Statement) -> Future[Rows | None]:
+        return threads.submit(ask_unless_too_many, statement, ask)
+
+    days, by_hour = pieces_sql.groups_of_days(scope, source), pieces_sql.hours(scope, source)
+    of_days = groups(days) if days else None
     hours = threads.submit(ask, by_hour) if by_hour else None
     pieces = Pieces()
-    for group in groups:
-        rows = group.result()
-        if rows is None:
+    for of_others in [groups(others) for others in pieces_sql.groups_and_times(scope, source)]:
+        if not pieces.add(of_others.result()):
             return None
-        pieces.add(rows)
     pieces.hours.extend(hours.result() if hours else ())
-    return pieces
+    series = of_hours(pieces.hours)
+    return (pieces, series) if of_days is None or pieces.add(of_days.result()) else None

@@ -84,7 +84,7 @@ def plan_of(scope: Scope) -> Plan | None:
 def hours(scope: Scope, source: Plan) -> Statement | None:
     """Select rows of (hour since the epoch, the measures, the most requests in a clock minute).
 
-    None where days answer for no group: the rows of `groups` have the hours then.
+    None where days answer for no group: the rows of `groups_and_times` have the hours then.
     """
     past = over(scope, source)
     if source.days is None or past is None:
@@ -92,18 +92,19 @@ def hours(scope: Scope, source: Plan) -> Statement | None:
     return _in_parts(_HOURS, scope, source, past)
 
 
-def groups(scope: Scope, source: Plan) -> list[Statement]:
-    """Return the statements whose rows together are all groups, and the times that `hours` does not have.
+def groups_and_times(scope: Scope, source: Plan) -> list[Statement]:
+    """Return the statements whose rows are the groups outside of days, and the times that `hours` does not have.
 
     A row is (list, time, method, status code, route, the measures, requests by latency bucket, the most requests in
     a clock minute). In the list `all`, every hour is a group; in the list MINUTE, every minute. Buckets are those of
     routes alone: a mapping, or a number for each bucket. The engine stops at more than MOST_GROUPS.
     """
-    statements = [_of_events(scope, source), _of_days(scope, source), _of_hours(scope, source)]
+    statements = [_of_events(scope, source), _of_hours(scope, source)]
     return [statement for statement in statements if statement is not None]
 
 
-def _of_days(scope: Scope, source: Plan) -> Statement | None:
+def groups_of_days(scope: Scope, source: Plan) -> Statement | None:
+    """Select such rows of the groups in days, without times; None where days answer for no group."""
     past = over(scope, source)
     if source.days is None or past is None:
         return None

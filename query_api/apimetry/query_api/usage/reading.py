@@ -233,14 +233,14 @@ def _of_pieces(scope: Scope, order: Order, ask: Ask, over_time: OverTime, thread
     source = plan_of(scope) if over_time.of_hours is not None else None
     if source is None or over_time.of_hours is None:
         return None
-    # What takes the longest begins first: then no core waits at the end.
     by_consumer = threads.submit(read_every_consumer, scope, order, ask)
-    pieces = read_pieces(scope, source, ask, threads)
-    if pieces is None:
+    read = read_pieces(scope, source, ask, threads, over_time.of_hours)
+    if read is None:
         return None
+    pieces, totals_and_series = read
     lists = pieces.lists(order)
     latencies = pieces.percentiles(route for route, _ in lists.routes.rows)
-    return lists, latencies, by_consumer.result(), over_time.of_hours(pieces.hours)
+    return lists, latencies, by_consumer.result(), totals_and_series
 
 
 def _of_statements(scope: Scope, order: Order, ask: Ask, over_time: OverTime, threads: Executor) -> _Figures:
