@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import _scale_store
 import query_scale
 from msgspec.json import encode
 
@@ -71,7 +72,7 @@ def questions(store: Store, now: int) -> Iterator[tuple[str, Callable[[], bytes]
         query = parse([*pairs, ("start", str(now - span_s)), ("end", str(now))], now)
 
         def ask(query: object = query, answer: Callable = answer) -> bytes:
-            return encode(answer(query, query_scale.APPLICATION, ask=store.ask, now=now))
+            return encode(answer(query, _scale_store.APPLICATION, ask=store.ask, now=now))
 
         yield f"{endpoint} {span_s // DAY_S} d {text}", ask, limit_ms
 
@@ -85,12 +86,12 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         directory = arguments.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.mkdir(parents=True, exist_ok=True)
-        store = query_scale.opened_with_events(directory, arguments.events)
+        store = _scale_store.opened_with_events(directory, arguments.events)
         stack.callback(store.close)
         bare = query_scale.measured(lambda: store.query("SELECT 1"), arguments.repeat)
         print(f"load of the machine: {os.getloadavg()}; SELECT 1: {bare.median:.1f} ms, p95 {bare.p95:.0f}")
         print(f"{'median ms':>10}{'p95':>7}{'limit':>7}{'cpu':>7}{'kB':>7}  question")
-        for name, question, limit_ms in questions(store, query_scale.now_of(store)):
+        for name, question, limit_ms in questions(store, _scale_store.now_of(store)):
             times = query_scale.measured(question, arguments.repeat)
             size = len(question()) / 1000
             print(

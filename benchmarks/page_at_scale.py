@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import query_scale
+import _scale_store
 from dashboard_page import send
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--loads", type=int, default=9)
     options = parser.parse_args()
-    query_scale.opened_with_events(options.directory, options.events).close()
-    settings = {**BOOTSTRAP, "APIMETRY_BOOTSTRAP_APPLICATION": query_scale.APPLICATION}
+    _scale_store.opened_with_events(options.directory, options.events).close()
+    settings = {**BOOTSTRAP, "APIMETRY_BOOTSTRAP_APPLICATION": _scale_store.APPLICATION}
     print("milliseconds: page first, warm, with a new event (budget 600); questions warm (300), with a new event")
     addresses_of: dict[str, list[str]] = {}
     with running("serve", data_dir=options.directory, **settings) as serve, running_chromium() as chromium:

@@ -35,7 +35,7 @@ from apimetry.store import migrations
 from apimetry.store.accounts.accounts import Accounts, KeyKind
 from apimetry.store.client import Store
 from apimetry.store.events import ROW_COLUMNS
-from benchmarks.query_scale import ROWS, event_rows
+from benchmarks._scale_store import ROWS, event_rows
 from tests.support.services.processes import running
 
 PARTS = ("questions", "exports")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import resource
 import statistics
@@ -27,6 +28,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from _scale_store import (
+    APPLICATION,
+    DAY_S,
+    FED,
+    ROWS,
+    SPAN_S,
+    add_months,
+    event_rows,
+    now_of,
+    opened_with_events,
+    print_sizes,
+)
 
 from apimetry.query_api.breakdown import scope as breakdown_scope
 from apimetry.query_api.breakdown.answer import answer_breakdown
@@ -52,14 +66,6 @@ from apimetry.store.errors import QueryLimitExceeded
 from apimetry.store.events import ROW_COLUMNS
 from apimetry.store.rollups import TABLES, Rollup
 
-DAY_S = 86_400
-DAYS = 30
-SPAN_S = DAYS * DAY_S
-PAST_HOUR_S = 2366
-ROWS_PER_INSERT = 1_000_000
-APPLICATION = "bench"
-# What views fill from events. Other rollups are filled from these.
-FED = ("hourly_totals", "hourly_origins", "hourly_consumers", "hourly_consumers_untimed", "minute_totals")
 DETACHED: dict[str, tuple[str, ...]] = {
     "all rollups": (),
     "no minutes": ("minute_totals",),
@@ -67,93 +73,12 @@ DETACHED: dict[str, tuple[str, ...]] = {
     "no rollups": FED,
 }
 LIMITS = Limits(max_points=100_000, max_groups=10_000)
-
-# Few routes and consumers have most of the requests; each route has its method and its usual latency.
-ROWS = """WITH toUInt32(60 * pow((sipHash64(number, 1) % 1000003) / 1000003, 2)) AS r,
-  toUInt32(2000 * pow((sipHash64(number, 2) % 1000003) / 1000003, 2)) AS consumer,
-  (sipHash64(number, 3) % 1000003 + 1) / 1000004 AS u,
-  (sipHash64(number, 4) % 1000003) / 1000003 AS v,
-  sipHash64(number, 5) % 1000 AS luck,
-  exp(8 + (r % 13) * 0.3 + 0.8 * sqrt(-2 * log(u)) * cos(2 * pi() * v)) AS latency,
-  ['GET', 'GET', 'GET', 'POST', 'DELETE', 'GET', 'PUT'][r % 7 + 1] AS verb,
-  multiIf(luck < 930, if(verb = 'POST', 201, 200), luck < 960, 404, luck < 970, 401, luck < 980, 429, luck < 990,
-    500, luck < 995, 400, 503) AS status
-SELECT {application:String} AS application,
-  fromUnixTimestamp64Micro({start_us:Int64} + toInt64(number * {step_us:Float64})
-    + toInt64(sipHash64(number, 6) % {jitter_us:UInt64}), 'UTC') AS timestamp,
-  verb AS method,
-  concat('/v1/resource', toString(r), '/', toString(sipHash64(number, 7) % 20000)) AS url,
-  concat('/v1/resource', toString(r), '/{id}') AS route,
-  concat('views.resource', toString(r)) AS function,
-  status AS status_code,
-  toUInt64(latency) AS response_us,
-  if(sipHash64(number, 8) % 10 = 0, NULL, toUInt64(latency * 0.8)) AS ttfb_us,
-  if(verb = 'GET', NULL, toUInt64(exp(5 + 3 * u))) AS request_bytes,
-  toUInt64(exp(5 + 5 * v)) AS response_bytes,
-  concat('consumer-', toString(consumer)) AS consumer_id,
-  if(status >= 500, ['ValueError', 'TimeoutError'][number % 2 + 1], '') AS error_type,
-  concat('10.0.', toString(consumer % 256), '.0') AS client_ip,
-  concat('Mozilla/5.0 (agent ', toString(consumer % 50), ')') AS user_agent,
-  1 AS sample_weight,
-  map() AS data,
-  concat('web-', toString(sipHash64(number, 9) % 4)) AS source,
-  concat('1.', toString(intDiv(number * 5, {events:UInt64}))) AS version,
-  90 AS retention_days,
-  concat('Agent ', toString(consumer % 50)) AS user_agent_family
-FROM numbers({first:UInt64}, {rows:UInt64})"""
-
-
-def event_rows(start_s: float, span_s: float, events: int, rows: range) -> dict[str, object]:
-    """Return what ROWS binds for some of the `events` that lie evenly in the span."""
-    step_us = span_s * 1_000_000 / events
-    return {
-        "application": APPLICATION,
-        "start_us": int(start_s * 1_000_000),
-        "step_us": step_us,
-        "jitter_us": max(1, int(step_us)),
-        "events": events,
-        "first": rows.start,
-        "rows": len(rows),
-    }
-
-
-def fill(store: Store, events: int, start_s: int) -> None:
-    """Make the events, and the rollups through their views."""
-    started = time.perf_counter()
-    insert = f"INSERT INTO events ({', '.join(ROW_COLUMNS)}) {ROWS}"
-    for first in range(0, events, ROWS_PER_INSERT):
-        rows = range(first, min(first + ROWS_PER_INSERT, events))
-        store.command(insert, event_rows(start_s, SPAN_S, events, rows), settings={"async_insert": 0})
-    merge_old_parts(store)
-    print(f"{events:,} events over {DAYS} days made in {time.perf_counter() - started:,.0f} s")
-
-
-def merge_old_parts(store: Store) -> None:
-    """Merge the parts of rollups whose rows are a day old, as the engine does once the parts are."""
-    partitions = store.query(
-        "SELECT table, partition_id FROM system.parts WHERE active AND database = {d:String}"
-        " AND table IN {t:Array(String)} GROUP BY table, partition_id HAVING max(max_time) < now() - 86400",
-        {"d": store.database, "t": list(TABLES)},
-    )
-    for table, partition in partitions:
-        store.command(f"OPTIMIZE TABLE {table} PARTITION ID '{partition}' FINAL")
-
-
-def opened_with_events(directory: Path, events: int) -> Store:
-    """Return the store in `directory` with its events: those of an earlier run, or new ones.
-
-    The newest event is never at the end of an hour: PAST_HOUR_S after its beginning.
-    """
-    store = Store(f"chdb://{directory}/store")
-    store.open()
-    migrations.migrate(store)
-    ((stored,),) = store.query("SELECT count() FROM events")
-    if stored == 0:
-        fill(store, events, (int(time.time()) - PAST_HOUR_S) // 3600 * 3600 + PAST_HOUR_S - SPAN_S)
-    elif not events <= stored <= 1.01 * events:  # `page_at_scale.py` adds some
-        raise SystemExit(f"{directory} holds {stored:,} events, not {events:,}: name another directory")
-    return store
-
+CREATED = datetime(2020, 1, 1, tzinfo=timezone.utc)
+BENCH = Application(APPLICATION, "organization", "Bench", 400, RequestLimits(None, None, None), CREATED)
+UNTIL_NOW: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "usage": (parse_usage, answer_usage),
+    "summary": (parse_summary, answer_summary),
+}
 
 # Name, seconds before the end, parameters, and the milliseconds that it may take.
 TIMESERIES = (
@@ -190,12 +115,6 @@ TABLES_OF_30_DAYS = {
 Question = Callable[[], object]
 
 
-def now_of(store: Store) -> int:
-    """Return the second after the newest event."""
-    ((newest,),) = store.query("SELECT toUnixTimestamp(max(timestamp)) FROM events")
-    return int(newest) + 1
-
-
 def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
     """Return each question's name, the call that answers it down to JSON, and its limit in milliseconds.
 
@@ -211,40 +130,10 @@ def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
             return json_response(answer_timeseries(query, APPLICATION, ask=store.ask, limits=LIMITS, now=now))
 
         yield name, ask, limit_ms
-    limits = RequestLimits(None, None, None)
-    created = datetime(2020, 1, 1, tzinfo=timezone.utc)
-    application = Application(APPLICATION, "organization", "Bench", 90, limits, created)
-
-    def ask_usage() -> object:
-        query = parse_usage([("timeframe", "30d")], now)
-        return json_response(answer_usage(query, application, ask=store.ask, now=now))
-
-    yield "usage over 30 days", ask_usage, 60
-    memory, moments = Memory(64 * 1024**2, store.inserts), itertools.count(now)
-
-    def ask_moving_usage() -> object:
-        now = next(moments)
-        query, about = parse_usage([("timeframe", "30d")], now), About(APPLICATION, ((now - SPAN_S, now),), 90)
-        ask = memory.recall(query, about, store.ask, now)
-        return json_response(answer_usage(query, application, ask=ask, now=now))
-
-    yield "usage over 30 days, its end moves", ask_moving_usage, 60
-    year = [("start", str(now - 365 * DAY_S)), ("end", str(now))]
-    of_year = parse_usage(year, now)
-    yield "usage over 365 days", lambda: answer_usage(of_year, application, ask=store.ask, now=now), 120
-    summary = parse_summary([("start", str(now - SPAN_S)), ("end", str(now))], now)
-    yield "summary of 30 days", lambda: answer_summary(summary, application, ask=store.ask, now=now), 30
+    yield from until_now(store, now)
     month = [("start", str(end - SPAN_S)), ("end", str(end))]
     of_hours = parse_summary(month, now)
-    yield "summary of 720 hours", lambda: answer_summary(of_hours, application, ask=store.ask, now=now), 30
-
-    def ask_moving_summary() -> object:
-        now = next(moments)
-        query = parse_summary([("start", str(now - SPAN_S)), ("end", str(now))], now)
-        ask = memory.recall(query, About(APPLICATION, ((now - SPAN_S, now),), 90), store.ask, now)
-        return answer_summary(query, application, ask=ask, now=now)
-
-    yield "summary of 30 days, its end moves", ask_moving_summary, 30
+    yield "summary of 720 hours", lambda: answer_summary(of_hours, BENCH, ask=store.ask, now=now), 30
     for name, columns in TABLES_OF_30_DAYS.items():
         table = parse_breakdown([*month, *columns], end)
 
@@ -254,23 +143,25 @@ def questions(store: Store) -> Iterator[tuple[str, Question, int]]:
         yield name, ask_table, 120
 
 
-def add_months(store: Store, months: int) -> None:
-    """Give the rollups `months` older months, copies of the newest; their rows are kept for `months` too."""
-    days = f"toIntervalDay({DAYS} * {{back:UInt16}})"
-    ((first,),) = store.query("SELECT toUnixTimestamp(max(time)) + 3600 FROM hourly_totals")
-    for back, table in itertools.product(range(1, months + 1), FED):
-        if table in ("minute_totals", "hourly_consumers_untimed"):
-            continue  # minutes are recent, and the second is another view of `hourly_consumers`
-        store.command(
-            f"INSERT INTO {table} SELECT * REPLACE (time - {days} AS time, 4000 AS retention_days)"
-            f" FROM (SELECT * FROM {table} WHERE time >= {{first:UInt32}})"
-            " SETTINGS max_partitions_per_insert_block = 0",
-            {"back": back, "first": first - SPAN_S},
-            settings={"async_insert": 0},
-        )
-    merge_old_parts(store)
-    ((requests,),) = store.query("SELECT sum(requests) FROM hourly_totals WHERE dimension = 'all'")
-    print(f"the rollups hold {requests:,} requests of {DAYS * (months + 1)} days now")
+def until_now(store: Store, now: int) -> Iterator[tuple[str, Question, int]]:
+    """Return usage answers and a summary that end now; and the same whose end moves, with the past from memory."""
+    memory, moments = Memory(64 * 1024**2, store.inserts), itertools.count(now)
+
+    def answered(name: str, span_s: int, end: int, *, remembers: bool) -> object:
+        parse, answer = UNTIL_NOW[name]
+        query = parse([("start", str(end - span_s)), ("end", str(end))], end)
+        about = About(APPLICATION, ((end - span_s, end),), BENCH.retention_days)
+        ask = memory.recall(query, about, store.ask, end) if remembers else store.ask
+        return json_response(answer(query, BENCH, ask=ask, now=end))
+
+    for name, days, limit_ms in (("usage", 30, 60), ("usage", 365, 120), ("summary", 30, 30)):
+        until = functools.partial(answered, name, days * DAY_S)
+        yield f"{name} of {days} days", functools.partial(until, now, remembers=False), limit_ms
+
+        def moving(until: Callable[..., object] = until) -> object:
+            return until(next(moments), remembers=True)
+
+        yield f"{name} of {days} days, its end moves", moving, limit_ms
 
 
 @contextlib.contextmanager
@@ -328,22 +219,6 @@ def measure_questions(store: Store, repeat: int, raw_repeat: int) -> None:
             f"{raw.p95:>8.0f}{raw.cpu:>8.0f}{raw.median / ours.median:>7.1f}",
             flush=True,
         )
-
-
-def print_sizes(store: Store) -> None:
-    sizes = {
-        table: (rows, size)
-        for table, rows, size in store.query(
-            "SELECT table, sum(rows), sum(bytes_on_disk) FROM system.parts"
-            " WHERE active AND database = {d:String} GROUP BY table",
-            {"d": store.database},
-        )
-    }
-    events = sizes["events"][1]
-    for table in ("events", *TABLES):
-        rows, size = sizes[table]
-        print(f"{table:<20}{rows:>14,} rows{size / 1e6:>10,.1f} MB{100 * size / events:>8.1f} % of the events")
-    print(f"{'all rollups':<20}{100 * sum(sizes[table][1] for table in TABLES) / events:>44.1f} % of the events")
 
 
 def ready_segments(store: Store, directory: Path, count: int, rows: int) -> list[bytes]:

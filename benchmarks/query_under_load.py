@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import aiohttp
 
 from benchmarks._ingest_events import live_batches
-from benchmarks.query_scale import opened_with_events
+from benchmarks._scale_store import opened_with_events
 from tests.support.services.keys import READ_KEY, WRITE_KEY
 from tests.support.services.processes import BOOTSTRAP, running
 

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from query_scale import APPLICATION, DAY_S, ROWS, event_rows
+from _scale_store import APPLICATION, DAY_S, ROWS, event_rows
 
 from apimetry.store import backups, migrations
 from apimetry.store.client import Store
