@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apimetry.query_api.insights import sql as insights_sql
 from apimetry.query_api.overview import sql as overview_sql
 from apimetry.query_api.planning.filters import Filter
 from apimetry.query_api.planning.time_buckets import Buckets
@@ -247,8 +248,8 @@ def test_no_value_is_ever_in_a_statement(values, application, field):
             lists_sql.every_group(scope),
             lists_sql.lists(scope, most, limit=9),
             lists_sql.percentiles(scope, values),
-            usage_sql.halves(scope, NOW),
-            usage_sql.chatty_consumers(scope, values, least_per_minute=3, limit=9),
+            insights_sql.halves(scope, NOW),
+            insights_sql.chatty_consumers(scope, values, least_per_minute=3, limit=9),
         ]
 
     hostile, harmless = all_of(application, values), all_of("app", ("x",))

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from apimetry.query_api.http.json_values import iso_time
-from apimetry.query_api.insights import advice
+from apimetry.query_api.insights import advice, sql
 from apimetry.query_api.insights.forecast import DAY_S, Halves, Prices, capacity, costs, projected_utilization, trends
 from apimetry.query_api.insights.response import MAX_CANDIDATES, Insights, InsightsOverview, Optimization
 from apimetry.query_api.planning.figures import Measures
 from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, Filter
-from apimetry.query_api.usage import sql as usage_sql
 from apimetry.query_api.usage.lists import Group, groups
 from apimetry.query_api.usage.params import Order, Sort, Window
 from apimetry.query_api.usage.reading import scope_of, totals, with_day_under_way
@@ -77,7 +76,7 @@ def _overview(total: Measures, peak_minute: int) -> InsightsOverview:
 
 def _halves(scope: Scope, ask: Ask) -> Halves:
     middle = (scope.start + scope.end) // 2
-    statement = usage_sql.halves(scope, middle)
+    statement = sql.halves(scope, middle)
     by_half = {half: Measures(*measures) for half, *measures in ask(statement)}
     return Halves(by_half.get(0, Measures()), by_half.get(1, Measures()), middle - scope.start, scope.end - middle)
 
@@ -107,7 +106,7 @@ def _chatty(scope: Scope, ask: Ask) -> Rows:
     consumers = [consumer for consumer, _ in busiest if consumer]
     if not consumers:
         return []
-    statement = usage_sql.chatty_consumers(
+    statement = sql.chatty_consumers(
         day, consumers, least_per_minute=advice.BATCH_REQUESTS_PER_MINUTE, limit=MAX_CANDIDATES
     )
     return ask(statement)

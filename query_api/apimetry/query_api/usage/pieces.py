@@ -40,7 +40,7 @@ class Pieces:
     """The requests in each latency bucket, by the route."""
 
     def add(self, rows: Rows | None) -> bool:
-        """Add rows of `pieces_sql.groups_and_times`; return whether there are any: None is too many groups."""
+        """Add rows of `pieces_sql`'s groups; return whether they could be read: None says that there are too many."""
         if rows is None:
             return False
         minutes: dict[int, list[Measures]] = {}

@@ -19,7 +19,7 @@ from typing import Literal
 
 from apimetry.query_api.planning.bucket_sql import bucket_of_rows, bucket_parameters
 from apimetry.query_api.planning.filter_sql import filter_conditions, filter_parameters
-from apimetry.query_api.planning.filters import UNMATCHED_ROUTES, AnyFilter, columns_of
+from apimetry.query_api.planning.filters import AnyFilter, columns_of
 from apimetry.query_api.planning.granularity import Granularity
 from apimetry.query_api.planning.planner import Needs, Plan, plan
 from apimetry.query_api.planning.rows_sql import (
@@ -104,20 +104,6 @@ LIMIT {row_limit:UInt64}""")
 _EVERY_GROUP = Template("""SELECT part.key AS key, $sums
 FROM ($rows) AS part
 GROUP BY key""")
-_HALVES = Template("""SELECT part.half AS half, $sums
-FROM ($rows) AS part
-GROUP BY half""")
-_CHATTY = Template("""SELECT consumer_id, route, $measures,
-    uniqExact(intDiv(toUnixTimestamp64Micro(timestamp), 60000000)) AS minutes
-  FROM events
-  WHERE application = {application:String}
-    AND timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')$conditions
-    AND consumer_id IN {consumers:Array(String)} AND route NOT IN {unmatched:Array(String)}
-GROUP BY consumer_id, route
-HAVING requests >= {least_per_minute:UInt64} * minutes
-ORDER BY requests DESC, consumer_id, route
-LIMIT {row_limit:UInt64}""")
 
 _HOUR_OF_EVENTS = "intDiv(toUnixTimestamp64Micro(timestamp), 3600000000)"
 _MINUTES_OF_EVENTS = (
@@ -312,37 +298,6 @@ def _groups(scope: Scope, dimension: Dimension, order: Order, read: frozenset[st
         order=sorted_by(order, "key"),
     )
     return statement_of(sql, scope, source, {"row_limit": limit})
-
-
-def halves(scope: Scope, middle: int) -> Statement:
-    """Select rows of (half, the measures): half 0 ends at `middle`, half 1 begins there. An empty half has no row."""
-    parameters, rows = scope.parameters, []
-    for half, part in enumerate((scope.within(scope.start, middle), scope.within(middle, scope.end))):
-        source = part.plan()
-        rows.append(rows_of(part, source, Column("half", str(half), str(half)), *measures_of(source), tag=f"_{half}"))
-        parameters |= range_parameters(source, tag=f"_{half}")
-    return Statement(_HALVES.substitute(sums=SUMS, rows="\n  UNION ALL\n  ".join(rows)), parameters)
-
-
-def chatty_consumers(scope: Scope, consumers: Sequence[str], *, least_per_minute: int, limit: int) -> Statement:
-    """Select rows of (consumer, route, the measures, clock minutes with any request).
-
-    A row is a pair of one of `consumers` and a matched route, with at least `least_per_minute` requests on average in
-    its minutes with any request. The `limit` pairs with the most requests are returned. The statement reads events:
-    `scope` should be short.
-    """
-    conditions = "".join(f"\n    AND {condition}" for condition in scope.conditions)
-    sql = _CHATTY.substitute(measures=RAW_MEASURES, conditions=conditions)
-    return Statement(
-        sql,
-        {
-            **scope.parameters,
-            "consumers": list(consumers),
-            "unmatched": list(UNMATCHED_ROUTES),
-            "least_per_minute": least_per_minute,
-            "row_limit": limit,
-        },
-    )
 
 
 def statement_of(
